@@ -1,0 +1,103 @@
+"""Fixtures and hooks shared by every test: coroutine tests, offscreen Qt, the real workspace process."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["QT_API"] = "pyside6"
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "BURROW_DATA"):
+    os.environ.pop(_name, None)
+
+COROUTINE_TEST_SECONDS = 30.0
+WORKSPACE_START_SECONDS = 30.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run coroutine tests: those under tests/ui on the Qt loop, the others on asyncio's own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    async def bounded() -> None:
+        async with asyncio.timeout(COROUTINE_TEST_SECONDS):
+            await pyfuncitem.obj(**arguments)
+
+    with asyncio.Runner(loop_factory=_loop_factory(pyfuncitem)) as runner:
+        runner.run(bounded())
+    return True
+
+
+def _loop_factory(item: pytest.Function) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if "tests/ui/" not in item.path.as_posix():
+        return None
+    qapp = item._request.getfixturevalue("qapp")
+    from app.ui.loop import Loop
+
+    return lambda: Loop(qapp)
+
+
+@dataclass(frozen=True)
+class RunningWorkspace:
+    """A workspace process that answered its ready line."""
+
+    url: str
+    ready: dict[str, Any]
+    process: subprocess.Popen[str]
+    data: Path
+
+    @property
+    def secret(self) -> str:
+        """What the fault switchboard asks for in the `X-Workspace-Secret` header."""
+        return str(self.ready["secret"])
+
+
+@pytest.fixture
+def start_workspace(tmp_path: Path) -> Iterator[Callable[..., RunningWorkspace]]:
+    """Start real workspace processes; all of them are stopped when the test ends."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, data: Path | None = None) -> RunningWorkspace:
+        folder = data or tmp_path / f"workspace-{len(started)}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "workspace", "--port", "0", "--data", str(folder), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"the workspace ended with {process.wait(WORKSPACE_START_SECONDS)} before it was ready"
+        ready = json.loads(line)
+        return RunningWorkspace(ready["url"], ready, process, folder)
+
+    yield start
+    for process in started:
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@pytest.fixture
+def workspace(start_workspace: Callable[..., RunningWorkspace]) -> RunningWorkspace:
+    """One freshly seeded workspace."""
+    return start_workspace()
