@@ -1,0 +1,184 @@
+"""Every error a person can meet: a title, the plain cause, what to do, and whether trying again can help.
+
+The family is small and closed. Code branches on the type, never on a message. The server's own words stay in
+`detail` (contract section 2.1), so that a screen can show them beside ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+
+class Place(Enum):
+    """Where a window shows an error of a kind."""
+
+    FIELD = "field"
+    CARD = "card"
+    STATUS = "status"
+    BAR = "bar"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the server said, kept for display, logs and decisions.
+
+    `retry_after` is in seconds. `origin` is scheme, host and port of the answering server, never a full URL.
+    """
+
+    status: int | None = None
+    code: str | None = None
+    detail: str | None = None
+    attr: str | None = None
+    retry_after: float | None = None
+    origin: str | None = None
+
+
+class BurrowError(Exception):
+    """Base of the family.
+
+    `title` is a short sentence fit for a heading, `cause` says what happened in plain words, `action` what the
+    person can do. `retryable` says whether the same request may succeed later without anybody's doing.
+    """
+
+    title: ClassVar[str] = "Something went wrong"
+    action: ClassVar[str] = "Try again."
+    retryable: ClassVar[bool] = False
+    place: ClassVar[Place] = Place.CARD
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
+        super().__init__(cause)
+        self.facts = facts or Facts()
+        self.cause = cause or self.facts.detail or self.title
+        self.advice = action or self.action
+
+    def __str__(self) -> str:
+        return self.cause
+
+
+class Offline(BurrowError):
+    """No connection could be made: DNS, refused, unreachable, reset before anything was sent."""
+
+    title = "Offline"
+    action = "Saved data stays readable; Burrow tries again by itself."
+    retryable = True
+    place = Place.STATUS
+    exit_code = 6
+
+
+class TimedOut(BurrowError):
+    """The server accepted the connection and did not answer in time."""
+
+    title = "No answer in time"
+    action = "Try again; if it keeps happening, check the server."
+    retryable = True
+    exit_code = 6
+
+
+class ServerTrouble(BurrowError):
+    """5xx, a page instead of data, or a reply that is cut off. Never a reason to sign out."""
+
+    title = "The server is in trouble"
+    action = "Try again in a moment."
+    retryable = True
+    exit_code = 6
+
+
+class OutcomeUnknown(BurrowError):
+    """A request with side effects was sent and its answer never came (faults row 55)."""
+
+    title = "Sent, outcome unknown"
+    action = "Check whether it took effect before sending it again."
+    exit_code = 6
+
+
+class Throttled(BurrowError):
+    """429: too many requests; `facts.retry_after` says when to come back."""
+
+    title = "Too many requests"
+    action = "Wait a moment and try again."
+    retryable = True
+    exit_code = 6
+
+
+class SignInNeeded(BurrowError):
+    """The grant is over: renewal itself was refused, or nobody is signed in."""
+
+    title = "Sign in again to keep going"
+    action = "Sign in; drafts and waiting work are kept."
+    place = Place.BAR
+    exit_code = 3
+
+
+class VaultTrouble(BurrowError):
+    """The keyring is absent, locked or unreadable; nothing in it was changed."""
+
+    title = "The keyring cannot be used"
+    action = "Unlock the keyring and try again, or keep this session in memory only."
+    place = Place.BAR
+    exit_code = 3
+
+
+class PermissionMissing(BurrowError):
+    """403 with `permission_denied` or `insufficient_scope`: signed in, but not allowed."""
+
+    title = "Not permitted"
+    action = "Ask an administrator, or sign in with an account that may do this."
+    exit_code = 4
+
+
+class QuotaReached(BurrowError):
+    """402, or a usage limit of the account."""
+
+    title = "A limit of the account is reached"
+    action = "See the plan and usage page of the account."
+    exit_code = 4
+
+
+class NotFound(BurrowError):
+    """404: it does not exist, or this account may not see it."""
+
+    title = "Not found"
+    action = "It may have been deleted, or belongs to another project."
+    exit_code = 5
+
+
+class Rejected(BurrowError):
+    """The server, or our own check before sending, refused the input; `facts.attr` names the field."""
+
+    title = "Not accepted"
+    action = "Change the value and send it again."
+    place = Place.FIELD
+    exit_code = 2
+
+
+class PolicyRefused(BurrowError):
+    """A tool is blocked or waits for approval (-32001, -32002), or the server is disabled."""
+
+    title = "Stopped by policy"
+    action = "Change the tool's policy on the server's page if you may."
+    exit_code = 7
+
+
+class VendorSignInNeeded(BurrowError):
+    """The credential behind an MCP server's installation failed; the person's own session is fine."""
+
+    title = "Reconnect this server"
+    action = "Open the server's page and connect it again."
+    exit_code = 3
+
+
+class ProtocolTrouble(BurrowError):
+    """An answer that breaks its protocol: wrong types, an unknown JSON-RPC error, an unsupported revision."""
+
+    title = "The server's answer makes no sense"
+    action = "Report it to whoever runs the server; the raw answer is in the activity."
+
+
+class StorageTrouble(BurrowError):
+    """Burrow's own files cannot be read or written."""
+
+    title = "Burrow cannot write its data"
+    action = "Free some disk space or check the folder's permissions."

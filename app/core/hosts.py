@@ -1,0 +1,115 @@
+"""Where a person can sign in, and which origins may ever see their token (contract sections 1.1 and 1.9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from app.core.errors import Facts, Rejected
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+POSTHOG_MCP_URL = "https://mcp.posthog.com/mcp"
+WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A PostHog-compatible server.
+
+    `key` names it in settings and storage and does not change between starts: `us`, `eu`, `workspace`, or the origin
+    of a self-hosted server. `origin` has no path and no trailing slash. `mcp_url` is the server's own MCP endpoint, or
+    None: a self-hosted origin has none, so that its token never reaches the cloud's. `client_id` overrides dynamic
+    registration.
+    """
+
+    key: str
+    name: str
+    origin: str
+    mcp_url: str | None = None
+    client_id: str | None = None
+    secret: str | None = field(default=None, repr=False)
+
+    @property
+    def token_origins(self) -> frozenset[str]:
+        """The only origins that the person's token may be sent to."""
+        origins = {self.origin}
+        if self.mcp_url is not None:
+            origins.add(origin_of(self.mcp_url))
+        return frozenset(origins)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the workspace that Burrow itself started."""
+        return self.key == WORKSPACE
+
+
+US = Host("us", "PostHog US", "https://us.posthog.com", POSTHOG_MCP_URL)
+EU = Host("eu", "PostHog EU", "https://eu.posthog.com", POSTHOG_MCP_URL)
+BUILT_IN = {host.key: host for host in (US, EU)}
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of `url`, lower-cased, the scheme's default port left out."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    if ":" in host:
+        host = f"[{host}]"
+    port = parts.port
+    if port is None or port == DEFAULT_PORTS.get(parts.scheme):
+        return f"{parts.scheme}://{host}"
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def is_loopback(hostname: str) -> bool:
+    """Whether a host name can only mean this machine (RFC 8252 section 8.3)."""
+    if hostname == "localhost":
+        return True
+    try:
+        return ip_address(hostname).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_host(text: str, client_id: str | None = None) -> Host:
+    """`us`, `eu` or an origin as a person types it.
+
+    Raises `Rejected` (attr `host`) for anything that is not a bare origin, for plain http that leaves the machine, and
+    for a built-in host spelled as a self-hosted one.
+    """
+    typed = text.strip()
+    if typed.lower() in BUILT_IN:
+        return BUILT_IN[typed.lower()]
+    if not typed or any(character.isspace() or ord(character) < 32 for character in typed):
+        raise _refused("Type the server's address, for example https://posthog.example.com.")
+    try:
+        parts = urlsplit(typed if "://" in typed else f"https://{typed}")
+        origin = origin_of(parts.geturl())
+    except ValueError:
+        raise _refused(f"“{typed}” is not an address.") from None
+    _check_bare_origin(typed, parts)
+    for host in BUILT_IN.values():
+        if origin == host.origin:
+            return host
+    return Host(key=origin, name=parts.netloc, origin=origin, client_id=client_id or None)
+
+
+def workspace_host(url: str, *, client_id: str, secret: str) -> Host:
+    """The embedded workspace at the address of this start."""
+    origin = origin_of(url)
+    return Host(WORKSPACE, "Workspace", origin, f"{origin}/mcp", client_id, secret)
+
+
+def _check_bare_origin(typed: str, parts: SplitResult) -> None:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise _refused(f"“{typed}” is not a web address; it should look like https://posthog.example.com.")
+    if parts.username is not None or parts.password is not None:
+        raise _refused("The address must not carry a user name or password.")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise _refused("Give the address without a path, for example https://posthog.example.com.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise _refused("Plain http is accepted only on this machine; use https.")
+
+
+def _refused(cause: str) -> Rejected:
+    return Rejected(cause, Facts(attr="host"), action="Correct the address.")

@@ -1,0 +1,189 @@
+"""The values of PostHog's API that Burrow shows and edits (contract sections 3.3, 3.6, 4.1 and 5.1).
+
+Field names are the wire's own. Enumerations of the server are open: a value this version does not know is kept as
+it came. Every field that an older server may leave out has a default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+TERMINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
+
+ApprovalState = Literal["approved", "needs_approval", "do_not_use"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list. `next` is an opaque cursor for the following page, None at the end.
+
+    `unreadable` counts items of the answer that could not be understood and were left out.
+    """
+
+    items: tuple[T, ...]
+    count: int
+    next: str | None = None
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    id: int
+    name: str = ""
+    organization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """`/api/users/@me/`, or the `created_by` of a task."""
+
+    uuid: str = ""
+    id: int | None = None
+    distinct_id: str | None = None
+    email: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    team: Project | None = None
+    organization: Organization | None = None
+    organizations: tuple[Organization, ...] = ()
+
+    @property
+    def account_key(self) -> str:
+        """What identifies the account on its host (contract section 1.13)."""
+        return self.uuid or self.distinct_id or self.email
+
+    @property
+    def short_name(self) -> str:
+        """The first name, else what stands before the @."""
+        return self.first_name or self.email.partition("@")[0] or "?"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """`environment` is `local` or `cloud`; `status` follows contract section 3.6."""
+
+    id: str
+    status: str = "not_started"
+    task: str | None = None
+    stage: str | None = None
+    branch: str | None = None
+    environment: str = "local"
+    runtime_adapter: str | None = None
+    model: str | None = None
+    error_message: str | None = None
+    output: dict[str, Any] | None = None
+    state: dict[str, Any] | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    completed_at: datetime | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run can no longer change."""
+        return self.status in TERMINAL_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    id: str
+    title: str = ""
+    description: str = ""
+    task_number: int | None = None
+    slug: str = ""
+    title_manually_set: bool = False
+    origin_product: str = "user_created"
+    repository: str | None = None
+    internal: bool = False
+    archived: bool = False
+    archived_at: datetime | None = None
+    latest_run: TaskRun | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_activity_at: datetime | None = None
+    created_by: User | None = None
+    json_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Filters of the task list; empty means no filter. `archived`: False hides, True shows only archived."""
+
+    search: str = ""
+    archived: bool = False
+    repository: str | None = None
+    status: str | None = None
+    created_by: int | None = None
+    ordering: str = "-created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    description: str
+    title: str = ""
+    repository: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A server of the MCP store. `auth_type` is `api_key` or `oauth`."""
+
+    id: str
+    name: str = ""
+    url: str = ""
+    docs_url: str = ""
+    description: str = ""
+    auth_type: str = "api_key"
+    icon_domain: str | None = None
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A server that the account (or its team) installed; `proxy_url` is absolute."""
+
+    id: str
+    name: str = ""
+    display_name: str = ""
+    url: str = ""
+    description: str = ""
+    auth_type: str = "api_key"
+    template_id: str | None = None
+    is_enabled: bool = True
+    scope: str = "personal"
+    is_owner: bool = True
+    needs_reauth: bool = False
+    pending_oauth: bool = False
+    proxy_url: str = ""
+    tool_count: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def title(self) -> str:
+        return self.name or self.display_name or self.url
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTool:
+    """A tool as the MCP store keeps it, with the effective approval state."""
+
+    tool_name: str
+    id: str = ""
+    display_name: str = ""
+    description: str = ""
+    input_schema: dict[str, Any] = field(default_factory=dict)
+    approval_state: str = "needs_approval"
+    team_state: str | None = None
+    locked: bool = False
+    last_seen_at: datetime | None = None
+    removed_at: datetime | None = None
