@@ -1,0 +1,74 @@
+"""What every place of the window is given, and what the window expects of a place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.core.services import Backend, Services
+    from app.ui.bridge import Bridge
+
+
+@dataclass(frozen=True)
+class Command:
+    """One entry of the palette and, where it has keys, of the keyboard map.
+
+    `title` is an imperative phrase, `keys` a portable QKeySequence string ("Ctrl+N"), `group` the heading in the
+    palette and in the key sheet. `enabled` is asked each time the palette opens.
+    """
+
+    id: str
+    title: str
+    run: Callable[[], None]
+    keys: str = ""
+    group: str = ""
+    enabled: Callable[[], bool] = lambda: True
+
+
+class Navigator(Protocol):
+    """How a place asks the window for something outside itself."""
+
+    def go(self, place: str, item: str | None = None) -> None:
+        """Show a place (`tasks`, `servers`, `lab`) and, in it, an item by id."""
+
+    def announce(self, text: str, *, assertive: bool = False) -> None:
+        """Say `text` to assistive technology."""
+
+    def status(self, text: str) -> None:
+        """A passing word in the status corner; empty clears it."""
+
+    def sign_in(self) -> None:
+        """Start signing in to the current host in the browser."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The services a place works with. A place never builds its own."""
+
+    services: Services
+    bridge: Bridge
+    navigator: Navigator
+
+
+class PlaceWidget(Protocol):
+    """A place of the window: a QWidget with these methods besides.
+
+    `set_backend` is called when the person connects to a host, changes account or project, or signs out (None); the
+    place drops what it showed of the former one. `activate` is called each time the place comes into view, `refresh` on
+    F5. `open_item` shows one item by id.
+    """
+
+    def set_backend(self, backend: Backend | None) -> None: ...
+
+    def activate(self) -> None: ...
+
+    def refresh(self) -> None: ...
+
+    def focus_filter(self) -> None: ...
+
+    def open_item(self, item: str) -> None: ...
+
+    def commands(self) -> Sequence[Command]: ...
