@@ -1,0 +1,159 @@
+"""`burrow workspace`: start the embedded workspace, say where it is in one line, end with its parent."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import __version__
+from app.workspace.context import FIRST_PARTY_CLIENT_ID, Clock, Settings, Workspace
+from app.workspace.counters import Counters
+from app.workspace.database import Database
+from app.workspace.faults import Faults
+from app.workspace.seed import seed
+from app.workspace.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RUNTIME_FILE = "runtime.json"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until stdin ends (`--watch-stdin`), SIGTERM or SIGINT. Returns the exit code."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    folder = Path(options.data).expanduser()
+    try:
+        listener = _listen(options.port)
+        database = Database.open(folder)
+    except OSError as trouble:
+        logging.getLogger("app.workspace").error("cannot start: %s", trouble)
+        return 1
+    try:
+        return asyncio.run(_serve(options, listener, database, folder))
+    finally:
+        database.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="burrow workspace", description="A PostHog-compatible server.")
+    parser.add_argument("--data", required=True, metavar="DIR", help="where the workspace keeps its database")
+    parser.add_argument("--host-name", default="127.0.0.1", choices=("127.0.0.1", "localhost"))
+    parser.add_argument("--port", type=int, default=0, help="0 lets the system choose")
+    parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
+    for name, seconds, words in (
+        ("--access-token-seconds", 604_800.0, "life of the first-party client's access tokens"),
+        ("--dynamic-access-token-seconds", 604_800.0, "life of registered clients' access tokens"),
+        ("--refresh-grace-seconds", 120.0, "how long a spent refresh token returns the pair it bought"),
+        ("--code-seconds", 300.0, "life of an authorization code"),
+    ):
+        parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 10**9:
+        raise ValueError(text)
+    return value
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if sys.platform != "win32":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as trouble:
+        listener.close()
+        raise OSError(f"port {port} is not free: {trouble}") from trouble
+    listener.listen(256)
+    return listener
+
+
+async def _serve(options: argparse.Namespace, listener: socket.socket, database: Database, folder: Path) -> int:
+    settings = Settings(
+        url=f"http://{options.host_name}:{listener.getsockname()[1]}",
+        data=folder,
+        secret=secrets.token_urlsafe(32),
+        version=__version__,
+        access_token_seconds=options.access_token_seconds,
+        dynamic_access_token_seconds=options.dynamic_access_token_seconds,
+        refresh_grace_seconds=options.refresh_grace_seconds,
+        code_seconds=options.code_seconds,
+    )
+    workspace = Workspace(settings, database, Clock(), Faults(), Counters())
+    await seed(workspace)
+    runtime = folder / RUNTIME_FILE
+    line = json.dumps(
+        {
+            "url": settings.url,
+            "secret": settings.secret,
+            "pid": os.getpid(),
+            "client_id": FIRST_PARTY_CLIENT_ID,
+            "mcp_url": settings.mcp_url,
+            "version": settings.version,
+            "notices": database.notices,
+        }
+    )
+
+    def ready() -> None:
+        _write_private(runtime, line)
+        with contextlib.suppress(OSError):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    for notice in database.notices:
+        logging.getLogger("app.workspace").warning("%s", notice)
+    server = Server(workspace, ready)
+    if options.watch_stdin:
+        _stop_with_stdin(asyncio.get_running_loop(), server)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        if _is_ours(runtime):
+            runtime.unlink(missing_ok=True)
+    return 0
+
+
+def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: Server) -> None:
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                continue
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(server.stop)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()
+
+
+def _write_private(path: Path, content: str) -> None:
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+    beside.replace(path)
+
+
+def _is_ours(runtime: Path) -> bool:
+    try:
+        found = json.loads(runtime.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("pid") == os.getpid()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,136 @@
+"""The workspace as one ASGI application, and the uvicorn server that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route
+
+from app.workspace import faults, mcp_endpoint, mcp_proxy, mcp_store, oauth, runs, tasks, users, vendor
+from app.workspace.context import Workspace, workspace_of
+from app.workspace.door import Connection, Door, connections
+from app.workspace.envelope import ApiError, api_error_response, http_error_response, reply
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Callable, Generator
+    from types import FrameType, ModuleType
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MODULES: tuple[ModuleType, ...] = (
+    oauth,
+    users,
+    tasks,
+    runs,
+    mcp_store,
+    mcp_proxy,
+    vendor,
+    mcp_endpoint,
+    faults,
+)
+CUT_AFTER = 0.3
+
+
+def build_app(workspace: Workspace) -> Starlette:
+    """Compose every module's `routes()`.
+
+    A module may also have `async startup(workspace)`, awaited before the first request, and
+    `async after_ready(workspace)`, started in the background once connections are accepted.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        for module in MODULES:
+            if hasattr(module, "startup"):
+                await module.startup(workspace)
+        try:
+            yield
+        finally:
+            workspace.stopping.set()
+            await workspace.stop_background()
+
+    routes: list[BaseRoute] = [Route("/_workspace", _about, methods=["GET"])]
+    for module in MODULES:
+        routes += module.routes()
+    app = Starlette(
+        routes=routes,
+        exception_handlers={ApiError: api_error_response, HTTPException: http_error_response},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.workspace = workspace
+    return app
+
+
+async def _about(request: Request) -> Response:
+    settings = workspace_of(request).settings
+    return reply({"name": "burrow-workspace", "version": settings.version, "mcp_url": settings.mcp_url})
+
+
+class Server(uvicorn.Server):
+    """Calls `ready` when connections are accepted; stops within a second, streams open or not."""
+
+    def __init__(self, workspace: Workspace, ready: Callable[[], None]) -> None:
+        self._workspace = workspace
+        self._ready = ready
+        super().__init__(
+            uvicorn.Config(
+                Door(build_app(workspace), workspace),
+                loop="asyncio",
+                http=Connection,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=60,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+            for module in MODULES:
+                if hasattr(module, "after_ready"):
+                    self._workspace.background(module.after_ready(self._workspace))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._workspace.stopping.set()
+        asyncio.get_running_loop().call_later(CUT_AFTER, self._cut)
+        await super().shutdown(sockets)
+
+    def stop(self) -> None:
+        """Begin the end; safe to call in the loop's thread only."""
+        self.should_exit = True
+
+    def _cut(self) -> None:
+        for transport in connections(self):
+            transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """SIGTERM and SIGINT end the server; unlike uvicorn's own they are not raised again afterwards."""
+        watched = [signal.SIGINT, signal.SIGTERM]
+        if sys.platform == "win32":
+            watched.append(signal.SIGBREAK)
+        before = {number: signal.signal(number, self._on_signal) for number in watched}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.should_exit = True
