@@ -21,7 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from PySide6.QtCore import QObject, QSocketNotifier, Qt, QTimer, Signal, Slot
 
+from app.ui.collector import Collector, freeze_collector
 from app.ui.workers import Workers
+
+__all__ = ["Collector", "Loop", "freeze_collector", "run"]
 
 # An environment made for another Qt program may name another binding.
 os.environ["QT_API"] = "pyside6"
@@ -163,6 +166,8 @@ class Loop(_QtEventLoop):
         self._escaped: BaseException | None = None
         self.on_quit: Callable[[], object] | None = None
         super().__init__(app)  # type: ignore[arg-type]
+        # A coroutine decides when the loop ends, not the last dialog that closes.
+        app.setQuitOnLastWindowClosed(False)
         self._default_executor = Workers()
 
     call_soon = asyncio.BaseEventLoop.call_soon
@@ -457,7 +462,6 @@ def run(app: QApplication, main: Callable[[asyncio.Event], Coroutine[Any, Any, i
     SIGTERM came. `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS`
     after the first wish; tasks that outlive it are cancelled and given `CANCEL_SECONDS`.
     """
-    app.setQuitOnLastWindowClosed(False)
     loop = Loop(app)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(_supervise(app, loop, main))

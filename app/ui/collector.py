@@ -1,0 +1,80 @@
+"""The garbage collector, kept out of the way and on the Qt thread.
+
+A collection destroys the QObjects it finds in the thread it happens to run in, and an automatic one runs in
+whichever thread allocates. So the automatic one is off, and a timer on the Qt thread collects instead, by the
+interpreter's own counters. What exists after the start is frozen: no later collection looks at it again.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Slot
+from PySide6.QtGui import QGuiApplication
+
+THRESHOLDS = (50_000, 20, 50)
+BUSY_MS = 50
+IDLE_MS = 1000
+FULL_EVERY_SECONDS = 60.0
+
+
+class Collector(QObject):
+    """Collects on the Qt thread until `stop`, which gives the interpreter its own way back."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._thresholds = gc.get_threshold()
+        self._full_at = time.monotonic()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        gc.set_threshold(*THRESHOLDS)
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._look)
+        self._timer.start(IDLE_MS)
+        app = QCoreApplication.instance()
+        if isinstance(app, QGuiApplication):
+            app.applicationStateChanged.connect(self._state_changed)
+
+    def stop(self) -> None:
+        """Collect automatically again."""
+        self._timer.stop()
+        gc.set_threshold(*self._thresholds)
+        gc.enable()
+        gc.unfreeze()
+
+    @Slot()
+    def _look(self) -> None:
+        young, middle, old = gc.get_count()
+        # Looked at sooner while much is being allocated: a young generation costs by its size.
+        interval = BUSY_MS if young > THRESHOLDS[0] // 4 else IDLE_MS
+        if interval != self._timer.interval():
+            self._timer.setInterval(interval)
+        if young <= THRESHOLDS[0]:
+            return
+        if middle <= THRESHOLDS[1]:
+            gc.collect(0)
+        elif old <= THRESHOLDS[2]:
+            gc.collect(1)
+        else:
+            self._collect_all()
+
+    @Slot(Qt.ApplicationState)
+    def _state_changed(self, state: Qt.ApplicationState) -> None:
+        """Use the moment nobody looks for the long collection."""
+        away = state != Qt.ApplicationState.ApplicationActive
+        if away and time.monotonic() - self._full_at >= FULL_EVERY_SECONDS and not gc.isenabled():
+            self._collect_all()
+
+    def _collect_all(self) -> None:
+        self._full_at = time.monotonic()
+        gc.collect()
+
+
+def freeze_collector() -> Collector:
+    """Start collecting on the Qt thread only. Call it there, after the first paint: it takes one full collection.
+
+    The collector lives as long as the QApplication unless it is stopped.
+    """
+    return Collector(QCoreApplication.instance())
