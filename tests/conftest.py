@@ -72,7 +72,7 @@ def start_workspace(tmp_path: Path) -> Iterator[Callable[..., RunningWorkspace]]
     def start(*arguments: str, data: Path | None = None) -> RunningWorkspace:
         folder = data or tmp_path / f"workspace-{len(started)}"
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "workspace", "--port", "0", "--data", str(folder), *arguments],
+            [sys.executable, "-m", "app", "workspace", "--watch-stdin", "--data", str(folder), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -186,7 +186,7 @@ class OAuth:
             raise Rejected(
                 f"{self._origin} did not accept the login ticket.", Facts(status=status, origin=self._origin)
             )
-        code = query.get("code")
+        code = str(query.get("code", ""))
         if not code:
             raise Rejected(f"{self._origin} gave no authorization code.", Facts(status=status, origin=self._origin))
         return code

@@ -1,0 +1,610 @@
+"""Session: who is signed in to one host, and the one renewal in flight.
+
+The state machine of contract section 1.14 with the rules of DESIGN.md: a renewal is single-flight in the process and
+locked across processes; the vault is read again inside the lock; the new pair is durable before anyone sees it; only
+`invalid_grant` and `invalid_token` end a session; a refused refresh token is never sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+from dataclasses import dataclass, replace
+from enum import Enum
+from time import monotonic, time
+from typing import TYPE_CHECKING, Protocol
+
+from app.core.auth.brake import Brake
+from app.core.auth.grant import Grant
+from app.core.auth.oauth import ClientRefused, GrantRefused, Metadata, Registration
+from app.core.auth.tokens import TokenSet, fingerprint
+from app.core.auth.vault import StoreKind, VaultFailure, open_vault
+from app.core.errors import (
+    BurrowError,
+    Facts,
+    Offline,
+    Rejected,
+    ServerTrouble,
+    SignInNeeded,
+    Throttled,
+    TimedOut,
+    VaultTrouble,
+)
+from app.core.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from app.core.auth.lock import ProcessLock
+    from app.core.auth.oauth import OAuth
+    from app.core.auth.signin import SignIn
+    from app.core.auth.vault import Vault
+    from app.core.hosts import Host
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+PAUSES = (0.3, 1.0)
+# A server that asks for a longer wait is not waited for inside a request.
+LONGEST_PAUSE = 15.0
+COOLDOWN = (1.0, 15.0)
+RENEW_AT = 0.8
+JITTER = 0.05
+REVOKE_SECONDS = 5.0
+SAVE_AGAIN_SECONDS = 30.0
+PERSONAL_KEY_PREFIX = "phx_"
+
+SIGNED_IN_NOWHERE = "Nobody is signed in."
+GRANT_ENDED = "The server no longer accepts this sign-in."
+
+
+class SessionState(Enum):
+    """`RESTORING` is "not known yet", never "signed out"."""
+
+    SIGNED_OUT = "signed_out"
+    RESTORING = "restoring"
+    SIGNED_IN = "signed_in"
+    NEEDS_SIGN_IN = "needs_sign_in"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """What a window shows of a session.
+
+    `renewing_since` is `time.monotonic()` of a renewal under way. `trouble` is `offline`, `server`, `vault-absent`,
+    `vault-locked` or `vault-unreadable`. `persistent` tells whether the grant outlives the process.
+    """
+
+    state: SessionState = SessionState.RESTORING
+    reason: str | None = None
+    renewing_since: float | None = None
+    trouble: str | None = None
+    store: str = StoreKind.KEYRING.value
+    persistent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AuthEvent:
+    """One thing that happened to the grant, for the activity record. Holds fingerprints, never tokens."""
+
+    what: str
+    why: str
+    outcome: str
+    generation: int = 0
+    token: str = ""
+    milliseconds: float | None = None
+
+
+class Remembered(Protocol):
+    """Settings that survive a restart and hold no secret (`storage.settings`)."""
+
+    def get(self, key: str, default: object = None) -> object: ...
+
+    async def set(self, key: str, value: object) -> None: ...
+
+
+class Session:
+    """The grant of one host. All methods run on the loop; `access_token` is the hot path and takes no lock."""
+
+    def __init__(
+        self,
+        host: Host,
+        oauth: OAuth,
+        lock: ProcessLock,
+        remembered: Remembered,
+        folder: Path,
+        *,
+        store: StoreKind | None = None,
+        vault: Vault | None = None,
+        now: Callable[[], float] = time,
+        brake: Brake | None = None,
+    ) -> None:
+        self.host = host
+        self.oauth = oauth
+        self.changed: Event[SessionStatus] = Event()
+        self.happened: Event[AuthEvent] = Event()
+        self._lock = lock
+        self._remembered = remembered
+        self._folder = folder
+        self._now = now
+        self._brake = brake or Brake()
+        kind = store or self._remembered_store()
+        self._vault = vault or open_vault(kind, folder)
+        self._name = f"{host.origin}|{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+        self._status = SessionStatus(store=self._vault.kind.value)
+        self._grant: Grant | None = None
+        self._saved: str | None = None
+        self._epoch = 0
+        self._known = asyncio.Event()
+        self._renewal: asyncio.Task[TokenSet] | None = None
+        self._refused: set[str] = set()
+        self._pause_until = 0.0
+        self._pause = COOLDOWN[0]
+        self._last_failure: BurrowError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._metadata: Metadata | None = None
+        self._sign_in: SignIn | None = None
+
+    @property
+    def status(self) -> SessionStatus:
+        return self._status
+
+    @property
+    def grant(self) -> Grant | None:
+        """The current grant. Its tokens are secrets: show fingerprints only."""
+        return self._grant
+
+    async def restore(self) -> None:
+        """Read the stored grant. Ends in `SIGNED_IN`, `SIGNED_OUT`, or `RESTORING` with a vault trouble."""
+        self._set(state=SessionState.RESTORING, reason=None, trouble=None)
+        try:
+            if self._remembered.get(self._key("stored")) is not True:
+                self._set(state=SessionState.SIGNED_OUT)
+                return
+            stored = await self._read()
+            if stored is None:
+                reason = "The stored sign-in is gone or unreadable."
+                self._set(state=SessionState.NEEDS_SIGN_IN, reason=reason)
+            elif self._grant is None:
+                self._publish(stored)
+        except VaultFailure as failure:
+            self._set(trouble=f"vault-{failure.state.value}", reason=failure.cause)
+        finally:
+            self._known.set()
+
+    async def access_token(self) -> TokenSet | None:
+        """A token fit to be sent, renewed first when it has run out; None when there is no grant.
+
+        Raises `BurrowError` when the token has run out and could not be renewed.
+        """
+        if not self._known.is_set():
+            await self._known.wait()
+        grant = self._grant
+        if grant is None:
+            return None
+        now = self._now()
+        if not grant.tokens.expired(now):
+            return grant.tokens
+        try:
+            return await self.renew(grant.tokens, "expired")
+        except SignInNeeded:
+            raise
+        except BurrowError:
+            if grant.tokens.expires_at is not None and now < grant.tokens.expires_at:
+                return grant.tokens
+            raise
+
+    def missing(self) -> BurrowError:
+        """Why there is no token."""
+        if self._status.trouble is not None and self._status.trouble.startswith("vault-"):
+            return VaultTrouble(self._status.reason or "", Facts(code=self._status.trouble))
+        return SignInNeeded(self._status.reason or SIGNED_IN_NOWHERE, Facts(origin=self.host.origin))
+
+    async def renew(self, refused: TokenSet, why: str) -> TokenSet:
+        """A newer token than `refused`; joins the renewal in flight, or starts the only one.
+
+        The renewal itself is not cancelled with a caller (faults rows 6 and 7). Raises `SignInNeeded` when the grant is
+        over, and `Offline`, `TimedOut`, `Throttled` or `ServerTrouble` when it may still be alive.
+        """
+        grant = self._grant
+        if grant is None:
+            raise self.missing()
+        if grant.tokens.access_token != refused.access_token:
+            return grant.tokens
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(grant, why), name="renewal")
+            self._renewal.add_done_callback(_retrieve)
+        return await asyncio.shield(self._renewal)
+
+    def accepted(self, tokens: TokenSet) -> None:
+        """A server answered a request carrying `tokens`: the brake opens and troubles are over."""
+        grant = self._grant
+        if grant is None or grant.tokens is not tokens:
+            return
+        self._brake.accepted()
+        if self._status.trouble in {"offline", "server"}:
+            self._set(trouble=None)
+
+    def unreachable(self, trouble: str) -> None:
+        """The host could not be reached (`offline`) or is in trouble (`server`)."""
+        if self._status.trouble is None:
+            self._set(trouble=trouble)
+
+    def wake(self) -> None:
+        """The network is back or the machine woke: forget the pause after a failed renewal."""
+        self._pause_until, self._pause = 0.0, COOLDOWN[0]
+
+    def key_refused(self, why: str) -> None:
+        """A personal API key, or a token of the wrong kind, was refused: nothing can renew it."""
+        if self._grant is not None and not self._grant.renewable:
+            self._tell("ended", why, "key refused", self._grant)
+            self._set(state=SessionState.NEEDS_SIGN_IN, reason="The server refused this API key.")
+
+    async def begin_sign_in(self, *, open_browser: bool = True) -> SignIn:
+        """Start signing in through the browser; a sign-in already under way is cancelled."""
+        from app.core.auth.signin import SignIn
+
+        if self._sign_in is not None:
+            self._sign_in.cancel()
+        self._sign_in = await SignIn.begin(self, open_browser=open_browser)
+        return self._sign_in
+
+    async def sign_in_with_ticket(self, ticket: str) -> None:
+        """Sign in to the embedded workspace without a page (it gives tickets to its own supervisor)."""
+        metadata = await self.metadata()
+        client_id = (await self.registration(metadata)).client_id
+        request = self.oauth.request_authorization(
+            metadata, client_id, "http://127.0.0.1:1/callback", parameters={"login_ticket": ticket}
+        )
+        code = await self.oauth.follow_ticket(request)
+        tokens = await self.oauth.exchange(metadata, client_id, code, request)
+        await self.adopt(Grant(tokens, client_id), "ticket")
+
+    async def sign_in_with_key(self, key: str) -> None:
+        """Use a personal API key (contract section 1.10). Raises `Rejected` (attr `key`) when it cannot be one."""
+        typed = key.strip()
+        if not typed.startswith(PERSONAL_KEY_PREFIX) or not typed.isascii() or not typed.isprintable() or " " in typed:
+            raise Rejected("A personal API key starts with phx_.", Facts(attr="key"), action="Paste the whole key.")
+        await self.adopt(Grant(TokenSet(typed, issued_at=self._now())), "personal API key")
+
+    async def adopt(self, grant: Grant, why: str) -> None:
+        """Make a freshly issued grant the current one: durable first, published after.
+
+        A vault that fails leaves the grant in memory and says so in the status; nothing else is tried silently.
+        """
+        self._epoch += 1
+        self._refused.clear()
+        self.wake()
+        self._brake.accepted()
+        async with self._lock.hold():
+            await self._save(grant)
+        self._known.set()
+        self._tell("signed in", why, "ok", grant)
+        self._publish(grant)
+
+    async def sign_out(self) -> None:
+        """Forget the grant here and revoke it there, best effort within five seconds."""
+        grant, self._grant = self._grant, None
+        self._epoch += 1
+        self._stop_timer()
+        async with self._lock.hold():
+            await self._forget(grant)
+        self._set(state=SessionState.SIGNED_OUT, reason=None, trouble=None, renewing_since=None)
+        if grant is None:
+            return
+        self._tell("signed out", "asked", "ok", grant)
+        if not grant.personal_key:
+            try:
+                async with asyncio.timeout(REVOKE_SECONDS):
+                    token = grant.tokens.refresh_token or grant.tokens.access_token
+                    await self.oauth.revoke(await self.metadata(), grant.client_id, token)
+            except (TimeoutError, BurrowError) as failure:
+                log.info("the grant could not be revoked: %s", type(failure).__name__)
+
+    async def choose_store(self, kind: str) -> None:
+        """Keep the grant elsewhere from now on: `keyring`, `file` or `memory`, as the person chose."""
+        self._vault = open_vault(StoreKind(kind), self._folder)
+        await self._remembered.set(self._key("store"), kind)
+        self._set(store=kind, trouble=None, reason=None)
+        if self._grant is None:
+            await self.restore()
+            return
+        async with self._lock.hold():
+            await self._save(self._grant)
+
+    async def metadata(self) -> Metadata:
+        """The host's OAuth metadata, asked for once and remembered (faults row 39)."""
+        if self._metadata is None:
+            remembered = self._remembered.get(self._key("metadata"))
+            if isinstance(remembered, dict):
+                try:
+                    self._metadata = Metadata(**remembered)
+                except TypeError:
+                    self._metadata = None
+        if self._metadata is None:
+            await self.rediscover()
+        assert self._metadata is not None
+        return self._metadata
+
+    async def rediscover(self) -> Metadata:
+        """Ask the host for its metadata afresh, as every sign-in does."""
+        self._metadata = await self.oauth.discover()
+        await self._remembered.set(self._key("metadata"), _plain(self._metadata))
+        return self._metadata
+
+    async def registration(self, metadata: Metadata) -> Registration:
+        """Burrow's registration with the issuer: configured, remembered, or made now (RFC 7591)."""
+        if self.host.client_id is not None:
+            return Registration(self.host.client_id, "/callback", metadata.issuer)
+        remembered = self._remembered.get(self._key("registration"))
+        if isinstance(remembered, dict) and remembered.get("issuer") == metadata.issuer:
+            try:
+                return Registration(**remembered)
+            except TypeError:
+                pass
+        registration = await self.oauth.register(metadata)
+        await self._remembered.set(self._key("registration"), _plain(registration))
+        return registration
+
+    async def forget_registration(self) -> None:
+        """The issuer no longer knows the client: the next sign-in registers anew (faults row 31)."""
+        await self._remembered.set(self._key("registration"), None)
+
+    async def close(self) -> None:
+        """Let a renewal in flight become durable (at most two seconds), then stop everything."""
+        self._stop_timer()
+        if self._sign_in is not None:
+            self._sign_in.cancel()
+        if self._renewal is not None and not self._renewal.done():
+            await asyncio.wait({self._renewal}, timeout=2.0)
+            self._renewal.cancel()
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _renew(self, grant: Grant, why: str) -> TokenSet:
+        epoch, started = self._epoch, monotonic()
+        self._set(renewing_since=started)
+        try:
+            self._check_allowed(grant)
+            async with self._lock.hold():
+                current = await self._newest(grant)
+                if current.tokens.access_token == grant.tokens.access_token or current.tokens.expired(self._now()):
+                    current = await self._ask(current)
+                    self._brake.renewed()
+                    if epoch == self._epoch:
+                        await self._save(current)
+                    outcome = "renewed"
+                else:
+                    outcome = "adopted"
+            if epoch != self._epoch:
+                raise SignInNeeded("The sign-in changed meanwhile.", Facts(origin=self.host.origin))
+        except SignInNeeded as failure:
+            if epoch == self._epoch:
+                await self._end(grant, failure, why)
+            raise
+        except BurrowError as failure:
+            self._failed(grant, failure, why, started)
+            raise
+        finally:
+            self._set(renewing_since=None)
+        self.wake()
+        self._last_failure = None
+        self._tell("renewal", why, outcome, current, (monotonic() - started) * 1000)
+        self._publish(current)
+        return current.tokens
+
+    def _check_allowed(self, grant: Grant) -> None:
+        if not grant.renewable or _digest(grant) in self._refused:
+            raise SignInNeeded(self._status.reason or GRANT_ENDED, Facts(origin=self.host.origin))
+        if self._last_failure is not None and monotonic() < self._pause_until:
+            raise self._last_failure
+        if self._brake.wait > 0:
+            raise ServerTrouble(
+                f"{self.host.name} keeps refusing tokens that it has just issued.",
+                Facts(retry_after=self._brake.wait, origin=self.host.origin),
+                action="Burrow tries once more in a minute; signing in again may help.",
+            )
+
+    async def _newest(self, grant: Grant) -> Grant:
+        """What another process stored meanwhile, else `grant`."""
+        if self._saved is None:
+            return grant
+        try:
+            stored = await self._read()
+        except VaultFailure as failure:
+            self._set(trouble=f"vault-{failure.state.value}")
+            return grant
+        if stored is None:
+            raise SignInNeeded("Signed out in another window.", Facts(origin=self.host.origin))
+        return stored
+
+    async def _ask(self, grant: Grant) -> Grant:
+        """Renew at the token endpoint; a refused grant that the vault replaced meanwhile is tried once (row 16)."""
+        for last_try in (False, True):
+            try:
+                return replace(grant, tokens=await self._attempts(grant))
+            except GrantRefused as refusal:
+                self._refused.add(_digest(grant))
+                newer = await self._newest(grant)
+                if last_try or not newer.renewable or _digest(newer) in self._refused:
+                    facts = Facts(code=refusal.code, origin=self.host.origin)
+                    raise SignInNeeded(GRANT_ENDED, facts) from None
+                grant = newer
+            except ClientRefused:
+                if self.host.client_id is not None:
+                    raise Rejected(
+                        f"{self.host.name} does not know the configured client id.",
+                        Facts(code="invalid_client", attr="client_id", origin=self.host.origin),
+                        action="Check the client id and that the region is the right one.",
+                    ) from None
+                await self.forget_registration()
+                raise SignInNeeded(
+                    f"{self.host.name} no longer knows this installation of Burrow.",
+                    Facts(code="invalid_client", origin=self.host.origin),
+                ) from None
+        raise AssertionError("the second try returns or raises")
+
+    async def _attempts(self, grant: Grant) -> TokenSet:
+        metadata = await self.metadata()
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self.oauth.refresh(metadata, grant.client_id, grant.tokens)
+            except (Offline, TimedOut, ServerTrouble, Throttled) as failure:
+                pause = failure.facts.retry_after or PAUSES[min(attempt, len(PAUSES) - 1)]
+                if attempt == ATTEMPTS - 1 or pause > LONGEST_PAUSE:
+                    raise
+                await asyncio.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _failed(self, grant: Grant, failure: BurrowError, why: str, started: float) -> None:
+        if failure is not self._last_failure:
+            wait = max(failure.facts.retry_after or 0.0, self._pause)
+            self._pause = min(self._pause * 2, COOLDOWN[1])
+            self._pause_until = monotonic() + wait
+            self._last_failure = failure
+            self._tell("renewal", why, type(failure).__name__, grant, (monotonic() - started) * 1000)
+        trouble = "offline" if isinstance(failure, Offline) else "server"
+        self._set(trouble=self._status.trouble or trouble)
+        self._schedule(grant.tokens)
+
+    async def _end(self, grant: Grant, failure: SignInNeeded, why: str) -> None:
+        """The grant is over: forget it here if the vault still holds this very one (faults row 18)."""
+        self._stop_timer()
+        self._grant = None
+        self._tell("ended", why, failure.facts.code or "refused", grant)
+        self._set(state=SessionState.NEEDS_SIGN_IN, reason=failure.cause, renewing_since=None)
+        try:
+            async with self._lock.hold():
+                await self._forget(grant)
+        except BurrowError as trouble:
+            log.info("the ended grant could not be removed: %s", type(trouble).__name__)
+
+    async def _read(self) -> Grant | None:
+        text = await self._vault.read(self._name)
+        if text is None:
+            return None
+        try:
+            grant = Grant.decode(text)
+        except (ValueError, TypeError, RecursionError):
+            log.warning("the stored sign-in for %s is unreadable", self.host.origin)
+            return None
+        self._saved = text
+        return grant
+
+    async def _save(self, grant: Grant) -> None:
+        text = grant.encode()
+        try:
+            await self._vault.write(self._name, text)
+        except VaultFailure as failure:
+            log.warning("the sign-in could not be stored: %s", failure.state.value)
+            self._set(trouble=f"vault-{failure.state.value}", reason=failure.cause, persistent=False)
+            if self._saved is not None:
+                self._later(SAVE_AGAIN_SECONDS, self._save_again)
+            return
+        self._saved = text
+        persistent = self._vault.kind is not StoreKind.MEMORY
+        await self._remembered.set(self._key("stored"), persistent)
+        vault_trouble = self._status.trouble is not None and self._status.trouble.startswith("vault-")
+        self._set(persistent=persistent, trouble=None if vault_trouble else self._status.trouble)
+
+    async def _save_again(self) -> None:
+        async with self._lock.hold():
+            if self._grant is not None and not self._status.persistent:
+                await self._save(self._grant)
+
+    async def _forget(self, grant: Grant | None) -> None:
+        """Compare and delete; the caller holds the lock."""
+        try:
+            stored = await self._read()
+            if stored is not None and grant is not None and _digest(stored) != _digest(grant):
+                return
+            await self._vault.delete(self._name)
+        except VaultFailure as failure:
+            log.warning("the stored sign-in could not be removed: %s", failure.state.value)
+            self._set(trouble=f"vault-{failure.state.value}")
+            return
+        self._saved = None
+        await self._remembered.set(self._key("stored"), False)
+
+    def _publish(self, grant: Grant) -> None:
+        self._grant = grant
+        self._schedule(grant.tokens)
+        self._set(state=SessionState.SIGNED_IN, reason=self._status.reason if not self._status.persistent else None)
+
+    def _schedule(self, tokens: TokenSet) -> None:
+        """Renew at 80 % of the token's life, a little apart from other processes."""
+        self._stop_timer()
+        if tokens.lifetime is None or tokens.refresh_token is None:
+            return
+        at = tokens.issued_at + tokens.lifetime * (RENEW_AT + random.uniform(-JITTER, JITTER))
+        delay = max(at - self._now(), COOLDOWN[1] if self._last_failure else 0.0)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._renew_ahead, tokens)
+
+    def _renew_ahead(self, tokens: TokenSet) -> None:
+        async def renew() -> None:
+            try:
+                await self.renew(tokens, "ahead of expiry")
+            except BurrowError as failure:
+                log.info("the renewal ahead of expiry failed: %s", type(failure).__name__)
+
+        self._spawn(renew())
+
+    def _later(self, seconds: float, action: Callable[[], Coroutine[None, None, None]]) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await action()
+
+        self._spawn(wait())
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(_retrieve)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, **changes: object) -> None:
+        status = replace(self._status, **changes)  # type: ignore[arg-type]
+        if status != self._status:
+            self._status = status
+            self.changed.emit(status)
+
+    def _tell(self, what: str, why: str, outcome: str, grant: Grant, milliseconds: float | None = None) -> None:
+        tokens = grant.tokens
+        self.happened.emit(
+            AuthEvent(what, why, outcome, tokens.generation, fingerprint(tokens.access_token), milliseconds)
+        )
+
+    def _key(self, name: str) -> str:
+        return f"auth:{self.host.key}:{name}"
+
+    def _remembered_store(self) -> StoreKind:
+        try:
+            return StoreKind(self._remembered.get(self._key("store"), StoreKind.KEYRING.value))
+        except ValueError:
+            return StoreKind.KEYRING
+
+
+def _digest(grant: Grant) -> str:
+    """Tells grants apart without keeping their secrets."""
+    secret = grant.tokens.refresh_token or grant.tokens.access_token
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _plain(value: Metadata | Registration) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _retrieve(task: asyncio.Task[TokenSet] | asyncio.Task[None]) -> None:
+    """Look at a task's exception so that asyncio does not report it: those who wait for it have had it."""
+    if not task.cancelled():
+        task.exception()

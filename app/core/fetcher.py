@@ -1,0 +1,308 @@
+"""Fetcher: the only door to HTTP. A request goes in, a typed value or a typed error comes out.
+
+Requests to one host are gated before they reach httpx, whose pool collapses under many waiters (50 in flight: 85
+requests a second, 6 in flight: 500). Authentication and its healing are `SessionAuth`'s; here answers become values and
+failures become `app.core.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import msgspec
+
+from app.core.auth.failures import Reply, Verdict, classify
+from app.core.auth.recovery import RENEWAL_FAILURE, RULE, SessionAuth, Target
+from app.core.auth.transport import retry_after, transport_error
+from app.core.errors import (
+    BurrowError,
+    Facts,
+    NotFound,
+    Offline,
+    PermissionMissing,
+    PolicyRefused,
+    ProtocolTrouble,
+    QuotaReached,
+    Rejected,
+    ServerTrouble,
+    SignInNeeded,
+    Throttled,
+    TimedOut,
+    VendorSignInNeeded,
+)
+from app.core.events import Event
+from app.core.hosts import is_loopback, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.core.auth.session import Session
+    from app.core.hosts import Host
+
+T = TypeVar("T")
+
+IN_FLIGHT = 6
+BODY_LIMIT = 64 * 1024 * 1024
+SHOWN_BODY = 500
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+ERRORS: dict[Verdict, type[BurrowError]] = {
+    Verdict.RECOVERABLE_AUTH: SignInNeeded,
+    Verdict.KEY_REFUSED: SignInNeeded,
+    Verdict.VENDOR_SIGN_IN: VendorSignInNeeded,
+    Verdict.POLICY: PolicyRefused,
+    Verdict.PERMISSION: PermissionMissing,
+    Verdict.SCOPE: PermissionMissing,
+    Verdict.THROTTLED: Throttled,
+    Verdict.QUOTA: QuotaReached,
+    Verdict.NOT_FOUND: NotFound,
+    Verdict.REJECTED: Rejected,
+    Verdict.TRANSIENT: ServerTrouble,
+    Verdict.NOT_OURS: ServerTrouble,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer. Header names are case-insensitive; `origin` is the server that gave it."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    origin: str
+
+    def decode(self, kind: type[T]) -> T:
+        """The JSON body as `kind` (anything msgspec decodes: dataclasses, dicts, unions).
+
+        Raises `ServerTrouble` for a page instead of data, `ProtocolTrouble` naming the path of the first wrong value.
+        """
+        try:
+            return msgspec.json.decode(self.content, type=kind, strict=False)
+        except msgspec.ValidationError as problem:
+            raise ProtocolTrouble(
+                f"{self.origin} answered with an unexpected value: {problem}.", self._facts()
+            ) from None
+        except (msgspec.DecodeError, RecursionError):
+            if self.content.lstrip()[:1] == b"<":
+                raise ServerTrouble(f"{self.origin} answered with a page instead of data.", self._facts()) from None
+            raise ProtocolTrouble(f"{self.origin} answered with something that is not JSON.", self._facts()) from None
+
+    def _facts(self) -> Facts:
+        return Facts(status=self.status, origin=self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One finished request, for the activity record: no headers, no bodies, no query."""
+
+    method: str
+    path: str
+    origin: str
+    status: int | None
+    milliseconds: float
+    rule: str
+    error: str | None
+    size: int
+
+
+class Fetcher:
+    """Requests to one host as the signed-in person."""
+
+    def __init__(self, client: httpx.AsyncClient, session: Session, host: Host, *, in_flight: int = IN_FLIGHT) -> None:
+        self.finished: Event[Exchange] = Event()
+        self._client = client
+        self._session = session
+        self._host = host
+        self._gate = asyncio.Semaphore(in_flight)
+        self._target = Target(host.token_origins)
+        self._auth = SessionAuth(session, self._target)
+
+    async def get(self, path: str, *, params: Mapping[str, str | int | bool | None] | None = None) -> Answer:
+        return await self.request("GET", path, params=params)
+
+    async def post(self, path: str, body: object | None = None) -> Answer:
+        return await self.request("POST", path, body=body)
+
+    async def patch(self, path: str, body: object) -> Answer:
+        return await self.request("PATCH", path, body=body)
+
+    async def delete(self, path: str) -> Answer:
+        return await self.request("DELETE", path)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int | bool | None] | None = None,
+        body: object | None = None,
+        timeout: float | None = None,
+        idempotent: bool | None = None,
+    ) -> Answer:
+        """Send one request and return its 2xx answer.
+
+        `path` is relative to the host, or an absolute address of it (`next` links). `timeout` is in seconds.
+        `idempotent` says whether sending twice does no harm; by default the method decides (RFC 9110 section 9.2.2).
+        Raises `BurrowError` kinds only; `OutcomeUnknown` when something not idempotent may have taken effect.
+        """
+        url = self._address(path)
+        repeatable = method in IDEMPOTENT if idempotent is None else idempotent
+        request = self._client.build_request(
+            method,
+            url,
+            params=_query(params),
+            content=None if body is None else msgspec.json.encode(body),
+            headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"}),
+            timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout,
+        )
+        started = monotonic()
+        status: int | None = None
+        size = 0
+        error: BurrowError | None = None
+        try:
+            async with self._gate:
+                if await self._session.access_token() is None:
+                    raise self._session.missing()
+                response = await self._send(request, repeatable)
+                status, content = response.status_code, await self._read(response, repeatable)
+                size = len(content)
+            if status < 300:
+                return Answer(status, response.headers, content, self._host.origin)
+            raise self._error(request, response, content)
+        except BurrowError as failure:
+            error = failure
+            self._note(failure)
+            raise
+        finally:
+            self.finished.emit(
+                Exchange(
+                    method,
+                    request.url.path,
+                    self._host.origin,
+                    status,
+                    (monotonic() - started) * 1000,
+                    request.extensions.get(RULE, ""),
+                    type(error).__name__ if error else None,
+                    size,
+                )
+            )
+
+    async def _send(self, request: httpx.Request, repeatable: bool) -> httpx.Response:
+        """Send; a kept-alive connection that the server closed meanwhile is no failure for what may be repeated."""
+        for last_try in (not repeatable, True):
+            try:
+                return await self._client.send(request, auth=self._auth, stream=True)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as failure:
+                if last_try:
+                    raise transport_error(failure, origin=self._host.origin, repeatable=repeatable) from None
+            except httpx.HTTPError as failure:
+                raise transport_error(failure, origin=self._host.origin, repeatable=repeatable) from None
+        raise AssertionError("the last try returns or raises")
+
+    async def _read(self, response: httpx.Response, repeatable: bool) -> bytes:
+        try:
+            length = response.headers.get("content-length", "")
+            if length.isdecimal() and int(length) > BODY_LIMIT:
+                raise self._too_large()
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in response.aiter_bytes():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > BODY_LIMIT:
+                    raise self._too_large()
+            return b"".join(chunks)
+        except httpx.HTTPError as failure:
+            raise transport_error(failure, origin=self._host.origin, repeatable=repeatable) from None
+        finally:
+            await response.aclose()
+
+    def _error(self, request: httpx.Request, response: httpx.Response, content: bytes) -> BurrowError:
+        failure = request.extensions.get(RENEWAL_FAILURE)
+        reply = Reply(response.status_code, response.headers, content, owner=self._target.owner)
+        verdict, _ = classify(reply)
+        if isinstance(failure, BurrowError) and verdict in {Verdict.RECOVERABLE_AUTH, Verdict.KEY_REFUSED}:
+            return failure
+        if isinstance(failure, BurrowError) and reply.code == "not_authenticated":
+            return failure
+        facts = Facts(
+            status=reply.status,
+            code=reply.code or None,
+            detail=reply.detail or None,
+            attr=_text((reply.json or {}).get("attr")),
+            retry_after=retry_after(response.headers),
+            origin=self._host.origin,
+        )
+        kind = ERRORS.get(verdict, ServerTrouble)
+        if kind is SignInNeeded and verdict is Verdict.RECOVERABLE_AUTH:
+            # Renewed a moment ago and refused again: the grant works, this server does not take its tokens.
+            kind = ServerTrouble
+        return kind(_cause(reply, self._host.name), facts)
+
+    def _note(self, failure: BurrowError) -> None:
+        if isinstance(failure, Offline | TimedOut):
+            self._session.unreachable("offline")
+
+    def _too_large(self) -> BurrowError:
+        return ProtocolTrouble(f"{self._host.origin} sent more than {BODY_LIMIT // 2**20} MB.")
+
+    def _address(self, path: str) -> str:
+        if not path.startswith("/"):
+            if origin_of(path) != self._host.origin:
+                raise Rejected("The address belongs to another server.", Facts(origin=origin_of(path)))
+            return path
+        return urljoin(f"{self._host.origin}/", path)
+
+
+async def plain_json(
+    method: str, url: str, *, headers: Mapping[str, str] | None = None, body: object | None = None
+) -> Any:
+    """One unauthenticated JSON request to a server on this machine (the workspace's own pages).
+
+    Raises `Rejected` for any other address, `Offline`, `ServerTrouble` or `NotFound` as they come.
+    """
+    parts = urlsplit(url)
+    origin = origin_of(url)
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
+        raise Rejected("Only a server on this machine may be asked without a sign-in.", Facts(origin=origin))
+    try:
+        # No TLS on loopback: the certificate store, slow to load, is not needed.
+        async with httpx.AsyncClient(verify=False, trust_env=False, timeout=10.0) as client:
+            response = await client.request(method, url, headers=dict(headers or {}), json=body)
+    except httpx.HTTPError as failure:
+        raise transport_error(failure, origin=origin) from None
+    if response.status_code >= 300:
+        reply = Reply(response.status_code, response.headers, response.content)
+        verdict, _ = classify(reply)
+        raise ERRORS.get(verdict, ServerTrouble)(_cause(reply, origin), Facts(status=reply.status, origin=origin))
+    try:
+        return msgspec.json.decode(response.content) if response.content else None
+    except msgspec.DecodeError:
+        raise ServerTrouble(f"{origin} answered with something that is not JSON.", Facts(origin=origin)) from None
+
+
+def _cause(reply: Reply, name: str) -> str:
+    if reply.detail:
+        return reply.detail
+    if reply.is_page or not reply.text:
+        return f"{name} answered with status {reply.status}."
+    return f"{name} answered with status {reply.status}: {reply.text[:SHOWN_BODY]}"
+
+
+def _query(params: Mapping[str, str | int | bool | None] | None) -> dict[str, str] | None:
+    if params is None:
+        return None
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in params.items()
+        if value is not None
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
