@@ -9,7 +9,7 @@ from __future__ import annotations
 _STORE = """
 CREATE TABLE store_installations (
     id TEXT PRIMARY KEY,
-    team_id INTEGER NOT NULL,
+    project_id INTEGER NOT NULL,
     template_id TEXT,
     name TEXT NOT NULL,
     display_name TEXT NOT NULL DEFAULT '',
@@ -25,7 +25,7 @@ CREATE TABLE store_installations (
     needs_reauth INTEGER NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
-    UNIQUE (team_id, url)
+    UNIQUE (project_id, url)
 );
 CREATE TABLE store_connections (
     installation_id TEXT PRIMARY KEY REFERENCES store_installations (id) ON DELETE CASCADE,
