@@ -13,11 +13,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-import httpx
 import msgspec
 
 from app.core.auth.failures import Reply, Verdict, classify
-from app.core.auth.recovery import RENEWAL_FAILURE, RULE, SessionAuth, Target
+from app.core.auth.target import RENEWAL_FAILURE, RULE, Target
 from app.core.auth.transport import retry_after, transport_error
 from app.core.errors import (
     BurrowError,
@@ -41,7 +40,11 @@ from app.core.hosts import is_loopback, origin_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import httpx
+
+    from app.core.auth.recovery import SessionAuth
     from app.core.auth.session import Session
+    from app.core.auth.transport import Transport
     from app.core.hosts import Host
 
 T = TypeVar("T")
@@ -113,14 +116,14 @@ class Exchange:
 class Fetcher:
     """Requests to one host as the signed-in person."""
 
-    def __init__(self, client: httpx.AsyncClient, session: Session, host: Host, *, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(self, transport: Transport, session: Session, host: Host, *, in_flight: int = IN_FLIGHT) -> None:
         self.finished: Event[Exchange] = Event()
-        self._client = client
+        self._transport = transport
         self._session = session
         self._host = host
         self._gate = asyncio.Semaphore(in_flight)
         self._target = Target(host.token_origins)
-        self._auth = SessionAuth(session, self._target)
+        self._auth: SessionAuth | None = None
 
     async def get(self, path: str, *, params: Mapping[str, str | int | bool | None] | None = None) -> Answer:
         return await self.request("GET", path, params=params)
@@ -152,13 +155,14 @@ class Fetcher:
         """
         url = self._address(path)
         repeatable = method in IDEMPOTENT if idempotent is None else idempotent
-        request = self._client.build_request(
+        client = await self._transport.client()
+        request = client.build_request(
             method,
             url,
             params=_query(params),
             content=None if body is None else msgspec.json.encode(body),
             headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"}),
-            timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout,
+            timeout=client.timeout if timeout is None else timeout,
         )
         started = monotonic()
         status: int | None = None
@@ -168,7 +172,7 @@ class Fetcher:
             async with self._gate:
                 if await self._session.access_token() is None:
                     raise self._session.missing()
-                response = await self._send(request, repeatable)
+                response = await self._send(client, request, repeatable)
                 status, content = response.status_code, await self._read(response, repeatable)
                 size = len(content)
             if status < 300:
@@ -192,11 +196,15 @@ class Fetcher:
                 )
             )
 
-    async def _send(self, request: httpx.Request, repeatable: bool) -> httpx.Response:
+    async def _send(self, client: httpx.AsyncClient, request: httpx.Request, repeatable: bool) -> httpx.Response:
         """Send; a kept-alive connection that the server closed meanwhile is no failure for what may be repeated."""
+        import httpx
+
+        if self._auth is None:
+            self._auth = self._session.auth(self._target)
         for last_try in (not repeatable, True):
             try:
-                return await self._client.send(request, auth=self._auth, stream=True)
+                return await client.send(request, auth=self._auth, stream=True)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as failure:
                 if last_try:
                     raise transport_error(failure, origin=self._host.origin, repeatable=repeatable) from None
@@ -205,6 +213,8 @@ class Fetcher:
         raise AssertionError("the last try returns or raises")
 
     async def _read(self, response: httpx.Response, repeatable: bool) -> bytes:
+        import httpx
+
         try:
             length = response.headers.get("content-length", "")
             if length.isdecimal() and int(length) > BODY_LIMIT:
@@ -266,6 +276,8 @@ async def plain_json(
 
     Raises `Rejected` for any other address, `Offline`, `ServerTrouble` or `NotFound` as they come.
     """
+    import httpx
+
     parts = urlsplit(url)
     origin = origin_of(url)
     if parts.scheme != "http" or not is_loopback(parts.hostname or ""):

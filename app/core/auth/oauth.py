@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from math import isfinite
 from time import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
-
-import httpx
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from app.core.auth.tokens import TokenSet
 from app.core.auth.transport import retry_after, transport_error
@@ -25,6 +23,8 @@ from app.core.hosts import is_loopback, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from app.core.auth.transport import Transport
 
 CLIENT_NAME = "Burrow"
 SCOPES = (
@@ -95,8 +95,8 @@ class AuthorizationRequest:
 class OAuth:
     """The protocol with one host. Every call raises `BurrowError` kinds for transport and server trouble."""
 
-    def __init__(self, client: httpx.AsyncClient, origin: str, *, now: Callable[[], float] = time) -> None:
-        self._client = client
+    def __init__(self, transport: Transport, origin: str, *, now: Callable[[], float] = time) -> None:
+        self._transport = transport
         self._origin = origin
         self._now = now
 
@@ -176,19 +176,13 @@ class OAuth:
         """
         status, headers, _ = await self._send("GET", request.url)
         target = urlsplit(headers.get("location", ""))
-        query = httpx.QueryParams(target.query)
+        query = parse_qs(target.query)
+        state, issuer, code = (query.get(name, [""])[0] for name in ("state", "iss", "code"))
         expected = urlsplit(request.redirect_uri)
-        if (
-            status != 302
-            or target[:3] != expected[:3]
-            or not request.is_answered_by(query.get("state"), query.get("iss"))
-        ):
+        if status != 302 or target[:3] != expected[:3] or not request.is_answered_by(state, issuer) or not code:
             raise Rejected(
                 f"{self._origin} did not accept the login ticket.", Facts(status=status, origin=self._origin)
             )
-        code = str(query.get("code", ""))
-        if not code:
-            raise Rejected(f"{self._origin} gave no authorization code.", Facts(status=status, origin=self._origin))
         return code
 
     async def exchange(self, metadata: Metadata, client_id: str, code: str, request: AuthorizationRequest) -> TokenSet:
@@ -256,8 +250,11 @@ class OAuth:
     async def _send(
         self, method: str, url: str, *, form: dict[str, str] | None = None, json_body: object | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
+        import httpx
+
+        client = await self._transport.client()
         try:
-            async with self._client.stream(
+            async with client.stream(
                 method, url, data=form, json=json_body, headers={"Accept": "application/json"}, auth=None
             ) as response:
                 body = bytearray()

@@ -8,43 +8,28 @@ and whoever sent the request finds the reason of the failed renewal under `RENEW
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import httpx2
 
-from app.core.auth.failures import CredentialOwner, Reply, Verdict, classify
-from app.core.errors import BurrowError, SignInNeeded
+from app.core.auth.failures import Reply, Verdict, classify
+from app.core.auth.target import RENEWAL_FAILURE, RULE
+from app.core.errors import BurrowError
 from app.core.hosts import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from app.core.auth.session import Session
+    from app.core.auth.target import Target
     from app.core.auth.tokens import TokenSet
 
 log = logging.getLogger(__name__)
 
-RENEWAL_FAILURE = "burrow.renewal_failure"
-RULE = "burrow.rule"
 # Enough for every error body; what is longer is no error body.
 PEEK_BYTES = 256 * 1024
 REPLAY_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where requests go and whose credential their answers can complain about.
-
-    `origins` are the only ones that see the token. `jsonrpc` targets may report a dead token inside a 200;
-    `reports_own_auth` says that they may do so in a tool result too (contract section 2.3).
-    """
-
-    origins: frozenset[str]
-    owner: CredentialOwner = CredentialOwner.PERSON
-    jsonrpc: bool = False
-    reports_own_auth: bool = False
 
 
 class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
@@ -132,11 +117,6 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
                 reports_own_auth=self._target.reports_own_auth,
             )
         )
-
-
-def signed_out(failure: object) -> bool:
-    """Whether a stored renewal failure means that the person has to act."""
-    return isinstance(failure, SignInNeeded)
 
 
 def _replayable(request: Any) -> bool:

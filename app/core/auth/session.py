@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
     from app.core.auth.lock import ProcessLock
     from app.core.auth.oauth import OAuth
+    from app.core.auth.recovery import SessionAuth
     from app.core.auth.signin import SignIn
+    from app.core.auth.target import Target
     from app.core.auth.vault import Vault
     from app.core.hosts import Host
 
@@ -243,6 +245,12 @@ class Session:
         if self._grant is not None and not self._grant.renewable:
             self._tell("ended", why, "key refused", self._grant)
             self._set(state=SessionState.NEEDS_SIGN_IN, reason="The server refused this API key.")
+
+    def auth(self, target: Target) -> SessionAuth:
+        """What makes an httpx or httpx2 client carry this session's token to `target` and heal it."""
+        from app.core.auth.recovery import SessionAuth
+
+        return SessionAuth(self, target)
 
     async def begin_sign_in(self, *, open_browser: bool = True) -> SignIn:
         """Start signing in through the browser; a sign-in already under way is cancelled."""
