@@ -1,0 +1,297 @@
+"""One SQLite file: opening it safely, migrating it, setting it aside when it cannot be used, naming its troubles.
+
+A damaged database, another program's, or one written by a newer Burrow is renamed beside its place together with its
+`-wal` and `-shm` files; nothing is ever deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from app.core.errors import StorageTrouble
+from app.core.storage.migrations import APPLICATION_ID, MIGRATIONS, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+BUSY_SECONDS = 5.0
+BUSY_PAUSE = 0.02
+COMPANIONS = ("", "-wal", "-shm")
+
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_CAUSES = {
+    sqlite3.SQLITE_FULL: ("The disk is full: {path} could not be written.", "Free some disk space and try again."),
+    sqlite3.SQLITE_READONLY: ("{path} cannot be written.", "Check the permissions of the folder and the file."),
+    sqlite3.SQLITE_CANTOPEN: ("{path} cannot be opened.", "Check that the folder exists and may be written."),
+    sqlite3.SQLITE_PERM: ("{path} cannot be opened.", "Check the permissions of the folder and the file."),
+    sqlite3.SQLITE_BUSY: ("{path} is in use by another Burrow.", "Close the other one, or try again in a moment."),
+    sqlite3.SQLITE_LOCKED: ("{path} is in use by another Burrow.", "Close the other one, or try again in a moment."),
+    sqlite3.SQLITE_IOERR: ("{path} could not be read or written.", "Check the disk and the space left on it."),
+    sqlite3.SQLITE_CORRUPT: ("{path} is damaged.", "Restart Burrow; it sets the file aside and begins a new one."),
+    sqlite3.SQLITE_NOTADB: ("{path} is damaged.", "Restart Burrow; it sets the file aside and begins a new one."),
+}
+
+
+class Unusable(Exception):
+    """The file is not a database that this version can use. `way_out` says what a person can do with it."""
+
+    def __init__(self, what: str, way_out: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.way_out = way_out
+
+
+class Database:
+    """A connection used by one thread at a time.
+
+    `notice` says in words what was set aside and where, or is None. `replaced` is called after a database that turned
+    out to be damaged while in use was replaced by an empty one.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Open `path`, or a database in memory for None. Raises `StorageTrouble`."""
+        self.path = path
+        self.notice: str | None = None
+        self.replaced: Callable[[], None] = lambda: None
+        self._durable = False
+        self._identity: tuple[int, int] | None = None
+        self._connection: sqlite3.Connection | None = self._open()
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query. Raises `StorageTrouble`."""
+
+        def run(connection: sqlite3.Connection) -> list[Any]:
+            return connection.execute(sql, parameters).fetchall()
+
+        return self._mended(run)
+
+    def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
+        """Run `change` in one transaction; all of it happens or nothing. Raises `StorageTrouble`.
+
+        A `durable` change is on the disk when this returns; any other survives the end of the process, and may be lost
+        with the power.
+        """
+
+        def run(connection: sqlite3.Connection) -> T:
+            if durable is not self._durable:
+                connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            with _transaction(connection):
+                return change(connection)
+
+        return self._mended(run)
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of it. Safe to call again; whatever comes later opens it anew."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _mended(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is not None and self._moved():
+            self.close()
+        if self._connection is None:
+            self._replace(None)
+        try:
+            return run(self._in_use())
+        except sqlite3.Error as error:
+            if self.path is None or _code(error) not in _DAMAGED:
+                raise trouble(error, self.path) from error
+            log.error("the database is damaged: %s", error)
+            damage = Unusable(f"The database was damaged ({error}).", _SALVAGE)
+        self._replace(damage)
+        try:
+            return run(self._in_use())
+        except sqlite3.Error as error:
+            raise trouble(error, self.path) from error
+
+    def _in_use(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StorageTrouble(f"{self.path} is closed.")
+        return self._connection
+
+    def _moved(self) -> bool:
+        """Whether the file was set aside by another process, or removed: work would go where nobody looks for it."""
+        return self.path is not None and _identity(self.path) != self._identity
+
+    def _replace(self, damage: Unusable | None) -> None:
+        self.close()
+        self._connection = self._open(damage)
+        self._durable = False
+        self.replaced()
+
+    def _open(self, damage: Unusable | None = None) -> sqlite3.Connection:
+        try:
+            if self.path is None:
+                connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                _prepare(connection)
+                return connection
+            _make_private(self.path)
+            try:
+                if damage is not None and not self._moved():
+                    raise damage
+                connection = _connect(self.path)
+            except Unusable:
+                connection = self._set_aside(self.path, damage)
+            self._identity = _identity(self.path)
+        except sqlite3.Error as error:
+            raise trouble(error, self.path) from error
+        except OSError as error:
+            raise StorageTrouble(
+                f"{error.filename or self.path} cannot be written: {error.strerror or error}.",
+                action="Check that the folder exists, may be written and has space left.",
+            ) from error
+        else:
+            return connection
+
+    def _set_aside(self, path: Path, damage: Unusable | None) -> sqlite3.Connection:
+        from filelock import FileLock
+
+        with FileLock(f"{path}.lock", timeout=BUSY_SECONDS):
+            try:
+                if damage is not None and not self._moved():
+                    raise damage
+                return _connect(path)
+            except Unusable as unusable:
+                aside = _free_name(path)
+                for companion in COMPANIONS:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rename(f"{path}{companion}", f"{aside}{companion}")
+                self.notice = f"{unusable.what} It was kept as {aside}, and Burrow started with an empty one. " + (
+                    unusable.way_out.format(name=path.name)
+                )
+                log.error("%s", self.notice)
+            _make_private(path)
+            return _connect(path)
+
+
+def trouble(error: sqlite3.Error, path: Path | None) -> StorageTrouble:
+    """The typed error for one of SQLite's."""
+    cause, action = _CAUSES.get(_code(error), ("{path} could not be used: {error}.", StorageTrouble.action))
+    return StorageTrouble(cause.format(path=path or "memory", error=error), action=action)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _make_private(path: Path) -> None:
+    """The folder and the file, readable by their owner alone; SQLite gives its companions the file's mode."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Raises `Unusable`, `sqlite3.Error`."""
+    _refuse_orphaned_log(path)
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            if _code(error) in _DAMAGED:
+                raise Unusable(f"The database was damaged ({error}).", _SALVAGE) from error
+            # Turning on the log and cleaning up after a killed process refuse at once instead of waiting.
+            if _code(error) not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(BUSY_PAUSE)
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+
+
+_SALVAGE = (
+    "To look for drafts in the old one, open a copy of it with `sqlite3` and its `.recover` command; "
+    "to use a backup, quit Burrow and put it back as {name}."
+)
+
+
+def _refuse_orphaned_log(path: Path) -> None:
+    """SQLite would delete the log beside an emptied file, and with it the last work that can be recovered."""
+    try:
+        orphaned = path.stat().st_size == 0 and os.stat(f"{path}-wal").st_size > 0
+    except FileNotFoundError:
+        return
+    if orphaned:
+        raise Unusable("The database was emptied while its log was not.", _SALVAGE)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    [(version,)] = connection.execute("PRAGMA user_version")
+    [(application,)] = connection.execute("PRAGMA application_id")
+    if application not in {0, APPLICATION_ID}:
+        raise Unusable("The database belongs to another program.", "If you need it, move it elsewhere.")
+    if version > len(MIGRATIONS):
+        raise Unusable(
+            f"The database was written by a newer Burrow (format {version}; this one reads up to {len(MIGRATIONS)}).",
+            "To go on with it, install the newer Burrow and rename the file back to {name}.",
+        )
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if version == 0 and tables:
+        raise Unusable("The database belongs to another program.", "If you need it, move it elsewhere.")
+    if version == len(MIGRATIONS) and not tables >= TABLES:
+        raise Unusable("The database was damaged (tables are missing).", _SALVAGE)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA journal_size_limit=4194304")
+    if version < len(MIGRATIONS):
+        _migrate(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    with _transaction(connection):
+        # Another process may have done it while this one waited for the lock.
+        [(version,)] = connection.execute("PRAGMA user_version")
+        for step in MIGRATIONS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS))}")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Any:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has already rolled back after some errors, a full disk among them.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _free_name(path: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    for number in range(1, 1000):
+        suffix = "" if number == 1 else f"-{number}"
+        candidate = path.with_name(f"{path.stem}.set-aside-{stamp}{suffix}{path.suffix}")
+        if not any(os.path.lexists(f"{candidate}{companion}") for companion in COMPANIONS):
+            return candidate
+    raise StorageTrouble(f"No free name is left beside {path}.")

@@ -1,0 +1,120 @@
+"""Drafts: what a person is typing, kept before anything is sent, for each account apart.
+
+A draft that the disk refuses stays in memory, is what `load` and `list` give, and is written with the next save.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.core.storage.access import Access
+from app.core.storage.values import Draft, Scope
+
+if TYPE_CHECKING:
+    import sqlite3
+
+Key = tuple[Scope, str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Unsaved:
+    """A draft on its way to the disk; no fields mean that it is to be discarded."""
+
+    fields: dict[str, str] | None
+    at: float
+
+
+class Drafts(Access):
+    """All methods raise `StorageTrouble`. `kind` names what is drafted (`task`), `id` which one (`new`)."""
+
+    def attach(self) -> None:
+        """Start with nothing unsaved."""
+        self._lock = threading.Lock()
+        self._unsaved: dict[Key, _Unsaved] = {}
+
+    async def save(self, scope: Scope, kind: str, id: str, fields: dict[str, str]) -> None:  # noqa: A002
+        """Keep `fields`; on the disk when this returns."""
+        await self._keep((scope, kind, id), _Unsaved(dict(fields), time.time()))
+
+    async def discard(self, scope: Scope, kind: str, id: str) -> None:  # noqa: A002
+        """Forget a draft; no error if there is none."""
+        await self._keep((scope, kind, id), _Unsaved(None, time.time()))
+
+    async def load(self, scope: Scope, kind: str, id: str) -> dict[str, str] | None:  # noqa: A002
+        """The fields as last saved, or None."""
+
+        def job() -> dict[str, str] | None:
+            with self._lock:
+                unsaved = self._unsaved.get((scope, kind, id))
+            if unsaved is not None:
+                return None if unsaved.fields is None else dict(unsaved.fields)
+            rows = self._database.read(
+                "SELECT fields FROM drafts WHERE host = ? AND account = ? AND kind = ? AND id = ?",
+                (scope.host, scope.account, kind, id),
+            )
+            return _decode(rows[0][0]) if rows else None
+
+        return await self._run(job)
+
+    async def list(self, scope: Scope) -> tuple[Draft, ...]:
+        """All drafts of an account, the last saved first."""
+
+        def job() -> tuple[Draft, ...]:
+            rows = self._database.read(
+                "SELECT kind, id, fields, saved_at FROM drafts WHERE host = ? AND account = ?",
+                (scope.host, scope.account),
+            )
+            found = {(kind, id): (_decode(text), at) for kind, id, text, at in rows}  # noqa: A001
+            with self._lock:
+                unsaved = list(self._unsaved.items())
+            for (owner, kind, id), draft in unsaved:  # noqa: A001
+                if owner == scope:
+                    found[kind, id] = (draft.fields, draft.at)
+            drafts = [Draft(*key, dict(fields), at) for key, (fields, at) in found.items() if fields is not None]
+            return tuple(sorted(drafts, key=lambda draft: draft.saved_at, reverse=True))
+
+        return await self._run(job)
+
+    def flush(self) -> None:
+        """Write what is unsaved, on the writer's thread."""
+        with self._lock:
+            batch = list(self._unsaved.items())
+        if not batch:
+            return
+
+        def change(connection: sqlite3.Connection) -> None:
+            for (scope, kind, id), draft in batch:  # noqa: A001
+                key = (scope.host, scope.account, kind, id)
+                if draft.fields is None:
+                    connection.execute(
+                        "DELETE FROM drafts WHERE host = ? AND account = ? AND kind = ? AND id = ?",
+                        key,
+                    )
+                else:
+                    connection.execute(
+                        "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?)",
+                        (*key, json.dumps(draft.fields), draft.at),
+                    )
+
+        self._database.write(change, durable=True)
+        with self._lock:
+            for key, draft in batch:
+                if self._unsaved.get(key) is draft:
+                    del self._unsaved[key]
+
+    async def _keep(self, key: Key, draft: _Unsaved) -> None:
+        with self._lock:
+            self._unsaved[key] = draft
+        await self._run(self.flush)
+
+
+def _decode(text: str) -> dict[str, str] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,37 @@
+"""The tables of Burrow's database, as numbered steps that are only ever added to.
+
+The number of steps applied stands in `PRAGMA user_version`.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x42757277  # "Burw", so that another program's database is never taken for ours
+
+TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity"})
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE drafts (
+            host TEXT NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+            fields TEXT NOT NULL, saved_at REAL NOT NULL,
+            PRIMARY KEY (host, account, kind, id)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE outbox (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+            host TEXT NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL,
+            payload TEXT NOT NULL, created_at REAL NOT NULL, state TEXT NOT NULL
+        )""",
+        "CREATE INDEX outbox_scope ON outbox (host, account, number)",
+        """CREATE TABLE cache (
+            host TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL,
+            stored_at REAL NOT NULL, payload BLOB NOT NULL,
+            PRIMARY KEY (host, account, name)
+        )""",
+        """CREATE TABLE activity (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
+            target TEXT NOT NULL, summary TEXT NOT NULL, status TEXT NOT NULL, milliseconds REAL,
+            detail TEXT NOT NULL
+        )""",
+    ),
+)

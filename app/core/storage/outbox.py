@@ -1,0 +1,72 @@
+"""The outbox: what is to be sent, written before it is sent and removed after the server's answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from app.core.storage.access import Access
+from app.core.storage.values import OutboxItem
+
+if TYPE_CHECKING:
+    from app.core.storage.values import Scope
+
+WAITING = "waiting"
+
+
+class Outbox(Access):
+    """All methods raise `StorageTrouble`; what they changed is on the disk when they return."""
+
+    async def add(self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = WAITING) -> OutboxItem:
+        """Keep `payload`, made of JSON values, to be sent for `scope`."""
+        text = json.dumps(payload)
+        item = OutboxItem(os.urandom(16).hex(), kind, json.loads(text), time.time(), state)
+        row = (item.id, scope.host, scope.account, kind, text, item.created_at, state)
+
+        def job() -> None:
+            self._database.write(
+                lambda connection: connection.execute(
+                    "INSERT INTO outbox (id, host, account, kind, payload, created_at, state)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    row,
+                ),
+                durable=True,
+            )
+
+        await self._run(job)
+        return item
+
+    async def list(self, scope: Scope) -> tuple[OutboxItem, ...]:
+        """Everything of an account, the first added first."""
+
+        def job() -> tuple[OutboxItem, ...]:
+            rows = self._database.read(
+                "SELECT id, kind, payload, created_at, state FROM outbox WHERE host = ? AND account = ?"
+                " ORDER BY number",
+                (scope.host, scope.account),
+            )
+            return tuple(
+                OutboxItem(id, kind, json.loads(text), created_at, state)
+                for id, kind, text, created_at, state in rows  # noqa: A001
+            )
+
+        return await self._run(job)
+
+    async def update(self, id: str, state: str) -> bool:  # noqa: A002
+        """Set the state of an item; False if it is no longer there."""
+        return await self._change("UPDATE outbox SET state = ? WHERE id = ?", (state, id))
+
+    async def remove(self, id: str) -> bool:  # noqa: A002
+        """Drop an item; False if it was no longer there."""
+        return await self._change("DELETE FROM outbox WHERE id = ?", (id,))
+
+    async def _change(self, sql: str, parameters: tuple[str, ...]) -> bool:
+        def job() -> bool:
+            return self._database.write(
+                lambda connection: connection.execute(sql, parameters).rowcount > 0,
+                durable=True,
+            )
+
+        return await self._run(job)

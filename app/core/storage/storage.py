@@ -1,0 +1,69 @@
+"""Everything Burrow keeps on disk that is no secret, in one SQLite file that several processes may share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from app.core.errors import StorageTrouble
+from app.core.storage.cache import Cache
+from app.core.storage.database import Database
+from app.core.storage.drafts import Drafts
+from app.core.storage.log import ActivityLog
+from app.core.storage.outbox import Outbox
+from app.core.storage.settings import Settings
+from app.core.storage.writer import Writer
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
+FILE_NAME = "burrow.sqlite3"
+
+
+class Storage:
+    """Settings, drafts, the outbox, cached answers and the activity.
+
+    Every method waits on the one writer thread, except `Settings.get` and `ActivityLog.add`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer = Writer("burrow-storage")
+        self._closing: Future[None] | None = None
+        self.settings = Settings(database, self._writer)
+        self.drafts = Drafts(database, self._writer)
+        self.outbox = Outbox(database, self._writer)
+        self.cache = Cache(database, self._writer)
+        self.activity = ActivityLog(database, self._writer)
+        database.replaced = self.settings.restore
+
+    @staticmethod
+    def open(folder: Path) -> Storage:
+        """Open or create the database in `folder`. Raises `StorageTrouble` naming the path that cannot be used."""
+        return Storage(Database(folder / FILE_NAME))
+
+    @staticmethod
+    def in_memory() -> Storage:
+        """A storage that is gone when the process ends, for a start on a folder that cannot be written."""
+        return Storage(Database(None))
+
+    @property
+    def notice(self) -> str | None:
+        """What was set aside, where it is and what can be done with it; None if all is well.
+
+        May appear while running, when damage is found only then.
+        """
+        return self._database.notice
+
+    async def close(self) -> None:
+        """Write what is waiting and close the file. Safe to call again. Raises nothing."""
+        if self._closing is None:
+            self._closing = self._writer.close(self._finish)
+        await asyncio.wrap_future(self._closing)
+
+    def _finish(self) -> None:
+        with contextlib.suppress(StorageTrouble):
+            self.drafts.flush()
+        self._database.close()

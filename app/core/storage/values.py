@@ -1,0 +1,56 @@
+"""The values that storage hands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose data it is: a host's key and the account's key on it (contract section 1.13)."""
+
+    host: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a person was typing. `saved_at` is in unix seconds."""
+
+    kind: str
+    id: str
+    fields: dict[str, str]
+    saved_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """Something to send. `state` is the sender's own word, `waiting` at first; `created_at` is in unix seconds."""
+
+    id: str
+    kind: str
+    payload: dict[str, Any]
+    created_at: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A server's answer as it was kept. `stored_at` is in unix seconds."""
+
+    payload: bytes
+    stored_at: float
+
+
+class ActivityRow(NamedTuple):
+    """One line of the activity as it is kept: `at` in unix seconds, `detail` of JSON values."""
+
+    id: str
+    at: float
+    kind: str
+    target: str
+    summary: str
+    status: str
+    milliseconds: float | None
+    detail: dict[str, Any]
