@@ -1,0 +1,42 @@
+"""Generic pieces of the window; they know nothing of tasks, servers or the core. Import from the modules.
+
+Lists (`rows`, `lists`, `tables`)
+    Row(key, title, detail="", state=None, side=None, badge="", trailing="", level=0, struck=False, muted=False,
+        mono=False, accessible="", tooltip="", payload=None)
+    Group(key, title, rows, note="")            rows under a heading that folds
+    ListTable(name, *, two_lines=False, multi=False, show_words=False, align_glyphs=False, type_ahead=True, dense=False)
+        .set_rows(rows) .set_groups(groups) .current_key() .selected_keys() .select_key(key, quiet=False) .select_first()
+        .rows.row(key) -> Row | None     signals: picked(str) opened(str) toggled(str) menu_wanted(str, QPoint)
+        need_more() left_upwards()       selection, folding and scroll place survive updates by key
+    Column(title, text, width=0, right=False, mono=False, tone=None, tooltip=None)
+    DataTable(name, columns, key)               .set_items(items) .current()  picked opened menu_wanted
+Text (`text`, `when`)
+    Text(text, role="body", tone="text", *, wrap=False, selectable=False)   .set_tone .set_role; plain text always
+    ElidedLabel(text, role, tone, *, mode=ElideMiddle)     StatusWord(state, role)  .set_state(state, suffix="")
+    RelativeTime(moment, role, tone, *, prefix="")  .set_moment;  relative(dt) absolute(dt) duration(seconds) ticker().tick
+Buttons (`buttons`)
+    PrimaryButton(text, icon="", *, keys="", clicked=None)      QuietButton(..., kind="quiet"|"flat"|"danger")
+    IconButton(name, icon, *, keys="", clicked=None)            with_keys("Refresh", "F5")
+    Segmented(options[(value, text, glyph, tone)], name)  .value() .set_value(v) .set_locked(reason)  signal chosen(str)
+    SegmentedPolicy(name)                       approved | needs_approval | do_not_use
+    TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
+Fields (`fields`, `jsontree`)
+    FilterField(placeholder)  changed(str) debounced 150 ms, down(), .clear_now() .set_text_quietly(text)
+    CodeEdit(name, *, read_only=False, wrap=False, tabs=False)
+    JsonEdit(name)  .edit .text() .value() .set_value(v) .check() .line()  signal checked(bool)
+    FieldError(field)  .say(text)               the line under a field, tied to it
+    KeyValueGrid()  .add(name, value | widget, path=False, mono=False) .clear()
+    JsonTree(name)  .set_value(v, open_levels=1) .current_text() .copy_value() .copy_path()  signal copied(str)
+In place (`places`)
+    Banner()  .show_message(text, tone, primary=(words, act), secondary=[(words, act)]) .clear()
+    InlineCard()  .show_note(title, cause, advice, actions, tone=, detail=) .show_trouble(error, actions) .clear()
+    EmptyState(title, text, actions, glyph="", primary=False)  .show_state(...)
+    ProgressLine(name)  .start() .stop() .set_fraction(f)     UndoBar()  .offer(text, undo, seconds=8) .undo() expired()
+    Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
+Pages (`page`)
+    Page(title)  .title .status .progress .undo .banner .card .set_title .add_action(w) .set_head(w) .set_body(w)
+    SidePane(name)  .box .add_padded(w)         RememberedSplitter(orientation, parts, sizes, remember)
+Rules (`guard`, `focus`, `say`)
+    @guarded(default=None) on data(), paint and event handlers       show_focus_ring(window) once a top-level window
+    announce(widget, text, assertive=False)     places use navigator.announce instead
+"""

@@ -1,0 +1,123 @@
+"""Every state the window can show, as glyph + word + tone: never colour alone.
+
+The tables hold the words untranslated; the functions below translate them (context `State`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.ui.theme.tokens import Tone
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`glyph` is a name of `icons`, `word` one or two words, `tone` a text colour of the tokens."""
+
+    glyph: str
+    word: str
+    tone: Tone
+
+
+_CONTEXT = "State"
+
+RUN: Mapping[str, State] = {
+    "none": State("ring", "No run", "muted"),
+    "not_started": State("ring", "Not started", "muted"),
+    "queued": State("clock", "Queued", "info"),
+    "in_progress": State("play", "Running", "accent"),
+    "completed": State("check", "Done", "good"),
+    "failed": State("cross", "Failed", "bad"),
+    "cancelled": State("stop", "Cancelled", "muted"),
+}
+
+TASK: Mapping[str, State] = {
+    "draft": State("edit", "Draft", "muted"),
+    "sending": State("clock", "Sending", "info"),
+    "not_sent": State("warning", "Not sent", "attention"),
+    "waiting": State("question", "Needs you", "attention"),
+    "archived": State("archive", "Archived", "muted"),
+}
+
+SERVER: Mapping[str, State] = {
+    "READY": State("dot", "Ready", "good"),
+    "SIGN_IN": State("dashed", "Finish connecting", "attention"),
+    "RECONNECT": State("warning", "Reconnect", "attention"),
+    "DISABLED": State("ring", "Off", "muted"),
+    "TROUBLE": State("cross", "In trouble", "bad"),
+    "UNKNOWN": State("question", "Not checked", "muted"),
+    "AVAILABLE": State("plus", "Available", "muted"),
+    "CONNECTING": State("clock", "Connecting", "info"),
+}
+
+POLICY: Mapping[str, State] = {
+    "approved": State("check", "Allow", "good"),
+    "needs_approval": State("question", "Ask", "attention"),
+    "do_not_use": State("block", "Block", "bad"),
+}
+
+CALL: Mapping[str, State] = {
+    "running": State("play", "Running", "accent"),
+    "ok": State("check", "Done", "good"),
+    "tool_error": State("warning", "Tool error", "attention"),
+    "protocol_error": State("cross", "Protocol error", "bad"),
+    "cancelled": State("stop", "Cancelled", "muted"),
+    "unknown": State("question", "Outcome unknown", "attention"),
+}
+
+SESSION: Mapping[str, State] = {
+    "fresh": State("dot", "Signed in", "good"),
+    "restoring": State("clock", "Opening", "muted"),
+    "renewing": State("clock", "Renewing sign-in", "info"),
+    "offline": State("offline", "Offline", "attention"),
+    "server": State("warning", "Server in trouble", "attention"),
+    "vault": State("lock", "Keyring needed", "attention"),
+    "browser": State("external", "Waiting for browser", "info"),
+    "needs_sign_in": State("key", "Sign in", "attention"),
+    "signed_out": State("ring", "Signed out", "muted"),
+}
+
+ALL_TABLES: tuple[Mapping[str, State], ...] = (RUN, TASK, SERVER, POLICY, CALL, SESSION)
+
+
+def run_state(status: str | None) -> State:
+    """State of a run by the server's word; None means that the task has no run. Unknown words are shown as they are."""
+    return _look_up(RUN, status or "none")
+
+
+def task_state(name: str) -> State:
+    """State of a task that its runs cannot say: draft, sending, not_sent, waiting, archived."""
+    return _look_up(TASK, name)
+
+
+def server_state(name: str) -> State:
+    """State of an MCP server by its enumeration name: READY, SIGN_IN, RECONNECT, DISABLED, TROUBLE, UNKNOWN."""
+    return _look_up(SERVER, name)
+
+
+def policy_state(approval: str | None) -> State:
+    """Allow, Ask or Block for `approved`, `needs_approval`, `do_not_use`; nothing known means Ask."""
+    return _look_up(POLICY, approval or "needs_approval")
+
+
+def call_state(name: str) -> State:
+    """State of one tool call: running, ok, tool_error, protocol_error, cancelled, unknown."""
+    return _look_up(CALL, name)
+
+
+def session_state(name: str) -> State:
+    """State of the sign-in, for the status corner."""
+    return _look_up(SESSION, name)
+
+
+def _look_up(table: Mapping[str, State], key: str) -> State:
+    found = table.get(key)
+    if found is None:
+        return State("question", key.replace("_", " ").capitalize(), "muted")
+    return State(found.glyph, QCoreApplication.translate(_CONTEXT, found.word), found.tone)

@@ -1,0 +1,242 @@
+"""Buttons: one filled kind for the main action, quiet ones for the rest, a segmented choice, tabs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QKeySequence, QPainter, QPainterPath, QPen
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QRadioButton, QSizePolicy, QTabBar, QWidget
+
+from app.ui.theme import icons, theme, tokens
+from app.ui.theme.state import POLICY, policy_state
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QPaintEvent
+
+ButtonKind = Literal["primary", "quiet", "flat", "danger"]
+
+
+class _Button(QPushButton):
+    def __init__(
+        self,
+        text: str,
+        kind: ButtonKind,
+        icon: str = "",
+        *,
+        keys: str = "",
+        clicked: Callable[[], None] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(text, parent)
+        self.setProperty("kind", kind)
+        self._kind = kind
+        self._icon = icon
+        self._keys = keys
+        if clicked is not None:
+            self.clicked.connect(lambda: clicked())
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setAutoDefault(False)
+        self.setToolTip(with_keys(text, keys) if keys else "")
+        if icon:
+            self._dress()
+            theme().changed.connect(self._dress)
+
+    def set_icon_name(self, icon: str) -> None:
+        """Show another drawing before the text."""
+        self._icon = icon
+        self._dress()
+
+    def _dress(self) -> None:
+        tone = {"primary": "on_accent", "danger": "bad"}.get(self._kind, "text")
+        self.setIcon(icons.icon(self._icon, tone))
+        self.setIconSize(icons.icon_size())
+
+
+class PrimaryButton(_Button):
+    """The one main action of a screen. `keys` is shown in the tooltip, not bound here."""
+
+    def __init__(
+        self,
+        text: str,
+        icon: str = "",
+        *,
+        keys: str = "",
+        clicked: Callable[[], None] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(text, "primary", icon, keys=keys, clicked=clicked, parent=parent)
+
+
+class QuietButton(_Button):
+    """Every other action. `kind`: quiet (hairline), flat (no line), danger (red words)."""
+
+    def __init__(
+        self,
+        text: str,
+        icon: str = "",
+        *,
+        kind: ButtonKind = "quiet",
+        keys: str = "",
+        clicked: Callable[[], None] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(text, kind, icon, keys=keys, clicked=clicked, parent=parent)
+
+
+class IconButton(_Button):
+    """A flat button that shows only a drawing; `name` is its tooltip and what assistive technology reads."""
+
+    def __init__(
+        self,
+        name: str,
+        icon: str,
+        *,
+        keys: str = "",
+        clicked: Callable[[], None] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__("", "flat", icon, keys=keys, clicked=clicked, parent=parent)
+        self.setAccessibleName(name)
+        self.setToolTip(with_keys(name, keys))
+
+
+def with_keys(name: str, keys: str) -> str:
+    """A name with its keys as this platform writes them: `New task (Ctrl+N)`."""
+    if not keys:
+        return name
+    return f"{name} ({QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText)})"
+
+
+class _Segment(QRadioButton):
+    """One choice of a segmented control; a radio button to assistive technology."""
+
+    def __init__(self, text: str, glyph: str, tone: str, place: str, parent: QWidget) -> None:
+        super().__init__(text, parent)
+        self._glyph, self._tone, self._place = glyph, tone, place
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        current = theme()
+        width = self.fontMetrics().horizontalAdvance(self.text()) + current.px(2 * tokens.SPACE_3)
+        if self._glyph:
+            width += current.px(tokens.ICON + tokens.SPACE_1)
+        return QSize(width, current.px(tokens.CONTROL - 4))
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
+
+    def hitButton(self, pos: QPoint) -> bool:
+        return self.rect().contains(pos)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        current = theme()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        outline = self._outline()
+        chosen, enabled = self.isChecked(), self.isEnabled()
+        ground = "selection" if chosen else "hover" if self.underMouse() and enabled else "surface"
+        painter.fillPath(outline, current.colour(ground if enabled or chosen else "window"))
+        painter.strokePath(outline, QPen(current.colour("border"), 1))
+        ink = current.colour(self._tone if chosen else "text" if enabled else "muted")
+        left = current.px(tokens.SPACE_3)
+        if self._glyph:
+            side = current.px(tokens.ICON)
+            colour = ink if chosen else current.colour("muted")
+            icons.paint_icon(painter, self._glyph, QRectF(left, (self.height() - side) / 2, side, side), colour)
+            left += current.px(tokens.ICON + tokens.SPACE_1)
+        painter.setPen(ink)
+        painter.setFont(current.font("strong" if chosen else "body"))
+        painter.drawText(self.rect().adjusted(left, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text())
+        if chosen:
+            bar = QRectF(self.rect()).adjusted(1, self.height() - tokens.SELECTION_BAR - 1, -1, -1)
+            painter.fillRect(bar, current.colour(self._tone))
+        painter.end()
+
+    def _outline(self) -> QPainterPath:
+        rect = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        radius = theme().px(tokens.RADIUS_CONTROL)
+        path = QPainterPath()
+        path.addRoundedRect(rect, radius, radius)
+        squared = QPainterPath()
+        if self._place in {"middle", "last"}:
+            squared.addRect(rect.adjusted(0, 0, -radius, 0))
+        if self._place in {"middle", "first"}:
+            squared.addRect(rect.adjusted(radius, 0, 0, 0))
+        return path.united(squared).simplified()
+
+
+class Segmented(QWidget):
+    """A few exclusive choices side by side: one focus stop, arrows move, read as a radio group."""
+
+    chosen = Signal(str)
+
+    def __init__(
+        self,
+        options: Sequence[tuple[str, str, str, str]],
+        name: str,
+        parent: QWidget | None = None,
+    ) -> None:
+        """`options`: (value, text, glyph or "", tone). `name` is what the group is called."""
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self._buttons: dict[str, _Segment] = {}
+        self._group = QButtonGroup(self)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        for number, (value, text, glyph, tone) in enumerate(options):
+            place = "first" if number == 0 else "last" if number == len(options) - 1 else "middle"
+            button = _Segment(text, glyph, tone, place, self)
+            button.setAccessibleName(f"{name}: {text}")
+            button.clicked.connect(lambda _checked=False, value=value: self.chosen.emit(value))
+            self._buttons[value] = button
+            self._group.addButton(button)
+            row.addWidget(button)
+        row.addStretch()
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def value(self) -> str | None:
+        """The chosen value; None before the first `set_value`."""
+        return next((value for value, button in self._buttons.items() if button.isChecked()), None)
+
+    def set_value(self, value: str | None) -> None:
+        """Show a choice without telling; None or an unknown value shows none."""
+        self._group.setExclusive(False)
+        for name, button in self._buttons.items():
+            button.setChecked(name == value)
+        self._group.setExclusive(True)
+
+    def set_locked(self, reason: str) -> None:
+        """Disable and say why; an empty reason enables again."""
+        self.setEnabled(not reason)
+        self.setToolTip(reason)
+        for button in self._buttons.values():
+            button.setToolTip(reason)
+            button.setAccessibleDescription(reason)
+
+
+class SegmentedPolicy(Segmented):
+    """Allow · Ask · Block. Values are the server's: approved, needs_approval, do_not_use."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        states = [(value, policy_state(value)) for value in POLICY]
+        super().__init__([(value, state.word, state.glyph, state.tone) for value, state in states], name, parent)
+
+
+class TabStrip(QTabBar):
+    """Tabs as words with an accent line under the chosen one. `currentChanged(int)` as in Qt."""
+
+    def __init__(self, names: Sequence[str], accessible: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(accessible)
+        self.setDrawBase(False)
+        self.setExpanding(False)
+        self.setUsesScrollButtons(True)
+        self.setElideMode(Qt.TextElideMode.ElideNone)
+        for name in names:
+            self.addTab(name)

@@ -1,0 +1,234 @@
+"""Fields: a filter, code with a line that says whether it is JSON, names beside values."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QKeySequence, QTextOption
+from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
+
+from app.ui.theme import icons, theme, tokens
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.places import repolish
+from app.ui.widgets.text import ElidedLabel, Text
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QKeyEvent
+
+
+class FilterField(QLineEdit):
+    """A filter. `changed(text)` comes 150 ms after the last key; Esc clears and, when empty, passes on.
+
+    `down()` is told on Down and Enter, so that the list can take the focus.
+    """
+
+    changed = Signal(str)
+    down = Signal()
+
+    def __init__(self, placeholder: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setPlaceholderText(placeholder)
+        self.setAccessibleName(placeholder)
+        self._told = ""
+        self._timer = QTimer(self, singleShot=True, interval=tokens.FILTER_DEBOUNCE_MS)
+        self._timer.timeout.connect(self._tell)
+        self.textChanged.connect(lambda _text: self._timer.start())
+        self._search = self.addAction(icons.icon("search", "muted"), QLineEdit.ActionPosition.LeadingPosition)
+        self._search.setText(placeholder)
+        theme().changed.connect(self._dress)
+
+    def clear_now(self) -> None:
+        """Empty the field and tell at once."""
+        self.clear()
+        self._tell()
+
+    def set_text_quietly(self, text: str) -> None:
+        """Show a text without telling it."""
+        self._told = text.strip()
+        self.setText(text)
+        self._timer.stop()
+
+    def _dress(self) -> None:
+        self._search.setIcon(icons.icon("search", "muted"))
+
+    def _tell(self) -> None:
+        self._timer.stop()
+        text = self.text().strip()
+        if text != self._told:
+            self._told = text
+            self.changed.emit(text)
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key = event.key()
+        if key == Qt.Key.Key_Escape:
+            if self.text():
+                self.clear_now()
+            else:
+                event.ignore()
+        elif key in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._tell()
+            self.down.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class CodeEdit(QPlainTextEdit):
+    """Monospace text. Tab leaves the field unless `tabs`; Esc passes on."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        read_only: bool = False,
+        wrap: bool = False,
+        tabs: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setReadOnly(read_only)
+        self.setTabChangesFocus(not tabs)
+        wanted = QTextOption.WrapMode.WrapAnywhere if wrap else QTextOption.WrapMode.NoWrap
+        self.setWordWrapMode(wanted)
+        if read_only:
+            self.setTextInteractionFlags(
+                Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+            )
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def _dress(self) -> None:
+        self.setFont(theme().font("mono"))
+        self.setTabStopDistance(self.fontMetrics().horizontalAdvance("  "))
+
+
+class JsonEdit(QWidget):
+    """A JSON editor with a line below it that says whether the text can be read and where it goes wrong.
+
+    `checked(ok)` is told 150 ms after the last key. An empty text counts as `{}` where `empty_is_object`.
+    """
+
+    checked = Signal(bool)
+
+    def __init__(self, name: str, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.edit = CodeEdit(name)
+        self._line = Text(role="caption", tone="muted")
+        self._ok = True
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(theme().px(tokens.SPACE_1))
+        box.addWidget(self.edit, 1)
+        box.addWidget(self._line)
+        self._timer = QTimer(self, singleShot=True, interval=tokens.FILTER_DEBOUNCE_MS)
+        self._timer.timeout.connect(self.check)
+        self.edit.textChanged.connect(self._timer.start)
+        self.setFocusProxy(self.edit)
+        self.check()
+
+    def text(self) -> str:
+        """What stands in the editor."""
+        return self.edit.toPlainText()
+
+    def set_value(self, value: object) -> None:
+        """Show a value, indented."""
+        self.edit.setPlainText(json.dumps(value, indent=2, ensure_ascii=False))
+        self.check()
+
+    def value(self) -> object:
+        """The value; raises ValueError with the place of the mistake. Empty text is an empty object."""
+        text = self.text().strip()
+        return json.loads(text) if text else {}
+
+    def check(self) -> bool:
+        """Look now; returns whether the text can be read."""
+        self._timer.stop()
+        try:
+            self.value()
+        except json.JSONDecodeError as error:
+            self._ok = False
+            words = self.tr("Line {0}, column {1}: {2}").format(error.lineno, error.colno, error.msg)
+            self._line.setText(words)
+            self._line.set_tone("bad")
+        except (ValueError, RecursionError) as error:
+            self._ok = False
+            self._line.setText(self.tr("Not JSON: {0}").format(error))
+            self._line.set_tone("bad")
+        else:
+            self._ok = True
+            self._line.setText(self.tr("Valid JSON"))
+            self._line.set_tone("muted")
+        self.edit.setAccessibleDescription(self._line.text())
+        self.checked.emit(self._ok)
+        return self._ok
+
+    def line(self) -> str:
+        """What the line below says."""
+        return self._line.text()
+
+
+class FieldError(Text):
+    """The one line under a field that says what is wrong with it, tied to it for assistive technology."""
+
+    def __init__(self, field: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__("", "caption", "bad", wrap=True, parent=parent)
+        self._field = field
+        self.setVisible(False)
+
+    def say(self, text: str) -> None:
+        """Show what is wrong; empty hides."""
+        self.setText(text)
+        self.setVisible(bool(text))
+        self._field.setProperty("wrong", "true" if text else "false")
+        self._field.setAccessibleDescription(text)
+        repolish(self._field)
+
+
+class KeyValueGrid(QWidget):
+    """Names in the muted tone beside values that can be selected; long values wrap, paths elide."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        current = theme()
+        self._grid.setHorizontalSpacing(current.px(tokens.SPACE_4))
+        self._grid.setVerticalSpacing(current.px(6))
+        self._grid.setColumnStretch(1, 1)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+
+    def add(self, name: str, value: str | QWidget, *, path: bool = False, mono: bool = False) -> QWidget:
+        """Add a line; returns the widget that shows the value."""
+        shown = value if isinstance(value, QWidget) else self._label(value, path=path, mono=mono)
+        label = QLabel(name)
+        label.setForegroundRole(label.palette().ColorRole.PlaceholderText)
+        label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        label.setBuddy(shown)
+        if not shown.accessibleName():
+            shown.setAccessibleName(f"{name}: {value}" if isinstance(value, str) else name)
+        place = self._grid.rowCount()
+        self._grid.addWidget(label, place, 0, Qt.AlignmentFlag.AlignTop)
+        self._grid.addWidget(shown, place, 1)
+        return shown
+
+    def clear(self) -> None:
+        """Remove every line."""
+        while (item := self._grid.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+
+    def _label(self, value: str, *, path: bool, mono: bool) -> QWidget:
+        role = "mono" if mono else "body"
+        if path:
+            return ElidedLabel(value, "mono" if mono else "body")
+        return Text(value, "mono" if role == "mono" else "body", wrap=True, selectable=True)
+
+
+def copy_keys(event: QEvent) -> bool:
+    """Whether a key event means "copy" on this platform."""
+    return event.type() == QEvent.Type.KeyPress and event.matches(QKeySequence.StandardKey.Copy)  # type: ignore[attr-defined]

@@ -1,0 +1,37 @@
+"""Keep `data()`, delegates and `paintEvent` from raising: an exception there surfaces in an unrelated later Qt call."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Answer `default` instead of raising; the first failure of each function is logged with its trace."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        name = f"{function.__module__}.{function.__qualname__}"
+
+        @functools.wraps(function)
+        def safe(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except Exception:
+                if name not in _told:
+                    _told.add(name)
+                    log.exception("%s failed; the view shows nothing in its place", name)
+                return cast(R, default)
+
+        return safe
+
+    return decorate

@@ -1,0 +1,460 @@
+"""The list of the application: a one-column table with fixed rows, which stays quick at any length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import (
+    QElapsedTimer,
+    QEvent,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    QRectF,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QPainter, QPen
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+
+from app.ui.theme import theme, tokens
+from app.ui.theme.icons import paint_icon
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.rows import Group, Heading, Index, Line, Row, RowModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
+
+    from app.ui.theme.state import State
+
+LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
+TYPE_AHEAD_MS = 900
+MORE_WITHIN_ROWS = 12
+
+
+class RowDelegate(QStyledItemDelegate):
+    """Paints a row: selection, glyph, words. Never raises."""
+
+    def __init__(self, view: ListTable) -> None:
+        super().__init__(view)
+        self._view = view
+
+    @guarded()
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        line = self._view.rows.line(index.row())
+        if line is None:
+            return
+        painter.save()
+        try:
+            self._paint_ground(painter, option, line)
+            if isinstance(line, Heading):
+                self._paint_heading(painter, option.rect, line)
+            elif self._view.two_lines:
+                self._paint_two_lines(painter, option.rect, line, selected=_selected(option))
+            else:
+                self._paint_one_line(painter, option.rect, line, selected=_selected(option))
+        finally:
+            painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(0, self._view.row_height())
+
+    def _paint_ground(self, painter: QPainter, option: QStyleOptionViewItem, line: Line) -> None:
+        current = theme()
+        rect = option.rect
+        if _selected(option) and isinstance(line, Row):
+            painter.fillRect(rect, current.colour("selection"))
+            bar = QRect(rect.left(), rect.top(), tokens.SELECTION_BAR, rect.height())
+            painter.fillRect(self._mirrored(bar, rect), current.colour("accent"))
+        elif option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(rect, current.colour("hover"))
+        if option.state & QStyle.StateFlag.State_HasFocus and self._view.keyboard_focus:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(current.colour("ring"), tokens.RING))
+            painter.drawRoundedRect(QRectF(rect).adjusted(1, 1, -1, -1), 4, 4)
+
+    def _mirrored(self, part: QRect, whole: QRect) -> QRect:
+        return QStyle.visualRect(self._view.layoutDirection(), whole, part)
+
+    def _paint_heading(self, painter: QPainter, rect: QRect, line: Heading) -> None:
+        current = theme()
+        side = current.px(12)
+        left = rect.left() + current.px(tokens.SPACE_2)
+        name = "chevron-right" if line.folded else "chevron-down"
+        box = QRectF(left, rect.center().y() - side / 2 + 1, side, side)
+        paint_icon(painter, name, box, current.colour("muted"))
+        painter.setFont(current.font("caption"))
+        painter.setPen(current.colour("muted"))
+        words = rect.adjusted(current.px(tokens.SPACE_2 + 12 + tokens.SPACE_1), 0, -current.px(tokens.SPACE_3), 0)
+        if line.note:
+            painter.drawText(words, RIGHT, line.note)
+        metrics = painter.fontMetrics()
+        text = metrics.elidedText(f"{line.title} · {line.count}", Qt.TextElideMode.ElideRight, words.width())
+        painter.drawText(words, LEFT, text)
+
+    def _paint_one_line(self, painter: QPainter, rect: QRect, row: Row, *, selected: bool) -> None:
+        current = theme()
+        area = self._paint_glyph(painter, rect, row)
+        if row.side is not None:
+            area = self._paint_state_word(painter, area, row.side)
+        painter.setFont(current.font("caption"))
+        painter.setPen(current.colour("muted"))
+        if row.trailing:
+            area = self._paint_right(painter, area, row.trailing)
+        if row.detail:
+            room = area.width() // 2
+            shown = painter.fontMetrics().elidedText(row.detail, Qt.TextElideMode.ElideMiddle, room)
+            area = self._paint_right(painter, area, shown)
+        if row.badge:
+            painter.setPen(current.colour("attention"))
+            area = self._paint_right(painter, area, row.badge)
+        if row.state is not None and self._view.show_words:
+            painter.setPen(current.colour(row.state.tone))
+            area = self._paint_right(painter, area, row.state.word)
+        self._paint_title(painter, area, row, selected=selected)
+
+    def _paint_two_lines(self, painter: QPainter, rect: QRect, row: Row, *, selected: bool) -> None:
+        current = theme()
+        half = (rect.height() - 2 * current.px(6)) // 2
+        upper = QRect(rect.left(), rect.top() + current.px(6), rect.width(), half)
+        lower = upper.translated(0, half)
+        area = self._paint_glyph(painter, upper, row)
+        lower.setLeft(area.left())
+        lower.setRight(area.right())
+        painter.setFont(current.font("caption"))
+        painter.setPen(current.colour("muted"))
+        if row.trailing:
+            area = self._paint_right(painter, area, row.trailing)
+        self._paint_title(painter, area, row, selected=selected)
+        painter.setFont(current.font("caption"))
+        if row.side is not None:
+            lower = self._paint_state_word(painter, lower, row.side)
+        if row.badge:
+            painter.setPen(current.colour("attention"))
+            lower = self._paint_right(painter, lower, row.badge)
+        if row.state is not None:
+            painter.setPen(current.colour(row.state.tone))
+            painter.drawText(lower, LEFT, row.state.word)
+            lower.setLeft(lower.left() + painter.fontMetrics().horizontalAdvance(row.state.word))
+        if row.detail:
+            painter.setPen(current.colour("muted"))
+            text = f"  ·  {row.detail}" if row.state is not None else row.detail
+            painter.drawText(
+                lower, LEFT, painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, lower.width())
+            )
+
+    def _paint_glyph(self, painter: QPainter, rect: QRect, row: Row) -> QRect:
+        """Paint the state's glyph; returns the room left for words."""
+        current = theme()
+        left = current.px(tokens.SPACE_3 + row.level * tokens.SPACE_4)
+        if row.state is not None or self._view.align_glyphs:
+            side = current.px(tokens.ICON)
+            if row.state is not None:
+                box = QRectF(rect.left() + left, rect.center().y() - side / 2 + 0.5, side, side)
+                paint_icon(painter, row.state.glyph, box, current.colour(row.state.tone))
+            left += side + current.px(tokens.SPACE_2)
+        return rect.adjusted(left, 0, -current.px(tokens.SPACE_3), 0)
+
+    def _paint_title(self, painter: QPainter, area: QRect, row: Row, *, selected: bool) -> None:
+        current = theme()
+        font = current.font("mono" if row.mono else "strong" if selected else "body")
+        if row.struck:
+            font = type(font)(font)
+            font.setStrikeOut(True)
+        painter.setFont(font)
+        painter.setPen(current.colour("muted" if row.struck or row.muted else "text"))
+        title = " ".join(row.title.split())
+        painter.drawText(area, LEFT, painter.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, area.width()))
+
+    def _paint_right(self, painter: QPainter, area: QRect, text: str) -> QRect:
+        painter.drawText(area, RIGHT, text)
+        return area.adjusted(0, 0, -painter.fontMetrics().horizontalAdvance(text) - theme().px(tokens.SPACE_2), 0)
+
+    def _paint_state_word(self, painter: QPainter, area: QRect, state: State) -> QRect:
+        """A glyph and word in a column of equal width at the right."""
+        current = theme()
+        painter.setFont(current.font("caption"))
+        side, gap = current.px(14), current.px(tokens.SPACE_1)
+        width = side + gap + max(painter.fontMetrics().horizontalAdvance(state.word), current.px(36))
+        box = QRect(area.right() - width, area.top(), width, area.height())
+        colour = current.colour(state.tone)
+        paint_icon(painter, state.glyph, QRectF(box.left(), box.center().y() - side / 2 + 0.5, side, side), colour)
+        painter.setPen(colour)
+        painter.drawText(box.adjusted(side + gap, 0, 0, 0), LEFT, state.word)
+        return area.adjusted(0, 0, -width - current.px(tokens.SPACE_3), 0)
+
+
+class ListTable(QTableView):
+    """Rows of `Row`, flat or in groups. Selection, scroll place and folding survive an update, by key.
+
+    Signals: `picked(key)` when the current row changes ("" for none), `opened(key)` on Enter or double click,
+    `toggled(key)` on Space, `menu_wanted(key, global position)`, `need_more()` when the end comes near (once a length),
+    `left_upwards()` when Up is pressed on the first row (a filter field may take the focus).
+    """
+
+    picked = Signal(str)
+    opened = Signal(str)
+    toggled = Signal(str)
+    menu_wanted = Signal(str, QPoint)
+    need_more = Signal()
+    left_upwards = Signal()
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        two_lines: bool = False,
+        multi: bool = False,
+        show_words: bool = False,
+        align_glyphs: bool = False,
+        type_ahead: bool = True,
+        dense: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        """`name` is read aloud. `show_words` adds the state's word at the right of one-line rows (a two-line row always
+        has it); leave it out only where a group heading already says the word. `type_ahead=False` frees letters."""
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.two_lines, self.show_words, self.align_glyphs = two_lines, show_words, align_glyphs
+        self.keyboard_focus = False
+        self._dense = dense
+        self._type_ahead = type_ahead
+        self._typed = ""
+        self._typed_at = QElapsedTimer()
+        self._asked_at = -1
+        self._quiet = False
+        self.rows = RowModel(self)
+        self.setModel(self.rows)
+        self.setItemDelegate(RowDelegate(self))
+        many, one = QAbstractItemView.SelectionMode.ExtendedSelection, QAbstractItemView.SelectionMode.SingleSelection
+        self.setSelectionMode(many if multi else one)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setCornerButtonEnabled(False)
+        self.setMouseTracking(True)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.horizontalHeader().setVisible(False)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setMinimumSectionSize(1)
+        self.verticalHeader().setVisible(False)
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.verticalHeader().setMinimumSectionSize(1)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._tell_menu)
+        self.doubleClicked.connect(self._tell_opened)
+        self.verticalScrollBar().valueChanged.connect(self._maybe_more)
+        self._fit()
+        theme().changed.connect(self._fit)
+
+    def row_height(self) -> int:
+        """Height of every row in device-independent pixels."""
+        height = tokens.ROW_TWO_LINES if self.two_lines else tokens.ROW_DENSE if self._dense else tokens.ROW
+        return theme().px(height)
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Show a flat snapshot."""
+        self._update(lambda: self.rows.set_rows(rows))
+
+    def set_groups(self, groups: Sequence[Group]) -> None:
+        """Show a grouped snapshot."""
+        self._update(lambda: self.rows.set_groups(groups))
+
+    def current_key(self) -> str | None:
+        """Key of the current row; None on a heading or nothing."""
+        line = self.rows.line(self.currentIndex().row())
+        return line.key if isinstance(line, Row) else None
+
+    def selected_keys(self) -> tuple[str, ...]:
+        """Keys of the selected rows from top to bottom."""
+        places = sorted(index.row() for index in self.selectionModel().selectedRows())
+        lines = (self.rows.line(place) for place in places)
+        return tuple(line.key for line in lines if isinstance(line, Row))
+
+    def select_key(self, key: str | None, *, quiet: bool = False) -> bool:
+        """Make a row current and bring it into view; with `quiet` `picked` is not told. False when it is not there."""
+        former, self._quiet = self._quiet, quiet or self._quiet
+        try:
+            if key is None:
+                self.clearSelection()
+                self.setCurrentIndex(QModelIndex())
+                return True
+            self.rows.reveal(key)
+            place = self.rows.place(key)
+            if place < 0:
+                return False
+            self.setCurrentIndex(self.rows.index(place, 0))
+            self.scrollTo(self.rows.index(place, 0))
+            return True
+        finally:
+            self._quiet = former
+
+    def select_first(self, *, quiet: bool = False) -> bool:
+        """Make the first row (not a heading) current."""
+        first = next((line.key for line in self.rows.lines() if isinstance(line, Row)), None)
+        return first is not None and self.select_key(first, quiet=quiet)
+
+    def _update(self, change: Callable[[], None]) -> None:
+        key, selected = self.current_key(), self.selected_keys()
+        scroll = self.verticalScrollBar().value()
+        self._quiet = True
+        try:
+            change()
+            if key is not None and self.current_key() != key:
+                place = self.rows.place(key)
+                index = self.rows.index(place, 0) if place >= 0 else QModelIndex()
+                if index.isValid():
+                    self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
+                else:
+                    self.setCurrentIndex(QModelIndex())
+            if self.selected_keys() != selected:
+                self.clearSelection()
+                flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+                for each in selected:
+                    place = self.rows.place(each)
+                    if place >= 0:
+                        self.selectionModel().select(self.rows.index(place, 0), flags)
+            self.verticalScrollBar().setValue(scroll)
+        finally:
+            self._quiet = False
+        if key is not None and self.current_key() is None:
+            self.picked.emit("")
+        self._maybe_more()
+
+    def _fit(self) -> None:
+        self.verticalHeader().setDefaultSectionSize(self.row_height())
+        self.viewport().update()
+
+    @guarded()
+    def currentChanged(self, current: Index, previous: Index) -> None:
+        super().currentChanged(current, previous)
+        line = self.rows.line(current.row())
+        if not self._quiet:
+            self.picked.emit(line.key if isinstance(line, Row) else "")
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key, plain = (
+            event.key(),
+            event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier),
+        )
+        line = self.rows.line(self.currentIndex().row())
+        if plain and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and line is not None:
+            if isinstance(line, Heading):
+                self.rows.set_folded(line.key, not line.folded)
+            else:
+                self.opened.emit(line.key)
+        elif plain and key in (Qt.Key.Key_Home, Qt.Key.Key_End):
+            self._go(0 if key == Qt.Key.Key_Home else self.rows.rowCount() - 1)
+        elif plain and key == Qt.Key.Key_Up and self.currentIndex().row() <= 0:
+            self.left_upwards.emit()
+        elif plain and key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+            self._fold_by_key(line, fold=(key == Qt.Key.Key_Left) != self.isRightToLeft())
+        elif plain and key == Qt.Key.Key_Space and isinstance(line, Row) and not self._typing():
+            self.toggled.emit(line.key)
+        elif key == Qt.Key.Key_Menu and line is not None:
+            self._tell_menu(self.visualRect(self.currentIndex()).center())
+        elif plain and key == Qt.Key.Key_Escape:
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+            if not self._type_ahead and plain and event.text().isprintable() and event.text():
+                event.ignore()
+
+    def _fold_by_key(self, line: Line | None, *, fold: bool) -> None:
+        if isinstance(line, Heading):
+            self.rows.set_folded(line.key, fold)
+        elif fold:
+            lines = self.rows.lines()
+            place = self.currentIndex().row()
+            above = next((number for number in range(place, -1, -1) if isinstance(lines[number], Heading)), None)
+            if above is not None:
+                self._go(above)
+
+    def _go(self, place: int) -> None:
+        index = self.rows.index(place, 0)
+        if index.isValid():
+            self.setCurrentIndex(index)
+            self.scrollTo(index)
+
+    def _typing(self) -> bool:
+        return bool(self._typed) and self._typed_at.isValid() and self._typed_at.elapsed() < TYPE_AHEAD_MS
+
+    @guarded()
+    def keyboardSearch(self, search: str) -> None:
+        if not self._type_ahead:
+            return
+        self._typed = self._typed + search.lower() if self._typing() else search.lower()
+        self._typed_at.start()
+        lines = self.rows.lines()
+        repeated = len(set(self._typed)) == 1
+        wanted = self._typed[0] if repeated else self._typed
+        here = self.currentIndex().row()
+        start = here + 1 if repeated or here < 0 else here
+        for step in range(len(lines)):
+            place = (start + step) % len(lines)
+            if isinstance(lines[place], Row) and lines[place].title.lower().startswith(wanted):
+                self._go(place)
+                return
+
+    @guarded()
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        line = self.rows.line(self.rowAt(event.position().toPoint().y()))
+        if isinstance(line, Heading) and event.button() == Qt.MouseButton.LeftButton:
+            self.rows.set_folded(line.key, not line.folded)
+            return
+        super().mousePressEvent(event)
+
+    @guarded()
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        self.keyboard_focus = event.reason() != Qt.FocusReason.MouseFocusReason
+        if self.keyboard_focus and not self.currentIndex().isValid():
+            self.select_first()
+        super().focusInEvent(event)
+        self.viewport().update()
+
+    @guarded(default=False)
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.KeyPress and not self.keyboard_focus:
+            self.keyboard_focus = True
+        return super().event(event)
+
+    def _tell_menu(self, at: QPoint) -> None:
+        line = self.rows.line(self.rowAt(at.y()))
+        if isinstance(line, Row):
+            self.menu_wanted.emit(line.key, self.viewport().mapToGlobal(at))
+
+    def _tell_opened(self, index: QModelIndex) -> None:
+        line = self.rows.line(index.row())
+        if isinstance(line, Row):
+            self.opened.emit(line.key)
+
+    def _maybe_more(self) -> None:
+        count = self.rows.rowCount()
+        last = self.rowAt(self.viewport().height() - 1)
+        if count and self._asked_at != count and (last < 0 or last >= count - MORE_WITHIN_ROWS):
+            self._asked_at = count
+            self.need_more.emit()
+
+
+def _selected(option: QStyleOptionViewItem) -> bool:
+    return bool(option.state & QStyle.StateFlag.State_Selected)

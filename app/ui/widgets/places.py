@@ -1,0 +1,383 @@
+"""What a page says in its own place: the one bar, cards for errors, empty states, progress, an offer to undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from PySide6.QtCore import QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from app.ui.theme import theme, tokens
+from app.ui.theme.icons import paint_icon
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QPaintEvent
+
+BoxTone = Literal["attention", "bad", "good", "info"]
+Action = tuple[str, Callable[[], None]]
+
+GLYPHS: dict[str, str] = {"attention": "warning", "bad": "cross", "good": "check", "info": "info"}
+
+
+class Trouble(Protocol):
+    """The shape of an error fit to be shown (the core's errors have it)."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def cause(self) -> str: ...
+    @property
+    def advice(self) -> str: ...
+
+
+class Glyph(QWidget):
+    """A drawing of the icon family, without a meaning of its own to assistive technology."""
+
+    def __init__(self, name: str, tone: str = "muted", size: int = tokens.ICON, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name, self._tone, self._size = name, tone, size
+        self._fit()
+        theme().changed.connect(self._fit)
+
+    def set_drawing(self, name: str, tone: str) -> None:
+        """Show another drawing."""
+        self._name, self._tone = name, tone
+        self.update()
+
+    def _fit(self) -> None:
+        side = theme().px(self._size)
+        self.setFixedSize(side, side)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        paint_icon(painter, self._name, QRectF(self.rect()), theme().colour(self._tone))
+        painter.end()
+
+
+class Banner(QFrame):
+    """The one bar under a title: glyph, sentence, buttons. Hidden until `show_message`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setVisible(False)
+        self._glyph = Glyph("warning", "attention")
+        self._text = Text(wrap=True)
+        self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._buttons = QHBoxLayout()
+        current = theme()
+        self._buttons.setSpacing(current.px(tokens.SPACE_2))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(
+            *(current.px(m) for m in (tokens.SPACE_4, tokens.SPACE_2, tokens.SPACE_4, tokens.SPACE_2))
+        )
+        row.setSpacing(current.px(tokens.SPACE_2))
+        row.addWidget(self._glyph)
+        row.addWidget(self._text, 1)
+        row.addLayout(self._buttons)
+
+    def show_message(
+        self,
+        text: str,
+        tone: BoxTone = "attention",
+        primary: Action | None = None,
+        secondary: Sequence[Action] = (),
+        *,
+        glyph: str = "",
+    ) -> None:
+        """Say `text`; focus stays where it is. The former buttons go."""
+        self._glyph.set_drawing(glyph or GLYPHS[tone], tone)
+        self._text.setText(text)
+        self.setProperty("bar", tone)
+        self.setAccessibleName(text)
+        clear_layout(self._buttons)
+        if primary is not None:
+            self._buttons.addWidget(PrimaryButton(primary[0], clicked=primary[1]))
+        for words, act in secondary:
+            self._buttons.addWidget(QuietButton(words, clicked=act))
+        repolish(self)
+        self.setVisible(True)
+
+    def text(self) -> str:
+        """The sentence shown."""
+        return self._text.text()
+
+    def clear(self) -> None:
+        """Hide."""
+        self.setVisible(False)
+
+
+class InlineCard(QFrame):
+    """An error or a note where it belongs: title, cause, advice, actions. Hidden until shown."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setVisible(False)
+        current = theme()
+        self._glyph = Glyph("warning", "attention")
+        self._title = Text(role="strong", wrap=True)
+        self._cause = Text(wrap=True, selectable=True)
+        self._advice = Text(tone="muted", wrap=True)
+        self._detail = Text(role="mono", tone="muted", wrap=True, selectable=True)
+        self._buttons = QHBoxLayout()
+        self._buttons.setSpacing(current.px(tokens.SPACE_2))
+        words = QVBoxLayout()
+        words.setSpacing(current.px(tokens.SPACE_1))
+        for label in (self._title, self._cause, self._advice, self._detail):
+            words.addWidget(label)
+        words.addSpacing(current.px(tokens.SPACE_1))
+        words.addLayout(self._buttons)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(
+            *(current.px(m) for m in (tokens.SPACE_3, tokens.SPACE_3, tokens.SPACE_3, tokens.SPACE_2))
+        )
+        row.setSpacing(current.px(tokens.SPACE_2))
+        row.addWidget(self._glyph, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(words, 1)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+
+    def show_note(
+        self,
+        title: str,
+        cause: str = "",
+        advice: str = "",
+        actions: Sequence[Action] = (),
+        *,
+        tone: BoxTone = "attention",
+        detail: str = "",
+    ) -> None:
+        """Show the parts that are not empty; the first action is the main one. `detail` is set in monospace."""
+        self._glyph.set_drawing(GLYPHS[tone], tone)
+        self.setProperty("card", tone)
+        for label, text in (
+            (self._title, title),
+            (self._cause, cause),
+            (self._advice, advice),
+            (self._detail, detail),
+        ):
+            label.setText(text)
+            label.setVisible(bool(text))
+        self.setAccessibleName(" ".join(part for part in (title, cause, advice) if part))
+        clear_layout(self._buttons)
+        for words, act in actions:
+            self._buttons.addWidget(QuietButton(words, clicked=act))
+        self._buttons.addStretch()
+        repolish(self)
+        self.setVisible(True)
+
+    def show_trouble(
+        self, trouble: Trouble, actions: Sequence[Action] = (), *, tone: BoxTone = "bad", detail: str = ""
+    ) -> None:
+        """Show an error of the core in its own words."""
+        cause = trouble.cause if trouble.cause != trouble.title else ""
+        self.show_note(trouble.title, cause, trouble.advice, actions, tone=tone, detail=detail)
+
+    def text(self) -> str:
+        """Everything that is shown, for tests and copying."""
+        return self.accessibleName()
+
+    def clear(self) -> None:
+        """Hide."""
+        self.setVisible(False)
+
+
+class EmptyState(QWidget):
+    """Why there is nothing here and what can be done about it, in the middle of the place."""
+
+    def __init__(
+        self,
+        title: str = "",
+        text: str = "",
+        actions: Sequence[Action] = (),
+        *,
+        glyph: str = "",
+        primary: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        current = theme()
+        self._glyph = Glyph(glyph or "info", "muted", 28)
+        self._title = Text(role="section", wrap=True)
+        self._text = Text(tone="muted", wrap=True)
+        self._buttons = QHBoxLayout()
+        self._buttons.setSpacing(current.px(tokens.SPACE_2))
+        box = QVBoxLayout(self)
+        box.setContentsMargins(*([current.px(tokens.SPACE_5)] * 4))
+        box.setSpacing(current.px(tokens.SPACE_2))
+        box.addStretch(2)
+        box.addWidget(self._glyph, 0, Qt.AlignmentFlag.AlignHCenter)
+        for label in (self._title, self._text):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            box.addWidget(label)
+        box.addSpacing(current.px(tokens.SPACE_2))
+        box.addLayout(self._buttons)
+        box.addStretch(3)
+        self.show_state(title, text, actions, glyph=glyph, primary=primary)
+
+    def show_state(
+        self, title: str, text: str = "", actions: Sequence[Action] = (), *, glyph: str = "", primary: bool = False
+    ) -> None:
+        """Say something else; with `primary` the first action is a filled button."""
+        self._glyph.setVisible(bool(glyph))
+        self._glyph.set_drawing(glyph or "info", "muted")
+        self._title.setText(title)
+        self._title.setVisible(bool(title))
+        self._text.setText(text)
+        self._text.setVisible(bool(text))
+        self.setAccessibleName(f"{title} {text}".strip())
+        clear_layout(self._buttons)
+        if actions:
+            self._buttons.addStretch()
+            for number, (words, act) in enumerate(actions):
+                make = PrimaryButton if primary and number == 0 else QuietButton
+                self._buttons.addWidget(make(words, clicked=act))
+            self._buttons.addStretch()
+
+
+class ProgressLine(QWidget):
+    """A 2 px line for something under way; appears only after 150 ms and keeps its place when idle."""
+
+    STEP_MS = 40
+
+    def __init__(self, name: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(tokens.SELECTION_BAR)
+        self.setAccessibleName(name or self.tr("In progress"))
+        self._phase = 0.0
+        self._fraction: float | None = None
+        self._running = False
+        self._delay = QTimer(self, singleShot=True, interval=tokens.SHOW_PROGRESS_AFTER_MS)
+        self._delay.timeout.connect(self._begin)
+        self._timer = QTimer(self, interval=self.STEP_MS)
+        self._timer.timeout.connect(self._step)
+
+    @property
+    def active(self) -> bool:
+        """Whether something is under way, shown yet or not."""
+        return self._running or self._delay.isActive()
+
+    def start(self) -> None:
+        """Something of unknown length is under way."""
+        self._fraction = None
+        if not self.active:
+            self._delay.start()
+
+    def set_fraction(self, fraction: float | None) -> None:
+        """How much is done, 0 to 1; None for unknown."""
+        self._fraction = fraction
+        self.update()
+
+    def stop(self) -> None:
+        """Done, failed or cancelled."""
+        self._delay.stop()
+        self._timer.stop()
+        self._running = False
+        self._fraction = None
+        self.update()
+
+    def _begin(self) -> None:
+        self._running = True
+        self._phase = 0.0
+        self._timer.start()
+        self.update()
+
+    def _step(self) -> None:
+        if self.isVisible():
+            self._phase = (self._phase + 0.02) % 1.0
+            self.update()
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if not self._running:
+            return
+        painter = QPainter(self)
+        width = self.width()
+        accent = theme().colour("accent")
+        if self._fraction is not None:
+            painter.fillRect(QRectF(0, 0, width * min(max(self._fraction, 0.0), 1.0), self.height()), accent)
+        else:
+            length = width * 0.25
+            painter.fillRect(QRectF(self._phase * (width + length) - length, 0, length, self.height()), accent)
+        painter.end()
+
+
+class UndoBar(QFrame):
+    """What was just done, with one way back, for a few seconds; stays while it has focus or the pointer."""
+
+    expired = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setVisible(False)
+        self.setProperty("bar", "info")
+        self._undo: Callable[[], None] | None = None
+        self._text = Text(wrap=True)
+        self._button = QuietButton(self.tr("Undo"), keys="Ctrl+Z", clicked=self.undo)
+        current = theme()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(
+            *(current.px(m) for m in (tokens.SPACE_4, tokens.SPACE_1, tokens.SPACE_2, tokens.SPACE_1))
+        )
+        row.addWidget(self._text, 1)
+        row.addWidget(self._button)
+        self._timer = QTimer(self, singleShot=True)
+        self._timer.timeout.connect(self._end)
+
+    def offer(self, text: str, undo: Callable[[], None], seconds: float = 8.0) -> None:
+        """Say what was done. An offer that was still open expires first."""
+        self.settle()
+        self._undo = undo
+        self._text.setText(text)
+        self._button.setAccessibleName(self.tr("Undo: {0}").format(text))
+        self.setVisible(True)
+        self._timer.start(round(seconds * 1000))
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something to undo."""
+        return self._undo is not None
+
+    def undo(self) -> None:
+        """Take it back, if the offer stands."""
+        undo, self._undo = self._undo, None
+        self._timer.stop()
+        self.setVisible(False)
+        if undo is not None:
+            undo()
+
+    def settle(self) -> None:
+        """Let the offer expire now."""
+        if self._undo is None:
+            return
+        self._undo = None
+        self._timer.stop()
+        self.setVisible(False)
+        self.expired.emit()
+
+    def _end(self) -> None:
+        if self.underMouse() or self._button.hasFocus():
+            self._timer.start(2000)
+        else:
+            self.settle()
+
+
+def repolish(widget: QWidget) -> None:
+    """Make the stylesheet see a changed property."""
+    style = widget.style()
+    style.unpolish(widget)
+    style.polish(widget)
+    widget.update()
+
+
+def clear_layout(layout: QLayout) -> None:
+    """Remove what a layout of buttons holds."""
+    while (item := layout.takeAt(0)) is not None:
+        widget = item.widget()
+        if widget is not None:
+            widget.hide()
+            widget.deleteLater()

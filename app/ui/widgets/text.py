@@ -1,0 +1,170 @@
+"""Labels in the text roles and tones of the theme, an eliding one, and state as glyph + word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPalette
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from app.ui.theme import theme, tokens
+from app.ui.theme.icons import paint_icon
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QPaintEvent
+
+    from app.ui.theme.state import State
+    from app.ui.theme.tokens import TextRole, Tone
+
+SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
+
+
+class Text(QLabel):
+    """A plain-text label. `wrap` breaks lines; `selectable` lets the mouse select."""
+
+    def __init__(
+        self,
+        text: str = "",
+        role: TextRole = "body",
+        tone: Tone = "text",
+        *,
+        wrap: bool = False,
+        selectable: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(text, parent)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self._role: TextRole = role
+        self._tone: Tone = tone
+        if wrap:
+            self.setWordWrap(True)
+            self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+            self.setMinimumWidth(1)
+        if selectable:
+            self.setTextInteractionFlags(SELECTABLE)
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def set_tone(self, tone: Tone) -> None:
+        """Change the colour."""
+        self._tone = tone
+        self._dress()
+
+    def set_role(self, role: TextRole) -> None:
+        """Change size and weight."""
+        self._role = role
+        self._dress()
+
+    def _dress(self) -> None:
+        current = theme()
+        self.setFont(current.font(self._role))
+        palette = QPalette(self.palette())
+        palette.setColor(QPalette.ColorRole.WindowText, current.colour(self._tone))
+        self.setPalette(palette)
+
+
+class ElidedLabel(Text):
+    """One line that elides (paths in the middle) instead of pushing the layout; the whole text is its tooltip."""
+
+    def __init__(
+        self,
+        text: str = "",
+        role: TextRole = "body",
+        tone: Tone = "text",
+        *,
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(text, role, tone, parent=parent)
+        self._mode = mode
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(theme().px(tokens.SPACE_6), super().sizeHint().height())
+
+    def shown_text(self) -> str:
+        """What fits, with the ellipsis."""
+        line = " ".join(self.text().split())
+        return self.fontMetrics().elidedText(line, self._mode, self.contentsRect().width())
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        shown = self.shown_text()
+        painter.drawText(self.contentsRect(), int(self.alignment()), shown)
+        painter.end()
+
+    @guarded(default=False)
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ToolTip:
+            self.setToolTip(self.text() if self.shown_text() != self.text() else "")
+        return super().event(event)
+
+
+class StatusWord(QWidget):
+    """A state as glyph + word in its colour. Read aloud as its word."""
+
+    def __init__(self, state: State | None = None, role: TextRole = "body", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state = state
+        self._role: TextRole = role
+        self._suffix = ""
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        theme().changed.connect(self._dress)
+        self._dress()
+
+    @property
+    def state(self) -> State | None:
+        """What is shown; None shows nothing."""
+        return self._state
+
+    def set_state(self, state: State | None, suffix: str = "") -> None:
+        """Show another state; `suffix` stands after the word in the muted tone (a duration, a count)."""
+        self._state, self._suffix = state, suffix
+        self._dress()
+
+    def sizeHint(self) -> QSize:
+        current = theme()
+        if self._state is None:
+            return QSize(0, current.px(20))
+        metrics = self.fontMetrics()
+        width = current.px(tokens.ICON + 6) + metrics.horizontalAdvance(self._words()) + 2
+        return QSize(width, max(current.px(20), metrics.height()))
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
+
+    def _words(self) -> str:
+        if self._state is None:
+            return ""
+        return f"{self._state.word} {self._suffix}" if self._suffix else self._state.word
+
+    def _dress(self) -> None:
+        self.setFont(theme().font(self._role))
+        self.setAccessibleName(self._words())
+        self.setVisible(self._state is not None) if self.parentWidget() is not None else None
+        self.updateGeometry()
+        self.update()
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self._state is None:
+            return
+        current = theme()
+        colour = current.colour(self._state.tone)
+        side = current.px(tokens.ICON)
+        painter = QPainter(self)
+        paint_icon(painter, self._state.glyph, QRectF(0, (self.height() - side) / 2, side, side), colour)
+        painter.setPen(colour)
+        painter.setFont(self.font())
+        rect = self.rect().adjusted(current.px(tokens.ICON + 6), 0, 0, 0)
+        word = self._state.word
+        painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, word)
+        if self._suffix:
+            painter.setPen(current.colour("muted"))
+            rect.setLeft(rect.left() + self.fontMetrics().horizontalAdvance(word + " "))
+            painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self._suffix)
+        painter.end()
