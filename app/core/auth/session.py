@@ -28,6 +28,7 @@ from app.core.errors import (
     Rejected,
     ServerTrouble,
     SignInNeeded,
+    StorageTrouble,
     Throttled,
     TimedOut,
     VaultTrouble,
@@ -316,7 +317,7 @@ class Session:
     async def choose_store(self, kind: str) -> None:
         """Keep the grant elsewhere from now on: `keyring`, `file` or `memory`, as the person chose."""
         self._vault = open_vault(StoreKind(kind), self._folder)
-        await self._remembered.set(self._key("store"), kind)
+        await self._remember("store", kind)
         self._set(store=kind, trouble=None, reason=None)
         if self._grant is None:
             await self.restore()
@@ -341,7 +342,7 @@ class Session:
     async def rediscover(self) -> Metadata:
         """Ask the host for its metadata afresh, as every sign-in does."""
         self._metadata = await self.oauth.discover()
-        await self._remembered.set(self._key("metadata"), _plain(self._metadata))
+        await self._remember("metadata", _plain(self._metadata))
         return self._metadata
 
     async def registration(self, metadata: Metadata) -> Registration:
@@ -355,12 +356,12 @@ class Session:
             except TypeError:
                 pass
         registration = await self.oauth.register(metadata)
-        await self._remembered.set(self._key("registration"), _plain(registration))
+        await self._remember("registration", _plain(registration))
         return registration
 
     async def forget_registration(self) -> None:
         """The issuer no longer knows the client: the next sign-in registers anew (faults row 31)."""
-        await self._remembered.set(self._key("registration"), None)
+        await self._remember("registration", None)
 
     async def close(self) -> None:
         """Let a renewal in flight become durable (at most two seconds), then stop everything."""
@@ -516,7 +517,7 @@ class Session:
             return
         self._saved = text
         persistent = self._vault.kind is not StoreKind.MEMORY
-        await self._remembered.set(self._key("stored"), persistent)
+        await self._remember("stored", persistent)
         vault_trouble = self._status.trouble is not None and self._status.trouble.startswith("vault-")
         self._set(persistent=persistent, trouble=None if vault_trouble else self._status.trouble)
 
@@ -537,7 +538,7 @@ class Session:
             self._set(trouble=f"vault-{failure.state.value}")
             return
         self._saved = None
-        await self._remembered.set(self._key("stored"), False)
+        await self._remember("stored", False)
 
     def _publish(self, grant: Grant) -> None:
         self._grant = grant
@@ -591,6 +592,13 @@ class Session:
         self.happened.emit(
             AuthEvent(what, why, outcome, tokens.generation, fingerprint(tokens.access_token), milliseconds)
         )
+
+    async def _remember(self, name: str, value: object) -> None:
+        """Keep a setting; a full disk costs the setting, not the sign-in."""
+        try:
+            await self._remembered.set(self._key(name), value)
+        except StorageTrouble as trouble:
+            log.warning("the setting %s could not be kept: %s", name, trouble.cause)
 
     def _key(self, name: str) -> str:
         return f"auth:{self.host.key}:{name}"

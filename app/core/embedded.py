@@ -1,0 +1,162 @@
+"""The embedded workspace as its supervisor sees it: a process to find, start, watch and stop.
+
+It is never imported, only started: the same executable with the `workspace` subcommand when frozen. Its standard input
+is a pipe of ours that it watches, so it ends with us even when we are killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.core.errors import BurrowError, ServerTrouble
+from app.core.fetcher import plain_json
+from app.core.hosts import Host, workspace_host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 2.0
+RESTARTS = 3
+LOG_FILE = "workspace.log"
+RUNTIME_FILE = "runtime.json"
+# Windows opens a console for a console program unless told otherwise.
+NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The ready line. `secret` opens the fault switchboard and buys login tickets."""
+
+    url: str
+    secret: str
+    client_id: str
+    notices: tuple[str, ...] = ()
+
+    @staticmethod
+    def parse(text: str | bytes) -> Ready:
+        """Raises `ValueError` for anything that is no ready line."""
+        record = json.loads(text)
+        if not isinstance(record, dict):
+            raise ValueError("no ready line")
+        try:
+            notices = tuple(str(notice) for notice in record.get("notices", ()))
+            return Ready(str(record["url"]), str(record["secret"]), str(record["client_id"]), notices)
+        except (KeyError, TypeError):
+            raise ValueError("no ready line") from None
+
+    @property
+    def host(self) -> Host:
+        return workspace_host(self.url, client_id=self.client_id, secret=self.secret)
+
+
+class EmbeddedWorkspace:
+    """One workspace for one data folder: the one that runs already, or one of our own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.ready: Ready | None = None
+
+    async def start(self) -> Ready:
+        """Find or start it. Raises `ServerTrouble` naming the log file when it does not come up."""
+        if self.ready is None:
+            self.ready = await self._running()
+        if self.ready is None:
+            self.ready, process = await self._launch(port=0)
+            self._watch = asyncio.create_task(self._supervise(process, self.ready))
+        return self.ready
+
+    async def ticket(self) -> str:
+        """A single-use login ticket."""
+        ready = await self.start()
+        answer = await plain_json("POST", f"{ready.url}/_tickets", headers={"X-Workspace-Secret": ready.secret})
+        if not isinstance(answer, dict) or not isinstance(answer.get("ticket"), str):
+            raise ServerTrouble("The workspace gave no login ticket.")
+        return str(answer["ticket"])
+
+    async def stop(self) -> None:
+        """End our own process; one that we only found stays."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._end()
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _running(self) -> Ready | None:
+        """The workspace that another Burrow process runs on the same data, if it answers."""
+        try:
+            ready = Ready.parse(await asyncio.to_thread((self._folder / RUNTIME_FILE).read_bytes))
+            answer = await plain_json("GET", f"{ready.url}/_workspace")
+        except (OSError, ValueError, BurrowError):
+            return None
+        return ready if isinstance(answer, dict) and answer.get("name") == "burrow-workspace" else None
+
+    async def _launch(self, port: int) -> tuple[Ready, asyncio.subprocess.Process]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        log_path = self._folder / LOG_FILE
+        with log_path.open("wb") as log_file:
+            process = await asyncio.create_subprocess_exec(
+                *_command(),
+                "--watch-stdin",
+                "--port",
+                str(port),
+                "--data",
+                str(self._folder),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log_file,
+                creationflags=NO_CONSOLE,
+            )
+        self._process = process
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                return Ready.parse(await process.stdout.readline()), process
+        except (TimeoutError, ValueError):
+            await self._end()
+            raise ServerTrouble(
+                f"The embedded workspace did not start (exit code {process.returncode}).",
+                action=f"Its log is {log_path}.",
+            ) from None
+
+    async def _supervise(self, process: asyncio.subprocess.Process, ready: Ready) -> None:
+        """Start it again at the same address when it ends by itself, a bounded number of times."""
+        for attempt in range(RESTARTS):
+            code = await process.wait()
+            log.warning("the embedded workspace ended with %s", code)
+            await asyncio.sleep(0.2 * 2**attempt)
+            try:
+                self.ready, process = await self._launch(port=int(ready.url.rpartition(":")[2]))
+            except BurrowError:
+                log.exception("the embedded workspace could not be started again")
+                return
+
+
+def _command() -> list[str]:
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "workspace"]
+    return [sys.executable, "-m", "app", "workspace"]
