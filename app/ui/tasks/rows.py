@@ -1,0 +1,137 @@
+"""The groups and rows of the task list, made from what is known and how the person wants it grouped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from app.ui.tasks.book import LONG_AGO, moment_of
+from app.ui.tasks.wording import (
+    NO_REPOSITORY,
+    SendState,
+    TaskGroup,
+    group_of,
+    send_group,
+    send_state,
+    state_of,
+    title_of,
+)
+from app.ui.widgets.rows import Group, Row
+from app.ui.widgets.when import absolute, relative
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from app.core.errors import BurrowError
+    from app.core.posthog.types import NewTask, Task
+
+TASK = "task:"
+PENDING = "pending:"
+
+
+class Grouping(Enum):
+    """How the list is divided; the value is how it is stored."""
+
+    STATE = "state"
+    REPOSITORY = "repository"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A task on its way to the server."""
+
+    id: str
+    new: NewTask
+    state: SendState
+    created_at: datetime
+    error: BurrowError | None = field(default=None, compare=False)
+
+
+def place_of(slug: str, repository: str | None) -> str:
+    """Slug and repository on one line."""
+    return "  ·  ".join(part for part in (slug, repository or "") if part)
+
+
+def build_groups(
+    tasks: Sequence[Task],
+    pending: Iterable[Pending],
+    *,
+    grouping: Grouping,
+    pinned: Callable[[str], bool],
+    ordering: str = "",
+    now: datetime | None = None,
+) -> list[Group]:
+    """Groups in display order, the pinned tasks first; within a group the order of `tasks`."""
+    rows: dict[str, list[Row]] = {}
+    titles: dict[str, str] = {}
+
+    def put(group: tuple[str, str], row: Row) -> None:
+        rows.setdefault(group[0], []).append(row)
+        titles[group[0]] = group[1]
+
+    for item in sorted(pending, key=lambda p: p.created_at, reverse=True):
+        put(_group(grouping, send_group(item.state), item.new.repository), _pending_row(item, now))
+    for task in tasks:
+        if pinned(task.id):
+            put(_state_group(TaskGroup.PINNED), _task_row(task, ordering, now, pinned=True))
+        else:
+            put(_group(grouping, group_of(task), task.repository), _task_row(task, ordering, now, pinned=False))
+    return [Group(key, titles[key], tuple(rows[key])) for key in sorted(rows, key=lambda k: _rank(k, titles[k]))]
+
+
+def _task_row(task: Task, ordering: str, now: datetime | None, *, pinned: bool) -> Row:
+    moment = moment_of(task, ordering)
+    known = None if moment == LONG_AGO else moment
+    title, state, place, when = (
+        title_of(task),
+        state_of(task),
+        place_of(task.slug, task.repository),
+        relative(known, now),
+    )
+    parts = (title, state.word, "pinned" if pinned else "", task.slug, task.repository or "", when)
+    return Row(
+        TASK + task.id,
+        title,
+        place,
+        state,
+        trailing=when,
+        accessible=", ".join(part for part in parts if part),
+        tooltip="\n".join(part for part in (title, place, absolute(known)) if part),
+    )
+
+
+def _pending_row(item: Pending, now: datetime | None) -> Row:
+    title, state = title_of(item.new), send_state(item.state)
+    return Row(
+        PENDING + item.id,
+        title,
+        item.new.repository or "",
+        state,
+        trailing=relative(item.created_at, now),
+        muted=item.state is SendState.SENDING,
+        tooltip=f"{title}\n{state.word}",
+    )
+
+
+def _state_group(group: TaskGroup) -> tuple[str, str]:
+    return f"state:{group.name.lower()}", group.value
+
+
+def _group(grouping: Grouping, state: TaskGroup, repository: str | None) -> tuple[str, str]:
+    if grouping is Grouping.STATE:
+        return _state_group(state)
+    if grouping is Grouping.REPOSITORY:
+        return f"repository:{repository or ''}", repository or NO_REPOSITORY
+    return "all", ""
+
+
+_STATE_RANK = {f"state:{group.name.lower()}": rank for rank, group in enumerate(TaskGroup)}
+
+
+def _rank(key: str, title: str) -> tuple[int, int, str]:
+    if key in _STATE_RANK:
+        return (0, _STATE_RANK[key], "")
+    return (1, int(title == NO_REPOSITORY), title)

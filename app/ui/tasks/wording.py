@@ -1,0 +1,153 @@
+"""What a task looks like in words: state, group, title, time. No widgets; the delegate and the detail page draw it.
+
+Run states are those of contract section 3.6.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+from app.ui.theme.state import State, run_state
+
+if TYPE_CHECKING:
+    from app.core.posthog.types import NewTask, Task, TaskRun
+
+NO_REPOSITORY = "No repository"
+UNTITLED = "Untitled task"
+TITLE_LIMIT = 255
+
+
+class TaskGroup(Enum):
+    """Headings of the list grouped by state, in the order they are shown; the value is the heading."""
+
+    PINNED = "Pinned"
+    RUNNING = "Running"
+    NEEDS_YOU = "Needs you"
+    QUEUED = "Queued"
+    NOT_STARTED = "Not started"
+    DONE = "Done"
+    CANCELLED = "Cancelled"
+    OTHER = "Other"
+
+
+GROUP_OF_STATUS = {
+    "not_started": TaskGroup.NOT_STARTED,
+    "queued": TaskGroup.QUEUED,
+    "in_progress": TaskGroup.RUNNING,
+    "completed": TaskGroup.DONE,
+    "failed": TaskGroup.NEEDS_YOU,
+    "cancelled": TaskGroup.CANCELLED,
+}
+
+
+class SendState(Enum):
+    """Where a task that the server may not have yet stands; the value is how it is stored."""
+
+    SENDING = "sending"
+    SIGN_IN = "waiting-sign-in"
+    CONNECTION = "waiting-connection"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+SEND_STATES = {
+    SendState.SENDING: (State("clock", "Sending…", "info"), TaskGroup.NOT_STARTED),
+    SendState.SIGN_IN: (
+        State("clock", "Waiting for sign-in", "attention"),
+        TaskGroup.NEEDS_YOU,
+    ),
+    SendState.CONNECTION: (
+        State("clock", "Waiting for connection", "attention"),
+        TaskGroup.NOT_STARTED,
+    ),
+    SendState.UNKNOWN: (
+        State("question", "Sent, outcome unknown", "attention"),
+        TaskGroup.NEEDS_YOU,
+    ),
+    SendState.FAILED: (State("warning", "Not sent", "bad"), TaskGroup.NEEDS_YOU),
+}
+
+
+def state_of(task: Task) -> State:
+    """The state of a task is that of its latest run."""
+    return run_state(task.latest_run.status) if task.latest_run is not None else run_state("not_started")
+
+
+def group_of(task: Task) -> TaskGroup:
+    """The heading a task stands under."""
+    if task.latest_run is None:
+        return TaskGroup.NOT_STARTED
+    return GROUP_OF_STATUS.get(task.latest_run.status, TaskGroup.OTHER)
+
+
+def send_state(state: SendState) -> State:
+    """The state of a task on its way to the server."""
+    shown = SEND_STATES[state][0]
+    return State(shown.glyph, QCoreApplication.translate("Tasks", shown.word), shown.tone)
+
+
+def send_group(state: SendState) -> TaskGroup:
+    return SEND_STATES[state][1]
+
+
+def title_of(task: Task | NewTask) -> str:
+    """The title, else the first line of the description, on one line."""
+    for text in (task.title, task.description.strip().partition("\n")[0]):
+        line = " ".join(text.split())
+        if line:
+            return line[:TITLE_LIMIT]
+    return getattr(task, "slug", "") or UNTITLED
+
+
+def queued_explanation(run: TaskRun | None, *, embedded: bool) -> str | None:
+    """Why nothing happens in a queued run; None for a run in any other state."""
+    if run is None or run.status != "queued":
+        return None
+    if embedded:
+        return "Queued: no runner is attached to this workspace. The run starts when one is."
+    return "Queued: waiting for the server to start it."
+
+
+def pull_request_of(run: TaskRun | None) -> str | None:
+    """The pull request a run made, if its output names one with a web address."""
+    url = (run.output or {}).get("pr_url") if run is not None else None
+    return url if isinstance(url, str) and is_web_address(url) else None
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a link from a server may be handed to the browser."""
+    return url.startswith(("https://", "http://")) and not any(ord(c) <= 32 for c in url)
+
+
+def aware(moment: datetime) -> datetime:
+    """A server's time without a zone is UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def matches(task: Task | NewTask, needle: str) -> bool:
+    """Whether every word of `needle` occurs in the title, description, slug or repository."""
+    words = needle.casefold().split()
+    if not words:
+        return True
+    hay = "\n".join((task.title, getattr(task, "slug", ""), task.repository or "", task.description)).casefold()
+    return all(word in hay for word in words)
+
+
+def keep_line_breaks(markdown: str) -> str:
+    """Markdown in which a line break typed by a person stays one; code blocks are left alone."""
+    lines = []
+    fence = ""
+    for line in markdown.replace("\r\n", "\n").split("\n"):
+        mark = line.lstrip()[:3]
+        if mark in {"```", "~~~"} and fence in {"", mark}:
+            fence = "" if fence else mark
+            lines.append(line)
+        elif fence or not line.strip() or line.startswith(("    ", "\t")):
+            lines.append(line)
+        else:
+            lines.append(line.rstrip() + "  ")
+    return "\n".join(lines)

@@ -1,0 +1,305 @@
+"""The services of the task place, faked at the core's boundary; a call waits for the test's word where asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.core.errors import BurrowError, NotFound
+from app.core.events import Event
+from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
+from app.core.storage import Cached, OutboxItem, Scope
+from app.ui.tasks.wording import matches
+
+NOW = datetime.now(UTC)
+PROJECT = Project(1, "web")
+ANA = Scope("us", "ana")
+BEN = Scope("us", "ben")
+
+
+def task(number: int, title: str = "", status: str | None = None, **fields: Any) -> Task:
+    run = TaskRun(f"run-{number}", status=status, task=f"t{number}", created_at=NOW) if status else None
+    made = Task(
+        f"t{number}",
+        title or f"Task {number}",
+        slug=f"BUR-{number}",
+        latest_run=run,
+        created_at=NOW - timedelta(minutes=number),
+    )
+    return replace(made, **fields)
+
+
+class FakeTasks:
+    """A server in memory. `fail[name]` is raised by the next call of that method, `hold[name]` keeps it waiting."""
+
+    def __init__(self, tasks: list[Task] | None = None) -> None:
+        self.tasks = {t.id: t for t in tasks or []}
+        self.pins: set[str] = set()
+        self.names: tuple[str, ...] = ("acme/shop", "acme/web")
+        self.calls: list[tuple[Any, ...]] = []
+        self.fail: dict[str, BurrowError | None] = {}
+        self.hold: dict[str, asyncio.Event] = {}
+        self.waiting: set[str] = set()
+        self._numbers = itertools.count(1000)
+
+    async def _enter(self, name: str, *arguments: Any) -> None:
+        self.calls.append((name, *arguments))
+        gate = self.hold.get(name)
+        if gate is not None:
+            self.waiting.add(name)
+            await gate.wait()
+        error = self.fail.pop(name, None)
+        if error is not None:
+            raise error
+
+    def called(self, name: str) -> list[tuple[Any, ...]]:
+        return [call[1:] for call in self.calls if call[0] == name]
+
+    def _answer(self, query: TaskQuery) -> list[Task]:
+        found = [t for t in self.tasks.values() if t.archived == query.archived and matches(t, query.search)]
+        return sorted(found, key=lambda t: t.created_at or NOW, reverse=True)
+
+    async def list(self, query: TaskQuery = TaskQuery(), *, limit: int = 50) -> Page[Task]:  # noqa: B008
+        answer = self._answer(query)
+        await self._enter("list", query, limit)
+        following = f"{limit}:{limit}" if len(answer) > limit else None
+        self._cursor_query = query
+        return Page(tuple(answer[:limit]), len(answer), following)
+
+    async def more(self, cursor: str) -> Page[Task]:
+        await self._enter("more", cursor)
+        start, limit = map(int, cursor.split(":"))
+        answer = self._answer(self._cursor_query)
+        end = start + limit
+        return Page(tuple(answer[start:end]), len(answer), f"{end}:{limit}" if len(answer) > end else None)
+
+    async def get(self, task_id: str) -> Task:
+        await self._enter("get", task_id)
+        return self._found(task_id)
+
+    def _found(self, task_id: str) -> Task:
+        if task_id not in self.tasks:
+            raise NotFound("No Task matches the given query.")
+        return self.tasks[task_id]
+
+    async def create(self, new: NewTask) -> Task:
+        await self._enter("create", new)
+        number = next(self._numbers)
+        made = Task(
+            f"t{number}",
+            new.title or new.description[:255],
+            new.description,
+            slug=f"BUR-{number}",
+            repository=new.repository,
+            created_at=datetime.now(UTC),
+        )
+        self.tasks[made.id] = made
+        return made
+
+    async def rename(self, task_id: str, title: str) -> Task:
+        await self._enter("rename", task_id, title)
+        self.tasks[task_id] = replace(self._found(task_id), title=title, title_manually_set=True)
+        return self.tasks[task_id]
+
+    async def archive(self, task_id: str, archived: bool) -> Task:
+        await self._enter("archive", task_id, archived)
+        self.tasks[task_id] = replace(self._found(task_id), archived=archived)
+        return self.tasks[task_id]
+
+    async def delete(self, task_id: str) -> None:
+        await self._enter("delete", task_id)
+        self._found(task_id)
+        del self.tasks[task_id]
+
+    async def pin(self, task_id: str, pinned: bool) -> None:
+        await self._enter("pin", task_id, pinned)
+        (self.pins.add if pinned else self.pins.discard)(task_id)
+
+    async def pinned(self) -> frozenset[str]:
+        await self._enter("pinned")
+        return frozenset(self.pins)
+
+    async def repositories(self) -> tuple[str, ...]:
+        await self._enter("repositories")
+        return self.names
+
+    async def runs(self, task_id: str) -> Page[TaskRun]:
+        await self._enter("runs", task_id)
+        run = self.tasks[task_id].latest_run if task_id in self.tasks else None
+        return Page((run,) if run else (), int(run is not None))
+
+    async def run(self, task_id: str) -> Task:
+        await self._enter("run", task_id)
+        made = TaskRun(f"run-{next(self._numbers)}", status="queued", task=task_id, created_at=datetime.now(UTC))
+        self.tasks[task_id] = replace(self._found(task_id), latest_run=made)
+        return self.tasks[task_id]
+
+
+class FakeSettings:
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    async def set(self, key: str, value: Any) -> None:
+        self.values[key] = value
+
+
+class FakeDrafts:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Scope, str, str], dict[str, str]] = {}
+        self.saved = Event[dict[str, str]]()
+
+    async def save(self, scope: Scope, kind: str, name: str, fields: dict[str, str]) -> None:
+        self.kept[scope, kind, name] = dict(fields)
+        self.saved.emit(fields)
+
+    async def load(self, scope: Scope, kind: str, name: str) -> dict[str, str] | None:
+        return self.kept.get((scope, kind, name))
+
+    async def discard(self, scope: Scope, kind: str, name: str) -> None:
+        self.kept.pop((scope, kind, name), None)
+
+
+class FakeOutbox:
+    def __init__(self) -> None:
+        self.items: dict[str, tuple[Scope, OutboxItem]] = {}
+        self.history: list[tuple[str, str]] = []
+        self._numbers = itertools.count(1)
+
+    async def add(self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = "waiting") -> OutboxItem:
+        item = OutboxItem(f"o{next(self._numbers)}", kind, payload, time.time(), state)
+        self.items[item.id] = (scope, item)
+        self.history.append(("add", state))
+        return item
+
+    async def list(self, scope: Scope) -> tuple[OutboxItem, ...]:
+        return tuple(item for owner, item in self.items.values() if owner == scope)
+
+    async def update(self, item_id: str, state: str) -> bool:
+        self.history.append(("update", state))
+        if item_id in self.items:
+            owner, item = self.items[item_id]
+            self.items[item_id] = (owner, replace(item, state=state))
+        return item_id in self.items
+
+    async def remove(self, item_id: str) -> bool:
+        self.history.append(("remove", item_id))
+        return self.items.pop(item_id, None) is not None
+
+    @property
+    def states(self) -> list[str]:
+        return [item.state for _, item in self.items.values()]
+
+
+class FakeCache:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Scope, str], Cached] = {}
+
+    async def put(self, scope: Scope, name: str, payload: bytes) -> None:
+        self.kept[scope, name] = Cached(payload, time.time())
+
+    async def get(self, scope: Scope, name: str) -> Cached | None:
+        return self.kept.get((scope, name))
+
+
+@dataclass
+class FakeStorage:
+    settings: FakeSettings = field(default_factory=FakeSettings)
+    drafts: FakeDrafts = field(default_factory=FakeDrafts)
+    outbox: FakeOutbox = field(default_factory=FakeOutbox)
+    cache: FakeCache = field(default_factory=FakeCache)
+
+
+@dataclass
+class FakeHost:
+    key: str = "us"
+    name: str = "PostHog US"
+    embedded: bool = False
+
+
+@dataclass
+class FakeState:
+    name: str
+
+
+@dataclass
+class FakeStatus:
+    state: FakeState
+
+
+class FakeSession:
+    def __init__(self) -> None:
+        self.status = FakeStatus(FakeState("SIGNED_IN"))
+        self.changed: Event[Any] = Event()
+
+    def become(self, name: str) -> None:
+        self.status = FakeStatus(FakeState(name))
+        self.changed.emit(self.status)
+
+
+class FakeAccounts:
+    def __init__(self, scope: Scope) -> None:
+        self.account = scope.account
+
+    async def me(self) -> User:
+        return User(uuid=self.account, first_name=self.account)
+
+
+class FakeBackend:
+    def __init__(
+        self, tasks: FakeTasks | None = None, *, scope: Scope | None = ANA, project: Project | None = PROJECT
+    ) -> None:
+        self.host = FakeHost()
+        self.session = FakeSession()
+        self.tasks = tasks or FakeTasks()
+        self.accounts = FakeAccounts(scope or ANA)
+        self.scope = scope
+        self.project = project
+        self.account = User(uuid=self.accounts.account, first_name=self.accounts.account)
+        self.changed: Event[Any] = Event()
+
+
+class FakeServices:
+    def __init__(self) -> None:
+        self.storage = FakeStorage()
+        self.backend: FakeBackend | None = None
+
+
+class FakeNavigator:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.words: list[str] = []
+        self.sign_ins = 0
+        self.gone: list[tuple[str, str | None]] = []
+
+    def go(self, place: str, item: str | None = None) -> None:
+        self.gone.append((place, item))
+
+    def announce(self, text: str, *, assertive: bool = False) -> None:
+        self.said.append(text)
+
+    def status(self, text: str) -> None:
+        self.words.append(text)
+
+    def sign_in(self) -> None:
+        self.sign_ins += 1
+
+
+async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
+    """Give the loop turns until `condition` holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+async def settle(turns: int = 20) -> None:
+    """Let everything that is ready run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
