@@ -58,6 +58,7 @@ DRAWINGS: dict[str, str] = {
         "M 9.2 6.8 C 10.6 8.2 10.4 9.4 9.4 10.4 L 7.4 12.4 C 5 14.4 1.6 11 3.6 8.6 L 5 7.2"
     ),
     "lock": "M 3.5 7.2 L 12.5 7.2 L 12.5 13.5 L 3.5 13.5 Z M 5.5 7.2 L 5.5 5 C 5.5 1.8 10.5 1.8 10.5 5 L 10.5 7.2",
+    "minus": "M 3.5 8 L 12.5 8",
     "more": "D 3.5 8 1.15 D 8 8 1.15 D 12.5 8 1.15",
     "offline": (
         "M 4.6 12.5 C 1.2 12.5 1.2 8.2 4.2 8 C 4.2 6.6 5 5.4 6.2 4.8 "
@@ -71,7 +72,7 @@ DRAWINGS: dict[str, str] = {
         "M 2.5 9 L 7 9 L 7 13.5 L 2.5 13.5 Z M 9 9 L 13.5 9 L 13.5 13.5 L 9 13.5 Z"
     ),
     "question": "O 8 8 5.8 M 6.3 6.5 C 6.3 4.2 9.8 4.2 9.8 6.5 C 9.8 7.9 8 7.8 8 9.3 D 8 11.4 0.8",
-    "refresh": "A 8 8 5.2 55 250 M 11.2 1.4 L 11.2 4 L 13.8 4",
+    "refresh": "A 8 8 5.2 40 290 M 12.6 1.6 L 12.2 4.8 L 9 4.4",
     "ring": "O 8 8 4.4",
     "search": "O 7 7 4.5 M 10.4 10.4 L 14 14",
     "servers": (
@@ -137,9 +138,9 @@ def paint_icon(painter: QPainter, name: str, rect: QRectF, colour: QColor) -> No
     painter.restore()
 
 
-def pixmap(name: str, colour: QColor, size: int, ratio: float) -> QPixmap:
-    """A drawing as a pixmap of `size` device-independent pixels for a screen of `ratio`."""
-    image = QPixmap(round(size * ratio), round(size * ratio))
+def pixmap(name: str, colour: QColor, size: int, ratio: float, after: int = 0) -> QPixmap:
+    """A drawing of `size` device-independent pixels with `after` empty ones to its right, for a screen of `ratio`."""
+    image = QPixmap(round((size + after) * ratio), round(size * ratio))
     image.setDevicePixelRatio(ratio)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
@@ -148,7 +149,7 @@ def pixmap(name: str, colour: QColor, size: int, ratio: float) -> QPixmap:
     return image
 
 
-def icon(name: str, tone: str = "text") -> QIcon:
+def icon(name: str, tone: str = "text", after: int = 0) -> QIcon:
     """A drawing as an icon in a colour of the theme in force. Ask again after `theme().changed`."""
     current = theme()
     size = current.px(ICON)
@@ -157,8 +158,8 @@ def icon(name: str, tone: str = "text") -> QIcon:
     faded.setAlphaF(0.45)
     result = QIcon()
     for ratio in (1.0, 2.0):
-        result.addPixmap(pixmap(name, colour, size, ratio), QIcon.Mode.Normal)
-        result.addPixmap(pixmap(name, faded, size, ratio), QIcon.Mode.Disabled)
+        result.addPixmap(pixmap(name, colour, size, ratio, after), QIcon.Mode.Normal)
+        result.addPixmap(pixmap(name, faded, size, ratio, after), QIcon.Mode.Disabled)
     return result
 
 

@@ -5,20 +5,23 @@ Lists (`rows`, `lists`, `tables`)
         mono=False, accessible="", tooltip="", payload=None)
     Group(key, title, rows, note="")            rows under a heading that folds
     ListTable(name, *, two_lines=False, multi=False, show_words=False, align_glyphs=False, type_ahead=True, dense=False)
-        .set_rows(rows) .set_groups(groups) .current_key() .selected_keys() .select_key(key, quiet=False) .select_first()
-        .rows.row(key) -> Row | None     signals: picked(str) opened(str) toggled(str) menu_wanted(str, QPoint)
+        .set_rows(rows) .set_groups(groups) .current_key() .selected_keys() .select_key(key, quiet=False)
+        .select_first() .rows.row(key) -> Row | None     signals: picked(str) opened(str) toggled(str) menu_wanted(str, QPoint)
         need_more() left_upwards()       selection, folding and scroll place survive updates by key
     Column(title, text, width=0, right=False, mono=False, tone=None, tooltip=None)
     DataTable(name, columns, key)               .set_items(items) .current()  picked opened menu_wanted
 Text (`text`, `when`)
     Text(text, role="body", tone="text", *, wrap=False, selectable=False)   .set_tone .set_role; plain text always
     ElidedLabel(text, role, tone, *, mode=ElideMiddle)     StatusWord(state, role)  .set_state(state, suffix="")
-    RelativeTime(moment, role, tone, *, prefix="")  .set_moment;  relative(dt) absolute(dt) duration(seconds) ticker().tick
+    RelativeTime(moment, role, tone, *, prefix="")  .set_moment
+    relative(dt) absolute(dt) duration(seconds) ticker().tick
 Buttons (`buttons`)
     PrimaryButton(text, icon="", *, keys="", clicked=None)      QuietButton(..., kind="quiet"|"flat"|"danger")
     IconButton(name, icon, *, keys="", clicked=None)            with_keys("Refresh", "F5")
     Segmented(options[(value, text, glyph, tone)], name)  .value() .set_value(v) .set_locked(reason)  signal chosen(str)
     SegmentedPolicy(name)                       approved | needs_approval | do_not_use
+    CheckBox(text)                              use instead of QCheckBox (which cannot be seen in the dark)
+    Select(name, options[(value, text)])        a QComboBox with its arrow; value is currentData()
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
 Fields (`fields`, `jsontree`)
     FilterField(placeholder)  changed(str) debounced 150 ms, down(), .clear_now() .set_text_quietly(text)

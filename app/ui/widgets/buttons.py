@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeySequence, QPainter, QPainterPath, QPen
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QRadioButton, QSizePolicy, QTabBar, QWidget
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QPushButton,
+    QRadioButton,
+    QSizePolicy,
+    QTabBar,
+    QWidget,
+)
 
 from app.ui.theme import icons, theme, tokens
 from app.ui.theme.state import POLICY, policy_state
@@ -15,7 +25,7 @@ from app.ui.widgets.guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QPaintEvent
+    from PySide6.QtGui import QPaintEvent, QWheelEvent
 
 ButtonKind = Literal["primary", "quiet", "flat", "danger"]
 
@@ -52,8 +62,9 @@ class _Button(QPushButton):
 
     def _dress(self) -> None:
         tone = {"primary": "on_accent", "danger": "bad"}.get(self._kind, "text")
-        self.setIcon(icons.icon(self._icon, tone))
-        self.setIconSize(icons.icon_size())
+        after = theme().px(tokens.SPACE_1) if self.text() else 0
+        self.setIcon(icons.icon(self._icon, tone, after))
+        self.setIconSize(icons.icon_size() + QSize(after, 0))
 
 
 class PrimaryButton(_Button):
@@ -226,6 +237,70 @@ class SegmentedPolicy(Segmented):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         states = [(value, policy_state(value)) for value in POLICY]
         super().__init__([(value, state.word, state.glyph, state.tone) for value, state in states], name, parent)
+
+
+class CheckBox(QCheckBox):
+    """A check box whose box can be seen in both schemes."""
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        current = theme()
+        side = current.px(tokens.ICON)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        top = (self.height() - side) / 2
+        left = self.width() - side if self.isRightToLeft() else 0
+        box = QRectF(left, top, side, side)
+        on = self.checkState() != Qt.CheckState.Unchecked
+        painter.setPen(QPen(current.colour("accent" if on and self.isEnabled() else "muted"), 1))
+        painter.setBrush(current.colour("accent" if on and self.isEnabled() else "surface"))
+        painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        if on:
+            half = self.checkState() == Qt.CheckState.PartiallyChecked
+            ink = current.colour("on_accent" if self.isEnabled() else "muted")
+            icons.paint_icon(painter, "minus" if half else "check", box.adjusted(2, 2, -2, -2), ink)
+        painter.setPen(current.colour("text" if self.isEnabled() else "muted"))
+        words = self.rect().adjusted(side + current.px(tokens.SPACE_2), 0, 0, 0)
+        if self.isRightToLeft():
+            words = self.rect().adjusted(0, 0, -side - current.px(tokens.SPACE_2), 0)
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextShowMnemonic, self.text())
+        painter.end()
+
+    def sizeHint(self) -> QSize:
+        current = theme()
+        width = self.fontMetrics().horizontalAdvance(self.text()) + current.px(tokens.ICON + tokens.SPACE_2) + 2
+        return QSize(width, max(current.px(24), self.fontMetrics().height()))
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
+
+    def hitButton(self, pos: QPoint) -> bool:
+        return self.rect().contains(pos)
+
+
+class Select(QComboBox):
+    """A drop-down list. `name` is read aloud."""
+
+    def __init__(self, name: str, options: Sequence[tuple[str, str]] = (), parent: QWidget | None = None) -> None:
+        """`options`: (value, text); the value is `currentData()`."""
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        for value, text in options:
+            self.addItem(text, value)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        current = theme()
+        side = current.px(12)
+        left = current.px(tokens.SPACE_2) if self.isRightToLeft() else self.width() - side - current.px(tokens.SPACE_2)
+        painter = QPainter(self)
+        box = QRectF(left, (self.height() - side) / 2, side, side)
+        icons.paint_icon(painter, "chevron-down", box, current.colour("muted"))
+        painter.end()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()
 
 
 class TabStrip(QTabBar):

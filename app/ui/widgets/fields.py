@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QKeySequence, QTextOption
+from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QKeySequence, QPainter, QTextOption
 from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import icons, theme, tokens
@@ -15,7 +15,7 @@ from app.ui.widgets.places import repolish
 from app.ui.widgets.text import ElidedLabel, Text
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QPaintEvent
 
 
 class FilterField(QLineEdit):
@@ -35,8 +35,7 @@ class FilterField(QLineEdit):
         self._timer = QTimer(self, singleShot=True, interval=tokens.FILTER_DEBOUNCE_MS)
         self._timer.timeout.connect(self._tell)
         self.textChanged.connect(lambda _text: self._timer.start())
-        self._search = self.addAction(icons.icon("search", "muted"), QLineEdit.ActionPosition.LeadingPosition)
-        self._search.setText(placeholder)
+        self._dress()
         theme().changed.connect(self._dress)
 
     def clear_now(self) -> None:
@@ -51,7 +50,17 @@ class FilterField(QLineEdit):
         self._timer.stop()
 
     def _dress(self) -> None:
-        self._search.setIcon(icons.icon("search", "muted"))
+        self.setTextMargins(theme().px(tokens.ICON + tokens.SPACE_1), 0, 0, 0)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        current = theme()
+        side, left = current.px(tokens.ICON), current.px(tokens.SPACE_2)
+        at = self.width() - left - side if self.isRightToLeft() else left
+        painter = QPainter(self)
+        icons.paint_icon(painter, "search", QRectF(at, (self.height() - side) / 2, side, side), current.colour("muted"))
+        painter.end()
 
     def _tell(self) -> None:
         self._timer.stop()

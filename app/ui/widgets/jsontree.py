@@ -12,6 +12,7 @@ from PySide6.QtCore import (
     QObject,
     QPersistentModelIndex,
     QPoint,
+    QSize,
     Qt,
     Signal,
 )
@@ -128,6 +129,8 @@ class JsonModel(QAbstractItemModel):
         node = self.node(index)
         if role == Qt.ItemDataRole.DisplayRole:
             return node.key if index.column() == 0 else _shown(node)
+        if role == Qt.ItemDataRole.SizeHintRole:
+            return QSize(0, theme().px(tokens.ROW_DENSE))
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{node.key}: {_shown(node)}"
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -212,9 +215,9 @@ class JsonTree(QTreeView):
 def _shown(node: _Node) -> str:
     value = node.value
     if isinstance(value, dict):
-        return _tr("{%n field(s)}", len(value))
+        return _tr("1 field") if len(value) == 1 else _tr("%n fields", len(value))
     if isinstance(value, list | tuple):
-        return _tr("[%n item(s)]", len(value))
+        return _tr("1 item") if len(value) == 1 else _tr("%n items", len(value))
     if isinstance(value, str):
         cut = value[:SHOWN_CHARACTERS]
         return json.dumps(cut, ensure_ascii=False) + ("…" if len(value) > SHOWN_CHARACTERS else "")

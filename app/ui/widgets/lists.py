@@ -117,16 +117,15 @@ class RowDelegate(QStyledItemDelegate):
         painter.setPen(current.colour("muted"))
         if row.trailing:
             area = self._paint_right(painter, area, row.trailing)
-        if row.detail:
-            room = area.width() // 2
-            shown = painter.fontMetrics().elidedText(row.detail, Qt.TextElideMode.ElideMiddle, room)
-            area = self._paint_right(painter, area, shown)
-        if row.badge:
-            painter.setPen(current.colour("attention"))
-            area = self._paint_right(painter, area, row.badge)
         if row.state is not None and self._view.show_words:
             painter.setPen(current.colour(row.state.tone))
             area = self._paint_right(painter, area, row.state.word)
+        if row.badge:
+            painter.setPen(current.colour("attention"))
+            area = self._paint_beside_title(painter, area, row.badge)
+        if row.detail:
+            painter.setPen(current.colour("muted"))
+            area = self._paint_beside_title(painter, area, row.detail)
         self._paint_title(painter, area, row, selected=selected)
 
     def _paint_two_lines(self, painter: QPainter, rect: QRect, row: Row, *, selected: bool) -> None:
@@ -186,6 +185,15 @@ class RowDelegate(QStyledItemDelegate):
         painter.drawText(area, RIGHT, text)
         return area.adjusted(0, 0, -painter.fontMetrics().horizontalAdvance(text) - theme().px(tokens.SPACE_2), 0)
 
+    def _paint_beside_title(self, painter: QPainter, area: QRect, text: str) -> QRect:
+        """At the right, in no more than 45 % of the room, so that the title stays readable; left out where nothing fits."""
+        room = area.width() * 45 // 100
+        if room < theme().px(48):
+            return area
+        return self._paint_right(
+            painter, area, painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
+        )
+
     def _paint_state_word(self, painter: QPainter, area: QRect, state: State) -> QRect:
         """A glyph and word in a column of equal width at the right."""
         current = theme()
@@ -241,6 +249,7 @@ class ListTable(QTableView):
         self._quiet = False
         self.rows = RowModel(self)
         self.setModel(self.rows)
+        self.rows.rowsInserted.connect(self._fit_headings)
         self.setItemDelegate(RowDelegate(self))
         many, one = QAbstractItemView.SelectionMode.ExtendedSelection, QAbstractItemView.SelectionMode.SingleSelection
         self.setSelectionMode(many if multi else one)
@@ -340,8 +349,15 @@ class ListTable(QTableView):
             self.picked.emit("")
         self._maybe_more()
 
+    def _fit_headings(self) -> None:
+        height = theme().px(tokens.ROW_DENSE)
+        for number, line in enumerate(self.rows.lines()):
+            if isinstance(line, Heading) and self.rowHeight(number) != height:
+                self.setRowHeight(number, height)
+
     def _fit(self) -> None:
         self.verticalHeader().setDefaultSectionSize(self.row_height())
+        self._fit_headings()
         self.viewport().update()
 
     @guarded()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.places import Banner, InlineCard, ProgressLine, UndoBar
@@ -40,7 +40,7 @@ class Page(QWidget):
         self.banner = Banner()
         self.card = InlineCard()
         card_room = QHBoxLayout()
-        card_room.setContentsMargins(wide, 0, wide, 0)
+        card_room.setContentsMargins(wide, gap, wide, gap)
         card_room.addWidget(self.card)
         self._head = QVBoxLayout()
         self._body = QVBoxLayout()
@@ -96,6 +96,8 @@ class SidePane(QFrame):
         row = QHBoxLayout()
         side = theme().px(tokens.SPACE_3)
         row.setContentsMargins(side, 0, side, 0)
+        if isinstance(widget, QPushButton):
+            widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row.addWidget(widget)
         self.box.addLayout(row)
 
