@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.workspace.context import FIRST_PARTY_CLIENT_ID, Clock, Settings, Workspace
+from app.workspace.context import CONSENT_SECONDS, FIRST_PARTY_CLIENT_ID, TICKET_SECONDS, Clock, Settings, Workspace
 from app.workspace.counters import Counters
 from app.workspace.database import Database
 from app.workspace.faults import Faults
+from app.workspace.onetime import OneTime
 from app.workspace.seed import seed
 from app.workspace.server import Server
 
@@ -93,7 +94,16 @@ async def _serve(options: argparse.Namespace, listener: socket.socket, database:
         refresh_grace_seconds=options.refresh_grace_seconds,
         code_seconds=options.code_seconds,
     )
-    workspace = Workspace(settings, database, Clock(), Faults(), Counters())
+    clock = Clock()
+    workspace = Workspace(
+        settings,
+        database,
+        clock,
+        Faults(),
+        Counters(),
+        tickets=OneTime(clock.now, TICKET_SECONDS),
+        consents=OneTime(clock.now, CONSENT_SECONDS),
+    )
     await seed(workspace)
     runtime = folder / RUNTIME_FILE
     line = json.dumps(

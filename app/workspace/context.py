@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from app.workspace.counters import Counters
     from app.workspace.database import Database
     from app.workspace.faults import Faults
+    from app.workspace.oauth_authorize import Pending
+    from app.workspace.onetime import OneTime
 
 FIRST_PARTY_CLIENT_ID = "burrow-first-party"
 
@@ -61,6 +63,8 @@ class Workspace:
     clock: Clock
     faults: Faults
     counters: Counters
+    tickets: OneTime[str]
+    consents: OneTime[Pending]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -76,6 +80,10 @@ class Workspace:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+TICKET_SECONDS = 60.0
+CONSENT_SECONDS = 600.0
 
 
 def workspace_of(request: HTTPConnection) -> Workspace:

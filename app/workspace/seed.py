@@ -20,8 +20,11 @@ PROJECT_ID = 1
 ORGANIZATION_ID = str(uuid5(NAMESPACE, "organization"))
 LOOPBACK_REDIRECTS = (
     "http://127.0.0.1/callback",
+    "http://127.0.0.1/callback/*",
     "http://[::1]/callback",
+    "http://[::1]/callback/*",
     "http://localhost/callback",
+    "http://localhost/callback/*",
     "burrow://callback",
 )
 

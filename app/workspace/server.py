@@ -17,6 +17,7 @@ from app.workspace import faults, mcp_endpoint, mcp_proxy, mcp_store, oauth, run
 from app.workspace.context import Workspace, workspace_of
 from app.workspace.door import Connection, Door, connections
 from app.workspace.envelope import ApiError, api_error_response, http_error_response, reply
+from app.workspace.oauth_wire import OAuthError, oauth_error_response
 
 if TYPE_CHECKING:
     import socket
@@ -63,7 +64,11 @@ def build_app(workspace: Workspace) -> Starlette:
         routes += module.routes()
     app = Starlette(
         routes=routes,
-        exception_handlers={ApiError: api_error_response, HTTPException: http_error_response},
+        exception_handlers={
+            ApiError: api_error_response,
+            OAuthError: oauth_error_response,
+            HTTPException: http_error_response,
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

@@ -1,0 +1,291 @@
+"""The authorization endpoint, consent page and registration, over the wire."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.workspace.lab import returned
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.workspace.lab import Lab
+
+VERIFIER = "v" * 43
+
+
+def hidden(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert found is not None, page.text
+    return html.unescape(found[1])
+
+
+def test_an_unknown_client_is_told_about_the_other_region(lab: Lab) -> None:
+    answer = lab.authorize(lab.request("nobody", VERIFIER))
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "invalid_request"
+    assert "eu.posthog.com" in answer.json()["error_description"]
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    [
+        None,
+        "",
+        "http://127.0.0.1:9/elsewhere",
+        "http://127.0.0.1:9/callback?x=1",
+        "http://127.0.0.1:9/callback/a/b",
+        "http://evil.example/callback",
+        "http://127.0.0.1:9@evil.example/callback",
+        "http://user@127.0.0.1:9/callback",
+        "https://127.0.0.1:9/callback",
+        "http://127.0.0.1:99999/callback",
+        "javascript:alert(1)",
+        "http://127.0.0.1:9/callback#x",
+        "http://127.0.0.1:9/callback\r\nX: y",
+    ],
+)
+def test_a_redirect_uri_that_is_not_the_clients_is_never_followed(lab: Lab, redirect_uri: str | None) -> None:
+    answer = lab.authorize(lab.request(lab.first_party, VERIFIER, redirect_uri=redirect_uri))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"code_challenge": None}, "invalid_request"),
+        ({"code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge": "short"}, "invalid_request"),
+        ({"response_type": None}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"prompt": "none"}, "consent_required"),
+    ],
+)
+def test_other_mistakes_go_back_to_the_client_with_state_and_issuer(
+    lab: Lab, changes: dict[str, str | None], error: str
+) -> None:
+    back = returned(lab.authorize(lab.request(lab.first_party, VERIFIER, **changes)))
+    assert (back["error"], back["state"], back["iss"]) == (error, "st-1", lab.workspace.url)
+
+
+def test_prompt_login_is_a_401(lab: Lab) -> None:
+    answer = lab.authorize(lab.request(lab.first_party, VERIFIER, prompt="login"))
+    assert (answer.status_code, answer.json()) == (401, {"error": "login_required"})
+
+
+def test_a_repeated_parameter_is_refused(lab: Lab) -> None:
+    query = [*lab.request(lab.first_party, VERIFIER).items(), ("state", "other")]
+    answer = lab.http.get("/oauth/authorize/", params=query)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+def test_a_ticket_answers_at_once_and_works_once(lab: Lab) -> None:
+    request = lab.request(lab.first_party, VERIFIER, login_ticket=lab.ticket())
+    back = returned(lab.authorize(request))
+    assert set(back) == {"code", "state", "iss"}
+    assert (back["state"], back["iss"]) == ("st-1", lab.workspace.url)
+    assert lab.authorize(request).status_code == 200
+
+
+def test_a_ticket_lasts_a_minute(lab: Lab) -> None:
+    request = lab.request(lab.first_party, VERIFIER, login_ticket=lab.ticket())
+    lab.switch("advance-clock", seconds=61)
+    assert lab.authorize(request).status_code == 200
+
+
+def test_tickets_are_for_the_holder_of_the_secret(lab: Lab) -> None:
+    assert lab.http.post("/_tickets").status_code == 404
+    assert lab.http.post("/_tickets", headers={"X-Workspace-Secret": "guess"}).status_code == 404
+
+
+def test_the_consent_page_is_self_contained_and_cannot_be_framed(lab: Lab) -> None:
+    page = lab.authorize(lab.request(lab.first_party, VERIFIER))
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["cache-control"] == "no-store"
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "form-action 'self' http://127.0.0.1:43210" in policy
+    assert "<script" not in page.text
+    assert "http://" not in page.text.replace("http://127.0.0.1:43210", "")
+    assert "prefers-color-scheme: dark" in page.text
+    assert "Burrow" in page.text
+    assert "unverified" not in page.text
+    assert "Everything you can do yourself" in page.text
+
+
+def test_the_consent_page_marks_registered_clients_and_escapes_their_names(lab: Lab) -> None:
+    client = lab.register(client_name="<b>Probe & Co</b>")["client_id"]
+    page = lab.authorize(lab.request(client, VERIFIER, scope="task:read task:write user:read"))
+    assert "&lt;b&gt;Probe &amp; Co&lt;/b&gt;" in page.text
+    assert "<b>Probe" not in page.text
+    assert "unverified" in page.text
+    assert "See and change your tasks" in page.text
+    assert "See your name, e-mail" in page.text
+
+
+def approve(lab: Lab, client: str, form: dict[str, str], **changes: Any) -> httpx.Response:
+    page = lab.authorize(lab.request(client, VERIFIER, **changes))
+    return lab.http.post("/oauth/authorize/", data={"csrf": hidden(page), **form})
+
+
+def test_approving_leads_to_a_code_that_buys_tokens(lab: Lab) -> None:
+    back = returned(approve(lab, lab.first_party, {"decision": "approve", "access_level": "all"}))
+    assert (back["state"], back["iss"]) == ("st-1", lab.workspace.url)
+    assert lab.exchange(lab.first_party, back["code"], VERIFIER).status_code == 200
+
+
+def test_denying_says_access_denied(lab: Lab) -> None:
+    back = returned(approve(lab, lab.first_party, {"decision": "deny"}))
+    assert (back["error"], back["state"], back["iss"]) == ("access_denied", "st-1", lab.workspace.url)
+
+
+def test_a_project_grant_is_limited_to_its_project(lab: Lab) -> None:
+    client = lab.register()["client_id"]
+    back = returned(approve(lab, client, {"decision": "approve", "access_level": "team", "team": "1"}))
+    held = lab.exchange(client, back["code"], VERIFIER).json()
+    assert (held["scoped_teams"], held["scoped_organizations"]) == ([1], [])
+    header = {"Authorization": f"Bearer {held['access_token']}"}
+    assert lab.http.get("/api/projects/1/", headers=header).status_code == 200
+    refusal = lab.http.get("/api/organizations/@current/", headers=header)
+    assert refusal.status_code == 403
+    assert refusal.json()["detail"].startswith("API keys with scoped projects are only supported")
+    assert lab.http.get("/api/users/@me/", headers=header).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"decision": "approve"},
+        {"decision": "approve", "access_level": "team", "team": "77"},
+        {"decision": "approve", "access_level": "organization", "organization": "x"},
+        {"access_level": "all"},
+    ],
+)
+def test_an_unclear_answer_shows_the_page_again(lab: Lab, form: dict[str, str]) -> None:
+    page = approve(lab, lab.first_party, form)
+    assert page.status_code == 400
+    assert 'role="alert"' in page.text
+    again = lab.http.post(
+        "/oauth/authorize/", data={"csrf": hidden(page), "decision": "approve", "access_level": "all"}
+    )
+    assert "code" in returned(again)
+
+
+def test_the_page_can_be_answered_once_and_not_without_its_token(lab: Lab) -> None:
+    page = lab.authorize(lab.request(lab.first_party, VERIFIER))
+    form = {"csrf": hidden(page), "decision": "approve", "access_level": "all"}
+    assert lab.http.post("/oauth/authorize/", data=form).status_code == 302
+    for bad in (form, {**form, "csrf": "guess"}, {"decision": "approve"}):
+        assert lab.http.post("/oauth/authorize/", data=bad).status_code == 403
+
+
+def test_a_form_posted_by_another_site_is_refused(lab: Lab) -> None:
+    page = lab.authorize(lab.request(lab.first_party, VERIFIER))
+    form = {"csrf": hidden(page), "decision": "approve", "access_level": "all"}
+    for origin in ("http://evil.example", "null"):
+        assert lab.http.post("/oauth/authorize/", data=form, headers={"Origin": origin}).status_code == 403
+    own = lab.http.post("/oauth/authorize/", data=form, headers={"Origin": lab.workspace.url})
+    assert own.status_code == 302
+
+
+def test_the_loopback_port_and_the_first_partys_last_segment_are_free(lab: Lab) -> None:
+    for uri in ("http://127.0.0.1:1024/callback", "http://[::1]:1024/callback", "http://127.0.0.1:5/callback/n0nce"):
+        back = lab.authorize(lab.request(lab.first_party, VERIFIER, redirect_uri=uri, login_ticket=lab.ticket()))
+        assert back.status_code == 302
+        assert back.headers["location"].startswith(uri)
+
+
+def test_localhost_registered_with_a_port_keeps_it(lab: Lab) -> None:
+    client = lab.register(redirect_uris=["http://localhost:8237/cb", "http://127.0.0.1:8237/cb", "com.example:/cb"])
+    for uri, status in (
+        ("http://localhost:8237/cb", 200),
+        ("http://localhost:8238/cb", 400),
+        ("http://127.0.0.1:8238/cb", 200),
+        ("com.example:/cb", 200),
+    ):
+        request = lab.request(client["client_id"], VERIFIER, redirect_uri=uri)
+        assert lab.authorize(request).status_code == status, uri
+
+
+def test_a_query_of_the_redirect_uri_is_kept(lab: Lab) -> None:
+    client = lab.register(redirect_uris=["http://127.0.0.1/cb?a=1"])["client_id"]
+    request = lab.request(client, VERIFIER, redirect_uri="http://127.0.0.1:7/cb?a=1", login_ticket=lab.ticket())
+    assert returned(lab.authorize(request))["a"] == "1"
+
+
+def test_requested_scopes_are_clamped_not_refused(lab: Lab) -> None:
+    client = lab.register(scope="task:read user:read llm_gateway:read")
+    assert client["scope"] == "task:read user:read"
+    assert lab.sign_in(client["client_id"], scope="task:read task:write").answer["scope"] == "task:read"
+    assert lab.sign_in(client["client_id"], scope="*").answer["scope"] == "task:read user:read"
+    everything = lab.sign_in(lab.register()["client_id"], scope="").answer["scope"].split()
+    assert "project:read" in everything
+    assert "*" not in everything
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"redirect_uris": None}, "invalid_redirect_uri"),
+        ({"redirect_uris": []}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["http://evil.example/cb"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["javascript:alert(1)"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["data:text/html,x"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["https://a.example/cb#x"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["/cb"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": [7]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["http://[::1/cb"]}, "invalid_redirect_uri"),
+        ({"client_name": "PostHog Helper"}, "invalid_client_metadata"),
+        ({"client_name": "My Official App"}, "invalid_client_metadata"),
+        ({"client_name": "Verified"}, "invalid_client_metadata"),
+        ({"client_name": 7}, "invalid_client_metadata"),
+        ({"grant_types": ["password"]}, "invalid_client_metadata"),
+        ({"grant_types": "authorization_code"}, "invalid_client_metadata"),
+        ({"response_types": ["token"]}, "invalid_client_metadata"),
+        ({"token_endpoint_auth_method": "private_key_jwt"}, "invalid_client_metadata"),
+        ({"scope": 7}, "invalid_client_metadata"),
+    ],
+)
+def test_a_bad_registration_says_what_is_wrong(lab: Lab, change: dict[str, Any], error: str) -> None:
+    body = {"redirect_uris": ["http://127.0.0.1/cb"], "client_name": "Probe", **change}
+    answer = lab.http.post("/oauth/register/", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
+def test_registration_that_is_no_json_object_is_refused(lab: Lab) -> None:
+    for content in (b"", b"{", b"[]"):
+        answer = lab.http.post("/oauth/register/", content=content)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
+
+
+def test_registration_is_throttled(lab: Lab) -> None:
+    answers = [lab.http.post("/oauth/register/", content=b"{}").status_code for _ in range(61)]
+    assert answers == [400] * 60 + [429]
+    refused = lab.http.post("/oauth/register/", content=b"{}")
+    assert refused.json()["code"] == "throttled"
+    assert int(refused.headers["retry-after"]) > 0
+
+
+def test_metadata_names_this_origin_and_s256_only(lab: Lab) -> None:
+    url = lab.workspace.url
+    for name in ("oauth-authorization-server", "openid-configuration"):
+        found = lab.http.get(f"/.well-known/{name}").json()
+        assert found["issuer"] == url
+        assert found["code_challenge_methods_supported"] == ["S256"]
+        assert found["authorization_response_iss_parameter_supported"] is True
+        assert "*" not in found["scopes_supported"]
+        for key in ("authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"):
+            assert urlsplit(found[key])[:2] == urlsplit(url)[:2]
+    resource = lab.http.get("/.well-known/oauth-protected-resource").json()
+    assert (resource["resource"], resource["authorization_servers"]) == (url, [url])
+    assert lab.http.get("/.well-known/oauth-protected-resource/mcp").json()["resource"] == f"{url}/mcp"
+    assert lab.http.get("/.well-known/jwks.json").json() == {"keys": []}
