@@ -174,16 +174,15 @@ def venv_program(name: str, folder: Path = VENV) -> Path:
 
 def wanted_stamp() -> str:
     """What the environment must have been made from: the lock, the project file, this Python and this place."""
-    digest = hashlib.sha256()
-    for part in (DEV_LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes()):
-        digest.update(hashlib.sha256(part).digest())
-    digest.update(f"{sys.implementation.name} {sys.version} {sys.base_prefix} {ROOT}".encode())
-    return digest.hexdigest()
+    python = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix}"
+    parts = (DEV_LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), python.encode(), str(ROOT).encode())
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def environment_is_ready(stamp: Path = STAMP) -> bool:
+def environment_is_ready() -> bool:
+    """True when .venv was finished for exactly this lock and Python; anything half-made is not."""
     try:
-        return stamp.read_text(encoding="ascii") == wanted_stamp()
+        return STAMP.read_text(encoding="ascii") == wanted_stamp() and venv_program("python").exists()
     except (OSError, ValueError):
         return False
 
@@ -237,7 +236,7 @@ def without_display(arguments: Sequence[str], environment: Mapping[str, str]) ->
     return (
         "There is no display (DISPLAY and WAYLAND_DISPLAY are unset): use one, for example"
         " `Xvfb :99 & DISPLAY=:99 python3 dev.py run`, or draw to a file:"
-        f" `{venv_program('burrow').relative_to(ROOT)} --workspace --offscreen --screenshot FILE`"
+        f" `{venv_program('burrow').relative_to(ROOT)} --offscreen --screenshot FILE --workspace`"
     )
 
 

@@ -1,0 +1,75 @@
+"""The test command's own promises: every phase runs, a failure is never lost, and no phase outlives its time."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from tests.run import LAST_WORDS_SECONDS, NOTHING_COLLECTED, Phase, check_phases, run_bounded, run_phases, tally
+from tests.run import test_phases as phases_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def exits(code: int) -> tuple[str, ...]:
+    return (sys.executable, "-c", f"raise SystemExit({code})")
+
+
+def test_every_phase_runs_after_a_failure_and_the_whole_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark = tmp_path / "ran"
+    last = Phase("last", (sys.executable, "-c", f"open({str(mark)!r}, 'w').close()"))
+    assert run_phases([Phase("first", exits(3)), last]) == 1
+    assert mark.exists()
+    closing = capsys.readouterr().out.splitlines()[-2:]
+    assert closing[0].split()[:3] == ["first", "failed", "(3)"]
+    assert closing[1].split()[:2] == ["last", "ok"]
+
+
+def test_no_serial_tests_is_no_failure_but_no_tests_at_all_is() -> None:
+    parallel, serial = phases_of([])
+    assert NOTHING_COLLECTED in serial.harmless
+    assert NOTHING_COLLECTED not in parallel.harmless
+    assert run_phases([Phase("serial", exits(NOTHING_COLLECTED), harmless={NOTHING_COLLECTED})]) == 0
+    assert run_phases([Phase("parallel", exits(NOTHING_COLLECTED))]) == 1
+
+
+def test_a_phase_that_outlives_its_time_is_ended_with_its_children(tmp_path: Path) -> None:
+    pipe = tmp_path / "held-by-a-child"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    child = f"import time; pipe = open({str(pipe)!r}, 'wb'); time.sleep(600)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    started = time.monotonic()
+    assert run_bounded((sys.executable, "-c", parent), 1.0) is None
+    assert time.monotonic() - started < LAST_WORDS_SECONDS
+    with os.fdopen(reader, "rb") as held:
+        assert held.read() == b"", "a child still holds the pipe"
+
+
+def test_what_ran_out_of_time_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_phases([Phase("slow", (sys.executable, "-c", "import time; time.sleep(600)"))], seconds=0.5) == 1
+    assert "out of time" in capsys.readouterr().out
+
+
+def test_the_closing_line_adds_up_the_reports(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.xml", tmp_path / "other.xml"
+    one.write_text('<testsuites><testsuite tests="10" failures="1" errors="1" skipped="2"/></testsuites>')
+    other.write_text('<testsuites><testsuite tests="5" failures="0" errors="0" skipped="0"/></testsuites>')
+    assert tally([one, other]) == "11 passed, 2 failed, 2 skipped"
+
+
+def test_arguments_of_a_persons_own_make_one_phase_of_just_those() -> None:
+    (phase,) = phases_of(["tests/core", "-x"])
+    assert phase.command[-2:] == ("tests/core", "-x")
+    assert "-n" not in phase.command
+
+
+def test_the_checks_are_lint_format_types_and_layers() -> None:
+    assert [phase.name for phase in check_phases()] == ["ruff check", "ruff format", "mypy", "import-linter"]
