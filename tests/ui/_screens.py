@@ -1,4 +1,4 @@
-"""Render a widget offscreen to PNG in light and dark, at 100 and 150 % text, and walk it for what a person cannot see."""
+"""Render a widget to PNG in light and dark, at 100 and 150 % text, and walk it for what a person cannot see."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def render(
     prepare: Callable[[QWidget], None] | None = None,
     looks: tuple[tuple[str, float], ...] = LOOKS,
 ) -> list[Path]:
-    """One PNG for each look: `<name>-light-100.png` … The widget is built anew for each; `prepare` brings it to a state.
+    """One PNG a look, `<name>-light-100.png` …: the widget is built anew for each, `prepare` brings it to a state.
 
     Pictures are also written to `$BURROW_SCREENS` when that is set, so that a person can look at them.
     """

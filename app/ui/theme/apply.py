@@ -40,7 +40,9 @@ class Theme(QObject):
         self._fonts: dict[TextRole, QFont] = {}
         self._qcolours: dict[str, QColor] = {}
         self._applied = False
-        app.styleHints().colorSchemeChanged.connect(self._follow_system)
+        self._hints = app.styleHints()
+        self._hints.colorSchemeChanged.connect(self.follow_system)
+        app.primaryScreen().logicalDotsPerInchChanged.connect(self.follow_system)
 
     def colour(self, name: str) -> QColor:
         """A field of `tokens.Colours`. The returned object is shared: copy before changing it."""
@@ -80,14 +82,14 @@ class Theme(QObject):
         self._app.setStyleSheet(stylesheet(colours, self.px))
         self.changed.emit()
 
-    def _follow_system(self) -> None:
+    def follow_system(self) -> None:
+        """Look again at what the system wants."""
         self.apply(self.mode, self.user_scale)
 
     def _choose_colours(self, mode: Mode) -> Colours:
-        hints = self._app.styleHints()
-        dark = mode == "dark" or (mode == "system" and hints.colorScheme() == Qt.ColorScheme.Dark)
+        dark = mode == "dark" or (mode == "system" and self._hints.colorScheme() == Qt.ColorScheme.Dark)
         colours = tokens.DARK if dark else tokens.LIGHT
-        wanted = hints.accessibility().contrastPreference()
+        wanted = self._hints.accessibility().contrastPreference()
         return tokens.high_contrast(colours) if wanted == Qt.ContrastPreference.HighContrast else colours
 
     def _system_scale(self) -> float:

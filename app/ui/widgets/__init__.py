@@ -6,8 +6,8 @@ Lists (`rows`, `lists`, `tables`)
     Group(key, title, rows, note="")            rows under a heading that folds
     ListTable(name, *, two_lines=False, multi=False, show_words=False, align_glyphs=False, type_ahead=True, dense=False)
         .set_rows(rows) .set_groups(groups) .current_key() .selected_keys() .select_key(key, quiet=False)
-        .select_first() .rows.row(key) -> Row | None     signals: picked(str) opened(str) toggled(str) menu_wanted(str, QPoint)
-        need_more() left_upwards()       selection, folding and scroll place survive updates by key
+        .select_first() .rows.row(key) -> Row | None     signals: picked(str) opened(str) toggled(str)
+        menu_wanted(str, QPoint) need_more() left_upwards()    selection, folding and scroll place survive updates
     Column(title, text, width=0, right=False, mono=False, tone=None, tooltip=None)
     DataTable(name, columns, key)               .set_items(items) .current()  picked opened menu_wanted
 Text (`text`, `when`)

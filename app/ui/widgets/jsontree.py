@@ -17,7 +17,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QAbstractItemView, QMenu, QTreeView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QMenu, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
@@ -129,8 +129,6 @@ class JsonModel(QAbstractItemModel):
         node = self.node(index)
         if role == Qt.ItemDataRole.DisplayRole:
             return node.key if index.column() == 0 else _shown(node)
-        if role == Qt.ItemDataRole.SizeHintRole:
-            return QSize(0, theme().px(tokens.ROW_DENSE))
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{node.key}: {_shown(node)}"
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -138,6 +136,12 @@ class JsonModel(QAbstractItemModel):
         if role == Qt.ItemDataRole.ToolTipRole and index.column() == 1 and isinstance(node.value, str):
             return node.value[:2000] if len(node.value) > SHOWN_CHARACTERS else None
         return None
+
+
+class _Lines(QStyledItemDelegate):
+    @guarded(default=QSize(40, tokens.ROW_DENSE))
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        return QSize(super().sizeHint(option, index).width(), theme().px(tokens.ROW_DENSE))
 
 
 class JsonTree(QTreeView):
@@ -154,6 +158,7 @@ class JsonTree(QTreeView):
         self.values = JsonModel(self)
         self.setModel(self.values)
         self.setUniformRowHeights(True)
+        self.setItemDelegate(_Lines(self))
         self.setHeaderHidden(True)
         self.setAlternatingRowColors(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

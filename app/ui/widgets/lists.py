@@ -186,7 +186,7 @@ class RowDelegate(QStyledItemDelegate):
         return area.adjusted(0, 0, -painter.fontMetrics().horizontalAdvance(text) - theme().px(tokens.SPACE_2), 0)
 
     def _paint_beside_title(self, painter: QPainter, area: QRect, text: str) -> QRect:
-        """At the right, in no more than 45 % of the room, so that the title stays readable; left out where nothing fits."""
+        """At the right in at most 45 % of the room, so that the title stays readable; left out where nothing fits."""
         room = area.width() * 45 // 100
         if room < theme().px(48):
             return area

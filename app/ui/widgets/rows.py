@@ -22,8 +22,8 @@ class Row:
     """One row. `key` is its identity: selection follows it.
 
     One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the
-    state's word and `detail` below. `side` is a second state at the right (a tool's policy). `accessible` replaces what is
-    read aloud; `tooltip` is plain text. `payload` is the caller's own.
+    state's word and `detail` below. `side` is a second state at the right (a tool's policy). `accessible` replaces
+    what is read aloud; `tooltip` is plain text. `payload` is the caller's own.
     """
 
     key: str
