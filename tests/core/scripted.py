@@ -1,0 +1,220 @@
+"""A scripted HTTP server on a real socket: an authorization server that rotates in place, and resource views.
+
+It knows the contract only as far as a test needs it, so that a test can make it lie in one exact way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+METADATA = "/.well-known/oauth-authorization-server"
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(self.body.decode()).items()}
+
+    @property
+    def bearer(self) -> str:
+        return self.headers.get("authorization", "").removeprefix("Bearer ")
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int = 200
+    body: bytes | str | dict[str, Any] | list[Any] = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    drop: bool = False
+    """Close the connection without an answer."""
+
+
+Handler = Callable[[Request], Reply | Awaitable[Reply]]
+
+DEAD = Reply(
+    401,
+    {"type": "authentication_error", "code": "authentication_failed", "detail": "Invalid access token.", "attr": None},
+)
+
+
+class ScriptedServer:
+    """Answers from `views` (path -> handler or reply); counts requests per path."""
+
+    def __init__(self) -> None:
+        self.views: dict[str, Handler | Reply] = {}
+        self.requests: Counter[str] = Counter()
+        self.seen: list[Request] = []
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.origin = ""
+
+    async def __aenter__(self) -> ScriptedServer:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.origin = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for connection in tuple(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            while await self._one(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, target, _ = head[0].split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        parts = urlsplit(target)
+        request = Request(method, parts.path, parse_qs(parts.query), headers, body)
+        self.requests[parts.path] += 1
+        self.seen.append(request)
+        view = self.views.get(parts.path, Reply(404, {"code": "not_found", "detail": "Not found."}))
+        reply = view if isinstance(view, Reply) else view(request)
+        if not isinstance(reply, Reply):
+            reply = await reply
+        if reply.drop:
+            writer.transport.abort()
+            return False
+        content = reply.body
+        kind = "text/plain"
+        if isinstance(content, dict | list):
+            content, kind = json.dumps(content), "application/json"
+        if isinstance(content, str):
+            content = content.encode()
+        lines = {"Content-Type": kind, "Content-Length": str(len(content)), **reply.headers}
+        writer.write(
+            f"HTTP/1.1 {reply.status} X\r\n".encode()
+            + "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("latin-1")
+            + b"\r\n"
+            + content
+        )
+        await writer.drain()
+        return True
+
+
+class Issuer:
+    """The token endpoint of a first-party client: each renewal kills the former access token (contract 1.6).
+
+    A refresh token that was spent comes back with the same pair while `grace` is on, and revokes the family otherwise.
+    """
+
+    def __init__(self, server: ScriptedServer, *, lifetime: Any = 3600) -> None:
+        self.server = server
+        self.lifetime = lifetime
+        self.accepted = 0
+        self.rejected = 0
+        self.revoked = False
+        self.grace = True
+        self.gate: asyncio.Event | None = None
+        """When set, renewals are answered only after it."""
+        self.reached = asyncio.Event()
+        self.script: list[Reply] = []
+        """Answers to give before the endpoint works again."""
+        self.extra: dict[str, Any] = {}
+        self._serial = 0
+        self._spent: dict[str, dict[str, Any]] = {}
+        self.pair = self._issue()
+        server.views[METADATA] = self._metadata
+        server.views["/oauth/token/"] = self._token
+        server.views["/oauth/revoke/"] = self._revoke
+
+    @property
+    def access_token(self) -> str:
+        return str(self.pair["access_token"])
+
+    @property
+    def refresh_token(self) -> str:
+        return str(self.pair["refresh_token"])
+
+    def kill(self) -> None:
+        """The access token dies on the server; by the clock it would live on."""
+        self.pair = {**self.pair, "access_token": "pha_dead"}
+
+    def guard(self, reply: Callable[[Request], Reply] | Reply = DEAD) -> Handler:
+        """A view that answers `ok` to the live access token and `reply` to any other."""
+
+        def view(request: Request) -> Reply:
+            if not self.revoked and request.bearer == self.access_token:
+                return Reply(200, {"ok": True})
+            return reply if isinstance(reply, Reply) else reply(request)
+
+        return view
+
+    def _issue(self) -> dict[str, Any]:
+        self._serial += 1
+        return {
+            "access_token": f"pha_{self._serial}",
+            "refresh_token": f"phr_{self._serial}",
+            "token_type": "Bearer",
+            "expires_in": self.lifetime,
+            "scope": "task:read",
+        }
+
+    def _metadata(self, request: Request) -> Reply:
+        origin = self.server.origin
+        return Reply(
+            200,
+            {
+                "issuer": origin,
+                "authorization_endpoint": f"{origin}/oauth/authorize/",
+                "token_endpoint": f"{origin}/oauth/token/",
+                "registration_endpoint": f"{origin}/oauth/register/",
+                "revocation_endpoint": f"{origin}/oauth/revoke/",
+                "code_challenge_methods_supported": ["S256"],
+                "authorization_response_iss_parameter_supported": True,
+            },
+        )
+
+    async def _token(self, request: Request) -> Reply:
+        self.reached.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.script:
+            return self.script.pop(0)
+        presented = request.form.get("refresh_token", "")
+        if not self.revoked and presented == self.refresh_token:
+            return self.renewal(presented)
+        if not self.revoked and self.grace and presented in self._spent:
+            return Reply(200, self._spent[presented])
+        if presented in self._spent:
+            self.revoked = True
+        self.rejected += 1
+        return Reply(400, {"error": "invalid_grant"})
+
+    def renewal(self, presented: str) -> Reply:
+        """Rotate now."""
+        self.accepted += 1
+        self.pair = {**self._issue(), **self.extra}
+        self._spent[presented] = self.pair
+        return Reply(200, self.pair)
+
+    def _revoke(self, request: Request) -> Reply:
+        self.revoked = True
+        return Reply(200)
