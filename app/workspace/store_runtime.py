@@ -93,6 +93,8 @@ class StoreRuntime:
     upstream_seconds: float = UPSTREAM_SECONDS
     tool_failure: ToolFailure = field(default_factory=ToolFailure)
     bind_sessions_to_token: bool = False
+    reports_running: int = 0
+    reports_cancelled: int = 0
     consents: dict[str, PendingConsent] = field(default_factory=dict)
     mounts: dict[str, McpMount] = field(default_factory=dict)
     refreshing: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
