@@ -5,22 +5,33 @@ from __future__ import annotations
 import sys
 
 SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
+OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot"})
 
 
 def main() -> int:
-    """Dispatch on the first argument; imports stay inside so that each way in pays only for itself."""
-    arguments = sys.argv[1:]
-    if arguments[:1] == ["workspace"]:
+    """Dispatch on the subcommand; imports stay inside so that each way in pays only for itself."""
+    command, arguments = split(sys.argv[1:])
+    if command == "workspace":
         from app.workspace.__main__ import main as run_workspace
 
-        return run_workspace(arguments[1:])
-    if arguments and arguments[0] in SUBCOMMANDS:
+        return run_workspace(arguments)
+    if command is not None:
         from app.cli import main as run_command
 
-        return run_command(arguments)
+        return run_command([command, *arguments])
     from app.main import main as run_window
 
     return run_window(arguments)
+
+
+def split(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The subcommand, if there is one, and the other arguments; options before it are moved behind its own words."""
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-"):
+        position += 2 if arguments[position] in OPTIONS_WITH_VALUE else 1
+    if position >= len(arguments) or arguments[position] not in SUBCOMMANDS:
+        return None, arguments
+    return arguments[position], arguments[position + 1 :] + arguments[:position]
 
 
 if __name__ == "__main__":

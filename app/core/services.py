@@ -151,7 +151,15 @@ class Backend:
         self.accounts = Accounts(self.fetcher)
         self.tasks = Tasks(self.fetcher, self.require_project)
         self.store = McpStore(self.fetcher, self.require_project)
-        self.servers = Servers(self)
+        self.servers = Servers(
+            host,
+            self.store,
+            self.session,
+            services.activity,
+            services.storage.cache,
+            scope=lambda: self.scope,
+            project=lambda: self.project.id if self.project else None,
+        )
         self.lab = Lab(host.origin, host.secret) if host.embedded or host.mcp_url == f"{host.origin}/mcp" else None
         self.account: User | None = None
         self.projects: tuple[Project, ...] = ()
