@@ -1,0 +1,201 @@
+"""Tools on the project's tasks, and the two that show how calls can go: the failing and the refusing one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from mcp.server.mcpserver import Context  # noqa: TC002 - read at run time from the tools' signatures
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import BaseModel, Field
+
+from app.workspace.mcp_tools import ADDS, CHANGES, READS, WorkspaceServer, caller
+from app.workspace.store_rows import iso
+
+if TYPE_CHECKING:
+    import sqlite3
+
+TaskId = Annotated[str, Field(description="The task's id or its number, such as 4", max_length=64)]
+RunState = Literal["not_started", "queued", "in_progress", "completed", "failed", "cancelled"]
+
+
+class TaskLine(BaseModel):
+    """A task in a list."""
+
+    id: str
+    number: int
+    title: str
+    state: RunState = Field(description="The state of the latest run")
+    repository: str | None
+    archived: bool
+    updated_at: str
+
+
+class TaskDetail(TaskLine):
+    """A task with its description and runs."""
+
+    description: str
+    created_at: str
+    runs: list[str] = Field(description="One line per run, newest first")
+
+
+class Account(BaseModel):
+    """Who the credential belongs to and what it may do."""
+
+    name: str
+    email: str
+    organization: str
+    project: str
+    scopes: list[str]
+
+
+_TASKS = (
+    "SELECT t.*, coalesce((SELECT r.status FROM runs r WHERE r.task_id = t.id ORDER BY r.created_at DESC LIMIT 1),"
+    " 'not_started') AS state FROM tasks t WHERE t.project_id = ? AND t.deleted = 0"
+)
+
+
+def add_task_tools(server: WorkspaceServer) -> None:
+    """Register the task tools."""
+    db = server.workspace.db
+
+    @server.tool(title="List tasks", annotations=READS)
+    async def list_tasks(
+        ctx: Context,
+        state: Annotated[RunState | None, Field(description="Only tasks whose latest run is in this state")] = None,
+        include_archived: Annotated[bool, Field(description="Show archived tasks too")] = False,
+        limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    ) -> list[TaskLine]:
+        """List the project's tasks, the most recently changed first."""
+        who = await caller(server, ctx, "task:read")
+        query = f"SELECT * FROM ({_TASKS}) WHERE (? OR archived = 0) AND (? IS NULL OR state = ?)"
+        values = (who.project, include_archived, state, state, limit)
+        return await db.read(lambda at: _lines(at, f"{query} ORDER BY updated_at DESC LIMIT ?", values))
+
+    @server.tool(title="Search tasks", annotations=READS)
+    async def search_tasks(
+        ctx: Context,
+        query: Annotated[str, Field(description="Words to find in title or description", min_length=1, max_length=200)],
+        limit: Annotated[int, Field(ge=1, le=50)] = 10,
+    ) -> list[TaskLine]:
+        """Find tasks by words in their title or description; every word must occur."""
+        who = await caller(server, ctx, "task:read")
+        words = query.lower().split()[:10]
+        where = " AND instr(lower(title || ' ' || description), ?)" * len(words)
+        sql = f"SELECT * FROM ({_TASKS}) WHERE 1{where} ORDER BY updated_at DESC LIMIT ?"
+        return await db.read(lambda at: _lines(at, sql, (who.project, *words, limit)))
+
+    @server.tool(title="Get a task", annotations=READS)
+    async def get_task(ctx: Context, task: TaskId) -> TaskDetail:
+        """Read one task with its description and runs."""
+        who = await caller(server, ctx, "task:read")
+        return await db.read(lambda at: _detail(at, who.project, task))
+
+    @server.tool(title="Create a task", annotations=ADDS)
+    async def create_task(
+        ctx: Context,
+        title: Annotated[str, Field(description="What is to be done, in a few words", min_length=1, max_length=255)],
+        description: Annotated[str, Field(description="What somebody needs to know to do it", max_length=20_000)] = "",
+        repository: Annotated[
+            str | None, Field(description="owner/name on GitHub", pattern=r"^[\w.-]+/[\w.-]+$", max_length=140)
+        ] = None,
+    ) -> TaskDetail:
+        """Create a task in the project. It is not started."""
+        who = await caller(server, ctx, "task:write")
+        now = iso(server.workspace.clock.now())
+
+        def store(at: sqlite3.Connection) -> TaskDetail:
+            query = "SELECT coalesce(max(task_number), 0) + 1 FROM tasks WHERE project_id = ?"
+            [number] = at.execute(query, (who.project,)).fetchone()
+            new = str(uuid.uuid4())
+            at.execute(
+                "INSERT INTO tasks (id, project_id, task_number, title, title_manually_set, description,"
+                " origin_product, runtime, repository, repositories, internal, archived, created_at, updated_at,"
+                " last_activity_at, created_by)"
+                " VALUES (?, ?, ?, ?, 1, ?, 'user_created', 'cloud', ?, '[]', 0, 0, ?, ?, ?, ?)",
+                (new, who.project, number, title.strip(), description, repository, now, now, now, who.grant.user_id),
+            )
+            return _detail(at, who.project, new)
+
+        return await db.run(store)
+
+    @server.tool(title="Change a task", annotations=CHANGES)
+    async def update_task(
+        ctx: Context,
+        task: TaskId,
+        title: Annotated[str | None, Field(description="A new title", min_length=1, max_length=255)] = None,
+        description: Annotated[str | None, Field(description="A new description", max_length=20_000)] = None,
+    ) -> TaskDetail:
+        """Change a task's title or description; what is left out stays as it is."""
+        who = await caller(server, ctx, "task:write")
+        now = iso(server.workspace.clock.now())
+
+        def store(at: sqlite3.Connection) -> TaskDetail:
+            found = _detail(at, who.project, task)
+            query = (
+                "UPDATE tasks SET title = coalesce(?, title), description = coalesce(?, description), updated_at = ?"
+                " WHERE id = ?"
+            )
+            at.execute(query, (title, description, now, found.id))
+            return _detail(at, who.project, found.id)
+
+        return await db.run(store)
+
+    @server.tool(title="Archive a task", annotations=CHANGES)
+    async def archive_task(ctx: Context, task: TaskId) -> TaskDetail:
+        """Put a task away; it can be found again among the archived ones."""
+        who = await caller(server, ctx, "task:write")
+        now = iso(server.workspace.clock.now())
+
+        def store(at: sqlite3.Connection) -> TaskDetail:
+            found = _detail(at, who.project, task)
+            query = "UPDATE tasks SET archived = 1, archived_at = ?, updated_at = ? WHERE id = ? AND archived = 0"
+            at.execute(query, (now, now, found.id))
+            return _detail(at, who.project, found.id)
+
+        return await db.run(store)
+
+    @server.tool(title="Who am I", annotations=READS)
+    async def who_am_i(ctx: Context) -> Account:
+        """Tell whose credential is used, for which project, and what it may do."""
+        who = await caller(server, ctx, "project:read")
+        query = (
+            "SELECT u.first_name || ' ' || u.last_name AS name, u.email, o.name AS organization, p.name AS project"
+            " FROM users u, projects p JOIN organizations o ON o.id = p.organization_id WHERE u.id = ? AND p.id = ?"
+        )
+        row = await db.read(lambda at: at.execute(query, (who.grant.user_id, who.project)).fetchone())
+        return Account(**dict(row), scopes=sorted(who.grant.scopes))
+
+    @server.tool(title="Import a legacy export", annotations=ADDS)
+    async def import_legacy_export(
+        ctx: Context,
+        address: Annotated[str, Field(description="Where the export is", max_length=2000)],
+    ) -> str:
+        """Import tasks from the export format of the old tracker. The importer was switched off and always fails."""
+        await caller(server, ctx, "task:write")
+        raise ToolError(f"The importer for the old tracker was switched off; {address[:200]!r} was not read.")
+
+
+def _lines(at: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[TaskLine]:
+    return [TaskLine.model_validate(_fields(row)) for row in at.execute(query, values).fetchall()]
+
+
+def _detail(at: sqlite3.Connection, project: int, wanted: str) -> TaskDetail:
+    query = f"{_TASKS} AND (t.id = ? OR CAST(t.task_number AS TEXT) = ?)"
+    row = at.execute(query, (project, wanted, wanted)).fetchone()
+    if row is None:
+        raise ToolError(f"There is no task {wanted}.")
+    found = at.execute(
+        "SELECT created_at, status, branch, error_message FROM runs WHERE task_id = ?"
+        " ORDER BY created_at DESC LIMIT 50",
+        (row["id"],),
+    ).fetchall()
+    runs = [" · ".join(str(part) for part in run if part) for run in found]
+    return TaskDetail.model_validate(
+        _fields(row) | {"description": row["description"], "created_at": row["created_at"], "runs": runs}
+    )
+
+
+def _fields(row: sqlite3.Row) -> dict[str, Any]:
+    names = ("id", "title", "state", "repository", "archived", "updated_at")
+    return {name: row[name] for name in names} | {"number": row["task_number"]}
