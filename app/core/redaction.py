@@ -1,0 +1,274 @@
+"""Takes secrets out of what is logged, shown, kept or exported (faults.md, security rules: logging).
+
+Works on the shapes that secrets travel in: bearer credentials, PostHog's and other vendors' token formats, OAuth
+parameters in query strings, forms and JSON, credential headers, signed URLs. It cannot know a secret that stands alone
+without shape or name.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+REDACTED = "[redacted]"
+MAX_DEPTH = 24
+
+_HIDDEN_WORDS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "privatekey",
+    "credential",
+    "assertion",
+    "signature",
+)
+_HIDDEN_KEYS = frozenset({"authorization", "proxyauthorization", "cookie", "setcookie", "codeverifier", "pwd", "sig"})
+_HARMLESS_TOKEN_KEYS = frozenset(
+    {
+        "tokentype",
+        "tokentypehint",
+        "tokenendpoint",
+        "tokenendpointauthmethod",
+        "tokenendpointauthmethodssupported",
+        "tokenurl",
+        "progresstoken",
+        "tokencount",
+        "tokenlimit",
+        "maxtokens",
+        "inputtokens",
+        "outputtokens",
+        "totaltokens",
+    }
+)
+_OPAQUE_KEYS = frozenset({"code", "state", "nonce"})
+_CODE_KEYS = frozenset({"usercode", "devicecode", "authcode", "authorizationcode", "sessionid", "mcpsessionid"})
+_HEADER_KEYS = frozenset({"authorization", "proxyauthorization", "cookie", "setcookie"})
+
+_OPAQUE_WORD = re.compile(r"[a-z]{1,20}(?:[_-][a-z]{1,20}){0,6}|\d{1,3}|-\d{1,5}|")
+_EMPTY_WORDS = frozenset({"", "null", "none", "true", "false"})
+
+_PUNCTUATION = re.compile(r"[\W_]+")
+_HINT = re.compile(r"token|code|state|nonce|pass|secret|key|credential|assertion|signature|pwd|sig|auth|cookie")
+_NAMED = re.compile(
+    r"""
+    (?: (?P<quote>\\{0,8}["']) | %3F | %26 | (?<![\w.-]) )
+    (?P<name> api\ key | [\w.-]++ )
+    (?(quote)(?P=quote))
+    \s{0,4} (?P<mark>=|:|,|%3D) \s{0,4}
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_VALUE = re.compile(
+    r"""
+      b?(?P<fence>\\{0,8}["']) (?P<fenced>.*?) (?P<end>(?<!\\)(?P=fence)|\Z)
+    | (?P<bare>(?:[^&\s"'<>\\]|\\(?!["'nrt]))+)
+    """,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_HEADER = re.compile(
+    r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,4}:\s{0,4})([^\r\n\"']+)", re.IGNORECASE
+)
+_SCHEME = re.compile(
+    r"(?<!\w)(bearer|basic|dpop)(\s{1,4})"
+    r"(?!(?:tokens?|auth|authentication|information)(?![\w.~+/=-])|[a-z_]+=\\{0,8}\")([\w.~+/=%-]+)",
+    re.IGNORECASE,
+)
+# Each begins with letters that the engine can search for quickly; what must not stand before them is asked afterwards.
+_TOKENS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"ph[acersx]_(?<![A-Za-z]ph\w_)[\w-]+",
+        r"ph[arx]_[\w-]{20,}",
+        r"eyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)*",
+        r"gh[oprsu]_(?<![A-Za-z]gh\w_)[\w-]{12,}",
+        r"github_pat_[\w-]{12,}",
+        r"glpat-[\w-]{12,}",
+        r"xox[a-z]-[\w-]{8,}",
+        r"sk[-_](?<![A-Za-z]sk\W)(?<![A-Za-z]sk_)[\w-]{12,}",
+        r"AKIA[A-Z0-9]{12,}",
+    )
+)
+_USER = re.compile(r"://[^/?#\s\"'<>]*@")
+_QUERY = re.compile(r"\?[^\s\"'<>]*")
+_SIGNED = re.compile(r"[?&;](?:x-amz-|x-goog-|(?:signature|sig|awsaccesskeyid|key-pair-id)=)", re.IGNORECASE)
+
+
+def redact_text(text: str) -> str:
+    """`text` with every recognised secret replaced by `[redacted]`; safe to encode as UTF-8."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    folded = text.lower()
+    if "://" in text and "@" in text:
+        text = _USER.sub(f"://{REDACTED}@", text)
+    if "?" in text:
+        text = _QUERY.sub(_clean_query, text)
+    if "authorization" in folded or "cookie" in folded:
+        text = _HEADER.sub(rf"\1\2{REDACTED}", text)
+    if "bearer" in folded or "basic" in folded or "dpop" in folded:
+        text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
+    if ("=" in text or ":" in text or "," in text or "%3d" in folded) and _HINT.search(folded):
+        text = _clean_assigned(text)
+    for token in _TOKENS:
+        text = token.sub(REDACTED, text)
+    return text
+
+
+def redact(value: object, *, limit: int = 65_536) -> Any:
+    """A copy of `value` made of JSON values, without secrets and cut to about `limit` characters.
+
+    What was left out is said in its place.
+    """
+    return _Walk(limit).copy(value, "", 0)
+
+
+@lru_cache(maxsize=4096)
+def _verdict(name: str) -> str | None:
+    """`hidden`: whatever it holds; `token`: unless it is a number; `opaque`: unless it is a plain word or a number."""
+    folded = _folded(name)
+    if folded in _OPAQUE_KEYS:
+        return "opaque"
+    if folded in _HIDDEN_KEYS or any(word in folded for word in _HIDDEN_WORDS):
+        return "hidden"
+    if ("token" in folded and folded not in _HARMLESS_TOKEN_KEYS) or folded in _CODE_KEYS:
+        return "token"
+    return None
+
+
+def _folded(name: str) -> str:
+    return _PUNCTUATION.sub("", name.lower())
+
+
+def _clean_query(match: re.Match[str]) -> str:
+    return f"?{REDACTED}" if _SIGNED.search(match.group()) else match.group()
+
+
+def _clean_assigned(text: str) -> str:
+    """Replace what is given to a secret name: `name=value`, `"name": "value"`, `name: value`, `("name", "value")`."""
+    pieces: list[str] = []
+    done = position = 0
+    while (named := _NAMED.search(text, position)) is not None:
+        position = named.end()
+        name = named.group("name").rpartition(".")[2][-64:]
+        verdict = _verdict(name)
+        if verdict is None or (named.group("mark") == "," and _folded(name) not in _HEADER_KEYS):
+            continue
+        value = _VALUE.match(text, position)
+        if value is None or _says_nothing(value, verdict, named.group("mark")):
+            continue
+        pieces += [text[done:position], value.group("fence") or "", REDACTED, value.group("end") or ""]
+        done = position = value.end()
+    return "".join([*pieces, text[done:]])
+
+
+def _says_nothing(value: re.Match[str], verdict: str, mark: str) -> bool:
+    bare = value.group("bare")
+    word = (value.group("fenced") or "") if bare is None else bare.rstrip(",;.)}]")
+    if word.lower() in _EMPTY_WORDS:
+        return True
+    if bare is not None and mark != ":":
+        return False
+    if verdict == "opaque":
+        return _OPAQUE_WORD.fullmatch(word) is not None
+    return verdict == "token" and bare is not None and word.isdecimal()
+
+
+class _Walk:
+    """One copy in the making, with the characters it may still use."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def copy(self, value: object, name: str, depth: int) -> Any:
+        if value is None or isinstance(value, bool):
+            self._left -= 5
+            return value
+        verdict = _verdict(name) if name else None
+        if verdict is not None and not self._harmless(value, verdict):
+            self._left -= len(REDACTED)
+            return REDACTED
+        if isinstance(value, (int, float)):
+            self._left -= 8
+            return value if abs(value) < 2**63 else str(value)
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._bytes(bytes(value))
+        if depth >= MAX_DEPTH:
+            return "[truncated: nested too deeply]"
+        return self._container(value, depth)
+
+    def _container(self, value: object, depth: int) -> Any:
+        from collections.abc import Mapping, Sequence, Set
+
+        if isinstance(value, Mapping):
+            return self._mapping(value, depth)
+        if isinstance(value, (Sequence, Set)):
+            return self._sequence(list(value), depth)
+        return self._text(str(value))
+
+    def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, Any]:
+        pair_name = _pair_name(value)
+        copied: dict[str, Any] = {}
+        for key, item in value.items():
+            if self._left <= 0:
+                copied["[truncated]"] = f"{len(value) - len(copied)} more members"
+                break
+            name = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+            self._left -= len(name) + 6
+            inner = pair_name if pair_name is not None and name.lower() == "value" else name
+            copied[redact_text(name[:256])] = self.copy(item, inner, depth + 1)
+        return copied
+
+    def _sequence(self, value: Sequence[object], depth: int) -> list[Any]:
+        if len(value) == 2 and isinstance(value[0], (str, bytes)):
+            name = value[0].decode("utf-8", "replace") if isinstance(value[0], bytes) else value[0]
+            # A list of two words, such as the required members of a schema, is not a header with its value.
+            if len(name) < 64 and _verdict(name) is not None and ("-" in name or _folded(name) in _HEADER_KEYS):
+                return [self._text(name), self.copy(value[1], name, depth + 1)]
+        copied: list[Any] = []
+        for item in value:
+            if self._left <= 0:
+                copied.append(f"[truncated: {len(value) - len(copied)} more items]")
+                break
+            self._left -= 2
+            copied.append(self.copy(item, "", depth + 1))
+        return copied
+
+    def _text(self, text: str) -> str:
+        whole = len(text)
+        room = max(self._left, 0)
+        if whole <= room:
+            self._left -= whole
+            return redact_text(text)
+        self._left = 0
+        return f"{redact_text(text[:room])}… [truncated: {whole} characters in all]"
+
+    def _bytes(self, data: bytes) -> str:
+        try:
+            return self._text(data.decode())
+        except UnicodeDecodeError:
+            return f"[{len(data)} bytes]"
+
+    def _harmless(self, value: object, verdict: str) -> bool:
+        if verdict == "token":
+            return isinstance(value, (int, float))
+        if verdict == "opaque":
+            if isinstance(value, str):
+                return _OPAQUE_WORD.fullmatch(value) is not None
+            return not isinstance(value, (bytes, bytearray, memoryview))
+        return False
+
+
+def _pair_name(value: Mapping[Any, object]) -> str | None:
+    """The header's name in `{"name": …, "value": …}`."""
+    for key in ("name", "key", "header"):
+        name = value.get(key)
+        if isinstance(name, str) and "value" in value and len(name) < 64:
+            return name
+    return None
