@@ -1,0 +1,183 @@
+"""What went wrong with a request, as one of Burrow's errors (contract sections 2.1 to 2.3, faults rows 41 to 57).
+
+Pure functions over what `wire.py` kept of an exchange; they branch on statuses, codes and structure, never on a
+message's wording, save for the documented bodies of the installation proxy, which `auth/failures.py` knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.core.auth.failures import CredentialOwner, Reply, Verdict, classify
+from app.core.errors import (
+    BurrowError,
+    Facts,
+    NotFound,
+    Offline,
+    OutcomeUnknown,
+    PermissionMissing,
+    PolicyRefused,
+    ProtocolTrouble,
+    QuotaReached,
+    Rejected,
+    ServerTrouble,
+    SignInNeeded,
+    Throttled,
+    VendorSignInNeeded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WORDS_LIMIT = 500
+POLICY_CODES = frozenset({-32001, -32002})
+MEANINGS: Mapping[int, str] = {
+    -32700: "The server could not read the request, or its answer is not JSON.",
+    -32600: "The server says that this is not a valid request.",
+    -32601: "The server does not know this method or tool.",
+    -32602: "The server does not accept the arguments.",
+    -32603: "The server failed inside.",
+    -32000: "The server refused the request.",
+    -32001: "The server gave up waiting, or refused the request.",
+    -32002: "The server did not find what was asked for.",
+    -32020: "The request's headers do not match its body, even after the tool list was read again.",
+    -32021: "The tool needs something that Burrow does not offer, such as asking you questions while it runs.",
+    -32022: "The server and Burrow share no revision of the protocol.",
+    -32042: "The server wants you to open a web page before it goes on.",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The parts of a failed exchange that decide.
+
+    `status` is None when HTTP gave no answer; `unsent` then says that the request certainly never left. `cut_off`: an
+    answer began and broke off. `rpc` is the JSON-RPC error, `limit` the size in bytes that the answer exceeded.
+    `repeatable` says whether sending the request twice can do harm no one asked for.
+    """
+
+    owner: CredentialOwner
+    origin: str
+    repeatable: bool
+    calling: bool = False
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
+    body: bytes = b""
+    unsent: bool = False
+    cut_off: bool = False
+    limit: int | None = None
+    rpc: tuple[int, str, Any] | None = None
+
+
+def typed(failure: Failure) -> BurrowError:
+    """The error to raise."""
+    if failure.limit is not None:
+        megabytes = failure.limit // (1024 * 1024)
+        return ProtocolTrouble(
+            f"The answer is larger than {megabytes} MB and was not read further.",
+            Facts(status=failure.status, code="too-large", origin=failure.origin),
+            action="Ask for less at once.",
+        )
+    if failure.status is None:
+        return _no_answer(failure)
+    if failure.cut_off:
+        return _broken_off(failure, "The connection broke before the answer was complete.")
+    if failure.status >= 400 and not _answered_in_protocol(failure):
+        return _http(failure)
+    if failure.rpc is not None:
+        return _rpc(failure, failure.rpc)
+    return ProtocolTrouble("The server's answer could not be understood.", _facts(failure))
+
+
+def _answered_in_protocol(failure: Failure) -> bool:
+    """Whether a JSON-RPC error in the body says more than the HTTP status around it."""
+    return (
+        failure.rpc is not None
+        and failure.body.lstrip().startswith(b"{")
+        and b'"jsonrpc"' in failure.body
+        and failure.status in {400, 404, 405, 406, 409, 422}
+    )
+
+
+def _no_answer(failure: Failure) -> BurrowError:
+    if failure.unsent:
+        return Offline(f"{failure.origin} cannot be reached.", _facts(failure))
+    return _broken_off(failure, f"The connection to {failure.origin} broke before an answer came.")
+
+
+def _broken_off(failure: Failure, words: str) -> BurrowError:
+    kind = ServerTrouble if failure.repeatable else OutcomeUnknown
+    return kind(words, _facts(failure))
+
+
+def _http(failure: Failure) -> BurrowError:
+    assert failure.status is not None
+    reply = Reply(failure.status, failure.headers or {}, failure.body, failure.owner)
+    verdict, _rule = classify(reply)
+    words = reply.detail or ("" if reply.is_page else reply.text[:WORDS_LIMIT].strip())
+    facts = _facts(failure, code=reply.code or None, detail=words or None)
+    match verdict:
+        case Verdict.RECOVERABLE_AUTH:
+            # Renewed a moment ago and refused again: the grant works, this server does not take its tokens.
+            return ServerTrouble(words or "The server refuses a sign-in that works elsewhere.", facts)
+        case Verdict.KEY_REFUSED:
+            return SignInNeeded("The server no longer accepts this sign-in.", facts)
+        case Verdict.VENDOR_SIGN_IN:
+            return VendorSignInNeeded("The server's own sign-in has ended.", facts)
+        case Verdict.POLICY:
+            return PolicyRefused(words, facts)
+        case Verdict.PERMISSION | Verdict.SCOPE:
+            return PermissionMissing(words or "The server does not permit this.", facts)
+        case Verdict.THROTTLED:
+            return Throttled(words or "The server asks for a pause.", facts)
+        case Verdict.QUOTA:
+            return QuotaReached(words, facts)
+        case Verdict.NOT_FOUND:
+            return NotFound(words or "There is no MCP server at this address.", facts)
+        case Verdict.TRANSIENT:
+            return _trouble(failure, words, facts)
+        case Verdict.REJECTED if failure.status in {400, 413, 422}:
+            return Rejected(words or "The server does not accept the request.", facts)
+        case _:
+            return ProtocolTrouble(words or f"The server answered with HTTP status {failure.status}.", facts)
+
+
+def _trouble(failure: Failure, words: str, facts: Facts) -> BurrowError:
+    """5xx. Only 503 says that nothing was done; after any other a call may have taken effect (faults row 55)."""
+    if failure.calling and not failure.repeatable and failure.status not in {403, 503} and not _unreachable(failure):
+        return OutcomeUnknown(words or f"The server answered with HTTP status {failure.status}.", facts)
+    return ServerTrouble(words or f"The server answered with HTTP status {failure.status}.", facts)
+
+
+def _unreachable(failure: Failure) -> bool:
+    reply = Reply(failure.status or 0, body=failure.body)
+    return failure.owner is CredentialOwner.INSTALLATION and reply.proxy_error.endswith("unreachable")
+
+
+def _rpc(failure: Failure, error: tuple[int, str, Any]) -> BurrowError:
+    code, message, data = error
+    facts = _facts(failure, code=str(code), detail=message or None)
+    if code in POLICY_CODES and failure.calling and failure.owner is CredentialOwner.INSTALLATION:
+        return PolicyRefused(message, facts)
+    meaning = MEANINGS.get(code, "The server answered with an error of its own.")
+    page = _page_to_open(data) if code == -32042 else None
+    words = f"{meaning} {message}".strip() if message and message != meaning else meaning
+    return ProtocolTrouble(f"{words} ({code})", facts, action=None if page is None else f"Open {page}, then try again.")
+
+
+def _page_to_open(data: Any) -> str | None:
+    match data:
+        case {"elicitations": [{"url": str(url)}, *_]} if url.startswith(("https://", "http://")):
+            return url
+        case _:
+            return None
+
+
+def _facts(failure: Failure, *, code: str | None = None, detail: str | None = None) -> Facts:
+    wait = None
+    if failure.headers is not None and "retry-after" in failure.headers:
+        from app.core.auth.transport import retry_after
+
+        wait = retry_after(failure.headers)
+    return Facts(failure.status, code, detail, retry_after=wait, origin=failure.origin)
