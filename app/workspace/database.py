@@ -97,6 +97,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise UnusableError("damaged", "is not a file")
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
+    # Case-insensitive search beyond ASCII, which SQLite's own lower() does not do.
+    connection.create_function("folded", 1, lambda value: (value or "").casefold(), deterministic=True)
     try:
         _check(connection)
         connection.execute("PRAGMA journal_mode = WAL")

@@ -9,6 +9,9 @@ from uuid import NAMESPACE_URL, uuid5
 
 from app.workspace.auth import PERSONAL_PREFIX, digest
 from app.workspace.context import FIRST_PARTY_CLIENT_ID, Workspace
+from app.workspace.seed_documents import seed_documents
+from app.workspace.seed_events import seed_events
+from app.workspace.seed_tasks import seed_tasks
 from app.workspace.store_seed import seed_store
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ def _fill(db: sqlite3.Connection, now: float) -> bool:
     if db.execute("SELECT 1 FROM meta WHERE name = 'seeded'").fetchone():
         return False
     _identity(db, now)
+    seed_tasks(db, NAMESPACE, PROJECT_ID, USER_ID, now)
+    seed_events(db, PROJECT_ID, now)
+    seed_documents(db, NAMESPACE, PROJECT_ID, now)
     db.execute("INSERT INTO meta VALUES ('seeded', '1')")
     return True
 
