@@ -197,6 +197,10 @@ class TaskBook:
         """Pinned tasks of which nothing is loaded yet."""
         return sorted(i for i in self._pins if i not in self._tasks and i not in self._gone)
 
+    def confirmed(self, ids: Iterable[str]) -> list[Task]:
+        """Tasks as the server last gave them."""
+        return [self._tasks[i] for i in ids if i in self._tasks]
+
     def all(self) -> list[Task]:
         """Every loaded task, newest first."""
         return self._effective(self._tasks, "")

@@ -1,0 +1,34 @@
+"""A page of text and controls that scrolls: one column of reading width, as tall as its content needs."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from app.ui.theme import theme, tokens
+
+
+class _Column(QWidget):
+    """Asks for its height at the width it has; wrapped labels would ask for that of one word a line."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(1, 1)
+
+
+class ScrollColumn(QScrollArea):
+    """Add widgets to `.box`. Takes the keyboard focus, so that arrows and page keys scroll it."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        current = theme()
+        wide = current.px(tokens.SPACE_5)
+        column = _Column()
+        column.setMaximumWidth(current.px(tokens.READING_WIDTH) + 2 * wide)
+        self.box = QVBoxLayout(column)
+        self.box.setContentsMargins(wide, current.px(tokens.SPACE_4), wide, current.px(tokens.SPACE_4))
+        self.box.setSpacing(current.px(tokens.SPACE_2))
+        self.setAccessibleName(name)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(column)

@@ -1,0 +1,360 @@
+"""The composer of a new task: three fields, a draft that is kept as it is typed, errors on the field they belong to."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QCompleter,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QSizePolicy,
+    QWidget,
+)
+
+from app.core.errors import BurrowError, Rejected
+from app.core.posthog.types import NewTask
+from app.ui.tasks.column import ScrollColumn
+from app.ui.tasks.wording import TITLE_LIMIT
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
+from app.ui.widgets.fields import FieldError
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.places import InlineCard
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QHideEvent, QKeyEvent
+
+    from app.core.services import Services
+    from app.core.storage import Scope
+    from app.ui.bridge import Bridge
+    from app.ui.widgets.places import Action
+
+KIND = "task"
+DESCRIPTION_AT_LEAST = 96
+DRAFT = "new"
+SAVE_WITHIN_MS = 500
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+FIELDS = ("title", "description", "repository")
+
+logger = logging.getLogger(__name__)
+
+
+class Composer(QWidget):
+    """`submitted(NewTask)` when the person sends; `left` when they want to see what was there before."""
+
+    submitted = Signal(object)
+    left = Signal()
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._bridge = bridge
+        self._scope: Scope | None = None
+        self._epoch = QObject(self)
+        self._dirty = False
+        self._errors: dict[str, FieldError] = {}
+        self._soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
+        self._soon.timeout.connect(self.save_now)
+        self._build()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is typed."""
+        return not any(self.fields().values())
+
+    def fields(self) -> dict[str, str]:
+        """What is typed, as it is kept in the draft."""
+        return {
+            "title": self.title.text(),
+            "description": self.description.toPlainText(),
+            "repository": self.repository.currentText(),
+        }
+
+    def start(self, scope: Scope | None) -> None:
+        """Keep what is typed for the former account, show nothing of it, and load this account's draft."""
+        if scope == self._scope:
+            return
+        self.save_now()
+        self._bridge.cancel(self._epoch)
+        self._epoch.deleteLater()
+        self._epoch = QObject(self)
+        self._scope = scope
+        self._put({})
+        self.set_repositories(())
+        self._say("")
+        if scope is not None:
+            self._bridge.spawn(
+                self._epoch,
+                self._services.storage.drafts.load(scope, KIND, DRAFT),
+                done=self._loaded,
+                failed=self._not_kept,
+                key="load",
+            )
+
+    def set_repositories(self, names: Sequence[str]) -> None:
+        """Offer repositories; what is typed stays."""
+        typed = self.repository.currentText()
+        with QSignalBlocker(self.repository):
+            self.repository.clear()
+            self.repository.addItems(list(names))
+            self.repository.setCurrentIndex(-1)
+            self.repository.setEditText(typed)
+
+    def restore(self, new: NewTask) -> None:
+        """Put a task's text back, as after a send that was refused."""
+        self._put({"title": new.title, "description": new.description, "repository": new.repository or ""})
+        self._dirty = True
+        self.save_now()
+
+    def clear(self) -> None:
+        """Empty the fields and forget the draft."""
+        self._put({})
+        self._dirty = False
+        self._soon.stop()
+        self._say("")
+        if self._scope is not None:
+            discard = self._services.storage.drafts.discard(self._scope, KIND, DRAFT)
+            self._bridge.spawn(self, discard, failed=self._not_kept, key="draft")
+
+    def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
+        """An error of the send: on its field where it names one, else as a card above the buttons."""
+        attr = error.facts.attr if isinstance(error, Rejected) else None
+        if attr in self._errors:
+            self._errors[attr].say(error.cause)
+            self.card.clear()
+            return
+        self.card.show_trouble(error, actions)
+
+    def show_note(self, title: str, cause: str = "", actions: Sequence[Action] = ()) -> None:
+        self.card.show_note(title, cause, actions=actions)
+
+    def submit(self) -> None:
+        """Check, then send."""
+        self._clear_errors()
+        self.card.clear()
+        new = NewTask(
+            description=self.description.toPlainText().strip(),
+            title=" ".join(self.title.text().split()),
+            repository=self.repository.currentText().strip().lower() or None,
+        )
+        wrong = self._first_mistake(new)
+        if wrong is not None:
+            name, words = wrong
+            self._errors[name].say(words)
+            self._widget(name).setFocus(Qt.FocusReason.OtherFocusReason)
+            return
+        self.submitted.emit(new)
+
+    def save_now(self) -> None:
+        """Keep what is typed at once, if it changed since it was last kept."""
+        self._soon.stop()
+        if not self._dirty or self._scope is None:
+            return
+        self._dirty = False
+        drafts, fields = self._services.storage.drafts, self.fields()
+        if any(fields.values()):
+            job = drafts.save(self._scope, KIND, DRAFT, fields)
+        else:
+            job = drafts.discard(self._scope, KIND, DRAFT)
+        self._bridge.spawn(self, job, done=self._kept, failed=self._not_kept)
+
+    def focus_first(self) -> None:
+        """For when the person asked for a new task: the first empty field, else the end of the description."""
+        target = self.description if self.title.text() else self.title
+        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _build(self) -> None:
+        current = theme()
+        self.title = QLineEdit()
+        self.title.setMaxLength(TITLE_LIMIT)
+        self.title.setPlaceholderText(self.tr("Made from the description if left empty"))
+        self.description = _Description()
+        self.description.setTabChangesFocus(True)
+        self.description.setMinimumHeight(current.px(DESCRIPTION_AT_LEAST))
+        self.description.setPlaceholderText(self.tr("What should be done, where, and how will you know it is done?"))
+        self.repository = QComboBox()
+        self.repository.setEditable(True)
+        self.repository.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.repository.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        completer = QCompleter(self.repository.model(), self.repository)
+        completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self.repository.setCompleter(completer)
+        line = self.repository.lineEdit()
+        if line is not None:
+            line.setPlaceholderText("organization/repository")
+            line.setAccessibleName(self.tr("Repository"))
+        self.card = InlineCard()
+        self._state = Text(role="caption", tone="muted")
+        self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
+        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self._discard)
+        self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
+        self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
+
+        area = ScrollColumn(self.tr("New task"))
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        box = area.box
+        box.setSpacing(current.px(tokens.SPACE_1))
+        box.addWidget(Text(self.tr("New task"), "title"))
+        box.addSpacing(current.px(tokens.SPACE_2))
+        for name, label, optional, widget in (
+            ("title", self.tr("&Title"), True, self.title),
+            ("description", self.tr("&Description"), False, self.description),
+            ("repository", self.tr("&Repository"), True, self.repository),
+        ):
+            box.addLayout(self._label(label, widget, optional=optional))
+            box.addWidget(widget, 1 if widget is self.description else 0)
+            self._errors[name] = FieldError(widget)
+            box.addWidget(self._errors[name])
+            box.addSpacing(current.px(tokens.SPACE_2))
+        box.addWidget(self.card)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(current.px(tokens.SPACE_2))
+        for button in (self.send, self.back, self.discard):
+            buttons.addWidget(button)
+        buttons.addStretch()
+        buttons.addWidget(self._state)
+        box.addSpacing(current.px(tokens.SPACE_1))
+        box.addLayout(buttons)
+
+        outer = QHBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+
+        self.title.textChanged.connect(lambda: self._typed("title"))
+        self.description.textChanged.connect(lambda: self._typed("description"))
+        self.repository.editTextChanged.connect(lambda: self._typed("repository"))
+        for widget in (self.title, self.description, self.repository):
+            widget.installEventFilter(self)
+        self._show_discard()
+
+    def _label(self, words: str, buddy: QWidget, *, optional: bool) -> QHBoxLayout:
+        label = QLabel(words)
+        label.setBuddy(buddy)
+        plain = words.replace("&", "")
+        buddy.setAccessibleName(plain)
+        row = QHBoxLayout()
+        row.setSpacing(theme().px(tokens.SPACE_2))
+        row.addWidget(label)
+        if optional:
+            row.addWidget(Text(self.tr("optional"), "caption", "muted"))
+        row.addStretch()
+        return row
+
+    def _widget(self, name: str) -> QWidget:
+        return {"title": self.title, "description": self.description, "repository": self.repository}[name]
+
+    def _first_mistake(self, new: NewTask) -> tuple[str, str] | None:
+        if not new.description and not new.title:
+            return "description", self.tr("Say what should be done.")
+        if new.repository is not None and not REPOSITORY.fullmatch(new.repository):
+            return "repository", self.tr("Write it as organization/repository, or leave it empty.")
+        return None
+
+    def _typed(self, name: str) -> None:
+        self._errors[name].say("")
+        self._dirty = True
+        self._show_discard()
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _put(self, fields: dict[str, str]) -> None:
+        with QSignalBlocker(self.title), QSignalBlocker(self.description), QSignalBlocker(self.repository):
+            self.title.setText(fields.get("title", ""))
+            self.description.setPlainText(fields.get("description", ""))
+            self.repository.setEditText(fields.get("repository", ""))
+        self._clear_errors()
+        self.card.clear()
+        self._dirty = False
+        self._show_discard()
+
+    def _clear_errors(self) -> None:
+        for error in self._errors.values():
+            error.say("")
+
+    def _show_discard(self) -> None:
+        self.discard.setEnabled(not self.empty)
+
+    def _loaded(self, fields: dict[str, str] | None) -> None:
+        if fields and self.empty:
+            self._put(fields)
+            self._say(self.tr("Draft restored"))
+
+    def _kept(self, _: object) -> None:
+        self._say("" if self.empty else self.tr("Draft saved"))
+
+    def _not_kept(self, error: BaseException) -> None:
+        if not isinstance(error, BurrowError):
+            logger.error("The draft could not be kept", exc_info=error)
+            self._bridge.crashed.emit(error)
+        self._say(self.tr("Draft not saved: {0}").format(error), tone_bad=True)
+
+    def _say(self, words: str, *, tone_bad: bool = False) -> None:
+        self._state.set_tone("bad" if tone_bad else "muted")
+        self._state.setText(words)
+
+    def _discard(self) -> None:
+        kept = self.fields()
+        self.clear()
+        self.card.show_note(
+            self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._bring_back(kept))], tone="info"
+        )
+
+    def _bring_back(self, kept: dict[str, str]) -> Callable[[], None]:
+        def bring() -> None:
+            self._put(kept)
+            self._dirty = True
+            self.save_now()
+
+        return bring
+
+    def _leave(self) -> None:
+        self.save_now()
+        self.left.emit()
+
+    @guarded(default=False)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.FocusOut:
+            self.save_now()
+        return False
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if is_send_key(event):
+            self.submit()
+        elif event.key() == Qt.Key.Key_Escape and event.modifiers() == Qt.KeyboardModifier.NoModifier:
+            self._leave()
+        else:
+            super().keyPressEvent(event)
+
+    @guarded()
+    def hideEvent(self, event: QHideEvent) -> None:
+        self.save_now()
+        super().hideEvent(event)
+
+
+class _Description(QPlainTextEdit):
+    """Leaves Ctrl+Enter to the composer."""
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if is_send_key(event):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
+def is_send_key(event: QKeyEvent) -> bool:
+    """Ctrl+Enter of either Enter key."""
+    modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+    return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and modifiers == Qt.KeyboardModifier.ControlModifier

@@ -1,0 +1,176 @@
+"""Delete with undo: the task disappears at once, the server hears of it when the time to undo is over.
+
+The intent is in the outbox meanwhile, so that closing the app does not bring the task back.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from app.core.errors import BurrowError, NotFound
+from app.ui.tasks.wording import title_of
+
+if TYPE_CHECKING:
+    from app.core.services import Backend, Services
+    from app.core.storage import OutboxItem, Scope
+    from app.ui.bridge import Bridge, Job
+    from app.ui.tasks.book import Edit, TaskBook
+
+KIND = "task.delete"
+
+logger = logging.getLogger(__name__)
+
+
+class Deleter(QObject):
+    """At most one deletion can be undone; a further one sends the former.
+
+    `offered(title)` when there is something to undo, `withdrawn` when there no longer is, `changed` when the book
+    did, `failed(task_id, BurrowError)` when the server refused and the task is back.
+    """
+
+    offered = Signal(str)
+    withdrawn = Signal()
+    changed = Signal()
+    failed = Signal(str, object)
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._bridge = bridge
+        self._epoch = QObject(self)
+        self._backend: Backend | None = None
+        self._book: TaskBook | None = None
+        self._open: Edit | None = None
+        self._items: dict[int, str] = {}
+        self._jobs: list[Job] = []
+
+    def start(self, backend: Backend | None, book: TaskBook) -> None:
+        """Forget what is shown; finish what was begun earlier for this account and project."""
+        self._bridge.cancel(self._epoch)
+        self._epoch.deleteLater()
+        self._epoch = QObject(self)
+        self._backend, self._book = backend, book
+        self._items.clear()
+        self._jobs.clear()
+        if self._open is not None:
+            self._open = None
+            self.withdrawn.emit()
+        if backend is not None and backend.scope is not None:
+            self._bridge.spawn(self._epoch, self._read(backend.scope), done=self._resume, failed=self._storage_failed)
+
+    def delete(self, task_id: str) -> None:
+        """Hide a task and offer to undo."""
+        backend, book = self._backend, self._book
+        task = book.get(task_id) if book is not None else None
+        if backend is None or backend.project is None or book is None or task is None:
+            return
+        self.commit()
+        edit = self._open = book.edit(task_id, hidden=True)
+        if backend.scope is not None:
+            payload = {"id": task_id, "project": backend.project.id}
+            self._bridge.spawn(
+                self._epoch,
+                self._services.storage.outbox.add(backend.scope, KIND, payload),
+                done=lambda item: self._stored(edit, item),
+                failed=self._storage_failed,
+            )
+        self.changed.emit()
+        self.offered.emit(title_of(task))
+
+    def undo(self) -> None:
+        """Bring the task back; nothing was sent."""
+        edit, self._open = self._open, None
+        if edit is None or self._book is None:
+            return
+        self._book.roll_back(edit)
+        self._forget(edit)
+        self.changed.emit()
+        self.withdrawn.emit()
+
+    def commit(self) -> None:
+        """Send the deletion that could still be undone, if there is one."""
+        edit, self._open = self._open, None
+        if edit is not None:
+            self._send(edit)
+            self.withdrawn.emit()
+
+    async def flush(self) -> None:
+        """Send it and wait for the answer, for use before the app ends."""
+        self.commit()
+        for job in tuple(self._jobs):
+            await job.wait()
+
+    def _send(self, edit: Edit) -> None:
+        backend = self._backend
+        if backend is None:
+            return
+        self._jobs = [job for job in self._jobs if not job.done]
+        self._jobs.append(
+            self._bridge.spawn(
+                self._epoch,
+                backend.tasks.delete(edit.task),
+                done=lambda _: self._deleted(edit),
+                failed=lambda error: self._refused(edit, error),
+            )
+        )
+
+    def _deleted(self, edit: Edit) -> None:
+        if self._book is not None:
+            self._book.settle(edit)
+        self._forget(edit)
+        self.changed.emit()
+
+    def _refused(self, edit: Edit, error: BaseException) -> None:
+        if isinstance(error, NotFound):
+            self._deleted(edit)
+            return
+        if self._book is not None:
+            self._book.roll_back(edit)
+        self._forget(edit)
+        self.changed.emit()
+        if isinstance(error, BurrowError):
+            self.failed.emit(edit.task, error)
+        else:
+            logger.error("Deleting a task failed in an unexpected way", exc_info=error)
+            self._bridge.crashed.emit(error)
+            self.failed.emit(edit.task, BurrowError(str(error)))
+
+    def _stored(self, edit: Edit, item: OutboxItem) -> None:
+        if self._book is not None and self._book.is_hidden(edit.task):
+            self._items[edit.number] = item.id
+        else:
+            self._remove(item.id)
+
+    def _forget(self, edit: Edit) -> None:
+        item_id = self._items.pop(edit.number, None)
+        if item_id is not None:
+            self._remove(item_id)
+
+    def _remove(self, item_id: str) -> None:
+        self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self._storage_failed)
+
+    async def _read(self, scope: Scope) -> list[OutboxItem]:
+        return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
+
+    def _resume(self, items: list[OutboxItem]) -> None:
+        backend, book = self._backend, self._book
+        if backend is None or backend.project is None or book is None:
+            return
+        for item in items:
+            task_id = item.payload.get("id")
+            if item.payload.get("project") != backend.project.id or not isinstance(task_id, str):
+                continue
+            if item.id in self._items.values():
+                continue
+            edit = book.edit(task_id, hidden=True)
+            self._items[edit.number] = item.id
+            self._send(edit)
+        self.changed.emit()
+
+    def _storage_failed(self, error: BaseException) -> None:
+        logger.error("The outbox could not be used", exc_info=error)
+        if not isinstance(error, BurrowError):
+            self._bridge.crashed.emit(error)

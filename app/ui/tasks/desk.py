@@ -1,0 +1,384 @@
+"""Loads tasks and carries out what the person does with them: shown at once, confirmed or rolled back by the server."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.core.errors import BurrowError, NotFound
+from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
+from app.ui.tasks.book import TaskBook
+from app.ui.tasks.deleting import Deleter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from app.core.services import Backend, Services
+    from app.ui.bridge import Bridge
+    from app.ui.tasks.book import Edit
+
+PAGE = 50
+SEARCH_DELAY_MS = 250
+PINS_FETCHED = 20
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Where the list stands. `stored_at` is set (unix seconds) while a list of an earlier time is shown."""
+
+    busy: bool = False
+    more_busy: bool = False
+    error: BurrowError | None = None
+    stored_at: float | None = None
+    loaded: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An action that was rolled back. `again` repeats it; `text` is what the person typed, where they did."""
+
+    task_id: str
+    words: str
+    error: BurrowError
+    again: Callable[[], None]
+    text: str = ""
+
+
+class TaskDesk(QObject):
+    """The tasks of one project of one account.
+
+    `changed` when what is known did, `load_changed` when `load` did, `failed(Failure)` when an action was rolled back,
+    `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task.
+    """
+
+    changed = Signal()
+    load_changed = Signal()
+    failed = Signal(object)
+    runs_changed = Signal(str)
+    gone = Signal(str)
+    repositories_changed = Signal()
+    reached = Signal()
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._bridge = bridge
+        self._epoch = QObject(self)
+        self._backend: Backend | None = None
+        self.book = TaskBook()
+        self.query = TaskQuery()
+        self.load = Load()
+        self.runs: dict[str, Page[TaskRun]] = {}
+        self.repositories: tuple[str, ...] = ()
+        self.deleter = Deleter(services, bridge, self)
+        self.deleter.changed.connect(self.changed)
+        self.deleter.failed.connect(self._not_deleted)
+        self._search_soon = QTimer(self, singleShot=True, interval=SEARCH_DELAY_MS)
+        self._search_soon.timeout.connect(self.refresh)
+
+    @property
+    def backend(self) -> Backend | None:
+        return self._backend
+
+    def start(self, backend: Backend | None) -> None:
+        """Drop everything, cancel what is under way, show the stored list and load a fresh one."""
+        self._bridge.cancel(self._epoch)
+        self._epoch.deleteLater()
+        self._epoch = QObject(self)
+        self._search_soon.stop()
+        self._backend = backend if backend is not None and backend.project is not None else None
+        self.book.clear()
+        self.runs.clear()
+        self.repositories = ()
+        self.query = TaskQuery(ordering=self.query.ordering)
+        self.deleter.start(self._backend, self.book)
+        self.load = Load(busy=self._backend is not None)
+        self.load_changed.emit()
+        self.changed.emit()
+        if self._backend is not None:
+            self._spawn(self._read_cache(self._backend), self._show_stored, self._unmissed, key="cache")
+            self.refresh()
+
+    def set_query(
+        self, *, search: str | None = None, archived: bool | None = None, ordering: str | None = None
+    ) -> None:
+        """Show another part of the list: what is loaded at once, the server's answer when typing has paused."""
+        query = self.query
+        if search is not None:
+            query = replace(query, search=" ".join(search.split()))
+        if archived is not None:
+            query = replace(query, archived=archived)
+        if ordering is not None:
+            query = replace(query, ordering=ordering)
+        if query == self.query:
+            return
+        typing = query.search != self.query.search
+        self.query = query
+        self.book.forget_searches(query)
+        self._bridge.cancel(self._epoch, "more")
+        self._set_load(busy=self._backend is not None, more_busy=False, error=None)
+        self.changed.emit()
+        if typing and query.search:
+            self._bridge.cancel(self._epoch, "list")
+            self._search_soon.start()
+        else:
+            self._search_soon.stop()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Ask for the list again; what is shown stays until the answer is there."""
+        backend = self._backend
+        if backend is None:
+            return
+        self._search_soon.stop()
+        self._set_load(busy=True)
+        mark, query = self.book.begin(), self.query
+        self._spawn(
+            backend.tasks.list(query, limit=PAGE),
+            lambda page: self._listed(query, page, mark),
+            self._list_failed,
+            key="list",
+        )
+        self._spawn(backend.tasks.pinned(), lambda pins: self._pinned(pins, mark), self._unmissed, key="pins")
+
+    def load_more(self) -> None:
+        """Fetch the next page, if there is one and none is on its way."""
+        backend, query = self._backend, self.query
+        listing = self.book.listing(query)
+        if backend is None or listing is None or listing.next is None or self.load.more_busy:
+            return
+        self._set_load(more_busy=True, error=None)
+        self.changed.emit()
+        mark = self.book.begin()
+        self._spawn(
+            backend.tasks.more(listing.next),
+            lambda page: self._more(query, page, mark),
+            self._more_failed,
+            key="more",
+        )
+
+    def fetch(self, task_id: str) -> None:
+        """Get one task and its runs again, for the page that shows it."""
+        backend = self._backend
+        if backend is None:
+            return
+        self._spawn(backend.tasks.get(task_id), self._fetched, lambda e: self._fetch_failed(task_id, e), key="task")
+        self._spawn(backend.tasks.runs(task_id), lambda page: self._ran(task_id, page), self._unmissed, key="runs")
+
+    def fetch_repositories(self) -> None:
+        """Get the repositories that tasks name, for the composer."""
+        if self._backend is not None:
+            self._spawn(self._backend.tasks.repositories(), self._know_repositories, self._unmissed, key="repositories")
+
+    def rename(self, task_id: str, title: str) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.book.edit(task_id, title=title, title_manually_set=True),
+                backend.tasks.rename(task_id, title),
+                self.tr("Not renamed"),
+                lambda: self.rename(task_id, title),
+                text=title,
+            )
+
+    def pin(self, task_id: str, pinned: bool) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.book.edit(task_id, pinned=pinned),
+                backend.tasks.pin(task_id, pinned),
+                self.tr("Not pinned") if pinned else self.tr("Not unpinned"),
+                lambda: self.pin(task_id, pinned),
+            )
+
+    def archive(self, task_id: str, archived: bool) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.book.edit(task_id, archived=archived),
+                backend.tasks.archive(task_id, archived),
+                self.tr("Not archived") if archived else self.tr("Not taken out of the archive"),
+                lambda: self.archive(task_id, archived),
+            )
+
+    def run(self, task_id: str) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.book.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
+                backend.tasks.run(task_id),
+                self.tr("No run was started"),
+                lambda: self.run(task_id),
+                done=self.fetch,
+            )
+
+    def delete(self, task_id: str) -> None:
+        """Take a task away at once; the server hears of it when the time to undo is over."""
+        self.deleter.delete(task_id)
+
+    def put(self, task: Task) -> None:
+        """Show a task the server has just made."""
+        self.book.put(task)
+        self.changed.emit()
+        self._write_cache()
+
+    def _act(
+        self,
+        edit: Edit,
+        call: Coroutine[Any, Any, Task | None],
+        words: str,
+        again: Callable[[], None],
+        *,
+        text: str = "",
+        done: Callable[[str], None] | None = None,
+    ) -> None:
+        self.changed.emit()
+
+        def settled(task: Task | None) -> None:
+            self.book.settle(edit, task)
+            self.changed.emit()
+            self._write_cache()
+            if done is not None:
+                done(edit.task)
+
+        def rolled_back(error: BaseException) -> None:
+            self.book.roll_back(edit)
+            self.changed.emit()
+            self.failed.emit(Failure(edit.task, words, self.expected(error), again, text))
+
+        self._spawn(call, settled, rolled_back)
+
+    def _not_deleted(self, task_id: str, error: BurrowError) -> None:
+        self.failed.emit(Failure(task_id, self.tr("Not deleted"), error, lambda: self.delete(task_id)))
+
+    def _listed(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
+        self.book.load(query, page, mark)
+        self._set_load(busy=False, error=None, stored_at=None, loaded=True)
+        self.changed.emit()
+        self.reached.emit()
+        if not query.search and not query.archived:
+            self._write_cache()
+
+    def _list_failed(self, error: BaseException) -> None:
+        self._set_load(busy=False, error=self.expected(error))
+        self.changed.emit()
+
+    def _more(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
+        self.book.append(query, page, mark)
+        self._set_load(more_busy=False)
+        self.changed.emit()
+
+    def _more_failed(self, error: BaseException) -> None:
+        self._set_load(more_busy=False, error=self.expected(error))
+        self.changed.emit()
+
+    def _pinned(self, pins: frozenset[str], mark: int) -> None:
+        self.book.set_pins(pins, mark)
+        self.changed.emit()
+        backend = self._backend
+        missing = self.book.missing_pins()[:PINS_FETCHED] if self.load.loaded else []
+        if backend is not None and missing:
+            self._spawn(self._get_each(backend, missing), self._take_pinned, self._unmissed, key="missing pins")
+
+    async def _get_each(self, backend: Backend, ids: list[str]) -> list[Task]:
+        found = []
+        for task_id in ids:
+            try:
+                found.append(await backend.tasks.get(task_id))
+            except NotFound:
+                continue
+        return found
+
+    def _take_pinned(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            self.book.know(task)
+        self.changed.emit()
+
+    def _fetched(self, task: Task) -> None:
+        self.book.know(task)
+        self.changed.emit()
+
+    def _fetch_failed(self, task_id: str, error: BaseException) -> None:
+        if isinstance(error, NotFound):
+            self.book.remove(task_id)
+            self.changed.emit()
+            self.gone.emit(task_id)
+        else:
+            self.expected(error)
+
+    def _ran(self, task_id: str, page: Page[TaskRun]) -> None:
+        self.runs[task_id] = page
+        self.runs_changed.emit(task_id)
+
+    def _know_repositories(self, names: tuple[str, ...]) -> None:
+        self.repositories = names
+        self.repositories_changed.emit()
+
+    def expected(self, error: BaseException) -> BurrowError:
+        """An error fit to be shown; what is not of the family is a bug and also goes the way of bugs."""
+        if isinstance(error, BurrowError):
+            return error
+        logger.error("Something failed in an unexpected way", exc_info=error)
+        self._bridge.crashed.emit(error)
+        return BurrowError(str(error))
+
+    def _unmissed(self, error: BaseException) -> None:
+        """What may fail without anybody missing it, unless it is a bug."""
+        if not isinstance(error, BurrowError):
+            self.expected(error)
+
+    def _set_load(self, **changes: Any) -> None:
+        changed = replace(self.load, **changes)
+        if changed != self.load:
+            self.load = changed
+            self.load_changed.emit()
+
+    def _spawn(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+        key: str | None = None,
+    ) -> None:
+        self._bridge.spawn(self._epoch, coroutine, done=done, failed=failed, key=key)
+
+    async def _read_cache(self, backend: Backend) -> tuple[Page[Task], frozenset[str], float] | None:
+        if backend.scope is None or backend.project is None:
+            return None
+        cached = await self._services.storage.cache.get(backend.scope, cache_name(backend))
+        if cached is None:
+            return None
+        import app.ui.tasks.stored as stored
+
+        found = stored.decode(cached.payload)
+        return None if found is None else (*found, cached.stored_at)
+
+    def _show_stored(self, found: tuple[Page[Task], frozenset[str], float] | None) -> None:
+        if found is None or self.load.loaded:
+            return
+        page, pins, stored_at = found
+        mark = self.book.begin()
+        self.book.load(TaskQuery(), page, mark)
+        self.book.set_pins(pins, mark)
+        self._set_load(stored_at=stored_at)
+        self.changed.emit()
+
+    def _write_cache(self) -> None:
+        backend = self._backend
+        listing = self.book.listing(replace(self.query, search="", archived=False))
+        if backend is None or backend.scope is None or listing is None:
+            return
+        import app.ui.tasks.stored as stored
+
+        payload = stored.encode(self.book, replace(self.query, search="", archived=False))
+        put = self._services.storage.cache.put(backend.scope, cache_name(backend), payload)
+        self._spawn(put, _ignore, self._unmissed, key="write cache")
+
+
+def cache_name(backend: Backend) -> str:
+    return f"tasks.{backend.project.id}" if backend.project is not None else "tasks"
+
+
+def _ignore(_: object) -> None:
+    """For an answer that says nothing."""

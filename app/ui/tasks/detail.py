@@ -1,0 +1,386 @@
+"""One task: its words, its facts, its runs, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.ui.tasks.column import ScrollColumn
+from app.ui.tasks.prose import Prose, open_web_link
+from app.ui.tasks.wording import TITLE_LIMIT, pull_request_of, queued_explanation, state_of, title_of
+from app.ui.theme import theme, tokens
+from app.ui.theme.state import run_state, task_state
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.fields import KeyValueGrid
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.places import InlineCard, clear_layout
+from app.ui.widgets.text import ElidedLabel, StatusWord, Text
+from app.ui.widgets.when import RelativeTime, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QFocusEvent, QKeyEvent
+
+    from app.core.posthog.types import Page, Task, TaskRun
+    from app.ui.tasks.desk import Failure
+
+RUNS_SHOWN = 20
+
+
+class Detail(QWidget):
+    """Shows what it is given; the place carries out what it tells.
+
+    `renamed(text)`, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc.
+    """
+
+    renamed = Signal(str)
+    pin = Signal(bool)
+    archive = Signal(bool)
+    delete = Signal()
+    run = Signal()
+    left = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._task: Task | None = None
+        self._runs: Page[TaskRun] | None = None
+        self._pinned = False
+        self._embedded = False
+        self._facts_of: object = None
+        self._build()
+
+    @property
+    def task_id(self) -> str | None:
+        return self._task.id if self._task is not None else None
+
+    def show_task(self, task: Task, runs: Page[TaskRun] | None, *, pinned: bool, embedded: bool) -> None:
+        """Show a task as it is now; another one ends renaming and clears the card."""
+        if self._task is None or self._task.id != task.id:
+            self._end_rename()
+            self.card.clear()
+            self._area.verticalScrollBar().setValue(0)
+        self._task, self._runs, self._pinned, self._embedded = task, runs, pinned, embedded
+        self._fill(task)
+
+    def clear(self) -> None:
+        """Show nothing of the former task."""
+        self._task = self._runs = self._facts_of = None
+        self._end_rename()
+        self.card.clear()
+        self.title.setText("")
+        self._description.set_text("")
+        self._facts.clear()
+        clear_layout(self._run_rows)
+
+    def begin_rename(self, text: str | None = None) -> None:
+        """Make the title editable; the person asked for it."""
+        if self._task is None:
+            return
+        self.edit.setText(text if text is not None else self._task.title)
+        self._titles.set_editing(True)
+        self.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.edit.selectAll()
+
+    def show_failure(self, failure: Failure) -> None:
+        """An action was rolled back: why, and again."""
+        again: Callable[[], None] = failure.again
+        if failure.text:
+            text = failure.text
+
+            def again() -> None:
+                self.card.clear()
+                self.begin_rename(text)
+        else:
+            repeat = failure.again
+
+            def again() -> None:
+                self.card.clear()
+                repeat()
+
+        cause = failure.error.cause if failure.error.cause != failure.words else ""
+        self.card.show_note(
+            failure.words,
+            cause,
+            failure.error.advice,
+            [(self.tr("Edit and try again") if failure.text else self.tr("Try again"), again)],
+            tone="bad",
+        )
+
+    def focus_first(self) -> None:
+        """For when the person opened the task: its description, which scrolls by keys."""
+        self._area.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _build(self) -> None:
+        current = theme()
+        gap = current.px(tokens.SPACE_2)
+        self.title = Text(role="title", wrap=True, selectable=True)
+        self.edit = _TitleEdit(self.tr("Title"))
+        self.edit.setMaxLength(TITLE_LIMIT)
+        self.edit.committed.connect(self._commit_rename)
+        self.edit.given_up.connect(self._end_rename)
+        self._titles = _TitleStack(self.title, self.edit)
+        self._state = StatusWord(role="strong")
+        self._archived = StatusWord(task_state("archived"))
+        self._place = ElidedLabel(tone="muted")
+        second = QHBoxLayout()
+        second.setSpacing(current.px(tokens.SPACE_3))
+        second.addWidget(self._state)
+        second.addWidget(self._archived)
+        second.addWidget(self._place, 1)
+
+        self.run_button = PrimaryButton(self.tr("Run"), clicked=self.run.emit)
+        self.rename_button = QuietButton(self.tr("Rename"), "edit", keys="F2", clicked=self.begin_rename)
+        self.pin_button = QuietButton(self.tr("Pin"), "pin", clicked=lambda: self.pin.emit(not self._pinned))
+        self.archive_button = QuietButton(self.tr("Archive"), "archive", clicked=self._toggle_archived)
+        self.delete_button = QuietButton(
+            self.tr("Delete"), "trash", kind="danger", keys="Del", clicked=self.delete.emit
+        )
+        actions = QHBoxLayout()
+        actions.setSpacing(gap)
+        for button in (
+            self.run_button,
+            self.rename_button,
+            self.pin_button,
+            self.archive_button,
+            self.delete_button,
+        ):
+            actions.addWidget(button)
+        actions.addStretch()
+
+        self.card = InlineCard()
+        self.queued = InlineCard()
+        self._description = Prose(self.tr("Description"))
+        self._facts = KeyValueGrid()
+        self._run_rows = QVBoxLayout()
+        self._run_rows.setSpacing(current.px(tokens.SPACE_2))
+
+        self._area = ScrollColumn(self.tr("Task"))
+        box = self._area.box
+        box.addWidget(self._titles)
+        box.addLayout(second)
+        box.addSpacing(current.px(tokens.SPACE_1))
+        box.addLayout(actions)
+        box.addSpacing(current.px(tokens.SPACE_1))
+        box.addWidget(self.card)
+        box.addWidget(self.queued)
+        self._description_title = Text(self.tr("Description"), "section")
+        self._runs_title = Text(self.tr("Runs"), "section")
+        for head, body in (
+            (self._description_title, self._description),
+            (Text(self.tr("Details"), "section"), self._facts),
+        ):
+            box.addSpacing(gap)
+            box.addWidget(head)
+            box.addWidget(body)
+        box.addSpacing(gap)
+        box.addWidget(self._runs_title)
+        box.addLayout(self._run_rows)
+        box.addStretch()
+
+        outer = QHBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._area)
+
+    def _fill(self, task: Task) -> None:
+        title = title_of(task)
+        if self.title.text() != title:
+            self.title.setText(title)
+        state = state_of(task)
+        self._state.set_state(state)
+        self._archived.set_state(task_state("archived") if task.archived else None)
+        self._place.setText("  ·  ".join(part for part in (task.slug, task.repository or "") if part))
+        self._place.setVisible(bool(self._place.text()))
+        self._area.setAccessibleName(f"{title}, {state.word}")
+        self.pin_button.setText(self.tr("Unpin") if self._pinned else self.tr("Pin"))
+        self.archive_button.setText(self.tr("Unarchive") if task.archived else self.tr("Archive"))
+        waiting = task.latest_run is not None and not task.latest_run.finished
+        self.run_button.setEnabled(not waiting and not task.archived)
+        self.run_button.setToolTip(self._why_not_run(task, waiting=waiting))
+        explanation = queued_explanation(task.latest_run, embedded=self._embedded)
+        if explanation is None:
+            self.queued.clear()
+        elif self.queued.isHidden() or explanation not in self.queued.text():
+            head, _, rest = explanation.partition(". ")
+            self.queued.show_note(head + ("." if rest else ""), rest, tone="info")
+        self._description.set_text(task.description)
+        self._description.setVisible(bool(task.description.strip()))
+        self._description_title.setVisible(bool(task.description.strip()))
+        facts = (task.repository, task.created_at, task.created_by, task.latest_run, task.last_activity_at, self._runs)
+        if facts != self._facts_of:
+            self._facts_of = facts
+            self._fill_facts(task)
+            self._fill_runs()
+
+    def _why_not_run(self, task: Task, *, waiting: bool) -> str:
+        if waiting:
+            return self.tr("A run is already under way")
+        if task.archived:
+            return self.tr("Take the task out of the archive to run it")
+        return self.tr("Start a run of this task")
+
+    def _fill_facts(self, task: Task) -> None:
+        self._facts.clear()
+        run = task.latest_run
+        self._facts.add(self.tr("Repository"), task.repository or self.tr("None"), path=True)
+        if run is not None and run.branch:
+            self._facts.add(self.tr("Branch"), run.branch, path=True)
+        by = task.created_by.short_name if task.created_by is not None else ""
+        created = RelativeTime(task.created_at, "body", "text")
+        self._facts.add(self.tr("Created"), _with_name(created, by))
+        if task.last_activity_at is not None and task.last_activity_at != task.created_at:
+            self._facts.add(self.tr("Last activity"), RelativeTime(task.last_activity_at, "body", "text"))
+        if run is not None and run.error_message:
+            self._facts.add(self.tr("Error"), run.error_message)
+        link = pull_request_of(run)
+        if link is not None:
+            button = QuietButton(self.tr("Open pull request"), "external", clicked=lambda: open_web_link(link))
+            button.setToolTip(link)
+            button.setAccessibleDescription(link)
+            self._facts.add(self.tr("Result"), button)
+
+    def _fill_runs(self) -> None:
+        clear_layout(self._run_rows)
+        runs = self._runs.items if self._runs is not None else ()
+        if not runs and self._task is not None and self._task.latest_run is not None and self._runs is None:
+            runs = (self._task.latest_run,)
+        self._runs_title.setText(self.tr("Runs") if not runs else self.tr("Runs · {0}").format(self._count(len(runs))))
+        if not runs:
+            self._run_rows.addWidget(Text(self.tr("This task has not been run yet."), tone="muted"))
+        for run in runs[:RUNS_SHOWN]:
+            self._run_rows.addWidget(_RunRow(run))
+        hidden = self._count(len(runs)) - min(len(runs), RUNS_SHOWN)
+        if hidden > 0:
+            self._run_rows.addWidget(Text(self.tr("and {0} earlier").format(hidden), "caption", "muted"))
+
+    def _count(self, shown: int) -> int:
+        return max(shown, self._runs.count) if self._runs is not None else shown
+
+    def _toggle_archived(self) -> None:
+        if self._task is not None:
+            self.archive.emit(not self._task.archived)
+
+    def _commit_rename(self, text: str) -> None:
+        title = " ".join(text.split())
+        changed = self._task is not None and bool(title) and title != self._task.title
+        self._end_rename()
+        if changed:
+            self.renamed.emit(title)
+
+    def _end_rename(self) -> None:
+        if not self._titles.editing:
+            return
+        had_focus = self.edit.hasFocus()
+        if had_focus:
+            self.rename_button.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._titles.set_editing(False)
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if plain and event.key() == Qt.Key.Key_F2:
+            self.begin_rename()
+        elif plain and event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class _TitleEdit(QLineEdit):
+    """Enter or leaving the field keeps the text, Esc gives it up."""
+
+    committed = Signal(str)
+    given_up = Signal()
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setFont(theme().font("section"))
+        theme().changed.connect(lambda: self.setFont(theme().font("section")))
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.committed.emit(self.text())
+        elif event.key() == Qt.Key.Key_Escape:
+            self.given_up.emit()
+        else:
+            super().keyPressEvent(event)
+
+    @guarded()
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        kept = (Qt.FocusReason.PopupFocusReason, Qt.FocusReason.ActiveWindowFocusReason)
+        if event.reason() not in kept and not self.isHidden():
+            self.committed.emit(self.text())
+
+
+class _TitleStack(QWidget):
+    """The title or its editor; as tall as the one that is shown, also when the title wraps."""
+
+    def __init__(self, title: QWidget, edit: QWidget) -> None:
+        super().__init__()
+        self._title, self._edit = title, edit
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(title)
+        box.addWidget(edit)
+        edit.hide()
+
+    @property
+    def editing(self) -> bool:
+        return not self._edit.isHidden()
+
+    def set_editing(self, editing: bool) -> None:
+        self._title.setVisible(not editing)
+        self._edit.setVisible(editing)
+
+
+class _RunRow(QFrame):
+    """A run in one line, its error below."""
+
+    def __init__(self, run: TaskRun) -> None:
+        super().__init__()
+        current = theme()
+        self.setProperty("card", "true")
+        state = run_state(run.status)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(
+            *(current.px(m) for m in (tokens.SPACE_3, tokens.SPACE_2, tokens.SPACE_3, tokens.SPACE_2))
+        )
+        box.setSpacing(current.px(tokens.SPACE_1))
+        line = QHBoxLayout()
+        line.setSpacing(current.px(tokens.SPACE_3))
+        line.addWidget(StatusWord(state))
+        facts = [part for part in (run.environment, run.model, run.branch) if part]
+        line.addWidget(ElidedLabel("  ·  ".join(facts), "caption", "muted"), 1)
+        if run.created_at is not None and run.completed_at is not None:
+            took = (run.completed_at - run.created_at).total_seconds()
+            if took >= 0:
+                line.addWidget(Text(duration(took), "caption", "muted"))
+        line.addWidget(RelativeTime(run.created_at))
+        box.addLayout(line)
+        if run.error_message:
+            box.addWidget(Text(run.error_message, "caption", "bad", wrap=True, selectable=True))
+        self.setAccessibleName(", ".join(part for part in (state.word, *facts, run.error_message or "") if part))
+
+
+def _with_name(time: RelativeTime, name: str) -> QWidget:
+    if not name:
+        return time
+    both = QWidget()
+    row = QHBoxLayout(both)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(theme().px(tokens.SPACE_1))
+    row.addWidget(time)
+    row.addWidget(Text(both.tr("by {0}").format(name)))
+    row.addStretch()
+    return both

@@ -1,0 +1,366 @@
+"""The left part of the place: filter, view menu, the list in its states, the way to more, undo."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QTableView, QWidget
+
+from app.core.errors import Offline, SignInNeeded
+from app.ui.tasks.book import RECENT_ACTIVITY
+from app.ui.tasks.choices import NEWEST
+from app.ui.tasks.rows import PENDING, TASK, Grouping, build_groups
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.fields import FilterField
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.lists import ListTable
+from app.ui.widgets.page import SidePane
+from app.ui.widgets.places import Banner, EmptyState, ProgressLine, UndoBar
+from app.ui.widgets.text import Text
+from app.ui.widgets.when import relative, ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PySide6.QtGui import QFocusEvent, QKeyEvent
+
+    from app.core.errors import BurrowError
+    from app.ui.tasks.choices import Choices
+    from app.ui.tasks.desk import TaskDesk
+    from app.ui.tasks.sending import Sender
+
+LOADING_WORDS_AFTER_MS = 2000
+UNDO_SECONDS = 6.0
+
+
+class TaskTable(ListTable):
+    """The list itself; F2 and Delete are about the current row."""
+
+    rename = Signal()
+    delete = Signal()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if plain and event.key() == Qt.Key.Key_F2:
+            self.rename.emit()
+        elif plain and event.key() == Qt.Key.Key_Delete:
+            self.delete.emit()
+        else:
+            super().keyPressEvent(event)
+
+    @guarded()
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Coming here by Tab makes a row current without changing the right side; other ways change nothing."""
+        self.keyboard_focus = event.reason() != Qt.FocusReason.MouseFocusReason
+        by_key = event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
+        if by_key and not self.currentIndex().isValid():
+            self.select_first(quiet=True)
+        QTableView.focusInEvent(self, event)
+        self.viewport().update()
+
+
+class TaskPane(SidePane):
+    """`picked(key)` when the current row changes, `opened(key)` on Enter or double click; keys as in `rows`."""
+
+    picked = Signal(str)
+    opened = Signal(str)
+    new_wanted = Signal()
+    sign_in_wanted = Signal()
+    rename_wanted = Signal()
+    delete_wanted = Signal()
+    menu_wanted = Signal(str, QPoint)
+
+    def __init__(self, desk: TaskDesk, sender: Sender, choices: Choices, parent: QWidget | None = None) -> None:
+        super().__init__(self.tr("Tasks"), parent)
+        self._desk = desk
+        self._sender = sender
+        self._choices = choices
+        self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
+        self._late.timeout.connect(self._show_place)
+        self._again = QTimer(self, singleShot=True, interval=0)
+        self._again.timeout.connect(self._show_rows)
+        self._build()
+        for key in choices.folded:
+            self.table.rows.set_folded(key, True)
+        self.table.rows.folded_changed.connect(choices.set_folded)
+        desk.changed.connect(self._again.start)
+        desk.load_changed.connect(self._show_load)
+        sender.changed.connect(self._again.start)
+        desk.deleter.offered.connect(self._offer_undo)
+        desk.deleter.withdrawn.connect(self._end_undo)
+        ticker().tick.connect(self._again.start)
+        self._show_load()
+
+    def show_now(self) -> None:
+        """Bring the rows up to date at once instead of with the next turn of the loop."""
+        self._again.stop()
+        self._show_rows()
+
+    def reset(self) -> None:
+        """For another account or project: no filter, no selection."""
+        self.filter.set_text_quietly("")
+        self._archived.setChecked(False)
+        self.table.select_key(None, quiet=True)
+        self.undo.settle()
+        self.show_now()
+
+    def clear_filter(self) -> None:
+        """Show everything again."""
+        self.filter.clear_now()
+        self._desk.set_query(search="", archived=False)
+        self._archived.setChecked(False)
+
+    def set_grouping(self, grouping: Grouping) -> None:
+        self._choices.grouping = grouping
+        self._group_actions[grouping].setChecked(True)
+        self.show_now()
+
+    def set_archived(self, archived: bool) -> None:
+        self._archived.setChecked(archived)
+        self._desk.set_query(archived=archived)
+
+    @property
+    def archived(self) -> bool:
+        return self._archived.isChecked()
+
+    def _build(self) -> None:
+        current = theme()
+        self.new_button = PrimaryButton(self.tr("New task"), "plus", keys="Ctrl+N", clicked=self.new_wanted.emit)
+        self.view_button = QuietButton(self.tr("View"), "filter", kind="flat")
+        self.view_button.setAccessibleName(self.tr("View: grouping, order, archive"))
+        self.view_button.setMenu(self._view_menu())
+        top = QWidget()
+        row = QHBoxLayout(top)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.new_button)
+        row.addStretch()
+        row.addWidget(self.view_button)
+        self.filter = FilterField(self.tr("Filter tasks  (/)"))
+        self.filter.setAccessibleName(self.tr("Filter tasks"))
+        self.filter.textChanged.connect(self._filtered)
+        self.filter.down.connect(self._enter_list)
+        self.progress = ProgressLine(self.tr("Loading tasks"))
+        self.note = Banner()
+        self.table = TaskTable(self.tr("Tasks"), two_lines=True, align_glyphs=True)
+        self.table.picked.connect(self.picked)
+        self.table.opened.connect(self.opened)
+        self.table.rename.connect(self.rename_wanted)
+        self.table.delete.connect(self.delete_wanted)
+        self.table.menu_wanted.connect(self.menu_wanted)
+        self.table.need_more.connect(self._near_end)
+        self.table.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
+        self.empty = EmptyState()
+        self._loading = EmptyState()
+        self._loading.setAccessibleName(self.tr("Loading tasks"))
+        self.stack = QStackedWidget()
+        for part in (self.table, self.empty, self._loading):
+            self.stack.addWidget(part)
+        self.count = Text(role="caption", tone="muted")
+        self.count.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.more = QuietButton(self.tr("Load more"), kind="flat", clicked=self._desk.load_more)
+        self._foot = QWidget()
+        foot = QHBoxLayout(self._foot)
+        foot.setContentsMargins(current.px(tokens.SPACE_3), 0, current.px(tokens.SPACE_1), current.px(tokens.SPACE_1))
+        foot.addWidget(self.count, 1)
+        foot.addWidget(self.more)
+        self.undo = UndoBar()
+        self.undo.expired.connect(self._desk.deleter.commit)
+        self.box.setSpacing(0)
+        self.box.addSpacing(current.px(tokens.SPACE_1))
+        self.add_padded(top)
+        self.box.addSpacing(current.px(tokens.SPACE_2))
+        self.add_padded(self.filter)
+        self.box.addSpacing(current.px(tokens.SPACE_2) - tokens.SELECTION_BAR)
+        self.box.addWidget(self.progress)
+        self.box.addWidget(self.note)
+        self.box.addWidget(self.stack, 1)
+        self.box.addWidget(self._foot)
+        self.box.addWidget(self.undo)
+
+    def _view_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setAccessibleName(self.tr("View"))
+        self._group_actions: dict[Grouping, QAction] = {}
+        groups = QActionGroup(menu)
+        menu.addSection(self.tr("Group by"))
+        for grouping, words in (
+            (Grouping.STATE, self.tr("State")),
+            (Grouping.REPOSITORY, self.tr("Repository")),
+            (Grouping.NONE, self.tr("Nothing")),
+        ):
+            action = groups.addAction(words)
+            action.setCheckable(True)
+            action.setChecked(grouping is self._choices.grouping)
+            action.triggered.connect(lambda _checked=False, grouping=grouping: self.set_grouping(grouping))
+            self._group_actions[grouping] = action
+            menu.addAction(action)
+        orders = QActionGroup(menu)
+        menu.addSection(self.tr("Order"))
+        for ordering, words in ((NEWEST, self.tr("Newest first")), (RECENT_ACTIVITY, self.tr("Latest activity first"))):
+            action = orders.addAction(words)
+            action.setCheckable(True)
+            action.setChecked(ordering == self._choices.ordering)
+            action.triggered.connect(lambda _checked=False, ordering=ordering: self._order(ordering))
+            menu.addAction(action)
+        menu.addSeparator()
+        self._archived = menu.addAction(self.tr("Show archived"))
+        self._archived.setCheckable(True)
+        self._archived.triggered.connect(self.set_archived)
+        return menu
+
+    def _order(self, ordering: str) -> None:
+        self._choices.ordering = ordering
+        self._desk.set_query(ordering=ordering)
+
+    def _filtered(self, text: str) -> None:
+        self._desk.set_query(search=text)
+        self.show_now()
+
+    def _enter_list(self) -> None:
+        if self.table.rows.rowCount():
+            self.table.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _near_end(self) -> None:
+        if self.table.verticalScrollBar().value() > 0:
+            self._desk.load_more()
+
+    def _show_rows(self) -> None:
+        desk = self._desk
+        tasks = desk.book.visible(desk.query)
+        pending = () if desk.query.archived or desk.query.search else self._sender.pending
+        self.table.set_groups(
+            build_groups(
+                tasks,
+                pending,
+                grouping=self._choices.grouping,
+                pinned=desk.book.is_pinned,
+                ordering=desk.query.ordering,
+            )
+        )
+        self._show_place()
+        listing, total = desk.book.listing(desk.query), desk.book.total(desk.query)
+        more = listing is not None and listing.next is not None
+        self._foot.setVisible(more)
+        if more:
+            self.count.setText(self.tr("{0} of {1}").format(len(tasks), max(total or 0, len(tasks))))
+            self.more.setText(self.tr("Loading…") if desk.load.more_busy else self.tr("Load more"))
+            self.more.setAccessibleName(f"{self.more.text()} ({self.count.text()})")
+            self.more.setEnabled(not desk.load.more_busy)
+
+    def _show_load(self) -> None:
+        load = self._desk.load
+        if load.busy or load.more_busy:
+            self.progress.start()
+        else:
+            self.progress.stop()
+        if load.busy and not load.loaded and load.stored_at is None:
+            if not self._late.isActive():
+                self._late.start()
+        else:
+            self._late.stop()
+        self._show_place()
+
+    def _show_place(self) -> None:
+        """Choose between the list, the reason why there is none, and the note above it."""
+        load = self._desk.load
+        if self.table.rows.rowCount():
+            self.stack.setCurrentWidget(self.table)
+            self._show_note(load.error)
+            return
+        self.note.clear()
+        if self._desk.backend is None:
+            self._say(self.tr("Not connected"), self.tr("Connect to a host to see its tasks."), glyph="tasks")
+        elif load.error is not None:
+            self._say_error(load.error)
+        elif self._desk.query.search:
+            if load.busy:
+                self._say(self.tr("Searching…"), "", glyph="search")
+            else:
+                words = self.tr("Nothing matches “{0}”").format(self._desk.query.search)
+                self._say(words, "", [(self.tr("Clear filter"), self.clear_filter)], glyph="search")
+        elif load.busy or not load.loaded:
+            late = load.busy and not self._late.isActive() and not load.loaded
+            self._loading.show_state(self.tr("Loading tasks…") if late else "")
+            self.stack.setCurrentWidget(self._loading)
+        elif self._desk.query.archived:
+            back = (self.tr("Show tasks"), lambda: self.set_archived(False))
+            self._say(self.tr("The archive is empty"), "", [back], glyph="archive")
+        else:
+            self._say(
+                self.tr("No tasks yet"),
+                self.tr("Describe what should be done; an agent can then run it."),
+                [(self.tr("New task"), self.new_wanted.emit)],
+                glyph="tasks",
+            )
+
+    def _say(self, title: str, text: str, actions: Sequence[tuple[str, object]] = (), *, glyph: str) -> None:
+        said = (title, text, len(actions))
+        if getattr(self, "_said", None) != said:
+            self._said = said
+            self.empty.show_state(title, text, actions, glyph=glyph)  # type: ignore[arg-type]
+        self.stack.setCurrentWidget(self.empty)
+
+    def _say_error(self, error: BurrowError) -> None:
+        if isinstance(error, SignInNeeded):
+            self._say(
+                self.tr("Sign in to see tasks"),
+                error.advice,
+                [(self.tr("Sign in"), self.sign_in_wanted.emit)],
+                glyph="key",
+            )
+        elif isinstance(error, Offline):
+            self._say(
+                self.tr("Offline"),
+                self.tr("Nothing is saved on this computer yet. Burrow tries again by itself."),
+                [(self.tr("Try again"), self._desk.refresh)],
+                glyph="offline",
+            )
+        else:
+            cause = error.cause if error.cause != error.title else ""
+            self._say(
+                error.title,
+                f"{cause} {error.advice}".strip(),
+                [(self.tr("Try again"), self._desk.refresh)],
+                glyph="warning",
+            )
+
+    def _show_note(self, error: BurrowError | None) -> None:
+        load = self._desk.load
+        if error is None:
+            self.note.clear()
+            return
+        since = ""
+        if load.stored_at is not None:
+            since = relative(datetime.fromtimestamp(load.stored_at, UTC))
+        saved = self.tr("Showing the list saved {0}.").format(since) if since else self.tr("Showing the last list.")
+        if isinstance(error, SignInNeeded):
+            self.note.show_message(saved, "info", glyph="clock")
+        elif isinstance(error, Offline):
+            self.note.show_message(self.tr("Offline. {0}").format(saved), "attention", glyph="offline")
+        else:
+            self.note.show_message(
+                f"{error.title}. {saved}", "attention", secondary=[(self.tr("Try again"), self._desk.refresh)]
+            )
+
+    def _offer_undo(self, title: str) -> None:
+        short = title if len(title) <= 60 else title[:59] + "…"
+        self.undo.offer(self.tr("Deleted “{0}”").format(short), self._desk.deleter.undo, seconds=UNDO_SECONDS)
+
+    def _end_undo(self) -> None:
+        """The deletion was sent or taken back elsewhere: nothing is left to undo."""
+        self.undo.settle()
+
+
+def task_id_of(key: str) -> str | None:
+    """The task a row's key names."""
+    return key[len(TASK) :] if key.startswith(TASK) else None
+
+
+def pending_id_of(key: str) -> str | None:
+    """The outbox entry a row's key names."""
+    return key[len(PENDING) :] if key.startswith(PENDING) else None

@@ -1,0 +1,598 @@
+"""The Tasks place: the list on the left; the composer, a task, or a task on its way to the server on the right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QWidget
+
+from app.core.errors import BurrowError
+from app.ui.context import Command
+from app.ui.tasks.choices import Choices
+from app.ui.tasks.composer import Composer
+from app.ui.tasks.desk import TaskDesk
+from app.ui.tasks.detail import Detail
+from app.ui.tasks.pane import TaskPane, pending_id_of, task_id_of
+from app.ui.tasks.rows import PENDING, TASK, Grouping
+from app.ui.tasks.sending import Sender
+from app.ui.tasks.unsent import Unsent
+from app.ui.tasks.wording import aware, title_of
+from app.ui.theme import theme
+from app.ui.widgets.page import RememberedSplitter
+from app.ui.widgets.places import EmptyState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QHideEvent, QShowEvent
+
+    from app.core.auth.session import SessionStatus
+    from app.core.posthog.types import NewTask, Page, Task, TaskQuery, User
+    from app.core.services import Backend
+    from app.core.storage import Scope
+    from app.ui.context import Context
+    from app.ui.tasks.desk import Failure
+    from app.ui.widgets.places import Action
+
+POLL_MS = 30_000
+FETCH_AFTER_MS = 120
+LIST_WIDTH = 360
+MADE_AROUND_SECONDS = 120.0
+GROUP = "Tasks"
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What makes the place start afresh when it changes."""
+
+    backend: int
+    scope: Scope | None
+    project: int | None
+
+
+class TasksPlace(QWidget):
+    """A `PlaceWidget`. `flush` is awaited before the app ends."""
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._navigator = context.navigator
+        self._bridge = context.bridge
+        self._backend: Backend | None = None
+        self._identity: _Identity | None = None
+        self._wanted: str | None = None
+        self.choices = Choices(context.services, context.bridge, self)
+        self.desk = TaskDesk(context.services, context.bridge, self)
+        self.outgoing = Sender(context.services, context.bridge, self)
+        self.desk.query = self._first_query()
+        self.pane = TaskPane(self.desk, self.outgoing, self.choices)
+        self.composer = Composer(context.services, context.bridge)
+        self.detail = Detail()
+        self.unsent = Unsent()
+        self.nothing = EmptyState()
+        self.right = QStackedWidget()
+        for part in (self.nothing, self.composer, self.detail, self.unsent):
+            self.right.addWidget(part)
+        current = theme()
+        sizes = self.choices.widths or [current.px(LIST_WIDTH), current.px(2 * LIST_WIDTH)]
+        self.splitter = RememberedSplitter(
+            Qt.Orientation.Horizontal, [self.pane, self.right], sizes, self.choices.set_widths
+        )
+        box = QHBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self.splitter)
+        self._fetch_soon = QTimer(self, singleShot=True, interval=FETCH_AFTER_MS)
+        self._fetch_soon.timeout.connect(self._fetch_shown)
+        self._poll = QTimer(self, interval=POLL_MS)
+        self._poll.timeout.connect(self._tick)
+        self._unlisten: list[Callable[[], None]] = []
+        self._connect()
+        self._show_nothing()
+
+    def set_backend(self, backend: Backend | None) -> None:
+        """Show the tasks of this backend's account and project; drop everything of the former."""
+        identity = _identity_of(backend)
+        if identity == self._identity and backend is self._backend:
+            return
+        self._identity, self._backend = identity, backend
+        for end in self._unlisten:
+            end()
+        self._unlisten = []
+        self._fetch_soon.stop()
+        self._wanted = None
+        self.composer.start(backend.scope if backend is not None else None)
+        self.desk.start(backend)
+        self.outgoing.start(backend)
+        self.detail.clear()
+        self.unsent.clear()
+        self.pane.reset()
+        if self.right.currentWidget() is not self.composer or backend is None:
+            self._show_nothing()
+        if backend is not None:
+            self._unlisten = [
+                self._bridge.listen(self, backend.session.changed, self._session_changed),
+                self._bridge.listen(self, backend.changed, self.set_backend),
+            ]
+
+    def activate(self) -> None:
+        """The place came into view: what is shown may be old."""
+        self._tick()
+
+    def refresh(self) -> None:
+        """F5."""
+        self.desk.refresh()
+        self._fetch_shown()
+        if self.right.currentWidget() is self.composer:
+            self.desk.fetch_repositories()
+
+    def focus_filter(self) -> None:
+        self.pane.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.pane.filter.selectAll()
+
+    def open_item(self, item: str) -> None:
+        """Show a task by its id, also one that is not in the list."""
+        if self._backend is None:
+            return
+        if not self.pane.table.select_key(TASK + item, quiet=True):
+            self.pane.table.select_key(None, quiet=True)
+        if self.desk.book.get(item) is not None:
+            self._show_task(item)
+        else:
+            self._wanted = item
+        self._fetch(item)
+
+    def new_task(self) -> None:
+        """Open the composer; the person asked for it."""
+        self._wanted = None
+        self.right.setCurrentWidget(self.composer)
+        self.desk.fetch_repositories()
+        self.composer.focus_first()
+
+    def commands(self) -> Sequence[Command]:
+        connected = self._is_connected
+        shown = self._has_task
+        found = [
+            Command("tasks.new", self.tr("New task"), self.new_task, "Ctrl+N", GROUP),
+            Command("tasks.run", self.tr("Run task"), self._run, "", GROUP, shown),
+            Command("tasks.rename", self.tr("Rename task"), self._rename, "F2", GROUP, shown),
+            Command("tasks.pin", self.tr("Pin or unpin task"), self._toggle_pinned, "", GROUP, shown),
+            Command("tasks.archive", self.tr("Archive or unarchive task"), self._toggle_archived, "", GROUP, shown),
+            Command("tasks.delete", self.tr("Delete task"), self._delete, "", GROUP, shown),
+            Command("tasks.undo", self.tr("Undo delete"), self.pane.undo.undo, "", GROUP, lambda: self.pane.undo.open),
+            Command(
+                "tasks.archived", self.tr("Show or hide archived tasks"), self._toggle_archive, "", GROUP, connected
+            ),
+        ]
+        for grouping, words in (
+            (Grouping.STATE, self.tr("Group tasks by state")),
+            (Grouping.REPOSITORY, self.tr("Group tasks by repository")),
+            (Grouping.NONE, self.tr("Do not group tasks")),
+        ):
+            found.append(Command(f"tasks.group.{grouping.value}", words, self._grouper(grouping), "", GROUP))
+        for task in self.desk.book.all():
+            words = self.tr("Go to task {0}").format(title_of(task))
+            found.append(Command(f"tasks.go.{task.id}", words, self._goer(task.id), "", self.tr("Go to task")))
+        return found
+
+    async def flush(self) -> None:
+        """Keep the draft and send the deletion that could still be undone; await it before the app ends."""
+        self.composer.save_now()
+        await self.desk.deleter.flush()
+
+    def _connect(self) -> None:
+        self.pane.picked.connect(self._picked)
+        self.pane.opened.connect(self._opened)
+        self.pane.new_wanted.connect(self.new_task)
+        self.pane.sign_in_wanted.connect(self._navigator.sign_in)
+        self.pane.rename_wanted.connect(self._rename)
+        self.pane.delete_wanted.connect(self._delete)
+        self.pane.menu_wanted.connect(self._menu)
+        self.composer.submitted.connect(self._submit)
+        self.composer.left.connect(self._leave_right)
+        self.detail.renamed.connect(lambda title: self._about_task(lambda i: self.desk.rename(i, title)))
+        self.detail.pin.connect(lambda pinned: self._about_task(lambda i: self.desk.pin(i, pinned)))
+        self.detail.archive.connect(lambda archived: self._about_task(lambda i: self.desk.archive(i, archived)))
+        self.detail.run.connect(self._run)
+        self.detail.delete.connect(self._delete)
+        self.detail.left.connect(self._leave_right)
+        self.unsent.check_list.connect(self._check_list)
+        self.unsent.send_again.connect(lambda: self._about_pending(self.outgoing.send_again))
+        self.unsent.undo.connect(self._take_back)
+        self.unsent.discard.connect(self._discard_pending)
+        self.unsent.sign_in.connect(self._navigator.sign_in)
+        self.unsent.left.connect(self._leave_right)
+        self.desk.changed.connect(self._show_again)
+        self.desk.runs_changed.connect(lambda _: self._show_again())
+        self.desk.failed.connect(self._show_failure)
+        self.desk.gone.connect(self._gone)
+        self.desk.repositories_changed.connect(lambda: self.composer.set_repositories(self.desk.repositories))
+        self.desk.reached.connect(self._reached)
+        self.desk.deleter.offered.connect(self._deleted)
+        self.outgoing.changed.connect(self._show_pending_again)
+        self.outgoing.loaded.connect(self._drain)
+        self.outgoing.sent.connect(self._sent)
+        self.outgoing.refused.connect(self._refused)
+        self.outgoing.trouble.connect(self._outbox_trouble)
+
+    def _first_query(self) -> TaskQuery:
+        return replace(self.desk.query, ordering=self.choices.ordering)
+
+    def _is_connected(self) -> bool:
+        return self._backend is not None
+
+    def _has_task(self) -> bool:
+        return self._shown_task() is not None
+
+    def _grouper(self, grouping: Grouping) -> Callable[[], None]:
+        return lambda: self.pane.set_grouping(grouping)
+
+    def _goer(self, task_id: str) -> Callable[[], None]:
+        return lambda: self._navigator.go("tasks", task_id)
+
+    def _shown_task(self) -> str | None:
+        """The task that actions are about: the one on the right, else the list's current one."""
+        if self.right.currentWidget() is self.detail:
+            return self.detail.task_id
+        return task_id_of(self.pane.table.current_key() or "")
+
+    def _about_task(self, act: Callable[[str], None]) -> None:
+        task_id = self._shown_task()
+        if task_id is not None:
+            act(task_id)
+
+    def _about_pending(self, act: Callable[[str], None]) -> None:
+        if self.unsent.pending_id is not None:
+            act(self.unsent.pending_id)
+
+    def _picked(self, key: str) -> None:
+        task_id, pending_id = task_id_of(key), pending_id_of(key)
+        if task_id is not None:
+            self._show_task(task_id)
+            self._fetch_soon.start()
+        elif pending_id is not None:
+            self._show_pending(pending_id)
+
+    def _opened(self, key: str) -> None:
+        self._picked(key)
+        shown = self.right.currentWidget()
+        if shown is self.detail:
+            self.detail.focus_first()
+        elif shown is self.unsent:
+            self.unsent.focus_first()
+
+    def _show_task(self, task_id: str) -> None:
+        if self.desk.book.get(task_id) is None:
+            return
+        self._wanted = None
+        self._fill_detail(task_id)
+        self.right.setCurrentWidget(self.detail)
+
+    def _fill_detail(self, task_id: str) -> None:
+        task = self.desk.book.get(task_id)
+        if task is not None:
+            embedded = self._backend is not None and self._backend.host.embedded
+            pinned = self.desk.book.is_pinned(task_id)
+            self.detail.show_task(task, self.desk.runs.get(task_id), pinned=pinned, embedded=embedded)
+
+    def _show_pending(self, pending_id: str) -> None:
+        item = self.outgoing.get(pending_id)
+        if item is not None:
+            self._wanted = None
+            self.unsent.show_pending(item)
+            self.right.setCurrentWidget(self.unsent)
+
+    def _show_nothing(self) -> None:
+        if self._backend is None:
+            self.nothing.show_state("")
+        else:
+            self.nothing.show_state(
+                self.tr("No task selected"),
+                self.tr("Choose one from the list, or describe a new one."),
+                [(self.tr("New task"), self.new_task)],
+                glyph="tasks",
+            )
+        self.right.setCurrentWidget(self.nothing)
+
+    def _leave_right(self) -> None:
+        """Esc: back to the list, what was typed is kept."""
+        if self.right.currentWidget() is self.composer:
+            self._show_current()
+        self.pane.table.setFocus(Qt.FocusReason.BacktabFocusReason)
+
+    def _show_current(self) -> None:
+        key = self.pane.table.current_key() or ""
+        self._show_nothing()
+        self._picked(key)
+
+    def _show_again(self) -> None:
+        """What is known changed: bring the right side up to date without changing what it is about."""
+        if self._wanted is not None and self.desk.book.get(self._wanted) is not None:
+            self._show_task(self._wanted)
+        task_id = self.detail.task_id
+        if task_id is None:
+            return
+        if self.desk.book.get(task_id) is not None:
+            self._fill_detail(task_id)
+        elif self.desk.book.is_hidden(task_id):
+            self._forget_detail()
+
+    def _show_pending_again(self) -> None:
+        pending_id = self.unsent.pending_id
+        if pending_id is None:
+            return
+        item = self.outgoing.get(pending_id)
+        if item is not None:
+            self.unsent.show_pending(item)
+        else:
+            self.unsent.clear()
+            if self.right.currentWidget() is self.unsent:
+                self._show_nothing()
+
+    def _forget_detail(self) -> None:
+        self.detail.clear()
+        if self.right.currentWidget() is self.detail:
+            self._show_nothing()
+
+    def _gone(self, task_id: str) -> None:
+        if self._wanted == task_id:
+            self._wanted = None
+            self.nothing.show_state(
+                self.tr("This task is not here"),
+                self.tr("It may have been deleted, or belongs to another project."),
+                glyph="question",
+            )
+            self.right.setCurrentWidget(self.nothing)
+        elif self.detail.task_id == task_id:
+            self._forget_detail()
+            self._navigator.announce(self.tr("The task was deleted elsewhere"))
+
+    def _fetch_shown(self) -> None:
+        if self.right.currentWidget() is self.detail and self.detail.task_id is not None:
+            self._fetch(self.detail.task_id)
+
+    def _fetch(self, task_id: str) -> None:
+        self.desk.fetch(task_id)
+
+    def _show_failure(self, failure: Failure) -> None:
+        """Where the task is on the right, a card on it; else it is brought back there, as the person acted on it."""
+        if self.desk.book.get(failure.task_id) is not None and self.right.currentWidget() is not self.composer:
+            self._show_task(failure.task_id)
+            self.pane.show_now()
+            self.pane.table.select_key(TASK + failure.task_id, quiet=True)
+            self.detail.show_failure(failure)
+        else:
+            self._navigator.status(f"{failure.words}: {failure.error.cause}")
+        self._navigator.announce(f"{failure.words}. {failure.error.cause}")
+
+    def _run(self) -> None:
+        self._about_task(self.desk.run)
+
+    def _rename(self) -> None:
+        task_id = self._shown_task()
+        if task_id is not None:
+            self._show_task(task_id)
+            self.detail.begin_rename()
+
+    def _toggle_pinned(self) -> None:
+        self._about_task(lambda i: self.desk.pin(i, not self.desk.book.is_pinned(i)))
+
+    def _toggle_archived(self) -> None:
+        def toggle(task_id: str) -> None:
+            task = self.desk.book.get(task_id)
+            if task is not None:
+                self.desk.archive(task_id, not task.archived)
+
+        self._about_task(toggle)
+
+    def _toggle_archive(self) -> None:
+        self.pane.set_archived(not self.pane.archived)
+
+    def _delete(self) -> None:
+        """Delete what is current, and make its neighbour current, as in any list."""
+        pending_id = pending_id_of(self.pane.table.current_key() or "")
+        if self.right.currentWidget() is self.unsent and pending_id is not None:
+            return
+        task_id = self._shown_task()
+        if task_id is None:
+            return
+        neighbour = self._neighbour(TASK + task_id)
+        had_list = self.pane.table.hasFocus()
+        self.desk.delete(task_id)
+        self.pane.show_now()
+        if neighbour is not None and self.pane.table.select_key(neighbour, quiet=not had_list) and not had_list:
+            self._show_current()
+
+    def _neighbour(self, key: str) -> str | None:
+        rows = self.pane.table.rows
+        keys = [line.key for line in rows.lines() if rows.place(line.key) >= 0]
+        if key not in keys or len(keys) < 2:
+            return None
+        place = keys.index(key)
+        return keys[place + 1] if place + 1 < len(keys) else keys[place - 1]
+
+    def _deleted(self, title: str) -> None:
+        self._navigator.announce(self.tr("Deleted {0}. Undo is offered below the list.").format(title))
+
+    def _menu(self, key: str, at: QPoint) -> None:
+        task_id = task_id_of(key)
+        task = self.desk.book.get(task_id) if task_id is not None else None
+        if task is None or task_id is None:
+            return
+        self.pane.table.select_key(key)
+        menu = QMenu(self)
+        menu.setAccessibleName(title_of(task))
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        pinned = self.desk.book.is_pinned(task_id)
+        running = task.latest_run is not None and not task.latest_run.finished
+        run = menu.addAction(self.tr("Run"), self._run)
+        run.setEnabled(not running and not task.archived)
+        menu.addAction(self.tr("Rename"), self._rename)
+        menu.addAction(self.tr("Unpin") if pinned else self.tr("Pin"), self._toggle_pinned)
+        menu.addAction(self.tr("Unarchive") if task.archived else self.tr("Archive"), self._toggle_archived)
+        menu.addSeparator()
+        menu.addAction(self.tr("Delete"), self._delete)
+        menu.popup(at)
+
+    def _submit(self, new: NewTask) -> None:
+        """The row appears at once; the text is in the outbox before anything is sent, so the composer is free again."""
+        if self._backend is None:
+            self._navigator.sign_in()
+            self.composer.show_note(self.tr("Not connected"), self.tr("Connect to a host; the text is kept."))
+            return
+        had_focus = self.composer.isAncestorOf(self.focusWidget()) if self.focusWidget() is not None else False
+        pending_id = self.outgoing.send(new)
+        self.composer.clear()
+        self.pane.show_now()
+        if self.desk.query.search or self.desk.query.archived:
+            self.pane.clear_filter()
+        self.pane.table.select_key(PENDING + pending_id, quiet=True)
+        self._show_pending(pending_id)
+        if had_focus:
+            self.pane.table.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _sent(self, pending_id: str, task: Task) -> None:
+        shown = self.right.currentWidget() is self.unsent and self.unsent.pending_id == pending_id
+        current = self.pane.table.current_key() == PENDING + pending_id
+        self.desk.put(task)
+        self.pane.show_now()
+        if current:
+            self.pane.table.select_key(TASK + task.id, quiet=True)
+        if shown:
+            self._show_task(task.id)
+        self._navigator.announce(self.tr("Task created: {0}").format(title_of(task)))
+
+    def _refused(self, pending_id: str) -> None:
+        """Put the text back into the composer if that is free; else the row says what happened."""
+        item = self.outgoing.get(pending_id)
+        if item is None or item.error is None:
+            return
+        self._navigator.announce(self.tr("Not sent. {0}").format(item.error.cause))
+        if not self.composer.empty:
+            return
+        looking = self.right.currentWidget() is self.unsent and self.unsent.pending_id == pending_id
+        self.composer.restore(item.new)
+        self.composer.show_error(item.error, [(self.tr("Send again"), self.composer.submit)])
+        self.outgoing.discard(pending_id)
+        if looking or self.right.currentWidget() is self.nothing:
+            self.right.setCurrentWidget(self.composer)
+
+    def _take_back(self) -> None:
+        """Undo: the text goes back to the composer, unless another draft is there."""
+        pending_id = self.unsent.pending_id
+        item = self.outgoing.get(pending_id) if pending_id is not None else None
+        if item is None:
+            return
+        if not self.composer.empty:
+            self.unsent.card.show_note(
+                self.tr("The composer holds another draft"),
+                self.tr("Send or discard that one first; this one stays here."),
+                actions=[(self.tr("Show the draft"), self.new_task)],
+                tone="attention",
+            )
+            return
+        self.composer.restore(item.new)
+        self.outgoing.take_back(item.id)
+        self.new_task()
+
+    def _discard_pending(self) -> None:
+        self._about_pending(self.outgoing.discard)
+        self._show_current()
+
+    def _check_list(self) -> None:
+        """Look whether a task of unknown outcome arrived."""
+        item = self.outgoing.get(self.unsent.pending_id or "")
+        backend = self._backend
+        if item is None or backend is None:
+            return
+        pending_id = item.id
+
+        def looked(page: Page[Task]) -> None:
+            self.desk.refresh()
+            found = [t for t in page.items if _looks_like(t, item.new, item.created_at.timestamp())]
+            if self.unsent.pending_id != pending_id:
+                return
+            if not found:
+                self.unsent.say_checked(
+                    self.tr("It is not among the newest tasks of the project."), self.unsent.unknown_actions()
+                )
+                return
+            arrived = found[0]
+
+            def accept() -> None:
+                self.outgoing.discard(pending_id)
+                self.desk.put(arrived)
+                self.pane.show_now()
+                self.pane.table.select_key(TASK + arrived.id)
+
+            actions: list[Action] = [(self.tr("Show it"), accept), *self.unsent.unknown_actions()[1:]]
+            self.unsent.say_checked(self.tr("It arrived: {0}.").format(arrived.slug or title_of(arrived)), actions)
+
+        self._bridge.spawn(
+            self.outgoing.epoch, backend.tasks.list(), done=looked, failed=self._not_checked, key="check list"
+        )
+
+    def _not_checked(self, error: BaseException) -> None:
+        expected = self.desk.expected(error)
+        self.unsent.say_checked(
+            self.tr("The list could not be read: {0}").format(expected.cause), self.unsent.unknown_actions()
+        )
+
+    def _outbox_trouble(self, error: BurrowError) -> None:
+        self._navigator.status(error.title)
+
+    def _session_changed(self, status: SessionStatus) -> None:
+        if status.state.name == "SIGNED_IN":
+            if self.desk.load.error is not None:
+                self.desk.refresh()
+            self._drain()
+
+    def _reached(self) -> None:
+        self._drain()
+
+    def _drain(self) -> None:
+        """Send what waits, once it is certain that the signed-in account is the one it was written for."""
+        backend = self._backend
+        if backend is None or backend.session.status.state.name != "SIGNED_IN" or not self.outgoing.has_waiting:
+            return
+        self._bridge.spawn(
+            self.outgoing.epoch, backend.accounts.me(), done=self._verified, failed=self._not_verified, key="verify"
+        )
+
+    def _verified(self, me: User) -> None:
+        if self.outgoing.belongs_to(me.account_key):
+            sent = self.outgoing.send_waiting()
+            if sent:
+                self._navigator.announce(self.tr("Sending {0} waiting tasks").format(sent))
+
+    def _not_verified(self, error: BaseException) -> None:
+        if not isinstance(error, BurrowError):
+            self.desk.expected(error)
+
+    def _tick(self) -> None:
+        """Ask for news while somebody may be looking."""
+        if self._backend is not None and self.isVisible() and self.window().isActiveWindow():
+            self.desk.refresh()
+            self._fetch_shown()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        self._poll.start()
+        super().showEvent(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self._poll.stop()
+        super().hideEvent(event)
+
+
+def _identity_of(backend: Backend | None) -> _Identity | None:
+    if backend is None:
+        return None
+    return _Identity(id(backend), backend.scope, backend.project.id if backend.project is not None else None)
+
+
+def _looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
+    """Whether a task on the server is likely the one that was sent: the same words, made at that time or later."""
+    if task.description.strip() != new.description.strip() or (new.title and task.title != new.title):
+        return False
+    return task.created_at is None or aware(task.created_at).timestamp() > sent_at - MADE_AROUND_SECONDS

@@ -1,0 +1,90 @@
+"""Text of a person or an agent, read as Markdown: selectable, as tall as its content, loading nothing by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QFont, QTextDocument, QTextOption
+from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
+
+from app.ui.tasks.wording import is_web_address, keep_line_breaks
+from app.ui.theme import theme
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
+FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
+LONGEST = 200_000
+POINTS_PER_INCH = 72
+
+
+class Prose(QTextBrowser):
+    """Images and links to files are not followed; web links open in the browser."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._source = ""
+        self._tall = 0
+        self.setAccessibleName(name)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setProperty("prose", "true")
+        self.setStyleSheet("QTextBrowser { border: none; background: transparent; padding: 0; }")
+        self.setOpenLinks(False)
+        self.setTabChangesFocus(True)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.document().setDocumentMargin(0)
+        self.anchorClicked.connect(open_web_link)
+        theme().changed.connect(self._render)
+
+    def set_text(self, text: str) -> None:
+        """Show Markdown; what is already shown keeps its selection."""
+        if text != self._source:
+            self._source = text
+            self._render()
+
+    @property
+    def text(self) -> str:
+        """The Markdown as it was given."""
+        return self._source
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._tall)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, self._tall)
+
+    def loadResource(self, kind: int, name: QUrl | str) -> object:
+        """Nothing: a description must not read files or call servers."""
+        return None
+
+    def _render(self) -> None:
+        font = QFont(theme().font("body"))
+        # Markdown's paragraph spacing is reckoned from the size in points; a font in pixels has none.
+        font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
+        self.document().setDefaultFont(font)
+        self.document().setMarkdown(keep_line_breaks(self._source[:LONGEST]), FEATURES)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.document().setTextWidth(self.viewport().width())
+        tall = round(self.document().size().height()) + 2
+        if tall != self._tall:
+            self._tall = tall
+            self.updateGeometry()
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+
+def open_web_link(link: QUrl | str) -> None:
+    """Hand a link to the browser if it is http or https; anything else does nothing."""
+    url = link if isinstance(link, QUrl) else QUrl(link)
+    if is_web_address(url.toString()):
+        QDesktopServices.openUrl(url)

@@ -1,0 +1,255 @@
+"""New tasks on their way to the server: stored before they are sent, so that no lost sign-in or crash loses one.
+
+A task whose outcome is unknown is never sent again without being asked for. One that never left waits for the sign-in
+or the connection and is then sent once, for the account and project it was written in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, TimedOut
+from app.core.posthog.types import NewTask
+from app.ui.tasks.rows import Pending
+from app.ui.tasks.wording import SendState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.core.posthog.types import Task
+    from app.core.services import Backend, Services
+    from app.core.storage import OutboxItem, Scope
+    from app.ui.bridge import Bridge
+
+KIND = "task.create"
+
+logger = logging.getLogger(__name__)
+
+SENDABLE = frozenset({SendState.SIGN_IN, SendState.CONNECTION})
+
+
+class Sender(QObject):
+    """The outbox of one project of one account.
+
+    `changed` when `pending` did; `sent(id, Task)` when the server took one, `refused(id)` when it did not;
+    `trouble(BurrowError)` when the outbox itself fails, `loaded` when what an earlier start left is there.
+    """
+
+    changed = Signal()
+    sent = Signal(str, object)
+    refused = Signal(str)
+    trouble = Signal(object)
+    loaded = Signal()
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._bridge = bridge
+        self._numbers = itertools.count(1)
+        self._epoch = QObject(self)
+        self._backend: Backend | None = None
+        self._scope: Scope | None = None
+        self._project: int | None = None
+        self._pending: dict[str, Pending] = {}
+        self._items: dict[str, str] = {}
+
+    @property
+    def epoch(self) -> QObject:
+        """Owns work that must end when the account or project changes."""
+        return self._epoch
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something could be sent now."""
+        return any(item.state in SENDABLE for item in self._pending.values())
+
+    @property
+    def pending(self) -> tuple[Pending, ...]:
+        return tuple(self._pending.values())
+
+    def get(self, pending_id: str) -> Pending | None:
+        return self._pending.get(pending_id)
+
+    def start(self, backend: Backend | None) -> None:
+        """Drop what is shown and load what waits for this account and project."""
+        self._bridge.cancel(self._epoch)
+        self._epoch.deleteLater()
+        self._epoch = QObject(self)
+        self._backend = backend
+        self._scope = backend.scope if backend is not None else None
+        self._project = backend.project.id if backend is not None and backend.project is not None else None
+        self._pending.clear()
+        self._items.clear()
+        self.changed.emit()
+        if self._scope is not None and self._project is not None:
+            self._bridge.spawn(
+                self._epoch, self._read(self._scope), done=self._loaded, failed=self._storage_failed, key="load"
+            )
+
+    def send(self, new: NewTask) -> str:
+        """Show a new task as being sent, store it, send it. Returns its id in `pending`."""
+        made = self._show(Pending(f"p{next(self._numbers)}", new, SendState.SENDING, datetime.now(UTC)))
+        self._spawn_send(made)
+        return made.id
+
+    def send_again(self, pending_id: str) -> None:
+        """Send one that waits, failed, or whose outcome is unknown; the person asked for it."""
+        item = self._pending.get(pending_id)
+        if item is not None and item.state is not SendState.SENDING:
+            self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
+
+    def send_waiting(self) -> int:
+        """Send those that never left, for example after signing in; returns how many."""
+        ready = [p.id for p in self._pending.values() if p.state in SENDABLE]
+        for pending_id in sorted(ready, key=lambda i: self._pending[i].created_at):
+            self.send_again(pending_id)
+        return len(ready)
+
+    def take_back(self, pending_id: str) -> NewTask | None:
+        """Undo a send that has not happened: the task leaves the outbox, its text is returned."""
+        item = self._pending.get(pending_id)
+        if item is None or item.state is SendState.SENDING:
+            return None
+        self.discard(pending_id)
+        return item.new
+
+    def discard(self, pending_id: str) -> None:
+        """Remove one from the outbox."""
+        if self._pending.pop(pending_id, None) is None:
+            return
+        item_id = self._items.pop(pending_id, None)
+        if item_id is not None:
+            self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self._storage_failed)
+        self.changed.emit()
+
+    def belongs_to(self, account: str) -> bool:
+        """Whether what is shown belongs to this account."""
+        return self._scope is not None and self._scope.account == account
+
+    def _show(self, item: Pending) -> Pending:
+        self._pending[item.id] = item
+        self.changed.emit()
+        return item
+
+    def _spawn_send(self, item: Pending) -> None:
+        backend, scope, project = self._backend, self._scope, self._project
+        if backend is None or project is None:
+            self._refuse(item, SignInNeeded("Nobody is signed in."))
+            return
+        self._bridge.spawn(
+            self._epoch,
+            self._send(backend, scope, project, item),
+            done=lambda task: self._accepted(item, task),
+            failed=lambda error: self._refused(item, error),
+        )
+
+    async def _send(self, backend: Backend, scope: Scope | None, project: int, item: Pending) -> Task:
+        outbox = self._services.storage.outbox
+        if scope is not None and item.id not in self._items:
+            stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=SendState.SENDING.value)
+            self._items[item.id] = stored.id
+        elif item.id in self._items:
+            await outbox.update(self._items[item.id], SendState.SENDING.value)
+        item_id = self._items.get(item.id)
+        try:
+            task: Task = await backend.tasks.create(item.new)
+        except BurrowError as error:
+            if item_id is not None:
+                await outbox.update(item_id, state_after(error).value)
+            raise
+        if item_id is not None:
+            await outbox.remove(item_id)
+        return task
+
+    def _accepted(self, item: Pending, task: Task) -> None:
+        self._pending.pop(item.id, None)
+        self._items.pop(item.id, None)
+        self.sent.emit(item.id, task)
+        self.changed.emit()
+
+    def _refused(self, item: Pending, error: BaseException) -> None:
+        if item.id not in self._pending:
+            return
+        expected = error if isinstance(error, BurrowError) else BurrowError(str(error))
+        if expected is not error:
+            logger.error("Sending a task failed in an unexpected way", exc_info=error)
+            self._bridge.crashed.emit(error)
+        self._refuse(item, expected)
+
+    def _refuse(self, item: Pending, error: BurrowError) -> None:
+        state = state_after(error)
+        if state in SENDABLE and item.id not in self._items:
+            state = SendState.FAILED
+        self._show(replace(item, state=state, error=error))
+        if state is SendState.FAILED:
+            self.refused.emit(item.id)
+
+    async def _read(self, scope: Scope) -> list[OutboxItem]:
+        return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
+
+    def _loaded(self, items: list[OutboxItem]) -> None:
+        known = set(self._items.values())
+        for item in items:
+            if item.id in known or item.payload.get("project") != self._project:
+                continue
+            number = f"p{next(self._numbers)}"
+            self._items[number] = item.id
+            self._pending[number] = Pending(
+                number, new_of(item.payload), stored_state(item.state), moment_of_item(item.created_at)
+            )
+        self.changed.emit()
+        self.loaded.emit()
+
+    def _storage_failed(self, error: BaseException) -> None:
+        if isinstance(error, BurrowError):
+            self.trouble.emit(error)
+        else:
+            logger.error("The outbox failed in an unexpected way", exc_info=error)
+            self._bridge.crashed.emit(error)
+
+
+def state_after(error: BurrowError) -> SendState:
+    """What an error of the create call means for the task: it never left, it may have arrived, or it was refused."""
+    if isinstance(error, SignInNeeded):
+        return SendState.SIGN_IN
+    if isinstance(error, Offline):
+        return SendState.CONNECTION
+    if isinstance(error, OutcomeUnknown | TimedOut):
+        return SendState.UNKNOWN
+    return SendState.FAILED
+
+
+def stored_state(text: str) -> SendState:
+    """The state of an item of an earlier start: one that was being sent then may have arrived."""
+    if text == SendState.SENDING.value:
+        return SendState.UNKNOWN
+    try:
+        return SendState(text)
+    except ValueError:
+        return SendState.CONNECTION
+
+
+def payload_of(new: NewTask, project: int) -> dict[str, Any]:
+    return {"title": new.title, "description": new.description, "repository": new.repository, "project": project}
+
+
+def new_of(payload: Mapping[str, Any]) -> NewTask:
+    repository = payload.get("repository")
+    return NewTask(
+        description=str(payload.get("description") or ""),
+        title=str(payload.get("title") or ""),
+        repository=str(repository) if repository else None,
+    )
+
+
+def moment_of_item(created_at: object) -> datetime:
+    """When an item was stored; storage keeps seconds since 1970."""
+    if isinstance(created_at, datetime):
+        return created_at
+    return datetime.fromtimestamp(float(str(created_at)), UTC)

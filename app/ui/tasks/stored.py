@@ -1,0 +1,43 @@
+"""The first page of the list as it is kept between starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.core.posthog.types import Page, Task
+
+if TYPE_CHECKING:
+    from app.core.posthog.types import TaskQuery
+    from app.ui.tasks.book import TaskBook
+
+KEPT = 1000
+
+
+class StoredList(msgspec.Struct):
+    """`count` is what the server had, `next` the cursor after the tasks kept."""
+
+    tasks: tuple[Task, ...]
+    count: int
+    next: str | None
+    pins: tuple[str, ...]
+
+
+def encode(book: TaskBook, query: TaskQuery) -> bytes:
+    """The loaded part of a query's answer, unconfirmed changes left out."""
+    listing = book.listing(query)
+    if listing is None:
+        return b""
+    tasks = book.confirmed(listing.order[:KEPT])
+    following = listing.next if len(listing.order) <= KEPT else None
+    return msgspec.json.encode(StoredList(tuple(tasks), listing.count, following, tuple(sorted(book.pins))))
+
+
+def decode(payload: bytes) -> tuple[Page[Task], frozenset[str]] | None:
+    """What was kept, or None where another version kept it otherwise."""
+    try:
+        found = msgspec.json.decode(payload, type=StoredList)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Page(found.tasks, found.count, found.next), frozenset(found.pins)
