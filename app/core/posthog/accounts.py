@@ -1,0 +1,80 @@
+"""Who is signed in and which projects they can work in (contract sections 5.1 and 5.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.core.errors import BurrowError, NotFound, PermissionMissing, SignInNeeded
+from app.core.posthog.types import Project, User
+from app.core.posthog.wire import decode_items, decode_one, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from typing import Any
+
+    from app.core.fetcher import Fetcher
+
+log = logging.getLogger(__name__)
+
+
+class _Organization(msgspec.Struct):
+    teams: list[msgspec.Raw] = []
+
+
+class Accounts:
+    """Every method asks the server and raises errors of `app.core.errors`."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    async def me(self) -> User:
+        """The signed-in person; answers whatever the token is restricted to."""
+        return decode_one(await self._fetcher.get("/api/users/@me/"), User)
+
+    async def projects(self, teams: Sequence[int], organizations: Sequence[str], me: User) -> tuple[Project, ...]:
+        """The projects that a token restricted to `teams` or `organizations` (empty: to nothing) can reach.
+
+        What cannot be read is left out, and the person's current project takes its place when nothing else is left.
+        Raises `SignInNeeded` at once, and the first other failure when there is nothing at all to show.
+        """
+        if teams:
+            asked: list[Coroutine[Any, Any, Sequence[Project]]] = [self._team(team) for team in dict.fromkeys(teams)]
+        else:
+            own = [me.organization, *me.organizations]
+            ids = organizations or [organization.id for organization in own if organization is not None]
+            asked = [self._organization(organization) for organization in dict.fromkeys(ids)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        found: dict[int, Project] = {}
+        failures: list[BurrowError] = []
+        for answer in answers:
+            if isinstance(answer, BurrowError):
+                failures.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found |= {project.id: found.get(project.id, project) for project in answer}
+        for failure in failures:
+            log.warning("some projects could not be read: %s", failure)
+            if isinstance(failure, SignInNeeded):
+                raise failure
+        if found:
+            return tuple(found.values())
+        refused = all(isinstance(failure, (NotFound, PermissionMissing)) for failure in failures)
+        if refused and me.team is not None and (not teams or me.team.id in teams):
+            return (me.team,)
+        if failures:
+            raise failures[0]
+        return ()
+
+    async def _team(self, team: int) -> Sequence[Project]:
+        return [decode_one(await self._fetcher.get(f"/api/projects/{segment(team)}/"), Project)]
+
+    async def _organization(self, organization: str) -> Sequence[Project]:
+        answer = await self._fetcher.get(f"/api/organizations/{segment(organization)}/")
+        projects = decode_items(answer.decode(_Organization).teams, Project)
+        return [replace(project, organization=project.organization or organization) for project in projects]

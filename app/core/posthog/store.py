@@ -1,0 +1,182 @@
+"""The MCP store: servers on offer, servers installed, their tools and what agents may call (contract 4.1 to 4.4).
+
+Errors keep the server's own words in `facts.detail`; a failed installation is explained there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from app.core.errors import Facts, ProtocolTrouble
+from app.core.hosts import is_loopback
+from app.core.posthog.types import ApprovalState, Installation, StoreTool, Template
+from app.core.posthog.wire import MAX_LIMIT, decode_one, decode_page, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.core.fetcher import Answer, Fetcher
+
+T = TypeVar("T")
+
+# The only source that gets the address to open as data instead of a redirect (contract section 4.3).
+INSTALL_SOURCE = "posthog-code"
+MAX_PAGES = 50
+
+log = logging.getLogger(__name__)
+
+
+class _Redirect(msgspec.Struct):
+    redirect_url: str | None = None
+
+
+class McpStore:
+    """Every method asks the server and raises errors of `app.core.errors`; `project` gives the project's id."""
+
+    def __init__(self, fetcher: Fetcher, project: Callable[[], int]) -> None:
+        self._fetcher = fetcher
+        self._project = project
+
+    async def templates(self) -> tuple[Template, ...]:
+        """The servers on offer."""
+        return await self._all(f"{self._base()}/mcp_servers/", Template)
+
+    async def installations(self) -> tuple[Installation, ...]:
+        """The servers that the account or its team installed."""
+        return await self._all(self._path(), Installation, limit=MAX_LIMIT)
+
+    async def install(self, template: Template | str, api_key: str | None = None) -> Installation | str:
+        """Install a server on offer: the installation, or the address where the person allows it (OAuth).
+
+        After the person was there, poll `installations` until `pending_oauth` is false.
+        """
+        template_id = template.id if isinstance(template, Template) else template
+        return await self._install("install_template", {"template_id": template_id, "api_key": api_key or None})
+
+    async def install_custom(
+        self,
+        name: str,
+        url: str,
+        *,
+        auth_type: str = "api_key",
+        api_key: str | None = None,
+        description: str | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+    ) -> Installation | str:
+        """Install a server by its address; answers as `install` does.
+
+        `client_id` and `client_secret` are for servers that register no clients by themselves.
+        """
+        return await self._install(
+            "install_custom",
+            {
+                "name": name,
+                "url": url,
+                "auth_type": auth_type,
+                "api_key": api_key or None,
+                "description": description or None,
+                "client_id": client_id or None,
+                "client_secret": client_secret or None,
+            },
+        )
+
+    async def authorize(self, installation_id: str) -> str:
+        """The address where the person finishes or renews a server's sign-in. Raises `ProtocolTrouble` without one."""
+        answer = await self._fetcher.get(
+            self._path("authorize"),
+            params={"installation_id": installation_id, "install_source": INSTALL_SOURCE},
+        )
+        url = answer.decode(_Redirect).redirect_url
+        if url is None:
+            raise ProtocolTrouble("The server named no address to sign in at.", _facts(answer))
+        return _address(url, answer)
+
+    async def update(
+        self,
+        installation_id: str,
+        *,
+        is_enabled: bool | None = None,
+        display_name: str | None = None,
+        description: str | None = None,
+    ) -> Installation:
+        """Change what is not None."""
+        body = {"is_enabled": is_enabled, "display_name": display_name, "description": description}
+        answer = await self._fetcher.patch(self._path(installation_id), _given(body))
+        return decode_one(answer, Installation)
+
+    async def remove(self, installation_id: str) -> None:
+        """Uninstall a server."""
+        await self._fetcher.delete(self._path(installation_id))
+
+    async def tools(self, installation_id: str, *, include_removed: bool = False) -> tuple[StoreTool, ...]:
+        """The tools as the store knows them, with the states that its proxy enforces."""
+        path = self._path(installation_id, "tools")
+        if include_removed:
+            return await self._all(path, StoreTool, include_removed=1)
+        return await self._all(path, StoreTool)
+
+    async def set_policy(self, installation_id: str, tool: str, state: ApprovalState) -> StoreTool:
+        """Say whether agents may call a tool. A stricter policy of the team raises `Rejected`."""
+        answer = await self._fetcher.patch(self._path(installation_id, "tools", tool), {"approval_state": state})
+        return decode_one(answer, StoreTool)
+
+    async def refresh_tools(self, installation_id: str) -> tuple[StoreTool, ...]:
+        """Have the store ask the server for its tools again."""
+        return await self._rest(await self._fetcher.post(self._path(installation_id, "tools", "refresh")), StoreTool)
+
+    def proxy_path(self, installation_id: str) -> str:
+        """Where an installation is reached when the server names no `proxy_url`."""
+        return self._path(installation_id, "proxy")
+
+    async def _install(self, action: str, body: dict[str, object]) -> Installation | str:
+        given = _given({**body, "install_source": INSTALL_SOURCE})
+        answer = await self._fetcher.post(self._path(action), given)
+        url = answer.decode(_Redirect).redirect_url
+        return decode_one(answer, Installation) if url is None else _address(url, answer)
+
+    async def _all(self, path: str, kind: type[T], **params: int) -> tuple[T, ...]:
+        return await self._rest(await self._fetcher.get(path, params=params or None), kind)
+
+    async def _rest(self, answer: Answer, kind: type[T]) -> tuple[T, ...]:
+        page = decode_page(answer, kind)
+        items = list(page.items)
+        for _ in range(MAX_PAGES):
+            if page.next is None:
+                break
+            page = decode_page(await self._fetcher.get(page.next), kind, page.next)
+            items += page.items
+        else:
+            log.warning("a list of %s was cut after %d pages", kind.__name__, MAX_PAGES)
+        return tuple(items)
+
+    def _path(self, *parts: str) -> str:
+        middle = "/".join(segment(part) for part in parts)
+        return f"{self._base()}/mcp_server_installations/{middle}{'/' if middle else ''}"
+
+    def _base(self) -> str:
+        return f"/api/environments/{self._project()}"
+
+
+def _given(body: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _address(url: str, answer: Answer) -> str:
+    """`url` if a browser may be sent there: nothing but https, or http on this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+        raise ProtocolTrouble("The server named an address that must not be opened.", _facts(answer))
+    return url
+
+
+def _facts(answer: Answer) -> Facts:
+    return Facts(status=answer.status, origin=answer.origin)

@@ -1,0 +1,159 @@
+"""Tasks and their runs (contract sections 3.1 to 3.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.core.errors import NotFound
+from app.core.posthog.types import NewTask, Page, Task, TaskQuery, TaskRun
+from app.core.posthog.wire import bounded, decode_one, decode_page, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.fetcher import Fetcher
+
+TITLE_LENGTH = 255
+ORIGIN = "user_created"
+# Without a mode the cloud agent asks for no permission at all (contract section 3.5).
+PERMISSION_MODES = {"claude": "plan", "codex": "auto"}
+
+
+class _Repositories(msgspec.Struct):
+    repositories: list[object] | None = None
+
+
+class _Pinned(msgspec.Struct):
+    task_ids: list[object] | None = None
+
+
+class _Model(msgspec.Struct):
+    runtime_adapter: str | None = None
+    model: str | None = None
+
+
+class _Models(msgspec.Struct):
+    models: list[_Model] | None = None
+
+
+class Tasks:
+    """Every method asks the server and raises errors of `app.core.errors`; `project` gives the project's id."""
+
+    def __init__(self, fetcher: Fetcher, project: Callable[[], int]) -> None:
+        self._fetcher = fetcher
+        self._project = project
+
+    async def list(self, query: TaskQuery = TaskQuery(), *, limit: int = 50) -> Page[Task]:  # noqa: B008 - frozen
+        """The first page; `limit` counts tasks, 100 at most."""
+        answer = await self._fetcher.get(
+            self._path(),
+            params={
+                "search": query.search.strip() or None,
+                "archived": "true" if query.archived else None,
+                "repository": query.repository or None,
+                "status": query.status or None,
+                "created_by": query.created_by,
+                "ordering": query.ordering or None,
+                "limit": bounded(limit),
+            },
+        )
+        return decode_page(answer, Task)
+
+    async def more(self, cursor: str) -> Page[Task]:
+        """The page that `Page.next` of another one names. An address of another server raises `Rejected`."""
+        return decode_page(await self._fetcher.get(cursor), Task, cursor)
+
+    async def get(self, id: str) -> Task:  # noqa: A002
+        return decode_one(await self._fetcher.get(self._path(id)), Task)
+
+    async def create(self, new: NewTask) -> Task:
+        """Make a task. Without a title it gets the beginning of the description."""
+        body: dict[str, object] = {
+            "title": new.title.strip() or " ".join(new.description.split())[:TITLE_LENGTH],
+            "description": new.description,
+            "origin_product": ORIGIN,
+        }
+        if new.repository:
+            body["repository"] = new.repository.strip().lower()
+        return decode_one(await self._fetcher.post(self._path(), body), Task)
+
+    async def rename(self, id: str, title: str) -> Task:  # noqa: A002
+        """Give a title that the server's own naming leaves alone."""
+        return await self.edit(id, title=title)
+
+    async def edit(
+        self,
+        id: str,  # noqa: A002
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        repository: str | None = None,
+    ) -> Task:
+        """Change what is not None; an empty `repository` takes the task out of any."""
+        body: dict[str, object] = {}
+        if title is not None:
+            body |= {"title": title.strip(), "title_manually_set": True}
+        if description is not None:
+            body["description"] = description
+        if repository is not None:
+            body["repository"] = repository.strip().lower() or None
+        return await self._patch(id, body)
+
+    async def archive(self, id: str, archived: bool) -> Task:  # noqa: A002
+        return await self._patch(id, {"archived": archived})
+
+    async def delete(self, id: str) -> None:  # noqa: A002
+        await self._fetcher.delete(self._path(id))
+
+    async def pin(self, id: str, pinned: bool) -> None:  # noqa: A002
+        """Raises `NotFound` on servers that keep no pins."""
+        await self._fetcher.post(self._path(id, "pin"), {"pinned": pinned})
+
+    async def pinned(self) -> frozenset[str]:
+        """The ids of the account's pinned tasks; none on servers that keep no pins."""
+        try:
+            answer = await self._fetcher.get(self._path("pinned"))
+        except NotFound:
+            return frozenset()
+        return frozenset(task_id for task_id in answer.decode(_Pinned).task_ids or () if isinstance(task_id, str))
+
+    async def repositories(self) -> tuple[str, ...]:
+        """Every repository that a task of the project names, as `org/repo`."""
+        answer = await self._fetcher.get(self._path("repositories"))
+        return tuple(name for name in answer.decode(_Repositories).repositories or () if isinstance(name, str) and name)
+
+    async def runs(self, id: str, *, limit: int = 50) -> Page[TaskRun]:  # noqa: A002
+        """The first page of a task's runs, the newest first."""
+        answer = await self._fetcher.get(self._path(id, "runs"), params={"limit": bounded(limit)})
+        return decode_page(answer, TaskRun)
+
+    async def more_runs(self, cursor: str) -> Page[TaskRun]:
+        """The page of runs that `Page.next` of another one names."""
+        return decode_page(await self._fetcher.get(cursor), TaskRun, cursor)
+
+    async def run(self, id: str) -> Task:  # noqa: A002
+        """Start a cloud run that a person can talk to; the answer's `latest_run` is the new one.
+
+        The server's first model is named where it offers any, because only with a model can a permission mode be sent.
+        """
+        body = {"mode": "interactive", **await self._agent()}
+        return decode_one(await self._fetcher.post(self._path(id, "run"), body), Task)
+
+    async def _agent(self) -> dict[str, str]:
+        try:
+            offered = (await self._fetcher.get(self._path("models"))).decode(_Models).models or []
+        except NotFound:
+            return {}
+        for adapter, mode in PERMISSION_MODES.items():
+            for one in offered:
+                if one.runtime_adapter == adapter and one.model:
+                    return {"runtime_adapter": adapter, "model": one.model, "initial_permission_mode": mode}
+        return {}
+
+    async def _patch(self, id: str, body: dict[str, object]) -> Task:  # noqa: A002
+        return decode_one(await self._fetcher.patch(self._path(id), body), Task)
+
+    def _path(self, *parts: str) -> str:
+        return "/".join([f"/api/projects/{self._project()}/tasks", *(segment(part) for part in parts), ""])

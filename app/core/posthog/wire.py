@@ -1,0 +1,199 @@
+"""From the wire to the values of `types.py` and back, for servers of different ages (contract sections 3.1 and 3.3).
+
+What fits is decoded straight into the dataclasses. An item that does not fit is mended first: nulls become defaults,
+numbers where text is expected become text, an optional field of the wrong kind counts as absent. An item that cannot be
+mended never hides the others of its page.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from urllib.parse import quote
+
+import msgspec
+
+from app.core.errors import Facts, ProtocolTrouble
+from app.core.posthog.types import Page, Project, Task, User
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.core.fetcher import Answer
+
+T = TypeVar("T")
+
+MAX_LIMIT = 100
+
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+log = logging.getLogger(__name__)
+
+
+class _Envelope(msgspec.Struct):
+    results: list[msgspec.Raw]
+    count: Any = None
+    next: Any = None
+
+
+class _Account(msgspec.Struct):
+    user: User
+    projects: tuple[Project, ...]
+    project: Project | None
+
+
+def decode_one(answer: Answer, kind: type[T]) -> T:
+    """The answer's object as `kind`. Raises `ProtocolTrouble` naming the path of what cannot be understood."""
+    raw = answer.decode(msgspec.Raw)
+    try:
+        return _decode(raw, kind)
+    except (msgspec.MsgspecError, RecursionError) as problem:
+        raise ProtocolTrouble(
+            f"{answer.origin} answered with an unexpected value: {problem}.",
+            Facts(status=answer.status, origin=answer.origin),
+        ) from None
+
+
+def decode_page(answer: Answer, kind: type[T], cursor: str | None = None) -> Page[T]:
+    """One limit/offset page. Raises `ProtocolTrouble` when the answer is no page at all.
+
+    `cursor` is the address that the page was asked from: a page that names itself as its next one is the last.
+    """
+    envelope = answer.decode(_Envelope)
+    items, unreadable = _readable(envelope.results, kind)
+    count = envelope.count if isinstance(envelope.count, int) else len(envelope.results)
+    following = envelope.next if isinstance(envelope.next, str) and envelope.next != cursor else None
+    return Page(items, count, following or None, unreadable)
+
+
+def decode_items(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[T, ...]:
+    """Those of `raw` that can be understood."""
+    return _readable(raw, kind)[0]
+
+
+def encode_tasks(tasks: Iterable[Task]) -> bytes:
+    """Tasks as bytes for the cache."""
+    return msgspec.json.encode(list(tasks))
+
+
+def decode_tasks(payload: bytes) -> tuple[Task, ...]:
+    """What `encode_tasks` made, by this version or another; what cannot be read is left out."""
+    try:
+        raw = msgspec.json.decode(payload, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        log.warning("the cached list of tasks is unreadable")
+        return ()
+    return decode_items(raw, Task)
+
+
+def encode_account(user: User, projects: Iterable[Project], project: Project | None) -> str:
+    """An account with its projects and the one chosen, as text for the settings."""
+    return msgspec.json.encode(_Account(user, tuple(projects), project)).decode()
+
+
+def decode_account(text: str) -> tuple[User, tuple[Project, ...], Project | None]:
+    """What `encode_account` made. Raises `ProtocolTrouble` for anything else."""
+    try:
+        account = msgspec.json.decode(text, type=_Account)
+    except (msgspec.MsgspecError, RecursionError) as problem:
+        raise ProtocolTrouble(f"The remembered account is unreadable: {problem}.") from None
+    return account.user, account.projects, account.project
+
+
+def segment(value: str | int) -> str:
+    """`value` as one segment of a path, whatever characters it has."""
+    text = quote(str(value), safe="")
+    return text.replace(".", "%2E") if text in {".", ".."} else text
+
+
+def bounded(limit: int) -> int:
+    """`limit` as servers honour it: they silently answer with at most 100 (contract section 3.1)."""
+    return max(1, min(limit, MAX_LIMIT))
+
+
+def _readable(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[tuple[T, ...], int]:
+    items: list[T] = []
+    unreadable = 0
+    for one in raw:
+        try:
+            items.append(_decode(one, kind))
+        except (msgspec.MsgspecError, RecursionError) as problem:
+            unreadable += 1
+            log.warning("a %s was left out of a list: %s", kind.__name__, problem)
+    return tuple(items), unreadable
+
+
+def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
+    try:
+        return _decoder(kind).decode(raw)
+    except msgspec.ValidationError:
+        return msgspec.convert(_mended(msgspec.json.decode(raw), kind), kind, strict=False)
+
+
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind, strict=False)
+    return decoder
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """How to mend one field: `inner` is the dataclass in it, `many` whether it holds several of them."""
+
+    kind: Any
+    text: bool
+    optional: bool
+    inner: type | None
+    many: bool
+
+
+def _mended(value: Any, kind: type) -> Any:
+    if not isinstance(value, dict):
+        return value
+    mended: dict[str, Any] = {}
+    for name, spec in _fields(kind).items():
+        item = value.get(name)
+        if item is None:
+            continue
+        if spec.text and isinstance(item, (int, float)) and not isinstance(item, bool):
+            item = str(item)
+        if spec.inner is not None and spec.many and isinstance(item, list):
+            item = [one for one in (_mended(one, spec.inner) for one in item) if _fits(one, spec.inner)]
+        elif spec.inner is not None:
+            item = _mended(item, spec.inner)
+        if not spec.optional or _fits(item, spec.kind):
+            mended[name] = item
+    return mended
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+@cache
+def _fields(kind: type) -> dict[str, _Field]:
+    hints = get_type_hints(kind)
+    found = {}
+    for item in fields(kind):
+        hint = hints[item.name]
+        choices = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+        parts = [part for choice in choices for part in (get_args(choice) or (choice,))]
+        inner = next((part for part in parts if isinstance(part, type) and is_dataclass(part)), None)
+        # Free-form objects are nobody's identity: one of another shape must not hide the item.
+        free = item.default is MISSING and item.default_factory is dict
+        found[item.name] = _Field(
+            kind=hint,
+            text=str in choices,
+            optional=NoneType in choices or free,
+            inner=inner,
+            many=any(get_origin(choice) is tuple for choice in choices),
+        )
+    return found
