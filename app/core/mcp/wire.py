@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -20,8 +21,11 @@ from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import anyio._backends._asyncio
+import httpcore2
 import httpx2
 import mcp_types
+import msgspec
 import truststore
 from mcp.client._probe import negotiate_auto
 from mcp.client.session import ClientSession
@@ -52,9 +56,16 @@ GOODBYE_SECONDS = 0.4
 # No HTTP status: the request broke before an answer. The SDK then resolves that request alone.
 BROKEN = 599
 EXCHANGE = "burrow.exchange"
+EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
-# What the SDK's typed layer is shown in place of a result that is taken raw: checking megabytes would stall the window.
-STAND_INS: dict[str, dict[str, Any]] = {"tools/call": {"content": []}, "resources/read": {"contents": []}}
+# Results of these are taken from the bytes and the SDK sees a small one in their place: it needs 1.9 s for 18 MB, on
+# the window's loop, and refuses what its models do not know.
+TAKEN: dict[str, dict[str, Any]] = {
+    "tools/list": {"tools": []},
+    "tools/call": {"content": []},
+    "resources/read": {"contents": []},
+}
+MODERN_FIELDS = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 NO_NUMBERS: Mapping[str, str] = MappingProxyType({})
 
@@ -85,7 +96,7 @@ class Exchange:
 
     `sent` says that it was handed to HTTP. `status` is None until HTTP answered and `BROKEN` when it never did; `body`
     is kept for statuses from 400. `cut_off` says that an answer began and broke off. `bearer` is a fingerprint, never
-    the token. `renewal` is why the person's token could not be renewed on the way.
+    the token. `renewal` is why the person's token could not be renewed on the way. `taken` is the result as it came.
     """
 
     id: int
@@ -104,6 +115,7 @@ class Exchange:
     in_session: bool = False
     bearer: str = ""
     renewal: BurrowError | None = None
+    taken: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     error: mcp_types.ErrorData | None = None
 
@@ -161,6 +173,50 @@ class _Body(httpx2.AsyncByteStream):
         return failure
 
 
+class _Taken(httpx2.AsyncByteStream):
+    """The body of an answer with its result taken out and a small stand-in left for the SDK."""
+
+    def __init__(self, body: Any, exchange: Exchange, *, stream: bool) -> None:
+        self._body = body
+        self._exchange = exchange
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        waiting = bytearray()
+        async for chunk in self._body:
+            searched = max(0, len(waiting) - 3)
+            waiting += chunk
+            while self._stream and (end := EVENT_END.search(waiting, searched)) is not None:
+                yield self._event(bytes(waiting[: end.end()]))
+                del waiting[: end.end()]
+                searched = 0
+        if waiting:
+            yield bytes(waiting) if self._stream else self._message(bytes(waiting)) or bytes(waiting)
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+    def _event(self, event: bytes) -> bytes:
+        if b'"result"' not in event:
+            return event
+        lines = (line for line in event.splitlines() if line.startswith(b"data:"))
+        message = self._message(b"\n".join(line[5:].removeprefix(b" ") for line in lines))
+        return event if message is None else b"data: " + message + b"\n\n"
+
+    def _message(self, text: bytes) -> bytes | None:
+        """Take the result from a JSON-RPC message; the message to go on with, None when it has no result to take."""
+        try:
+            message = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        match message:
+            case {"jsonrpc": "2.0", "id": identity, "result": dict(result)} if str(identity) == str(self._exchange.id):
+                self._exchange.taken = result
+                return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "result": {}})
+            case _:
+                return None
+
+
 class Client(httpx2.AsyncClient):
     """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
 
@@ -178,7 +234,9 @@ class Client(httpx2.AsyncClient):
         try:
             async with asyncio.timeout(_patience(request, exchange)):
                 response = await super().send(request, **{**options, "stream": True, "follow_redirects": False})
-                return await _whole_error(response, exchange) if response.status_code >= 400 else response
+                if response.status_code >= 400:
+                    return await _whole_error(response, exchange)
+                return _taken(response, exchange) if exchange is not None else response
         except Exception as failure:  # noqa: BLE001 (a fault of the auth flow must not end the session either)
             if exchange is not None:
                 exchange.status = BROKEN
@@ -246,9 +304,8 @@ class Tap(JSONRPCDispatcher[Any]):
         options: CallOptions = {**(opts or {}), "request_id": exchange.id}
         self._open_exchanges[exchange.id] = exchange
         try:
-            exchange.result = await super().send_raw_request(
-                method, params, options, _related_request_id=_related_request_id
-            )
+            answer = await super().send_raw_request(method, params, options, _related_request_id=_related_request_id)
+            exchange.result = answer if exchange.taken is None else exchange.taken
         except MCPError as failure:
             exchange.error = failure.error
             if method == "server/discover" and decisive(exchange):
@@ -448,6 +505,13 @@ async def _whole_error(response: httpx2.Response, exchange: Exchange | None) -> 
     return httpx2.Response(response.status_code, headers=response.headers, content=body, request=response.request)
 
 
+def _taken(response: httpx2.Response, exchange: Exchange) -> httpx2.Response:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if exchange.method in TAKEN and kind in {"application/json", "text/event-stream"}:
+        response.stream = _Taken(response.stream, exchange, stream=kind == "text/event-stream")
+    return response
+
+
 def _bearer(request: httpx2.Request) -> str:
     value = request.headers.get("authorization", "")
     return fingerprint(value) if value else ""
@@ -465,18 +529,17 @@ def _with_exact_numbers(request: httpx2.Request, numbers: Mapping[str, str]) -> 
 
 
 def _for_the_typed_layer(method: str, raw: dict[str, Any], version: str | None) -> dict[str, Any]:
-    """What the SDK's own layer may see of a result: only what its models accept."""
-    if method in STAND_INS:
-        modern = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
-        return STAND_INS[method] | (modern if version in MODERN_PROTOCOL_VERSIONS else {})
-    if method != "tools/list" or version is None:
+    """What the SDK's own layer may see of a result. Of tools it needs those that mirror arguments into headers."""
+    if method not in TAKEN or version is None:
         return dict(raw)
-    if _accepted(raw, version):
-        return dict(raw)
+    if version not in MODERN_PROTOCOL_VERSIONS:
+        return TAKEN[method]
+    envelope = {**TAKEN[method], **MODERN_FIELDS}
     tools = raw.get("tools")
-    envelope: dict[str, Any] = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
-    good = [tool for tool in tools if _accepted({**envelope, "tools": [tool]}, version)] if type(tools) is list else []
-    return {**envelope, "tools": good}
+    if method != "tools/list" or not isinstance(tools, list):
+        return envelope
+    mirroring = (tool for tool in tools if isinstance(tool, dict) and b'"x-mcp-header"' in msgspec.json.encode(tool))
+    return {**envelope, "tools": [tool for tool in mirroring if _accepted({**envelope, "tools": [tool]}, version)]}
 
 
 def _accepted(raw: dict[str, Any], version: str) -> bool:
@@ -488,5 +551,6 @@ def _accepted(raw: dict[str, Any], version: str) -> bool:
     return True
 
 
-# Last, so that its presence says that the import is over.
-READY = True
+# What the libraries above import only on first use is loaded here as well, off the loop. Last in the module: its
+# presence says that the import is over.
+READY = (anyio._backends._asyncio, httpcore2)
