@@ -1,0 +1,550 @@
+"""Servers: the host's own MCP endpoint and the installations of its MCP store (contract sections 2.2, 4.1 to 4.7).
+
+Lists are shown from the cache at once and refreshed behind; one server's failure never touches another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from app.core.auth.failures import CredentialOwner
+from app.core.auth.target import Target
+from app.core.errors import (
+    BurrowError,
+    NotFound,
+    PolicyRefused,
+    Rejected,
+    SignInNeeded,
+    StorageTrouble,
+    VendorSignInNeeded,
+)
+from app.core.events import Event
+from app.core.hosts import origin_of
+from app.core.mcp.calls import ToolCall
+from app.core.mcp.catalog import from_store, merge_policy, read_tools
+from app.core.mcp.connection import Connection, Peer
+from app.core.mcp.record import shortened
+from app.core.mcp.results import resource_blocks
+from app.core.mcp.types import Server, ServerState, ToolInfo
+from app.core.posthog.types import Installation, StoreTool
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+    from app.core.hosts import Host
+    from app.core.mcp.calls import Report
+    from app.core.mcp.types import Block
+    from app.core.storage.values import Cached, Scope
+
+T = TypeVar("T")
+
+SERVERS_ENTRY = "mcp-servers"
+TOOLS_ENTRY = "mcp-tools"
+CACHE_LIMIT = 4 * 1024 * 1024
+CLOSE_CALLS_SECONDS = 0.3
+# A server may announce changes in a burst when a session opens.
+SETTLE_SECONDS = 0.5
+CLIENT_NAME = "burrow"
+
+log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """The MCP store's endpoints (`app.core.posthog.store`)."""
+
+    async def installations(self) -> tuple[Installation, ...]: ...
+
+    async def tools(self, installation_id: str) -> tuple[StoreTool, ...]: ...
+
+    async def set_policy(self, installation_id: str, tool: str, state: Any) -> StoreTool: ...
+
+    async def refresh_tools(self, installation_id: str) -> tuple[StoreTool, ...]: ...
+
+
+class Keep(Protocol):
+    """The cached answers of an account (`app.core.storage`)."""
+
+    async def put(self, scope: Scope, name: str, payload: bytes) -> None: ...
+
+    async def get(self, scope: Scope, name: str) -> Cached | None: ...
+
+
+class Credentials(Protocol):
+    """Who carries the person's token (`app.core.auth.session`); the answer is an `httpx2.Auth`."""
+
+    def auth(self, target: Target) -> Any: ...
+
+
+class Recorder(Protocol):
+    """Where messages are recorded (`app.core.activity`)."""
+
+    def record(
+        self,
+        kind: str,
+        target: str,
+        summary: str,
+        status: str,
+        milliseconds: float | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> object: ...
+
+
+class Servers:
+    """The MCP servers of one signed-in account.
+
+    `scope` names whose cached lists to use, None for nobody's; `project` the project chosen. Methods raise errors of
+    `app.core.errors`; `changed` and `tools_changed` tell what a refresh behind the scenes found, the latter with the
+    server's id.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        session: Credentials,
+        activity: Recorder,
+        cache: Keep,
+        *,
+        scope: Callable[[], Scope | None] = lambda: None,
+        project: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self.changed: Event[tuple[Server, ...]] = Event()
+        self.tools_changed: Event[str] = Event()
+        self._host = host
+        self._store = store
+        self._session = session
+        self._activity = activity
+        self._cache = cache
+        self._scope = scope
+        self._project = project
+        self._servers: dict[str, Server] = {}
+        self._tools: dict[str, tuple[ToolInfo, ...]] = {}
+        self._connections: dict[str, Connection] = {}
+        self._synced: set[str] = set()
+        self._calls: set[ToolCall] = set()
+        self._chores: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    async def list(self, *, refresh: bool = False) -> tuple[Server, ...]:
+        """The servers, the host's own first.
+
+        Without `refresh` a list known from before, even from the last run, comes at once and is refreshed behind.
+        """
+        if refresh:
+            return await self._fetch_list()
+        if self._servers:
+            return tuple(self._servers.values())
+        kept = await self._kept(SERVERS_ENTRY)
+        if kept is None:
+            return await self._fetch_list()
+        self._servers = {server.id: server for server in (_thaw_server(item) for item in kept) if server is not None}
+        self._behind("list", self._fetch_list)
+        return tuple(self._servers.values())
+
+    async def tools(self, server_id: str, *, refresh: bool = False) -> tuple[ToolInfo, ...]:
+        """A server's tools with their policies.
+
+        Without `refresh` a list known from before comes at once and, the first time, is refreshed behind. A server
+        that cannot be asked now shows what the store knows of it; its state then says why.
+        """
+        server = await self._server(server_id)
+        if not refresh:
+            known = self._tools.get(server_id)
+            if known is not None:
+                return known
+            kept = await self._kept(f"{TOOLS_ENTRY}/{server_id}")
+            if kept is not None:
+                self._tools[server_id] = _thaw_tools(kept)
+                self._behind(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
+                return self._tools[server_id]
+        return await self._fetch_tools(server, strict=refresh)
+
+    def start_call(self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any]) -> ToolCall:
+        """Call a tool. Everything that goes wrong is raised by the call's `result`."""
+
+        async def run(report: Report) -> dict[str, Any]:
+            server = await self._server(server_id)
+            name = tool.name if isinstance(tool, ToolInfo) else tool
+            info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
+            if not name:
+                raise Rejected("This tool has no name, so it cannot be called.")
+            repeatable = info is not None and info.annotations.repeatable
+            connection = self._connection(server)
+            return await self._watched(
+                server, connection, connection.call(name, arguments, repeatable=repeatable, on_progress=report)
+            )
+
+        call = ToolCall(run)
+        self._calls.add(call)
+        call.task.add_done_callback(lambda _task: self._calls.discard(call))
+        return call
+
+    async def set_policy(self, server_id: str, tool: str, state: str) -> ToolInfo | None:
+        """Set a tool's approval state in the store; answers the row as it now stands."""
+        server = await self._server(server_id)
+        if server.installation is None:
+            raise Rejected("Policies are kept for installed servers only.", action="Install the server to set one.")
+        stored = await self._store.set_policy(server.installation.id, tool, state)
+        rows = self._tools.get(server_id, ())
+        self._tools[server_id] = merge_policy(rows, (stored,))
+        self.tools_changed.emit(server_id)
+        await self._keep_tools(server_id)
+        return self._find(server_id, tool)
+
+    async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
+        """The contents behind a resource link."""
+        server = await self._server(server_id)
+        connection = self._connection(server)
+        return resource_blocks(await self._watched(server, connection, connection.read_resource(uri)))
+
+    async def close(self) -> None:
+        """Cancel every call and leave every server, in under a second. Raises nothing."""
+        self._closed = True
+        for chore in self._chores.values():
+            chore.cancel()
+        for call in tuple(self._calls):
+            call.cancel()
+        waiting = {call.task for call in self._calls} | set(self._chores.values())
+        if waiting:
+            await asyncio.wait(waiting, timeout=CLOSE_CALLS_SECONDS)
+        await asyncio.gather(*(connection.close() for connection in self._connections.values()))
+
+    async def _fetch_list(self) -> tuple[Server, ...]:
+        own = self._own_server()
+        installations = await self._store.installations()
+        found = [] if own is None else [own]
+        address = None if own is None else _address(own.url)
+        found += [self._installed(item) for item in installations if _address(item.url) != address]
+        self._servers = {server.id: self._as_known(server) for server in found}
+        for gone in set(self._connections) - set(self._servers):
+            self._behind(f"close {gone}", self._connections.pop(gone).close)
+        await self._put(SERVERS_ENTRY, [_freeze_server(server) for server in self._servers.values()])
+        listed = tuple(self._servers.values())
+        self.changed.emit(listed)
+        return listed
+
+    def _own_server(self) -> Server | None:
+        if self._host.mcp_url is None:
+            return None
+        return Server(
+            id=self._host.key if self._host.embedded else "posthog",
+            title=self._host.name if self._host.embedded else "PostHog",
+            url=self._host.mcp_url,
+            description="The tools of the account itself.",
+            owner=CredentialOwner.PERSON,
+            state=ServerState.UNKNOWN,
+        )
+
+    def _installed(self, installation: Installation) -> Server:
+        return Server(
+            id=installation.id,
+            title=installation.title,
+            url=installation.url,
+            description=installation.description,
+            owner=CredentialOwner.INSTALLATION,
+            state=_installation_state(installation),
+            installation=installation,
+            tool_count=installation.tool_count,
+        )
+
+    def _as_known(self, server: Server) -> Server:
+        """What earlier contacts found out, where the store does not say otherwise."""
+        before = self._servers.get(server.id)
+        if before is None:
+            return server
+        count = len(self._tools[server.id]) if server.id in self._tools else server.tool_count
+        if server.installation is not None and server.installation != before.installation:
+            return replace(server, tool_count=count, protocol=before.protocol)
+        if server.state in {ServerState.UNKNOWN, ServerState.READY}:
+            server = replace(server, state=before.state, trouble=before.trouble)
+        return replace(server, tool_count=count or before.tool_count, protocol=before.protocol)
+
+    async def _fetch_tools(self, server: Server, *, strict: bool) -> tuple[ToolInfo, ...]:
+        live, stored = await asyncio.gather(
+            self._live_tools(server), self._stored_tools(server), return_exceptions=True
+        )
+        if isinstance(stored, BaseException):
+            _raise_unless_typed(stored)
+            stored = ()
+        if isinstance(live, BaseException):
+            _raise_unless_typed(live)
+            if strict or not stored:
+                raise live
+            tools = from_store(stored)
+        else:
+            tools = merge_policy(live, await self._synced_policies(server, live, stored))
+        self._tools[server.id] = tools
+        self._update(server.id, tool_count=len(tools))
+        await self._keep_tools(server.id)
+        self.tools_changed.emit(server.id)
+        return tools
+
+    async def _live_tools(self, server: Server) -> Sequence[ToolInfo]:
+        connection = self._connection(server)
+        return await self._watched(server, connection, connection.tools())
+
+    async def _stored_tools(self, server: Server) -> tuple[StoreTool, ...]:
+        return () if server.installation is None else await self._store.tools(server.installation.id)
+
+    async def _synced_policies(
+        self, server: Server, live: Sequence[ToolInfo], policies: tuple[StoreTool, ...]
+    ) -> tuple[StoreTool, ...]:
+        """A fresh installation's tools are synced late: ask once for it, silently (contract section 7, L-27)."""
+        if server.installation is None or server.id in self._synced:
+            return policies
+        known = {tool.tool_name for tool in policies}
+        if all(tool.name in known for tool in live if tool.problem is None):
+            return policies
+        self._synced.add(server.id)
+        try:
+            return await self._store.refresh_tools(server.installation.id)
+        except BurrowError:
+            return policies
+
+    def _connection(self, server: Server) -> Connection:
+        if self._closed:
+            raise Rejected("Burrow is closing.")
+        _check_usable(server)
+        connection = self._connections.get(server.id)
+        if connection is None:
+            url = self._reach(server)
+            peer = Peer(server.title, url, server.owner, self._headers)
+            connection = Connection(peer, self._carrier(server.owner, url), self._record)
+            self._connections[server.id] = connection
+        return connection
+
+    def _carrier(self, owner: CredentialOwner, url: str) -> Any:
+        """What carries the person's token to `url` and nowhere else."""
+        return self._session.auth(
+            Target(frozenset({origin_of(url)}), owner, jsonrpc=True, reports_own_auth=owner is CredentialOwner.PERSON)
+        )
+
+    def _reach(self, server: Server) -> str:
+        """The address to speak to; only origins that may see the person's token (contract section 7, L-23)."""
+        url = server.url
+        if server.installation is not None:
+            url = server.installation.proxy_url
+            if not url:
+                path = f"/api/environments/{self._project()}/mcp_server_installations/{server.installation.id}/proxy/"
+                url = self._host.origin + path
+        if origin_of(url) not in self._host.token_origins:
+            raise Rejected(f"{server.title} is reached through {origin_of(url)}, which is not part of this host.")
+        return url
+
+    def _headers(self) -> Mapping[str, str]:
+        headers = {"x-posthog-mcp-consumer": CLIENT_NAME}
+        project = self._project()
+        if project is not None:
+            headers["x-posthog-project-id"] = str(project)
+        return headers
+
+    async def _watched(self, server: Server, connection: Connection, work: Awaitable[T]) -> T:
+        """Run `work` and let the server's state follow from how it went."""
+        try:
+            outcome = await work
+        except BurrowError as failure:
+            state = _state_after(failure)
+            if state is not None:
+                self._update(server.id, state=state, trouble=failure.cause)
+            raise
+        self._update(server.id, state=ServerState.READY, trouble=None, protocol=connection.protocol)
+        return outcome
+
+    def _update(self, server_id: str, **changes: Any) -> None:
+        before = self._servers.get(server_id)
+        if before is None:
+            return
+        after = replace(before, **changes)
+        if after != before:
+            self._servers[server_id] = after
+            self.changed.emit(tuple(self._servers.values()))
+
+    async def _server(self, server_id: str) -> Server:
+        if server_id not in self._servers:
+            await self.list()
+        if server_id not in self._servers:
+            await self._fetch_list()
+        try:
+            return self._servers[server_id]
+        except KeyError:
+            raise NotFound(f"There is no server “{server_id}”.") from None
+
+    def _find(self, server_id: str, name: str) -> ToolInfo | None:
+        return next((tool for tool in self._tools.get(server_id, ()) if tool.name == name), None)
+
+    def _behind(self, name: str, work: Callable[[], Coroutine[Any, Any, object]], *, after: float = 0.0) -> None:
+        """Run `work` without anybody waiting, one of a name at a time; its failure shows as the server's state."""
+        if self._closed or name in self._chores:
+            return
+
+        async def chore() -> None:
+            try:
+                await asyncio.sleep(after)
+                await work()
+            except BurrowError as failure:
+                log.info("%s: %s", name, failure)
+            except Exception:
+                log.exception("%s failed", name)
+
+        task = asyncio.create_task(chore(), name=f"mcp {name}")
+        self._chores[name] = task
+        task.add_done_callback(lambda _task: self._chores.pop(name, None))
+
+    def _record(self, peer: Peer, item: Any) -> None:
+        if hasattr(item, "inbound"):
+            self._record_notice(peer, item)
+            return
+        name = (item.params or {}).get("name") or (item.params or {}).get("uri") or ""
+        answer: object = item.result
+        status = "ok"
+        if item.error is not None:
+            answer, status = item.error.model_dump(exclude_none=True), f"error {item.error.code}"
+        elif item.result is None:
+            answer, status = None, "cancelled"
+        elif item.result.get("isError") is True:
+            status = "tool error"
+        detail = {"request": shortened(item.params), "response": shortened(answer), "http": item.status}
+        if item.body:
+            detail["body"] = item.body[:500].decode("utf-8", "replace")
+        milliseconds = None if item.seconds is None else item.seconds * 1000
+        self._activity.record("mcp", peer.title, f"{item.method} {name}".strip(), status, milliseconds, detail)
+
+    def _record_notice(self, peer: Peer, notice: Any) -> None:
+        if notice.inbound and notice.method == "notifications/tools/list_changed":
+            self._tools_announced(peer)
+        if notice.method == "notifications/progress":
+            return
+        arrow = "received" if notice.inbound else "sent"
+        self._activity.record("mcp", peer.title, notice.method, arrow, None, {"params": shortened(notice.params)})
+
+    def _tools_announced(self, peer: Peer) -> None:
+        for server_id, connection in self._connections.items():
+            if connection.peer is peer and server_id in self._tools:
+                work = partial(self._fetch_tools, self._servers[server_id], strict=False)
+                self._behind(f"tools {server_id}", work, after=SETTLE_SECONDS)
+                return
+
+    async def _kept(self, name: str) -> Any:
+        scope = self._scope()
+        if scope is None:
+            return None
+        try:
+            cached = await self._cache.get(scope, name)
+            return None if cached is None else json.loads(cached.payload)
+        except (StorageTrouble, ValueError):
+            return None
+
+    async def _put(self, name: str, value: object) -> None:
+        scope = self._scope()
+        if scope is None:
+            return
+        payload = await asyncio.to_thread(lambda: json.dumps(value).encode())
+        if len(payload) > CACHE_LIMIT:
+            return
+        try:
+            await self._cache.put(scope, name, payload)
+        except StorageTrouble as failure:
+            log.warning("the list was not kept: %s", failure)
+
+    async def _keep_tools(self, server_id: str) -> None:
+        rows = self._tools.get(server_id, ())
+        await self._put(
+            f"{TOOLS_ENTRY}/{server_id}",
+            [{"raw": tool.raw, "policy": tool.policy, "locked": tool.locked, "problem": tool.problem} for tool in rows],
+        )
+
+
+def _raise_unless_typed(failure: BaseException) -> None:
+    if not isinstance(failure, BurrowError):
+        raise failure
+
+
+def _installation_state(installation: Installation) -> ServerState:
+    """Contract section 4.1: an unfinished sign-in goes before an ended one; a switched-off server is neither."""
+    if not installation.is_enabled:
+        return ServerState.DISABLED
+    if installation.pending_oauth:
+        return ServerState.SIGN_IN
+    if installation.needs_reauth:
+        return ServerState.RECONNECT
+    return ServerState.READY
+
+
+def _state_after(failure: BurrowError) -> ServerState | None:
+    """What a failure says about the server as a whole; None when it concerns one request or the person's session."""
+    match failure:
+        case VendorSignInNeeded():
+            return ServerState.RECONNECT
+        case PolicyRefused() if failure.facts.status == 403:
+            return ServerState.DISABLED
+        case SignInNeeded() | PolicyRefused() | Rejected():
+            return None
+        case _ if failure.facts.status is None or failure.facts.status >= 400:
+            return ServerState.TROUBLE if failure.facts.code is None or not failure.facts.code.startswith("-") else None
+        case _:
+            return None
+
+
+def _check_usable(server: Server) -> None:
+    match server.state:
+        case ServerState.DISABLED:
+            raise PolicyRefused(f"{server.title} is switched off.", action="Switch it on to use its tools.")
+        case ServerState.SIGN_IN:
+            raise VendorSignInNeeded(f"Connecting {server.title} was not finished.", action="Finish connecting it.")
+        case _:
+            pass
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        return origin_of(url) + parts.path.rstrip("/")
+    except ValueError:
+        return url
+
+
+def _freeze_server(server: Server) -> dict[str, Any]:
+    frozen: dict[str, Any] = {
+        "id": server.id,
+        "title": server.title,
+        "url": server.url,
+        "description": server.description,
+        "owner": server.owner.value,
+        "state": server.state.name,
+        "tool_count": server.tool_count,
+    }
+    if server.installation is not None:
+        kept = asdict(server.installation)
+        frozen["installation"] = {name: value for name, value in kept.items() if not name.endswith("_at")}
+    return frozen
+
+
+def _thaw_server(item: Any) -> Server | None:
+    try:
+        installation = item.get("installation")
+        return Server(
+            id=item["id"],
+            title=item["title"],
+            url=item["url"],
+            description=item["description"],
+            owner=CredentialOwner(item["owner"]),
+            state=ServerState[item["state"]],
+            installation=None if installation is None else Installation(**installation),
+            tool_count=item["tool_count"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _thaw_tools(items: Any) -> tuple[ToolInfo, ...]:
+    rows = read_tools([item["raw"] for item in items])
+    return tuple(
+        replace(row, policy=item["policy"], locked=item["locked"], problem=item["problem"])
+        for row, item in zip(rows, items, strict=True)
+    )
