@@ -116,21 +116,26 @@ def bounded(limit: int) -> int:
 
 def _readable(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[tuple[T, ...], int]:
     items: list[T] = []
-    unreadable = 0
+    problems: list[str] = []
     for one in raw:
         try:
             items.append(_decode(one, kind))
         except (msgspec.MsgspecError, RecursionError) as problem:
-            unreadable += 1
-            log.warning("a %s was left out of a list: %s", kind.__name__, problem)
-    return tuple(items), unreadable
+            problems.append(str(problem))
+    if problems:
+        log.warning("%d of a list of %s were left out, the first: %s", len(problems), kind.__name__, problems[0])
+    return tuple(items), len(problems)
 
 
 def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
     try:
         return _decoder(kind).decode(raw)
     except msgspec.ValidationError:
-        return msgspec.convert(_mended(msgspec.json.decode(raw), kind), kind, strict=False)
+        value = msgspec.json.decode(raw)
+    try:
+        return msgspec.convert(_without_nulls(value, kind), kind, strict=False)
+    except msgspec.ValidationError:
+        return msgspec.convert(_mended(value, kind), kind, strict=False)
 
 
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
@@ -149,6 +154,18 @@ class _Field:
     optional: bool
     inner: type | None
     many: bool
+
+
+def _without_nulls(value: Any, kind: type) -> Any:
+    """All that most older answers need, many times quicker than mending."""
+    if not isinstance(value, dict):
+        return value
+    known = _fields(kind)
+    kept = {name: item for name, item in value.items() if item is not None and name in known}
+    for name, inner in _inner(kind):
+        if name in kept:
+            kept[name] = _without_nulls(kept[name], inner)
+    return kept
 
 
 def _mended(value: Any, kind: type) -> Any:
@@ -176,6 +193,11 @@ def _fits(value: Any, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+@cache
+def _inner(kind: type) -> tuple[tuple[str, type], ...]:
+    return tuple((name, spec.inner) for name, spec in _fields(kind).items() if spec.inner is not None and not spec.many)
 
 
 @cache
