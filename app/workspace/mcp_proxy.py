@@ -179,10 +179,10 @@ async def _send(
     request: Request, workspace: Workspace, url: str, headers: dict[str, str], credential: str, raw: bytes
 ) -> httpx2.Response:
     """One upstream request up to its headers; given up when the caller goes away."""
-    import httpx2
-
     runtime = runtime_of(workspace)
     client = await runtime.http()
+    import httpx2
+
     limit = httpx2.Timeout(runtime.upstream_seconds, connect=min(CONNECT_SECONDS, runtime.upstream_seconds))
     sent = {**headers, "authorization": f"Bearer {credential}"}
     outgoing = client.build_request("POST", url, content=raw, headers=sent, timeout=limit)

@@ -94,6 +94,7 @@ def is_loopback(url: str) -> bool:
 
 async def connect(workspace: Workspace, url: str, client_id: str, client_secret: str) -> Connection:
     """Discover a server's authorization server and become its client. Raises `ConnectTrouble`."""
+    await runtime_of(workspace).http()
     import httpx2
 
     origin = workspace.settings.url
@@ -241,6 +242,7 @@ def take_state(db: sqlite3.Connection, state: str, now: float) -> PendingState |
 
 async def finish(workspace: Workspace, pending: PendingState, code: str, issuer: str | None) -> bool:
     """Exchange the code and store the vendor's tokens; False when the vendor refused or cannot be believed."""
+    await runtime_of(workspace).http()
     import httpx2
 
     wanted = await workspace.db.read(lambda db: installation(db, pending.project_id, pending.installation_id))
@@ -284,6 +286,7 @@ async def vendor_token(workspace: Workspace, wanted: Installation, refused: str 
 
 
 async def _renew(workspace: Workspace, wanted: Installation, connection: Connection) -> str:
+    await runtime_of(workspace).http()
     import httpx2
 
     now = workspace.clock.now()

@@ -32,6 +32,8 @@ CONTRACT_LIMITS: Mapping[str, tuple[tuple[int, float], ...]] = {
 UPSTREAM_SECONDS = 180.0
 CONNECT_SECONDS = 10.0
 SELF = "self:"
+# Two threads that import one package at the same time may each see half of it.
+_IMPORTING = threading.Lock()
 
 
 class Throttles:
@@ -134,7 +136,7 @@ def _new_client() -> httpx2.AsyncClient:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread of its own that never delays the end of the process."""
+    """Run `work`, which imports, in a thread that never delays the end of the process; one such work at a time."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -150,7 +152,8 @@ async def in_thread(work: Callable[[], T]) -> T:
         result: T | None = None
         trouble: BaseException | None = None
         try:
-            result = work()
+            with _IMPORTING:
+                result = work()
         except Exception as raised:  # noqa: BLE001 - carried over to the waiting coroutine
             trouble = raised
         try:
