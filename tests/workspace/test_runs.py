@@ -1,0 +1,255 @@
+"""Runs over the wire: queueing, bootstrap, change, cancel, logs and the event stream."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from tests.workspace.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from tests.conftest import RunningWorkspace
+
+TASKS = "/api/projects/1/tasks/"
+RUN_FIELDS = {
+    "id", "task", "team", "stage", "branch", "status", "environment", "runtime_adapter", "provider", "model",
+    "reasoning_effort", "log_url", "error_message", "output", "state", "artifacts", "created_at", "updated_at",
+    "completed_at",
+}  # fmt: skip
+
+
+class Task:
+    """One task and its runs."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.header = lab.sign_in().header
+        made = lab.http.post(TASKS, json={"title": "Runs", "description": "d"}, headers=self.header)
+        self.path = f"{TASKS}{made.json()['id']}/"
+
+    def call(self, method: str, path: str = "", **options: Any) -> httpx.Response:
+        return self.lab.http.request(method, self.path + path, headers=self.header, **options)
+
+    def run(self, **body: Any) -> Any:
+        answer = self.call("POST", "runs/", json={"environment": "cloud", **body})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def task(lab: Lab) -> Iterator[Task]:
+    task = Task(lab)
+    yield task
+    task.call("DELETE")
+
+
+@pytest.mark.parametrize(
+    ("body", "attr", "code"),
+    [
+        ({"mode": "sleepy"}, "mode", "invalid_choice"),
+        ({"environment": "moon"}, "environment", "invalid_choice"),
+        ({"model": "m"}, "runtime_adapter", "required"),
+        ({"runtime_adapter": "claude"}, "model", "required"),
+        ({"reasoning_effort": "high"}, "reasoning_effort", "invalid"),
+        ({"initial_permission_mode": "plan"}, "initial_permission_mode", "invalid"),
+        (
+            {"runtime_adapter": "codex", "model": "m", "initial_permission_mode": "acceptEdits"},
+            "initial_permission_mode",
+            "invalid_choice",
+        ),
+        ({"pr_authorship_mode": "user"}, "pr_authorship_mode", "github_authorization_required"),
+        ({"resume_from_run_id": "x"}, "resume_from_run_id", "invalid"),
+        ({"resume_from_run_id": str(uuid4())}, "resume_from_run_id", "does_not_exist"),
+        ({"sandbox_environment_id": str(uuid4())}, "sandbox_environment_id", "does_not_exist"),
+        ({"pending_user_artifact_ids": ["a"]}, "pending_user_artifact_ids", "missing_artifacts"),
+        (
+            {"imported_mcp_servers": [{"type": "http", "name": "posthog", "url": "u"}]},
+            "imported_mcp_servers",
+            "invalid",
+        ),
+        ({"imported_mcp_servers": [{}] * 21}, "imported_mcp_servers", "invalid"),
+        ({"imported_mcp_servers": [{"name": "x" * 40_000}]}, "imported_mcp_servers", "invalid"),
+        ({"relayed_mcp_servers": ["a"]}, "relayed_mcp_servers", "invalid"),
+    ],
+)
+def test_a_bad_run_is_refused_with_the_field_that_is_wrong(
+    task: Task, body: dict[str, Any], attr: str, code: str
+) -> None:
+    answer = task.call("POST", "runs/", json=body)
+    assert answer.status_code == 400
+    assert (answer.json()["attr"], answer.json()["code"]) == (attr, code)
+
+
+def test_one_call_queues_a_cloud_run_that_stays_queued(task: Task) -> None:
+    body = {
+        "mode": "interactive",
+        "branch": "main",
+        "runtime_adapter": "claude",
+        "model": "m-1",
+        "reasoning_effort": "high",
+        "initial_permission_mode": "plan",
+        "pr_authorship_mode": "bot",
+        "run_source": "manual",
+    }
+    answer = task.call("POST", "run/", json=body)
+    assert answer.status_code == 200
+    run = answer.json()["latest_run"]
+    assert set(run) == RUN_FIELDS
+    assert (run["status"], run["environment"], run["provider"], run["branch"]) == (
+        "queued",
+        "cloud",
+        "anthropic",
+        "main",
+    )
+    assert run["state"]["initial_permission_mode"] == "plan"
+    assert run["state"]["pr_base_branch"] == "main"
+    assert task.call("GET", f"runs/{run['id']}/").json() == run
+
+
+def test_a_bootstrapped_run_is_local_by_default_and_starts_once_in_the_cloud(task: Task) -> None:
+    local = task.call("POST", "runs/", json={}).json()
+    assert local["environment"] == "local"
+    assert task.call("POST", f"runs/{local['id']}/start/", json={}).status_code == 400
+    assert task.call("POST", f"runs/{local['id']}/cancel/", json={}).status_code == 400
+    cloud = task.run()
+    started = task.call("POST", f"runs/{cloud['id']}/start/", json={"pending_user_message": "Go"})
+    assert started.status_code == 200
+    assert started.json()["latest_run"]["state"]["pending_user_message"] == "Go"
+    assert started.json()["latest_run"]["status"] == "queued"
+
+
+def test_runs_are_listed_newest_first(task: Task) -> None:
+    ids = [task.run()["id"] for _ in range(3)]
+    page = task.call("GET", "runs/", params={"limit": 2}).json()
+    assert (page["count"], [run["id"] for run in page["results"]]) == (3, ids[::-1][:2])
+    assert page["next"] is not None
+
+
+def test_a_run_changes_until_it_has_ended(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    body = {"status": "in_progress", "stage": "build", "state": {"a": 1, "b": 2}}
+    assert task.call("PATCH", path, json=body).json()["status"] == "in_progress"
+    changed = task.call("PATCH", path, json={"state": {"c": 3}, "state_remove_keys": ["a"]}).json()
+    assert (changed["state"]["b"], changed["state"]["c"], "a" in changed["state"]) == (2, 3, False)
+    done = task.call("PATCH", path, json={"status": "completed", "output": {"pr_url": "https://x"}}).json()
+    assert done["completed_at"] is not None
+    assert task.call("PATCH", path, json={"status": "failed", "error_message": "late"}).json() == done
+    output = task.call("PATCH", f"{path}set_output/", json={"output": {"commit": "1"}}).json()
+    assert output["output"] == {"commit": "1"}
+    for bad in ({"status": "x"}, {"environment": "cloud"}, {"output": []}, {"state_remove_keys": "a"}):
+        assert task.call("PATCH", path, json=bad).status_code == 400
+    assert task.call("PATCH", f"{path}set_output/", json={}).json()["code"] == "required"
+
+
+def test_cancelling_is_accepted_and_then_already_done(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/cancel/"
+    first = task.call("POST", path, json={"reason": "wrong branch"})
+    assert (first.status_code, first.json()["status"]) == (202, "cancelled")
+    assert task.call("POST", path, json={}).status_code == 200
+    assert task.call("POST", path, json={"reason": "x" * 501}).status_code == 400
+
+
+def test_a_run_resumes_one_of_its_own_task(task: Task) -> None:
+    first = task.run()
+    entry = {"type": "notification", "timestamp": "2026-01-01T00:00:00Z", "notification": {"method": "a"}}
+    task.call("POST", f"runs/{first['id']}/append_log/", json={"entries": [entry]})
+    second = task.run(resume_from_run_id=first["id"])
+    assert second["state"]["resume_from_run_id"] == first["id"]
+    lines = task.call("GET", f"runs/{second['id']}/logs/")
+    assert lines.headers["content-type"] == "application/jsonl"
+    assert [json.loads(line) for line in lines.text.splitlines()] == [entry]
+
+
+def test_session_logs_are_a_bare_array_with_counts_in_headers(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    empty = task.call("GET", f"{path}session_logs/")
+    assert (empty.json(), empty.headers["x-total-count"], empty.headers["x-has-more"]) == ([], "0", "false")
+    entries = [
+        {"type": "notification", "timestamp": f"2026-01-01T00:00:0{n}Z", "notification": {"method": f"m/{n % 2}"}}
+        for n in range(5)
+    ]
+    assert task.call("POST", f"{path}append_log/", json={"entries": entries}).status_code == 200
+    first = task.call("GET", f"{path}session_logs/", params={"limit": 2})
+    assert first.json() == entries[:2]
+    assert (first.headers["x-total-count"], first.headers["x-has-more"]) == ("5", "true")
+    only = task.call("GET", f"{path}session_logs/", params={"event_types": "m/1"})
+    assert (only.json(), only.headers["x-matching-count"]) == (entries[1::2], "2")
+    without = task.call("GET", f"{path}session_logs/", params={"exclude_types": "m/1", "offset": 1})
+    assert without.json() == entries[2::2]
+    after = task.call("GET", f"{path}session_logs/", params={"after": "2026-01-01T00:00:03Z"})
+    assert after.json() == entries[4:]
+    for bad in ({}, {"entries": ["x"]}, {"entries": {}}):
+        assert task.call("POST", f"{path}append_log/", json=bad).json()["attr"] == "entries"
+
+
+def test_the_stream_tells_the_state_then_the_log_then_its_end(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    with task.lab.http.stream("GET", f"{task.path}{path}stream/", headers=task.header) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = stream.iter_lines()
+        assert json.loads(next(lines).removeprefix("data: "))["status"] == "queued"
+        task.call("POST", f"{path}append_log/", json={"entries": [{"type": "notification", "n": 1}]})
+        task.call("POST", f"{path}cancel/", json={})
+        rest = [line for line in lines if line]
+    assert rest[0].startswith("id: log-")
+    assert json.loads(rest[1].removeprefix("data: "))["n"] == 1
+    assert json.loads(rest[2].removeprefix("data: "))["status"] == "cancelled"
+    assert rest[3:] == ["event: stream-end", 'data: {"status":"complete"}']
+
+
+def test_the_stream_resumes_after_the_last_event(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    task.call("POST", f"{path}append_log/", json={"entries": [{"n": 1}, {"n": 2}]})
+    task.call("POST", f"{path}cancel/", json={})
+    whole = task.call("GET", f"{path}stream/").text
+    assert '"n":1' in whole
+    first = whole.split("id: ", 1)[1].split("\n", 1)[0]
+    header = {**task.header, "Last-Event-ID": first}
+    resumed = task.lab.http.get(f"{task.path}{path}stream/", headers=header).text
+    assert '"n":1' not in resumed
+    assert '"n":2' in resumed
+    assert '"n":' not in task.call("GET", f"{path}stream/", params={"start": "latest"}).text
+
+
+def test_no_sandbox_takes_commands(task: Task) -> None:
+    run = task.run()["id"]
+    body = {"jsonrpc": "2.0", "method": "user_message", "params": {}, "id": "1"}
+    answer = task.call("POST", f"runs/{run}/command/", json=body)
+    assert (answer.status_code, answer.json()["type"], answer.json()["code"]) == (
+        400,
+        "runtime_unavailable",
+        "sandbox_not_ready",
+    )
+    assert task.call("GET", f"runs/{run}/stream_token/").json()["stream_base_url"] is None
+
+
+def test_a_run_of_another_task_is_not_found(task: Task) -> None:
+    other = Task(task.lab)
+    run = other.run()["id"]
+    assert task.call("GET", f"runs/{run}/").status_code == 404
+    other.call("DELETE")
+    assert task.lab.http.get(f"{other.path}runs/{run}/", headers=task.header).status_code == 404
+
+
+def test_what_was_created_is_there_after_a_restart(start_workspace: Any) -> None:
+    first: RunningWorkspace = start_workspace()
+    with Lab(first) as lab:
+        held = lab.sign_in()
+        made = lab.http.post(TASKS, json={"description": "Survive"}, headers=held.header).json()
+        key = lab.state()["personal_api_key"]
+    assert first.process.stdin is not None
+    first.process.stdin.close()
+    assert first.process.wait(5) == 0
+    with Lab(start_workspace(data=first.data)) as lab:
+        assert lab.http.get(f"{TASKS}{made['id']}/", headers=held.header).json() == made
+        assert lab.refresh(held).status_code == 200
+        assert lab.state()["personal_api_key"] == key
+        count = lab.http.get(TASKS, params={"archived": "all"}, headers={"Authorization": f"Bearer {key}"})
+        assert count.json()["count"] == 13
