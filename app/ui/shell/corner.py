@@ -1,0 +1,226 @@
+"""The status corner: project, account and host, one word of state. Never modal, never jumps."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QActionGroup, QIcon
+from PySide6.QtWidgets import (
+    QFrame,
+    QMenu,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionButton,
+    QStylePainter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.ui.theme import theme, tokens
+from app.ui.theme.icons import paint_icon
+from app.ui.theme.state import session_state
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.text import ElidedLabel, StatusWord
+
+if TYPE_CHECKING:
+    from PySide6.QtCore import QSize
+    from PySide6.QtGui import QPaintEvent
+
+    from app.core.auth.session import SessionStatus
+    from app.core.services import Backend
+
+RENEWING_SHOWN_AFTER = 2.0
+MENU_PROJECTS = 20
+
+
+class _CornerButton(QuietButton):
+    """A flat button as wide as the corner, whose words elide."""
+
+    def __init__(self, icon: str, parent: QWidget | None = None) -> None:
+        super().__init__("", icon, kind="flat", parent=parent)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._words = ""
+
+    def set_words(self, words: str, name: str) -> None:
+        """What is shown and what is read aloud."""
+        self._words = words
+        self.setText(words)
+        self.setToolTip(words)
+        self.setAccessibleName(name)
+
+    def minimumSizeHint(self) -> QSize:
+        hint = super().minimumSizeHint()
+        hint.setWidth(theme().px(tokens.SPACE_6))
+        return hint
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QStylePainter(self)
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        current = theme()
+        option.text = ""
+        option.icon = QIcon()
+        painter.drawControl(QStyle.ControlElement.CE_PushButton, option)
+        pad, side, chevron = current.px(tokens.SPACE_2), current.px(tokens.ICON), current.px(12)
+        middle = self.height() / 2
+        paint_icon(painter, self._icon, QRectF(pad, middle - side / 2, side, side), current.colour("muted"))
+        words = self.rect().adjusted(2 * pad + side, 0, -2 * pad - chevron, 0)
+        painter.setPen(current.colour("text"))
+        painter.setFont(self.font())
+        shown = self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, words.width())
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
+        arrow = QRectF(self.width() - pad - chevron, middle - chevron / 2, chevron, chevron)
+        paint_icon(painter, "chevron-up", arrow, current.colour("muted"))
+        painter.end()
+
+
+class StatusCorner(QFrame):
+    """Signals: what a person asks for in its menus."""
+
+    project_wanted = Signal(int)
+    all_projects_wanted = Signal()
+    sign_in_wanted = Signal()
+    sign_out_wanted = Signal()
+    details_wanted = Signal()
+    host_wanted = Signal()
+    mode_wanted = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._backend: Backend | None = None
+        self._passing = ""
+        self.project = _CornerButton("project")
+        self.project.clicked.connect(self._open_projects)
+        self.account = _CornerButton("user")
+        self.account.clicked.connect(self._open_account)
+        self.word = StatusWord(session_state("restoring"), "caption")
+        self.note = ElidedLabel("", "caption", "muted", mode=Qt.TextElideMode.ElideRight)
+        current = theme()
+        box = QVBoxLayout(self)
+        gap = current.px(tokens.SPACE_1)
+        box.setContentsMargins(gap, gap, gap, current.px(tokens.SPACE_2))
+        box.setSpacing(0)
+        words = QVBoxLayout()
+        words.setContentsMargins(current.px(tokens.SPACE_2), gap, gap, 0)
+        words.setSpacing(gap)
+        words.addWidget(self.word)
+        words.addWidget(self.note)
+        box.addWidget(self.project)
+        box.addWidget(self.account)
+        box.addLayout(words)
+        self._timer = QTimer(self, singleShot=True)
+        self._timer.timeout.connect(self.refresh)
+        self.menu: QMenu | None = None
+        self.refresh()
+
+    def set_backend(self, backend: Backend | None) -> None:
+        """Show another host, account or project."""
+        self._backend = backend
+        self.refresh()
+
+    def set_passing(self, text: str) -> None:
+        """A passing word below the state; empty clears it."""
+        self._passing = text
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the backend again."""
+        backend = self._backend
+        self.project.setVisible(backend is not None and backend.project is not None)
+        self.account.setVisible(backend is not None)
+        key = "signed_out" if backend is None else self._session_word(backend.session.status)
+        state = session_state(key)
+        self.word.set_state(state)
+        self.word.setToolTip(self._tooltip(key))
+        self.note.setText(self._passing)
+        self.note.setVisible(bool(self._passing))
+        if backend is None:
+            return
+        if backend.project is not None:
+            name = backend.project.name or str(backend.project.id)
+            self.project.set_words(name, self.tr("Project: {0}. Switch project").format(name))
+        person = backend.account.short_name if backend.account is not None else self.tr("Account")
+        words = f"{person} · {backend.host.name}"
+        self.account.set_words(words, self.tr("Account: {0}, {1}").format(words, state.word))
+
+    def _session_word(self, status: SessionStatus) -> str:
+        trouble = status.trouble or ""
+        if status.state.value == "needs_sign_in":
+            return "needs_sign_in"
+        if trouble.startswith("vault"):
+            return "vault"
+        if trouble in {"offline", "server"}:
+            return trouble
+        if status.renewing_since is not None:
+            left = status.renewing_since + RENEWING_SHOWN_AFTER - monotonic()
+            if left <= 0:
+                return "renewing"
+            self._timer.start(round(left * 1000) + 10)
+        return {"signed_in": "fresh", "restoring": "restoring"}.get(status.state.value, "signed_out")
+
+    def _tooltip(self, key: str) -> str:
+        return {
+            "offline": self.tr("Offline — showing saved data"),
+            "server": self.tr("The server is in trouble — showing saved data"),
+            "renewing": self.tr("Renewing sign-in…"),
+        }.get(key, "")
+
+    def _open_projects(self) -> None:
+        backend = self._backend
+        if backend is None:
+            return
+        if len(backend.projects) > MENU_PROJECTS:
+            self.all_projects_wanted.emit()
+            return
+        menu = self._new_menu()
+        group = QActionGroup(menu)
+        for project in backend.projects:
+            action = QAction(project.name or str(project.id), menu, checkable=True)
+            action.setChecked(backend.project is not None and project.id == backend.project.id)
+            action.triggered.connect(lambda _checked=False, key=project.id: self.project_wanted.emit(key))
+            group.addAction(action)
+            menu.addAction(action)
+        self._popup(menu, self.project)
+
+    def _open_account(self) -> None:
+        backend = self._backend
+        if backend is None:
+            return
+        menu = self._new_menu()
+        who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
+        heading = menu.addAction(who)
+        heading.setEnabled(False)
+        menu.addSeparator()
+        menu.addAction(self.tr("Sign in again"), self.sign_in_wanted.emit)
+        menu.addAction(self.tr("Sign-in details…"), self.details_wanted.emit)
+        menu.addAction(self.tr("Use another server…"), self.host_wanted.emit)
+        menu.addSeparator()
+        looks = QMenu(self.tr("Appearance"), menu)
+        menu.addMenu(looks)
+        group = QActionGroup(looks)
+        for mode, words in (
+            ("system", self.tr("As the system")),
+            ("light", self.tr("Light")),
+            ("dark", self.tr("Dark")),
+        ):
+            action = QAction(words, looks, checkable=True)
+            action.setChecked(theme().mode == mode)
+            action.triggered.connect(lambda _checked=False, mode=mode: self.mode_wanted.emit(mode))
+            group.addAction(action)
+            looks.addAction(action)
+        menu.addSeparator()
+        menu.addAction(self.tr("Sign out"), self.sign_out_wanted.emit)
+        self._popup(menu, self.account)
+
+    def _new_menu(self) -> QMenu:
+        if self.menu is not None:
+            self.menu.deleteLater()
+        self.menu = QMenu(self)
+        return self.menu
+
+    def _popup(self, menu: QMenu, button: QWidget) -> None:
+        menu.popup(button.mapToGlobal(QPoint(0, -menu.sizeHint().height())))

@@ -1,0 +1,153 @@
+"""The activity drawer: every request made, newest first; filter, look inside, copy, export."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QLocale, Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import IconButton, QuietButton, Select
+from app.ui.widgets.fields import CodeEdit, FilterField
+from app.ui.widgets.page import RememberedSplitter
+from app.ui.widgets.tables import Column, DataTable
+from app.ui.widgets.text import Text
+from app.ui.widgets.when import absolute, duration
+
+if TYPE_CHECKING:
+    from app.core.activity import Activity, ActivityRecord
+    from app.ui.bridge import Bridge
+    from app.ui.theme.tokens import Tone
+
+REFRESH_MS = 100
+
+
+class ActivityDrawer(QWidget):
+    """`closed()` when a person closes it. Reads the records only while it is visible."""
+
+    closed = Signal()
+
+    def __init__(self, activity: Activity, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._activity = activity
+        self._bridge = bridge
+        self.filter = FilterField(self.tr("Filter activity"))
+        self.filter.changed.connect(lambda _text: self.refresh())
+        kinds = [("", self.tr("Every kind")), ("http", "HTTP"), ("mcp", "MCP"), ("auth", self.tr("Sign-in"))]
+        self.kind = Select(self.tr("Kind"), [*kinds, ("server", self.tr("Servers"))])
+        self.kind.currentIndexChanged.connect(lambda _index: self.refresh())
+        self.count = Text(role="caption", tone="muted")
+        columns: list[Column[ActivityRecord]] = [
+            Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
+            Column(self.tr("Kind"), lambda record: record.kind, 64),
+            Column(self.tr("Server"), lambda record: record.target, 190, tooltip=lambda record: record.target),
+            Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
+            Column(self.tr("Answer"), lambda record: record.status, 100, tone=_tone),
+            Column(self.tr("Took"), _took, 84, right=True),
+        ]
+        self.table: DataTable[ActivityRecord] = DataTable(self.tr("Activity"), columns, lambda record: record.id)
+        self.table.picked.connect(self._show_detail)
+        self.filter.down.connect(self.table.setFocus)
+        self.detail = CodeEdit(self.tr("Detail of the chosen line"), read_only=True, wrap=True)
+        self.detail.setPlaceholderText(self.tr("Choose a line to see its detail. Secrets are masked."))
+        current = theme()
+        wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
+        row = QHBoxLayout()
+        row.setContentsMargins(wide, gap, gap, gap)
+        row.setSpacing(gap)
+        row.addWidget(Text(self.tr("Activity"), "section"))
+        row.addWidget(self.filter, 1)
+        row.addWidget(self.kind)
+        row.addWidget(self.count)
+        row.addWidget(QuietButton(self.tr("Copy"), "copy", clicked=self.copy_current))
+        row.addWidget(QuietButton(self.tr("Export…"), "download", clicked=self.ask_where_to_export))
+        row.addWidget(IconButton(self.tr("Close activity"), "cross", keys="Ctrl+J", clicked=self.closed.emit))
+        split = RememberedSplitter(Qt.Orientation.Horizontal, [self.table, self.detail], [760, 340])
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addLayout(row)
+        box.addWidget(split, 1)
+        self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        bridge.listen(self, activity.changed, self._came)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the filters let through."""
+        wanted = self.filter.text().strip().lower().split()
+        kind = self.kind.currentData()
+        every = self._activity.records()
+        shown = [record for record in every if (not kind or record.kind == kind) and _fits(record, wanted)]
+        self.table.set_items(shown)
+        locale = QLocale()
+        if len(shown) == len(every):
+            self.count.setText(locale.toString(len(every)))
+        else:
+            words = self.tr("{0} of {1}").format(locale.toString(len(shown)), locale.toString(len(every)))
+            self.count.setText(words)
+
+    def copy_current(self) -> None:
+        """Put the chosen line with its detail on the clipboard."""
+        record = self.table.current()
+        if record is not None:
+            QGuiApplication.clipboard().setText(_text(record))
+
+    def ask_where_to_export(self) -> None:
+        """Ask for a file, then write every record to it as JSON lines."""
+        dialog = QFileDialog(self, self.tr("Export activity"), "burrow-activity.jsonl")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.export_to)
+        dialog.open()
+
+    def export_to(self, path: str) -> None:
+        """Write the records."""
+        self._bridge.spawn(self, self._activity.export(Path(path)), key="export")
+
+    def showEvent(self, event: object) -> None:
+        super().showEvent(event)  # type: ignore[arg-type]
+        self.refresh()
+
+    def _came(self, _record: ActivityRecord) -> None:
+        if self.isVisible() and not self._timer.isActive():
+            self._timer.start()
+
+    def _show_detail(self, record: ActivityRecord | None) -> None:
+        self.detail.setPlainText(_text(record) if record is not None else "")
+
+
+def _moment(record: ActivityRecord) -> datetime:
+    return datetime.fromtimestamp(record.at, UTC)
+
+
+def _clock(record: ActivityRecord) -> str:
+    return _moment(record).astimezone().strftime("%H:%M:%S")
+
+
+def _took(record: ActivityRecord) -> str:
+    return "" if record.milliseconds is None else duration(record.milliseconds / 1000)
+
+
+def _tone(record: ActivityRecord) -> Tone:
+    status = record.status
+    if status.isdigit():
+        return "bad" if status >= "500" else "attention" if status >= "400" else "muted"
+    return "muted" if status in {"", "ok", "renewed", "adopted"} else "attention"
+
+
+def _fits(record: ActivityRecord, words: list[str]) -> bool:
+    if not words:
+        return True
+    text = f"{record.kind} {record.target} {record.summary} {record.status}".lower()
+    return all(word in text for word in words)
+
+
+def _text(record: ActivityRecord) -> str:
+    return json.dumps(asdict(record), indent=2, ensure_ascii=False, default=str)

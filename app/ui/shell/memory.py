@@ -1,0 +1,53 @@
+"""What the window remembers between starts: size, place, drawer, look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QApplication
+
+from app.ui.theme import theme
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+MODE_SETTING = "ui.mode"
+SCALE_SETTING = "ui.scale"
+WINDOW_SETTING = "ui.window"
+PLACE_SETTING = "ui.place"
+DRAWER_SETTING = "ui.drawer"
+
+SMALLEST = QSize(640, 420)
+USUAL = QSize(1180, 760)
+
+
+def geometry(window: QWidget) -> list[int]:
+    """Place and size of a window as JSON values: x, y, width, height, and 1 when maximized."""
+    normal = window.normalGeometry()
+    return [normal.x(), normal.y(), normal.width(), normal.height(), int(window.isMaximized())]
+
+
+def place_window(window: QWidget, remembered: object) -> None:
+    """Give a window its remembered place and size, or the usual ones; never where no screen shows it."""
+    current = theme()
+    window.resize(current.px(USUAL.width()), current.px(USUAL.height()))
+    if not isinstance(remembered, list) or len(remembered) != 5:
+        return
+    if not all(isinstance(value, int) for value in remembered):
+        return
+    x, y, width, height, maximized = remembered
+    window.resize(max(width, SMALLEST.width()), max(height, SMALLEST.height()))
+    if any(screen.availableGeometry().contains(x + 40, y + 40) for screen in QApplication.screens()):
+        window.move(x, y)
+    if maximized:
+        window.setWindowState(Qt.WindowState.WindowMaximized)
+
+
+def two_sizes(remembered: object, total: int) -> list[int]:
+    """Remembered heights of place and drawer, or a drawer of two fifths."""
+    if isinstance(remembered, list) and len(remembered) == 2:
+        sizes = [size for size in remembered if isinstance(size, int) and size > 0]
+        if len(sizes) == 2:
+            return sizes
+    return [total * 6 // 10, total * 4 // 10]

@@ -1,0 +1,90 @@
+"""The left rail: the places of the window with their counts, one focus stop, arrows move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
+
+from app.ui.theme import State, theme, tokens
+from app.ui.widgets.lists import ListTable
+from app.ui.widgets.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class PlaceEntry:
+    """A place as the rail shows it."""
+
+    id: str
+    title: str
+    glyph: str
+    keys: str
+
+
+class Rail(QFrame):
+    """Places above, the status corner below. `chosen(place)` when a person picks one."""
+
+    chosen = Signal(str)
+
+    def __init__(self, corner: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("pane", "side")
+        self._entries: tuple[PlaceEntry, ...] = ()
+        self._counts: dict[str, int] = {}
+        self.list = ListTable(self.tr("Places"), align_glyphs=True)
+        self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.list.picked.connect(self._pick)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, theme().px(tokens.SPACE_3), 1, 0)
+        box.setSpacing(0)
+        box.addWidget(self.list, 1)
+        box.addWidget(corner)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
+        self._fit()
+        theme().changed.connect(self._fit)
+
+    def set_places(self, entries: Sequence[PlaceEntry]) -> None:
+        """Which places there are."""
+        self._entries = tuple(entries)
+        self._show()
+
+    def set_count(self, place: str, count: int) -> None:
+        """How many items a place has; 0 shows nothing."""
+        if self._counts.get(place) != count:
+            self._counts[place] = count
+            self._show()
+
+    def set_current(self, place: str) -> None:
+        """Mark a place without telling."""
+        self.list.select_key(place, quiet=True)
+
+    def _show(self) -> None:
+        self.list.set_rows(
+            [
+                Row(
+                    entry.id,
+                    entry.title,
+                    state=State(entry.glyph, "", "muted"),
+                    trailing=str(self._counts[entry.id]) if self._counts.get(entry.id) else "",
+                    accessible=self._spoken(entry),
+                    tooltip=f"{entry.title} ({entry.keys})",
+                )
+                for entry in self._entries
+            ]
+        )
+
+    def _spoken(self, entry: PlaceEntry) -> str:
+        count = self._counts.get(entry.id)
+        return f"{entry.title}, {count}" if count else entry.title
+
+    def _pick(self, key: str) -> None:
+        if key:
+            self.chosen.emit(key)
+
+    def _fit(self) -> None:
+        self.setFixedWidth(theme().px(tokens.RAIL))

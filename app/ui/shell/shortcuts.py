@@ -1,0 +1,56 @@
+"""One QShortcut a key for the whole window: what a key means is looked up when it is pressed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QAction, QKeySequence, QShortcut
+
+from app.ui.shell.keys import ALIASES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from PySide6.QtWidgets import QWidget
+
+
+class Shortcuts(QObject):
+    """Calls `pressed(keys)` with the portable name of a bound key; an alias is told as the key it stands for."""
+
+    def __init__(self, window: QWidget, pressed: Callable[[str], None]) -> None:
+        super().__init__(window)
+        self._window = window
+        self._pressed = pressed
+        self._bound: set[str] = set()
+
+    def bind(self, keys: Iterable[str], owner: QWidget | None = None) -> None:
+        """Listen to `keys`, leaving out those bound already, here or by `owner` itself."""
+        taken = _own_keys(owner) if owner is not None else set()
+        for name in filter(None, map(portable, keys)):
+            if name not in self._bound and name not in taken:
+                self._listen(name, name)
+                for alias in ALIASES.get(name, ()):
+                    self._listen(portable(alias), name)
+
+    def bound(self) -> frozenset[str]:
+        """The keys listened to."""
+        return frozenset(self._bound)
+
+    def _listen(self, keys: str, meaning: str) -> None:
+        self._bound.add(keys)
+        shortcut = QShortcut(QKeySequence(keys), self._window)
+        shortcut.activated.connect(lambda: self._pressed(meaning))
+
+
+def portable(keys: str) -> str:
+    """Keys in the one spelling that can be compared."""
+    return QKeySequence(keys).toString(QKeySequence.SequenceFormat.PortableText)
+
+
+def _own_keys(owner: QWidget) -> set[str]:
+    """Keys that a place has bound itself: bound twice, Qt calls them ambiguous and runs neither."""
+    keys = {shortcut.key().toString() for shortcut in owner.findChildren(QShortcut)}
+    for action in owner.findChildren(QAction):
+        keys.update(sequence.toString() for sequence in action.shortcuts())
+    return keys

@@ -1,0 +1,528 @@
+"""The main window: places side by side with a rail, one bar for sign-in, drawer and palette; it is the Navigator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from app.core.errors import BurrowError
+from app.ui.context import Context
+from app.ui.shell.commands import own_commands, project_commands
+from app.ui.shell.corner import StatusCorner
+from app.ui.shell.history import History
+from app.ui.shell.keys import HOME_OF_KEY
+from app.ui.shell.memory import (
+    DRAWER_SETTING,
+    MODE_SETTING,
+    PLACE_SETTING,
+    SCALE_SETTING,
+    SMALLEST,
+    WINDOW_SETTING,
+    geometry,
+    place_window,
+    two_sizes,
+)
+from app.ui.shell.panes import first_focus, next_pane, panes_of
+from app.ui.shell.rail import PlaceEntry, Rail
+from app.ui.shell.shortcuts import Shortcuts, portable
+from app.ui.shell.signin_bar import SignInBar
+from app.ui.theme import apply_theme, theme
+from app.ui.widgets.focus import show_focus_ring
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.page import RememberedSplitter
+from app.ui.widgets.say import announce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from PySide6.QtGui import QCloseEvent, QKeyEvent
+
+    from app.core.auth.session import SessionStatus
+    from app.core.services import Backend, Services
+    from app.ui.bridge import Bridge
+    from app.ui.context import Command, PlaceWidget
+    from app.ui.shell.drawer import ActivityDrawer
+    from app.ui.shell.palette import Palette
+
+PLACES = ("tasks", "servers", "lab")
+SAVE_AFTER_MS = 400
+SCALES = (1.0, 1.1, 1.25, 1.5, 1.75, 2.0)
+
+
+class MainWindow(QWidget):
+    """See the package's docstring for `places` and `first_run`.
+
+    Built without the network and before any coroutine runs: everything that needs the loop starts with `start()`, or
+    with the first event of the services.
+    """
+
+    backend_shown = Signal(object)
+    closing = Signal()
+
+    def __init__(
+        self,
+        services: Services,
+        bridge: Bridge,
+        places: Mapping[str, Callable[[Context], QWidget]],
+        first_run: Callable[[], QWidget] | None = None,
+    ) -> None:
+        super().__init__()
+        self.setWindowTitle("Burrow")
+        self.context = Context(services, bridge, self)
+        self._services, self._bridge = services, bridge
+        self._factories = {name: places[name] for name in PLACES if name in places}
+        self._make_first_run = first_run
+        self._first_run: QWidget | None = None
+        self._built: dict[str, QWidget] = {}
+        self._unsubscribes: list[Callable[[], None]] = []
+        self._history = History()
+        self._place = ""
+        self._choosing_host = False
+        self._palette: Palette | None = None
+        self._drawer: ActivityDrawer | None = None
+        self._backend: Backend | None = None
+        self._save = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
+        self._save.timeout.connect(self._save_later)
+        self._build()
+        self._commands = own_commands(self, self._entries(every=True))
+        self._shortcuts = Shortcuts(self, self._key_pressed)
+        self._shortcuts.bind(command.keys for command in self._commands)
+        self._shortcuts.bind(key for key, place in HOME_OF_KEY.items() if place in self._factories)
+        place_window(self, services.storage.settings.get(WINDOW_SETTING))
+        bridge.listen(self, services.backend_changed, self._backend_changed)
+        self._backend_changed(services.backend)
+
+    @property
+    def backend(self) -> Backend | None:
+        """The host the window shows."""
+        return self._backend
+
+    # Navigator
+
+    def go(self, place: str, item: str | None = None) -> None:
+        """Show a place and, in it, an item."""
+        if self._show_place(place):
+            self._history.visit(place, item)
+            if item is not None:
+                self._active().open_item(item)
+
+    def announce(self, text: str, *, assertive: bool = False) -> None:
+        """Say `text` to assistive technology."""
+        announce(self, text, assertive=assertive)
+
+    def status(self, text: str) -> None:
+        """A passing word in the status corner."""
+        self.corner.set_passing(text)
+
+    def sign_in(self) -> None:
+        """Sign in to the current host in the browser."""
+        backend = self._services.backend
+        if backend is None:
+            self.choose_host()
+            return
+        self._bridge.spawn(
+            self,
+            self._sign_in(backend),
+            done=lambda _nothing: self.bar.sign_in_ended(),
+            failed=self._sign_in_failed,
+            key="sign-in",
+        )
+
+    # What a person can ask for
+
+    def choose_host(self) -> None:
+        """Show the choice of servers; the present one stays connected until another is chosen."""
+        self._choosing_host = True
+        self._choose_page()
+
+    def stay_here(self) -> None:
+        """Leave the choice of servers for the place that was shown."""
+        self._choosing_host = False
+        self._choose_page()
+
+    def open_palette(self, typed: str = "") -> None:
+        """Ctrl+K."""
+        if self._palette is None:
+            from app.ui.shell.palette import Palette
+
+            self._palette = Palette(self, self._palette_commands)
+        self._palette.open(typed)
+
+    def toggle_drawer(self) -> None:
+        """Ctrl+J."""
+        if self._drawer is None:
+            from app.ui.shell.drawer import ActivityDrawer
+
+            self._drawer = ActivityDrawer(self._services.activity, self._bridge)
+            self._drawer.closed.connect(self._close_drawer)
+            self._vertical.addWidget(self._drawer)
+            remembered = self._services.storage.settings.get(DRAWER_SETTING)
+            self._vertical.setSizes(two_sizes(remembered, self._vertical.height()))
+            self._drawer.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        elif self._drawer.isVisible():
+            self._close_drawer()
+        else:
+            self._drawer.setVisible(True)
+            self._drawer.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def open_key_sheet(self) -> None:
+        """Ctrl+/."""
+        from app.ui.shell.keys import KeySheet
+
+        KeySheet(self._every_command(), self).open()
+
+    def open_sign_in_details(self) -> None:
+        """Account ▸ Sign-in details."""
+        if self._backend is None:
+            return
+        from app.ui.shell.details import SignInDetails
+
+        dialog = SignInDetails(self._backend, self._services.activity.records(), self)
+        dialog.sign_in_wanted.connect(self.sign_in)
+        dialog.sign_out_wanted.connect(self.sign_out)
+        dialog.open()
+
+    def sign_out(self) -> None:
+        """Forget the grant here and revoke it there."""
+        if self._backend is not None:
+            self._bridge.spawn(self, self._backend.session.sign_out(), key="sign-out")
+
+    def set_mode(self, mode: str) -> None:
+        """Light, dark or as the system; remembered."""
+        app = QApplication.instance()
+        if isinstance(app, QApplication) and mode in {"system", "light", "dark"}:
+            apply_theme(app, cast("Any", mode), theme().user_scale)
+            self._remember(MODE_SETTING, mode)
+
+    def change_scale(self, step: int) -> None:
+        """Larger or smaller text by a step; 0 is the usual size; remembered."""
+        near = min(range(len(SCALES)), key=lambda n: abs(SCALES[n] - theme().user_scale))
+        scale = SCALES[min(max(near + step, 0), len(SCALES) - 1)] if step else 1.0
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            apply_theme(app, theme().mode, scale)
+            self._remember(SCALE_SETTING, scale)
+
+    async def save_layout(self) -> None:
+        """Write size, place and drawer; await it before the storage closes."""
+        self._save.stop()
+        for key, value in self._layout().items():
+            await self._services.storage.settings.set(key, value)
+
+    # Building
+
+    def _build(self) -> None:
+        self.corner = StatusCorner()
+        self.corner.project_wanted.connect(self.select_project)
+        self.corner.all_projects_wanted.connect(lambda: self.open_palette(self.tr("Project ")))
+        self.corner.sign_in_wanted.connect(self.sign_in)
+        self.corner.sign_out_wanted.connect(self.sign_out)
+        self.corner.details_wanted.connect(self.open_sign_in_details)
+        self.corner.host_wanted.connect(self.choose_host)
+        self.corner.mode_wanted.connect(self.set_mode)
+        self.rail = Rail(self.corner)
+        self.rail.chosen.connect(self.go)
+        self.bar = SignInBar()
+        self.bar.sign_in_wanted.connect(self.sign_in)
+        self.bar.store_wanted.connect(self._choose_store)
+        self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
+        self.stack = QStackedWidget()
+        self._vertical = RememberedSplitter(
+            Qt.Orientation.Vertical, [self.stack], [500], lambda _sizes: self._save.start()
+        )
+        right = QWidget()
+        column = QVBoxLayout(right)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.bar)
+        column.addWidget(self._vertical, 1)
+        self._shell = QWidget()
+        row = QHBoxLayout(self._shell)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.rail)
+        row.addWidget(right, 1)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._shell)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self._pages)
+        self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
+        show_focus_ring(self)
+
+    def _entries(self, *, every: bool = False) -> list[PlaceEntry]:
+        known = {
+            "tasks": PlaceEntry("tasks", self.tr("Tasks"), "tasks", "Ctrl+1"),
+            "servers": PlaceEntry("servers", self.tr("Servers"), "servers", "Ctrl+2"),
+            "lab": PlaceEntry("lab", self.tr("Workspace lab"), "lab", "Ctrl+9"),
+        }
+        has_lab = every or (self._backend is not None and self._backend.lab is not None)
+        return [known[name] for name in self._factories if name != "lab" or has_lab]
+
+    def _show_place(self, name: str) -> bool:
+        if name not in {entry.id for entry in self._entries()}:
+            return False
+        widget = self._built.get(name)
+        if widget is None:
+            widget = self._build_place(name)
+        if self._choosing_host:
+            self.stay_here()
+        changed = self._place != name
+        self._place = name
+        self.stack.setCurrentWidget(widget)
+        self.rail.set_current(name)
+        if changed:
+            self._active().activate()
+            self._save.start()
+        return True
+
+    def _build_place(self, name: str) -> QWidget:
+        widget = self._factories[name](self.context)
+        self._built[name] = widget
+        self.stack.addWidget(widget)
+        counted = getattr(widget, "count_changed", None)
+        if counted is not None:
+            counted.connect(lambda count, name=name: self.rail.set_count(name, count))
+        place = cast("PlaceWidget", widget)
+        place.set_backend(self._backend)
+        self._shortcuts.bind((command.keys for command in place.commands()), widget)
+        return widget
+
+    def _active(self) -> PlaceWidget:
+        return cast("PlaceWidget", self._built[self._place])
+
+    # Keys and commands
+
+    def _key_pressed(self, keys: str) -> None:
+        if self._pages.currentWidget() is not self._shell:
+            return
+        home = HOME_OF_KEY.get(keys)
+        if home is not None:
+            self.go(home)
+        command = self._command_of(keys)
+        if command is not None and command.enabled():
+            command.run()
+
+    def _command_of(self, keys: str) -> Command | None:
+        """The command a key means here: the place in view goes before the window."""
+        here = self._active().commands() if self._place in self._built else ()
+        return next((each for each in (*here, *self._commands) if each.keys and portable(each.keys) == keys), None)
+
+    def _every_command(self) -> list[Command]:
+        names = sorted(self._built, key=lambda name: name != self._place)
+        found: dict[str, Command] = {}
+        for commands in (*(cast("PlaceWidget", self._built[name]).commands() for name in names), self._commands):
+            for command in commands:
+                found.setdefault(command.id, command)
+        return list(found.values())
+
+    def _palette_commands(self) -> list[Command]:
+        commands = [command for command in self._every_command() if command.id != "window.palette"]
+        for widget in self._built.values():
+            items = getattr(widget, "items", None)
+            if callable(items):
+                commands.extend(items())
+        return commands + project_commands(self)
+
+    def ask_place(self, what: str) -> None:
+        """`refresh` or `focus_filter` of the place in view."""
+        if self._place:
+            getattr(self._active(), what)()
+
+    def back(self) -> None:
+        """Alt+Left."""
+        self._go_without_history(self._history.back())
+
+    def forward(self) -> None:
+        """Alt+Right."""
+        self._go_without_history(self._history.forward())
+
+    def _go_without_history(self, stop: tuple[str, str | None] | None) -> None:
+        if stop is not None and self._show_place(stop[0]) and stop[1] is not None:
+            self._active().open_item(stop[1])
+
+    def move_pane(self, step: int) -> None:
+        """F6 and Shift+F6."""
+        panes: list[QWidget] = [self.rail]
+        if self.bar.isVisible():
+            panes.append(self.bar)
+        if self._place:
+            panes.extend(panes_of(self._built[self._place]))
+        if self._drawer is not None and self._drawer.isVisible():
+            panes.append(self._drawer)
+        pane = next_pane(panes, QApplication.focusWidget(), step)
+        target = first_focus(pane) if pane is not None else None
+        if target is not None:
+            target.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _close_drawer(self) -> None:
+        drawer = self._drawer
+        if drawer is None:
+            return
+        inside = drawer.isAncestorOf(QApplication.focusWidget() or self)
+        drawer.setVisible(False)
+        if inside and self._place:
+            target = first_focus(self._built[self._place])
+            if target is not None:
+                target.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            focused = QApplication.focusWidget()
+            if self._drawer is not None and focused is not None and self._drawer.isAncestorOf(focused):
+                self._close_drawer()
+                return
+            if self._choosing_host and self._backend is not None:
+                self.stay_here()
+                return
+        super().keyPressEvent(event)
+
+    # The backend
+
+    def _backend_changed(self, backend: Backend | None) -> None:
+        for unsubscribe in self._unsubscribes:
+            unsubscribe()
+        self._unsubscribes = []
+        self._backend = backend
+        self._choosing_host = False
+        if backend is not None:
+            self._unsubscribes = [
+                self._bridge.listen(self, backend.changed, self._account_changed),
+                self._bridge.listen(self, backend.session.changed, self._session_changed),
+            ]
+        self._bridge.cancel(self, "sign-in")
+        self.bar.set_status(None)
+        self.rail.set_places(self._entries())
+        self._tell_places()
+        self._session_changed(backend.session.status if backend is not None else None)
+
+    def _account_changed(self, backend: Backend) -> None:
+        if backend is self._backend:
+            self.corner.refresh()
+            self.rail.set_places(self._entries())
+            self._tell_places()
+
+    def _session_changed(self, status: SessionStatus | None) -> None:
+        # Values arrive in a later turn: what counts is how the session stands now.
+        current = self._backend.session.status if self._backend is not None else status
+        self.corner.set_backend(self._backend)
+        self.bar.set_status(current)
+        if current is not None and current.state.value == "needs_sign_in":
+            self._count_waiting()
+        self._choose_page()
+
+    def _tell_places(self) -> None:
+        for widget in self._built.values():
+            cast("PlaceWidget", widget).set_backend(self._backend)
+        self.backend_shown.emit(self._backend)
+
+    def _choose_page(self) -> None:
+        """The choice of servers while nobody is signed in anywhere, else the places."""
+        page = self._shell
+        if self._make_first_run is not None and self._wants_first_run():
+            if self._first_run is None:
+                self._first_run = self._make_first_run()
+                self._pages.addWidget(self._first_run)
+            page = self._first_run
+            leave = getattr(page, "set_can_leave", None)
+            if callable(leave):
+                leave(self._choosing_host and self._backend is not None)
+        if self._pages.currentWidget() is not page:
+            self._pages.setCurrentWidget(page)
+        if page is self._shell and self._place not in {entry.id for entry in self._entries()}:
+            remembered = self._services.storage.settings.get(PLACE_SETTING, "")
+            if not self._show_place(str(remembered)):
+                self._show_place(next(iter(self._factories), ""))
+
+    def _wants_first_run(self) -> bool:
+        if self._choosing_host:
+            return True
+        if self._backend is None:
+            return self._services.storage.settings.get("host") is None
+        state = self._backend.session.status.state.value
+        if state == "restoring" and self._backend.session.status.trouble is None:
+            return self._first_run is not None and self._pages.currentWidget() is self._first_run
+        return state == "signed_out"
+
+    async def _sign_in(self, backend: Backend) -> None:
+        sign_in = await backend.session.begin_sign_in()
+        self.bar.show_browser(sign_in)
+        await sign_in.finish()
+
+    def _sign_in_failed(self, error: BaseException) -> None:
+        if not isinstance(error, BurrowError):
+            self.bar.sign_in_ended()
+            raise error
+        self.bar.sign_in_ended(error)
+
+    def _choose_store(self, kind: str) -> None:
+        if self._backend is not None:
+            self._bridge.spawn(self, self._backend.session.choose_store(kind), key="store")
+
+    def select_project(self, project_id: int) -> None:
+        """Work in another project."""
+        if self._backend is not None:
+            self._bridge.spawn(self, self._backend.select_project(project_id), key="project")
+
+    def _count_waiting(self) -> None:
+        backend = self._backend
+        if backend is None or backend.scope is None:
+            return
+        outbox = self._services.storage.outbox
+        scope = backend.scope
+
+        async def count() -> int:
+            return len(await outbox.list(scope))
+
+        self._bridge.spawn(self, count(), done=self.bar.set_waiting_work, key="waiting")
+
+    # What is remembered
+
+    def _layout(self) -> dict[str, object]:
+        found: dict[str, object] = {WINDOW_SETTING: geometry(self)}
+        if self._place:
+            found[PLACE_SETTING] = self._place
+        if self._drawer is not None and self._drawer.isVisible():
+            found[DRAWER_SETTING] = self._vertical.sizes()
+        return found
+
+    def _save_later(self) -> None:
+        for key, value in self._layout().items():
+            self._remember(key, value)
+
+    def _remember(self, key: str, value: object) -> None:
+        try:
+            self._bridge.spawn(self, self._services.storage.settings.set(key, value), failed=_ignore, key=f"save {key}")
+        except RuntimeError:
+            return
+
+    @guarded()
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.WindowStateChange and self.isVisible():
+            self._save.start()
+
+    @guarded()
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        if self.isVisible():
+            self._save.start()
+
+    @guarded()
+    def moveEvent(self, event: Any) -> None:
+        super().moveEvent(event)
+        if self.isVisible():
+            self._save.start()
+
+    @guarded()
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self._save.stop()
+        self.closing.emit()
+        super().closeEvent(event)
+
+
+def _ignore(_error: BaseException) -> None:
+    """A size that could not be written is not worth a word."""

@@ -1,0 +1,307 @@
+"""The first page: one sentence, two ways in, and what happens while the browser is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+
+from app.core.errors import Rejected
+from app.core.hosts import parse_host
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton, Segmented
+from app.ui.widgets.fields import FieldError
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.places import InlineCard, ProgressLine
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QKeyEvent
+
+    from app.core.auth.signin import SignIn
+    from app.core.errors import BurrowError
+
+OWN = "own"
+
+
+class FirstRun(QScrollArea):
+    """See the package's docstring. Shows one thing at a time: the choices, or what is under way."""
+
+    def __init__(
+        self,
+        on_workspace: Callable[[], None],
+        on_host: Callable[[str], None],
+        on_key: Callable[[str, str], None],
+        on_leave: Callable[[], None] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName(self.tr("Welcome to Burrow"))
+        self._on_host, self._on_key = on_host, on_key
+        self._sign_in: SignIn | None = None
+        self.try_button = PrimaryButton(self.tr("Try it here"), "home", clicked=on_workspace)
+        self.try_button.setAccessibleDescription(self.tr("A workspace on this computer, without an account"))
+        self.back_button = QuietButton(self.tr("Back"), "back", kind="flat", clicked=on_leave)
+        self.back_button.setVisible(False)
+        current = theme()
+        inner = QWidget()
+        inner.setMaximumWidth(current.px(tokens.READING_WIDTH))
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(*([current.px(tokens.SPACE_5)] * 4))
+        column.setSpacing(current.px(tokens.SPACE_4))
+        column.addStretch(2)
+        column.addWidget(self.back_button)
+        column.addWidget(Text(self.tr("Burrow"), "title"))
+        sentence = self.tr("Give tasks to agents, watch them work, and try the tools they may use.")
+        column.addWidget(Text(sentence, "section", "muted", wrap=True))
+        self._waiting = self._build_waiting()
+        self._card = InlineCard()
+        column.addWidget(self._card)
+        column.addWidget(self._waiting)
+        self._choices = QWidget()
+        choices = QVBoxLayout(self._choices)
+        choices.setContentsMargins(0, 0, 0, 0)
+        choices.setSpacing(current.px(tokens.SPACE_4))
+        choices.addWidget(self._build_try())
+        choices.addWidget(self._build_sign_in())
+        column.addWidget(self._choices)
+        column.addStretch(3)
+        whole = QWidget()
+        row = QHBoxLayout(whole)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addStretch(1)
+        row.addWidget(inner, 20)
+        row.addStretch(1)
+        self.setWidget(whole)
+        self._pick_host("us")
+
+    def set_can_leave(self, can_leave: bool) -> None:
+        """Whether there is a place to go back to."""
+        self.back_button.setVisible(can_leave)
+
+    def idle(self) -> None:
+        """Back to the choices."""
+        self._sign_in = None
+        self._progress.stop()
+        self._waiting.setVisible(False)
+        self._card.clear()
+        self._choices.setVisible(True)
+
+    def busy(self, words: str) -> None:
+        """Something is under way that needs nothing from the person."""
+        self._sign_in = None
+        self._under_way(words, "")
+
+    def waiting(self, sign_in: SignIn) -> None:
+        """A browser is open."""
+        self._sign_in = sign_in
+        hint = self.tr("Approve the sign-in there; this page goes on by itself.")
+        self._under_way(self.tr("Waiting for your browser…"), hint)
+
+    def failed(self, error: BurrowError) -> None:
+        """Back to the choices with what went wrong, at its field when it names one. Cancelling is no failure."""
+        self.idle()
+        if error.facts.code == "cancelled":
+            return
+        if isinstance(error, Rejected) and error.facts.attr == "host" and self._host.value() == OWN:
+            self._address_error.say(error.cause)
+            self._address.setFocus()
+        elif isinstance(error, Rejected) and error.facts.attr == "key":
+            self._show_key(True)
+            self._key_error.say(error.cause)
+            self._key.setFocus()
+        else:
+            self._card.show_trouble(error)
+
+    def choose_store(self, reason: str, choose: Callable[[str], None]) -> None:
+        """No keyring can be used: the person says where the sign-in is kept (`keyring`, `memory` or `file`)."""
+        self.idle()
+        self._choices.setVisible(False)
+        actions = [
+            (self.tr("Try the keyring again"), lambda: choose("keyring")),
+            (self.tr("Use for this session only"), lambda: choose("memory")),
+            (self.tr("Keep in a private file"), lambda: choose("file")),
+        ]
+        title = self.tr("Where shall the sign-in be kept?")
+        advice = self.tr("A private file can be read by programs that run as you; the session ends when Burrow closes.")
+        self._card.show_note(title, reason, advice, actions)
+
+    def shown_error(self) -> str:
+        """The words of whatever error is shown, for tests."""
+        for label in (self._address_error, self._key_error):
+            if label.isVisibleTo(self):
+                return label.text()
+        return self._card.text() if self._card.isVisibleTo(self) else ""
+
+    def _build_try(self) -> QWidget:
+        card, box = _card()
+        box.addWidget(Text(self.tr("Try it here"), "section"))
+        words = self.tr(
+            "A small workspace on this computer: real tasks, real tools, no account, nothing leaves the machine."
+        )
+        box.addWidget(Text(words, tone="muted", wrap=True))
+        box.addWidget(self.try_button)
+        return card
+
+    def _build_sign_in(self) -> QWidget:
+        card, box = _card()
+        box.addWidget(Text(self.tr("Sign in to PostHog"), "section"))
+        options = [("us", self.tr("US cloud"), "", "accent"), ("eu", self.tr("EU cloud"), "", "accent")]
+        self._host = Segmented([*options, (OWN, self.tr("Own server"), "", "accent")], self.tr("Server"))
+        self._host.chosen.connect(self._pick_host)
+        self._address = QLineEdit()
+        self._address.setPlaceholderText("https://posthog.example.com")
+        self._address.setAccessibleName(self.tr("Address of your server"))
+        self._address.textEdited.connect(lambda _text: self._address_error.say(""))
+        self._address.returnPressed.connect(self._start)
+        self._address_error: FieldError = FieldError(self._address)
+        self.sign_in_button = PrimaryButton(self.tr("Sign in with browser"), "external", clicked=self._start)
+        self.key_toggle = QuietButton(self.tr("Use a personal API key"), "key", clicked=self._toggle_key)
+        self._key = QLineEdit()
+        self._key.setEchoMode(QLineEdit.EchoMode.Password)
+        self._key.setPlaceholderText("phx_…")
+        self._key.setAccessibleName(self.tr("Personal API key"))
+        self._key.textEdited.connect(lambda _text: self._key_error.say(""))
+        self._key.returnPressed.connect(self._start_with_key)
+        self._key_error: FieldError = FieldError(self._key)
+        self.key_button = QuietButton(self.tr("Sign in with the key"), clicked=self._start_with_key)
+        host_row = QHBoxLayout()
+        host_row.addWidget(self._host)
+        host_row.addStretch()
+        box.addLayout(host_row)
+        box.addWidget(self._address)
+        box.addWidget(self._address_error)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(theme().px(tokens.SPACE_2))
+        buttons.addWidget(self.sign_in_button)
+        buttons.addWidget(self.key_toggle)
+        buttons.addStretch()
+        box.addLayout(buttons)
+        self._key_part = QWidget()
+        key_box = QVBoxLayout(self._key_part)
+        key_box.setContentsMargins(0, 0, 0, 0)
+        key_box.setSpacing(theme().px(tokens.SPACE_1))
+        row = QHBoxLayout()
+        row.setSpacing(theme().px(tokens.SPACE_2))
+        row.addWidget(self._key, 1)
+        row.addWidget(self.key_button)
+        key_box.addLayout(row)
+        key_box.addWidget(self._key_error)
+        hint = self.tr(
+            "Made in PostHog under Settings, Personal API keys. It is kept like a sign-in and never renewed."
+        )
+        key_box.addWidget(Text(hint, "caption", "muted", wrap=True))
+        box.addWidget(self._key_part)
+        self._show_key(False)
+        return card
+
+    def _build_waiting(self) -> QWidget:
+        card, box = _card()
+        card.setVisible(False)
+        self._waiting_words = Text("", "section", wrap=True)
+        self._waiting_hint = Text("", tone="muted", wrap=True)
+        self._progress = ProgressLine(self.tr("Signing in"))
+        self.again_button = QuietButton(self.tr("Open again"), "external", clicked=self._open_again)
+        self.link_button = QuietButton(self.tr("Copy link"), "link", clicked=self._copy_link)
+        self.cancel_button = QuietButton(self.tr("Cancel"), clicked=self._cancel)
+        self._browser_buttons = QWidget()
+        row = QHBoxLayout(self._browser_buttons)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(theme().px(tokens.SPACE_2))
+        for button in (self.again_button, self.link_button, self.cancel_button):
+            row.addWidget(button)
+        row.addStretch()
+        for part in (self._waiting_words, self._waiting_hint, self._progress, self._browser_buttons):
+            box.addWidget(part)
+        return card
+
+    def _under_way(self, words: str, hint: str) -> None:
+        had_focus = self.isAncestorOf(QApplication.focusWidget() or self)
+        self._card.clear()
+        self._waiting_words.setText(words)
+        self._waiting_hint.setText(hint)
+        self._waiting_hint.setVisible(bool(hint))
+        self._browser_buttons.setVisible(self._sign_in is not None)
+        self._waiting.setVisible(True)
+        self._waiting.setAccessibleName(words)
+        self._choices.setVisible(False)
+        self._progress.start()
+        if had_focus and self._sign_in is not None:
+            self.again_button.setFocus()
+
+    def _pick_host(self, value: str) -> None:
+        self._host.set_value(value)
+        self._address.setVisible(value == OWN)
+        self._address_error.say("")
+        if value == OWN:
+            self._address.setFocus()
+
+    def _host_text(self) -> str | None:
+        """What was chosen; None when the typed address cannot be one, which the field then says."""
+        value = self._host.value() or "us"
+        if value != OWN:
+            return value
+        try:
+            host = parse_host(self._address.text())
+        except Rejected as refusal:
+            self._address_error.say(refusal.cause)
+            self._address.setFocus()
+            return None
+        return host.origin
+
+    def _start(self) -> None:
+        host = self._host_text()
+        if host is not None:
+            self._on_host(host)
+
+    def _start_with_key(self) -> None:
+        host, key = self._host_text(), self._key.text().strip()
+        if not key:
+            self._key_error.say(self.tr("Paste the key first."))
+            self._key.setFocus()
+        elif host is not None:
+            self._key.clear()
+            self._on_key(host, key)
+
+    def _toggle_key(self) -> None:
+        self._show_key(not self._key_part.isVisibleTo(self._key_part.parentWidget() or self))
+        self._key.setFocus()
+
+    def _show_key(self, shown: bool) -> None:
+        self._key_part.setVisible(shown)
+
+    def _open_again(self) -> None:
+        if self._sign_in is not None:
+            self._sign_in.open_again()
+
+    def _copy_link(self) -> None:
+        if self._sign_in is not None:
+            QGuiApplication.clipboard().setText(self._sign_in.url)
+
+    def _cancel(self) -> None:
+        if self._sign_in is not None:
+            self._sign_in.cancel()
+        self.idle()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self._sign_in is not None:
+            self._cancel()
+        else:
+            super().keyPressEvent(event)
+
+
+def _card() -> tuple[QFrame, QVBoxLayout]:
+    card = QFrame()
+    card.setProperty("card", "true")
+    box = QVBoxLayout(card)
+    box.setContentsMargins(*([theme().px(tokens.SPACE_4)] * 4))
+    box.setSpacing(theme().px(tokens.SPACE_2))
+    return card, box

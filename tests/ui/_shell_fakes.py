@@ -1,0 +1,200 @@
+"""Small stand-ins with the shapes the window is built on: a backend whose session a test moves through its states."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
+
+from app.core.activity import Activity
+from app.core.errors import BurrowError, Facts, SignInNeeded
+from app.core.events import Event
+from app.core.hosts import US, Host
+from app.core.posthog.types import Project, User
+from app.ui.context import Command, Context
+from app.ui.theme.state import run_state
+from app.ui.widgets.fields import FilterField
+from app.ui.widgets.lists import ListTable
+from app.ui.widgets.page import Page, RememberedSplitter, SidePane
+from app.ui.widgets.rows import Row
+
+
+class State(Enum):
+    SIGNED_OUT = "signed_out"
+    RESTORING = "restoring"
+    SIGNED_IN = "signed_in"
+    NEEDS_SIGN_IN = "needs_sign_in"
+
+
+@dataclass(frozen=True)
+class Status:
+    state: State = State.SIGNED_IN
+    reason: str | None = None
+    renewing_since: float | None = None
+    trouble: str | None = None
+    store: str = "keyring"
+    persistent: bool = True
+
+
+class FakeSignIn:
+    def __init__(self) -> None:
+        self.url = "https://us.posthog.com/oauth/authorize?x=1"
+        self.opened = 0
+        self._end: asyncio.Future[BurrowError | None] = asyncio.get_running_loop().create_future()
+
+    def open_again(self) -> None:
+        self.opened += 1
+
+    def cancel(self) -> None:
+        self.end(SignInNeeded("Signing in was cancelled.", Facts(code="cancelled")))
+
+    def end(self, failure: BurrowError | None = None) -> None:
+        if not self._end.done():
+            self._end.set_result(failure)
+
+    async def finish(self) -> None:
+        failure = await self._end
+        if failure is not None:
+            raise failure
+
+
+class FakeSession:
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        self.changed: Event[Status] = Event()
+        self.sign_in: FakeSignIn | None = None
+        self.stores: list[str] = []
+        self.signed_out = 0
+
+    def become(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+        self.changed.emit(self.status)
+
+    async def begin_sign_in(self, *, open_browser: bool = True) -> FakeSignIn:
+        self.sign_in = FakeSignIn()
+        return self.sign_in
+
+    async def sign_out(self) -> None:
+        self.signed_out += 1
+        self.become(state=State.SIGNED_OUT)
+
+    async def choose_store(self, kind: str) -> None:
+        self.stores.append(kind)
+        self.become(trouble=None, store=kind)
+
+
+class FakeBackend:
+    def __init__(self, host: Host = US, status: Status | None = None, lab: object | None = None) -> None:
+        self.host = host
+        self.session = FakeSession(status or Status())
+        self.changed: Event[FakeBackend] = Event()
+        self.account: User | None = User(uuid="u-1", email="ana@example.org", first_name="Ana")
+        self.projects = (Project(1, "Web shop"), Project(2, "Mobile app"))
+        self.project: Project | None = self.projects[0]
+        self.lab = lab
+        self.scope = None
+
+    async def select_project(self, project_id: int) -> None:
+        self.project = next(project for project in self.projects if project.id == project_id)
+        self.changed.emit(self)
+
+
+class FakeSettings:
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    async def set(self, key: str, value: Any) -> None:
+        self.values[key] = value
+
+
+@dataclass
+class FakeStorage:
+    settings: FakeSettings = field(default_factory=FakeSettings)
+    outbox: Any = None
+
+
+class FakeServices:
+    def __init__(self, backend: FakeBackend | None = None) -> None:
+        self.storage = FakeStorage()
+        self.activity = Activity()
+        self.backend = backend
+        self.backend_changed: Event[FakeBackend | None] = Event()
+
+    def switch(self, backend: FakeBackend | None) -> None:
+        self.backend = backend
+        self.backend_changed.emit(backend)
+
+
+class FakePlace(QWidget):
+    """A place with a filter, a list and a page; notes what the window asks of it."""
+
+    count_changed = Signal(int)
+
+    def __init__(self, context: Context, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.context = context
+        self.asked: list[str] = []
+        self.backend: Any = None
+        side = SidePane(name)
+        self.filter = FilterField(f"Filter {name}")
+        side.add_padded(self.filter)
+        self.list = ListTable(name, two_lines=True)
+        self.list.set_rows(
+            [
+                Row("1", "Fix checkout crash on Safari", "acme/web", run_state("in_progress"), trailing="4 min ago"),
+                Row("2", "Backfill events", "acme/pipeline", run_state("queued"), trailing="2 h ago"),
+                Row("3", "Update the landing page", "acme/web", run_state("completed"), trailing="yesterday"),
+            ]
+        )
+        side.box.addWidget(self.list, 1)
+        self.page = Page("Fix checkout crash on Safari")
+        self.page.status.set_state(run_state("in_progress"), "04:12")
+        self.edit = QLineEdit()
+        self.edit.setAccessibleName("Reply")
+        self.page.set_body(self.edit, margins=True)
+        split = RememberedSplitter(Qt.Orientation.Horizontal, [side, self.page], [300, 600])
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(split)
+
+    def set_backend(self, backend: Any) -> None:
+        self.backend = backend
+        self.asked.append("backend")
+        self.count_changed.emit(3 if backend is not None else 0)
+
+    def activate(self) -> None:
+        self.asked.append("activate")
+
+    def refresh(self) -> None:
+        self.asked.append("refresh")
+
+    def focus_filter(self) -> None:
+        self.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def open_item(self, item: str) -> None:
+        self.asked.append(f"open {item}")
+
+    def commands(self) -> list[Command]:
+        new = Command(
+            f"{self.name}.new", f"New in {self.name}", lambda: self.asked.append("new"), self._key(), self.name
+        )
+        return [new, Command(f"{self.name}.off", "Not now", lambda: None, "", self.name, lambda: False)]
+
+    def items(self) -> list[Command]:
+        return [
+            Command(
+                f"{self.name}.item.{row}", f"Open {title}", lambda row=row: self.asked.append(f"open {row}"), "", "Item"
+            )
+            for row, title in (("1", "checkout crash"), ("2", "backfill"))
+        ]
+
+    def _key(self) -> str:
+        return "Ctrl+N" if self.name == "tasks" else "Ctrl+Shift+N"
