@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
 from app.workspace.store_runtime import absolute
-from app.workspace.vendor_names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET, LEDGER, POSTBOX, TIMESHEET
+from app.workspace.vendor_names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET, LEDGER, POSTBOX, PREFIX, TIMESHEET
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -47,7 +47,7 @@ class Template:
             "id": self.id,
             "name": self.name,
             "url": absolute(self.url, origin),
-            "docs_url": self.docs_url,
+            "docs_url": absolute(self.docs_url, origin),
             "description": self.description,
             "auth_type": self.auth_type,
             "icon_key": self.icon_key,
@@ -68,7 +68,7 @@ LEDGER_TEMPLATE = Template(
 POSTBOX_TEMPLATE = Template(
     "Postbox",
     f"self:{POSTBOX.path}",
-    "",
+    f"self:{PREFIX}/{POSTBOX.slug}/keys",
     "Shared mailboxes: search mail and send it. Part of this workspace, connected with an API key.",
     "api_key",
     "postbox.example",

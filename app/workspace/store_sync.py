@@ -53,7 +53,10 @@ async def sync_quietly(workspace: Workspace, project: int, wanted: str) -> None:
 
 async def _listed(workspace: Workspace, wanted: Installation) -> Sequence[ListedTool]:
     if wanted.is_own_server:
-        server = await runtime_of(workspace).mounts["workspace"].server()
+        try:
+            server = await runtime_of(workspace).mounts["workspace"].server()
+        except ImportError:
+            raise SyncFailed from None
         return [_tool(one) for one in await server.list_tools()]
     url = absolute(wanted.url, workspace.settings.url)
     if not is_loopback(url):

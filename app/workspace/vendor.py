@@ -19,8 +19,9 @@ from app.workspace.envelope import choice, integer, number, reply, validation
 from app.workspace.faults import Rule
 from app.workspace.mcp_mount import McpMount, Principal
 from app.workspace.store_runtime import runtime_of
-from app.workspace.vendor_names import ISSUERS, VENDORS, Vendor
+from app.workspace.vendor_names import ISSUERS, POSTBOX, PREFIX, VENDORS, Vendor
 from app.workspace.vendor_oauth import AuthorizationServer, live_token
+from app.workspace.vendor_pages import page
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,6 +51,7 @@ def routes() -> list[BaseRoute]:
         ]
         if issuer.registers:
             found.append(Route(f"{issuer.path}/register", at.register, methods=["POST"]))
+    found.append(Route(f"{PREFIX}/{POSTBOX.slug}/keys", _keys_page, methods=["GET", "POST"]))
     for vendor in VENDORS.values():
         found.append(Route(vendor.path, VendorEndpoint(vendor)))
         if vendor.issuer is not None:
@@ -139,6 +141,16 @@ def issue_api_key(db: sqlite3.Connection, vendor: Vendor) -> str:
     key = f"{vendor.slug[:3]}_{secrets.token_urlsafe(24)}"
     db.execute("INSERT INTO vendor_api_keys VALUES (?, ?)", (digest(key), vendor.slug))
     return key
+
+
+async def _keys_page(request: Request) -> Response:
+    """Postbox's settings page, where a person gets the key that the store asks for."""
+    if request.method == "GET":
+        form = '<form method="post"><div class="buttons"><button value="approve">Create a key</button></div></form>'
+        return page(f"{POSTBOX.name}: API keys", "A key lets an application read and send your mail.", form)
+    key = await workspace_of(request).db.run(lambda db: issue_api_key(db, POSTBOX))
+    words = "Copy it now; it is not shown again."
+    return page(f"{POSTBOX.name}: your new key", words, f"<p><code>{key}</code></p>")
 
 
 async def _fault(workspace: Workspace, body: dict[str, object]) -> object:
