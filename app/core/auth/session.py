@@ -34,6 +34,7 @@ from app.core.errors import (
     VaultTrouble,
 )
 from app.core.events import Event
+from app.core.hosts import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -331,9 +332,12 @@ class Session:
             remembered = self._remembered.get(self._key("metadata"))
             if isinstance(remembered, dict):
                 try:
-                    self._metadata = Metadata(**remembered)
+                    known = Metadata(**remembered)
                 except TypeError:
-                    self._metadata = None
+                    known = None
+                # The embedded workspace changes its port; and no token ever goes to another origin.
+                if known is not None and origin_of(known.token_endpoint) == self.host.origin:
+                    self._metadata = known
         if self._metadata is None:
             await self.rediscover()
         assert self._metadata is not None
