@@ -6,6 +6,7 @@ EditableText), so that tests find and press what a person would, by role and nam
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -117,8 +118,11 @@ class Accessibility:
         assert self._bus is not None
         return Node(self._bus, *ROOT).children()
 
-    def find(self, name: str, role: str | None = None, *, seconds: float = 20.0) -> Node:
-        """The first object called exactly `name` (and of that role) in any application; waits for it to appear."""
+    def find(self, name: str | re.Pattern[str], role: str | None = None, *, seconds: float = 20.0) -> Node:
+        """The first object of any application that is called `name` (and has that role); waits for it to appear.
+
+        A text is the whole name, a pattern is searched for in it.
+        """
         deadline = time.monotonic() + seconds
         while True:
             for application in self.applications():
@@ -126,7 +130,7 @@ class Accessibility:
                     if self._is(node, name, role):
                         return node
             if time.monotonic() > deadline:
-                raise AccessibilityError(f"nothing is called {name!r}; there is:\n{self.outline()}")
+                raise AccessibilityError(f"nothing is called {name!r} ({role}); there is:\n{self.outline()}")
             time.sleep(LOOK_AGAIN_SECONDS)
 
     def outline(self) -> str:
@@ -147,9 +151,10 @@ class Accessibility:
         return "\n".join(lines)
 
     @staticmethod
-    def _is(node: Node, name: str, role: str | None) -> bool:
+    def _is(node: Node, name: str | re.Pattern[str], role: str | None) -> bool:
         try:
-            return node.name == name and (role is None or node.role == role)
+            called = node.name == name if isinstance(name, str) else bool(name.search(node.name))
+            return called and role in (None, node.role)
         except AccessibilityError:
             return False
 

@@ -51,7 +51,12 @@ class Desktop:
         """The process environment, on this display, with nothing of the person's own desktop."""
         foreign = {"WAYLAND_DISPLAY", "XAUTHORITY", "QT_QPA_PLATFORM", "QT_QPA_PLATFORMTHEME", "QT_STYLE_OVERRIDE"}
         own = {name: value for name, value in os.environ.items() if name not in foreign}
-        return own | {"DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb"}
+        return own | self.variables
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Only what a program needs on top of another environment to open its window here."""
+        return {"DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb"}
 
     def xdotool(self, *arguments: str, seconds: float = 20.0) -> str:
         """What xdotool printed, without the last newline."""
