@@ -300,6 +300,8 @@ async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
 
 
 async def settle(turns: int = 20) -> None:
-    """Let everything that is ready run."""
-    for _ in range(turns):
-        await asyncio.sleep(0)
+    """Let everything that is ready run, also what Qt puts off to its next turn."""
+    for _ in range(3):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.001)

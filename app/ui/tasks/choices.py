@@ -24,12 +24,13 @@ class Choices(QObject):
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._settings = services.storage.settings
+        self._unsaved: dict[str, Any] = {}
         self._bridge = bridge
 
     @property
     def grouping(self) -> Grouping:
         try:
-            return Grouping(self._settings.get("tasks.grouping", Grouping.STATE.value))
+            return Grouping(self._get("tasks.grouping", Grouping.STATE.value))
         except ValueError:
             return Grouping.STATE
 
@@ -39,7 +40,7 @@ class Choices(QObject):
 
     @property
     def ordering(self) -> str:
-        return RECENT_ACTIVITY if self._settings.get("tasks.ordering") == RECENT_ACTIVITY else NEWEST
+        return RECENT_ACTIVITY if self._get("tasks.ordering") == RECENT_ACTIVITY else NEWEST
 
     @ordering.setter
     def ordering(self, ordering: str) -> None:
@@ -47,7 +48,7 @@ class Choices(QObject):
 
     @property
     def folded(self) -> list[str]:
-        found = self._settings.get("tasks.folded", [])
+        found = self._get("tasks.folded", [])
         return [key for key in found if isinstance(key, str)] if isinstance(found, list) else []
 
     def set_folded(self, key: str, folded: bool) -> None:
@@ -56,7 +57,7 @@ class Choices(QObject):
 
     @property
     def widths(self) -> list[int] | None:
-        found = self._settings.get("tasks.widths")
+        found = self._get("tasks.widths")
         if isinstance(found, list) and len(found) == 2 and all(isinstance(w, int) and w > 0 for w in found):
             return found
         return None
@@ -64,7 +65,11 @@ class Choices(QObject):
     def set_widths(self, widths: list[int]) -> None:
         self._set("tasks.widths", widths)
 
+    def _get(self, key: str, default: Any = None) -> Any:
+        return self._unsaved[key] if key in self._unsaved else self._settings.get(key, default)
+
     def _set(self, key: str, value: Any) -> None:
+        self._unsaved[key] = value
         self._bridge.spawn(self, self._settings.set(key, value), failed=self._not_kept, key=key)
 
     def _not_kept(self, error: BaseException) -> None:

@@ -279,9 +279,9 @@ class Detail(QWidget):
         if not self._titles.editing:
             return
         had_focus = self.edit.hasFocus()
+        self._titles.set_editing(False)
         if had_focus:
             self.rename_button.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._titles.set_editing(False)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QFont, QTextDocument, QTextOption
+from PySide6.QtGui import QDesktopServices, QFont, QTextCursor, QTextDocument, QTextFormat, QTextOption
 from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
 
 from app.ui.tasks.wording import is_web_address, keep_line_breaks
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
@@ -68,7 +68,33 @@ class Prose(QTextBrowser):
         font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
         self.document().setDefaultFont(font)
         self.document().setMarkdown(keep_line_breaks(self._source[:LONGEST]), FEATURES)
+        self._space()
         self._fit()
+
+    def _space(self) -> None:
+        """Air between paragraphs, and code that wraps on its own ground."""
+        current = theme()
+        gap, tight = current.px(tokens.SPACE_2), current.px(2)
+        former = ""
+        cursor = QTextCursor(self.document())
+        cursor.beginEditBlock()
+        block = self.document().begin()
+        while block.isValid():
+            form = block.blockFormat()
+            code = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.nonBreakableLines()
+            kind = "code" if code else "list" if block.textList() is not None else "text"
+            form.setTopMargin(
+                0 if not former else gap if kind != former or kind == "text" else tight * (kind == "list")
+            )
+            form.setBottomMargin(0)
+            if code:
+                form.setNonBreakableLines(False)
+                form.setBackground(current.colour("raised"))
+            cursor.setPosition(block.position())
+            cursor.setBlockFormat(form)
+            former = kind
+            block = block.next()
+        cursor.endEditBlock()
 
     def _fit(self) -> None:
         self.document().setTextWidth(self.viewport().width())

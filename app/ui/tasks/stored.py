@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.core.posthog.types import Page, Task
+from app.core.posthog.types import Page
+from app.core.posthog.wire import decode_tasks, encode_tasks
 
 if TYPE_CHECKING:
-    from app.core.posthog.types import TaskQuery
+    from app.core.posthog.types import Task, TaskQuery
     from app.ui.tasks.book import TaskBook
 
 KEPT = 1000
@@ -18,7 +19,7 @@ KEPT = 1000
 class StoredList(msgspec.Struct):
     """`count` is what the server had, `next` the cursor after the tasks kept."""
 
-    tasks: tuple[Task, ...]
+    tasks: msgspec.Raw
     count: int
     next: str | None
     pins: tuple[str, ...]
@@ -31,13 +32,15 @@ def encode(book: TaskBook, query: TaskQuery) -> bytes:
         return b""
     tasks = book.confirmed(listing.order[:KEPT])
     following = listing.next if len(listing.order) <= KEPT else None
-    return msgspec.json.encode(StoredList(tuple(tasks), listing.count, following, tuple(sorted(book.pins))))
+    return msgspec.json.encode(
+        StoredList(msgspec.Raw(encode_tasks(tasks)), listing.count, following, tuple(sorted(book.pins)))
+    )
 
 
 def decode(payload: bytes) -> tuple[Page[Task], frozenset[str]] | None:
     """What was kept, or None where another version kept it otherwise."""
     try:
         found = msgspec.json.decode(payload, type=StoredList)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.MsgspecError:
         return None
-    return Page(found.tasks, found.count, found.next), frozenset(found.pins)
+    return Page(decode_tasks(bytes(found.tasks)), found.count, found.next), frozenset(found.pins)

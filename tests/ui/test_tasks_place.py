@@ -1,0 +1,808 @@
+"""The Tasks place as a person meets it: the list, the composer, a task, and a server that does not help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QTextEdit, QWidget
+
+from app.core.errors import (
+    BurrowError,
+    Facts,
+    Offline,
+    OutcomeUnknown,
+    Rejected,
+    ServerTrouble,
+    SignInNeeded,
+    TimedOut,
+)
+from app.core.posthog.types import NewTask, Project, TaskRun
+from app.core.storage import OutboxItem
+from app.ui.bridge import Bridge
+from app.ui.context import Context
+from app.ui.tasks import TasksPlace
+from app.ui.tasks.rows import Grouping
+from app.ui.theme import apply_theme
+from app.ui.widgets.rows import Heading
+from tests.ui._tasks_fakes import (
+    ANA,
+    BEN,
+    FakeBackend,
+    FakeNavigator,
+    FakeServices,
+    FakeTasks,
+    settle,
+    task,
+    until,
+)
+
+# The offscreen platform says this of every window with a minimum size.
+pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
+
+
+@dataclass
+class Opened:
+    """A place in a shown window, with everything behind it."""
+
+    place: TasksPlace
+    bridge: Bridge
+    services: FakeServices
+    navigator: FakeNavigator
+    crashes: list[BaseException]
+
+    @property
+    def titles(self) -> list[str]:
+        return [line.title for line in self.place.pane.table.rows.lines()]
+
+    def words(self, title: str) -> str:
+        rows = self.place.pane.table.rows
+        return next(line.spoken() for line in rows.lines() if line.title == title)
+
+    async def show(self, backend: FakeBackend) -> FakeBackend:
+        self.services.backend = backend
+        self.place.set_backend(backend)
+        await until(lambda: not self.place.desk.load.busy or "list" in backend.tasks.waiting)
+        await settle()
+        return backend
+
+    async def select(self, key: str) -> None:
+        self.place.pane.show_now()
+        assert self.place.pane.table.select_key(key)
+        await settle()
+
+    def write(self, title: str = "", description: str = "", repository: str = "") -> None:
+        composer = self.place.composer
+        composer.title.setText(title)
+        composer.description.setPlainText(description)
+        composer.repository.setEditText(repository)
+
+
+Opener = Callable[[], Any]
+
+
+@pytest.fixture
+def opened(qapp: QApplication) -> Opener:
+    @asynccontextmanager
+    async def make() -> AsyncIterator[Opened]:
+        apply_theme(qapp, "light", 1.0)
+        bridge, services, navigator = Bridge(), FakeServices(), FakeNavigator()
+        crashes: list[BaseException] = []
+        bridge.crashed.connect(crashes.append)
+        place = TasksPlace(Context(services, bridge, navigator))  # type: ignore[arg-type]
+        place.resize(1000, 700)
+        place.show()
+        place.activateWindow()
+        await settle()
+        yield Opened(place, bridge, services, navigator, crashes)
+        await bridge.close()
+        place.close()
+        place.deleteLater()
+        await settle()
+        assert not crashes
+
+    return make
+
+
+def server(*titles: str, status: str | None = None) -> FakeTasks:
+    return FakeTasks([task(number, title, status) for number, title in enumerate(titles, 1)])
+
+
+def press(widget: QWidget, words: str) -> None:
+    """Click the visible button that says `words`."""
+    found = [b for b in widget.findChildren(QAbstractButton) if b.text() == words and b.isVisibleTo(widget)]
+    assert len(found) == 1, f"{len(found)} buttons say {words}"
+    found[0].click()
+
+
+async def test_the_list_shows_groups_with_pinned_first(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks([task(1, "One", "in_progress"), task(2, "Two", "failed"), task(3, "Three")])
+        tasks.pins = {"t3"}
+        await o.show(FakeBackend(tasks))
+        assert o.titles == ["Pinned", "Three", "Running", "One", "Needs you", "Two"]
+
+
+async def test_the_stored_list_is_shown_at_once_and_then_refreshed(opened: Opener) -> None:
+    async with opened() as o:
+        backend = await o.show(FakeBackend(server("Stored")))
+        await until(lambda: o.services.storage.cache.kept)
+        o.place.set_backend(None)
+        assert o.titles == []
+        backend.tasks.tasks["t1"] = task(1, "Fresh")
+        backend.tasks.hold["list"] = asyncio.Event()
+        await o.show(FakeBackend(backend.tasks))
+        assert "Stored" in o.titles
+        backend.tasks.hold["list"].set()
+        await until(lambda: "Fresh" in o.titles)
+        assert "Stored" not in o.titles
+
+
+async def test_offline_with_a_stored_list_keeps_it_and_says_so(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(server("Stored")))
+        await until(lambda: o.services.storage.cache.kept)
+        tasks = FakeTasks()
+        tasks.fail["list"] = Offline("No connection.")
+        await o.show(FakeBackend(tasks))
+        assert "Stored" in o.titles
+        assert "Offline" in o.place.pane.note.text()
+
+
+async def test_a_list_that_cannot_be_loaded_says_why_and_can_be_tried_again(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        tasks.fail["list"] = ServerTrouble("The server answered 502.")
+        await o.show(FakeBackend(tasks))
+        pane = o.place.pane
+        assert pane.stack.currentWidget() is pane.empty
+        assert "502" in pane.empty.accessibleName()
+        press(pane.empty, "Try again")
+        await until(lambda: "One" in o.titles)
+
+
+async def test_without_sign_in_and_without_a_stored_list_signing_in_is_offered(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["list"] = SignInNeeded("Signed out.")
+        await o.show(FakeBackend(tasks))
+        press(o.place.pane.empty, "Sign in")
+        assert o.navigator.sign_ins == 1
+
+
+async def test_an_empty_project_offers_a_new_task(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(FakeTasks()))
+        press(o.place.pane.empty, "New task")
+        assert o.place.right.currentWidget() is o.place.composer
+
+
+async def test_the_filter_narrows_at_once_and_then_shows_the_servers_answer(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("Checkout crash", "Backfill")
+        await o.show(FakeBackend(tasks))
+        tasks.tasks["t9"] = task(9, "Another crash")
+        o.place.pane.filter.setText("crash")
+        assert [t for t in o.titles if t in {"Checkout crash", "Backfill", "Another crash"}] == ["Checkout crash"]
+        await until(lambda: "Another crash" in o.titles)
+
+
+async def test_only_the_last_of_quick_searches_is_asked_and_shown(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("alpha", "beta")
+        await o.show(FakeBackend(tasks))
+        for text in ("a", "al", "be", "beta"):
+            o.place.pane.filter.setText(text)
+        await until(lambda: any(q.search for q, _ in tasks.called("list")))
+        await settle()
+        assert [q.search for q, _ in tasks.called("list") if q.search] == ["beta"]
+        assert o.titles[-1] == "beta"
+
+
+async def test_a_filter_that_matches_nothing_can_be_cleared(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(server("One")))
+        o.place.pane.filter.setText("zzz")
+        await until(lambda: "Nothing matches" in o.place.pane.empty.accessibleName())
+        press(o.place.pane.empty, "Clear filter")
+        await settle()
+        assert "One" in o.titles
+        assert o.place.pane.filter.text() == ""
+
+
+async def test_more_is_loaded_by_the_button_until_the_end(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks([task(number) for number in range(1, 121)])
+        await o.show(FakeBackend(tasks))
+        pane = o.place.pane
+        assert pane.count.text() == "50 of 120"
+        press(pane, "Load more")
+        await until(lambda: pane.count.text() == "100 of 120")
+        press(pane, "Load more")
+        await until(lambda: not pane.more.isVisibleTo(pane))
+        assert sum(1 for line in pane.table.rows.lines() if not isinstance(line, Heading)) == 120
+
+
+async def test_a_page_that_fails_to_load_keeps_the_list_and_offers_again(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks([task(number) for number in range(1, 121)])
+        await o.show(FakeBackend(tasks))
+        tasks.fail["more"] = ServerTrouble("The server answered 500.")
+        o.place.desk.load_more()
+        await until(lambda: o.place.pane.note.isVisibleTo(o.place))
+        assert "Task 1" in o.titles
+        assert o.place.pane.more.isEnabled()
+
+
+async def test_folded_groups_are_remembered(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(server("One", status="completed")))
+        o.place.pane.table.rows.set_folded("state:done", True)
+        await settle()
+        assert o.titles == ["Done"]
+        assert o.services.storage.settings.values["tasks.folded"] == ["state:done"]
+
+
+async def test_grouping_by_repository(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(FakeTasks([task(1, "One", repository="acme/web"), task(2, "Two")])))
+        o.place.pane.set_grouping(Grouping.REPOSITORY)
+        assert o.titles == ["acme/web", "One", "No repository", "Two"]
+
+
+async def test_archived_tasks_have_their_own_list(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(FakeTasks([task(1, "One"), task(2, "Old", archived=True)])))
+        assert "Old" not in o.titles
+        o.place.pane.set_archived(True)
+        await until(lambda: "Old" in o.titles)
+        assert "One" not in o.titles
+
+
+async def test_a_new_task_is_shown_before_the_server_has_answered(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.hold["create"] = asyncio.Event()
+        await o.show(FakeBackend(tasks))
+        o.place.new_task()
+        o.write("", "Do the thing\nnow", "Acme/Web")
+        o.place.composer.submit()
+        await until(lambda: "create" in tasks.waiting)
+        assert "Sending…" in o.words("Do the thing")
+        assert o.services.storage.outbox.states == ["sending"]
+        tasks.hold["create"].set()
+        await until(lambda: o.place.detail.task_id is not None)
+        assert tasks.called("create") == [(NewTask("Do the thing\nnow", "", "acme/web"),)]
+        assert o.services.storage.outbox.items == {}
+        assert o.place.composer.empty
+        assert o.place.right.currentWidget() is o.place.detail
+        assert o.services.storage.drafts.kept == {}
+
+
+async def test_a_refused_task_gives_its_text_back_with_the_reason(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = ServerTrouble("The server answered 500.")
+        await o.show(FakeBackend(tasks))
+        o.place.new_task()
+        o.write("Title", "Words")
+        o.place.composer.submit()
+        composer = o.place.composer
+        await until(lambda: composer.card.isVisibleTo(o.place))
+        assert composer.fields() == {"title": "Title", "description": "Words", "repository": ""}
+        assert "500" in composer.card.text()
+        await settle()
+        assert o.titles == []
+        assert o.services.storage.outbox.items == {}
+        assert o.services.storage.drafts.kept[ANA, "task", "new"]["description"] == "Words"
+        press(composer.card, "Send again")
+        await until(lambda: "Title" in o.titles)
+
+
+async def test_a_refused_field_is_marked(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = Rejected("", Facts(status=400, attr="repository", detail="Unknown repository."))
+        await o.show(FakeBackend(tasks))
+        o.place.new_task()
+        o.write("", "Words", "acme/none")
+        o.place.composer.submit()
+        repository = o.place.composer.repository
+        await until(lambda: repository.accessibleDescription() == "Unknown repository.")
+        assert not o.place.composer.card.isVisibleTo(o.place)
+
+
+async def test_a_refused_task_does_not_overwrite_a_newer_draft(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.hold["create"] = asyncio.Event()
+        tasks.fail["create"] = ServerTrouble("The server answered 500.")
+        await o.show(FakeBackend(tasks))
+        o.place.new_task()
+        o.write("", "First")
+        o.place.composer.submit()
+        await until(lambda: "create" in tasks.waiting)
+        o.place.new_task()
+        o.write("", "Second")
+        tasks.hold["create"].set()
+        await until(lambda: "Not sent" in o.words("First"))
+        assert o.place.composer.fields()["description"] == "Second"
+        await o.select("pending:p1")
+        press(o.place.unsent, "Edit")
+        assert "another draft" in o.place.unsent.card.text()
+        o.place.composer.clear()
+        await o.select("pending:p1")
+        o.place.unsent.undo.emit()
+        assert o.place.composer.fields()["description"] == "First"
+
+
+async def test_nothing_is_sent_without_words(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        await o.show(FakeBackend(tasks))
+        o.place.new_task()
+        o.place.composer.submit()
+        assert o.place.composer.description.accessibleDescription() == "Say what should be done."
+        assert tasks.called("create") == []
+
+
+async def test_a_task_waits_for_sign_in_and_is_then_sent_once(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = SignInNeeded("The grant was revoked.")
+        backend = await o.show(FakeBackend(tasks))
+        backend.session.become("NEEDS_SIGN_IN")
+        o.place.new_task()
+        o.write("", "Later")
+        o.place.composer.submit()
+        await until(lambda: "Later" in o.titles and "Waiting for sign-in" in o.words("Later"))
+        assert o.services.storage.outbox.history[:2] == [("add", "sending"), ("update", "waiting-sign-in")]
+        backend.session.become("SIGNED_IN")
+        await until(lambda: len(tasks.tasks) == 1)
+        backend.session.become("SIGNED_IN")
+        await settle()
+        assert len(tasks.called("create")) == 2
+        assert o.services.storage.outbox.items == {}
+
+
+async def test_a_waiting_task_is_not_sent_for_another_account(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = SignInNeeded("The grant was revoked.")
+        backend = await o.show(FakeBackend(tasks))
+        backend.session.become("NEEDS_SIGN_IN")
+        o.place.outgoing.send(NewTask("Ana's"))
+        await until(lambda: o.services.storage.outbox.states == ["waiting-sign-in"])
+        backend.accounts.account = "ben"
+        backend.session.become("SIGNED_IN")
+        await settle(60)
+        assert len(tasks.called("create")) == 1
+        await o.show(FakeBackend(tasks, scope=BEN))
+        assert "Ana's" not in o.titles
+        assert o.services.storage.outbox.states == ["waiting-sign-in"]
+
+
+async def test_a_waiting_task_can_be_taken_back(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = Offline("No connection.")
+        await o.show(FakeBackend(tasks))
+        o.place.outgoing.send(NewTask("Later", "Title"))
+        await until(lambda: "Title" in o.titles and "Waiting for connection" in o.words("Title"))
+        await o.select("pending:p1")
+        press(o.place.unsent, "Undo")
+        await settle()
+        assert o.place.composer.fields()["title"] == "Title"
+        assert o.services.storage.outbox.items == {}
+        assert "Title" not in o.titles
+
+
+async def test_a_task_waiting_for_the_connection_goes_out_when_the_server_is_reached(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = Offline("No connection.")
+        await o.show(FakeBackend(tasks))
+        o.place.outgoing.send(NewTask("Later"))
+        await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
+        o.place.refresh()
+        await until(lambda: len(tasks.tasks) == 1)
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("No answer."), TimedOut("No answer.")])
+async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, error: BurrowError) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = error
+        backend = await o.show(FakeBackend(tasks))
+        o.place.outgoing.send(NewTask("Once", "Once"))
+        await until(lambda: o.services.storage.outbox.states == ["unknown"])
+        backend.session.become("SIGNED_IN")
+        o.place.refresh()
+        await settle(60)
+        assert len(tasks.called("create")) == 1
+        await o.select("pending:p1")
+        assert "Sent, outcome unknown" in o.place.unsent.card.text()
+        press(o.place.unsent, "Check list")
+        await until(lambda: "not among" in o.place.unsent.card.text())
+        press(o.place.unsent, "Send again")
+        await until(lambda: len(tasks.tasks) == 1)
+
+
+async def test_a_task_that_arrived_after_all_is_found_in_the_list(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = OutcomeUnknown("No answer.")
+        await o.show(FakeBackend(tasks))
+        o.place.outgoing.send(NewTask("Words", "Once"))
+        await until(lambda: o.services.storage.outbox.states == ["unknown"])
+        tasks.tasks["t0"] = task(0, "Once", description="Words")
+        await o.select("pending:p1")
+        press(o.place.unsent, "Check list")
+        await until(lambda: "It arrived: BUR-0" in o.place.unsent.card.text())
+        press(o.place.unsent, "Show it")
+        await settle()
+        assert o.services.storage.outbox.items == {}
+        assert o.place.detail.task_id == "t0"
+
+
+async def test_what_was_being_sent_when_the_app_ended_counts_as_unknown(opened: Opener) -> None:
+    async with opened() as o:
+        payload = {"title": "Half sent", "description": "", "repository": None, "project": 1}
+        item = OutboxItem("o9", "task.create", payload, 1_700_000_000.0, "sending")
+        o.services.storage.outbox.items["o9"] = (ANA, item)
+        tasks = FakeTasks()
+        await o.show(FakeBackend(tasks))
+        await until(lambda: "Half sent" in o.titles)
+        assert "Sent, outcome unknown" in o.words("Half sent")
+        assert tasks.called("create") == []
+
+
+async def test_the_draft_is_kept_as_it_is_typed_and_comes_back(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend())
+        saved = asyncio.Event()
+        o.services.storage.drafts.saved.subscribe(lambda _: saved.set())
+        o.place.new_task()
+        QTest.keyClicks(o.place.composer.title, "Half a thought")
+        await asyncio.wait_for(saved.wait(), 3)
+        assert o.services.storage.drafts.kept[ANA, "task", "new"]["title"] == "Half a thought"
+        o.place.set_backend(None)
+        assert o.place.composer.empty
+        await o.show(FakeBackend())
+        assert o.place.composer.fields()["title"] == "Half a thought"
+
+
+async def test_another_account_never_sees_a_draft(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend())
+        o.place.new_task()
+        o.write("Ana's idea")
+        await o.show(FakeBackend(scope=BEN))
+        assert o.place.composer.empty
+        await settle()
+        assert o.services.storage.drafts.kept[ANA, "task", "new"]["title"] == "Ana's idea"
+        await o.show(FakeBackend(scope=ANA))
+        assert o.place.composer.fields()["title"] == "Ana's idea"
+
+
+async def test_escape_leaves_the_composer_and_keeps_the_text(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend())
+        o.place.new_task()
+        o.write("Kept")
+        QTest.keyClick(o.place.composer.title, Qt.Key.Key_Escape)
+        assert o.place.right.currentWidget() is o.place.nothing
+        assert o.place.composer.fields()["title"] == "Kept"
+
+
+async def test_control_enter_sends_from_any_field(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        await o.show(FakeBackend(tasks))
+        o.place.new_task()
+        o.write("", "Words")
+        QTest.keyClick(o.place.composer.description, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+        await until(lambda: len(tasks.tasks) == 1)
+
+
+async def test_renaming_is_shown_at_once_and_rolled_back_with_the_text_kept(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("Old")
+        tasks.hold["rename"] = asyncio.Event()
+        tasks.fail["rename"] = ServerTrouble("The server answered 500.")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        o.place.detail.begin_rename()
+        o.place.detail.edit.setText("New")
+        QTest.keyClick(o.place.detail.edit, Qt.Key.Key_Return)
+        await until(lambda: "New" in o.titles)
+        tasks.hold["rename"].set()
+        await until(lambda: "Old" in o.titles)
+        detail = o.place.detail
+        assert "Not renamed" in detail.card.text()
+        press(detail.card, "Edit and try again")
+        assert detail.edit.text() == "New"
+        QTest.keyClick(detail.edit, Qt.Key.Key_Return)
+        await until(lambda: tasks.tasks["t1"].title == "New")
+        assert tasks.tasks["t1"].title_manually_set
+
+
+async def test_escape_gives_up_renaming(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("Old")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        o.place.pane.table.setFocus()
+        QTest.keyClick(o.place.pane.table, Qt.Key.Key_F2)
+        QTest.keyClicks(o.place.detail.edit, "zzz")
+        QTest.keyClick(o.place.detail.edit, Qt.Key.Key_Escape)
+        await settle()
+        assert tasks.called("rename") == []
+        assert o.place.detail.title.text() == "Old"
+
+
+async def test_pinning_moves_the_row_and_back_when_refused(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        tasks.fail["pin"] = ServerTrouble("The server answered 500.")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        press(o.place.detail, "Pin")
+        o.place.pane.show_now()
+        assert o.titles[0] == "Pinned"
+        await until(lambda: "Not pinned" in o.place.detail.card.text())
+        assert "Pinned" not in o.titles
+        press(o.place.detail.card, "Try again")
+        await until(lambda: tasks.pins == {"t1"})
+
+
+async def test_archiving_takes_the_task_out_of_the_list_and_can_be_taken_back(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One", "Two")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        press(o.place.detail, "Archive")
+        await until(lambda: tasks.tasks["t1"].archived)
+        await settle()
+        assert "One" not in o.titles
+        press(o.place.detail, "Unarchive")
+        await until(lambda: "One" in o.titles)
+
+
+async def test_a_deleted_task_is_back_after_undo_and_the_server_never_hears_of_it(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One", "Two")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        o.place.pane.table.setFocus()
+        QTest.keyClick(o.place.pane.table, Qt.Key.Key_Delete)
+        assert "One" not in o.titles
+        assert o.place.pane.table.current_key() == "task:t2"
+        await settle()
+        assert [i.kind for _, i in o.services.storage.outbox.items.values()] == ["task.delete"]
+        press(o.place.pane.undo, "Undo")
+        await settle()
+        assert "One" in o.titles
+        assert tasks.called("delete") == []
+        assert o.services.storage.outbox.items == {}
+
+
+async def test_a_deletion_is_sent_when_the_time_to_undo_is_over(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One", "Two", "Three")
+        await o.show(FakeBackend(tasks))
+        o.place.desk.delete("t1")
+        o.place.pane.undo.settle()
+        await until(lambda: "t1" not in tasks.tasks)
+        o.place.desk.delete("t2")
+        o.place.desk.delete("t3")
+        await until(lambda: "t2" not in tasks.tasks)
+        await o.place.flush()
+        assert tasks.tasks == {}
+        await settle()
+        assert o.services.storage.outbox.items == {}
+
+
+async def test_a_deletion_the_app_did_not_live_to_send_is_sent_on_the_next_start(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One", "Two")
+        await o.show(FakeBackend(tasks))
+        o.place.desk.delete("t1")
+        await settle()
+        o.place.set_backend(None)
+        assert tasks.called("delete") == []
+        await o.show(FakeBackend(tasks, project=Project(2)))
+        assert tasks.called("delete") == []
+        await o.show(FakeBackend(tasks))
+        await until(lambda: "t1" not in tasks.tasks)
+        assert "One" not in o.titles
+
+
+async def test_a_deletion_the_server_refuses_brings_the_task_back(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        tasks.fail["delete"] = ServerTrouble("The server answered 500.")
+        await o.show(FakeBackend(tasks))
+        o.place.desk.delete("t1")
+        o.place.pane.undo.settle()
+        await until(lambda: "One" in o.titles and "Not deleted" in o.place.detail.card.text())
+
+
+async def test_a_run_that_stays_queued_is_explained(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        backend = FakeBackend(tasks)
+        backend.host.embedded = True
+        await o.show(backend)
+        await o.select("task:t1")
+        assert not o.place.detail.queued.isVisibleTo(o.place)
+        press(o.place.detail, "Run")
+        await until(lambda: o.place.desk.runs.get("t1") is not None)
+        await settle()
+        assert "no runner is attached to this workspace" in o.place.detail.queued.text()
+        assert "Queued" in o.words("One")
+        assert not o.place.detail.run_button.isEnabled()
+
+
+async def test_a_run_that_cannot_be_started_is_rolled_back(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        tasks.fail["run"] = ServerTrouble("The server answered 503.")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        press(o.place.detail, "Run")
+        await until(lambda: "No run was started" in o.place.detail.card.text())
+        assert "Not started" in o.words("One")
+
+
+async def test_only_a_web_link_of_a_run_is_opened(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: urls.append(url.toString()) or True)
+    async with opened() as o:
+        good = TaskRun("r1", "completed", output={"pr_url": "https://github.com/acme/web/pull/1"})
+        bad = TaskRun("r2", "completed", output={"pr_url": "file:///etc/passwd"})
+        tasks = FakeTasks([replace(task(1), latest_run=good), replace(task(2), latest_run=bad)])
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        press(o.place.detail, "Open pull request")
+        assert urls == ["https://github.com/acme/web/pull/1"]
+        await o.select("task:t2")
+        await until(lambda: not [b for b in o.place.detail.findChildren(QAbstractButton) if "pull" in b.text()])
+
+
+async def test_a_description_loads_nothing_and_runs_no_markup(opened: Opener) -> None:
+    async with opened() as o:
+        text = '<img src="file:///etc/passwd"> ![x](file:///etc/hostname) <b>bold</b>'
+        await o.show(FakeBackend(FakeTasks([task(1, "One", description=text)])))
+        await o.select("task:t1")
+        shown = o.place.detail.findChild(QTextEdit)
+        assert shown is not None
+        assert "<b>bold</b>" in shown.toPlainText()
+
+
+async def test_a_task_deleted_elsewhere_leaves_the_page(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One", "Two")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        del tasks.tasks["t1"]
+        o.place.refresh()
+        await until(lambda: o.place.detail.task_id is None)
+        assert "One" not in o.titles
+
+
+async def test_a_task_is_opened_by_its_id_also_when_it_is_not_in_the_list(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks([task(1, "One"), task(2, "Old", archived=True)])
+        await o.show(FakeBackend(tasks))
+        o.place.open_item("t2")
+        await until(lambda: o.place.detail.task_id == "t2")
+        o.place.open_item("nowhere")
+        await until(lambda: "not here" in o.place.nothing.accessibleName())
+
+
+async def test_changing_the_project_drops_everything_and_cancels_what_is_under_way(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        tasks.hold["list"] = asyncio.Event()
+        o.place.refresh()
+        await until(lambda: "list" in tasks.waiting)
+        await o.show(FakeBackend(server("Other"), project=Project(2)))
+        tasks.hold["list"].set()
+        await settle()
+        assert o.titles == ["Not started", "Other"]
+        assert o.place.detail.task_id is None
+        o.place.set_backend(None)
+        assert o.titles == []
+        assert o.place.detail.title.text() == ""
+
+
+async def test_arrows_show_a_task_and_enter_goes_into_it(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(server("One", "Two", "Three")))
+        table = o.place.pane.table
+        table.setFocus(Qt.FocusReason.TabFocusReason)
+        assert o.place.right.currentWidget() is o.place.nothing
+        QTest.keyClick(table, Qt.Key.Key_Down)
+        assert o.place.detail.title.text() == "Two"
+        QTest.keyClick(table, Qt.Key.Key_End)
+        assert o.place.detail.title.text() == "Three"
+        QTest.keyClicks(table, "on")
+        assert o.place.detail.title.text() == "One"
+        QTest.keyClick(table, Qt.Key.Key_Return)
+        assert o.place.detail.isAncestorOf(QApplication.focusWidget())
+
+
+async def test_a_refresh_moves_neither_focus_nor_selection(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One", "Two", "Three")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t2")
+        o.place.pane.filter.setFocus()
+        tasks.tasks["t0"] = task(0, "Newest")
+        o.place.refresh()
+        await until(lambda: "Newest" in o.titles)
+        assert o.place.pane.filter.hasFocus()
+        assert o.place.pane.table.current_key() == "task:t2"
+        assert o.place.detail.task_id == "t2"
+
+
+async def test_the_palette_offers_the_actions_and_every_loaded_task(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(server("One", "Two")))
+        commands = {command.id: command for command in o.place.commands()}
+        assert commands["tasks.new"].keys == "Ctrl+N"
+        assert not commands["tasks.rename"].enabled()
+        commands["tasks.go.t2"].run()
+        assert o.navigator.gone == [("tasks", "t2")]
+        await o.select("task:t1")
+        assert commands["tasks.rename"].enabled()
+
+
+async def test_every_control_has_a_name(opened: Opener) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(server("One", status="queued")))
+        await o.select("task:t1")
+        for part in (o.place.detail, o.place.composer, o.place.pane, o.place.unsent):
+            for kind in (QAbstractButton, QLineEdit, QComboBox, QTextEdit):
+                for control in part.findChildren(kind):
+                    if control.focusPolicy() != Qt.FocusPolicy.NoFocus:
+                        assert control.accessibleName() or getattr(control, "text", str)(), control
+
+
+async def test_the_list_is_polled_only_while_somebody_may_look(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        await o.show(FakeBackend(tasks))
+        before = len(tasks.called("list"))
+        o.place.hide()
+        assert not o.place._poll.isActive()
+        o.place.activate()
+        await settle()
+        assert len(tasks.called("list")) == before
+        o.place.show()
+        assert o.place._poll.isActive()
+
+
+async def test_a_thousand_tasks_are_filtered_within_a_frame_or_two(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks([task(number, f"Task {number} of many") for number in range(1, 1501)])
+        await o.show(FakeBackend(tasks))
+        mark = o.place.desk.book.begin()
+        page = await tasks.list(o.place.desk.query, limit=1500)
+        o.place.desk.book.load(o.place.desk.query, page, mark)
+        o.place.pane.show_now()
+        assert o.place.pane.table.rows.rowCount() == 1501
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        o.place.pane.show_now()
+        assert loop.time() - started < 0.5
