@@ -115,11 +115,16 @@ def server(*titles: str, status: str | None = None) -> FakeTasks:
     return FakeTasks([task(number, title, status) for number, title in enumerate(titles, 1)])
 
 
-def press(widget: QWidget, words: str) -> None:
-    """Click the visible button that says `words`."""
-    found = [b for b in widget.findChildren(QAbstractButton) if b.text() == words and b.isVisibleTo(widget)]
-    assert len(found) == 1, f"{len(found)} buttons say {words}"
-    found[0].click()
+async def press(widget: QWidget, words: str) -> None:
+    """Click the one visible button that says `words`; a button just made is shown in Qt's next turn."""
+
+    def found() -> list[QAbstractButton]:
+        buttons = widget.findChildren(QAbstractButton)
+        return [b for b in buttons if b.text() == words and b.isVisibleTo(widget)]
+
+    await until(found)
+    (button,) = found()
+    button.click()
 
 
 async def test_the_list_shows_groups_with_pinned_first(opened: Opener) -> None:
@@ -164,7 +169,7 @@ async def test_a_list_that_cannot_be_loaded_says_why_and_can_be_tried_again(open
         pane = o.place.pane
         assert pane.stack.currentWidget() is pane.empty
         assert "502" in pane.empty.accessibleName()
-        press(pane.empty, "Try again")
+        await press(pane.empty, "Try again")
         await until(lambda: "One" in o.titles)
 
 
@@ -173,14 +178,14 @@ async def test_without_sign_in_and_without_a_stored_list_signing_in_is_offered(o
         tasks = FakeTasks()
         tasks.fail["list"] = SignInNeeded("Signed out.")
         await o.show(FakeBackend(tasks))
-        press(o.place.pane.empty, "Sign in")
+        await press(o.place.pane.empty, "Sign in")
         assert o.navigator.sign_ins == 1
 
 
 async def test_an_empty_project_offers_a_new_task(opened: Opener) -> None:
     async with opened() as o:
         await o.show(FakeBackend(FakeTasks()))
-        press(o.place.pane.empty, "New task")
+        await press(o.place.pane.empty, "New task")
         assert o.place.right.currentWidget() is o.place.composer
 
 
@@ -211,7 +216,7 @@ async def test_a_filter_that_matches_nothing_can_be_cleared(opened: Opener) -> N
         await o.show(FakeBackend(server("One")))
         o.place.pane.filter.setText("zzz")
         await until(lambda: "Nothing matches" in o.place.pane.empty.accessibleName())
-        press(o.place.pane.empty, "Clear filter")
+        await press(o.place.pane.empty, "Clear filter")
         await settle()
         assert "One" in o.titles
         assert o.place.pane.filter.text() == ""
@@ -223,9 +228,9 @@ async def test_more_is_loaded_by_the_button_until_the_end(opened: Opener) -> Non
         await o.show(FakeBackend(tasks))
         pane = o.place.pane
         assert pane.count.text() == "50 of 120"
-        press(pane, "Load more")
+        await press(pane, "Load more")
         await until(lambda: pane.count.text() == "100 of 120")
-        press(pane, "Load more")
+        await press(pane, "Load more")
         await until(lambda: not pane.more.isVisibleTo(pane))
         assert sum(1 for line in pane.table.rows.lines() if not isinstance(line, Heading)) == 120
 
@@ -302,7 +307,7 @@ async def test_a_refused_task_gives_its_text_back_with_the_reason(opened: Opener
         assert o.titles == []
         assert o.services.storage.outbox.items == {}
         assert o.services.storage.drafts.kept[ANA, "task", "new"]["description"] == "Words"
-        press(composer.card, "Send again")
+        await press(composer.card, "Send again")
         await until(lambda: "Title" in o.titles)
 
 
@@ -335,7 +340,7 @@ async def test_a_refused_task_does_not_overwrite_a_newer_draft(opened: Opener) -
         await until(lambda: "Not sent" in o.words("First"))
         assert o.place.composer.fields()["description"] == "Second"
         await o.select("pending:p1")
-        press(o.place.unsent, "Edit")
+        await press(o.place.unsent, "Edit")
         assert "another draft" in o.place.unsent.card.text()
         o.place.composer.clear()
         await o.select("pending:p1")
@@ -397,7 +402,7 @@ async def test_a_waiting_task_can_be_taken_back(opened: Opener) -> None:
         o.place.outgoing.send(NewTask("Later", "Title"))
         await until(lambda: "Title" in o.titles and "Waiting for connection" in o.words("Title"))
         await o.select("pending:p1")
-        press(o.place.unsent, "Undo")
+        await press(o.place.unsent, "Undo")
         await settle()
         assert o.place.composer.fields()["title"] == "Title"
         assert o.services.storage.outbox.items == {}
@@ -429,9 +434,9 @@ async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, er
         assert len(tasks.called("create")) == 1
         await o.select("pending:p1")
         assert "Sent, outcome unknown" in o.place.unsent.card.text()
-        press(o.place.unsent, "Check list")
+        await press(o.place.unsent, "Check list")
         await until(lambda: "not among" in o.place.unsent.card.text())
-        press(o.place.unsent, "Send again")
+        await press(o.place.unsent, "Send again")
         await until(lambda: len(tasks.tasks) == 1)
 
 
@@ -444,9 +449,9 @@ async def test_a_task_that_arrived_after_all_is_found_in_the_list(opened: Opener
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         tasks.tasks["t0"] = task(0, "Once", description="Words")
         await o.select("pending:p1")
-        press(o.place.unsent, "Check list")
+        await press(o.place.unsent, "Check list")
         await until(lambda: "It arrived: BUR-0" in o.place.unsent.card.text())
-        press(o.place.unsent, "Show it")
+        await press(o.place.unsent, "Show it")
         await settle()
         assert o.services.storage.outbox.items == {}
         assert o.place.detail.task_id == "t0"
@@ -527,7 +532,7 @@ async def test_renaming_is_shown_at_once_and_rolled_back_with_the_text_kept(open
         await until(lambda: "Old" in o.titles)
         detail = o.place.detail
         assert "Not renamed" in detail.card.text()
-        press(detail.card, "Edit and try again")
+        await press(detail.card, "Edit and try again")
         assert detail.edit.text() == "New"
         QTest.keyClick(detail.edit, Qt.Key.Key_Return)
         await until(lambda: tasks.tasks["t1"].title == "New")
@@ -554,12 +559,12 @@ async def test_pinning_moves_the_row_and_back_when_refused(opened: Opener) -> No
         tasks.fail["pin"] = ServerTrouble("The server answered 500.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        press(o.place.detail, "Pin")
+        await press(o.place.detail, "Pin")
         o.place.pane.show_now()
         assert o.titles[0] == "Pinned"
         await until(lambda: "Not pinned" in o.place.detail.card.text())
         assert "Pinned" not in o.titles
-        press(o.place.detail.card, "Try again")
+        await press(o.place.detail.card, "Try again")
         await until(lambda: tasks.pins == {"t1"})
 
 
@@ -568,11 +573,11 @@ async def test_archiving_takes_the_task_out_of_the_list_and_can_be_taken_back(op
         tasks = server("One", "Two")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        press(o.place.detail, "Archive")
+        await press(o.place.detail, "Archive")
         await until(lambda: tasks.tasks["t1"].archived)
         await settle()
         assert "One" not in o.titles
-        press(o.place.detail, "Unarchive")
+        await press(o.place.detail, "Unarchive")
         await until(lambda: "One" in o.titles)
 
 
@@ -587,7 +592,7 @@ async def test_a_deleted_task_is_back_after_undo_and_the_server_never_hears_of_i
         assert o.place.pane.table.current_key() == "task:t2"
         await settle()
         assert [i.kind for _, i in o.services.storage.outbox.items.values()] == ["task.delete"]
-        press(o.place.pane.undo, "Undo")
+        await press(o.place.pane.undo, "Undo")
         await settle()
         assert "One" in o.titles
         assert tasks.called("delete") == []
@@ -643,7 +648,7 @@ async def test_a_run_that_stays_queued_is_explained(opened: Opener) -> None:
         await o.show(backend)
         await o.select("task:t1")
         assert not o.place.detail.queued.isVisibleTo(o.place)
-        press(o.place.detail, "Run")
+        await press(o.place.detail, "Run")
         await until(lambda: o.place.desk.runs.get("t1") is not None)
         await settle()
         assert "no runner is attached to this workspace" in o.place.detail.queued.text()
@@ -657,7 +662,7 @@ async def test_a_run_that_cannot_be_started_is_rolled_back(opened: Opener) -> No
         tasks.fail["run"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        press(o.place.detail, "Run")
+        await press(o.place.detail, "Run")
         await until(lambda: "No run was started" in o.place.detail.card.text())
         assert "Not started" in o.words("One")
 
@@ -671,7 +676,7 @@ async def test_only_a_web_link_of_a_run_is_opened(opened: Opener, monkeypatch: p
         tasks = FakeTasks([replace(task(1), latest_run=good), replace(task(2), latest_run=bad)])
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        press(o.place.detail, "Open pull request")
+        await press(o.place.detail, "Open pull request")
         assert urls == ["https://github.com/acme/web/pull/1"]
         await o.select("task:t2")
         await until(lambda: not [b for b in o.place.detail.findChildren(QAbstractButton) if "pull" in b.text()])
