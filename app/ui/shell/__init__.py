@@ -9,3 +9,9 @@ Beyond `PlaceWidget` a place may have: `count_changed = Signal(int)` for the rai
 the palette (go to a task, a server, a tool), `panes() -> Sequence[QWidget]` for F6. The keys of a place's `commands()`
 are bound by the window and work while the place is in view; keys that a place binds itself are left to it.
 """
+
+from __future__ import annotations
+
+from app.ui.shell.window import MainWindow
+
+__all__ = ["MainWindow"]

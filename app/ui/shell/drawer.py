@@ -150,4 +150,5 @@ def _fits(record: ActivityRecord, words: list[str]) -> bool:
 
 
 def _text(record: ActivityRecord) -> str:
-    return json.dumps(asdict(record), indent=2, ensure_ascii=False, default=str)
+    shown = asdict(record) | {"at": _moment(record).astimezone().isoformat(timespec="milliseconds")}
+    return json.dumps(shown, indent=2, ensure_ascii=False, default=str)

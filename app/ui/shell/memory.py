@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QApplication
 
-from app.ui.theme import theme
+from app.ui.theme import apply_theme, theme
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
+
+    from app.core.storage import Settings
+    from app.ui.theme.apply import Mode
 
 MODE_SETTING = "ui.mode"
 SCALE_SETTING = "ui.scale"
@@ -20,6 +23,16 @@ DRAWER_SETTING = "ui.drawer"
 
 SMALLEST = QSize(640, 420)
 USUAL = QSize(1180, 760)
+
+
+def dress(settings: Settings) -> None:
+    """Apply the remembered look; once applied, doing it again costs nothing."""
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        return
+    mode, scale = settings.get(MODE_SETTING, "system"), settings.get(SCALE_SETTING, 1.0)
+    chosen: Mode = mode if mode in ("light", "dark") else "system"
+    apply_theme(app, chosen, float(scale) if isinstance(scale, int | float) else 1.0)
 
 
 def geometry(window: QWidget) -> list[int]:

@@ -69,6 +69,7 @@ class Palette(QFrame):
         self.setVisible(True)
         self.raise_()
         self.field.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.field.deselect()
 
     def close_back(self) -> None:
         """Hide and give the focus back to where it was."""

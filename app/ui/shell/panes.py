@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QSplitter, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QPlainTextEdit, QSplitter, QWidget
 
 
 def panes_of(place: QWidget) -> list[QWidget]:
@@ -23,14 +23,15 @@ def panes_of(place: QWidget) -> list[QWidget]:
 
 
 def first_focus(pane: QWidget) -> QWidget | None:
-    """The first control in a pane that the Tab key would reach; text and lists before buttons."""
+    """The first control in a pane that the Tab key would reach, lists and text before the others."""
     candidates = [pane, *pane.findChildren(QWidget)]
     reachable = [
         widget
         for widget in candidates
         if widget.isVisible() and widget.isEnabled() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
     ]
-    return reachable[0] if reachable else None
+    lists = [widget for widget in reachable if isinstance(widget, QAbstractItemView | QPlainTextEdit)]
+    return next(iter([*lists, *reachable]), None)
 
 
 def next_pane(panes: Sequence[QWidget], focused: QWidget | None, step: int) -> QWidget | None:

@@ -33,7 +33,7 @@ class Rail(QFrame):
 
     def __init__(self, corner: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setProperty("pane", "side")
+        self.setProperty("pane", "rail")
         self._entries: tuple[PlaceEntry, ...] = ()
         self._counts: dict[str, int] = {}
         self.list = ListTable(self.tr("Places"), align_glyphs=True)

@@ -20,6 +20,7 @@ from app.ui.shell.memory import (
     SCALE_SETTING,
     SMALLEST,
     WINDOW_SETTING,
+    dress,
     geometry,
     place_window,
     two_sizes,
@@ -37,7 +38,7 @@ from app.ui.widgets.say import announce
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from PySide6.QtGui import QCloseEvent, QKeyEvent
+    from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
     from app.core.auth.session import SessionStatus
     from app.core.services import Backend, Services
@@ -68,6 +69,7 @@ class MainWindow(QWidget):
         places: Mapping[str, Callable[[Context], QWidget]],
         first_run: Callable[[], QWidget] | None = None,
     ) -> None:
+        dress(services.storage.settings)
         super().__init__()
         self.setWindowTitle("Burrow")
         self.context = Context(services, bridge, self)
@@ -103,10 +105,14 @@ class MainWindow(QWidget):
 
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item."""
-        if self._show_place(place):
-            self._history.visit(place, item)
-            if item is not None:
-                self._active().open_item(item)
+        if not self._show_place(place):
+            return
+        self._history.visit(place, item)
+        if item is not None:
+            self._active().open_item(item)
+        focused = QApplication.focusWidget()
+        if focused is None or not self._built[place].isAncestorOf(focused):
+            self._focus_place()
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
@@ -223,7 +229,8 @@ class MainWindow(QWidget):
         self.corner.host_wanted.connect(self.choose_host)
         self.corner.mode_wanted.connect(self.set_mode)
         self.rail = Rail(self.corner)
-        self.rail.chosen.connect(self.go)
+        self.rail.chosen.connect(self._look_at)
+        self.rail.list.opened.connect(self.go)
         self.bar = SignInBar()
         self.bar.sign_in_wanted.connect(self.sign_in)
         self.bar.store_wanted.connect(self._choose_store)
@@ -277,6 +284,16 @@ class MainWindow(QWidget):
             self._active().activate()
             self._save.start()
         return True
+
+    def _look_at(self, name: str) -> None:
+        """Show a place while the focus stays in the rail."""
+        if self._show_place(name):
+            self._history.visit(name, None)
+
+    def _focus_place(self) -> None:
+        target = first_focus(self._built[self._place]) if self._place in self._built else None
+        if target is not None:
+            target.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _build_place(self, name: str) -> QWidget:
         widget = self._factories[name](self.context)
@@ -363,10 +380,8 @@ class MainWindow(QWidget):
             return
         inside = drawer.isAncestorOf(QApplication.focusWidget() or self)
         drawer.setVisible(False)
-        if inside and self._place:
-            target = first_focus(self._built[self._place])
-            if target is not None:
-                target.setFocus(Qt.FocusReason.PopupFocusReason)
+        if inside:
+            self._focus_place()
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -516,6 +531,12 @@ class MainWindow(QWidget):
         super().moveEvent(event)
         if self.isVisible():
             self._save.start()
+
+    @guarded()
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if QApplication.focusWidget() is None and self.focusWidget() is None:
+            self._focus_place()
 
     @guarded()
     def closeEvent(self, event: QCloseEvent) -> None:

@@ -130,7 +130,9 @@ class FirstRun(QScrollArea):
             (self.tr("Keep in a private file"), lambda: choose("file")),
         ]
         title = self.tr("Where shall the sign-in be kept?")
-        advice = self.tr("A private file can be read by programs that run as you; the session ends when Burrow closes.")
+        advice = self.tr(
+            "For this session only: it ends when Burrow closes. Private file: programs that run as you can read it."
+        )
         self._card.show_note(title, reason, advice, actions)
 
     def shown_error(self) -> str:
@@ -162,7 +164,7 @@ class FirstRun(QScrollArea):
         self._address.textEdited.connect(lambda _text: self._address_error.say(""))
         self._address.returnPressed.connect(self._start)
         self._address_error: FieldError = FieldError(self._address)
-        self.sign_in_button = PrimaryButton(self.tr("Sign in with browser"), "external", clicked=self._start)
+        self.sign_in_button = QuietButton(self.tr("Sign in with browser"), "external", clicked=self._start)
         self.key_toggle = QuietButton(self.tr("Use a personal API key"), "key", clicked=self._toggle_key)
         self._key = QLineEdit()
         self._key.setEchoMode(QLineEdit.EchoMode.Password)

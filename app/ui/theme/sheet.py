@@ -85,6 +85,8 @@ QFrame[bar="attention"] {{ background: {c.attention_fill}; border: none; border-
 QFrame[bar="bad"] {{ background: {c.bad_fill}; border: none; border-bottom: 1px solid {c.border}; }}
 QFrame[bar="good"] {{ background: {c.good_fill}; border: none; border-bottom: 1px solid {c.border}; }}
 QFrame[bar="info"] {{ background: {c.info_fill}; border: none; border-bottom: 1px solid {c.border}; }}
-QFrame[pane="side"] {{ background: {c.window}; border: none; border-right: 1px solid {c.border}; }}
+QFrame[pane="side"] {{ background: {c.window}; border: none; }}
+QFrame[pane="rail"] {{ background: {c.window}; border: none; border-right: 1px solid {c.border}; }}
+QTableView[padded="true"]::item {{ padding: 0 {small}px; }}
 QFrame[pane="surface"] {{ background: {c.surface}; border: none; }}
 """

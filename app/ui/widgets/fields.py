@@ -100,7 +100,7 @@ class CodeEdit(QPlainTextEdit):
         self.setAccessibleName(name)
         self.setReadOnly(read_only)
         self.setTabChangesFocus(not tabs)
-        wanted = QTextOption.WrapMode.WrapAnywhere if wrap else QTextOption.WrapMode.NoWrap
+        wanted = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere if wrap else QTextOption.WrapMode.NoWrap
         self.setWordWrapMode(wanted)
         if read_only:
             self.setTextInteractionFlags(

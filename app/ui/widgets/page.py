@@ -43,7 +43,10 @@ class Page(QWidget):
         card_room.setContentsMargins(wide, gap, wide, gap)
         card_room.addWidget(self.card)
         self._head = QVBoxLayout()
-        self._body = QVBoxLayout()
+        body = QWidget()
+        body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._body = QVBoxLayout(body)
+        self._body.setContentsMargins(0, 0, 0, 0)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
@@ -53,7 +56,7 @@ class Page(QWidget):
         box.addWidget(self.banner)
         box.addWidget(self.undo)
         box.addLayout(card_room)
-        box.addLayout(self._body, 1)
+        box.addWidget(body, 1)
 
     def set_title(self, title: str) -> None:
         """Change the title."""
@@ -80,7 +83,7 @@ class Page(QWidget):
 
 
 class SidePane(QFrame):
-    """The left part of a place: the window's ground with a hairline to its right; add widgets to `.box`."""
+    """The left part of a place, on the window's ground; add widgets to `.box`."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
@@ -16,7 +16,7 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QPaintEvent
+    from PySide6.QtGui import QPaintEvent, QResizeEvent
 
 BoxTone = Literal["attention", "bad", "good", "info"]
 Action = tuple[str, Callable[[], None]]
@@ -63,23 +63,43 @@ class Glyph(QWidget):
 class Banner(QFrame):
     """The one bar under a title: glyph, sentence, buttons. Hidden until `show_message`."""
 
+    LEAST_WORDS = 260
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setVisible(False)
         self._glyph = Glyph("warning", "attention")
         self._text = Text(wrap=True)
         self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self._buttons = QHBoxLayout()
         current = theme()
+        self._row_of_buttons = QWidget()
+        self._buttons = QHBoxLayout(self._row_of_buttons)
+        self._buttons.setContentsMargins(0, 0, 0, 0)
         self._buttons.setSpacing(current.px(tokens.SPACE_2))
-        row = QHBoxLayout(self)
+        words = QHBoxLayout()
+        words.setSpacing(current.px(tokens.SPACE_2))
+        words.addWidget(self._glyph)
+        words.addWidget(self._text, 1)
+        self._row = row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         row.setContentsMargins(
             *(current.px(m) for m in (tokens.SPACE_4, tokens.SPACE_2, tokens.SPACE_4, tokens.SPACE_2))
         )
         row.setSpacing(current.px(tokens.SPACE_2))
-        row.addWidget(self._glyph)
-        row.addWidget(self._text, 1)
-        row.addLayout(self._buttons)
+        row.addLayout(words, 1)
+        row.addWidget(self._row_of_buttons, 0, Qt.AlignmentFlag.AlignRight)
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Put the buttons below the words where they would leave the words no room."""
+        room = self.width() - self._row_of_buttons.sizeHint().width()
+        beside = room >= theme().px(self.LEAST_WORDS)
+        wanted = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
+        if self._row.direction() != wanted:
+            self._row.setDirection(wanted)
 
     def show_message(
         self,
@@ -101,6 +121,7 @@ class Banner(QFrame):
         for words, act in secondary:
             self._buttons.addWidget(QuietButton(words, clicked=act))
         repolish(self)
+        self._fit()
         self.setVisible(True)
 
     def text(self) -> str:

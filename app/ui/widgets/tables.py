@@ -138,6 +138,7 @@ class DataTable(QTableView, Generic[T]):
     ) -> None:
         super().__init__(parent)
         self.setAccessibleName(name)
+        self.setProperty("padded", "true")
         self._columns = tuple(columns)
         self.values: ColumnModel[T] = ColumnModel(columns, key, self)
         self.setModel(self.values)

@@ -41,11 +41,15 @@ class Text(QLabel):
         if wrap:
             self.setWordWrap(True)
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-            self.setMinimumWidth(1)
         if selectable:
             self.setTextInteractionFlags(SELECTABLE)
         self._dress()
         theme().changed.connect(self._dress)
+
+    def minimumSizeHint(self) -> QSize:
+        hint = super().minimumSizeHint()
+        # A label that wraps would otherwise ask for the height of its narrowest form.
+        return QSize(1, self.fontMetrics().height()) if self.wordWrap() else hint
 
     def set_tone(self, tone: Tone) -> None:
         """Change the colour."""
