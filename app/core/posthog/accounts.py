@@ -57,7 +57,8 @@ class Accounts:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                found |= {project.id: found.get(project.id, project) for project in answer}
+                for project in answer:
+                    found.setdefault(project.id, project)
         for failure in failures:
             log.warning("some projects could not be read: %s", failure)
             if isinstance(failure, SignInNeeded):

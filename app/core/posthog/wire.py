@@ -7,8 +7,9 @@ mended never hides the others of its page.
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_LIMIT = 100
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
@@ -50,7 +53,7 @@ def decode_one(answer: Answer, kind: type[T]) -> T:
     raw = answer.decode(msgspec.Raw)
     try:
         return _decode(raw, kind)
-    except (msgspec.MsgspecError, RecursionError) as problem:
+    except UNREADABLE as problem:
         raise ProtocolTrouble(
             f"{answer.origin} answered with an unexpected value: {problem}.",
             Facts(status=answer.status, origin=answer.origin),
@@ -62,7 +65,10 @@ def decode_page(answer: Answer, kind: type[T], cursor: str | None = None) -> Pag
 
     `cursor` is the address that the page was asked from: a page that names itself as its next one is the last.
     """
-    envelope = answer.decode(_Envelope)
+    try:
+        envelope = answer.decode(_Envelope)
+    except ProtocolTrouble:
+        envelope = _repaired(answer).decode(_Envelope)
     items, unreadable = _readable(envelope.results, kind)
     count = envelope.count if isinstance(envelope.count, int) else len(envelope.results)
     following = envelope.next if isinstance(envelope.next, str) and envelope.next != cursor else None
@@ -83,7 +89,7 @@ def decode_tasks(payload: bytes) -> tuple[Task, ...]:
     """What `encode_tasks` made, by this version or another; what cannot be read is left out."""
     try:
         raw = msgspec.json.decode(payload, type=list[msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         log.warning("the cached list of tasks is unreadable")
         return ()
     return decode_items(raw, Task)
@@ -98,7 +104,7 @@ def decode_account(text: str) -> tuple[User, tuple[Project, ...], Project | None
     """What `encode_account` made. Raises `ProtocolTrouble` for anything else."""
     try:
         account = msgspec.json.decode(text, type=_Account)
-    except (msgspec.MsgspecError, RecursionError) as problem:
+    except UNREADABLE as problem:
         raise ProtocolTrouble(f"The remembered account is unreadable: {problem}.") from None
     return account.user, account.projects, account.project
 
@@ -114,13 +120,23 @@ def bounded(limit: int) -> int:
     return max(1, min(limit, MAX_LIMIT))
 
 
+def _repaired(answer: Answer) -> Answer:
+    """The answer with what the strict decoder refuses as a whole replaced: half characters, broken UTF-8, NaN."""
+    try:
+        value = json.loads(answer.content.decode("utf-8", "replace"), parse_constant=lambda _: None)
+        content = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return answer
+    return replace(answer, content=content)
+
+
 def _readable(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[tuple[T, ...], int]:
     items: list[T] = []
     problems: list[str] = []
     for one in raw:
         try:
             items.append(_decode(one, kind))
-        except (msgspec.MsgspecError, RecursionError) as problem:
+        except UNREADABLE as problem:
             problems.append(str(problem))
     if problems:
         log.warning("%d of a list of %s were left out, the first: %s", len(problems), kind.__name__, problems[0])
@@ -132,6 +148,8 @@ def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
         return _decoder(kind).decode(raw)
     except msgspec.ValidationError:
         value = msgspec.json.decode(raw)
+    except UnicodeDecodeError:
+        value = msgspec.json.decode(bytes(raw).decode("utf-8", "replace"))
     try:
         return msgspec.convert(_without_nulls(value, kind), kind, strict=False)
     except msgspec.ValidationError:
@@ -160,8 +178,7 @@ def _without_nulls(value: Any, kind: type) -> Any:
     """All that most older answers need, many times quicker than mending."""
     if not isinstance(value, dict):
         return value
-    known = _fields(kind)
-    kept = {name: item for name, item in value.items() if item is not None and name in known}
+    kept = {name: item for name, item in value.items() if item is not None}
     for name, inner in _inner(kind):
         if name in kept:
             kept[name] = _without_nulls(kept[name], inner)

@@ -1,0 +1,122 @@
+"""The typed calls against the real workspace process: what is sent is understood, what is answered is read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.core.auth.lock import ProcessLock
+from app.core.auth.oauth import OAuth
+from app.core.auth.session import Session
+from app.core.auth.transport import Transport
+from app.core.auth.vault import MemoryVault
+from app.core.errors import NotFound, Rejected
+from app.core.fetcher import Fetcher
+from app.core.hosts import workspace_host
+from app.core.posthog.accounts import Accounts
+from app.core.posthog.store import McpStore
+from app.core.posthog.tasks import Tasks
+from app.core.posthog.types import NewTask, TaskQuery
+from tests.conftest import RunningWorkspace
+from tests.core.conftest import Remembered
+
+
+@asynccontextmanager
+async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[Fetcher]:
+    """A fetcher that is signed in with a login ticket."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{workspace.url}/_tickets", headers={"X-Workspace-Secret": workspace.secret})
+    host = workspace_host(workspace.url, client_id=workspace.ready["client_id"], secret=workspace.secret)
+    transport = Transport()
+    lock = ProcessLock(folder / "lock")
+    session = Session(host, OAuth(transport, host.origin), lock, Remembered(), folder, vault=MemoryVault())
+    try:
+        await session.sign_in_with_ticket(answer.json()["ticket"])
+        yield Fetcher(transport, session, host)
+    finally:
+        await session.close()
+        await transport.close()
+
+
+async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspace, tmp_path: Path) -> None:
+    async with connected(workspace, tmp_path) as fetcher:
+        accounts = Accounts(fetcher)
+        me = await accounts.me()
+        projects = await accounts.projects((), (), me)
+        assert me.team is not None
+        assert me.team.id in {project.id for project in projects}
+        project = me.team.id
+        tasks = Tasks(fetcher, lambda: project)
+        with pytest.raises(NotFound):
+            await tasks.get("0190f7a0-0000-7000-8000-000000000000")
+        with pytest.raises(Rejected) as rejected:
+            await tasks.create(NewTask("words", title="x" * 300))
+        assert rejected.value.facts.attr == "title"
+        seeded = await tasks.list(limit=500)
+        assert seeded.count >= 10
+        assert seeded.unreadable == 0
+        created = await tasks.create(NewTask("Make the zyzzyva page load", repository="Org/Repo"))
+        assert (created.title, created.repository) == ("Make the zyzzyva page load", "org/repo")
+        assert created.created_by is not None
+        assert created.created_by.account_key == me.account_key
+        assert [task.id for task in (await tasks.list(TaskQuery(search="zyzzyva"))).items] == [created.id]
+        renamed = await tasks.rename(created.id, "Faster")
+        assert (renamed.title, renamed.title_manually_set) == ("Faster", True)
+        assert (await tasks.edit(created.id, repository="")).repository is None
+        await tasks.pin(created.id, True)
+        assert created.id in await tasks.pinned()
+        assert (await tasks.archive(created.id, True)).archived
+        assert created.id not in {task.id for task in (await tasks.list(limit=100)).items}
+        assert created.id in {task.id for task in (await tasks.list(TaskQuery(archived=True))).items}
+        ran = await tasks.run(created.id)
+        assert ran.latest_run is not None
+        assert ran.latest_run.status == "queued"
+        assert [run.id for run in (await tasks.runs(created.id)).items] == [ran.latest_run.id]
+        assert all("/" in name for name in await tasks.repositories())
+        await tasks.delete(created.id)
+        with pytest.raises(NotFound):
+            await tasks.get(created.id)
+
+
+async def test_pages_of_a_real_server_join_without_gaps(workspace: RunningWorkspace, tmp_path: Path) -> None:
+    async with connected(workspace, tmp_path) as fetcher:
+        me = await Accounts(fetcher).me()
+        assert me.team is not None
+        project = me.team.id
+        tasks = Tasks(fetcher, lambda: project)
+        whole = await tasks.list(limit=100)
+        page = await tasks.list(limit=3)
+        ids = [task.id for task in page.items]
+        while page.next is not None:
+            page = await tasks.more(page.next)
+            ids += [task.id for task in page.items]
+        assert ids == [task.id for task in whole.items]
+        assert page.count == len(ids)
+
+
+async def test_the_store_of_a_real_server_is_read_and_changed(workspace: RunningWorkspace, tmp_path: Path) -> None:
+    async with connected(workspace, tmp_path) as fetcher:
+        me = await Accounts(fetcher).me()
+        assert me.team is not None
+        project = me.team.id
+        store = McpStore(fetcher, lambda: project)
+        with pytest.raises(NotFound, match="Template not found"):
+            await store.install("0190f7a0-0000-7000-8000-000000000000")
+        assert await store.templates()
+        installed = await store.installations()
+        assert len(installed) >= 1
+        for installation in installed:
+            assert installation.title
+            assert installation.proxy_url.startswith(workspace.url)
+        usable = next(one for one in installed if not one.pending_oauth and not one.needs_reauth and one.is_enabled)
+        tools = await store.tools(usable.id) or await store.refresh_tools(usable.id)
+        assert tools
+        changed = await store.set_policy(usable.id, tools[0].tool_name, "do_not_use")
+        assert changed.approval_state == "do_not_use"
+        assert not (await store.update(usable.id, is_enabled=False)).is_enabled
+        await store.remove(usable.id)
+        assert usable.id not in {one.id for one in await store.installations()}
