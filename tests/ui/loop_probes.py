@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import json
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -165,6 +166,17 @@ async def exception_handler() -> Facts:
     return {"known": loop.get_exception_handler() is not None}
 
 
+async def signal_while_idle() -> Facts:
+    """How many seconds after the start a Python signal handler runs: the signal comes after 0.2, a timer after 1."""
+    loop = asyncio.get_running_loop()
+    handled: asyncio.Future[float] = loop.create_future()
+    began = time.monotonic()
+    signal.signal(signal.SIGALRM, lambda *_: handled.done() or handled.set_result(time.monotonic() - began))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    await asyncio.sleep(1)
+    return {"handled": await handled}
+
+
 PROBES = (
     early_timers,
     cancelled_timers,
@@ -175,6 +187,7 @@ PROBES = (
     starved_window,
     unfinished_generator,
     exception_handler,
+    signal_while_idle,
 )
 
 

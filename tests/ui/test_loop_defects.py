@@ -12,7 +12,10 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 BOUND = 20.0
+unix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no interval timers")
 
 
 @functools.cache
@@ -100,3 +103,13 @@ def test_the_exception_handler_is_known() -> None:
 
 def test_stock_does_not_know_its_exception_handler() -> None:
     assert not ask("exception_handler", "stock")["known"]
+
+
+@unix_only
+def test_a_signal_is_handled_while_the_window_is_idle() -> None:
+    assert ask("signal_while_idle", "ours")["handled"] < 0.8
+
+
+@unix_only
+def test_stock_handles_a_signal_only_when_something_else_happens() -> None:
+    assert ask("signal_while_idle", "stock")["handled"] > 0.8
