@@ -121,7 +121,14 @@ class Services:
         return value if isinstance(value, str) else None
 
     async def _recognised(self, host: Host) -> Host:
-        """A workspace on this machine tells its MCP endpoint; any other server on this machine has none."""
+        """A workspace on this machine tells its MCP endpoint; any other server on this machine has none.
+
+        Asked once per origin: a later start shows saved data without waiting for the answer.
+        """
+        key = f"mcp_url:{host.origin}"
+        known = self.storage.settings.get(key)
+        if isinstance(known, str):
+            return replace(host, mcp_url=known)
         try:
             answer = await plain_json("GET", f"{host.origin}/_workspace")
         except BurrowError:
@@ -129,6 +136,7 @@ class Services:
         mcp_url = answer.get("mcp_url") if isinstance(answer, dict) else None
         if not isinstance(mcp_url, str) or origin_of(mcp_url) != host.origin:
             return host
+        await self.storage.settings.set(key, mcp_url)
         return replace(host, mcp_url=mcp_url)
 
 
@@ -202,10 +210,11 @@ class Backend:
             await self.session.restore()
 
     async def ready(self) -> None:
-        """Wait until account and project are known.
+        """Wait until it is clear who is signed in, and until account and project are known.
 
         Raises what keeps them from being known: `SignInNeeded`, `VaultTrouble`, `Offline`, `NotFound`, …
         """
+        await self.session.known()
         if self.session.status.state is not SessionState.SIGNED_IN:
             raise self.session.missing()
         if self._loading is not None:

@@ -180,13 +180,17 @@ class Session:
         finally:
             self._known.set()
 
+    async def known(self) -> None:
+        """Wait until it is clear whether there is a grant."""
+        if not self._known.is_set():
+            await self._known.wait()
+
     async def access_token(self) -> TokenSet | None:
         """A token fit to be sent, renewed first when it has run out; None when there is no grant.
 
         Raises `BurrowError` when the token has run out and could not be renewed.
         """
-        if not self._known.is_set():
-            await self._known.wait()
+        await self.known()
         grant = self._grant
         if grant is None:
             return None

@@ -1,0 +1,138 @@
+"""The composition root: arguments, services, Qt and the loop, the window; and their end, in order."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from app import __version__
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtWidgets import QWidget
+
+    from app.core.services import Services
+    from app.ui.context import Context
+
+FIRST_PAINT_SECONDS = 5.0
+NO_DISPLAY = (
+    "burrow: no display. Start one (for example with Xvfb), or take a picture: "
+    "burrow --workspace --offscreen --screenshot FILE"
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Open the window; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.offscreen:
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    if not _has_display():
+        sys.stderr.write(f"{NO_DISPLAY}\n")
+        return 1
+    from app.core.errors import BurrowError
+    from app.core.logs import start_logging
+    from app.core.services import Services, data_folder
+
+    folder = data_folder(options.data)
+    start_logging(folder)
+    try:
+        services = Services(folder)
+    except BurrowError as failure:
+        sys.stderr.write(f"burrow: {failure.title}: {failure.cause}\n        {failure.advice}\n")
+        return failure.exit_code
+    return _open(options, services)
+
+
+def _open(options: argparse.Namespace, services: Services) -> int:
+    from PySide6.QtWidgets import QApplication
+
+    from app.ui.bridge import Bridge, from_signal
+    from app.ui.loop import freeze_collector, run
+    from app.ui.painted import FirstPaint
+    from app.ui.shell.memory import dress
+    from app.ui.shell.window import MainWindow
+    from app.ui.signin.flow import Connecting
+
+    app = QApplication(sys.argv[:1])
+    app.setApplicationName("Burrow")
+    app.setApplicationVersion(__version__)
+    app.setDesktopFileName("burrow")
+    dress(services.storage.settings)
+    bridge = Bridge()
+    named = options.host or ("workspace" if options.workspace else None)
+    connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
+    window = MainWindow(services, bridge, _places(), connecting.page)
+    if options.place:
+        window.go(options.place)
+    painted = FirstPaint(window)
+    window.show()
+
+    async def live(quitting: asyncio.Event) -> int:
+        if not painted.seen:
+            await from_signal(painted.done, FIRST_PAINT_SECONDS)
+        collector = freeze_collector()
+        try:
+            connecting.begin(named)
+            if options.screenshot:
+                from app.ui.picture import take_picture
+
+                connecting_to = named or services.remembered_host()
+                return await take_picture(window, options.screenshot, quitting, connecting=connecting_to is not None)
+            await quitting.wait()
+        finally:
+            await window.save_layout()
+            await bridge.close()
+            await services.close()
+            collector.stop()
+        return 0
+
+    return run(app, live)
+
+
+def _places() -> dict[str, Callable[[Context], QWidget]]:
+    """The places, each imported when it is first shown."""
+
+    def tasks(context: Context) -> QWidget:
+        from app.ui.tasks import TasksPlace
+
+        return TasksPlace(context)
+
+    def servers(context: Context) -> QWidget:
+        from app.ui.servers import ServersPlace
+
+        return ServersPlace(context)
+
+    def lab(context: Context) -> QWidget:
+        from app.ui.lab import LabPlace
+
+        return LabPlace(context)
+
+    return {"tasks": tasks, "servers": servers, "lab": lab}
+
+
+def _has_display() -> bool:
+    """Whether Qt can open a window; only X11 and Wayland need to be named by the environment."""
+    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="burrow",
+        description="A desktop client for PostHog's agent tasks and for MCP servers.",
+        epilog="Without a window: burrow login|logout|status|tasks|mcp|workspace --help",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")
+    where.add_argument("--host", help="us, eu, workspace or the address of a server")
+    parser.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
+    parser.add_argument("--offscreen", action="store_true", help="run without a display")
+    parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and end")
+    parser.add_argument("--place", choices=["tasks", "servers", "lab"], help="the place to show")
+    parser.add_argument("--version", action="version", version=f"Burrow {__version__}")
+    return parser

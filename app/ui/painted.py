@@ -1,0 +1,32 @@
+"""When a window is on the screen for the first time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+
+class FirstPaint(QObject):
+    """`done` is emitted in the turn after `window` painted for the first time; `seen` stays True from then on."""
+
+    done = Signal()
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self.seen = False
+        self._window = window
+        window.installEventFilter(self)
+
+    @guarded(False)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if not self.seen and event.type() == QEvent.Type.Paint:
+            self.seen = True
+            self._window.removeEventFilter(self)
+            QTimer.singleShot(0, self.done.emit)
+        return False
