@@ -767,7 +767,7 @@ async def test_the_palette_offers_the_actions_and_every_loaded_task(opened: Open
         commands = {command.id: command for command in o.place.commands()}
         assert commands["tasks.new"].keys == "Ctrl+N"
         assert not commands["tasks.rename"].enabled()
-        commands["tasks.go.t2"].run()
+        {command.id: command for command in o.place.items()}["tasks.go.t2"].run()
         assert o.navigator.gone == [("tasks", "t2")]
         await o.select("task:t1")
         assert commands["tasks.rename"].enabled()

@@ -13,6 +13,7 @@ from app.core.errors import Offline, SignInNeeded
 from app.ui.tasks.book import RECENT_ACTIVITY
 from app.ui.tasks.choices import NEWEST
 from app.ui.tasks.rows import PENDING, TASK, Grouping, build_groups
+from app.ui.tasks.wording import TaskGroup, needs_you, send_group
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.fields import FilterField
@@ -55,9 +56,13 @@ class TaskTable(ListTable):
 
     @guarded()
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Coming here by Tab makes a row current without changing the right side; other ways change nothing."""
+        """Coming here by key makes a row current without changing the right side; other ways change nothing."""
         self.keyboard_focus = event.reason() != Qt.FocusReason.MouseFocusReason
-        by_key = event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
+        by_key = event.reason() in (
+            Qt.FocusReason.TabFocusReason,
+            Qt.FocusReason.BacktabFocusReason,
+            Qt.FocusReason.ShortcutFocusReason,
+        )
         if by_key and not self.currentIndex().isValid():
             self.select_first(quiet=True)
         QTableView.focusInEvent(self, event)
@@ -74,6 +79,7 @@ class TaskPane(SidePane):
     rename_wanted = Signal()
     delete_wanted = Signal()
     menu_wanted = Signal(str, QPoint)
+    needs_you = Signal(int)
 
     def __init__(self, desk: TaskDesk, sender: Sender, choices: Choices, parent: QWidget | None = None) -> None:
         super().__init__(self.tr("Tasks"), parent)
@@ -242,6 +248,8 @@ class TaskPane(SidePane):
                 ordering=desk.query.ordering,
             )
         )
+        waiting = sum(1 for item in self._sender.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
+        self.needs_you.emit(waiting + sum(1 for task in desk.book.all() if needs_you(task)))
         self._show_place()
         listing, total = desk.book.listing(desk.query), desk.book.total(desk.query)
         more = listing is not None and listing.next is not None

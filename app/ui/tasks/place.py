@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, Qt, QTimer
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QWidget
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QStackedWidget, QWidget
 
 from app.core.errors import BurrowError
 from app.ui.context import Command
@@ -53,7 +53,9 @@ class _Identity:
 
 
 class TasksPlace(QWidget):
-    """A `PlaceWidget`. `flush` is awaited before the app ends."""
+    """A `PlaceWidget`. `flush` is awaited before the app ends. `count_changed(int)` counts what needs the person."""
+
+    count_changed = Signal(int)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -160,7 +162,9 @@ class TasksPlace(QWidget):
             Command("tasks.pin", self.tr("Pin or unpin task"), self._toggle_pinned, "", GROUP, shown),
             Command("tasks.archive", self.tr("Archive or unarchive task"), self._toggle_archived, "", GROUP, shown),
             Command("tasks.delete", self.tr("Delete task"), self._delete, "", GROUP, shown),
-            Command("tasks.undo", self.tr("Undo delete"), self.pane.undo.undo, "", GROUP, lambda: self.pane.undo.open),
+            Command(
+                "tasks.undo", self.tr("Undo delete"), self.pane.undo.undo, "Ctrl+Z", GROUP, lambda: self.pane.undo.open
+            ),
             Command(
                 "tasks.archived", self.tr("Show or hide archived tasks"), self._toggle_archive, "", GROUP, connected
             ),
@@ -171,10 +175,19 @@ class TasksPlace(QWidget):
             (Grouping.NONE, self.tr("Do not group tasks")),
         ):
             found.append(Command(f"tasks.group.{grouping.value}", words, self._grouper(grouping), "", GROUP))
-        for task in self.desk.book.all():
-            words = self.tr("Go to task {0}").format(title_of(task))
-            found.append(Command(f"tasks.go.{task.id}", words, self._goer(task.id), "", self.tr("Go to task")))
         return found
+
+    def items(self) -> Sequence[Command]:
+        """Every loaded task, for the palette."""
+        group, words = self.tr("Go to task"), self.tr("Go to task {0}")
+        return [
+            Command(f"tasks.go.{task.id}", words.format(title_of(task)), self._goer(task.id), "", group)
+            for task in self.desk.book.all()
+        ]
+
+    def panes(self) -> Sequence[QWidget]:
+        """For F6."""
+        return [self.pane, self.right]
 
     async def flush(self) -> None:
         """Keep the draft and send the deletion that could still be undone; await it before the app ends."""
@@ -189,6 +202,7 @@ class TasksPlace(QWidget):
         self.pane.rename_wanted.connect(self._rename)
         self.pane.delete_wanted.connect(self._delete)
         self.pane.menu_wanted.connect(self._menu)
+        self.pane.needs_you.connect(self.count_changed)
         self.composer.submitted.connect(self._submit)
         self.composer.left.connect(self._leave_right)
         self.detail.renamed.connect(lambda title: self._about_task(lambda i: self.desk.rename(i, title)))
@@ -222,6 +236,9 @@ class TasksPlace(QWidget):
     def _is_connected(self) -> bool:
         return self._backend is not None
 
+    def _can_undo(self) -> bool:
+        return self.pane.undo.open
+
     def _has_task(self) -> bool:
         return self._shown_task() is not None
 
@@ -235,6 +252,9 @@ class TasksPlace(QWidget):
         """The task that actions are about: the one on the right, else the list's current one."""
         if self.right.currentWidget() is self.detail:
             return self.detail.task_id
+        focused = QApplication.focusWidget()
+        if focused is not None and self.right.isAncestorOf(focused):
+            return None
         return task_id_of(self.pane.table.current_key() or "")
 
     def _about_task(self, act: Callable[[str], None]) -> None:

@@ -84,6 +84,11 @@ def group_of(task: Task) -> TaskGroup:
     return GROUP_OF_STATUS.get(task.latest_run.status, TaskGroup.OTHER)
 
 
+def needs_you(task: Task) -> bool:
+    """Whether the task waits for the person."""
+    return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
+
+
 def send_state(state: SendState) -> State:
     """The state of a task on its way to the server."""
     shown = SEND_STATES[state][0]
