@@ -94,7 +94,7 @@ def test_a_secret_in_a_known_shape_never_stays_in_a_text(shape: str, secret: str
     assert redact_text(text) == redact_text(redact_text(text))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     prefix=st.sampled_from(PREFIXES),
     secret=secrets_made,
