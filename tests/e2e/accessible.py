@@ -6,6 +6,7 @@ EditableText), so that tests find and press what a person would, by role and nam
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import time
@@ -24,6 +25,7 @@ STOP_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.05
 ROOT = ("org.a11y.atspi.Registry", "/org/a11y/atspi/accessible/root")
 NULL_PATH = "/org/a11y/atspi/null"
+SHOWING = 1 << 25
 
 
 class AccessibilityError(Exception):
@@ -51,19 +53,25 @@ class Node:
         """AT-SPI's own word: `push button`, `table cell`, `text`, `frame`, …"""
         return str(self._ask("Accessible", "GetRoleName")[0])
 
+    @property
+    def showing(self) -> bool:
+        """Whether it is on the screen as far as the program knows."""
+        low, _high = self._ask("Accessible", "GetState")[0]
+        return bool(low & SHOWING)
+
     def children(self) -> list[Node]:
         found = self._ask("Accessible", "GetChildren")[0]
         return [Node(self.bus, owner, path) for owner, path in found if path != NULL_PATH]
 
-    def descendants(self) -> Iterator[Node]:
-        """Every object below this one, depth first; what vanishes meanwhile is left out."""
+    def descendants(self, depth: int = 1) -> Iterator[tuple[int, Node]]:
+        """Every object that shows below this one with its depth; what vanishes meanwhile is left out."""
         try:
-            children = self.children()
+            children = [child for child in self.children() if child.showing]
         except AccessibilityError:
             return
         for child in children:
-            yield child
-            yield from child.descendants()
+            yield depth, child
+            yield from child.descendants(depth + 1)
 
     def press(self) -> None:
         """Do its first action: what a click or Return would do."""
@@ -119,14 +127,14 @@ class Accessibility:
         return Node(self._bus, *ROOT).children()
 
     def find(self, name: str | re.Pattern[str], role: str | None = None, *, seconds: float = 20.0) -> Node:
-        """The first object of any application that is called `name` (and has that role); waits for it to appear.
+        """The first object that shows in any application, is called `name` and has that role; waits for it to appear.
 
         A text is the whole name, a pattern is searched for in it.
         """
         deadline = time.monotonic() + seconds
         while True:
             for application in self.applications():
-                for node in application.descendants():
+                for _, node in application.descendants():
                     if self._is(node, name, role):
                         return node
             if time.monotonic() > deadline:
@@ -134,20 +142,12 @@ class Accessibility:
             time.sleep(LOOK_AGAIN_SECONDS)
 
     def outline(self) -> str:
-        """Everything to be seen as indented `role: name` lines, for a failed test's message."""
+        """Everything that shows as indented `role: name` lines, for a failed test's message."""
         lines: list[str] = []
-
-        def add(node: Node, depth: int) -> None:
-            try:
-                lines.append(f"{'  ' * depth}{node.role}: {node.name}")
-                children = node.children()
-            except AccessibilityError:
-                return
-            for child in children:
-                add(child, depth + 1)
-
         for application in self.applications():
-            add(application, 0)
+            for depth, node in application.descendants():
+                with contextlib.suppress(AccessibilityError):
+                    lines.append(f"{'  ' * (depth - 1)}{node.role}: {node.name}")
         return "\n".join(lines)
 
     @staticmethod
