@@ -11,7 +11,7 @@ from mcp_types import CallToolResult, ResourceLink, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from app.workspace.mcp_tools import DOCUMENT_SCHEME, READS, WorkspaceServer, caller
-from app.workspace.store_rows import iso
+from app.workspace.moments import iso
 
 if TYPE_CHECKING:
     import sqlite3

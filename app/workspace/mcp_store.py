@@ -24,6 +24,7 @@ from app.workspace.envelope import (
     text,
     validation,
 )
+from app.workspace.moments import iso
 from app.workspace.pages import page, window
 from app.workspace.picture import letter_tile
 from app.workspace.store_catalogue import BY_ID, TEMPLATES, Template
@@ -43,7 +44,6 @@ from app.workspace.store_rows import (
     installation,
     installation_at,
     installations,
-    iso,
     save_connection,
     set_approval,
     tools,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.server.mcpserver import Context  # noqa: TC002 - read at run time from the tools' signatures
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
 
-from app.workspace.mcp_tools import ADDS, CHANGES, READS, WorkspaceServer, caller
-from app.workspace.store_rows import iso
+from app.workspace import task_store
+from app.workspace.mcp_tools import ADDS, CHANGES, READS, Caller, WorkspaceServer, caller
 
 if TYPE_CHECKING:
     import sqlite3
 
-TaskId = Annotated[str, Field(description="The task's id or its number, such as 4", max_length=64)]
+TaskId = Annotated[str, Field(description="The task's id, short name or number, such as HED-4", max_length=64)]
 RunState = Literal["not_started", "queued", "in_progress", "completed", "failed", "cancelled"]
 
 
@@ -23,7 +22,7 @@ class TaskLine(BaseModel):
     """A task in a list."""
 
     id: str
-    number: int
+    slug: str = Field(description="The short name, such as HED-4")
     title: str
     state: RunState = Field(description="The state of the latest run")
     repository: str | None
@@ -58,6 +57,17 @@ _TASKS = (
 def add_task_tools(server: WorkspaceServer) -> None:
     """Register the task tools."""
     db = server.workspace.db
+
+    async def change(who: Caller, task: str, values: dict[str, object]) -> TaskDetail:
+        now = server.workspace.clock.now()
+
+        def store(at: sqlite3.Connection) -> TaskDetail:
+            row = task_store.find_task(at, who.project, _row(at, who.project, task)["id"])
+            assert row is not None
+            task_store.change_task(at, row, values, now)
+            return _detail(at, who.project, row["id"])
+
+        return await db.run(store)
 
     @server.tool(title="List tasks", annotations=READS)
     async def list_tasks(
@@ -102,20 +112,17 @@ def add_task_tools(server: WorkspaceServer) -> None:
     ) -> TaskDetail:
         """Create a task in the project. It is not started."""
         who = await caller(server, ctx, "task:write")
-        now = iso(server.workspace.clock.now())
+        now = server.workspace.clock.now()
+        values = {
+            "title": title.strip() or title,
+            "title_manually_set": True,
+            "description": description,
+            "repository": repository,
+        }
 
         def store(at: sqlite3.Connection) -> TaskDetail:
-            query = "SELECT coalesce(max(task_number), 0) + 1 FROM tasks WHERE project_id = ?"
-            [number] = at.execute(query, (who.project,)).fetchone()
-            new = str(uuid.uuid4())
-            at.execute(
-                "INSERT INTO tasks (id, project_id, task_number, title, title_manually_set, description,"
-                " origin_product, runtime, repository, repositories, internal, archived, created_at, updated_at,"
-                " last_activity_at, created_by)"
-                " VALUES (?, ?, ?, ?, 1, ?, 'user_created', 'cloud', ?, '[]', 0, 0, ?, ?, ?, ?)",
-                (new, who.project, number, title.strip(), description, repository, now, now, now, who.grant.user_id),
-            )
-            return _detail(at, who.project, new)
+            made = task_store.create_task(at, who.project, who.grant.user_id, values, now)
+            return _detail(at, who.project, str(made["id"]))
 
         return await db.run(store)
 
@@ -128,32 +135,14 @@ def add_task_tools(server: WorkspaceServer) -> None:
     ) -> TaskDetail:
         """Change a task's title or description; what is left out stays as it is."""
         who = await caller(server, ctx, "task:write")
-        now = iso(server.workspace.clock.now())
-
-        def store(at: sqlite3.Connection) -> TaskDetail:
-            found = _detail(at, who.project, task)
-            query = (
-                "UPDATE tasks SET title = coalesce(?, title), description = coalesce(?, description), updated_at = ?"
-                " WHERE id = ?"
-            )
-            at.execute(query, (title, description, now, found.id))
-            return _detail(at, who.project, found.id)
-
-        return await db.run(store)
+        wanted = {"title": title, "description": description}
+        return await change(who, task, {name: value for name, value in wanted.items() if value is not None})
 
     @server.tool(title="Archive a task", annotations=CHANGES)
     async def archive_task(ctx: Context, task: TaskId) -> TaskDetail:
         """Put a task away; it can be found again among the archived ones."""
         who = await caller(server, ctx, "task:write")
-        now = iso(server.workspace.clock.now())
-
-        def store(at: sqlite3.Connection) -> TaskDetail:
-            found = _detail(at, who.project, task)
-            query = "UPDATE tasks SET archived = 1, archived_at = ?, updated_at = ? WHERE id = ? AND archived = 0"
-            at.execute(query, (now, now, found.id))
-            return _detail(at, who.project, found.id)
-
-        return await db.run(store)
+        return await change(who, task, {"archived": True})
 
     @server.tool(title="Who am I", annotations=READS)
     async def who_am_i(ctx: Context) -> Account:
@@ -177,14 +166,20 @@ def add_task_tools(server: WorkspaceServer) -> None:
 
 
 def _lines(at: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[TaskLine]:
-    return [TaskLine.model_validate(_fields(row)) for row in at.execute(query, values).fetchall()]
+    return [TaskLine.model_validate(_fields(at, row)) for row in at.execute(query, values).fetchall()]
+
+
+def _row(at: sqlite3.Connection, project: int, wanted: str) -> sqlite3.Row:
+    number = wanted.rpartition("-")[2] if wanted.count("-") == 1 else wanted
+    query = f"{_TASKS} AND (t.id = ? OR CAST(t.task_number AS TEXT) = ?)"
+    row: sqlite3.Row | None = at.execute(query, (project, wanted, number)).fetchone()
+    if row is None:
+        raise ToolError(f"There is no task {wanted}.")
+    return row
 
 
 def _detail(at: sqlite3.Connection, project: int, wanted: str) -> TaskDetail:
-    query = f"{_TASKS} AND (t.id = ? OR CAST(t.task_number AS TEXT) = ?)"
-    row = at.execute(query, (project, wanted, wanted)).fetchone()
-    if row is None:
-        raise ToolError(f"There is no task {wanted}.")
+    row = _row(at, project, wanted)
     found = at.execute(
         "SELECT created_at, status, branch, error_message FROM runs WHERE task_id = ?"
         " ORDER BY created_at DESC LIMIT 50",
@@ -192,10 +187,10 @@ def _detail(at: sqlite3.Connection, project: int, wanted: str) -> TaskDetail:
     ).fetchall()
     runs = [" · ".join(str(part) for part in run if part) for run in found]
     return TaskDetail.model_validate(
-        _fields(row) | {"description": row["description"], "created_at": row["created_at"], "runs": runs}
+        _fields(at, row) | {"description": row["description"], "created_at": row["created_at"], "runs": runs}
     )
 
 
-def _fields(row: sqlite3.Row) -> dict[str, Any]:
+def _fields(at: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
     names = ("id", "title", "state", "repository", "archived", "updated_at")
-    return {name: row[name] for name in names} | {"number": row["task_number"]}
+    return {name: row[name] for name in names} | {"slug": task_store.slug(at, row)}

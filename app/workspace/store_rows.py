@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from app.workspace.moments import iso
 from app.workspace.store_runtime import absolute
 
 if TYPE_CHECKING:
@@ -99,11 +99,6 @@ class ListedTool:
     title: str
     description: str
     input_schema: Mapping[str, object]
-
-
-def iso(now: float) -> str:
-    """Epoch seconds as the API writes times."""
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 _SELECT = (

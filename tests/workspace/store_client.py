@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.workspace.lab import Lab, Tokens
 
 BASE = "/api/environments/1"
-ERAS = ("legacy", "2026-07-28")
+ERAS = ("legacy", "auto")
 
 
 class Store:
