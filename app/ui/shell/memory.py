@@ -12,7 +12,7 @@ from app.ui.theme import apply_theme, theme
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
-    from app.core.storage import Settings
+    from app.core.storage.settings import Settings
     from app.ui.theme.apply import Mode
 
 MODE_SETTING = "ui.mode"

@@ -82,8 +82,8 @@ class MainWindow(QWidget):
         self._history = History()
         self._place = ""
         self._choosing_host = False
-        self._palette: Palette | None = None
-        self._drawer: ActivityDrawer | None = None
+        self.palette_overlay: Palette | None = None
+        self.drawer: ActivityDrawer | None = None
         self._backend: Backend | None = None
         self._save = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
         self._save.timeout.connect(self._save_later)
@@ -100,6 +100,10 @@ class MainWindow(QWidget):
     def backend(self) -> Backend | None:
         """The host the window shows."""
         return self._backend
+
+    def place(self, name: str) -> QWidget | None:
+        """The widget of a place, None until it was first shown."""
+        return self._built.get(name)
 
     # Navigator
 
@@ -150,28 +154,28 @@ class MainWindow(QWidget):
 
     def open_palette(self, typed: str = "") -> None:
         """Ctrl+K."""
-        if self._palette is None:
+        if self.palette_overlay is None:
             from app.ui.shell.palette import Palette
 
-            self._palette = Palette(self, self._palette_commands)
-        self._palette.open(typed)
+            self.palette_overlay = Palette(self, self._palette_commands)
+        self.palette_overlay.open(typed)
 
     def toggle_drawer(self) -> None:
         """Ctrl+J."""
-        if self._drawer is None:
+        if self.drawer is None:
             from app.ui.shell.drawer import ActivityDrawer
 
-            self._drawer = ActivityDrawer(self._services.activity, self._bridge)
-            self._drawer.closed.connect(self._close_drawer)
-            self._vertical.addWidget(self._drawer)
+            self.drawer = ActivityDrawer(self._services.activity, self._bridge)
+            self.drawer.closed.connect(self._close_drawer)
+            self._vertical.addWidget(self.drawer)
             remembered = self._services.storage.settings.get(DRAWER_SETTING)
             self._vertical.setSizes(two_sizes(remembered, self._vertical.height()))
-            self._drawer.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        elif self._drawer.isVisible():
+            self.drawer.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        elif self.drawer.isVisible():
             self._close_drawer()
         else:
-            self._drawer.setVisible(True)
-            self._drawer.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self.drawer.setVisible(True)
+            self.drawer.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def open_key_sheet(self) -> None:
         """Ctrl+/."""
@@ -367,15 +371,15 @@ class MainWindow(QWidget):
             panes.append(self.bar)
         if self._place:
             panes.extend(panes_of(self._built[self._place]))
-        if self._drawer is not None and self._drawer.isVisible():
-            panes.append(self._drawer)
+        if self.drawer is not None and self.drawer.isVisible():
+            panes.append(self.drawer)
         pane = next_pane(panes, QApplication.focusWidget(), step)
         target = first_focus(pane) if pane is not None else None
         if target is not None:
             target.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _close_drawer(self) -> None:
-        drawer = self._drawer
+        drawer = self.drawer
         if drawer is None:
             return
         inside = drawer.isAncestorOf(QApplication.focusWidget() or self)
@@ -387,10 +391,10 @@ class MainWindow(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
             focused = QApplication.focusWidget()
-            if self._drawer is not None and focused is not None and self._drawer.isAncestorOf(focused):
+            if self.drawer is not None and focused is not None and self.drawer.isAncestorOf(focused):
                 self._close_drawer()
                 return
-            if self._choosing_host and self._backend is not None:
+            if self._choosing_host and self._signed_in_once():
                 self.stay_here()
                 return
         super().keyPressEvent(event)
@@ -444,7 +448,7 @@ class MainWindow(QWidget):
             page = self._first_run
             leave = getattr(page, "set_can_leave", None)
             if callable(leave):
-                leave(self._choosing_host and self._backend is not None)
+                leave(self._choosing_host and self._signed_in_once())
         if self._pages.currentWidget() is not page:
             self._pages.setCurrentWidget(page)
         if page is self._shell and self._place not in {entry.id for entry in self._entries()}:
@@ -461,6 +465,9 @@ class MainWindow(QWidget):
         if state == "restoring" and self._backend.session.status.trouble is None:
             return self._first_run is not None and self._pages.currentWidget() is self._first_run
         return state == "signed_out"
+
+    def _signed_in_once(self) -> bool:
+        return self._backend is not None and self._backend.session.status.state.value != "signed_out"
 
     async def _sign_in(self, backend: Backend) -> None:
         sign_in = await backend.session.begin_sign_in()
@@ -500,7 +507,7 @@ class MainWindow(QWidget):
         found: dict[str, object] = {WINDOW_SETTING: geometry(self)}
         if self._place:
             found[PLACE_SETTING] = self._place
-        if self._drawer is not None and self._drawer.isVisible():
+        if self.drawer is not None and self.drawer.isVisible():
             found[DRAWER_SETTING] = self._vertical.sizes()
         return found
 
