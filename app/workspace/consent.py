@@ -34,7 +34,9 @@ p { margin: 0 0 16px; } .soft { color: var(--soft); font-size: 14px; }
 .note { background: var(--warn-paper); color: var(--warn); border-radius: 8px; padding: 10px 14px; font-size: 14px; }
 .badge { display: inline-block; border: 1px solid currentColor; border-radius: 99px; padding: 0 9px;
   font-size: 13px; font-weight: 500; color: var(--warn); vertical-align: middle; }
-section, fieldset { border: 0; border-top: 1px solid var(--line); margin: 20px 0 0; padding: 20px 0 0; min-width: 0; }
+section { border-top: 1px solid var(--line); margin: 20px 0 0; padding: 20px 0 0; }
+fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
+input { accent-color: var(--accent); }
 ul { margin: 0; padding: 0 0 0 20px; } li { margin: 2px 0; }
 .choice { display: flex; gap: 10px; align-items: baseline; padding: 5px 0; }
 .choice small { color: var(--soft); display: block; }
@@ -137,11 +139,11 @@ def consent_page(page: Page, status: int = 200) -> HTMLResponse:
 <form method="post" action="/oauth/authorize/">
 <input type="hidden" name="csrf" value="{html.escape(page.csrf)}">
 <section aria-labelledby="may"><h2 id="may">It will be able to</h2>{_scope_list(page.scopes)}</section>
-<fieldset><legend>Where</legend>
+<section><fieldset><legend>Where</legend>
 {_level(page, ALL, "Everywhere", "All organisations and projects you belong to")}
 {_level(page, ORGANIZATION, "One organisation", _select("organization", "Organisation", page.organizations))}
 {_level(page, TEAM, "One project", _select("team", "Project", page.projects))}
-</fieldset>
+</fieldset></section>
 <div class="buttons">
 <button name="decision" value="deny">Deny</button>
 <button class="main" name="decision" value="approve">Approve</button>

@@ -44,10 +44,10 @@ QUERIES = (
     "login_ticket", "prompt", "include_removed", "installation_id", "template_id", "install_source", "code", "error",
 )  # fmt: skip
 HOSTILE = (
-    "", " ", "0", "-1", "1", "9" * 40, "true", "null", "\x00", "a\x00b", "../../etc/passwd", "%00",
-    "'; DROP TABLE tasks--", "<script>alert(1)</script>", "\u202e\U0001f9a6", "ß" * 300, "x" * 2000, "@me", "@current", "*", "{}",
-    "burrow-first-party",     "http://127.0.0.1:1/callback", "javascript:alert(1)", "refresh_token", "authorization_code", "code", "S256",
-    TASK, RUN, "cloud", "completed", "1e309",
+    "", " ", "0", "-1", "1", "9" * 40, "1e309", "true", "null", "\x00", "a\x00b", "../../etc/passwd", "%00",
+    "'; DROP TABLE tasks--", "<script>alert(1)</script>", "\u202e\U0001f9a6", "ß" * 300, "x" * 2000, "@me",
+    "@current", "*", "{}", "burrow-first-party", "http://127.0.0.1:1/callback", "javascript:alert(1)", "code",
+    "refresh_token", "authorization_code", "S256", "cloud", "completed", TASK, RUN,
 )  # fmt: skip
 hostile = st.sampled_from(HOSTILE) | st.text(max_size=12)
 scalars = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False) | hostile
