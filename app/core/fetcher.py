@@ -90,7 +90,7 @@ class Answer:
             raise ProtocolTrouble(
                 f"{self.origin} answered with an unexpected value: {problem}.", self._facts()
             ) from None
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if self.content.lstrip()[:1] == b"<":
                 raise ServerTrouble(f"{self.origin} answered with a page instead of data.", self._facts()) from None
             raise ProtocolTrouble(f"{self.origin} answered with something that is not JSON.", self._facts()) from None

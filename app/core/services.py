@@ -316,7 +316,7 @@ class Backend:
             summary=f"{event.what}: {event.why}",
             status=event.outcome,
             milliseconds=event.milliseconds,
-            detail={"generation": event.generation, "token": event.token},
+            detail={"generation": event.generation, "fingerprint": event.token},
         )
 
     def _record_exchange(self, exchange: Exchange) -> None:
