@@ -127,13 +127,13 @@ class Connection:
         on_progress: Report,
     ) -> dict[str, Any]:
         """The raw result of `tools/call`. `repeatable`: a second execution would do no harm."""
-        prepared, numbers = prepare(arguments)
+        prepared, marks = prepare(arguments)
 
         async def send(session: Session) -> Exchange:
-            exchange = await session.call_tool(name, prepared, numbers, on_progress)
+            exchange = await session.call_tool(name, prepared, marks, on_progress)
             if session.modern and exchange.error is not None and exchange.error.code == HEADER_MISMATCH:
                 await self._pages(session, until=name)
-                exchange = await session.call_tool(name, prepared, numbers, on_progress)
+                exchange = await session.call_tool(name, prepared, marks, on_progress)
             return exchange
 
         return _complete(await self._request(send, repeatable=repeatable, calling=True))

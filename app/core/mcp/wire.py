@@ -18,7 +18,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio._backends._asyncio
@@ -41,12 +40,13 @@ from app import __version__
 from app.core.auth.target import RENEWAL_FAILURE
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
-from app.core.mcp.exact import restore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from mcp.shared.dispatcher import CallOptions, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
+
+    from app.core.mcp.json_text import Marks
 
 ANSWER_LIMIT = 32 * 1024 * 1024
 ERROR_BODY_LIMIT = 64 * 1024
@@ -67,11 +67,9 @@ TAKEN: dict[str, dict[str, Any]] = {
 }
 MODERN_FIELDS = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
-NO_NUMBERS: Mapping[str, str] = MappingProxyType({})
-
 # Handed from a request to the dispatcher below the SDK's session, in the one task that both run in.
 _exchanges: ContextVar[list[Exchange] | None] = ContextVar("_exchanges", default=None)
-_numbers: ContextVar[Mapping[str, str]] = ContextVar("_numbers", default=NO_NUMBERS)
+_marks: ContextVar[Marks | None] = ContextVar("_marks", default=None)
 
 
 class TooLarge(httpx2.StreamError):
@@ -103,7 +101,7 @@ class Exchange:
     method: str
     params: Mapping[str, Any] | None
     started: float
-    numbers: Mapping[str, str] = field(default_factory=dict)
+    marks: Marks | None = None
     seconds: float | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -229,7 +227,7 @@ class Client(httpx2.AsyncClient):
         if exchange is not None:
             exchange.sent = True
             exchange.in_session = MCP_SESSION_ID in request.headers
-            request = _with_exact_numbers(request, exchange.numbers) if exchange.numbers else request
+            request = _with_exact_numbers(request, exchange.marks) if exchange.marks else request
             request.extensions[EXCHANGE] = exchange
         try:
             async with asyncio.timeout(_patience(request, exchange)):
@@ -300,7 +298,7 @@ class Tap(JSONRPCDispatcher[Any]):
         collected = _exchanges.get()
         if collected is not None:
             collected.append(exchange)
-        exchange.numbers = _numbers.get()
+        exchange.marks = _marks.get()
         options: CallOptions = {**(opts or {}), "request_id": exchange.id}
         self._open_exchanges[exchange.id] = exchange
         try:
@@ -371,18 +369,18 @@ class Session:
         self,
         name: str,
         arguments: dict[str, Any],
-        numbers: Mapping[str, str],
+        marks: Marks,
         on_progress: ProgressFnT,
     ) -> Exchange:
-        """`tools/call`; `numbers` are literals that stand behind placeholders in `arguments` (see `exact.py`)."""
+        """`tools/call`; `marks` stand in `arguments` for numbers that the SDK would round (see `exact.py`)."""
         request = mcp_types.CallToolRequest(params=mcp_types.CallToolRequestParams(name=name, arguments=arguments))
 
         async def send() -> None:
-            token = _numbers.set(numbers)
+            token = _marks.set(marks)
             try:
                 await self.sdk.send_request(request, ANYTHING, progress_callback=on_progress)
             finally:
-                _numbers.reset(token)
+                _marks.reset(token)
 
         return await self._keep(send)
 
@@ -517,13 +515,13 @@ def _bearer(request: httpx2.Request) -> str:
     return fingerprint(value) if value else ""
 
 
-def _with_exact_numbers(request: httpx2.Request, numbers: Mapping[str, str]) -> httpx2.Request:
+def _with_exact_numbers(request: httpx2.Request, marks: Marks) -> httpx2.Request:
     headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() != "content-length"]
     return httpx2.Request(
         request.method,
         request.url,
         headers=headers,
-        content=restore(request.content, numbers),
+        content=marks.restore(request.content.decode()).encode(),
         extensions=request.extensions,
     )
 

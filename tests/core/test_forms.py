@@ -1,0 +1,397 @@
+"""Forms of tool arguments: which editor a schema gets, what is sent, and nothing lost on the way to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.mcp.forms import Draft, Entry, Field, FieldProblem, FormModel, Kind, NotJson, Presence
+from app.core.mcp.json_text import parse_json, same_json, write_json
+from app.core.mcp.validation import check, harmless
+
+CORPORA = sorted((Path(__file__).parent.parent / "corpora").glob("*.json"))
+TOOLS = [
+    pytest.param(tool["inputSchema"], id=f"{path.stem}/{tool['name']}")
+    for path in CORPORA
+    for tool in json.loads(path.read_text("utf-8"))["tools"]
+]
+
+
+def form(**properties: Any) -> FormModel:
+    return FormModel({"type": "object", "properties": properties})
+
+
+def only(schema: Any, **root: Any) -> Field:
+    return FormModel({"type": "object", "properties": {"x": schema}, **root})["x"]
+
+
+def sent(schema: Any, draft: Draft) -> Any:
+    return form(x=schema).arguments(draft)
+
+
+def sample(schema: dict[str, Any], item: Field) -> Any:
+    """A value for a field, good or bad."""
+    match item.kind:
+        case Kind.TEXT:
+            return "text\nwith lines"
+        case Kind.INTEGER:
+            return 2**70
+        case Kind.NUMBER:
+            return Decimal("0.1000")
+        case Kind.BOOLEAN:
+            return False
+        case Kind.CHOICE | Kind.CONST:
+            return item.choices[-1].value
+        case Kind.LIST:
+            return [item.choices[0].value] if item.choices else []
+        case _:
+            return {"deep": [1, {"a": None}], "number": Decimal("1E+3")}
+
+
+@pytest.mark.parametrize("schema", TOOLS)
+def test_every_tool_of_the_corpora_gets_a_form_that_loses_nothing(schema: dict[str, Any]) -> None:
+    model = FormModel(schema)
+    assert not model.whole_json, model.reason
+    assert {item.name for item in model.fields} == set(schema.get("properties", {}))
+    arguments = {item.name: sample(schema, item) for item in model.fields} | {"unheard of": [1.5]}
+    for given_ in (arguments, dict.fromkeys(arguments), dict.fromkeys(arguments, "odd"), {}):
+        draft = model.draft_from(given_)
+        found = model.arguments(draft)
+        if given_:
+            assert isinstance(found, dict)
+            assert same_json(found, given_)
+            text = model.as_json(draft)
+            assert isinstance(text, str)
+            assert model.from_json(text) == draft
+
+
+def test_few_fields_of_the_corpora_need_json(record_property: Any) -> None:
+    fields = [item for schema in TOOLS for item in FormModel(schema.values[0]).fields]
+    forced = [item for item in fields if item.kind is Kind.JSON]
+    record_property("fields", len(fields))
+    record_property("forced_to_json", len(forced))
+    assert len(fields) > 250
+    assert len(forced) / len(fields) < 0.2
+    assert all(item.why for item in forced)
+
+
+def test_nothing_is_sent_that_was_not_touched() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"page": {"type": "integer", "default": 5}, "deep": {"type": "boolean", "default": True}},
+    }
+    model = FormModel(schema)
+    assert model.arguments(model.seed()) == {}
+    assert model.seed().entry("page") == Entry(Presence.ABSENT, "5")
+    assert model.arguments(model.seed().put("page", Presence.VALUE)) == {"page": 5}
+
+
+def test_required_arguments_start_from_their_default_or_are_asked_for() -> None:
+    model = FormModel(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string", "default": "x"}, "b": {"type": "string"}, "c": {"const": 3}},
+            "required": ["a", "b", "c", "undescribed"],
+        }
+    )
+    assert model.arguments(model.seed()) == [
+        FieldProblem("b", "It is needed."),
+        FieldProblem("undescribed", "It is needed."),
+    ]
+    full = model.seed().typed("b", "").in_json("undescribed", "[1]")
+    assert model.arguments(full) == {"a": "x", "b": "", "c": 3, "undescribed": [1]}
+
+
+def test_absent_null_and_empty_are_three_things() -> None:
+    schema = {"type": ["string", "null"]}
+    model = form(x=schema)
+    assert model["x"].nullable
+    assert model.arguments(Draft()) == {}
+    assert model.arguments(Draft().put("x", Presence.NULL)) == {"x": None}
+    assert model.arguments(Draft().typed("x", "")) == {"x": ""}
+    kept = Draft().typed("x", "typed").put("x", Presence.NULL).put("x", Presence.VALUE)
+    assert model.arguments(kept) == {"x": "typed"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind", "item"),
+    [
+        ({"type": "string"}, Kind.TEXT, None),
+        ({"type": "integer"}, Kind.INTEGER, None),
+        ({"type": "number"}, Kind.NUMBER, None),
+        ({"type": "boolean"}, Kind.BOOLEAN, None),
+        ({"enum": [1, "1", True, None]}, Kind.CHOICE, None),
+        ({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]}, Kind.CHOICE, None),
+        ({"const": 1.5}, Kind.CONST, None),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, Kind.INTEGER, None),
+        ({"allOf": [{"type": "string"}], "description": "d"}, Kind.TEXT, None),
+        ({"$ref": "#/$defs/name"}, Kind.TEXT, None),
+        ({"$ref": "#/properties/x/oneOf/0", "oneOf": [{"type": "boolean"}]}, Kind.BOOLEAN, None),
+        ({"type": "array", "items": {"type": "string"}}, Kind.LIST, Kind.TEXT),
+        ({"type": "array", "items": {"enum": [1, 2]}}, Kind.LIST, Kind.CHOICE),
+        ({"type": "array", "items": {"$ref": "#/$defs/name"}}, Kind.LIST, Kind.TEXT),
+        ({"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "null"}]}, Kind.LIST, Kind.NUMBER),
+        ({"type": "array", "items": {"type": ["string", "null"]}}, Kind.JSON, None),
+        ({"type": "array", "items": {"type": "object"}}, Kind.JSON, None),
+        ({"type": "array"}, Kind.JSON, None),
+        ({"type": ["boolean", "string"]}, Kind.JSON, None),
+        ({"anyOf": [{"type": "string"}, {"type": "object"}]}, Kind.JSON, None),
+        ({"type": "object", "properties": {}}, Kind.JSON, None),
+        ({}, Kind.JSON, None),
+        (True, Kind.JSON, None),
+        (False, Kind.JSON, None),
+        (7, Kind.JSON, None),
+        ({"$ref": "#/properties/x"}, Kind.JSON, None),
+        ({"$ref": "#/nowhere"}, Kind.JSON, None),
+        ({"$ref": "https://elsewhere.test/schema"}, Kind.JSON, None),
+        ({"enum": [[1]]}, Kind.JSON, None),
+        ({"enum": []}, Kind.JSON, None),
+        ({"type": {"a": 1}}, Kind.JSON, None),
+    ],
+)
+def test_each_schema_gets_its_editor(schema: Any, kind: Kind, item: Kind | None) -> None:
+    found = only(schema, **{"$defs": {"name": {"type": "string"}}})
+    assert (found.kind, found.item) == (kind, item)
+
+
+def test_a_sibling_reference_is_followed_with_its_own_words_kept() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "boolean", "description": "first"}, "b": {"$ref": "#/properties/a", "title": "B"}},
+    }
+    second = FormModel(schema)["b"]
+    assert (second.kind, second.title, second.description) == (Kind.BOOLEAN, "B", "first")
+
+
+def test_hints_say_what_is_valid() -> None:
+    found = only({"type": "string", "pattern": "^[A-Z]+-[0-9]+$", "format": "uuid", "minLength": 3})
+    assert found.hints == ("at least 3 characters", "a UUID", "matches ^[A-Z]+-[0-9]+$")
+    assert only({"type": "array", "maxItems": 2, "items": {"type": "integer", "minimum": 1}}).hints == (
+        "at most 2 items",
+        "each at least 1",
+    )
+    assert only({"type": "string", "format": "int32"}).hints == ("int32",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("integer", " 9007199254740993 ", 9007199254740993),
+        ("integer", "-1", -1),
+        ("integer", "2.0", Decimal("2.0")),
+        ("number", "0.1", Decimal("0.1")),
+        ("number", "1e3", Decimal("1E+3")),
+        ("number", ".5", Decimal("0.5")),
+        ("number", "12", 12),
+    ],
+)
+def test_numbers_are_never_rounded(kind: str, text: str, value: Any) -> None:
+    found = sent({"type": kind}, Draft().typed("x", text))
+    assert isinstance(found, dict)
+    assert same_json(found["x"], value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "integer"}, "1.5"),
+        ({"type": "integer"}, ""),
+        ({"type": "integer"}, "twelve"),
+        ({"type": "integer"}, "1" * 5_000),
+        ({"type": "number"}, "1,5"),
+        ({"type": "number"}, "NaN"),
+        ({"type": "number"}, "٣"),
+        ({"type": "number"}, "1e99999999999999999999"),
+        ({"type": "boolean"}, ""),
+        ({"enum": ["a"]}, "b"),
+        ({}, "{"),
+        ({}, '{"a": 1, "a": 2}'),
+        ({}, "NaN"),
+        ({}, "[" * 100_000),
+    ],
+)
+def test_invalid_text_is_named_and_never_dropped(schema: Any, text: str) -> None:
+    found = sent(schema, Draft().typed("x", text))
+    assert isinstance(found, list)
+    assert [problem.path for problem in found] == ["x"]
+    assert found[0].message.endswith(".")
+
+
+def test_a_list_is_typed_item_by_item() -> None:
+    schema = {"type": "array", "items": {"type": "integer"}}
+    assert sent(schema, Draft().listed("x", ["1", "2"])) == {"x": [1, 2]}
+    assert sent(schema, Draft().listed("x", [])) == {"x": []}
+    problems = sent(schema, Draft().listed("x", ["1", "b"]))
+    assert problems == [FieldProblem("x", "Item 2: It must be a whole number.")]
+
+
+def test_choices_keep_their_types() -> None:
+    model = form(x={"enum": [1, "1", True, 1.5]})
+    keys = [choice.key for choice in model["x"].choices]
+    assert keys == ["1", '"1"', "true", "1.5"]
+    found = [model.arguments(Draft().typed("x", key)) for key in keys]
+    assert all(
+        isinstance(one, dict) and same_json(one["x"], value)
+        for one, value in zip(found, [1, "1", True, Decimal("1.5")], strict=True)
+    )
+
+
+def test_a_value_that_does_not_fit_its_editor_is_kept_as_json() -> None:
+    model = form(x={"type": "integer"}, y={"type": "string"})
+    draft = model.draft_from({"x": "soon", "y": {"a": 1}, "z": [0.5]})
+    assert draft.entry("x").as_json
+    assert same_json(model.arguments(draft), {"x": "soon", "y": {"a": 1}, "z": [Decimal("0.5")]})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"oneOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]},
+        {"type": "array"},
+        {"type": "object", "properties": {}, "allOf": [{"properties": {"a": {"type": "string"}}}]},
+        {"$ref": "#"},
+        {"properties": 3},
+        None,
+        [],
+    ],
+)
+def test_arguments_of_several_shapes_are_edited_as_one_text(schema: Any) -> None:
+    model = FormModel(schema)
+    assert model.whole_json
+    assert model.reason
+    draft = model.draft_from({"a": 0.5})
+    assert same_json(model.arguments(draft), {"a": Decimal("0.5")})
+    assert isinstance(model.arguments(Draft(whole="[1]")), list)
+    assert model.arguments(model.seed()) == {}
+
+
+def test_groupings_of_arguments_leave_the_fields_plain() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+        "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+    }
+    assert [item.name for item in FormModel(schema).fields] == ["a", "b"]
+
+
+def test_json_text_that_is_no_object_is_refused() -> None:
+    with pytest.raises(NotJson):
+        form().from_json("[1]")
+    with pytest.raises(NotJson) as raised:
+        form().from_json('{\n "a": }')
+    assert raised.value.line == 2
+
+
+async def test_the_schema_has_the_word_on_what_the_fields_cannot_see() -> None:
+    model = FormModel(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string", "pattern": "^x+$"}, "n": {"type": "number", "multipleOf": 0.1}},
+            "additionalProperties": False,
+        }
+    )
+    good = await model.validate({"a": "xx", "n": Decimal("0.3")})
+    assert (good.problems, good.complete) == ((), True)
+    bad = await model.validate({"a": "y", "n": Decimal("0.35"), "other": 1})
+    assert {problem.path for problem in bad.problems} == {"a", "n", ""}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"$ref": "https://elsewhere.test/x"}}},
+        {"properties": {"a": {"$ref": "#"}}, "allOf": [{"$ref": "#"}]},
+        {"properties": {"a": {"pattern": "(a+)+$"}}},
+        {"properties": {"a": {"pattern": "("}}},
+        {"properties": {"a": {"type": "novel"}}},
+        {"properties": {str(number): {} for number in range(3_000)}},
+    ],
+    ids=["remote", "circle", "exponential", "broken", "unknown-type", "huge"],
+)
+def test_a_hostile_schema_is_left_to_the_server(schema: Any) -> None:
+    started = monotonic()
+    verdict = check({"type": "object", **schema}, {"a": "a" * 60 + "!"})
+    assert not verdict.complete
+    assert monotonic() - started < 2
+
+
+def test_a_check_that_takes_too_long_gives_up() -> None:
+    schema = {"type": "object", "properties": {"a": {"items": {"anyOf": [{"minLength": 9}] * 200}}}}
+    started = monotonic()
+    assert not check(schema, {"a": ["short"] * 5_000}).complete
+    assert monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "calm"),
+    [
+        ("^[A-Z]+-[0-9]+$", True),
+        ("^https?://", True),
+        ("^[0-9a-f]{8}-[0-9a-f]{4}$", True),
+        ("(a+)+$", False),
+        ("(a|a)*$", False),
+        ("(a|b)c", True),
+        (".*.*.*x", False),
+        (r"(a)\1", False),
+        ("(", False),
+        (7, False),
+    ],
+)
+def test_only_calm_patterns_are_run(pattern: object, calm: bool) -> None:
+    assert harmless(pattern) is calm
+
+
+NUMBERS = st.integers() | st.decimals(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(st.characters(exclude_categories=("Cs",))),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+WORDS = st.sampled_from(["type", "enum", "const", "anyOf", "oneOf", "allOf", "items", "$ref", "properties", "pattern"])
+TYPES = st.sampled_from(["string", "integer", "number", "boolean", "null", "array", "object", "odd"])
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(
+    st.booleans() | st.fixed_dictionaries({"type": TYPES | st.lists(TYPES, max_size=3)}) | VALUES,
+    lambda inner: st.one_of(
+        st.dictionaries(WORDS, inner | st.lists(inner, max_size=3), max_size=4),
+        st.fixed_dictionaries({"type": TYPES, "enum": st.lists(VALUES, max_size=4)}),
+        st.fixed_dictionaries({"anyOf": st.lists(inner, max_size=3)}),
+        st.fixed_dictionaries({"type": st.just("array"), "items": inner}),
+        st.fixed_dictionaries({"$ref": st.sampled_from(["#", "#/properties/a", "#/properties/b", "#/x", "x"])}),
+    ),
+    max_leaves=10,
+)
+PROPERTIES = st.dictionaries(st.sampled_from(["a", "b", "c"]), SCHEMAS, max_size=3)
+ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b", "d"]), VALUES)
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES)
+def test_json_text_loses_nothing(value: Any) -> None:
+    assert same_json(parse_json(write_json(value)), value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PROPERTIES, ARGUMENTS)
+def test_any_schema_and_any_arguments_go_round_unchanged(properties: Any, arguments: dict[str, Any]) -> None:
+    model = FormModel({"type": "object", "properties": properties})
+    model.arguments(model.seed())
+    draft = model.draft_from(arguments)
+    assert same_json(model.arguments(draft), arguments)
+    text = model.as_json(draft)
+    assert isinstance(text, str)
+    assert same_json(model.arguments(model.from_json(text)), arguments)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SCHEMAS)
+def test_any_root_gives_a_form(schema: Any) -> None:
+    model = FormModel(schema)
+    found = model.arguments(model.seed())
+    assert isinstance(found, dict | list)
