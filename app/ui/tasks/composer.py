@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from app.core.errors import BurrowError, Rejected
 from app.core.posthog.types import NewTask
 from app.ui.tasks.column import ScrollColumn
+from app.ui.tasks.flow import FlowLayout
 from app.ui.tasks.wording import TITLE_LIMIT
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
@@ -196,6 +197,7 @@ class Composer(QWidget):
             line.setAccessibleName(self.tr("Repository"))
         self.card = InlineCard()
         self._state = Text(role="caption", tone="muted")
+        self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
         self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self._discard)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
@@ -218,12 +220,9 @@ class Composer(QWidget):
             box.addWidget(self._errors[name])
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.card)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(current.px(tokens.SPACE_2))
-        for button in (self.send, self.back, self.discard):
+        buttons = FlowLayout()
+        for button in (self.send, self.back, self.discard, self._state):
             buttons.addWidget(button)
-        buttons.addStretch()
-        buttons.addWidget(self._state)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(buttons)
 

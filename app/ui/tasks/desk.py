@@ -70,6 +70,7 @@ class TaskDesk(QObject):
         self._bridge = bridge
         self._epoch = QObject(self)
         self._backend: Backend | None = None
+        self.connected_to: Backend | None = None
         self.book = TaskBook()
         self.query = TaskQuery()
         self.load = Load()
@@ -83,6 +84,7 @@ class TaskDesk(QObject):
 
     @property
     def backend(self) -> Backend | None:
+        """The connected backend once its project is known; `connected_to` is it from the start."""
         return self._backend
 
     def start(self, backend: Backend | None) -> None:
@@ -91,6 +93,7 @@ class TaskDesk(QObject):
         self._epoch.deleteLater()
         self._epoch = QObject(self)
         self._search_soon.stop()
+        self.connected_to = backend
         self._backend = backend if backend is not None and backend.project is not None else None
         self.book.clear()
         self.runs.clear()

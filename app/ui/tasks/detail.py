@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.tasks.column import ScrollColumn
+from app.ui.tasks.flow import FlowLayout
 from app.ui.tasks.prose import Prose, open_web_link
 from app.ui.tasks.wording import TITLE_LIMIT, pull_request_of, queued_explanation, state_of, title_of
 from app.ui.theme import theme, tokens
@@ -144,8 +145,7 @@ class Detail(QWidget):
         self.delete_button = QuietButton(
             self.tr("Delete"), "trash", kind="danger", keys="Del", clicked=self.delete.emit
         )
-        actions = QHBoxLayout()
-        actions.setSpacing(gap)
+        actions = FlowLayout()
         for button in (
             self.run_button,
             self.rename_button,
@@ -154,7 +154,6 @@ class Detail(QWidget):
             self.delete_button,
         ):
             actions.addWidget(button)
-        actions.addStretch()
 
         self.card = InlineCard()
         self.queued = InlineCard()

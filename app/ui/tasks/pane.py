@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, Q
 from app.core.errors import Offline, SignInNeeded
 from app.ui.tasks.book import RECENT_ACTIVITY
 from app.ui.tasks.choices import NEWEST
-from app.ui.tasks.rows import PENDING, TASK, Grouping, build_groups
+from app.ui.tasks.rows import PENDING, TASK, Grouping, RowCache, build_groups
 from app.ui.tasks.wording import TaskGroup, needs_you, send_group
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QFocusEvent, QKeyEvent
 
     from app.core.errors import BurrowError
+    from app.core.services import Backend
     from app.ui.tasks.choices import Choices
     from app.ui.tasks.desk import TaskDesk
     from app.ui.tasks.sending import Sender
@@ -86,6 +87,7 @@ class TaskPane(SidePane):
         self._desk = desk
         self._sender = sender
         self._choices = choices
+        self._rows = RowCache()
         self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
         self._late.timeout.connect(self._show_place)
         self._again = QTimer(self, singleShot=True, interval=0)
@@ -106,6 +108,10 @@ class TaskPane(SidePane):
         """Bring the rows up to date at once instead of with the next turn of the loop."""
         self._again.stop()
         self._show_rows()
+
+    def show_session(self) -> None:
+        """The sign-in changed: without a project that is the reason for an empty list."""
+        self._show_place()
 
     def reset(self) -> None:
         """For another account or project: no filter, no selection."""
@@ -246,6 +252,7 @@ class TaskPane(SidePane):
                 grouping=self._choices.grouping,
                 pinned=desk.book.is_pinned,
                 ordering=desk.query.ordering,
+                cache=self._rows,
             )
         )
         waiting = sum(1 for item in self._sender.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
@@ -282,7 +289,7 @@ class TaskPane(SidePane):
             return
         self.note.clear()
         if self._desk.backend is None:
-            self._say(self.tr("Not connected"), self.tr("Connect to a host to see its tasks."), glyph="tasks")
+            self._say_no_project(self._desk.connected_to)
         elif load.error is not None:
             self._say_error(load.error)
         elif self._desk.query.search:
@@ -312,6 +319,19 @@ class TaskPane(SidePane):
             self._said = said
             self.empty.show_state(title, text, actions, glyph=glyph)  # type: ignore[arg-type]
         self.stack.setCurrentWidget(self.empty)
+
+    def _say_no_project(self, backend: Backend | None) -> None:
+        """Before anything can be asked for: not connected, not signed in, or account and project not known yet."""
+        if backend is None:
+            self._say(self.tr("Not connected"), self.tr("Connect to a host to see its tasks."), glyph="tasks")
+        elif backend.session.status.state.name in {"SIGNED_OUT", "NEEDS_SIGN_IN"}:
+            self._say_error(SignInNeeded())
+        elif backend.account is not None:
+            self._say(self.tr("No project"), self.tr("This account has no project on this host."), glyph="project")
+        else:
+            signed_in = backend.session.status.state.name == "SIGNED_IN"
+            self._loading.show_state(self.tr("Loading tasks…") if signed_in else self.tr("Signing in…"))
+            self.stack.setCurrentWidget(self._loading)
 
     def _say_error(self, error: BurrowError) -> None:
         if isinstance(error, SignInNeeded):

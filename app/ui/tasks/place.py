@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 POLL_MS = 30_000
 FETCH_AFTER_MS = 120
 LIST_WIDTH = 360
+DETAIL_AT_LEAST = 240
 MADE_AROUND_SECONDS = 120.0
 GROUP = "Tasks"
 
@@ -78,6 +79,7 @@ class TasksPlace(QWidget):
         for part in (self.nothing, self.composer, self.detail, self.unsent):
             self.right.addWidget(part)
         current = theme()
+        self.right.setMinimumWidth(current.px(DETAIL_AT_LEAST))
         sizes = self.choices.widths or [current.px(LIST_WIDTH), current.px(2 * LIST_WIDTH)]
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal, [self.pane, self.right], sizes, self.choices.set_widths
@@ -458,7 +460,6 @@ class TasksPlace(QWidget):
     def _submit(self, new: NewTask) -> None:
         """The row appears at once; the text is in the outbox before anything is sent, so the composer is free again."""
         if self._backend is None:
-            self._navigator.sign_in()
             self.composer.show_note(self.tr("Not connected"), self.tr("Connect to a host; the text is kept."))
             return
         had_focus = self.composer.isAncestorOf(self.focusWidget()) if self.focusWidget() is not None else False
@@ -563,6 +564,7 @@ class TasksPlace(QWidget):
         self._navigator.status(error.title)
 
     def _session_changed(self, status: SessionStatus) -> None:
+        self.pane.show_session()
         if status.state.name == "SIGNED_IN":
             if self.desk.load.error is not None:
                 self.desk.refresh()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from app.ui.widgets.when import absolute, relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Task
@@ -55,6 +55,45 @@ def place_of(slug: str, repository: str | None) -> str:
     return "  ·  ".join(part for part in (slug, repository or "") if part)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A row as it was made, what it was made of, and until when (unix seconds) its relative time holds."""
+
+    task: Task
+    ordering: str
+    pinned: bool
+    until: float
+    row: Row
+
+
+class RowCache:
+    """Rows of the last build: making one costs ten times more than finding that nothing about it changed."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, _Made] = {}
+        self._former: dict[str, _Made] = {}
+
+    def begin(self) -> None:
+        """A new build: what it does not ask for is forgotten."""
+        self._former, self._made = self._made, {}
+
+    def row(self, task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
+        made = self._former.get(task.id)
+        known = made is not None and made.task is task and made.ordering == ordering and made.pinned == pinned
+        if made is None or not known or now.timestamp() >= made.until:
+            row = _task_row(task, ordering, now, pinned=pinned)
+            made = _Made(task, ordering, pinned, _holds_until(moment_of(task, ordering), now), row)
+        self._made[task.id] = made
+        return made.row
+
+
+def _holds_until(moment: datetime, now: datetime) -> float:
+    """When the relative time of `moment` reads differently, in unix seconds."""
+    at, age = moment.timestamp(), (now - moment).total_seconds()
+    step = 60.0 if age < 3600 else 3600.0 if age < 86400 else 86400.0
+    return at + (age // step + 1) * step
+
+
 def build_groups(
     tasks: Sequence[Task],
     pending: Iterable[Pending],
@@ -63,8 +102,12 @@ def build_groups(
     pinned: Callable[[str], bool],
     ordering: str = "",
     now: datetime | None = None,
+    cache: RowCache | None = None,
 ) -> list[Group]:
     """Groups in display order, the pinned tasks first; within a group the order of `tasks`."""
+    now = now or datetime.now(UTC)
+    cache = cache or RowCache()
+    cache.begin()
     rows: dict[str, list[Row]] = {}
     titles: dict[str, str] = {}
 
@@ -76,13 +119,13 @@ def build_groups(
         put(_group(grouping, send_group(item.state), item.new.repository), _pending_row(item, now))
     for task in tasks:
         if pinned(task.id):
-            put(_state_group(TaskGroup.PINNED), _task_row(task, ordering, now, pinned=True))
+            put(_state_group(TaskGroup.PINNED), cache.row(task, ordering, now, pinned=True))
         else:
-            put(_group(grouping, group_of(task), task.repository), _task_row(task, ordering, now, pinned=False))
+            put(_group(grouping, group_of(task), task.repository), cache.row(task, ordering, now, pinned=False))
     return [Group(key, titles[key], tuple(rows[key])) for key in sorted(rows, key=lambda k: _rank(k, titles[k]))]
 
 
-def _task_row(task: Task, ordering: str, now: datetime | None, *, pinned: bool) -> Row:
+def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
     moment = moment_of(task, ordering)
     known = None if moment == LONG_AGO else moment
     title, state, place, when = (
@@ -103,7 +146,7 @@ def _task_row(task: Task, ordering: str, now: datetime | None, *, pinned: bool) 
     )
 
 
-def _pending_row(item: Pending, now: datetime | None) -> Row:
+def _pending_row(item: Pending, now: datetime) -> Row:
     title, state = title_of(item.new), send_state(item.state)
     return Row(
         PENDING + item.id,
@@ -116,8 +159,11 @@ def _pending_row(item: Pending, now: datetime | None) -> Row:
     )
 
 
+_STATE_GROUPS = {group: (f"state:{group.name.lower()}", group.value) for group in TaskGroup}
+
+
 def _state_group(group: TaskGroup) -> tuple[str, str]:
-    return f"state:{group.name.lower()}", group.value
+    return _STATE_GROUPS[group]
 
 
 def _group(grouping: Grouping, state: TaskGroup, repository: str | None) -> tuple[str, str]:
@@ -128,7 +174,7 @@ def _group(grouping: Grouping, state: TaskGroup, repository: str | None) -> tupl
     return "all", ""
 
 
-_STATE_RANK = {f"state:{group.name.lower()}": rank for rank, group in enumerate(TaskGroup)}
+_STATE_RANK = {key: rank for rank, (key, _) in enumerate(_STATE_GROUPS.values())}
 
 
 def _rank(key: str, title: str) -> tuple[int, int, str]:
