@@ -266,6 +266,20 @@ def test_a_caller_that_leaves_ends_the_call_upstream(store: Store) -> None:
     until(lambda: store.lab.switch("mcp")["reports_running"] == 0)
 
 
+def test_a_caller_that_leaves_midway_ends_the_call_upstream(store: Store) -> None:
+    own = store.named("Workspace")["id"]
+    until(lambda: store.tools(own))
+    store.decide(own, "slow_report", "approved")
+    cancelled = store.lab.switch("mcp")["reports_cancelled"]
+    arguments = {"seconds": 60, "steps": 60}
+    message = modern("tools/call", name="slow_report", arguments=arguments, meta={"progressToken": 1})
+    path = f"{store.url}/api/environments/1/mcp_server_installations/{own}/proxy/"
+    headers = {**store.tokens.header, **modern_headers("slow_report"), "accept": "application/json, text/event-stream"}
+    with store.lab.http.stream("POST", path, json=message, headers=headers) as answer:
+        assert b"notifications/progress" in next(answer.iter_raw())
+    until(lambda: store.lab.switch("mcp")["reports_cancelled"] > cancelled)
+
+
 def test_a_pending_server_has_no_credentials(store: Store) -> None:
     template = store.template("Timesheet")["id"]
     store.authorize(template_id=template)
