@@ -81,6 +81,8 @@ class World:
         self.credentials = Credentials()
         self.activity = Activity()
         self.started: list[Servers] = []
+        self.project = 1
+        self.scope = SCOPE
 
     def servers(self, *, host: Host | None = None) -> Servers:
         made = Servers(
@@ -89,8 +91,8 @@ class World:
             self.credentials,
             self.activity,
             self.storage.cache,
-            scope=lambda: SCOPE,
-            project=lambda: 1,
+            scope=lambda: self.scope,
+            project=lambda: self.project,
         )
         self.started.append(made)
         return made
@@ -218,6 +220,29 @@ async def test_lists_are_shown_at_once_on_the_next_start_and_refreshed_behind() 
         assert [row.name for row in await second.tools("workspace")] == ["echo", "count", "new"]
 
 
+@pytest.mark.parametrize("change", [{"project": 2}, {"scope": Scope("workspace", "ben")}])
+async def test_another_project_or_account_sees_nothing_of_the_former(change: dict[str, Any]) -> None:
+    async with world() as w:
+        servers = w.servers()
+        await servers.tools("i1")
+        w.store.installed = [Installation("i9", name="Other", url="https://other.test", proxy_url=w.vendor.url)]
+        vars(w).update(change)
+        assert [server.id for server in await servers.list()] == ["workspace", "i9"]
+        with pytest.raises(NotFound):
+            await servers.tools("i1")
+        assert set(servers._connections) == set()
+
+
+async def test_an_installation_that_moved_is_reached_at_its_new_address() -> None:
+    async with world() as w:
+        servers = w.servers()
+        await servers.tools("i1")
+        w.store.installed = [replace(w.installation, proxy_url=w.vendor.url + "/moved")]
+        await servers.list(refresh=True)
+        await servers.tools("i1", refresh=True)
+        assert servers._connections["i1"].peer.url.endswith("/moved")
+
+
 async def test_without_a_network_the_kept_lists_stay_usable() -> None:
     async with world() as w:
         first = w.servers()
@@ -234,8 +259,8 @@ async def test_without_a_network_the_kept_lists_stay_usable() -> None:
 
 async def test_damaged_cache_entries_are_ignored() -> None:
     async with world() as w:
-        await w.storage.cache.put(SCOPE, "mcp-servers", b'[{"id": 1}, 3]')
-        await w.storage.cache.put(SCOPE, "mcp-tools/workspace", b"{")
+        await w.storage.cache.put(SCOPE, "mcp-servers/1", b'[{"id": 1}, 3]')
+        await w.storage.cache.put(SCOPE, "mcp-tools/workspace/1", b"{")
         servers = w.servers()
         await servers.list(refresh=True)
         assert len(await servers.tools("workspace")) == 2

@@ -127,6 +127,7 @@ class Servers:
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
         self._connections: dict[str, Connection] = {}
         self._synced: set[str] = set()
+        self._whose: tuple[Scope | None, int | None] = (None, None)
         self._calls: set[ToolCall] = set()
         self._chores: dict[str, asyncio.Task[None]] = {}
         self._closed = False
@@ -136,11 +137,12 @@ class Servers:
 
         Without `refresh` a list known from before, even from the last run, comes at once and is refreshed behind.
         """
+        self._notice_change()
         if refresh:
             return await self._fetch_list()
         if self._servers:
             return tuple(self._servers.values())
-        kept = await self._kept(SERVERS_ENTRY)
+        kept = await self._kept(self._entry(SERVERS_ENTRY))
         if kept is None:
             return await self._fetch_list()
         self._servers = {server.id: server for server in (_thaw_server(item) for item in kept) if server is not None}
@@ -153,12 +155,13 @@ class Servers:
         Without `refresh` a list known from before comes at once and, the first time, is refreshed behind. A server
         that cannot be asked now shows what the store knows of it; its state then says why.
         """
+        self._notice_change()
         server = await self._server(server_id)
         if not refresh:
             known = self._tools.get(server_id)
             if known is not None:
                 return known
-            kept = await self._kept(f"{TOOLS_ENTRY}/{server_id}")
+            kept = await self._kept(self._entry(TOOLS_ENTRY, server_id))
             if kept is not None:
                 self._tools[server_id] = _thaw_tools(kept)
                 self._behind(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
@@ -215,6 +218,25 @@ class Servers:
             await asyncio.wait(waiting, timeout=CLOSE_CALLS_SECONDS)
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
 
+    def _notice_change(self) -> None:
+        """Forget the servers of a former account or project; what was unknown until now is no change."""
+        before, now = self._whose, (self._scope(), self._project())
+        self._whose = (now[0] or before[0], before[1] if now[1] is None else now[1])
+        if all(old is None or old == new for old, new in zip(before, self._whose, strict=True)):
+            return
+        self._servers.clear()
+        self._tools.clear()
+        self._synced.clear()
+        for server_id in tuple(self._connections):
+            self._leave(server_id)
+
+    def _leave(self, server_id: str) -> None:
+        connection = self._connections.pop(server_id)
+        self._behind(f"close {server_id} {id(connection)}", connection.close)
+
+    def _entry(self, *names: str) -> str:
+        return "/".join((*names, str(self._project())))
+
     async def _fetch_list(self) -> tuple[Server, ...]:
         own = self._own_server()
         installations = await self._store.installations()
@@ -223,8 +245,8 @@ class Servers:
         found += [self._installed(item) for item in installations if _address(item.url) != address]
         self._servers = {server.id: self._as_known(server) for server in found}
         for gone in set(self._connections) - set(self._servers):
-            self._behind(f"close {gone}", self._connections.pop(gone).close)
-        await self._put(SERVERS_ENTRY, [_freeze_server(server) for server in self._servers.values()])
+            self._leave(gone)
+        await self._put(self._entry(SERVERS_ENTRY), [_freeze_server(server) for server in self._servers.values()])
         listed = tuple(self._servers.values())
         self.changed.emit(listed)
         return listed
@@ -312,8 +334,11 @@ class Servers:
             raise Rejected("Burrow is closing.")
         _check_usable(server)
         connection = self._connections.get(server.id)
+        url = self._reach(server)
+        if connection is not None and connection.peer.url != url:
+            self._leave(server.id)
+            connection = None
         if connection is None:
-            url = self._reach(server)
             peer = Peer(server.title, url, server.owner, self._headers)
             connection = Connection(peer, self._carrier(server.owner, url), self._record)
             self._connections[server.id] = connection
@@ -455,7 +480,7 @@ class Servers:
     async def _keep_tools(self, server_id: str) -> None:
         rows = self._tools.get(server_id, ())
         await self._put(
-            f"{TOOLS_ENTRY}/{server_id}",
+            self._entry(TOOLS_ENTRY, server_id),
             [{"raw": tool.raw, "policy": tool.policy, "locked": tool.locked, "problem": tool.problem} for tool in rows],
         )
 

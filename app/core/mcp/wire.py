@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio._backends._asyncio
 import httpcore2
@@ -40,6 +41,7 @@ from app import __version__
 from app.core.auth.target import RENEWAL_FAILURE
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
+from app.core.hosts import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -428,6 +430,8 @@ async def open_session(
             headers={"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **headers},
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS, write=60.0),
             verify=context,
+            # A proxy of the environment is for the network, not for this machine.
+            trust_env=not is_loopback(urlsplit(url).hostname or ""),
         )
         await stack.enter_async_context(client)
         streams = await stack.enter_async_context(
