@@ -22,8 +22,8 @@ from app.ui.shell import signin_bar
 from app.ui.shell.details import SignInDetails
 from app.ui.shell.fuzzy import ranked, score
 from app.ui.shell.history import History
+from app.ui.shell.keymap import portable
 from app.ui.shell.keys import KeySheet
-from app.ui.shell.shortcuts import portable
 from app.ui.shell.window import MainWindow
 from app.ui.signin.first_run import FirstRun
 from app.ui.theme import theme
@@ -63,7 +63,7 @@ async def opened(services: FakeServices) -> AsyncIterator[MainWindow]:
 
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - Qt state has no event to wait for
             await asyncio.sleep(0.005)
 
 

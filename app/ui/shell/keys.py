@@ -1,4 +1,4 @@
-"""The keyboard map of the window (ux 6.3) and the sheet that shows it."""
+"""The sheet that shows every key of the window (Ctrl+/)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QVBoxLayout, QWidget
 
-from app.ui.shell.palette import native
+from app.ui.shell.keymap import ALIASES, FIXED, native
 from app.ui.theme import theme, tokens
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.lists import ListTable
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.ui.context import Command
-
-# Keys that a list or field handles itself; they have no command but belong on the sheet.
-FIXED: tuple[tuple[str, str, str], ...] = (
-    ("Lists", "Up, Down, Home, End", "Move in a list"),
-    ("Lists", "Left, Right", "Close or open a group"),
-    ("Lists", "Return", "Open what is chosen"),
-    ("Lists", "Letters", "Jump to a title that starts so"),
-    ("Fields", "Esc", "Clear a filter; text is never discarded"),
-    ("Window", "Tab, Shift+Tab", "Next or previous control"),
-)
-
-# Other keys for the same thing.
-ALIASES: dict[str, tuple[str, ...]] = {"Ctrl+K": ("Ctrl+P",), "Ctrl++": ("Ctrl+=",), "/": ("Ctrl+F",)}
-
-# Where a key leads when the place that knows it is not in view.
-HOME_OF_KEY = {"Ctrl+N": "tasks", "Ctrl+Shift+N": "servers"}
 
 
 class KeySheet(QDialog):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QApplication, QFrame, QLineEdit, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
 from app.ui.shell.fuzzy import ranked
+from app.ui.shell.keymap import native
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
@@ -143,8 +143,3 @@ class Palette(QFrame):
             index = self.list.rows.index(place, 0)
             self.list.setCurrentIndex(index)
             self.list.scrollTo(index)
-
-
-def native(keys: str) -> str:
-    """Keys as this platform writes them."""
-    return QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText) if keys else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence, QShortcut
 
-from app.ui.shell.keys import ALIASES
+from app.ui.shell.keymap import ALIASES, portable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,11 +41,6 @@ class Shortcuts(QObject):
         self._bound.add(keys)
         shortcut = QShortcut(QKeySequence(keys), self._window)
         shortcut.activated.connect(lambda: self._pressed(meaning))
-
-
-def portable(keys: str) -> str:
-    """Keys in the one spelling that can be compared."""
-    return QKeySequence(keys).toString(QKeySequence.SequenceFormat.PortableText)
 
 
 def _own_keys(owner: QWidget) -> set[str]:

@@ -12,7 +12,7 @@ from app.ui.context import Context
 from app.ui.shell.commands import own_commands, project_commands
 from app.ui.shell.corner import StatusCorner
 from app.ui.shell.history import History
-from app.ui.shell.keys import HOME_OF_KEY
+from app.ui.shell.keymap import HOME_OF_KEY, portable
 from app.ui.shell.memory import (
     DRAWER_SETTING,
     MODE_SETTING,
@@ -27,7 +27,7 @@ from app.ui.shell.memory import (
 )
 from app.ui.shell.panes import first_focus, next_pane, panes_of
 from app.ui.shell.rail import PlaceEntry, Rail
-from app.ui.shell.shortcuts import Shortcuts, portable
+from app.ui.shell.shortcuts import Shortcuts
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.theme import apply_theme, theme
 from app.ui.widgets.focus import show_focus_ring

@@ -204,11 +204,12 @@ class Segmented(QWidget):
             place = "first" if number == 0 else "last" if number == len(options) - 1 else "middle"
             button = _Segment(text, glyph, tone, place, self)
             button.setAccessibleName(f"{name}: {text}")
-            button.clicked.connect(lambda _checked=False, value=value: self.chosen.emit(value))
+            button.clicked.connect(lambda _checked=False, value=value: self._choose(value))
             self._buttons[value] = button
             self._group.addButton(button)
             row.addWidget(button)
         row.addStretch()
+        self._keep_one_focus_stop()
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
     def value(self) -> str | None:
@@ -221,6 +222,19 @@ class Segmented(QWidget):
         for name, button in self._buttons.items():
             button.setChecked(name == value)
         self._group.setExclusive(True)
+        self._keep_one_focus_stop()
+
+    def _choose(self, value: str) -> None:
+        self._keep_one_focus_stop()
+        self.chosen.emit(value)
+
+    def _keep_one_focus_stop(self) -> None:
+        """Only the chosen part, or the first, is reached by Tab; Qt does this only once the group has had the focus."""
+        chosen = self.value()
+        stop = chosen if chosen is not None else next(iter(self._buttons), None)
+        for name, button in self._buttons.items():
+            wanted = Qt.FocusPolicy.StrongFocus if name == stop else Qt.FocusPolicy.ClickFocus
+            button.setFocusPolicy(wanted)
 
     def set_locked(self, reason: str) -> None:
         """Disable and say why; an empty reason enables again."""

@@ -328,7 +328,10 @@ class ProgressLine(QWidget):
 
 
 class UndoBar(QFrame):
-    """What was just done, with one way back, for a few seconds; stays while it has focus or the pointer."""
+    """What was just done, with one way back, for a few seconds; longer, but not for ever, under pointer or focus."""
+
+    EXTENSION_MS = 2000
+    MOST_EXTENSIONS = 15
 
     expired = Signal()
 
@@ -337,6 +340,7 @@ class UndoBar(QFrame):
         self.setVisible(False)
         self.setProperty("bar", "info")
         self._undo: Callable[[], None] | None = None
+        self._extensions = 0
         self._text = Text(wrap=True)
         self._button = QuietButton(self.tr("Undo"), keys="Ctrl+Z", clicked=self.undo)
         current = theme()
@@ -356,6 +360,7 @@ class UndoBar(QFrame):
         self._text.setText(text)
         self._button.setAccessibleName(self.tr("Undo: {0}").format(text))
         self.setVisible(True)
+        self._extensions = 0
         self._timer.start(round(seconds * 1000))
 
     @property
@@ -381,8 +386,9 @@ class UndoBar(QFrame):
         self.expired.emit()
 
     def _end(self) -> None:
-        if self.underMouse() or self._button.hasFocus():
-            self._timer.start(2000)
+        if self._extensions < self.MOST_EXTENSIONS and (self.underMouse() or self._button.hasFocus()):
+            self._extensions += 1
+            self._timer.start(self.EXTENSION_MS)
         else:
             self.settle()
 
