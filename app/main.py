@@ -67,7 +67,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, _places(), connecting.page)
     if options.place:
-        window.go(options.place)
+        # Which places there are is known with the host.
+        window.backend_shown.connect(lambda backend: backend is not None and window.go(options.place))
     painted = FirstPaint(window)
     window.show()
 

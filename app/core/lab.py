@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.core.errors import NotFound
+from app.core.errors import Facts, NotFound, Rejected
 from app.core.fetcher import plain_json
 
 if TYPE_CHECKING:
@@ -23,6 +23,24 @@ class Lab:
     def __init__(self, base_url: str, secret: str | None) -> None:
         self._base = base_url.rstrip("/")
         self._secret = secret
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether the secret is known."""
+        return self._secret is not None
+
+    async def unlock(self, secret: str) -> None:
+        """Use the secret of a workspace that somebody else started. Raises `Rejected` when it is not the right one."""
+        trial = Lab(self._base, secret.strip())
+        try:
+            await trial.state()
+        except (NotFound, UnicodeError):
+            raise Rejected(
+                "This is not the secret of that workspace.",
+                Facts(attr="secret"),
+                action="Copy it from the line that `burrow workspace` prints when it starts.",
+            ) from None
+        self._secret = secret.strip()
 
     async def state(self) -> dict[str, Any]:
         """Counters (refreshes, revoked grants, requests per path), rules in force, the workspace's time."""

@@ -24,10 +24,11 @@ async def take_picture(window: MainWindow, path: str, quitting: asyncio.Event, *
     """
     try:
         async with asyncio.timeout(LOAD_SECONDS):
-            while True:
+            # Twice in a row: between an answer and what it sets in motion the window looks idle.
+            calm = 0
+            while calm < 2 and not quitting.is_set():
                 await asyncio.sleep(POLL_SECONDS)
-                if quitting.is_set() or await _loaded(window, connecting):
-                    break
+                calm = calm + 1 if await _loaded(window, connecting) else 0
     except TimeoutError:
         sys.stderr.write("burrow: the window did not finish loading; the picture shows how far it got\n")
     if window.grab().save(path):

@@ -50,7 +50,10 @@ class Transport:
 
 def _open_client() -> httpx.AsyncClient:
     import ssl
+    import sys
 
+    # httpx imports its own command line where click and rich happen to be installed: 55 ms and 6 MB for nothing.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import httpx
     import truststore
 

@@ -1,0 +1,321 @@
+"""The Workspace lab: break the embedded workspace on purpose and watch what Burrow does about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QCoreApplication, Qt, QTimer
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+
+from app.core.errors import BurrowError
+from app.ui.context import Command
+from app.ui.lab.faults import FAULTS, Fault
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.fields import FieldError
+from app.ui.widgets.page import Page, RememberedSplitter
+from app.ui.widgets.tables import Column, DataTable
+from app.ui.widgets.text import Text
+from app.ui.widgets.when import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from app.core.activity import ActivityRecord
+    from app.core.lab import Lab
+    from app.core.services import Backend
+    from app.ui.context import Context
+    from app.ui.theme.tokens import Tone
+
+SETTLE_MS = 250
+COUNTERS = (
+    ("refreshes_accepted", "Renewals accepted"),
+    ("refreshes_rejected", "Renewals refused"),
+    ("grants_revoked", "Grants revoked"),
+    ("requests", "Requests"),
+)
+PROBE = "/api/users/@me/"
+
+
+class LabPlace(QWidget):
+    """Faults on the left, counters and Burrow's own account of events on the right."""
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._backend: Backend | None = None
+        self.page = Page(self.tr("Workspace lab"))
+        self.buttons: dict[str, QuietButton] = {}
+        self.counters: dict[str, Text] = {}
+        self.reset_button = QuietButton(self.tr("Lift all faults"), "refresh", clicked=self._reset)
+        self.page.add_action(self.reset_button)
+        self._lock = self._build_lock()
+        split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [460, 500])
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._lock)
+        column.addWidget(split, 1)
+        self.page.set_body(body)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self.page)
+        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._settle.timeout.connect(self._show)
+        context.bridge.listen(self, context.services.activity.changed, self._came)
+
+    def set_backend(self, backend: Backend | None) -> None:
+        """Another host, account or project, or none."""
+        self._context.bridge.cancel(self)
+        self._backend = backend
+        self.page.card.clear()
+        self._show_lock()
+        if self.isVisible():
+            self.refresh()
+
+    def activate(self) -> None:
+        """The place came into view."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask the workspace for its counters."""
+        lab = self._lab()
+        if lab is not None and lab.unlocked:
+            self._spawn(lab.state(), self._show_state, key="state")
+        self._show()
+
+    def focus_filter(self) -> None:
+        """There is nothing to filter."""
+
+    def open_item(self, item: str) -> None:
+        """Set a fault by its key, as the palette does."""
+        fault = next((fault for fault in FAULTS if fault.key == item), None)
+        if fault is not None:
+            self.set_fault(fault)
+
+    def commands(self) -> Sequence[Command]:
+        """Every fault as a command."""
+        found = [self._command(fault) for fault in FAULTS]
+        lift = Command("lab.reset", self.tr("Lift all faults"), self._reset, group=self._group(), enabled=self._usable)
+        return [*found, lift]
+
+    def panes(self) -> Sequence[QWidget]:
+        """For F6."""
+        return [self._faults, self.events]
+
+    def set_fault(self, fault: Fault) -> None:
+        """Break it, then make one request, so that there is something to see."""
+        lab, backend = self._lab(), self._backend
+        if lab is None or backend is None:
+            return
+
+        async def act() -> None:
+            await fault.act(lab)
+            await backend.fetcher.get(PROBE)
+
+        self.page.progress.start()
+        self._spawn(act(), lambda _: self._broken(), key="fault")
+
+    def _command(self, fault: Fault) -> Command:
+        return Command(
+            f"lab.{fault.key}",
+            _tr(fault.title),
+            lambda: self.set_fault(fault),
+            group=self._group(),
+            enabled=self._usable,
+        )
+
+    def _group(self) -> str:
+        return self.tr("Workspace lab")
+
+    def _usable(self) -> bool:
+        lab = self._lab()
+        return lab is not None and lab.unlocked
+
+    def _lab(self) -> Lab | None:
+        return self._backend.lab if self._backend is not None else None
+
+    def _build_faults(self) -> QWidget:
+        current = theme()
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        side = current.px(tokens.SPACE_4)
+        column.setContentsMargins(side, current.px(tokens.SPACE_2), side, side)
+        column.setSpacing(current.px(tokens.SPACE_4))
+        about = self.tr("Each of these really happens on the server. What should follow stands beside it.")
+        column.addWidget(Text(about, tone="muted", wrap=True))
+        for fault in FAULTS:
+            column.addWidget(self._fault_row(fault))
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setAccessibleName(self.tr("Faults"))
+        scroll.setWidget(inner)
+        self._faults = scroll
+        return scroll
+
+    def _fault_row(self, fault: Fault) -> QWidget:
+        current = theme()
+        row = QWidget()
+        box = QVBoxLayout(row)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(current.px(tokens.SPACE_1))
+        button = QuietButton(
+            _tr(fault.title),
+            kind="danger" if fault.ends_session else "quiet",
+            clicked=lambda: self.set_fault(fault),
+        )
+        button.setAccessibleDescription(_tr(fault.expected))
+        self.buttons[fault.key] = button
+        line = QHBoxLayout()
+        line.addWidget(button)
+        line.addStretch(1)
+        box.addLayout(line)
+        box.addWidget(Text(_tr(fault.expected), "caption", "muted", wrap=True))
+        return row
+
+    def _build_events(self) -> QWidget:
+        current = theme()
+        panel = QWidget()
+        column = QVBoxLayout(panel)
+        side = current.px(tokens.SPACE_4)
+        column.setContentsMargins(side, current.px(tokens.SPACE_2), side, side)
+        column.setSpacing(current.px(tokens.SPACE_3))
+        numbers = QHBoxLayout()
+        numbers.setSpacing(current.px(tokens.SPACE_5))
+        for name, words in COUNTERS:
+            cell = QVBoxLayout()
+            cell.setSpacing(0)
+            value = Text("–", "title")
+            value.setAccessibleName(words)
+            self.counters[name] = value
+            cell.addWidget(value)
+            cell.addWidget(Text(words, "caption", "muted"))
+            numbers.addLayout(cell)
+        numbers.addStretch(1)
+        column.addLayout(numbers)
+        column.addWidget(Text(self.tr("What Burrow did"), "section"))
+        columns: list[Column[ActivityRecord]] = [
+            Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
+            Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
+            Column(self.tr("Outcome"), lambda record: record.status, 130, tone=_tone),
+            Column(self.tr("Took"), _took, 84, right=True),
+        ]
+        self.events: DataTable[ActivityRecord] = DataTable(
+            self.tr("What Burrow did"), columns, lambda record: record.id
+        )
+        column.addWidget(self.events, 1)
+        return panel
+
+    def _build_lock(self) -> QWidget:
+        current = theme()
+        box = QWidget()
+        side = current.px(tokens.SPACE_4)
+        column = QVBoxLayout(box)
+        column.setContentsMargins(side, current.px(tokens.SPACE_2), side, current.px(tokens.SPACE_3))
+        words = self.tr("This workspace was not started by Burrow. Paste the secret from its ready line to break it.")
+        column.addWidget(Text(words, tone="muted", wrap=True))
+        self.secret = QLineEdit()
+        self.secret.setEchoMode(QLineEdit.EchoMode.Password)
+        self.secret.setAccessibleName(self.tr("Secret of the workspace"))
+        self.secret.setPlaceholderText(self.tr("Secret of the workspace"))
+        self.secret.returnPressed.connect(self._unlock)
+        row = QHBoxLayout()
+        row.addWidget(self.secret, 1)
+        row.addWidget(PrimaryButton(self.tr("Unlock"), clicked=self._unlock))
+        column.addLayout(row)
+        self.secret_error = FieldError(self.secret)
+        column.addWidget(self.secret_error)
+        return box
+
+    def _show_lock(self) -> None:
+        lab = self._lab()
+        usable = lab is not None and lab.unlocked
+        self._lock.setVisible(lab is not None and not usable)
+        for button in (*self.buttons.values(), self.reset_button):
+            button.setEnabled(usable)
+        if not usable:
+            for value in self.counters.values():
+                value.setText("–")
+
+    def _unlock(self) -> None:
+        lab = self._lab()
+        if lab is None:
+            return
+
+        def unlocked(_: None) -> None:
+            self.secret.clear()
+            self.secret_error.say("")
+            self._show_lock()
+            self.refresh()
+
+        def refused(error: BaseException) -> None:
+            if not isinstance(error, BurrowError):
+                raise error
+            self.secret_error.say(error.cause)
+
+        self._context.bridge.spawn(self, lab.unlock(self.secret.text()), done=unlocked, failed=refused, key="unlock")
+
+    def _reset(self) -> None:
+        lab = self._lab()
+        if lab is not None:
+            self.page.progress.start()
+            self._spawn(lab.reset(), lambda _: self._broken(), key="fault")
+
+    def _broken(self) -> None:
+        self.page.progress.stop()
+        self.page.card.clear()
+        self.refresh()
+
+    def _came(self, record: ActivityRecord) -> None:
+        if record.kind == "auth" and self.isVisible():
+            self._settle.start()
+
+    def _show(self) -> None:
+        target = self._backend.host.origin if self._backend is not None else ""
+        every = self._context.services.activity.records()
+        self.events.set_items([record for record in every if record.kind == "auth" and record.target == target])
+
+    def _show_state(self, state: dict[str, Any]) -> None:
+        counters = state.get("counters")
+        counters = counters if isinstance(counters, dict) else {}
+        for name, value in self.counters.items():
+            number = counters.get(name, 0)
+            number = sum(number.values()) if isinstance(number, dict) else number
+            value.setText(self.locale().toString(int(number)))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any], done: Callable[[Any], object], *, key: str) -> None:
+        self._context.bridge.spawn(self, work, done=done, failed=self._failed, key=key)
+
+    def _failed(self, error: BaseException) -> None:
+        self.page.progress.stop()
+        if not isinstance(error, BurrowError):
+            raise error
+        self.page.card.show_trouble(error)
+        self._show()
+
+
+def _moment(record: ActivityRecord) -> datetime:
+    return datetime.fromtimestamp(record.at, UTC)
+
+
+def _clock(record: ActivityRecord) -> str:
+    return _moment(record).astimezone().strftime("%H:%M:%S")
+
+
+def _took(record: ActivityRecord) -> str:
+    return "" if record.milliseconds is None else f"{record.milliseconds:.0f} ms"
+
+
+def _tone(record: ActivityRecord) -> Tone:
+    if record.status in {"ok", "renewed", "adopted"}:
+        return "good"
+    return "bad" if record.summary.startswith("ended") else "attention"
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Lab", text)
