@@ -33,7 +33,7 @@ class Vendor:
 
 
 LEDGER_ISSUER = Issuer(
-    PREFIX, "Ledger", True, (("invoices:read", "See invoices"), ("invoices:write", "Create drafts of invoices"))
+    PREFIX, "Ledger", True, (("invoices:read", "See invoices"), ("invoices:write", "Draft invoices and void them"))
 )
 TIMESHEET_ISSUER = Issuer(f"{PREFIX}/partners", "Timesheet", False, (("entries", "See and add time entries"),))
 LEDGER = Vendor("ledger", "Ledger", LEDGER_ISSUER)
