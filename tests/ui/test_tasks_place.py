@@ -12,7 +12,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QTextEdit, QWidget
 
 from app.core.errors import (
     BurrowError,
@@ -32,6 +32,7 @@ from app.ui.tasks import TasksPlace
 from app.ui.tasks.rows import Grouping
 from app.ui.theme import apply_theme
 from app.ui.widgets.rows import Heading
+from tests.ui._screens import nameless
 from tests.ui._tasks_fakes import (
     ANA,
     BEN,
@@ -773,15 +774,65 @@ async def test_the_palette_offers_the_actions_and_every_loaded_task(opened: Open
         assert commands["tasks.rename"].enabled()
 
 
-async def test_every_control_has_a_name(opened: Opener) -> None:
+async def test_every_control_has_a_name_in_every_state(opened: Opener) -> None:
     async with opened() as o:
-        await o.show(FakeBackend(server("One", status="queued")))
+        tasks = server("One", status="queued")
+        tasks.fail["create"] = OutcomeUnknown("No answer.")
+        await o.show(FakeBackend(tasks))
+        assert nameless(o.place) == []
         await o.select("task:t1")
-        for part in (o.place.detail, o.place.composer, o.place.pane, o.place.unsent):
-            for kind in (QAbstractButton, QLineEdit, QComboBox, QTextEdit):
-                for control in part.findChildren(kind):
-                    if control.focusPolicy() != Qt.FocusPolicy.NoFocus:
-                        assert control.accessibleName() or getattr(control, "text", str)(), control
+        assert nameless(o.place) == []
+        o.place.detail.begin_rename()
+        assert nameless(o.place) == []
+        o.place.new_task()
+        assert nameless(o.place) == []
+        o.place.outgoing.send(NewTask("Once"))
+        await until(lambda: o.services.storage.outbox.states == ["unknown"])
+        await o.select("pending:p1")
+        assert nameless(o.place) == []
+
+
+async def test_a_change_of_theme_and_text_size_is_followed_while_shown(opened: Opener, qapp: QApplication) -> None:
+    async with opened() as o:
+        await o.show(FakeBackend(FakeTasks([task(1, "One", "failed", description="# A\n\n```\ncode\n```\n- b")])))
+        await o.select("task:t1")
+        before = o.place.grab().toImage()
+        apply_theme(qapp, "dark", 1.5)
+        await settle()
+        assert o.place.grab().toImage() != before
+        apply_theme(qapp, "light", 1.0)
+
+
+async def test_a_change_that_fails_while_somebody_writes_waits_on_its_task(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One", "Two")
+        tasks.hold["archive"] = asyncio.Event()
+        tasks.fail["archive"] = ServerTrouble("The server answered 500.")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        o.place.desk.archive("t1", True)
+        o.place.new_task()
+        tasks.hold["archive"].set()
+        await until(lambda: "Not archived" in o.navigator.words)
+        assert o.place.right.currentWidget() is o.place.composer
+        await settle()
+        table = o.place.pane.table
+        row = table.visualRect(table.rows.index(table.rows.place("task:t1"), 0))
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=row.center())
+        assert "Not archived" in o.place.detail.card.text()
+
+
+async def test_a_run_of_unknown_outcome_is_looked_up_and_not_called_failed(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = server("One")
+        tasks.fail["run"] = OutcomeUnknown("No answer.")
+        await o.show(FakeBackend(tasks))
+        await o.select("task:t1")
+        await until(lambda: tasks.called("get"))
+        looked = len(tasks.called("get"))
+        await press(o.place.detail, "Run")
+        await until(lambda: "Sent, outcome unknown" in o.place.detail.card.text())
+        await until(lambda: len(tasks.called("get")) > looked)
 
 
 async def test_the_list_is_polled_only_while_somebody_may_look(opened: Opener) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.core.errors import BurrowError, NotFound
+from app.core.errors import BurrowError, NotFound, OutcomeUnknown, TimedOut
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 from app.ui.tasks.book import TaskBook
 from app.ui.tasks.deleting import Deleter
@@ -248,7 +248,11 @@ class TaskDesk(QObject):
         def rolled_back(error: BaseException) -> None:
             self.book.roll_back(edit)
             self.changed.emit()
-            self.failed.emit(Failure(edit.task, words, self.expected(error), again, text))
+            problem = self.expected(error)
+            unknown = isinstance(problem, OutcomeUnknown | TimedOut)
+            if unknown:
+                self.fetch(edit.task)
+            self.failed.emit(Failure(edit.task, problem.title if unknown else words, problem, again, text))
 
         self._spawn(call, settled, rolled_back)
 

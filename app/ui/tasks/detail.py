@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 from app.ui.tasks.column import ScrollColumn
 from app.ui.tasks.flow import FlowLayout
 from app.ui.tasks.prose import Prose, open_web_link
-from app.ui.tasks.wording import TITLE_LIMIT, pull_request_of, queued_explanation, state_of, title_of
+from app.ui.tasks.wording import TITLE_LIMIT, can_run, pull_request_of, queued_explanation, state_of, title_of
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import run_state, task_state
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -201,9 +201,8 @@ class Detail(QWidget):
         self._area.setAccessibleName(f"{title}, {state.word}")
         self.pin_button.setText(self.tr("Unpin") if self._pinned else self.tr("Pin"))
         self.archive_button.setText(self.tr("Unarchive") if task.archived else self.tr("Archive"))
-        waiting = task.latest_run is not None and not task.latest_run.finished
-        self.run_button.setEnabled(not waiting and not task.archived)
-        self.run_button.setToolTip(self._why_not_run(task, waiting=waiting))
+        self.run_button.setEnabled(can_run(task))
+        self.run_button.setToolTip(self._about_running(task))
         explanation = queued_explanation(task.latest_run, embedded=self._embedded)
         if explanation is None:
             self.queued.clear()
@@ -219,12 +218,12 @@ class Detail(QWidget):
             self._fill_facts(task)
             self._fill_runs()
 
-    def _why_not_run(self, task: Task, *, waiting: bool) -> str:
-        if waiting:
-            return self.tr("A run is already under way")
+    def _about_running(self, task: Task) -> str:
+        if can_run(task):
+            return self.tr("Start a run of this task")
         if task.archived:
             return self.tr("Take the task out of the archive to run it")
-        return self.tr("Start a run of this task")
+        return self.tr("A run is already under way")
 
     def _fill_facts(self, task: Task) -> None:
         self._facts.clear()
@@ -302,8 +301,11 @@ class _TitleEdit(QLineEdit):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setAccessibleName(name)
+        self._dress()
+        theme().changed.connect(self._dress)
+
+    def _dress(self) -> None:
         self.setFont(theme().font("section"))
-        theme().changed.connect(lambda: self.setFont(theme().font("section")))
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

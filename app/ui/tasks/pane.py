@@ -161,6 +161,7 @@ class TaskPane(SidePane):
         self.table = TaskTable(self.tr("Tasks"), two_lines=True, align_glyphs=True)
         self.table.picked.connect(self.picked)
         self.table.opened.connect(self.opened)
+        self.table.clicked.connect(self._clicked)
         self.table.rename.connect(self.rename_wanted)
         self.table.delete.connect(self.delete_wanted)
         self.table.menu_wanted.connect(self.menu_wanted)
@@ -236,6 +237,12 @@ class TaskPane(SidePane):
     def _enter_list(self) -> None:
         if self.table.rows.rowCount():
             self.table.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _clicked(self) -> None:
+        """A click on the row that is current already: the right side may show something else by now."""
+        key = self.table.current_key()
+        if key is not None:
+            self.picked.emit(key)
 
     def _near_end(self) -> None:
         if self.table.verticalScrollBar().value() > 0:

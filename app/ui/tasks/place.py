@@ -18,7 +18,7 @@ from app.ui.tasks.pane import TaskPane, pending_id_of, task_id_of
 from app.ui.tasks.rows import PENDING, TASK, Grouping
 from app.ui.tasks.sending import Sender
 from app.ui.tasks.unsent import Unsent
-from app.ui.tasks.wording import aware, title_of
+from app.ui.tasks.wording import aware, can_run, title_of
 from app.ui.theme import theme
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.places import EmptyState
@@ -66,6 +66,7 @@ class TasksPlace(QWidget):
         self._backend: Backend | None = None
         self._identity: _Identity | None = None
         self._wanted: str | None = None
+        self._failures: dict[str, Failure] = {}
         self.choices = Choices(context.services, context.bridge, self)
         self.desk = TaskDesk(context.services, context.bridge, self)
         self.outgoing = Sender(context.services, context.bridge, self)
@@ -106,6 +107,7 @@ class TasksPlace(QWidget):
         self._unlisten = []
         self._fetch_soon.stop()
         self._wanted = None
+        self._failures.clear()
         self.composer.start(backend.scope if backend is not None else None)
         self.desk.start(backend)
         self.outgoing.start(backend)
@@ -159,7 +161,7 @@ class TasksPlace(QWidget):
         shown = self._has_task
         found = [
             Command("tasks.new", self.tr("New task"), self.new_task, "Ctrl+N", GROUP),
-            Command("tasks.run", self.tr("Run task"), self._run, "", GROUP, shown),
+            Command("tasks.run", self.tr("Run task"), self._run, "", GROUP, self._can_run),
             Command("tasks.rename", self.tr("Rename task"), self._rename, "F2", GROUP, shown),
             Command("tasks.pin", self.tr("Pin or unpin task"), self._toggle_pinned, "", GROUP, shown),
             Command("tasks.archive", self.tr("Archive or unarchive task"), self._toggle_archived, "", GROUP, shown),
@@ -289,6 +291,9 @@ class TasksPlace(QWidget):
             return
         self._wanted = None
         self._fill_detail(task_id)
+        failure = self._failures.pop(task_id, None)
+        if failure is not None:
+            self.detail.show_failure(failure)
         self.right.setCurrentWidget(self.detail)
 
     def _fill_detail(self, task_id: str) -> None:
@@ -378,18 +383,24 @@ class TasksPlace(QWidget):
         self.desk.fetch(task_id)
 
     def _show_failure(self, failure: Failure) -> None:
-        """Where the task is on the right, a card on it; else it is brought back there, as the person acted on it."""
-        if self.desk.book.get(failure.task_id) is not None and self.right.currentWidget() is not self.composer:
-            self._show_task(failure.task_id)
-            self.pane.show_now()
-            self.pane.table.select_key(TASK + failure.task_id, quiet=True)
-            self.detail.show_failure(failure)
-        else:
-            self._navigator.status(f"{failure.words}: {failure.error.cause}")
+        """A card on the task, which is brought back to the right; while somebody is writing, when they return to it."""
+        self._failures[failure.task_id] = failure
         self._navigator.announce(f"{failure.words}. {failure.error.cause}")
+        if self.right.currentWidget() is self.composer or self.desk.book.get(failure.task_id) is None:
+            self._navigator.status(failure.words)
+            return
+        self._show_task(failure.task_id)
+        self.pane.show_now()
+        self.pane.table.select_key(TASK + failure.task_id, quiet=True)
 
     def _run(self) -> None:
-        self._about_task(self.desk.run)
+        task = self.desk.book.get(self._shown_task() or "")
+        if task is not None and can_run(task):
+            self.desk.run(task.id)
+
+    def _can_run(self) -> bool:
+        task = self.desk.book.get(self._shown_task() or "")
+        return task is not None and can_run(task)
 
     def _rename(self) -> None:
         task_id = self._shown_task()
@@ -447,9 +458,8 @@ class TasksPlace(QWidget):
         menu.setAccessibleName(title_of(task))
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         pinned = self.desk.book.is_pinned(task_id)
-        running = task.latest_run is not None and not task.latest_run.finished
         run = menu.addAction(self.tr("Run"), self._run)
-        run.setEnabled(not running and not task.archived)
+        run.setEnabled(can_run(task))
         menu.addAction(self.tr("Rename"), self._rename)
         menu.addAction(self.tr("Unpin") if pinned else self.tr("Pin"), self._toggle_pinned)
         menu.addAction(self.tr("Unarchive") if task.archived else self.tr("Archive"), self._toggle_archived)

@@ -72,17 +72,20 @@ class RowCache:
     def __init__(self) -> None:
         self._made: dict[str, _Made] = {}
         self._former: dict[str, _Made] = {}
+        self._now = LONG_AGO
+        self._seconds = 0.0
 
-    def begin(self) -> None:
+    def begin(self, now: datetime) -> None:
         """A new build: what it does not ask for is forgotten."""
         self._former, self._made = self._made, {}
+        self._now, self._seconds = now, now.timestamp()
 
-    def row(self, task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
+    def row(self, task: Task, ordering: str, *, pinned: bool) -> Row:
         made = self._former.get(task.id)
         known = made is not None and made.task is task and made.ordering == ordering and made.pinned == pinned
-        if made is None or not known or now.timestamp() >= made.until:
-            row = _task_row(task, ordering, now, pinned=pinned)
-            made = _Made(task, ordering, pinned, _holds_until(moment_of(task, ordering), now), row)
+        if made is None or not known or self._seconds >= made.until:
+            row = _task_row(task, ordering, self._now, pinned=pinned)
+            made = _Made(task, ordering, pinned, _holds_until(moment_of(task, ordering), self._now), row)
         self._made[task.id] = made
         return made.row
 
@@ -107,7 +110,7 @@ def build_groups(
     """Groups in display order, the pinned tasks first; within a group the order of `tasks`."""
     now = now or datetime.now(UTC)
     cache = cache or RowCache()
-    cache.begin()
+    cache.begin(now)
     rows: dict[str, list[Row]] = {}
     titles: dict[str, str] = {}
 
@@ -119,9 +122,9 @@ def build_groups(
         put(_group(grouping, send_group(item.state), item.new.repository), _pending_row(item, now))
     for task in tasks:
         if pinned(task.id):
-            put(_state_group(TaskGroup.PINNED), cache.row(task, ordering, now, pinned=True))
+            put(_state_group(TaskGroup.PINNED), cache.row(task, ordering, pinned=True))
         else:
-            put(_group(grouping, group_of(task), task.repository), cache.row(task, ordering, now, pinned=False))
+            put(_group(grouping, group_of(task), task.repository), cache.row(task, ordering, pinned=False))
     return [Group(key, titles[key], tuple(rows[key])) for key in sorted(rows, key=lambda k: _rank(k, titles[k]))]
 
 

@@ -89,6 +89,11 @@ def needs_you(task: Task) -> bool:
     return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
 
 
+def can_run(task: Task) -> bool:
+    """Whether a run may be started: none is under way and the task is not archived."""
+    return not task.archived and (task.latest_run is None or task.latest_run.finished)
+
+
 def send_state(state: SendState) -> State:
     """The state of a task on its way to the server."""
     shown = SEND_STATES[state][0]
