@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         listener = _listen(options.port)
         database = Database.open(folder)
-    except OSError as trouble:
+    except (OSError, sqlite3.Error) as trouble:
         logging.getLogger("app.workspace").error("cannot start: %s", trouble)
         return 1
     try:

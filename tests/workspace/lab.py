@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -38,7 +39,7 @@ class Lab:
 
     def __init__(self, workspace: RunningWorkspace) -> None:
         self.workspace = workspace
-        self.http = httpx.Client(base_url=workspace.url, timeout=10)
+        self.http = httpx.Client(base_url=workspace.url, timeout=10, verify=False)
         self.first_party = str(workspace.ready["client_id"])
 
     def __enter__(self) -> Lab:
@@ -63,6 +64,12 @@ class Lab:
 
     def counters(self) -> Any:
         return self.state()["counters"]
+
+    def wait_for_request(self, path: str) -> None:
+        """Until a request to `path` has arrived; at most 10 s."""
+        end = time.monotonic() + 10
+        while not self.counters()["requests"].get(path):
+            assert time.monotonic() < end, f"no request to {path} arrived"
 
     def ticket(self, **body: Any) -> str:
         return str(self.http.post("/_tickets", json=body, headers=self.guard).json()["ticket"])

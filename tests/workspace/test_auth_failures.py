@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 if TYPE_CHECKING:
     from tests.workspace.lab import Lab
 
-NOBODY = str(uuid4())
+NOBODY = "00000000-0000-4000-8000-000000000000"
 CHALLENGING = (
     "/api/users/@me/",
     "/api/users/@me/integrations/",

@@ -165,13 +165,12 @@ def test_a_delay_holds_one_request_and_not_the_others(lab: Lab) -> None:
 
     def slow() -> None:
         began = time.monotonic()
-        httpx.get(lab.workspace.url + PROBE)
+        httpx.get(lab.workspace.url + PROBE, verify=False)
         waited.append(time.monotonic() - began)
 
     thread = threading.Thread(target=slow)
     thread.start()
-    while not lab.counters()["requests"].get(PROBE):
-        pass
+    lab.wait_for_request(PROBE)
     assert lab.http.get(PROBE).status_code == 200
     assert thread.is_alive()
     thread.join()

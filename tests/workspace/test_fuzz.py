@@ -77,7 +77,7 @@ def test_no_route_breaks(shared_lab: Lab, bearer: dict[str, str], method: str, p
     guarded = path.startswith(("/_faults", "/_tickets"))
 
     @settings(
-        max_examples=6,
+        max_examples=4,
         deadline=None,
         derandomize=True,
         database=None,
