@@ -108,6 +108,10 @@ class Lab:
         """Delay every answer (under a path) from now on; 0 ends it."""
         await self._post("slow", seconds=seconds, path=path)
 
+    async def mcp(self, **switches: object) -> dict[str, Any]:
+        """Switch faults of the workspace's MCP parts, and read how they stand; the names are the workspace's own."""
+        return await self._post("mcp", **switches)
+
     async def vendor(self, **faults: object) -> dict[str, Any]:
         """Make the vendor behind the installed servers fail; the names are the workspace's own."""
         return await self._post("vendor", **faults)
