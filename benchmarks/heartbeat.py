@@ -87,7 +87,7 @@ def decoder(arm: str) -> Callable[[Any], object]:
 
 
 async def load(arm: str, url: str, in_flight: int) -> dict[str, Any]:
-    """Load everything once; requests per second and the gaps between heartbeats in ms."""
+    """Load everything once: requests per second, CPU ms per request, the gaps between heartbeats in ms."""
     if arm == "burrow" and importlib.util.find_spec("sniffio") is None:
         # httpcore tries to import it at every lock and event; a failed import searches the whole path each time.
         sys.modules["sniffio"] = None  # type: ignore[assignment]
@@ -121,12 +121,14 @@ async def load(arm: str, url: str, in_flight: int) -> dict[str, Any]:
         heart.timeout.connect(beat)
         heart.start(BEAT_MS)
         began = last = time.perf_counter()
+        spent = time.process_time()
         await asyncio.gather(*(one() for _ in range(REQUESTS)))
         took = time.perf_counter() - began
+        spent = time.process_time() - spent
         heart.stop()
         if collector is not None:
             collector.stop()
-    return {"rate": REQUESTS / took, "gaps": gaps}
+    return {"rate": REQUESTS / took, "cpu": spent / REQUESTS * 1000, "gaps": gaps}
 
 
 def run_arm(arm: str, url: str, in_flight: int) -> None:
@@ -171,16 +173,17 @@ def percentile(values: list[float], share: float) -> float:
 
 def report(results: dict[str, list[dict[str, Any]]], in_flight: dict[str, int]) -> None:
     """Print a table over all rounds and whether the targets were reached."""
-    print(f"{'arm':8} {'in flight':>9} {'req/s':>7} {'p50':>6} {'p99':>6} {'max':>6} {'>16 ms':>7}  rounds")
+    print(
+        f"{'arm':8} {'in flight':>9} {'req/s':>6} {'CPU ms':>6} {'p50':>6} {'p99':>6} {'max':>6} {'>16 ms':>7}  rounds"
+    )
     for arm, rounds in results.items():
         gaps = [gap for one in rounds for gap in one["gaps"]]
         rate = sum(one["rate"] for one in rounds) / len(rounds)
+        cpu = sum(one["cpu"] for one in rounds) / len(rounds)
         slow = sum(gap > FRAME_MS for gap in gaps) / len(gaps)
         each = ", ".join(f"{one['rate']:.0f}/{percentile(one['gaps'], 0.99):.1f}" for one in rounds)
-        print(
-            f"{arm:8} {in_flight[arm]:9} {rate:7.0f} {percentile(gaps, 0.5):6.1f} {percentile(gaps, 0.99):6.1f}"
-            f" {max(gaps):6.1f} {slow:6.1%}  {each}"
-        )
+        spread = f"{percentile(gaps, 0.5):6.1f} {percentile(gaps, 0.99):6.1f} {max(gaps):6.1f} {slow:7.1%}"
+        print(f"{arm:8} {in_flight[arm]:9} {rate:6.0f} {cpu:6.2f} {spread}  {each}")
     stock, burrow = results["stock"], results["burrow"]
     ratios = sorted(ours["rate"] / theirs["rate"] for ours, theirs in zip(burrow, stock, strict=True))
     ratio = ratios[len(ratios) // 2]

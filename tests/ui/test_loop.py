@@ -272,6 +272,16 @@ def test_what_should_end_the_program_leaves_the_loop(loop: Loop, error: type[Bas
     assert loop.run_until_complete(asyncio.sleep(0, "usable")) == "usable"
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_callback_may_end_the_program_too(loop: Loop, error: type[BaseException]) -> None:
+    def leave() -> None:
+        raise error
+
+    loop.call_soon(leave)
+    with pytest.raises(error):
+        loop.run_forever()
+
+
 def test_a_loop_is_not_entered_twice(loop: Loop, qapp: QApplication) -> None:
     async def again() -> None:
         with pytest.raises(RuntimeError, match="already running"):
@@ -365,6 +375,26 @@ async def test_a_nested_loop_in_a_task_leaves_the_others_going() -> None:
     assert asyncio.current_task() is outer
     assert await ticking == "finished"
     assert all(ticks)
+
+
+async def test_what_was_ready_before_a_nested_loop_runs_in_it() -> None:
+    nested, loop = QEventLoop(), here()
+    over = loop.create_future()
+
+    def block() -> None:
+        nested.exec()
+        over.set_result(None)
+
+    def schedule() -> None:
+        loop.call_soon(block)
+        loop.call_soon(nested.quit)
+
+    QTimer.singleShot(0, schedule)
+    rescue = threading.Timer(5, loop.call_soon_threadsafe, (over.cancel,))
+    rescue.start()
+    await over
+    rescue.cancel()
+    rescue.join()
 
 
 async def test_nested_loops_in_nested_tasks_end_in_order() -> None:
