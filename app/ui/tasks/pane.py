@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LOADING_WORDS_AFTER_MS = 2000
 UNDO_SECONDS = 6.0
+JUST_NOW_SECONDS = 60.0
 
 
 class TaskTable(ListTable):
@@ -120,6 +121,7 @@ class TaskPane(SidePane):
         self.table.select_key(None, quiet=True)
         self.undo.settle()
         self.show_now()
+        self.table.scrollToTop()
 
     def clear_filter(self) -> None:
         """Show everything again."""
@@ -131,6 +133,7 @@ class TaskPane(SidePane):
         self._choices.grouping = grouping
         self._group_actions[grouping].setChecked(True)
         self.show_now()
+        self.table.scrollToTop()
 
     def set_archived(self, archived: bool) -> None:
         self._archived.setChecked(archived)
@@ -369,10 +372,12 @@ class TaskPane(SidePane):
         if error is None:
             self.note.clear()
             return
-        since = ""
+        saved = self.tr("Showing the last list.")
         if load.stored_at is not None:
-            since = relative(datetime.fromtimestamp(load.stored_at, UTC))
-        saved = self.tr("Showing the list saved {0}.").format(since) if since else self.tr("Showing the last list.")
+            stored = datetime.fromtimestamp(load.stored_at, UTC)
+            fresh = (datetime.now(UTC) - stored).total_seconds() < JUST_NOW_SECONDS
+            when = self.tr("a moment ago") if fresh else relative(stored)
+            saved = self.tr("Showing the list saved {0}.").format(when)
         if isinstance(error, SignInNeeded):
             self.note.show_message(saved, "info", glyph="clock")
         elif isinstance(error, Offline):
