@@ -25,6 +25,7 @@ REPORTS = ROOT / "build" / "reports"
 WHOLE_RUN_SECONDS = 690.0
 LAST_WORDS_SECONDS = 10.0
 NOTHING_COLLECTED = 5
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -133,4 +134,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
