@@ -6,6 +6,7 @@ no open port is needed.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -127,6 +128,11 @@ class Browser:
                 button="left",
                 clickCount=1,
             )
+
+    def screenshot(self, path: Path) -> None:
+        """Save what the page shows as PNG."""
+        answer = self._call("Page.captureScreenshot", session=self._session, format="png")
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     @property
     def address(self) -> str:
