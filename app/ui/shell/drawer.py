@@ -45,11 +45,17 @@ class ActivityDrawer(QWidget):
         self.count = Text(role="caption", tone="muted")
         columns: list[Column[ActivityRecord]] = [
             Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
-            Column(self.tr("Kind"), lambda record: record.kind, 64),
-            Column(self.tr("Server"), lambda record: record.target, 190, tooltip=lambda record: record.target),
+            Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=480),
+            Column(
+                self.tr("Server"),
+                lambda record: record.target,
+                190,
+                drop_below=680,
+                tooltip=lambda record: record.target,
+            ),
             Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
             Column(self.tr("Answer"), lambda record: record.status, 100, tone=_tone),
-            Column(self.tr("Took"), _took, 84, right=True),
+            Column(self.tr("Took"), _took, 84, right=True, drop_below=420),
         ]
         self.table: DataTable[ActivityRecord] = DataTable(self.tr("Activity"), columns, lambda record: record.id)
         self.table.picked.connect(self._show_detail)
@@ -69,6 +75,8 @@ class ActivityDrawer(QWidget):
         row.addWidget(QuietButton(self.tr("Export…"), "download", clicked=self.ask_where_to_export))
         row.addWidget(IconButton(self.tr("Close activity"), "cross", keys="Ctrl+J", clicked=self.closed.emit))
         split = RememberedSplitter(Qt.Orientation.Horizontal, [self.table, self.detail], [760, 340])
+        split.setStretchFactor(0, 5)
+        split.setStretchFactor(1, 2)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)

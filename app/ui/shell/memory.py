@@ -26,11 +26,13 @@ USUAL = QSize(1180, 760)
 
 
 def dress(settings: Settings) -> None:
-    """Apply the remembered look; once applied, doing it again costs nothing."""
+    """Apply the remembered look; where there is none, leave what is in force or follow the system."""
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         return
-    mode, scale = settings.get(MODE_SETTING, "system"), settings.get(SCALE_SETTING, 1.0)
+    mode, scale = settings.get(MODE_SETTING), settings.get(SCALE_SETTING)
+    if mode is None and scale is None and theme().applied:
+        return
     chosen: Mode = mode if mode in ("light", "dark") else "system"
     apply_theme(app, chosen, float(scale) if isinstance(scale, int | float) else 1.0)
 

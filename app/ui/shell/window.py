@@ -449,12 +449,15 @@ class MainWindow(QWidget):
             leave = getattr(page, "set_can_leave", None)
             if callable(leave):
                 leave(self._choosing_host and self._signed_in_once())
-        if self._pages.currentWidget() is not page:
+        turned = self._pages.currentWidget() is not page
+        if turned:
             self._pages.setCurrentWidget(page)
         if page is self._shell and self._place not in {entry.id for entry in self._entries()}:
             remembered = self._services.storage.settings.get(PLACE_SETTING, "")
             if not self._show_place(str(remembered)):
                 self._show_place(next(iter(self._factories), ""))
+        if turned and page is self._shell and self.isVisible():
+            self._focus_place()
 
     def _wants_first_run(self) -> bool:
         if self._choosing_host:

@@ -39,7 +39,7 @@ class Theme(QObject):
         self._fixed = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
         self._fonts: dict[TextRole, QFont] = {}
         self._qcolours: dict[str, QColor] = {}
-        self._applied = False
+        self.applied = False
         self._hints = app.styleHints()
         self._hints.colorSchemeChanged.connect(self.follow_system)
         app.primaryScreen().logicalDotsPerInchChanged.connect(self.follow_system)
@@ -66,11 +66,11 @@ class Theme(QObject):
         """Set both and repaint; does nothing when neither changes."""
         colours = self._choose_colours(mode)
         total = min(max(scale * self._system_scale(), SCALE_RANGE[0]), SCALE_RANGE[1])
-        unchanged = self._applied and colours == self.colours and total == self.scale
+        unchanged = self.applied and colours == self.colours and total == self.scale
         self.mode, self.user_scale = mode, scale
         if unchanged:
             return
-        self._applied = True
+        self.applied = True
         self.colours, self.scale = colours, total
         self.dark = tokens.luminance(colours.window) < 0.2
         self._fonts.clear()

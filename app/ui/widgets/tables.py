@@ -15,7 +15,7 @@ from app.ui.widgets.guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QFocusEvent, QKeyEvent
+    from PySide6.QtGui import QFocusEvent, QKeyEvent, QResizeEvent
 
     from app.ui.theme.tokens import Tone
 
@@ -25,13 +25,17 @@ Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """`width` in pixels of the design, 0 for the one that takes the rest. `tone` colours a cell by its value."""
+    """`width` in pixels of the design, 0 for the one that takes the rest. `tone` colours a cell by its value.
+
+    A column with `drop_below` is left out while the table is narrower than that, in pixels of the design.
+    """
 
     title: str
     text: Callable[[T], str]
     width: int = 0
     right: bool = False
     mono: bool = False
+    drop_below: int = 0
     tone: Callable[[T], Tone] | None = None
     tooltip: Callable[[T], str] | None = None
 
@@ -187,6 +191,13 @@ class DataTable(QTableView, Generic[T]):
                 self.setColumnWidth(number, current.px(column.width))
             else:
                 header.setSectionResizeMode(number, QHeaderView.ResizeMode.Stretch)
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        for number, column in enumerate(self._columns):
+            if column.drop_below:
+                self.setColumnHidden(number, self.width() < theme().px(column.drop_below))
 
     @guarded()
     def currentChanged(self, current: Index, previous: Index) -> None:
