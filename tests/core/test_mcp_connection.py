@@ -370,8 +370,8 @@ async def test_a_fault_of_the_auth_flow_fails_one_request_only() -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_an_answer_beyond_the_limit_is_not_read_further(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = await connection_module.load_wire()
-    monkeypatch.setattr(wire, "ANSWER_LIMIT", 2 * 1024 * 1024)
+    await connection_module.load_wire()
+    monkeypatch.setattr("app.core.mcp.client.ANSWER_LIMIT", 2 * 1024 * 1024)
     long = b"event: message\ndata: " + b"x" * 5_000_000 + b"\n\n"
     reply = Reply(stream=[long]) if streamed else Reply(size=200_000_000)
     failure = await failure_of(reply)
@@ -382,8 +382,8 @@ async def test_an_answer_beyond_the_limit_is_not_read_further(streamed: bool, mo
 async def test_a_compressed_answer_is_measured_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     import gzip
 
-    wire = await connection_module.load_wire()
-    monkeypatch.setattr(wire, "ANSWER_LIMIT", 2 * 1024 * 1024)
+    await connection_module.load_wire()
+    monkeypatch.setattr("app.core.mcp.client.ANSWER_LIMIT", 2 * 1024 * 1024)
     packed = gzip.compress(b'{"jsonrpc":"2.0","id":1,"result":{"x":"' + b"x" * 20_000_000 + b'"}}')
     failure = await failure_of(Reply(body=packed, headers={"content-encoding": "gzip"}))
     assert "2 MB" in failure.cause

@@ -46,8 +46,13 @@ class Store:
         self.synced: dict[str, tuple[StoreTool, ...]] = {}
         self.refreshed: list[str] = []
         self.failure: BurrowError | None = None
+        self.pause: asyncio.Event | None = None
+        self.asked = 0
 
     async def installations(self) -> tuple[Installation, ...]:
+        self.asked += 1
+        if self.pause is not None:
+            await self.pause.wait()
         if self.failure is not None:
             raise self.failure
         return tuple(self.installed)
@@ -231,6 +236,20 @@ async def test_another_project_or_account_sees_nothing_of_the_former(change: dic
         with pytest.raises(NotFound):
             await servers.tools("i1")
         assert set(servers._connections) == set()
+
+
+async def test_a_list_that_comes_late_for_a_former_project_is_not_shown() -> None:
+    async with world() as w:
+        servers = w.servers()
+        await servers.list()
+        w.store.pause = asyncio.Event()
+        late = asyncio.create_task(servers.list(refresh=True))
+        await asyncio.sleep(0)
+        w.project = 2
+        w.store.installed = []
+        w.store.pause.set()
+        assert [server.id for server in await late] == ["workspace"]
+        assert w.store.asked == 3
 
 
 async def test_an_installation_that_moved_is_reached_at_its_new_address() -> None:

@@ -11,7 +11,6 @@ import logging
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from app.core.auth.failures import Reply, Verdict, classify
@@ -19,6 +18,7 @@ from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.hosts import origin_of
 from app.core.mcp.catalog import read_tools
 from app.core.mcp.exact import prepare
+from app.core.mcp.exchange import BROKEN
 from app.core.mcp.failures import Failure, typed
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from app.core.auth.failures import CredentialOwner
     from app.core.mcp.calls import Report
+    from app.core.mcp.exchange import Exchange, Notice
     from app.core.mcp.types import ToolInfo
-    from app.core.mcp.wire import Exchange, Notice, Session
+    from app.core.mcp.wire import Session
 
 OPEN_SECONDS = 45.0
 LIST_SECONDS = 60.0
@@ -59,7 +60,14 @@ async def load_wire() -> Any:
     module = sys.modules.get(WIRE)
     if module is not None and hasattr(module, "READY"):
         return module
-    return await asyncio.to_thread(import_module, WIRE)
+    return await asyncio.to_thread(_import_wire)
+
+
+def _import_wire() -> Any:
+    # A plain statement, which a packager follows; a module's name in a string it would not.
+    from app.core.mcp import wire
+
+    return wire
 
 
 class Line:
@@ -204,7 +212,7 @@ class Connection:
             self._retire(line)
             line = await self._ready()
             exchange = await line.use(send)
-        elif repeatable and exchange.result is None and exchange.status == sys.modules[WIRE].BROKEN:
+        elif repeatable and exchange.result is None and exchange.status == BROKEN:
             # A kept-alive connection that the server closed meanwhile is no failure for what may be repeated.
             exchange = await line.use(send)
         if exchange.result is not None:
@@ -275,27 +283,24 @@ class Connection:
                 return ProtocolTrouble(str(leaf) or type(leaf).__name__)
 
     def _error(self, exchange: Exchange, *, repeatable: bool = True, calling: bool = False) -> BurrowError:
-        wire = sys.modules[WIRE]
         if exchange.renewal is not None and _credential_refused(exchange, self.peer.owner):
             return exchange.renewal
         stray = _stray_answer(exchange)
         if stray is not None:
             return ProtocolTrouble(stray)
-        answered = exchange.status not in {None, wire.BROKEN}
-        error = exchange.error
         return typed(
             Failure(
                 owner=self.peer.owner,
                 origin=origin_of(self.peer.url),
                 repeatable=repeatable,
                 calling=calling,
-                status=exchange.status if answered else None,
+                status=exchange.status if exchange.answered else None,
                 headers=exchange.headers,
                 body=exchange.body,
-                unsent=not exchange.sent or wire.never_left(exchange.failure),
+                unsent=not exchange.sent,
                 cut_off=exchange.cut_off,
-                limit=wire.ANSWER_LIMIT if exchange.too_large else None,
-                rpc=None if error is None else (error.code, error.message[:2_000], error.data),
+                limit=exchange.limit,
+                rpc=exchange.error,
             )
         )
 
@@ -330,9 +335,10 @@ def _stray_answer(exchange: Exchange) -> str | None:
         return "The server points to another address, which is not followed; use that address if it is the right one."
     if exchange.status == 202:
         return "The server took the request but gave no answer to it."
-    kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in {"application/json", "text/event-stream"}:
-        return f"The server answered with {kind or 'something unnamed'} instead of MCP; the address may be wrong."
+    if exchange.kind not in {"application/json", "text/event-stream"}:
+        return (
+            f"The server answered with {exchange.kind or 'something unnamed'} instead of MCP; the address may be wrong."
+        )
     return None
 
 

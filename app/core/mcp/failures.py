@@ -30,7 +30,10 @@ from app.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from app.core.mcp.exchange import RpcError
+
 WORDS_LIMIT = 500
+MESSAGE_LIMIT = 2_000
 POLICY_CODES = frozenset({-32001, -32002})
 MEANINGS: Mapping[int, str] = {
     -32700: "The server could not read the request, or its answer is not JSON.",
@@ -67,7 +70,7 @@ class Failure:
     unsent: bool = False
     cut_off: bool = False
     limit: int | None = None
-    rpc: tuple[int, str, Any] | None = None
+    rpc: RpcError | None = None
 
 
 def typed(failure: Failure) -> BurrowError:
@@ -155,13 +158,13 @@ def _unreachable(failure: Failure) -> bool:
     return failure.owner is CredentialOwner.INSTALLATION and reply.proxy_error.endswith("unreachable")
 
 
-def _rpc(failure: Failure, error: tuple[int, str, Any]) -> BurrowError:
-    code, message, data = error
+def _rpc(failure: Failure, error: RpcError) -> BurrowError:
+    code, message = error.code, error.message[:MESSAGE_LIMIT]
     facts = _facts(failure, code=str(code), detail=message or None)
     if code in POLICY_CODES and failure.calling and failure.owner is CredentialOwner.INSTALLATION:
         return PolicyRefused(message, facts)
     meaning = MEANINGS.get(code, "The server answered with an error of its own.")
-    page = _page_to_open(data) if code == -32042 else None
+    page = _page_to_open(error.data) if code == -32042 else None
     words = f"{meaning} {message}".strip() if message and message != meaning else meaning
     return ProtocolTrouble(f"{words} ({code})", facts, action=None if page is None else f"Open {page}, then try again.")
 

@@ -2,12 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.core.mcp.exchange import Exchange
+
+if TYPE_CHECKING:
+    from app.core.mcp.exchange import Notice
 
 TEXT_LIMIT = 2_000
 ITEMS_LIMIT = 40
 DEPTH_LIMIT = 8
 NODES_LIMIT = 1_500
+BODY_SHOWN = 500
+# Progress comes in floods and is shown where the call is.
+UNRECORDED = frozenset({"notifications/progress"})
+
+log = logging.getLogger(__name__)
+
+
+class Recorder(Protocol):
+    """Where messages are recorded (`app.core.activity`)."""
+
+    def record(
+        self,
+        kind: str,
+        target: str,
+        summary: str,
+        status: str,
+        milliseconds: float | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> object: ...
+
+
+def record_message(recorder: Recorder, title: str, item: Exchange | Notice) -> None:
+    """Record a finished exchange or a notification with the server called `title`. Raises nothing."""
+    try:
+        if isinstance(item, Exchange):
+            _record_exchange(recorder, title, item)
+        elif item.method not in UNRECORDED:
+            arrow = "received" if item.inbound else "sent"
+            recorder.record("mcp", title, item.method, arrow, None, {"params": shortened(item.params)})
+    except Exception:
+        log.exception("a message was not recorded")
+
+
+def _record_exchange(recorder: Recorder, title: str, exchange: Exchange) -> None:
+    params = exchange.params or {}
+    name = params.get("name") or params.get("uri") or ""
+    detail = {"request": shortened(exchange.params), "response": shortened(_answer(exchange)), "http": exchange.status}
+    if exchange.body:
+        detail["body"] = exchange.body[:BODY_SHOWN].decode("utf-8", "replace")
+    milliseconds = None if exchange.seconds is None else exchange.seconds * 1000
+    recorder.record("mcp", title, f"{exchange.method} {name}".strip(), _status(exchange), milliseconds, detail)
+
+
+def _answer(exchange: Exchange) -> object:
+    error = exchange.error
+    return exchange.result if error is None else {"code": error.code, "message": error.message, "data": error.data}
+
+
+def _status(exchange: Exchange) -> str:
+    if exchange.error is not None:
+        return f"error {exchange.error.code}"
+    if exchange.result is None:
+        return "cancelled"
+    return "tool error" if exchange.result.get("isError") is True else "ok"
 
 
 def shortened(value: object) -> Any:

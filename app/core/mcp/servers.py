@@ -6,9 +6,8 @@ Lists are shown from the cache at once and refreshed behind; one server's failur
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -21,18 +20,18 @@ from app.core.errors import (
     PolicyRefused,
     Rejected,
     SignInNeeded,
-    StorageTrouble,
     VendorSignInNeeded,
 )
 from app.core.events import Event
 from app.core.hosts import origin_of
 from app.core.mcp.calls import ToolCall
-from app.core.mcp.catalog import from_store, merge_policy, read_tools
+from app.core.mcp.catalog import from_store, merge_policy
 from app.core.mcp.connection import Connection, Peer
-from app.core.mcp.record import shortened
+from app.core.mcp.exchange import Exchange, Notice
+from app.core.mcp.kept import Keep, Kept
+from app.core.mcp.record import Recorder, record_message
 from app.core.mcp.results import resource_blocks
-from app.core.mcp.types import Server, ServerState, ToolInfo
-from app.core.posthog.types import Installation, StoreTool
+from app.core.mcp.types import Server, ServerState, ToolInfo, installation_state
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -40,13 +39,11 @@ if TYPE_CHECKING:
     from app.core.hosts import Host
     from app.core.mcp.calls import Report
     from app.core.mcp.types import Block
-    from app.core.storage.values import Cached, Scope
+    from app.core.posthog.types import Installation, StoreTool
+    from app.core.storage.values import Scope
 
 T = TypeVar("T")
 
-SERVERS_ENTRY = "mcp-servers"
-TOOLS_ENTRY = "mcp-tools"
-CACHE_LIMIT = 4 * 1024 * 1024
 CLOSE_CALLS_SECONDS = 0.3
 # A server may announce changes in a burst when a session opens.
 SETTLE_SECONDS = 0.5
@@ -67,32 +64,10 @@ class Store(Protocol):
     async def refresh_tools(self, installation_id: str) -> tuple[StoreTool, ...]: ...
 
 
-class Keep(Protocol):
-    """The cached answers of an account (`app.core.storage`)."""
-
-    async def put(self, scope: Scope, name: str, payload: bytes) -> None: ...
-
-    async def get(self, scope: Scope, name: str) -> Cached | None: ...
-
-
 class Credentials(Protocol):
     """Who carries the person's token (`app.core.auth.session`); the answer is an `httpx2.Auth`."""
 
     def auth(self, target: Target) -> Any: ...
-
-
-class Recorder(Protocol):
-    """Where messages are recorded (`app.core.activity`)."""
-
-    def record(
-        self,
-        kind: str,
-        target: str,
-        summary: str,
-        status: str,
-        milliseconds: float | None = None,
-        detail: dict[str, Any] | None = None,
-    ) -> object: ...
 
 
 class Servers:
@@ -128,6 +103,7 @@ class Servers:
         self._connections: dict[str, Connection] = {}
         self._synced: set[str] = set()
         self._whose: tuple[Scope | None, int | None] = (None, None)
+        self._kept = Kept(cache, None, None)
         self._calls: set[ToolCall] = set()
         self._chores: dict[str, asyncio.Task[None]] = {}
         self._closed = False
@@ -142,10 +118,10 @@ class Servers:
             return await self._fetch_list()
         if self._servers:
             return tuple(self._servers.values())
-        kept = await self._kept(self._entry(SERVERS_ENTRY))
+        kept = await self._kept.servers()
         if kept is None:
             return await self._fetch_list()
-        self._servers = {server.id: server for server in (_thaw_server(item) for item in kept) if server is not None}
+        self._servers = {server.id: server for server in kept}
         self._behind("list", self._fetch_list)
         return tuple(self._servers.values())
 
@@ -161,11 +137,11 @@ class Servers:
             known = self._tools.get(server_id)
             if known is not None:
                 return known
-            kept = await self._kept(self._entry(TOOLS_ENTRY, server_id))
+            kept = await self._kept.tools(server_id)
             if kept is not None:
-                self._tools[server_id] = _thaw_tools(kept)
+                self._tools[server_id] = kept
                 self._behind(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
-                return self._tools[server_id]
+                return kept
         return await self._fetch_tools(server, strict=refresh)
 
     def start_call(self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any]) -> ToolCall:
@@ -197,7 +173,7 @@ class Servers:
         rows = self._tools.get(server_id, ())
         self._tools[server_id] = merge_policy(rows, (stored,))
         self.tools_changed.emit(server_id)
-        await self._keep_tools(server_id)
+        await self._kept.keep_tools(server_id, self._tools[server_id])
         return self._find(server_id, tool)
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
@@ -222,6 +198,7 @@ class Servers:
         """Forget the servers of a former account or project; what was unknown until now is no change."""
         before, now = self._whose, (self._scope(), self._project())
         self._whose = (now[0] or before[0], before[1] if now[1] is None else now[1])
+        self._kept = Kept(self._cache, *self._whose)
         if all(old is None or old == new for old, new in zip(before, self._whose, strict=True)):
             return
         self._servers.clear()
@@ -234,21 +211,25 @@ class Servers:
         connection = self._connections.pop(server_id)
         self._behind(f"close {server_id} {id(connection)}", connection.close)
 
-    def _entry(self, *names: str) -> str:
-        return "/".join((*names, str(self._project())))
-
     async def _fetch_list(self) -> tuple[Server, ...]:
         own = self._own_server()
+        asked_for = self._whose
         installations = await self._store.installations()
+        self._notice_change()
+        if self._whose != asked_for:
+            # The person moved on meanwhile: this is an answer about a project or account of before.
+            return await self._fetch_list()
         found = [] if own is None else [own]
         address = None if own is None else _address(own.url)
         found += [self._installed(item) for item in installations if _address(item.url) != address]
+        before = tuple(self._servers.values())
         self._servers = {server.id: self._as_known(server) for server in found}
         for gone in set(self._connections) - set(self._servers):
             self._leave(gone)
-        await self._put(self._entry(SERVERS_ENTRY), [_freeze_server(server) for server in self._servers.values()])
+        await self._kept.keep_servers(self._servers.values())
         listed = tuple(self._servers.values())
-        self.changed.emit(listed)
+        if listed != before:
+            self.changed.emit(listed)
         return listed
 
     def _own_server(self) -> Server | None:
@@ -270,7 +251,7 @@ class Servers:
             url=installation.url,
             description=installation.description,
             owner=CredentialOwner.INSTALLATION,
-            state=_installation_state(installation),
+            state=installation_state(installation),
             installation=installation,
             tool_count=installation.tool_count,
         )
@@ -301,10 +282,12 @@ class Servers:
             tools = from_store(stored)
         else:
             tools = merge_policy(live, await self._synced_policies(server, live, stored))
+        known = self._tools.get(server.id)
         self._tools[server.id] = tools
         self._update(server.id, tool_count=len(tools))
-        await self._keep_tools(server.id)
-        self.tools_changed.emit(server.id)
+        await self._kept.keep_tools(server.id, tools)
+        if tools != known:
+            self.tools_changed.emit(server.id)
         return tools
 
     async def _live_tools(self, server: Server) -> Sequence[ToolInfo]:
@@ -340,7 +323,7 @@ class Servers:
             connection = None
         if connection is None:
             peer = Peer(server.title, url, server.owner, self._headers)
-            connection = Connection(peer, self._carrier(server.owner, url), self._record)
+            connection = Connection(peer, self._carrier(server.owner, url), self._heard)
             self._connections[server.id] = connection
         return connection
 
@@ -421,32 +404,10 @@ class Servers:
         self._chores[name] = task
         task.add_done_callback(lambda _task: self._chores.pop(name, None))
 
-    def _record(self, peer: Peer, item: Any) -> None:
-        if hasattr(item, "inbound"):
-            self._record_notice(peer, item)
-            return
-        name = (item.params or {}).get("name") or (item.params or {}).get("uri") or ""
-        answer: object = item.result
-        status = "ok"
-        if item.error is not None:
-            answer, status = item.error.model_dump(exclude_none=True), f"error {item.error.code}"
-        elif item.result is None:
-            answer, status = None, "cancelled"
-        elif item.result.get("isError") is True:
-            status = "tool error"
-        detail = {"request": shortened(item.params), "response": shortened(answer), "http": item.status}
-        if item.body:
-            detail["body"] = item.body[:500].decode("utf-8", "replace")
-        milliseconds = None if item.seconds is None else item.seconds * 1000
-        self._activity.record("mcp", peer.title, f"{item.method} {name}".strip(), status, milliseconds, detail)
-
-    def _record_notice(self, peer: Peer, notice: Any) -> None:
-        if notice.inbound and notice.method == "notifications/tools/list_changed":
+    def _heard(self, peer: Peer, item: Exchange | Notice) -> None:
+        record_message(self._activity, peer.title, item)
+        if isinstance(item, Notice) and item.inbound and item.method == "notifications/tools/list_changed":
             self._tools_announced(peer)
-        if notice.method == "notifications/progress":
-            return
-        arrow = "received" if notice.inbound else "sent"
-        self._activity.record("mcp", peer.title, notice.method, arrow, None, {"params": shortened(notice.params)})
 
     def _tools_announced(self, peer: Peer) -> None:
         for server_id, connection in self._connections.items():
@@ -454,35 +415,6 @@ class Servers:
                 work = partial(self._fetch_tools, self._servers[server_id], strict=False)
                 self._behind(f"tools {server_id}", work, after=SETTLE_SECONDS)
                 return
-
-    async def _kept(self, name: str) -> Any:
-        scope = self._scope()
-        if scope is None:
-            return None
-        try:
-            cached = await self._cache.get(scope, name)
-            return None if cached is None else json.loads(cached.payload)
-        except (StorageTrouble, ValueError):
-            return None
-
-    async def _put(self, name: str, value: object) -> None:
-        scope = self._scope()
-        if scope is None:
-            return
-        payload = await asyncio.to_thread(lambda: json.dumps(value).encode())
-        if len(payload) > CACHE_LIMIT:
-            return
-        try:
-            await self._cache.put(scope, name, payload)
-        except StorageTrouble as failure:
-            log.warning("the list was not kept: %s", failure)
-
-    async def _keep_tools(self, server_id: str) -> None:
-        rows = self._tools.get(server_id, ())
-        await self._put(
-            self._entry(TOOLS_ENTRY, server_id),
-            [{"raw": tool.raw, "policy": tool.policy, "locked": tool.locked, "problem": tool.problem} for tool in rows],
-        )
 
 
 def _raise_unless_typed(failure: BaseException) -> None:
@@ -532,44 +464,3 @@ def _address(url: str) -> str:
         return origin_of(url) + parts.path.rstrip("/")
     except ValueError:
         return url
-
-
-def _freeze_server(server: Server) -> dict[str, Any]:
-    frozen: dict[str, Any] = {
-        "id": server.id,
-        "title": server.title,
-        "url": server.url,
-        "description": server.description,
-        "owner": server.owner.value,
-        "state": server.state.name,
-        "tool_count": server.tool_count,
-    }
-    if server.installation is not None:
-        kept = asdict(server.installation)
-        frozen["installation"] = {name: value for name, value in kept.items() if not name.endswith("_at")}
-    return frozen
-
-
-def _thaw_server(item: Any) -> Server | None:
-    try:
-        installation = item.get("installation")
-        return Server(
-            id=item["id"],
-            title=item["title"],
-            url=item["url"],
-            description=item["description"],
-            owner=CredentialOwner(item["owner"]),
-            state=ServerState[item["state"]],
-            installation=None if installation is None else Installation(**installation),
-            tool_count=item["tool_count"],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _thaw_tools(items: Any) -> tuple[ToolInfo, ...]:
-    rows = read_tools([item["raw"] for item in items])
-    return tuple(
-        replace(row, policy=item["policy"], locked=item["locked"], problem=item["problem"])
-        for row, item in zip(rows, items, strict=True)
-    )

@@ -154,3 +154,14 @@ class Progress:
     value: float
     total: float | None = None
     message: str | None = None
+
+
+def installation_state(installation: Installation) -> ServerState:
+    """Contract section 4.1: an unfinished sign-in goes before an ended one; a switched-off server is neither."""
+    if not installation.is_enabled:
+        return ServerState.DISABLED
+    if installation.pending_oauth:
+        return ServerState.SIGN_IN
+    if installation.needs_reauth:
+        return ServerState.RECONNECT
+    return ServerState.READY

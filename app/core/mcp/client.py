@@ -1,0 +1,247 @@
+"""The HTTP client below the MCP SDK: bounds answers, notes what HTTP said, and never raises.
+
+Imports httpx2; load it like `wire.py`, inside functions. The SDK hides the body of an HTTP error, and one request that
+breaks ends the connection for all; here each request fails alone, with everything noted in its `Exchange`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import msgspec
+import truststore
+from mcp.client.streamable_http import MCP_SESSION_ID
+
+from app.core.auth.target import RENEWAL_FAILURE
+from app.core.auth.tokens import fingerprint
+from app.core.errors import BurrowError
+from app.core.mcp.exchange import BROKEN, media_type
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from app.core.mcp.exchange import Exchange
+    from app.core.mcp.json_text import Marks
+
+ANSWER_LIMIT = 32 * 1024 * 1024
+ERROR_BODY_LIMIT = 64 * 1024
+NOTICE_SECONDS = 5.0
+GOODBYE_SECONDS = 0.4
+EXCHANGE = "burrow.exchange"
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+# Results of these are taken from the bytes and the SDK sees a small one in their place: it needs 1.9 s for 18 MB, on
+# the window's loop, and refuses what its models do not know.
+TAKEN = frozenset({"tools/list", "tools/call", "resources/read"})
+# Failures before anything of a request was sent.
+NEVER_LEFT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+    httpx2.InvalidURL,
+)
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The system's certificates; costs up to 350 ms once."""
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class TooLarge(httpx2.StreamError):
+    """An answer longer than `ANSWER_LIMIT`."""
+
+
+class Interrupted(httpx2.StreamError):
+    """An answer that broke off."""
+
+
+class _Body(httpx2.AsyncByteStream):
+    """The decoded body of an answer, counted, with its failures noted."""
+
+    def __init__(self, response: httpx2.Response, exchange: Exchange | None) -> None:
+        self._source = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
+        self._exchange = exchange
+        self._stream = media_type(response.headers) == EVENT_STREAM
+        self._size = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._source.aiter_bytes():
+                self._weigh(chunk)
+                yield chunk
+        except httpx2.HTTPError as failure:
+            raise self._note(Interrupted(str(failure))) from failure
+        if self._stream and self._exchange is not None:
+            # The SDK leaves a stream at its result; whoever reads it to its end found none.
+            self._exchange.cut_off = True
+
+    def _weigh(self, chunk: bytes) -> None:
+        """Bound a whole body, and of a stream, which may last as long as the call, each event."""
+        end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n")) if self._stream else -1
+        self._size = self._size + len(chunk) if end < 0 else len(chunk) - end
+        if self._size > ANSWER_LIMIT:
+            raise self._note(TooLarge("the answer is too large"))
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+    def _note(self, failure: TooLarge | Interrupted) -> Exception:
+        if self._exchange is not None:
+            self._exchange.limit = ANSWER_LIMIT if isinstance(failure, TooLarge) else None
+            self._exchange.cut_off = isinstance(failure, Interrupted)
+        return failure
+
+
+class _Taken(httpx2.AsyncByteStream):
+    """The body of an answer with its result taken out and a small stand-in left for the SDK."""
+
+    def __init__(self, body: Any, exchange: Exchange, *, stream: bool) -> None:
+        self._body = body
+        self._exchange = exchange
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        waiting = bytearray()
+        async for chunk in self._body:
+            searched = max(0, len(waiting) - 3)
+            waiting += chunk
+            while self._stream and (end := EVENT_END.search(waiting, searched)) is not None:
+                yield self._event(bytes(waiting[: end.end()]))
+                del waiting[: end.end()]
+                searched = 0
+        if waiting:
+            yield bytes(waiting) if self._stream else self._message(bytes(waiting)) or bytes(waiting)
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+    def _event(self, event: bytes) -> bytes:
+        if b'"result"' not in event:
+            return event
+        lines = (line for line in event.splitlines() if line.startswith(b"data:"))
+        message = self._message(b"\n".join(line[5:].removeprefix(b" ") for line in lines))
+        return event if message is None else b"data: " + message + b"\n\n"
+
+    def _message(self, text: bytes) -> bytes | None:
+        """Take the result from a JSON-RPC message; the message to go on with, None when it has no result to take."""
+        try:
+            message = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        match message:
+            case {"jsonrpc": "2.0", "id": identity, "result": dict(result)} if str(identity) == str(self._exchange.id):
+                self._exchange.taken = result
+                return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "result": {}})
+            case _:
+                return None
+
+
+class Client(httpx2.AsyncClient):
+    """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
+
+    def __init__(self, open_exchanges: Mapping[int, Exchange], **options: Any) -> None:
+        super().__init__(**options, event_hooks={"response": [self._answered]})
+        self._open_exchanges = open_exchanges
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        exchange = self._exchange_of(request)
+        if exchange is not None:
+            exchange.sent = True
+            exchange.in_session = MCP_SESSION_ID in request.headers
+            request = _with_exact_numbers(request, exchange.marks) if exchange.marks else request
+            request.extensions[EXCHANGE] = exchange
+        try:
+            async with asyncio.timeout(_patience(request, exchange)):
+                response = await super().send(request, **{**options, "stream": True, "follow_redirects": False})
+                if response.status_code >= 400:
+                    return await _whole_error(response, exchange)
+                return _taken(response, exchange) if exchange is not None else response
+        except Exception as failure:  # noqa: BLE001 (a fault of the auth flow must not end the session either)
+            if exchange is not None:
+                exchange.status = BROKEN
+                exchange.failure = failure
+                exchange.sent = not isinstance(failure, NEVER_LEFT)
+            return httpx2.Response(BROKEN, request=request)
+        finally:
+            renewal = request.extensions.get(RENEWAL_FAILURE)
+            if exchange is not None and isinstance(renewal, BurrowError):
+                exchange.renewal = renewal
+
+    async def _answered(self, response: httpx2.Response) -> None:
+        """Note an answer before the auth flow sees it; of a replayed request the last answer stands."""
+        exchange = response.request.extensions.get(EXCHANGE)
+        if exchange is not None:
+            exchange.status = response.status_code
+            exchange.headers = {name.lower(): value for name, value in response.headers.items()}
+            exchange.bearer = _bearer(response.request)
+            exchange.limit, exchange.cut_off = None, False
+        response.stream = _Body(response, exchange)
+        for name in ("content-encoding", "content-length"):
+            response.headers.pop(name, None)
+
+    def _exchange_of(self, request: httpx2.Request) -> Exchange | None:
+        if request.method != "POST":
+            return None
+        message = json.loads(request.content)
+        identity = message.get("id") if isinstance(message, dict) and "method" in message else None
+        return self._open_exchanges.get(identity) if isinstance(identity, int) else None
+
+
+def _patience(request: httpx2.Request, exchange: Exchange | None) -> float | None:
+    """Seconds to wait for an answer's head: a call may take its time, a notification must not hold up the others."""
+    if request.method == "DELETE":
+        return GOODBYE_SECONDS
+    return NOTICE_SECONDS if exchange is None and request.method == "POST" else None
+
+
+async def _whole_error(response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
+    """The same answer with the beginning of its body in memory, where the SDK and the error table can read it."""
+    parts: list[bytes] = []
+    size = 0
+    with suppress(httpx2.StreamError, httpx2.HTTPError):
+        async for chunk in response.aiter_bytes():
+            parts.append(chunk)
+            size += len(chunk)
+            if size >= ERROR_BODY_LIMIT:
+                break
+    await response.aclose()
+    body = b"".join(parts)[:ERROR_BODY_LIMIT]
+    if exchange is not None:
+        exchange.body = body
+        exchange.limit, exchange.cut_off = None, False
+    return httpx2.Response(response.status_code, headers=response.headers, content=body, request=response.request)
+
+
+def _taken(response: httpx2.Response, exchange: Exchange) -> httpx2.Response:
+    kind = media_type(response.headers)
+    if exchange.method in TAKEN and kind in {JSON, EVENT_STREAM}:
+        response.stream = _Taken(response.stream, exchange, stream=kind == EVENT_STREAM)
+    return response
+
+
+def _bearer(request: httpx2.Request) -> str:
+    value = request.headers.get("authorization", "")
+    return fingerprint(value) if value else ""
+
+
+def _with_exact_numbers(request: httpx2.Request, marks: Marks) -> httpx2.Request:
+    headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() != "content-length"]
+    return httpx2.Request(
+        request.method,
+        request.url,
+        headers=headers,
+        content=marks.restore(request.content.decode()).encode(),
+        extensions=request.extensions,
+    )
