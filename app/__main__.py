@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
-OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot"})
+OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place"})
 
 
 def main() -> int:

@@ -78,6 +78,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         collector = freeze_collector()
         try:
             connecting.begin(named)
+            bridge.spawn(window, services.activity.load(), key="activity")
             if options.screenshot:
                 from app.ui.picture import take_picture
 
@@ -85,6 +86,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 return await take_picture(window, options.screenshot, quitting, connecting=connecting_to is not None)
             await quitting.wait()
         finally:
+            await window.flush()
             await window.save_layout()
             await bridge.close()
             await services.close()

@@ -48,6 +48,12 @@ class RunningWindow:
         environment.pop("BURROW_DATA", None)
         self.eyes = self._stack.enter_context(Accessibility(environment))
         self.log = self._stack.enter_context((self._folder / "stderr").open("wb"))
+        self._stack.callback(self._end)
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the application, again after it has ended, and give its window the focus."""
         self.process = subprocess.Popen(
             [*self._command, "--data", str(self.data), *self._arguments],
             env=self.eyes.env,
@@ -56,10 +62,8 @@ class RunningWindow:
             stdout=subprocess.DEVNULL,
             stderr=self.log,
         )
-        self._stack.callback(self._end)
         self.id = self.desktop.find_window("Burrow")
         self.desktop.xdotool("windowactivate", "--sync", self.id)
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()

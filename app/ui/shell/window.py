@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
@@ -47,8 +49,11 @@ if TYPE_CHECKING:
     from app.ui.shell.drawer import ActivityDrawer
     from app.ui.shell.palette import Palette
 
+log = logging.getLogger(__name__)
+
 PLACES = ("tasks", "servers", "lab")
 SAVE_AFTER_MS = 400
+FLUSH_SECONDS = 1.0
 SCALES = (1.0, 1.1, 1.25, 1.5, 1.75, 2.0)
 
 
@@ -214,6 +219,14 @@ class MainWindow(QWidget):
         if isinstance(app, QApplication):
             apply_theme(app, theme().mode, scale)
             self._remember(SCALE_SETTING, scale)
+
+    async def flush(self) -> None:
+        """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
+        held = [place.flush() for place in self._built.values() if hasattr(place, "flush")]
+        done = await asyncio.gather(*(asyncio.wait_for(each, FLUSH_SECONDS) for each in held), return_exceptions=True)
+        for failure in done:
+            if isinstance(failure, BaseException):
+                log.warning("a place could not write what it held back: %s", type(failure).__name__)
 
     async def save_layout(self) -> None:
         """Write size, place and drawer; await it before the storage closes."""
