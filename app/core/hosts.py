@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
@@ -11,6 +12,7 @@ from app.core.errors import Facts, Rejected
 DEFAULT_PORTS = {"http": 80, "https": 443}
 POSTHOG_MCP_URL = "https://mcp.posthog.com/mcp"
 WORKSPACE = "workspace"
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,9 @@ def is_loopback(hostname: str) -> bool:
 def parse_host(text: str, client_id: str | None = None) -> Host:
     """`us`, `eu` or an origin as a person types it.
 
-    Raises `Rejected` (attr `host`) for anything that is not a bare origin, for plain http that leaves the machine, and
-    for a built-in host spelled as a self-hosted one.
+    A built-in host is itself however it is spelled; an international name becomes its ASCII form, as it travels (RFC
+    5891). Raises `Rejected` (attr `host`) for anything that is not a bare origin and for plain http that leaves the
+    machine.
     """
     typed = text.strip()
     if typed.lower() in BUILT_IN:
@@ -84,10 +87,10 @@ def parse_host(text: str, client_id: str | None = None) -> Host:
         raise _refused("Type the server's address, for example https://posthog.example.com.")
     try:
         parts = urlsplit(typed if "://" in typed else f"https://{typed}")
-        origin = origin_of(parts.geturl())
+        _check_bare_origin(typed, parts)
+        origin = origin_of(_in_ascii(parts).geturl())
     except ValueError:
         raise _refused(f"“{typed}” is not an address.") from None
-    _check_bare_origin(typed, parts)
     for host in BUILT_IN.values():
         if origin == host.origin:
             return host
@@ -109,6 +112,27 @@ def _check_bare_origin(typed: str, parts: SplitResult) -> None:
         raise _refused("Give the address without a path, for example https://posthog.example.com.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise _refused("Plain http is accepted only on this machine; use https.")
+
+
+def _in_ascii(parts: SplitResult) -> SplitResult:
+    """The address with its name as it travels. Raises `ValueError` for what is no name, and for one that the two
+    revisions of IDNA would lead to different servers.
+    """
+    hostname = parts.hostname or ""
+    if ":" in hostname:
+        if "%" in hostname:
+            raise ValueError("a zone means something on this machine only")
+        ip_address(hostname)
+        return parts
+    name = hostname
+    if not hostname.isascii():
+        encoded = hostname.encode("idna")
+        if encoded.decode("idna") != hostname:
+            raise ValueError("ambiguous")
+        name = encoded.decode("ascii").lower()
+    if not HOST_NAME.fullmatch(name):
+        raise ValueError("no host name")
+    return parts._replace(netloc=name if parts.port is None else f"{name}:{parts.port}")
 
 
 def _refused(cause: str) -> Rejected:
