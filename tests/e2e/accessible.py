@@ -1,7 +1,7 @@
 """What assistive technology sees of a running window, and can do to it: AT-SPI over a private accessibility bus.
 
-Speaks the D-Bus interfaces of https://gnome.pages.gitlab.gnome.org/at-spi2-core/devel-docs/ (Accessible, Action, Text,
-EditableText), so that tests find and press what a person would, by role and name. Linux under X only.
+Speaks the D-Bus interfaces of https://gnome.pages.gitlab.gnome.org/at-spi2-core/devel-docs/ (Accessible, Action,
+Component, Text, EditableText), so that tests find and press what a person would, by role and name. Linux under X only.
 """
 
 from __future__ import annotations
@@ -72,6 +72,12 @@ class Node:
         for child in children:
             yield depth, child
             yield from child.descendants(depth + 1)
+
+    @property
+    def middle(self) -> tuple[int, int]:
+        """Where a person would point at it, in pixels of the screen."""
+        x, y, width, height = self._ask("Component", "GetExtents", "u", 0)[0]
+        return x + width // 2, y + height // 2
 
     def press(self) -> None:
         """Do its first action: what a click or Return would do."""
