@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -153,17 +153,9 @@ class Fetcher:
         `idempotent` says whether sending twice does no harm; by default the method decides (RFC 9110 section 9.2.2).
         Raises `BurrowError` kinds only; `OutcomeUnknown` when something not idempotent may have taken effect.
         """
-        url = self._address(path)
         repeatable = method in IDEMPOTENT if idempotent is None else idempotent
         client = await self._transport.client()
-        request = client.build_request(
-            method,
-            url,
-            params=_query(params),
-            content=None if body is None else msgspec.json.encode(body),
-            headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"}),
-            timeout=client.timeout if timeout is None else timeout,
-        )
+        request = self._request(client, method, path, params, body, timeout)
         started = monotonic()
         status: int | None = None
         size = 0
@@ -195,6 +187,30 @@ class Fetcher:
                     size,
                 )
             )
+
+    def _request(
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int | bool | None] | None,
+        body: object | None,
+        timeout: float | None,
+    ) -> httpx.Request:
+        import httpx
+
+        try:
+            return client.build_request(
+                method,
+                self._address(path),
+                params=_query(params),
+                content=None if body is None else msgspec.json.encode(body),
+                headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"}),
+                timeout=client.timeout if timeout is None else timeout,
+            )
+        except (httpx.InvalidURL, ValueError):
+            # A link that is none, an address beyond 64 KB, half of a surrogate pair in what was typed.
+            raise Rejected("This cannot be sent as it is.", Facts(origin=self._host.origin)) from None
 
     async def _send(self, client: httpx.AsyncClient, request: httpx.Request, repeatable: bool) -> httpx.Response:
         """Send; a kept-alive connection that the server closed meanwhile is no failure for what may be repeated."""
@@ -262,11 +278,12 @@ class Fetcher:
         return ProtocolTrouble(f"{self._host.origin} sent more than {BODY_LIMIT // 2**20} MB.")
 
     def _address(self, path: str) -> str:
-        if not path.startswith("/"):
-            if origin_of(path) != self._host.origin:
-                raise Rejected("The address belongs to another server.", Facts(origin=origin_of(path)))
-            return path
-        return urljoin(f"{self._host.origin}/", path)
+        """The full address. Raises `ValueError` for what is none, `Rejected` for another server's."""
+        if path.startswith("/") and not path.startswith("//"):
+            return f"{self._host.origin}{path}"
+        if origin_of(path) != self._host.origin:
+            raise Rejected("The address belongs to another server.", Facts(origin=origin_of(path)))
+        return path
 
 
 async def plain_json(
@@ -278,8 +295,10 @@ async def plain_json(
     """
     import httpx
 
-    parts = urlsplit(url)
-    origin = origin_of(url)
+    try:
+        parts, origin = urlsplit(url), origin_of(url)
+    except ValueError:
+        raise Rejected("This is no address.") from None
     if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
         raise Rejected("Only a server on this machine may be asked without a sign-in.", Facts(origin=origin))
     try:
@@ -294,7 +313,7 @@ async def plain_json(
         raise ERRORS.get(verdict, ServerTrouble)(_cause(reply, origin), Facts(status=reply.status, origin=origin))
     try:
         return msgspec.json.decode(response.content) if response.content else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ServerTrouble(f"{origin} answered with something that is not JSON.", Facts(origin=origin)) from None
 
 
