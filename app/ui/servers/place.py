@@ -1,44 +1,750 @@
-"""The Servers place: servers on the left, a server or one of its tools on the right."""
+"""The Servers place: servers on the left; a server with its tools, one on offer, or a new one on the right."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.ui.widgets.places import EmptyState
+from app.core.errors import BurrowError
+from app.core.mcp.forms import FormModel
+from app.ui.context import Command
+from app.ui.servers import draft_text
+from app.ui.servers.adding import CustomPage, TemplatePage
+from app.ui.servers.calling import ToolSession
+from app.ui.servers.connecting import Connecting, Stage
+from app.ui.servers.desk import PolicyOutcome, ServerDesk, installed_for
+from app.ui.servers.rows import key_of
+from app.ui.servers.server_page import ServerPage
+from app.ui.servers.server_pane import ServerPane
+from app.ui.servers.wording import POLICY_WORDS
+from app.ui.theme import theme
+from app.ui.widgets.page import RememberedSplitter
+from app.ui.widgets.places import Banner, EmptyState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from app.core.mcp.types import Block, Server, ToolInfo
+    from app.core.posthog.types import Installation, Template
     from app.core.services import Backend
-    from app.ui.context import Command, Context
+    from app.core.storage import Scope
+    from app.ui.context import Context
+
+LIST_WIDTH = 232
+DETAIL_AT_LEAST = 280
+WIDTHS_SETTING = "servers.widths"
+SAVE_AFTER_MS = 500
+GROUP = "Servers"
+TOOL_GROUP = "Tool"
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What makes the place start afresh when it changes."""
+
+    backend: int
+    scope: Scope | None
+    project: int | None
 
 
 class ServersPlace(QWidget):
-    """A `PlaceWidget`."""
+    """A `PlaceWidget`. `count_changed(int)` counts the servers that need the person."""
+
+    count_changed = Signal(int)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
+        self._bridge, self._navigator = context.bridge, context.navigator
+        self._backend: Backend | None = None
+        self._identity: _Identity | None = None
+        self._watch: QObject | None = None
+        self._wanted: tuple[str, str] | None = None
+        self._sessions: dict[tuple[str, str], ToolSession] = {}
+        self._unsaved: dict[tuple[str, str], ToolSession] = {}
+        self.desk = ServerDesk(context.bridge, self)
+        self.connecting = Connecting(context.bridge, self)
+        self.pane = ServerPane(self.desk)
+        self.page = ServerPage(context.bridge)
+        self.template = TemplatePage()
+        self.custom = CustomPage()
+        self.nothing = EmptyState()
+        self.banner = Banner()
+        self.stack = QStackedWidget()
+        for part in (self.nothing, self.page, self.template, self.custom):
+            self.stack.addWidget(part)
+        self.right = QWidget()
+        self.right.setMinimumWidth(theme().px(DETAIL_AT_LEAST))
+        column = QVBoxLayout(self.right)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.banner)
+        column.addWidget(self.stack, 1)
+        self.splitter = RememberedSplitter(
+            Qt.Orientation.Horizontal, [self.pane, self.right], self._widths(), self._remember_widths
+        )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addWidget(EmptyState(self.tr("No server selected")))
+        box.addWidget(self.splitter)
+        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
+        self._save_soon.timeout.connect(self._save_drafts)
+        self._connect()
+        self._show_nothing()
 
     def set_backend(self, backend: Backend | None) -> None:
-        """Show the servers of this backend's account and project."""
+        """Show the servers of this backend's account and project; drop everything of the former."""
+        identity = _identity_of(backend)
+        if identity == self._identity and backend is self._backend:
+            return
+        former, self._identity = self._identity, identity
+        self._save_drafts()
+        fresh = former is not None and backend is self._backend and former.project is not None
+        self._backend = backend
+        if self._watch is not None:
+            self._bridge.cancel(self._watch)
+            self._watch.deleteLater()
+        self._watch = QObject(self)
+        self._wanted = None
+        self.connecting.cancel()
+        self.page.close_tool()
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+        self._unsaved.clear()
+        self.page.server = None
+        self.page.tools.clear()
+        self.custom.reset()
+        self.banner.clear()
+        self.pane.reset()
+        self._show_nothing()
+        self.desk.start(backend, fresh=fresh)
+        if backend is not None:
+            self._bridge.listen(self._watch, backend.changed, self.set_backend)
 
     def activate(self) -> None:
         """The place came into view."""
+        self.desk.load_if_stale()
 
     def refresh(self) -> None:
         """F5."""
+        self.desk.load(refresh=True)
+        if self.pane.available:
+            self.desk.load_templates(refresh=True)
+        if self.page.server is not None:
+            self.desk.load_tools(self.page.server.id, refresh=True)
 
     def focus_filter(self) -> None:
-        """`/` and Ctrl+F."""
+        """`/` and Ctrl+F: the search of what is in view."""
+        if self.stack.currentWidget() is self.page and not self.page.tools.isHidden():
+            field = self.page.tools.filter
+        elif self.pane.available:
+            field = self.pane.filter
+        elif self.stack.currentWidget() is self.page:
+            self.page.back_to_list()
+            field = self.page.tools.filter
+        else:
+            self.pane.servers.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            return
+        field.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        field.selectAll()
 
     def open_item(self, item: str) -> None:
-        """Show a server by its id."""
+        """Show a server by its id, or one of its tools: `server/tool`."""
+        server_id, _, tool = item.partition("/")
+        self._wanted = (server_id, tool)
+        self.pane.tabs.setCurrentIndex(0)
+        self._follow_wanted()
+
+    def add_server(self) -> None:
+        """Open the form of a server by its address."""
+        if self._backend is None:
+            return
+        self.stack.setCurrentWidget(self.custom)
+        self.custom.focus_first()
 
     def commands(self) -> Sequence[Command]:
-        return []
+        has_tool, runs = self._has_tool, lambda: self._running() is not None
+        tool = self.page.tool
+        return [
+            Command("servers.add", self.tr("Add server"), self.add_server, "Ctrl+Shift+N", GROUP, self._connected),
+            Command("servers.available", self.tr("See servers on offer"), self._offers, "", GROUP, self._connected),
+            Command("servers.toggle", self.tr("Switch server on or off"), self._toggle, "", GROUP, self._has_installed),
+            Command("servers.remove", self.tr("Remove server"), self._ask_remove, "", GROUP, self._has_installed),
+            Command("tool.run", self.tr("Run tool"), self._run, "Ctrl+Return", TOOL_GROUP, self._can_submit),
+            Command(
+                "tool.again",
+                self.tr("Run the last call again"),
+                tool.run_again,
+                "Ctrl+Shift+Return",
+                TOOL_GROUP,
+                has_tool,
+            ),
+            Command("tool.cancel", self.tr("Cancel the running call"), tool.cancel, "Ctrl+.", TOOL_GROUP, runs),
+            Command(
+                "tool.json",
+                self.tr("Switch between form and JSON"),
+                tool.form.toggle_json,
+                "Ctrl+Shift+J",
+                TOOL_GROUP,
+                has_tool,
+            ),
+            Command(
+                "tool.undo",
+                self.tr("Undo the last policy change"),
+                self.page.page.undo.undo,
+                "Ctrl+Z",
+                TOOL_GROUP,
+                lambda: self.page.page.undo.open,
+            ),
+        ]
+
+    def items(self) -> Sequence[Command]:
+        """Every server and every loaded tool, for the palette."""
+        found = [
+            Command(
+                f"servers.go.{server.id}",
+                self.tr("Go to server {0}").format(server.title),
+                self._goer(server.id),
+                "",
+                self.tr("Go to server"),
+            )
+            for server in self.desk.servers
+        ]
+        for server in self.desk.servers:
+            for each in self.desk.tools.get(server.id, ()):
+                title = self.tr("Go to tool {0} of {1}").format(each.label, server.title)
+                goer = self._goer(f"{server.id}/{each.name}")
+                found.append(Command(f"tool.go.{server.id}.{each.row}", title, goer, "", self.tr("Go to tool")))
+        return found
+
+    def panes(self) -> Sequence[QWidget]:
+        """For F6."""
+        shown = [self.pane]
+        if self.stack.currentWidget() is not self.page:
+            return [*shown, self.right]
+        parts = [self.page.tools, self.page.tool]
+        return [*shown, *(part for part in parts if not part.isHidden())]
+
+    async def flush(self) -> None:
+        """Keep what is being typed; await it before the app ends."""
+        for work in self._drafts_to_save():
+            await work
+
+    def _connect(self) -> None:
+        self.desk.changed.connect(self._show_servers)
+        self.desk.tools_changed.connect(self._tools_changed)
+        self.desk.templates_changed.connect(self._show_templates)
+        self.desk.failed.connect(self._not_done)
+        self.desk.policies_set.connect(self._policies_set)
+        self.connecting.changed.connect(self._show_connecting)
+        self.connecting.connected.connect(self._connected_server)
+        pane = self.pane
+        pane.server_picked.connect(self._picked)
+        pane.server_opened.connect(self._opened)
+        pane.server_toggled.connect(self._toggled)
+        pane.template_picked.connect(self._template_picked)
+        pane.template_opened.connect(self._template_opened)
+        pane.add_wanted.connect(self.add_server)
+        pane.sign_in_wanted.connect(self._navigator.sign_in)
+        page = self.page
+        page.enabled_wanted.connect(lambda on: self._about_server(lambda s: self.desk.set_enabled(s.id, on)))
+        page.remove_wanted.connect(lambda: self._about_server(lambda s: self.desk.remove(s.id)))
+        page.connect_wanted.connect(lambda: self._about_server(self._reconnect))
+        page.refresh_wanted.connect(lambda: self._about_server(lambda s: self.desk.load_tools(s.id, refresh=True)))
+        page.sign_in_wanted.connect(self._navigator.sign_in)
+        page.tools.opened.connect(lambda key: self._open_tool(key, focus=True))
+        page.tools.picked.connect(self._tool_picked)
+        page.tools.policies_wanted.connect(self._set_policies)
+        tool = page.tool
+        tool.left.connect(page.back_to_list)
+        tool.policy_wanted.connect(self._set_policy)
+        tool.allow_wanted.connect(self._allow)
+        tool.reconnect_wanted.connect(lambda: self._about_server(self._reconnect))
+        tool.sign_in_wanted.connect(self._navigator.sign_in)
+        tool.read_wanted.connect(self._read)
+        tool.save_wanted.connect(self._save_file)
+        tool.drafted.connect(self._drafted)
+        tool.said.connect(self._navigator.announce)
+        self.template.connect_wanted.connect(self._install)
+        self.template.open_wanted.connect(self.open_item)
+        self.template.left.connect(lambda: pane.templates.setFocus(Qt.FocusReason.BacktabFocusReason))
+        self.custom.add_wanted.connect(self._install_custom)
+        self.custom.left.connect(self._leave_custom)
+
+    # Servers
+
+    def _show_servers(self) -> None:
+        self.pane.show_servers()
+        self.count_changed.emit(sum(s.state.name in {"SIGN_IN", "RECONNECT"} for s in self.desk.servers))
+        if self.page.server is not None:
+            now = self.desk.server(self.page.server.id)
+            if now is None:
+                self.page.server = None
+                self.page.close_tool()
+                if self.stack.currentWidget() is self.page:
+                    self._show_nothing()
+            else:
+                self._renew_sessions(now)
+                self.page.show_server(now, self.desk)
+        self._follow_wanted()
+        if self.page.server is None and self._wanted is None and not self.pane.available:
+            if self.desk.servers and self.pane.servers.current_key() is None:
+                self.pane.servers.select_first()
+            elif self.stack.currentWidget() is self.nothing:
+                self._show_nothing()
+
+    def _picked(self, server_id: str) -> None:
+        server = self.desk.server(server_id)
+        if server is None:
+            if self.stack.currentWidget() is not self.custom:
+                self._show_nothing()
+            return
+        self._show_server(server)
+
+    def _show_server(self, server: Server) -> None:
+        new = self.page.server is None or self.page.server.id != server.id
+        self.page.show_server(server, self.desk)
+        self.stack.setCurrentWidget(self.page)
+        if new and (server.id not in self.desk.tools):
+            self.desk.load_tools(server.id)
+
+    def _opened(self, server_id: str) -> None:
+        self._picked(server_id)
+        self.page.tools.table.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _toggled(self, server_id: str) -> None:
+        server = self.desk.server(server_id)
+        if server is not None and server.installation is not None:
+            self.desk.set_enabled(server_id, not server.installation.is_enabled)
+
+    def _toggle(self) -> None:
+        self._about_server(lambda server: self._toggled(server.id))
+
+    def _ask_remove(self) -> None:
+        self.stack.setCurrentWidget(self.page)
+        self.page.ask_remove()
+
+    def _about_server(self, act: Callable[[Server], object]) -> None:
+        if self.page.server is not None:
+            act(self.page.server)
+
+    def _not_done(self, words: str, error: BurrowError) -> None:
+        self.page.page.card.show_note(
+            words, error.cause, error.advice, [(self.tr("Close"), self.page.page.card.clear)], tone="bad"
+        )
+
+    def _follow_wanted(self) -> None:
+        """Show what was asked for as soon as it is known."""
+        if self._wanted is None:
+            return
+        server_id, name = self._wanted
+        server = self.desk.server(server_id)
+        if server is None:
+            if self.desk.loaded and not self.desk.loading:
+                self._wanted = None
+                self.nothing.show_state(
+                    self.tr("This server is not here"),
+                    self.tr("It may have been removed, or belongs to another project."),
+                    glyph="servers",
+                )
+                self.stack.setCurrentWidget(self.nothing)
+            return
+        self.pane.servers.select_key(server_id, quiet=True)
+        if not name:
+            self._wanted = None
+            self._show_server(server)
+            return
+        self._show_server(server)
+        tools = self.desk.tools.get(server_id)
+        if tools is None:
+            return
+        self._wanted = None
+        tool = next((each for each in tools if each.name == name), None)
+        if tool is not None:
+            self.page.tools.filter.set_text_quietly("")
+            self.page.show_tools(self.desk)
+            self.page.tools.table.select_key(key_of(tool), quiet=True)
+            self._open_tool(key_of(tool), focus=False)
+
+    def _show_nothing(self) -> None:
+        if self._backend is None or self.desk.error is not None or (not self.desk.servers and not self.pane.available):
+            self.nothing.show_state("")
+        else:
+            self.nothing.show_state(
+                self.tr("No server selected"), self.tr("Choose one from the list."), glyph="servers"
+            )
+        self.stack.setCurrentWidget(self.nothing)
+
+    # Tools and policies
+
+    def _tools_changed(self, server_id: str) -> None:
+        if self.page.server is None or self.page.server.id != server_id:
+            return
+        self._renew_sessions(self.page.server)
+        self.page.show_tools(self.desk)
+        if self.page.tool.session is not None:
+            self.page.tool.update_tool()
+        self._follow_wanted()
+
+    def _renew_sessions(self, server: Server) -> None:
+        """Open tools take over what is newly known of them."""
+        tools = {key_of(tool): tool for tool in self.desk.tools.get(server.id, ())}
+        for (owner, key), session in self._sessions.items():
+            if owner == server.id:
+                session.server = server
+                session.tool = tools.get(key, session.tool)
+
+    def _tool_picked(self, key: str) -> None:
+        several = len(self.page.tools.table.selected_keys()) > 1
+        if key and self.page.wide and not several and not self.page.tool.isHidden():
+            self._open_tool(key, focus=False)
+
+    def _open_tool(self, key: str, *, focus: bool) -> None:
+        tool, server = self.page.tools.tool(key), self.page.server
+        if tool is None or server is None or self._backend is None:
+            return
+        session = self._session(server, tool)
+        self.page.tool.show_session(session)
+        self.page.open_tool()
+        if focus and not self.page.wide:
+            self.page.tool.form.focus_first()
+
+    def _session(self, server: Server, tool: ToolInfo) -> ToolSession:
+        assert self._backend is not None
+        key = (server.id, key_of(tool))
+        found = self._sessions.get(key)
+        if found is None:
+            found = self._sessions[key] = ToolSession(self._bridge, self._backend, server, tool, self)
+            self._load_draft(found)
+        return found
+
+    def _set_policy(self, state: str) -> None:
+        session = self.page.tool.session
+        if session is not None:
+            self.desk.set_policies(session.server.id, [session.tool.name], state)
+
+    def _set_policies(self, keys: list[str], state: str) -> None:
+        server = self.page.server
+        tools = [self.page.tools.tool(key) for key in keys]
+        if server is not None:
+            self.desk.set_policies(server.id, [tool.name for tool in tools if tool is not None], state)
+
+    def _allow(self) -> None:
+        """Always allow, then go on with the call that asked."""
+        session, backend = self.page.tool.session, self._backend
+        if session is None or backend is None:
+            return
+
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, BurrowError):
+                raise error
+            session.error = error
+            self._not_done(self.tr("{0} could not be allowed").format(session.tool.label), error)
+
+        self._bridge.spawn(
+            session,
+            backend.servers.set_policy(session.server.id, session.tool.name, "approved"),
+            done=lambda _row: session.allowed(),
+            failed=failed,
+            key="allow",
+        )
+
+    def _policies_set(self, outcome: PolicyOutcome) -> None:
+        word, count = POLICY_WORDS.get(outcome.state, outcome.state), len(outcome.before)
+        page = self.page.page
+        if outcome.failed and outcome.error is not None:
+            names = list(outcome.failed)
+
+            def retry() -> None:
+                page.card.clear()
+                self.desk.set_policies(outcome.server_id, names, outcome.state)
+
+            page.card.show_note(
+                self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
+                outcome.error.facts.detail or outcome.error.cause,
+                ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
+                [(self.tr("Retry failed"), retry), (self.tr("Close"), page.card.clear)],
+                tone="bad",
+            )
+            if self.page.tool.session is not None:
+                self.page.tool.update_tool()
+        if count:
+            words = (
+                self.tr("{0} set to {1}").format(outcome.before[0][0], word)
+                if count == 1
+                else self.tr("{0} tools set to {1}").format(count, word)
+            )
+            page.undo.offer(words, lambda: self._restore(outcome))
+            self._navigator.announce(words)
+
+    def _restore(self, outcome: PolicyOutcome) -> None:
+        by_state: dict[str, list[str]] = {}
+        for name, state in outcome.before:
+            by_state.setdefault(state, []).append(name)
+        for state, names in by_state.items():
+            self.desk.set_policies(outcome.server_id, names, state)
+
+    # Calls
+
+    def _run(self) -> None:
+        if self.stack.currentWidget() is self.custom:
+            self.custom.submit()
+        else:
+            self.page.tool.run()
+
+    def _can_submit(self) -> bool:
+        return self.stack.currentWidget() is self.custom or (self._has_tool() and self.page.tool.can_run)
+
+    def _running(self) -> ToolSession | None:
+        session = self.page.tool.session
+        return session if session is not None and session.running else None
+
+    def _has_tool(self) -> bool:
+        return self.stack.currentWidget() is self.page and self.page.tool.session is not None
+
+    def _has_installed(self) -> bool:
+        return self.page.server is not None and self.page.server.installation is not None
+
+    def _connected(self) -> bool:
+        return self._backend is not None
+
+    def _read(self, uri: str) -> None:
+        session, backend, view = self.page.tool.session, self._backend, self.page.tool.result
+        if session is None or backend is None:
+            return
+        shown = session.result
+
+        def done(blocks: tuple[Block, ...]) -> None:
+            if self.page.tool.session is session and session.result is shown:
+                view.add_blocks(uri, blocks)
+
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, BurrowError):
+                raise error
+            if self.page.tool.session is session and session.result is shown:
+                view.add_card(error.title, error.cause, [(self.tr("Try again"), lambda: self._read(uri))])
+
+        self._bridge.spawn(
+            session, backend.servers.read_resource(session.server.id, uri), done=done, failed=failed, key=f"read {uri}"
+        )
+
+    def _save_file(self, name: str, data: bytes) -> None:
+        dialog = QFileDialog(self, self.tr("Save"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.selectFile("".join(c if c.isalnum() or c in "._- " else "_" for c in name)[:120] or "result")
+        dialog.fileSelected.connect(lambda path: self._write(Path(path), data))
+        dialog.open()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, OSError):
+                raise error
+            self.page.page.card.show_note(
+                self.tr("{0} was not saved").format(path.name),
+                error.strerror or "",
+                actions=[(self.tr("Close"), self.page.page.card.clear)],
+                tone="bad",
+            )
+
+        self._bridge.spawn(
+            self,
+            asyncio.to_thread(path.write_bytes, data),
+            done=lambda _count: self._navigator.status(self.tr("Saved {0}").format(path.name)),
+            failed=failed,
+        )
+
+    # Drafts
+
+    def _drafted(self, session: ToolSession) -> None:
+        self._unsaved[session.server.id, key_of(session.tool)] = session
+        self._save_soon.start()
+
+    def _save_drafts(self) -> None:
+        for work in self._drafts_to_save():
+            self._bridge.spawn(self, work, failed=_not_kept)
+
+    def _drafts_to_save(self) -> list[Any]:
+        self._save_soon.stop()
+        waiting, self._unsaved = self._unsaved, {}
+        scope = self._identity.scope if self._identity is not None else None
+        drafts = self._context.services.storage.drafts
+        works: list[Any] = []
+        for (server_id, _), session in waiting.items():
+            if scope is None or session.draft is None:
+                continue
+            kept = draft_text.encode(session.draft, session.json_text)
+            if kept is not None:
+                works.append(drafts.save(scope, draft_text.KIND, f"{server_id}/{session.tool.name}", kept))
+        return works
+
+    def _load_draft(self, session: ToolSession) -> None:
+        scope = self._identity.scope if self._identity is not None else None
+        if scope is None:
+            return
+        drafts = self._context.services.storage.drafts
+
+        def done(kept: dict[str, str] | None) -> None:
+            found = draft_text.decode(kept, FormModel(session.tool.input_schema)) if kept else None
+            if found is None or session.touched:
+                return
+            session.draft, session.json_text = found
+            if self.page.tool.session is session:
+                self.page.tool.show_draft()
+
+        name = f"{session.server.id}/{session.tool.name}"
+        self._bridge.spawn(session, drafts.load(scope, draft_text.KIND, name), done=done, failed=_not_kept)
+
+    # Connecting
+
+    def _offers(self) -> None:
+        self.pane.show_available()
+        self.pane.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _show_templates(self) -> None:
+        self.pane.show_templates()
+        self.pane.show_servers()
+        self._template_picked(self.pane.templates.current_key() or "") if self.pane.available else None
+
+    def _template_picked(self, template_id: str) -> None:
+        template = self._template(template_id)
+        if template is None:
+            if self.stack.currentWidget() is not self.custom:
+                self._show_nothing()
+            return
+        installed = installed_for(template, self._installations())
+        self.template.show_template(template, installed.id if installed is not None else None)
+        self.stack.setCurrentWidget(self.template)
+
+    def _template_opened(self, template_id: str) -> None:
+        self._template_picked(template_id)
+        target = self.template.key.edit if self.template.key.isVisible() else self.template.connect_button
+        target.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _template(self, template_id: str) -> Template | None:
+        return next((each for each in self.desk.templates or () if each.id == template_id), None)
+
+    def _installations(self) -> list[Installation]:
+        return [server.installation for server in self.desk.servers if server.installation is not None]
+
+    def _install(self, api_key: str) -> None:
+        template, backend = self.template.template, self._backend
+        if template is None or backend is None:
+            return
+        before = {each.id for each in self._installations()}
+        self.connecting.begin(
+            backend,
+            template.name or template.url,
+            backend.store.install(template, api_key or None),
+            lambda each: each.id not in before and (each.template_id == template.id or each.url == template.url),
+        )
+
+    def _install_custom(self) -> None:
+        form, backend = self.custom, self._backend
+        if backend is None:
+            return
+        url, oauth = form.url.text, form.auth.value() == "oauth"
+        work = backend.store.install_custom(
+            form.name.text,
+            url,
+            auth_type="oauth" if oauth else "api_key",
+            api_key=None if oauth else form.key.text,
+            description=form.description.text or None,
+            client_id=(form.client_id.text or None) if oauth else None,
+            client_secret=(form.client_secret.text or None) if oauth else None,
+        )
+        self.connecting.begin(backend, form.name.text, work, lambda each: each.url.rstrip("/") == url.rstrip("/"))
+
+    def _reconnect(self, server: Server) -> None:
+        backend, kept = self._backend, server.installation
+        if backend is None or kept is None:
+            return
+        needed = kept.pending_oauth or kept.needs_reauth
+        self.connecting.begin(
+            backend,
+            server.title,
+            backend.store.authorize(kept.id),
+            lambda each: each.id == kept.id and (needed or each.updated_at != kept.updated_at),
+        )
+
+    def _connected_server(self, installation_id: str) -> None:
+        self._navigator.announce(self.tr("{0} is connected").format(self.connecting.title))
+        if self.stack.currentWidget() is self.custom:
+            self.custom.reset()
+        self._wanted = (installation_id, "")
+        self.pane.tabs.setCurrentIndex(0)
+        self.desk.load(refresh=True)
+        if installation_id in self.desk.tools or installation_id in self.desk.tool_errors:
+            self.desk.load_tools(installation_id, refresh=True)
+
+    def _show_connecting(self) -> None:
+        flow = self.connecting
+        self.template.set_busy(flow.stage in {Stage.ASKING, Stage.WAITING})
+        self.custom.add_button.setEnabled(flow.stage not in {Stage.ASKING, Stage.WAITING})
+        if flow.stage is Stage.WAITING:
+            self.banner.show_message(
+                self.tr("Waiting for your browser to connect {0}…").format(flow.title),
+                "info",
+                secondary=[
+                    (self.tr("Open again"), flow.open_again),
+                    (self.tr("Copy link"), flow.copy_link),
+                    (self.tr("Cancel"), flow.cancel),
+                ],
+                glyph="external",
+            )
+        elif flow.stage is Stage.FAILED and flow.error is not None:
+            if self.stack.currentWidget() is self.custom:
+                self.banner.clear()
+                self.custom.show_failure(flow.error)
+                return
+            words = flow.error.facts.detail or flow.error.cause
+            self.banner.show_message(
+                self.tr("{0} was not connected. {1}").format(flow.title, words),
+                "bad",
+                secondary=[(self.tr("Close"), flow.cancel)],
+            )
+        else:
+            self.banner.clear()
+
+    def _leave_custom(self) -> None:
+        """Esc or Close: back to what the list says; what was typed stays in the form."""
+        if self.pane.available:
+            self._show_nothing()
+            self._template_picked(self.pane.templates.current_key() or "")
+            self.pane.templates.setFocus(Qt.FocusReason.BacktabFocusReason)
+        else:
+            self._show_nothing()
+            self._picked(self.pane.servers.current_key() or "")
+            self.pane.servers.setFocus(Qt.FocusReason.BacktabFocusReason)
+
+    # What is remembered
+
+    def _goer(self, item: str) -> Callable[[], None]:
+        return lambda: self._navigator.go("servers", item)
+
+    def _widths(self) -> list[int]:
+        found = self._context.services.storage.settings.get(WIDTHS_SETTING)
+        if isinstance(found, list) and len(found) == 2 and all(isinstance(w, int) and w > 0 for w in found):
+            return found
+        return [theme().px(LIST_WIDTH), theme().px(3 * LIST_WIDTH)]
+
+    def _remember_widths(self, widths: list[int]) -> None:
+        settings = self._context.services.storage.settings
+        self._bridge.spawn(self, settings.set(WIDTHS_SETTING, widths), failed=_not_kept, key="widths")
+
+
+def _identity_of(backend: Backend | None) -> _Identity | None:
+    if backend is None:
+        return None
+    return _Identity(id(backend), backend.scope, backend.project.id if backend.project is not None else None)
+
+
+def _not_kept(error: BaseException) -> None:
+    """A draft that the disk refuses stays in memory; a bug is reported."""
+    if not isinstance(error, BurrowError):
+        raise error

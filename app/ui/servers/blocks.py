@@ -1,0 +1,317 @@
+"""What a tool returned, block by block: text, pictures, links, resources, files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QImageReader, QPainter, QPixmap
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from app.core.mcp.types import AudioBlock, ImageBlock, LinkBlock, OtherBlock, ResourceBlock, TextBlock
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.fields import CodeEdit
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.jsontree import JsonTree
+from app.ui.widgets.text import ElidedLabel, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
+
+    from app.core.mcp.types import Block
+
+SHOWN_CHARACTERS = 200 * 1024
+LARGEST_SIDE = 16_000
+TALLEST_TEXT = 420
+SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "image/webp": ".webp",
+    "image/svg+xml": ".svg",
+    "audio/wav": ".wav",
+    "audio/mpeg": ".mp3",
+    "application/pdf": ".pdf",
+    "application/json": ".json",
+    "text/markdown": ".md",
+    "text/html": ".html",
+    "text/csv": ".csv",
+}
+
+
+def block_widget(block: Block, save: Callable[[str, bytes], None], read: Callable[[str], None]) -> QWidget:
+    """A widget for a block. `save(name, data)` keeps a file, `read(uri)` asks the server for a resource."""
+    match block:
+        case TextBlock(text=text):
+            return text_widget(text, "result.txt", save)
+        case ImageBlock(data=data, mime=mime):
+            return picture_widget(data, mime, save)
+        case AudioBlock(data=data, mime=mime):
+            return _file("Sound", data, mime, save)
+        case LinkBlock():
+            return LinkCard(block, read)
+        case ResourceBlock(uri=uri, text=text, blob=blob, mime=mime):
+            return _resource(uri, text, blob, mime, save)
+        case OtherBlock(raw=raw):
+            return _other(raw)
+
+
+def text_widget(text: str, name: str, save: Callable[[str, bytes], None]) -> QWidget:
+    """Plain text that can be selected; of a long one the beginning, and the whole as a file."""
+    edit = FittedText("Text of the result")
+    edit.setPlainText(text[:SHOWN_CHARACTERS])
+    if len(text) <= SHOWN_CHARACTERS:
+        return edit
+    box = _box()
+    shown, whole = size_words(SHOWN_CHARACTERS), size_words(len(text))
+    note = _note(
+        f"The first {shown} of {whole}",
+        QuietButton("Save full text…", "download", clicked=lambda: save(name, text.encode())),
+    )
+    _fill(box, note, edit)
+    return box
+
+
+def picture_widget(data: bytes, mime: str, save: Callable[[str, bytes], None]) -> QWidget:
+    """A picture, fit to the width; as a file where it cannot be shown."""
+    pixmap = read_picture(data)
+    if pixmap is None:
+        return _file("This picture cannot be shown", data, mime, save)
+    box = _box()
+    words = f"{pixmap.width()} × {pixmap.height()}  ·  {mime}  ·  {size_words(len(data))}"
+    button = QuietButton("Save…", "download", clicked=lambda: save(f"picture{suffix(mime)}", data))
+    button.setAccessibleName("Save picture")
+    _fill(box, Picture(pixmap), _note(words, button))
+    return box
+
+
+def read_picture(data: bytes) -> QPixmap | None:
+    """The picture in `data`, None when it is none or of absurd size. Reads only the bytes given."""
+    buffer = QBuffer()
+    buffer.setData(QByteArray(data))
+    if not buffer.open(QIODevice.OpenModeFlag.ReadOnly):
+        return None
+    reader = QImageReader(buffer)
+    if not reader.canRead():
+        return None
+    size = reader.size()
+    if size.width() > LARGEST_SIDE or size.height() > LARGEST_SIDE:
+        return None
+    image = reader.read()
+    return None if image.isNull() else QPixmap.fromImage(image)
+
+
+def suffix(mime: str) -> str:
+    """What a file of this kind is called."""
+    return SUFFIXES.get(mime.partition(";")[0].strip().lower(), ".bin")
+
+
+def size_words(count: int) -> str:
+    """A number of bytes as people say it."""
+    if count < 1024:
+        return f"{count} bytes"
+    if count < 1024 * 1024:
+        return f"{count / 1024:.0f} KB"
+    return f"{count / 1024 / 1024:.1f} MB"
+
+
+def is_web(uri: str) -> bool:
+    """Whether a link may be handed to the browser."""
+    return uri.startswith(("https://", "http://")) and not any(ord(character) <= 32 for character in uri)
+
+
+class FittedText(CodeEdit):
+    """Read-only text as tall as its content, up to a limit; then it scrolls."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, read_only=True, wrap=True)
+        self._tall = 0
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit())
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._tall or super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, min(self._tall, theme().px(TALLEST_TEXT)))
+
+    def _fit(self) -> None:
+        lines = max(1, int(self.document().size().height()))
+        margins = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_3)
+        tall = min(round(lines * self.fontMetrics().lineSpacing() + margins), theme().px(TALLEST_TEXT))
+        if tall != self._tall:
+            self._tall = tall
+            self.updateGeometry()
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+
+class Picture(QWidget):
+    """Fit to the width; a click or Enter shows it at full size, and back."""
+
+    enlarged = Signal(bool)
+
+    def __init__(self, pixmap: QPixmap) -> None:
+        super().__init__()
+        self.pixmap = pixmap
+        self._full = False
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setAccessibleName(f"Picture, {pixmap.width()} by {pixmap.height()}")
+        self.setToolTip("Click for full size")
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is shown at its own size."""
+        return self._full
+
+    def toggle(self) -> None:
+        """Between fit and full size."""
+        self._full = not self._full
+        self.setToolTip("Click to fit the width" if self._full else "Click for full size")
+        self.setMinimumWidth(self.pixmap.width() if self._full else 0)
+        self.updateGeometry()
+        self.update()
+        self.enlarged.emit(self._full)
+
+    def sizeHint(self) -> QSize:
+        return self.pixmap.size()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, self.heightForWidth(max(self.width(), 1)))
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    @guarded(default=0)
+    def heightForWidth(self, width: int) -> int:
+        return max(1, round(self.pixmap.height() * self._share(width)))
+
+    def _share(self, width: int) -> float:
+        return 1.0 if self._full else min(1.0, width / max(1, self.pixmap.width()))
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        share = self._share(self.width())
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawPixmap(0, 0, round(self.pixmap.width() * share), round(self.pixmap.height() * share), self.pixmap)
+        painter.end()
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.updateGeometry()
+
+    @guarded()
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
+            self.toggle()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+            self.toggle()
+        else:
+            super().keyPressEvent(event)
+
+
+class LinkCard(QFrame):
+    """Where a link leads, in full, and one way to follow it: the browser for the web, the server for the rest."""
+
+    def __init__(self, link: LinkBlock, read: Callable[[str], None]) -> None:
+        super().__init__()
+        self.setProperty("card", "true")
+        current = theme()
+        box = QVBoxLayout(self)
+        box.setContentsMargins(*([current.px(tokens.SPACE_3)] * 4))
+        box.setSpacing(current.px(tokens.SPACE_1))
+        title = link.title or link.name or link.uri
+        box.addWidget(Text(title, "strong", wrap=True))
+        if link.description:
+            box.addWidget(Text(link.description, tone="muted", wrap=True, selectable=True))
+        address = Text(link.uri, "mono", "muted", wrap=True, selectable=True)
+        address.setAccessibleName(f"Address {link.uri}")
+        box.addWidget(address)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(current.px(tokens.SPACE_2))
+        if is_web(link.uri):
+            self.follow = QuietButton("Open in browser", "external", clicked=lambda: _open(link.uri))
+        else:
+            self.follow = QuietButton("Read", "document", clicked=lambda: read(link.uri))
+        self.follow.setAccessibleName(f"{self.follow.text()}: {title}")
+        copy = QuietButton(
+            "Copy address", "copy", kind="flat", clicked=lambda: QGuiApplication.clipboard().setText(link.uri)
+        )
+        copy.setAccessibleName(f"Copy address of {title}")
+        buttons.addWidget(self.follow)
+        buttons.addWidget(copy)
+        buttons.addStretch()
+        box.addLayout(buttons)
+
+
+def _resource(uri: str, text: str | None, blob: bytes | None, mime: str, save: Callable[[str, bytes], None]) -> QWidget:
+    name = uri.rstrip("/").rpartition("/")[2] or "resource"
+    box = _box()
+    head = ElidedLabel(f"{uri}  ·  {mime}" if mime else uri, "caption", "muted")
+    if text is not None:
+        body = text_widget(text, name, save)
+    elif blob is not None and mime.startswith("image/"):
+        body = picture_widget(blob, mime, save)
+    else:
+        body = _file("Binary content", blob or b"", mime, save, name)
+    _fill(box, head, body)
+    return box
+
+
+def _file(words: str, data: bytes, mime: str, save: Callable[[str, bytes], None], name: str = "") -> QWidget:
+    chosen = name or f"result{suffix(mime)}"
+    button = QuietButton("Save…", "download", clicked=lambda: save(chosen, data))
+    button.setAccessibleName(f"Save {chosen}")
+    return _note("  ·  ".join(part for part in (words, mime, size_words(len(data))) if part), button)
+
+
+def _other(raw: object) -> QWidget:
+    box = _box()
+    tree = JsonTree("Content of a kind not known here")
+    tree.set_value(raw)
+    tree.setMinimumHeight(theme().px(140))
+    _fill(box, Text("Content of a kind that Burrow does not know", "caption", "muted", wrap=True), tree)
+    return box
+
+
+def _open(uri: str) -> None:
+    QDesktopServices.openUrl(QUrl(uri))
+
+
+def _box() -> QWidget:
+    widget = QWidget()
+    box = QVBoxLayout(widget)
+    box.setContentsMargins(0, 0, 0, 0)
+    box.setSpacing(theme().px(tokens.SPACE_1))
+    return widget
+
+
+def _fill(box: QWidget, *parts: QWidget) -> None:
+    layout = box.layout()
+    assert layout is not None
+    for part in parts:
+        layout.addWidget(part)
+
+
+def _note(words: str, button: QWidget) -> QWidget:
+    line = QWidget()
+    row = QHBoxLayout(line)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(Text(words, "caption", "muted", wrap=True), 1)
+    row.addWidget(button)
+    return line

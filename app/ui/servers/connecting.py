@@ -1,0 +1,133 @@
+"""Connecting a server: with a key at once, with OAuth through the browser (contract section 4.3).
+
+The browser ends elsewhere, so the list of installations is read until the server stops saying that it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import webbrowser
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QGuiApplication
+
+from app.core.auth.oauth import safe_to_open
+from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
+from app.core.posthog.types import Installation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from app.core.services import Backend
+    from app.ui.bridge import Bridge
+
+    Match = Callable[[Installation], bool]
+
+LIMIT_SECONDS = 180.0
+POLL_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Stage(Enum):
+    """Where connecting stands."""
+
+    IDLE = "idle"
+    ASKING = "asking"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+class Connecting(QObject):
+    """One server at a time. `changed()` when the stage did, `connected(installation id)` when it worked."""
+
+    changed = Signal()
+    connected = Signal(str)
+
+    def __init__(
+        self, bridge: Bridge, parent: QObject | None = None, *, limit: float = LIMIT_SECONDS, poll: float = POLL_SECONDS
+    ) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self._limit, self._poll = limit, poll
+        self._look_now = asyncio.Event()
+        self.stage = Stage.IDLE
+        self.title = ""
+        self.url = ""
+        self.error: BurrowError | None = None
+        app = QGuiApplication.instance()
+        if isinstance(app, QGuiApplication):
+            app.applicationStateChanged.connect(lambda _state: self._look_now.set())
+
+    def begin(self, backend: Backend, title: str, work: Coroutine[Any, Any, Installation | str], match: Match) -> None:
+        """Carry out `work`; where it answers with an address, open it and wait until an installation matches."""
+        self.title, self.url, self.error = title, "", None
+        self._set(Stage.ASKING)
+
+        async def connect() -> str:
+            answer = await work
+            if isinstance(answer, Installation):
+                return answer.id
+            if not safe_to_open(answer):
+                raise ProtocolTrouble("The server named an address that is not safe to open.")
+            self.url = answer
+            self._set(Stage.WAITING)
+            self.open_again()
+            return await self._wait(backend, match)
+
+        self._bridge.spawn(self, connect(), done=self._done, failed=self._failed, key="connect")
+
+    def open_again(self) -> None:
+        """Open the address in the browser that the system or `$BROWSER` names."""
+        if self.url:
+            self._bridge.spawn(self, asyncio.to_thread(webbrowser.open, self.url))
+
+    def copy_link(self) -> None:
+        """Put the address on the clipboard."""
+        QGuiApplication.clipboard().setText(self.url)
+
+    def cancel(self) -> None:
+        """Stop waiting; what was begun can be finished later."""
+        self._bridge.cancel(self, "connect")
+        self.url, self.error = "", None
+        self._set(Stage.IDLE)
+
+    async def _wait(self, backend: Backend, match: Match) -> str:
+        try:
+            async with asyncio.timeout(self._limit):
+                while True:
+                    self._look_now.clear()
+                    try:
+                        for each in await backend.store.installations():
+                            if match(each) and not each.pending_oauth and not each.needs_reauth:
+                                return each.id
+                    except BurrowError as error:
+                        log.info("looking for a connected server: %s", type(error).__name__)
+                    try:
+                        async with asyncio.timeout(self._poll):
+                            await self._look_now.wait()
+                    except TimeoutError:
+                        continue
+        except TimeoutError:
+            words = f"{self.title} was not connected within {self._limit / 60:.0f} minutes."
+            raise TimedOut(words, action="Finish in the browser and try again.") from None
+
+    def _done(self, installation_id: str) -> None:
+        self.url = ""
+        self._set(Stage.IDLE)
+        self.connected.emit(installation_id)
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, BurrowError):
+            self._set(Stage.IDLE)
+            raise error
+        self.error = error
+        self._set(Stage.FAILED)
+
+    def _set(self, stage: Stage) -> None:
+        self.stage = stage
+        self.changed.emit()

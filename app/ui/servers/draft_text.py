@@ -1,0 +1,44 @@
+"""A form's draft as text that can be kept between starts, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from app.core.mcp.forms import Draft, Entry, FormModel, NotJson, Presence, parse_json, write_json
+
+KIND = "tool"
+LONGEST = 1_000_000
+
+
+def encode(draft: Draft, text: str | None) -> dict[str, str] | None:
+    """The fields to keep; None when it is too long to be kept."""
+    entries = {
+        name: [entry.presence.value, entry.text, list(entry.items), entry.as_json]
+        for name, entry in draft.entries.items()
+    }
+    try:
+        kept = {"entries": json.dumps(entries), "extra": write_json(dict(draft.extra)), "whole": draft.whole}
+    except NotJson:
+        return None
+    if text is not None:
+        kept["json"] = text
+    return kept if sum(len(value) for value in kept.values()) <= LONGEST else None
+
+
+def decode(kept: dict[str, str], model: FormModel) -> tuple[Draft, str | None] | None:
+    """The draft and the text of the JSON editor; fields that the tool no longer has are left out."""
+    known = {field.name for field in model.fields}
+    try:
+        entries = {name: _entry(item) for name, item in json.loads(kept.get("entries", "{}")).items() if name in known}
+        extra = parse_json(kept.get("extra", "{}"))
+    except (ValueError, TypeError, AttributeError, IndexError, KeyError):
+        return None
+    if not isinstance(extra, dict):
+        return None
+    return Draft({**model.seed().entries, **entries}, extra, kept.get("whole", "{}")), kept.get("json")
+
+
+def _entry(item: Any) -> Entry:
+    presence, text, items, as_json = item
+    return Entry(Presence(presence), str(text), tuple(str(one) for one in items), bool(as_json))

@@ -1,0 +1,251 @@
+"""The arguments of a tool: a form, and the same arguments as one JSON text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from app.core.mcp.forms import Draft, FormModel, NotJson
+from app.ui.servers.form_fields import FieldRow
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import Segmented
+from app.ui.widgets.fields import JsonEdit
+from app.ui.widgets.places import InlineCard, clear_layout
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.core.mcp.forms import Entry, FieldProblem
+
+JSON_LINES = 12
+FORM, JSON = "form", "json"
+
+
+class ArgumentForm(QWidget):
+    """`changed()` whenever a person changed something; `ready_changed()` when `why_not_ready` did."""
+
+    changed = Signal()
+    ready_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        current = theme()
+        self.model = FormModel({})
+        self._draft = Draft()
+        self._json = False
+        self._why = ""
+        self._filling = False
+        self.rows: dict[str, FieldRow] = {}
+        self.modes = Segmented(
+            [(FORM, self.tr("Form"), "", "accent"), (JSON, "JSON", "", "accent")], self.tr("Edit arguments as")
+        )
+        self.modes.setToolTip("Ctrl+Shift+J")
+        self.modes.chosen.connect(lambda mode: self.set_json(mode == JSON))
+        self._heading = Text(self.tr("Arguments"), "section")
+        head = QHBoxLayout()
+        head.addWidget(self._heading, 1)
+        head.addWidget(self.modes)
+        self.card = InlineCard()
+        self._note = Text("", tone="muted", wrap=True)
+        self._fields = QVBoxLayout()
+        self._fields.setSpacing(current.px(tokens.SPACE_4))
+        self.json = JsonEdit(self.tr("Arguments as JSON"))
+        self.json.edit.setMinimumHeight(self.json.edit.fontMetrics().lineSpacing() * JSON_LINES)
+        self.json.edit.textChanged.connect(self._json_typed)
+        self.json.checked.connect(lambda _ok: self._look())
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(current.px(tokens.SPACE_3))
+        box.addLayout(head)
+        box.addWidget(self.card)
+        box.addWidget(self._note)
+        box.addLayout(self._fields)
+        box.addWidget(self.json)
+
+    @property
+    def draft(self) -> Draft:
+        """What the form holds; in JSON mode as it was when the form was left."""
+        return self._draft
+
+    @property
+    def in_json(self) -> bool:
+        """Whether the arguments are edited as one text."""
+        return self._json
+
+    @property
+    def why_not_ready(self) -> str:
+        """Why the arguments cannot be sent, empty when they can be tried."""
+        return self._why
+
+    def show_model(self, model: FormModel, draft: Draft | None = None, text: str | None = None) -> None:
+        """Show a tool's arguments: from `draft`, or from JSON `text` in the editor."""
+        self.model, self._draft = model, draft if draft is not None else model.seed()
+        self._json = model.whole_json or text is not None
+        self.card.clear()
+        self.modes.setVisible(not model.whole_json and bool(model.fields or self._draft.extra or text))
+        self._filling = True
+        try:
+            if self._json:
+                self.json.edit.setPlainText(text if text is not None else self._draft.whole)
+                self.json.check()
+            self._build_rows()
+        finally:
+            self._filling = False
+        self._show_mode()
+
+    def set_json(self, wanted: bool) -> bool:
+        """Change between form and text; what is typed is never lost. False, with the reason shown, when it cannot."""
+        if wanted == self._json or (self.model.whole_json and not wanted):
+            self._show_mode()
+            return wanted == self._json
+        moved = self._to_json() if wanted else self._to_form()
+        self._show_mode()
+        if moved:
+            self.changed.emit()
+        return moved
+
+    def toggle_json(self) -> None:
+        """Ctrl+Shift+J."""
+        self.set_json(not self._json)
+
+    def text(self) -> str | None:
+        """The text of the JSON editor, None while the form is shown."""
+        return self.json.text() if self._json else None
+
+    def arguments(self) -> dict[str, Any] | None:
+        """What to send; None when something is wrong, which is then shown where it is."""
+        self.card.clear()
+        if self._json:
+            try:
+                draft = self.model.from_json(self.json.text().strip() or "{}")
+                found = self.model.arguments(draft)
+            except NotJson as problem:
+                self._why = problem.message
+                self.ready_changed.emit()
+                return None
+            if isinstance(found, dict):
+                return found
+            return None if self.show_problems(found) else {}
+        found = self.model.arguments(self._draft)
+        if isinstance(found, dict):
+            self.show_problems(())
+            return found
+        self.show_problems(found)
+        return None
+
+    def show_problems(self, problems: Sequence[FieldProblem], title: str = "") -> bool:
+        """Say what is wrong, each under its field, all of them at the top; True when there is something."""
+        by_name: dict[str, list[str]] = {}
+        for problem in problems:
+            by_name.setdefault(problem.path.partition("/")[0], []).append(problem.message)
+        for name, row in self.rows.items():
+            row.say(" ".join(by_name.get(name, ())))
+        if not problems:
+            return False
+        lines = [
+            f"{self._label(problem.path)}: {problem.message}" if problem.path else problem.message
+            for problem in problems
+        ]
+        count = len(problems)
+        words = title or (
+            self.tr("One argument needs a look") if count == 1 else self.tr("{0} arguments need a look").format(count)
+        )
+        self.card.show_note(words, "\n".join(lines[:8]), tone="attention")
+        first = next((row for name, row in self.rows.items() if name in by_name), None)
+        if first is not None and not self._json:
+            (first.editor if first.editor is not first else first).setFocus(Qt.FocusReason.OtherFocusReason)
+        return True
+
+    def focus_first(self) -> None:
+        """Put the focus on the first editor."""
+        if self._json:
+            self.json.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            return
+        first = next((row.editor for row in self.rows.values() if row.editor is not row), None)
+        if first is not None:
+            first.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _label(self, path: str) -> str:
+        name, _, rest = path.partition("/")
+        row = self.rows.get(name)
+        label = row.field.label if row is not None else name
+        return f"{label} {rest}".strip()
+
+    def _to_json(self) -> bool:
+        text = self.model.as_json(self._draft)
+        if not isinstance(text, str):
+            # What is still missing is no reason to stay; what cannot be read is.
+            text = FormModel({**self.model.schema, "required": []}).as_json(self._draft)
+        if not isinstance(text, str):
+            self.show_problems(text)
+            return False
+        self.card.clear()
+        self._json, self._filling = True, True
+        self.json.edit.setPlainText(text)
+        self._filling = False
+        self.json.check()
+        return True
+
+    def _to_form(self) -> bool:
+        try:
+            self._draft = self.model.from_json(self.json.text().strip() or "{}")
+        except NotJson as problem:
+            self.card.show_note(self.tr("This text cannot be shown as a form"), f"{problem.message}.")
+            return False
+        self.card.clear()
+        self._json = False
+        self._build_rows()
+        return True
+
+    def _build_rows(self) -> None:
+        clear_layout(self._fields)
+        self.rows = {}
+        for field in self.model.fields:
+            row = FieldRow(field, self._draft.entry(field.name))
+            row.changed.connect(lambda entry, name=field.name: self._typed(name, entry))
+            self.rows[field.name] = row
+            self._fields.addWidget(row)
+
+    def _typed(self, name: str, entry: Entry) -> None:
+        self._draft = Draft({**self._draft.entries, name: entry}, self._draft.extra, self._draft.whole)
+        self.changed.emit()
+
+    def _json_typed(self) -> None:
+        if self._filling:
+            return
+        if self.model.whole_json:
+            self._draft = Draft(whole=self.json.text())
+        self.changed.emit()
+
+    def _show_mode(self) -> None:
+        self.modes.set_value(JSON if self._json else FORM)
+        self.json.setVisible(self._json)
+        for row in self.rows.values():
+            row.setVisible(not self._json)
+        self._note.setText(self._words())
+        self._note.setVisible(bool(self._note.text()))
+        self._look()
+
+    def _words(self) -> str:
+        if self.model.whole_json:
+            return self.tr("Edited as JSON: {0}").format(self.model.reason)
+        if not self._json and not self.model.fields and not self._draft.extra:
+            return self.tr("This tool takes no arguments.")
+        if not self._json and self._draft.extra:
+            names = ", ".join(self._draft.extra)
+            return self.tr("Also sent, though the tool does not name it: {0}").format(names)
+        return ""
+
+    def _look(self) -> None:
+        why = ""
+        if self._json:
+            try:
+                self.model.from_json(self.json.text().strip() or "{}")
+            except NotJson as problem:
+                why = self.tr("The arguments are not JSON: {0}.").format(problem.message)
+        if why != self._why:
+            self._why = why
+            self.ready_changed.emit()

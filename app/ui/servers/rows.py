@@ -1,0 +1,124 @@
+"""The rows of the server list, the list of servers on offer and the tool list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.ui.servers.wording import (
+    OTHER_AREA,
+    areas,
+    auth_words,
+    category_of,
+    claim_of,
+    first_line,
+    searched,
+    state_of,
+    tools_counted,
+)
+from app.ui.theme.state import policy_state
+from app.ui.widgets.rows import Group, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from app.core.mcp.types import Server, ToolInfo
+    from app.core.posthog.types import Template
+
+GROUPED_FROM = 21
+SHOWN_DESCRIPTION = 160
+
+
+def server_row(server: Server) -> Row:
+    """Title, state and how many tools."""
+    state = state_of(server)
+    # A server that was never asked is counted as none by the store.
+    count = tools_counted(server.tool_count or None)
+    parts = (server.title, state.word, count)
+    return Row(
+        server.id,
+        server.title,
+        count,
+        state,
+        accessible=", ".join(part for part in parts if part),
+        tooltip="\n".join(part for part in (server.url, server.trouble or "") if part),
+    )
+
+
+def template_row(template: Template) -> Row:
+    """Title, how it signs in and what it is for."""
+    auth = auth_words(template.auth_type)
+    detail = f"{auth}  ·  {first_line(template.description)}" if template.description else auth
+    return Row(template.id, template.name or template.url, detail, tooltip=template.url)
+
+
+def template_groups(templates: Iterable[Template], needle: str, category: str) -> list[Group]:
+    """Templates under their categories; every word of `needle` occurs in name, description or address."""
+    words = needle.casefold().split()
+    found: dict[str, list[Row]] = {}
+    for template in templates:
+        if category and template.category != category:
+            continue
+        hay = f"{template.name}\n{template.description}\n{template.url}".casefold()
+        if all(word in hay for word in words):
+            found.setdefault(category_of(template), []).append(template_row(template))
+    return [Group(name, name, tuple(found[name])) for name in sorted(found)]
+
+
+@dataclass(frozen=True)
+class _Known:
+    tool: ToolInfo
+    row: Row
+    hay: str
+    area: str
+
+
+class ToolIndex:
+    """A server's tools, ready to be searched: everything that does not depend on the search is made once."""
+
+    def __init__(self, tools: Sequence[ToolInfo] = ()) -> None:
+        self.tools = tuple(tools)
+        named = areas([tool.name for tool in tools]) if len(tools) >= GROUPED_FROM else [""] * len(tools)
+        self._known = [
+            _Known(tool, tool_row(tool), searched(tool), area) for tool, area in zip(tools, named, strict=True)
+        ]
+        self._by_key = {known.row.key: known.tool for known in self._known}
+
+    def get(self, key: str) -> ToolInfo | None:
+        """The tool of a row."""
+        return self._by_key.get(key)
+
+    def groups(self, needle: str = "") -> list[Group]:
+        """The rows in which every word of `needle` occurs, by area where there are many tools."""
+        words = needle.casefold().split()
+        found: dict[str, list[Row]] = {}
+        for known in self._known:
+            if all(word in known.hay for word in words):
+                found.setdefault(known.area, []).append(known.row)
+        order = sorted(found, key=lambda area: (area == OTHER_AREA, area))
+        return [Group(f"area:{area}" if area else "", area, tuple(found[area])) for area in order]
+
+
+def key_of(tool: ToolInfo) -> str:
+    """A row's identity: names may repeat."""
+    return f"{tool.row}:{tool.name}"
+
+
+def tool_row(tool: ToolInfo) -> Row:
+    """Name, what is claimed, what it does, and its policy."""
+    claim = claim_of(tool)
+    words = tool.problem or first_line(tool.description)[:SHOWN_DESCRIPTION]
+    detail = "  ·  ".join(part for part in (claim, words) if part)
+    policy = policy_state(tool.policy) if tool.policy is not None and tool.problem is None else None
+    locked = "locked by the team" if tool.locked else ""
+    spoken = (tool.label, policy.word if policy else "", locked, claim, tool.problem or "")
+    return Row(
+        key_of(tool),
+        tool.label,
+        detail,
+        side=policy,
+        struck=tool.problem is not None,
+        trailing="locked" if tool.locked else "",
+        accessible=", ".join(part for part in spoken if part),
+        tooltip=tool.problem or (tool.name if tool.title else ""),
+    )

@@ -1,0 +1,244 @@
+"""One server: its state and switches, its tools beside the one that is open, and what is known about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from app.core.errors import SignInNeeded
+from app.ui.servers.column import ScrollColumn
+from app.ui.servers.tool_page import ToolPage
+from app.ui.servers.tools_pane import ToolsPane
+from app.ui.servers.wording import auth_words, state_of
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import CheckBox, PrimaryButton, QuietButton, TabStrip
+from app.ui.widgets.fields import KeyValueGrid
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.page import Page
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
+    from app.core.mcp.types import Server
+    from app.ui.bridge import Bridge
+    from app.ui.servers.desk import ServerDesk
+
+SIDE_BY_SIDE = 700
+LIST_WIDTH = 300
+TOOLS, ABOUT = range(2)
+CONNECT = {"SIGN_IN": "Finish connecting", "RECONNECT": "Reconnect"}
+
+
+class ServerPage(QWidget):
+    """`enabled_wanted(bool)`, `remove_wanted()`, `connect_wanted()`, `refresh_wanted()`, `sign_in_wanted()`."""
+
+    enabled_wanted = Signal(bool)
+    remove_wanted = Signal()
+    connect_wanted = Signal()
+    refresh_wanted = Signal()
+    sign_in_wanted = Signal()
+
+    def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.server: Server | None = None
+        current = theme()
+        self.page = Page()
+        self.enabled = CheckBox(self.tr("On"))
+        self.enabled.clicked.connect(self.enabled_wanted)
+        self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
+        self.page.add_action(self.enabled)
+        self.page.add_action(self.connect_button)
+        self.tabs = TabStrip([self.tr("Tools"), self.tr("About")], self.tr("Parts of the server"))
+        self.tabs.currentChanged.connect(self._show_tab)
+        self.page.set_head(self.tabs)
+        self.tools = ToolsPane()
+        self.tool = ToolPage(bridge)
+        self.tool.setVisible(False)
+        self.split = QSplitter(Qt.Orientation.Horizontal)
+        self.split.setChildrenCollapsible(False)
+        self.split.setHandleWidth(1)
+        self.split.addWidget(self.tools)
+        self.split.addWidget(self.tool)
+        self.split.setStretchFactor(0, 0)
+        self.split.setStretchFactor(1, 1)
+        self.split.setSizes([current.px(LIST_WIDTH), current.px(2 * LIST_WIDTH)])
+        self.about = self._build_about()
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.split)
+        self.stack.addWidget(self.about)
+        self.page.set_body(self.stack)
+        box = QHBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self.page)
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is room for the list beside the tool."""
+        return self.width() >= theme().px(SIDE_BY_SIDE)
+
+    def show_server(self, server: Server, desk: ServerDesk) -> None:
+        """Show a server as it is now; another one starts with its tools and no search."""
+        if self.server is None or self.server.id != server.id:
+            self.close_tool()
+            self.tools.clear()
+            self.page.card.clear()
+            self.page.banner.clear()
+            self.tabs.setCurrentIndex(TOOLS)
+        self.server = server
+        self.page.set_title(server.title)
+        self.page.status.set_state(state_of(server))
+        installed = server.installation is not None
+        busy = server.id in desk.busy
+        self.enabled.setVisible(installed)
+        self.enabled.setChecked(server.installation.is_enabled if server.installation is not None else True)
+        self.enabled.setEnabled(not busy)
+        self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server.title))
+        self.enabled.setToolTip(self.tr("Switch this server on or off"))
+        wants = CONNECT.get(server.state.name, "")
+        self.connect_button.setVisible(bool(wants) and installed)
+        self.connect_button.setText(wants or self.tr("Reconnect"))
+        self._fill_about(server)
+        self.show_tools(desk)
+
+    def show_tools(self, desk: ServerDesk) -> None:
+        """The server's tools as they are known now."""
+        server = self.server
+        if server is None:
+            return
+        loading, tools = server.id in desk.loading_tools, desk.tools.get(server.id)
+        if loading or server.id in desk.busy:
+            self.page.progress.start()
+        else:
+            self.page.progress.stop()
+        error = desk.tool_errors.get(server.id)
+        if tools:
+            self.tools.set_tools(tools, policies=server.installation is not None)
+            if error is not None:
+                self.page.banner.show_message(
+                    self.tr("{0}. Showing the last list.").format(error.title),
+                    "attention",
+                    secondary=[(self.tr("Try again"), self.refresh_wanted.emit)],
+                )
+            else:
+                self.page.banner.clear()
+        elif error is not None:
+            self.page.banner.clear()
+            self._show_error(server, error)
+        elif loading or tools is None:
+            self.tools.show_empty("" if loading else self.tr("Not loaded yet"))
+        else:
+            self.tools.show_empty(
+                self.tr("No tools"),
+                self.tr("The server says that it has none."),
+                [(self.tr("Ask again"), self.refresh_wanted.emit)],
+            )
+
+    def open_tool(self) -> None:
+        """The tool page has something to show."""
+        self.tabs.setCurrentIndex(TOOLS)
+        self.tool.setVisible(True)
+        self._arrange()
+
+    def close_tool(self) -> None:
+        """Only the list."""
+        self.tool.leave()
+        self.tool.setVisible(False)
+        self._arrange()
+
+    def back_to_list(self) -> None:
+        """Esc on the tool: the list takes the focus; where there is no room for both, it takes the place."""
+        if not self.wide:
+            self.tool.setVisible(False)
+            self._arrange()
+        self.tools.table.setFocus(Qt.FocusReason.BacktabFocusReason)
+
+    def ask_remove(self) -> None:
+        """Confirm in place."""
+        server = self.server
+        if server is None or server.installation is None:
+            return
+
+        def remove() -> None:
+            self.page.card.clear()
+            self.remove_wanted.emit()
+
+        self.page.card.show_note(
+            self.tr("Remove {0}?").format(server.title),
+            self.tr("Agents can no longer use it, and its policies are forgotten."),
+            "",
+            [(self.tr("Remove"), remove), (self.tr("Keep"), self.page.card.clear)],
+            tone="bad",
+        )
+
+    def _show_error(self, server: Server, error: Exception) -> None:
+        if isinstance(error, SignInNeeded):
+            action = (self.tr("Sign in"), self.sign_in_wanted.emit)
+        elif server.state.name in CONNECT and server.installation is not None:
+            action = (CONNECT[server.state.name], self.connect_wanted.emit)
+        elif server.state.name == "DISABLED" and server.installation is not None:
+            action = (self.tr("Switch on"), self._switch_on)
+        else:
+            action = (self.tr("Try again"), self.refresh_wanted.emit)
+        title = getattr(error, "title", "")
+        text = f"{getattr(error, 'cause', '')}\n{getattr(error, 'advice', '')}".strip()
+        self.tools.show_empty(title, text, [action])
+
+    def _switch_on(self) -> None:
+        self.enabled_wanted.emit(True)
+
+    def _build_about(self) -> ScrollColumn:
+        area = ScrollColumn(self.tr("About the server"))
+        self.description = Text("", wrap=True, selectable=True)
+        self.facts = KeyValueGrid()
+        self.remove_button = QuietButton(self.tr("Remove server…"), "trash", kind="danger", clicked=self.ask_remove)
+        self.renew_button = QuietButton(self.tr("Sign in to it again"), "key", clicked=self.connect_wanted.emit)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(theme().px(tokens.SPACE_2))
+        buttons.addWidget(self.renew_button)
+        buttons.addWidget(self.remove_button)
+        buttons.addStretch()
+        box = QVBoxLayout()
+        box.setSpacing(theme().px(tokens.SPACE_4))
+        box.addWidget(self.description)
+        box.addWidget(self.facts)
+        box.addLayout(buttons)
+        area.box.addLayout(box)
+        area.box.addStretch()
+        return area
+
+    def _fill_about(self, server: Server) -> None:
+        self.description.setText(server.description)
+        self.description.setVisible(bool(server.description))
+        self.facts.clear()
+        self.facts.add(self.tr("Address"), server.url, path=True, mono=True)
+        self.facts.add(self.tr("State"), state_of(server).word)
+        if server.trouble:
+            self.facts.add(self.tr("Trouble"), server.trouble)
+        if server.tool_count is not None:
+            self.facts.add(self.tr("Tools"), str(server.tool_count))
+        self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not agreed yet"))
+        kept = server.installation
+        if kept is not None:
+            self.facts.add(self.tr("Signs in with"), auth_words(kept.auth_type))
+            shared = self.tr("Shared with the team") if kept.scope == "shared" else self.tr("Only yours")
+            self.facts.add(self.tr("Installed for"), shared)
+        else:
+            self.facts.add(self.tr("Signs in with"), self.tr("Your own account"))
+        self.remove_button.setVisible(kept is not None)
+        self.renew_button.setVisible(kept is not None and kept.auth_type == "oauth")
+
+    def _show_tab(self, tab: int) -> None:
+        self.stack.setCurrentIndex(max(tab, 0))
+
+    def _arrange(self) -> None:
+        shows_tool = not self.tool.isHidden()
+        self.tools.setVisible(self.wide or not shows_tool)
+        self.tool.back.setVisible(not self.wide)
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()

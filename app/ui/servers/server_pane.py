@@ -1,0 +1,170 @@
+"""The left part: installed servers, and those that the store offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+from app.core.errors import Offline, SignInNeeded
+from app.ui.servers.rows import server_row, template_groups
+from app.ui.servers.wording import CATEGORIES
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import QuietButton, Select, TabStrip
+from app.ui.widgets.fields import FilterField
+from app.ui.widgets.lists import ListTable
+from app.ui.widgets.page import SidePane
+from app.ui.widgets.places import EmptyState, ProgressLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.errors import BurrowError
+    from app.ui.servers.desk import ServerDesk
+    from app.ui.widgets.places import Action
+
+INSTALLED, AVAILABLE = range(2)
+
+
+class ServerPane(SidePane):
+    """`server_picked(id)`, `server_opened(id)`, `server_toggled(id)`, `template_picked(id)`, `add_wanted()`."""
+
+    server_picked = Signal(str)
+    server_opened = Signal(str)
+    server_toggled = Signal(str)
+    template_picked = Signal(str)
+    template_opened = Signal(str)
+    add_wanted = Signal()
+    sign_in_wanted = Signal()
+
+    def __init__(self, desk: ServerDesk, parent: QWidget | None = None) -> None:
+        super().__init__("Servers", parent)
+        self._desk = desk
+        self.add_button = QuietButton(self.tr("Add server"), "plus", keys="Ctrl+Shift+N", clicked=self.add_wanted.emit)
+        self.tabs = TabStrip([self.tr("Installed"), self.tr("Available")], self.tr("Servers"))
+        self.tabs.currentChanged.connect(self._show_tab)
+        self.progress = ProgressLine(self.tr("Loading servers"))
+        self.servers = ListTable(self.tr("Installed servers"), two_lines=True)
+        self.servers.picked.connect(self.server_picked)
+        self.servers.opened.connect(self.server_opened)
+        self.servers.toggled.connect(self.server_toggled)
+        self.no_servers = EmptyState()
+        self.filter = FilterField(self.tr("Search servers on offer"))
+        categories = [("", self.tr("All categories")), *CATEGORIES.items()]
+        self.category = Select(self.tr("Category"), categories)
+        self.templates = ListTable(self.tr("Servers on offer"), two_lines=True)
+        self.templates.picked.connect(self.template_picked)
+        self.templates.opened.connect(self.template_opened)
+        self.no_templates = EmptyState()
+        self.filter.changed.connect(lambda _text: self.show_templates())
+        self.filter.down.connect(lambda: self.templates.setFocus(Qt.FocusReason.TabFocusReason))
+        self.templates.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
+        self.category.currentIndexChanged.connect(lambda _at: self.show_templates())
+        self._installed = QStackedWidget()
+        self._installed.addWidget(self.servers)
+        self._installed.addWidget(self.no_servers)
+        self._available = QStackedWidget()
+        self._available.addWidget(self.templates)
+        self._available.addWidget(self.no_templates)
+        offers = QWidget()
+        column = QVBoxLayout(offers)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme().px(tokens.SPACE_2))
+        search = QVBoxLayout()
+        side = theme().px(tokens.SPACE_3)
+        search.setContentsMargins(side, 0, side, 0)
+        search.setSpacing(theme().px(tokens.SPACE_2))
+        search.addWidget(self.filter)
+        search.addWidget(self.category)
+        column.addLayout(search)
+        column.addWidget(self._available, 1)
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self._installed)
+        self.stack.addWidget(offers)
+        self.add_padded(self.add_button)
+        self.add_padded(self.tabs)
+        self.box.addWidget(self.progress)
+        self.box.addWidget(self.stack, 1)
+
+    @property
+    def available(self) -> bool:
+        """Whether the servers on offer are shown."""
+        return self.tabs.currentIndex() == AVAILABLE
+
+    def show_servers(self) -> None:
+        """The installed servers as they are known now."""
+        desk = self._desk
+        if desk.loading or desk.loading_templates:
+            self.progress.start()
+        else:
+            self.progress.stop()
+        self.add_button.setEnabled(desk.backend is not None)
+        self.servers.set_rows([server_row(server) for server in desk.servers])
+        self._installed.setCurrentWidget(self.servers if desk.servers else self.no_servers)
+        if desk.servers:
+            return
+        if desk.error is not None:
+            self._say(self.no_servers, desk.error, lambda: desk.load(refresh=True))
+        elif desk.loaded:
+            self.no_servers.show_state(
+                self.tr("No servers yet"),
+                self.tr("Connect one that is on offer, or add your own."),
+                [(self.tr("See what is on offer"), self.show_available)],
+                glyph="servers",
+            )
+        else:
+            self.no_servers.show_state("")
+
+    def show_templates(self) -> None:
+        """What is on offer and matches the search."""
+        desk = self._desk
+        needle, category = self.filter.text().strip(), self.category.currentData() or ""
+        groups = template_groups(desk.templates or (), needle, category)
+        self.templates.set_groups(groups)
+        self._available.setCurrentWidget(self.templates if groups else self.no_templates)
+        if groups:
+            return
+        if desk.template_error is not None and not desk.templates:
+            self._say(self.no_templates, desk.template_error, lambda: desk.load_templates(refresh=True))
+        elif desk.templates is None:
+            self.no_templates.show_state("")
+        elif needle or category:
+            self.no_templates.show_state(
+                self.tr("No server matches"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
+            )
+        else:
+            self.no_templates.show_state(self.tr("Nothing is on offer here"), glyph="servers")
+
+    def show_available(self) -> None:
+        """Turn to the servers on offer."""
+        self.tabs.setCurrentIndex(AVAILABLE)
+
+    def reset(self) -> None:
+        """Another account or project: the installed ones, nothing selected, no search."""
+        self.filter.set_text_quietly("")
+        self.category.setCurrentIndex(0)
+        self.tabs.setCurrentIndex(INSTALLED)
+        self.servers.select_key(None, quiet=True)
+        self.templates.select_key(None, quiet=True)
+
+    def _show_tab(self, tab: int) -> None:
+        self.stack.setCurrentIndex(max(tab, 0))
+        if tab == AVAILABLE:
+            self._desk.load_templates()
+            self.show_templates()
+            self.template_picked.emit(self.templates.current_key() or "")
+        else:
+            self.server_picked.emit(self.servers.current_key() or "")
+
+    def _clear(self) -> None:
+        self.category.setCurrentIndex(0)
+        self.filter.clear_now()
+
+    def _say(self, empty: EmptyState, error: BurrowError, again: Callable[[], None]) -> None:
+        if isinstance(error, SignInNeeded):
+            actions: list[Action] = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
+        else:
+            actions = [(self.tr("Try again"), again)]
+        glyph = "offline" if isinstance(error, Offline) else "warning"
+        empty.show_state(error.title, f"{error.cause}\n{error.advice}", actions, glyph=glyph)

@@ -1,0 +1,353 @@
+"""One tool: what it is, what its server claims, its policy, its arguments, and the call."""
+
+from __future__ import annotations
+
+import json
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+
+from app.core.mcp.forms import FormModel
+from app.ui.servers.calling import Phase, ToolSession
+from app.ui.servers.column import ScrollColumn
+from app.ui.servers.form import ArgumentForm
+from app.ui.servers.outcome import Outcome
+from app.ui.servers.result import ResultView
+from app.ui.servers.wording import claims_of
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton, SegmentedPolicy
+from app.ui.widgets.fields import CodeEdit
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.places import InlineCard, ProgressLine, clear_layout
+from app.ui.widgets.text import ElidedLabel, StatusWord, Text
+from app.ui.widgets.when import duration
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QKeyEvent
+
+    from app.core.mcp.validation import Verdict
+    from app.ui.bridge import Bridge
+
+TICK_MS = 500
+SCHEMA_LINES = 14
+DESCRIPTION_LIMIT = 20_000
+
+
+class ToolPage(QWidget):
+    """`policy_wanted(state)`, `reconnect_wanted()`, `sign_in_wanted()`, `read_wanted(uri)`, `save_wanted(name, data)`,
+    `left()` on Esc or Back, `said(text)` for assistive technology."""
+
+    policy_wanted = Signal(str)
+    allow_wanted = Signal()
+    reconnect_wanted = Signal()
+    sign_in_wanted = Signal()
+    read_wanted = Signal(str)
+    save_wanted = Signal(str, object)
+    drafted = Signal(object)
+    left = Signal()
+    said = Signal(str)
+
+    def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self._session: ToolSession | None = None
+        self._tick = QTimer(self, interval=TICK_MS)
+        self._tick.timeout.connect(self._show_progress)
+        self._build()
+
+    @property
+    def session(self) -> ToolSession | None:
+        """The tool shown, with its call."""
+        return self._session
+
+    def show_session(self, session: ToolSession) -> None:
+        """Show a tool; its form and result are as they were left."""
+        if session is self._session:
+            self._fill()
+            return
+        self.leave()
+        self._session = session
+        session.changed.connect(self._show_phase)
+        session.progressed.connect(self._show_progress)
+        self._schema.setVisible(False)
+        self._schema_button.set_icon_name("chevron-right")
+        self.area.verticalScrollBar().setValue(0)
+        self._fill()
+        self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        self._show_phase()
+
+    def show_draft(self) -> None:
+        """The session's draft came from elsewhere: fill the form with it."""
+        session = self._session
+        if session is not None:
+            self.form.show_model(self.form.model, session.draft, session.json_text)
+            self._show_phase()
+
+    def leave(self) -> None:
+        """Show no tool."""
+        if self._session is not None:
+            self._session.changed.disconnect(self._show_phase)
+            self._session.progressed.disconnect(self._show_progress)
+        self._session = None
+        self._tick.stop()
+
+    def update_tool(self) -> None:
+        """The server's or the store's word about the tool changed."""
+        self._fill()
+
+    def run(self) -> None:
+        """Ctrl+Enter."""
+        session = self._session
+        if session is None or session.running or self._why_not():
+            return
+        arguments = self.form.arguments()
+        if arguments is None:
+            return
+        model = self.form.model
+
+        def checked(verdict: Verdict) -> None:
+            if session is not self._session:
+                return
+            if verdict.problems:
+                self.form.show_problems(verdict.problems, self.tr("The server will probably not accept this"))
+                self.run_anyway.setVisible(True)
+            else:
+                self._ask(session, arguments)
+
+        self._bridge.spawn(self, model.validate(arguments), done=checked, key="check")
+
+    def run_as_is(self) -> None:
+        """Send arguments that the schema does not seem to allow."""
+        session = self._session
+        arguments = self.form.arguments() if session is not None else None
+        if session is not None and arguments is not None:
+            self._ask(session, arguments)
+
+    def run_again(self) -> None:
+        """Ctrl+Shift+Enter: the last call once more, whatever stands in the form now."""
+        if self._session is not None and not self._session.running and not self._session.tool.problem:
+            self._session.again()
+
+    def cancel(self) -> None:
+        """Ctrl+."""
+        if self._session is not None:
+            self._session.cancel()
+
+    @property
+    def can_run(self) -> bool:
+        return self._session is not None and not self._session.running and not self._why_not()
+
+    def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
+        self.run_anyway.setVisible(False)
+        session.ask(arguments)
+
+    def _build(self) -> None:
+        current = theme()
+        wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
+        self.back = IconButton(self.tr("Back to the tools"), "back", keys="Esc", clicked=self.left.emit)
+        self.title = ElidedLabel("", "section", mode=Qt.TextElideMode.ElideRight)
+        self.policy = SegmentedPolicy(self.tr("Policy"))
+        self.policy.chosen.connect(self.policy_wanted)
+        head = QHBoxLayout()
+        head.setContentsMargins(wide, gap, wide, 0)
+        head.setSpacing(gap)
+        head.addWidget(self.back)
+        head.addWidget(self.title, 1)
+        head.addWidget(self.policy)
+
+        self.area = ScrollColumn(self.tr("Tool"))
+        box = self.area.box
+        self.name = Text("", "mono", "muted", wrap=True, selectable=True)
+        self._claims = QVBoxLayout()
+        self._claims.setSpacing(current.px(2))
+        self.description = Text("", wrap=True, selectable=True)
+        self.lock = Text("", "caption", "muted", wrap=True)
+        self.problem = InlineCard()
+        self._schema_button = QuietButton(self.tr("Schema"), "chevron-right", kind="flat", clicked=self._toggle_schema)
+        self._schema_button.setAccessibleName(self.tr("Show or hide the schema"))
+        self._schema = CodeEdit(self.tr("Schema of the arguments"), read_only=True)
+        self._schema.setFixedHeight(self._schema.fontMetrics().lineSpacing() * SCHEMA_LINES)
+        self.form = ArgumentForm()
+        self.form.changed.connect(self._form_changed)
+        self.form.ready_changed.connect(self._show_run)
+        for part in (self.name, self.problem, self.description):
+            box.addWidget(part)
+        box.addLayout(self._claims)
+        box.addWidget(self.lock)
+        box.addWidget(self._schema_button)
+        box.addWidget(self._schema)
+        box.addSpacing(gap)
+        box.addWidget(self.form)
+        box.addStretch()
+
+        self.run_button = PrimaryButton(self.tr("Run"), "play", keys="Ctrl+Return", clicked=self.run)
+        self.run_anyway = QuietButton(self.tr("Run anyway"), clicked=self.run_as_is)
+        self.run_anyway.setVisible(False)
+        self.cancel_button = QuietButton(self.tr("Cancel"), "stop", keys="Ctrl+.", clicked=self.cancel)
+        self.words = ElidedLabel("", tone="muted", mode=Qt.TextElideMode.ElideRight)
+        self.progress = ProgressLine(self.tr("The call is under way"))
+        bar = QHBoxLayout()
+        bar.setContentsMargins(wide, gap, wide, gap)
+        bar.setSpacing(gap)
+        bar.addWidget(self.run_button)
+        bar.addWidget(self.cancel_button)
+        bar.addWidget(self.run_anyway)
+        bar.addWidget(self.words, 1)
+
+        upper = QWidget()
+        above = QVBoxLayout(upper)
+        above.setContentsMargins(0, 0, 0, 0)
+        above.setSpacing(0)
+        above.addWidget(self.area, 1)
+        line = QFrame()
+        line.setFixedHeight(1)
+        line.setFrameShape(QFrame.Shape.HLine)
+        above.addWidget(line)
+        above.addLayout(bar)
+        above.addWidget(self.progress)
+        self.result = ResultView(self._bridge)
+        self.result.read_wanted.connect(self.read_wanted)
+        self.result.save_wanted.connect(self.save_wanted)
+        self._outcome = Outcome(
+            self.result,
+            allow=self.allow_wanted.emit,
+            reconnect=self.reconnect_wanted.emit,
+            sign_in=self.sign_in_wanted.emit,
+        )
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.setHandleWidth(1)
+        self.splitter.addWidget(upper)
+        self.splitter.addWidget(self.result)
+        self.splitter.setSizes([current.px(360), current.px(300)])
+        self.result.setVisible(False)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addLayout(head)
+        outer.addWidget(self.splitter, 1)
+
+    def _fill(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        tool, server = session.tool, session.server
+        self.title.setText(tool.label)
+        self.area.setAccessibleName(tool.label)
+        self.name.setText(tool.name)
+        self.name.setVisible(bool(tool.title) and tool.title != tool.name)
+        self.description.setText(tool.description[:DESCRIPTION_LIMIT].strip())
+        self.description.setVisible(bool(self.description.text()))
+        clear_layout(self._claims)
+        for claim in claims_of(tool):
+            self._claims.addWidget(StatusWord(claim, "caption"))
+        self._show_policy()
+        if tool.problem:
+            self.problem.show_note(self.tr("This tool cannot be relied on"), tool.problem, tone="attention")
+        else:
+            self.problem.clear()
+        schema = {"input": tool.input_schema}
+        if tool.output_schema is not None:
+            schema["output"] = tool.output_schema
+        self._schema.setPlainText(json.dumps(schema, indent=2, ensure_ascii=False, default=str)[:200_000])
+        self.policy.setVisible(server.installation is not None and tool.problem is None)
+        self._show_run()
+
+    def _show_policy(self) -> None:
+        assert self._session is not None
+        tool = self._session.tool
+        self.policy.set_value(tool.policy or "needs_approval")
+        reason = self.tr("Locked: the team decides on this tool.") if tool.locked else ""
+        self.policy.set_locked(reason)
+        self.lock.setText(reason)
+        self.lock.setVisible(bool(reason))
+
+    def _toggle_schema(self) -> None:
+        shown = self._schema.isHidden()
+        self._schema.setVisible(shown)
+        self._schema_button.set_icon_name("chevron-down" if shown else "chevron-right")
+
+    def _form_changed(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        session.draft, session.json_text = self.form.draft, self.form.text()
+        session.touched = True
+        self.run_anyway.setVisible(False)
+        self._show_run()
+        self.drafted.emit(session)
+
+    def _why_not(self) -> str:
+        session = self._session
+        if session is None:
+            return ""
+        if session.tool.problem and not session.tool.name:
+            return self.tr("It has no name, so it cannot be called.")
+        return self.form.why_not_ready
+
+    def _show_run(self) -> None:
+        session = self._session
+        running = session is not None and session.running
+        why = self._why_not()
+        self.run_button.setVisible(not running)
+        self.run_button.setEnabled(not why)
+        self.run_button.setAccessibleDescription(why)
+        self.cancel_button.setVisible(running)
+        if not running:
+            self.words.setText(why)
+            self.words.set_tone("bad" if why else "muted")
+
+    def _show_phase(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        if session.phase is Phase.RUNNING:
+            self.progress.start()
+            self._tick.start()
+        else:
+            self.progress.stop()
+            self._tick.stop()
+        self._show_run()
+        self._show_progress()
+        self.result.setVisible(self._outcome.show(session))
+        self._announce(session)
+
+    def _announce(self, session: ToolSession) -> None:
+        words = {
+            Phase.RUNNING: self.tr("Running {0}"),
+            Phase.DONE: self.tr("{0} finished"),
+            Phase.CANCELLED: self.tr("{0} cancelled"),
+            Phase.FAILED: self.tr("{0} failed"),
+            Phase.ASKING: self.tr("{0} asks before it is called"),
+            Phase.QUIET: self.tr("Still no answer from {0}"),
+        }.get(session.phase)
+        if words:
+            self.said.emit(words.format(session.tool.label))
+
+    def _show_progress(self) -> None:
+        session = self._session
+        if session is None or session.phase is not Phase.RUNNING:
+            return
+        parts = [self.tr("Running, {0}").format(duration(monotonic() - session.started))]
+        progress = session.progress
+        if progress is not None:
+            total = progress.total
+            self.progress.set_fraction(progress.value / total if total else None)
+            parts.append(f"{progress.value:g} / {total:g}" if total else f"{progress.value:g}")
+            if progress.message:
+                parts.append(progress.message)
+        self.words.set_tone("muted")
+        self.words.setText("  ·  ".join(parts))
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if plain and event.key() == Qt.Key.Key_Escape:
+            if self._session is not None and self._session.running:
+                self.cancel()
+            else:
+                self.left.emit()
+        else:
+            super().keyPressEvent(event)

@@ -1,0 +1,189 @@
+"""The tools of a server: search, areas, policies of one or many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from app.ui.servers.rows import ToolIndex
+from app.ui.servers.wording import POLICY_WORDS
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import SegmentedPolicy
+from app.ui.widgets.fields import FilterField
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.lists import ListTable
+from app.ui.widgets.places import EmptyState, InlineCard
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PySide6.QtCore import QModelIndex
+    from PySide6.QtGui import QKeyEvent
+
+    from app.core.mcp.types import ToolInfo
+    from app.ui.widgets.places import Action
+    from app.ui.widgets.rows import Group
+
+POLICY_KEYS = {Qt.Key.Key_A: "approved", Qt.Key.Key_K: "needs_approval", Qt.Key.Key_B: "do_not_use"}
+
+
+class ToolsPane(QWidget):
+    """`opened(key)` when a tool is to be shown, `picked(key)` when the arrows reach it, `policies_wanted(keys, state)`
+    once a change is confirmed."""
+
+    opened = Signal(str)
+    picked = Signal(str)
+    policies_wanted = Signal(object, str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.index = ToolIndex()
+        self._policies = False
+        current = theme()
+        gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_3)
+        self.filter = FilterField(self.tr("Name, text or argument"))
+        self.count = Text("", "caption", "muted")
+        self.table = ListTable(self.tr("Tools"), two_lines=True, multi=True, type_ahead=False)
+        self.filter.changed.connect(self._search)
+        self.filter.down.connect(self._enter_list)
+        self.table.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
+        self.table.opened.connect(self.opened)
+        self.table.picked.connect(self.picked)
+        self.table.clicked.connect(self._clicked)
+        self.table.selectionModel().selectionChanged.connect(lambda *_: self._show_selected())
+        head = QHBoxLayout()
+        head.setContentsMargins(wide, gap, wide, 0)
+        head.setSpacing(gap)
+        head.addWidget(self.filter, 1)
+        head.addWidget(self.count)
+        self.card = InlineCard()
+        card_room = QHBoxLayout()
+        card_room.setContentsMargins(wide, 0, wide, 0)
+        card_room.addWidget(self.card)
+        self.empty = EmptyState()
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.table)
+        self.stack.addWidget(self.empty)
+        self.selected = Text("", tone="muted")
+        self.bulk = SegmentedPolicy(self.tr("Policy of the selected tools"))
+        self.bulk.chosen.connect(self.want_policy)
+        self._bar = QWidget()
+        bar = QHBoxLayout(self._bar)
+        bar.setContentsMargins(wide, gap, wide, gap)
+        bar.addWidget(self.selected, 1)
+        bar.addWidget(self.bulk)
+        self._bar.setVisible(False)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(gap)
+        box.addLayout(head)
+        box.addLayout(card_room)
+        box.addWidget(self.stack, 1)
+        box.addWidget(self._bar)
+
+    def set_tools(self, tools: Sequence[ToolInfo], *, policies: bool) -> None:
+        """Show a server's tools; `policies` says whether a store keeps some."""
+        self._policies = policies
+        if self.index.tools != tuple(tools):
+            self.index = ToolIndex(tools)
+        self._search(self.filter.text().strip())
+
+    def show_empty(self, title: str, text: str = "", actions: Sequence[Action] = ()) -> None:
+        """Say why there is nothing."""
+        self.index = ToolIndex()
+        self.table.set_groups([])
+        self.count.setText("")
+        self._bar.setVisible(False)
+        self.empty.show_state(title, text, actions, glyph="tool")
+        self.stack.setCurrentWidget(self.empty)
+
+    def clear(self) -> None:
+        """Forget everything, also the search."""
+        self.filter.set_text_quietly("")
+        self.card.clear()
+        self.show_empty("")
+
+    def tool(self, key: str | None) -> ToolInfo | None:
+        """The tool of a row."""
+        return self.index.get(key) if key else None
+
+    def want_policy(self, state: str) -> None:
+        """Set the policy of the selected tools; several are confirmed first."""
+        if not self._policies or state not in POLICY_WORDS:
+            return
+        chosen = [(key, self.index.get(key)) for key in self.table.selected_keys()]
+        usable = [key for key, tool in chosen if tool is not None and tool.problem is None and not tool.locked]
+        left = len(chosen) - len(usable)
+        self.bulk.set_value(None)
+        if not usable:
+            self.card.show_note(self.tr("Nothing to change"), self.tr("The selected tools are locked or unusable."))
+            return
+        if len(chosen) == 1:
+            self._confirm(usable, state)
+            return
+        word = POLICY_WORDS[state]
+        title = self.tr("Set {0} tools to {1}?").format(len(usable), word)
+        cause = self.tr("{0} locked or unusable ones stay as they are.").format(left) if left else ""
+        self.card.show_note(
+            title,
+            cause,
+            "",
+            [
+                (self.tr("Set {0} tools").format(len(usable)), lambda: self._confirm(usable, state)),
+                (self.tr("Cancel"), self.card.clear),
+            ],
+            tone="info",
+        )
+
+    def _confirm(self, keys: list[str], state: str) -> None:
+        self.card.clear()
+        self.policies_wanted.emit(keys, state)
+
+    def _search(self, needle: str) -> None:
+        groups = self.index.groups(needle)
+        shown = sum(len(group.rows) for group in groups)
+        total = len(self.index.tools)
+        self.count.setText(str(total) if shown == total else self.tr("{0} of {1}").format(shown, total))
+        self.count.setVisible(total > 0)
+        self._set(groups)
+        if shown == 0 and needle:
+            self.empty.show_state(
+                self.tr("No tool matches “{0}”").format(needle),
+                "",
+                [(self.tr("Clear search"), self.filter.clear_now)],
+                glyph="search",
+            )
+        self.stack.setCurrentWidget(self.table if shown else self.empty)
+
+    def _set(self, groups: list[Group]) -> None:
+        if len(groups) == 1 and not groups[0].title:
+            self.table.set_rows(groups[0].rows)
+        else:
+            self.table.set_groups(groups)
+
+    def _enter_list(self) -> None:
+        if self.table.current_key() is None:
+            self.table.select_first()
+        self.table.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _clicked(self, _index: QModelIndex) -> None:
+        key = self.table.current_key()
+        if key is not None and QApplication.keyboardModifiers() == Qt.KeyboardModifier.NoModifier:
+            self.opened.emit(key)
+
+    def _show_selected(self) -> None:
+        count = len(self.table.selected_keys())
+        self._bar.setVisible(self._policies and count > 1)
+        self.selected.setText(self.tr("{0} selected").format(count))
+        self.bulk.set_value(None)
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        state = POLICY_KEYS.get(Qt.Key(event.key())) if event.key() in POLICY_KEYS else None
+        if state and event.modifiers() == Qt.KeyboardModifier.NoModifier and self.table.hasFocus():
+            self.want_policy(state)
+        else:
+            super().keyPressEvent(event)
