@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
+import os
 import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
 from app.core.auth.session import SessionState
 from app.core.auth.vault import StoreKind
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VaultTrouble
 from app.core.hosts import WORKSPACE
+from app.core.logs import start_logging
 from app.core.mcp.types import LinkBlock, ResourceBlock, TextBlock
 from app.core.posthog.types import NewTask, TaskQuery
-from app.core.services import Backend, Services, data_folder
+from app.core.services import Services, data_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
+    from app.core.backend import Backend
     from app.core.mcp.types import CallResult, Progress, Server
     from app.core.posthog.types import Task
 
@@ -36,16 +40,22 @@ SLUG_PAGES = 20
 
 def main(arguments: Sequence[str]) -> int:
     """Run one subcommand; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], Awaitable[int]] = options.command
     try:
-        return asyncio.run(_run(command, options))
+        start_logging(data_folder(options.data))
+        code = asyncio.run(_run(command, options))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of the output went away; Python would complain once more at exit.
-        sys.stdout = None
+        # The reader of the output went away; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    return code
 
 
 async def _run(command: Callable[[argparse.Namespace], Awaitable[int]], options: argparse.Namespace) -> int:
@@ -82,7 +92,7 @@ async def _backend(options: argparse.Namespace, *, ready: bool = True) -> AsyncI
         if named is None:
             raise SignInNeeded("No host was chosen yet.", action="Run: burrow login --host us|eu|ADDRESS")
         host = await services.resolve(named)
-        backend = await services.connect(host)
+        backend = await services.connect(host, remember=False)
         if ready:
             await backend.ready()
         yield backend
@@ -91,7 +101,7 @@ async def _backend(options: argparse.Namespace, *, ready: bool = True) -> AsyncI
 async def _login(options: argparse.Namespace) -> int:
     async with _services(options) as services:
         host = await services.resolve(options.host or services.remembered_host() or "us")
-        backend = await services.connect(host, restore=False)
+        backend = await services.connect(host, restore=False, remember=False)
         session = backend.session
         if host.embedded:
             await backend.start()
@@ -104,7 +114,13 @@ async def _login(options: argparse.Namespace) -> int:
             else:
                 await _through_browser(backend, open_browser=not options.no_browser)
         await _insist_on_store(backend)
-        await backend.ready()
+        try:
+            await backend.ready()
+        except SignInNeeded:
+            # A refused key is not worth keeping.
+            await session.sign_out()
+            raise
+        await services.remember(host)
         assert backend.account is not None
         name = backend.account.email or backend.account.short_name
         _data(_status_of(backend)) if options.json else _say(f"Signed in to {host.name} as {name}.")
@@ -131,7 +147,7 @@ async def _insist_on_store(backend: Backend) -> None:
 async def _logout(options: argparse.Namespace) -> int:
     async with _backend(options, ready=False) as backend:
         await backend.session.sign_out()
-        _say(f"Signed out of {backend.host.name}.")
+        _data(_status_of(backend)) if options.json else _say(f"Signed out of {backend.host.name}.")
     return 0
 
 
@@ -267,13 +283,14 @@ async def _mcp_tools(options: argparse.Namespace) -> int:
         else:
             for tool in tools:
                 words = tool.description.splitlines()
-                _line(f"{tool.name:<32} {tool.policy or '-':<16} {_printable(words[0] if words else '')}")
+                _line(f"{_printable(tool.name):<32} {tool.policy or '-':<16} {_printable(words[0] if words else '')}")
     return 0
 
 
 async def _mcp_call(options: argparse.Namespace) -> int:
     try:
-        arguments = json.loads(sys.stdin.read() if options.args == "-" else options.args)
+        text = sys.stdin.read() if options.args == "-" else options.args
+        arguments = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         raise Rejected(f"--args is not JSON: {problem}.", action="Give one JSON object.") from None
     if not isinstance(arguments, dict):
@@ -304,6 +321,10 @@ async def _find_server(backend: Backend, named: str) -> Server:
     if matches:
         raise Rejected(f"Several servers are called {named}.", action="Name one by its id: burrow mcp servers")
     raise NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _show(task: Task, options: argparse.Namespace) -> None:
@@ -346,7 +367,7 @@ def _show_result(result: CallResult, options: argparse.Namespace) -> None:
         if isinstance(block, TextBlock):
             _line(block.text)
         elif isinstance(block, LinkBlock):
-            _line(f"{block.uri}  {block.title or block.name}")
+            _line(_printable(f"{block.uri}  {block.title or block.name}"))
         elif isinstance(block, ResourceBlock) and block.text is not None:
             _line(block.text)
         else:
@@ -377,19 +398,30 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def _harmless(text: str, stream: TextIO) -> str:
+    """On a terminal, control characters other than line ends and tabs are shown, not obeyed."""
+    if not stream.isatty():
+        return text
+    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+
+
 def _line(text: str) -> None:
-    """Write data; control characters other than line ends and tabs are shown, not obeyed, on a terminal."""
-    if sys.stdout.isatty():
-        text = "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-    sys.stdout.write(f"{text}\n")
+    """Write data."""
+    sys.stdout.write(f"{_harmless(text, sys.stdout)}\n")
 
 
 def _data(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
+    """Write data as JSON; everything unprintable in it is escaped, which reads back as the same value."""
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    text = json.dumps(value, ensure_ascii=plain, indent=2 if sys.stdout.isatty() else None)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    sys.stdout.write(f"{text}\n")
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    """Write words for the person."""
+    sys.stderr.write(f"{_harmless(text, sys.stderr)}\n")
     sys.stderr.flush()
 
 
