@@ -14,13 +14,13 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.tasks.column import ScrollColumn
-from app.ui.tasks.flow import FlowLayout
 from app.ui.tasks.prose import Prose, open_web_link
 from app.ui.tasks.wording import TITLE_LIMIT, can_run, pull_request_of, queued_explanation, state_of, title_of
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import run_state, task_state
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.fields import KeyValueGrid
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.places import InlineCard, clear_layout
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text

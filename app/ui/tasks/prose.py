@@ -30,7 +30,6 @@ class Prose(QTextBrowser):
         self.setAccessibleName(name)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setProperty("prose", "true")
-        self.setStyleSheet("QTextBrowser { border: none; background: transparent; padding: 0; }")
         self.setOpenLinks(False)
         self.setTabChangesFocus(True)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -150,16 +150,13 @@ def pixmap(name: str, colour: QColor, size: int, ratio: float, after: int = 0) -
 
 
 def icon(name: str, tone: str = "text", after: int = 0) -> QIcon:
-    """A drawing as an icon in a colour of the theme in force. Ask again after `theme().changed`."""
+    """A drawing as an icon in a colour of the theme, muted when disabled. Ask again after `theme().changed`."""
     current = theme()
     size = current.px(ICON)
-    colour = current.colour(tone)
-    faded = QColor(colour)
-    faded.setAlphaF(0.45)
     result = QIcon()
-    for ratio in (1.0, 2.0):
-        result.addPixmap(pixmap(name, colour, size, ratio, after), QIcon.Mode.Normal)
-        result.addPixmap(pixmap(name, faded, size, ratio, after), QIcon.Mode.Disabled)
+    for mode, colour in ((QIcon.Mode.Normal, tone), (QIcon.Mode.Disabled, "muted")):
+        for ratio in (1.0, 2.0):
+            result.addPixmap(pixmap(name, current.colour(colour), size, ratio, after), mode)
     return result
 
 

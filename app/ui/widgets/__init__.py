@@ -35,6 +35,7 @@ In place (`places`)
     InlineCard()  .show_note(title, cause, advice, actions, tone=, detail=) .show_trouble(error, actions) .clear()
     EmptyState(title, text, actions, glyph="", primary=False)  .show_state(...)
     ProgressLine(name)  .start() .stop() .set_fraction(f)     UndoBar()  .offer(text, undo, seconds=8) .undo() expired()
+    FlowLayout(centred=False)  (`flow`)         a row of controls that wraps
     Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
 Pages (`page`)
     Page(title)  .title .status .progress .undo .banner .card .set_title .add_action(w) .set_head(w) .set_body(w)

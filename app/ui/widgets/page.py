@@ -39,9 +39,13 @@ class Page(QWidget):
         self.undo = UndoBar()
         self.banner = Banner()
         self.card = InlineCard()
-        card_room = QHBoxLayout()
-        card_room.setContentsMargins(wide, gap, wide, gap)
-        card_room.addWidget(self.card)
+        # A layout would keep its margins while the card in it is hidden.
+        card_room = QWidget()
+        card_room.setVisible(False)
+        room = QHBoxLayout(card_room)
+        room.setContentsMargins(wide, gap, wide, gap)
+        room.addWidget(self.card)
+        self.card.shown.connect(card_room.setVisible)
         self._head = QVBoxLayout()
         body = QWidget()
         body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -55,7 +59,7 @@ class Page(QWidget):
         box.addWidget(self.progress)
         box.addWidget(self.banner)
         box.addWidget(self.undo)
-        box.addLayout(card_room)
+        box.addWidget(card_room)
         box.addWidget(body, 1)
 
     def set_title(self, title: str) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLayout, QSizePol
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
 
@@ -73,9 +74,7 @@ class Banner(QFrame):
         self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         current = theme()
         self._row_of_buttons = QWidget()
-        self._buttons = QHBoxLayout(self._row_of_buttons)
-        self._buttons.setContentsMargins(0, 0, 0, 0)
-        self._buttons.setSpacing(current.px(tokens.SPACE_2))
+        self._buttons = FlowLayout(self._row_of_buttons)
         words = QHBoxLayout()
         words.setSpacing(current.px(tokens.SPACE_2))
         words.addWidget(self._glyph)
@@ -134,7 +133,9 @@ class Banner(QFrame):
 
 
 class InlineCard(QFrame):
-    """An error or a note where it belongs: title, cause, advice, actions. Hidden until shown."""
+    """An error or a note where it belongs: title, cause, advice, actions. Hidden until `shown(bool)` says otherwise."""
+
+    shown = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -145,8 +146,7 @@ class InlineCard(QFrame):
         self._cause = Text(wrap=True, selectable=True)
         self._advice = Text(tone="muted", wrap=True)
         self._detail = Text(role="mono", tone="muted", wrap=True, selectable=True)
-        self._buttons = QHBoxLayout()
-        self._buttons.setSpacing(current.px(tokens.SPACE_2))
+        self._buttons = FlowLayout()
         words = QVBoxLayout()
         words.setSpacing(current.px(tokens.SPACE_1))
         for label in (self._title, self._cause, self._advice, self._detail):
@@ -187,7 +187,6 @@ class InlineCard(QFrame):
         clear_layout(self._buttons)
         for words, act in actions:
             self._buttons.addWidget(QuietButton(words, clicked=act))
-        self._buttons.addStretch()
         repolish(self)
         self.setVisible(True)
 
@@ -201,6 +200,10 @@ class InlineCard(QFrame):
     def text(self) -> str:
         """Everything that is shown, for tests and copying."""
         return self.accessibleName()
+
+    def setVisible(self, visible: bool) -> None:
+        super().setVisible(visible)
+        self.shown.emit(visible)
 
     def clear(self) -> None:
         """Hide."""
@@ -225,8 +228,7 @@ class EmptyState(QWidget):
         self._glyph = Glyph(glyph or "info", "muted", 28)
         self._title = Text(role="section", wrap=True)
         self._text = Text(tone="muted", wrap=True)
-        self._buttons = QHBoxLayout()
-        self._buttons.setSpacing(current.px(tokens.SPACE_2))
+        self._buttons = FlowLayout(centred=True)
         box = QVBoxLayout(self)
         box.setContentsMargins(*([current.px(tokens.SPACE_5)] * 4))
         box.setSpacing(current.px(tokens.SPACE_2))
@@ -252,12 +254,9 @@ class EmptyState(QWidget):
         self._text.setVisible(bool(text))
         self.setAccessibleName(f"{title} {text}".strip())
         clear_layout(self._buttons)
-        if actions:
-            self._buttons.addStretch()
-            for number, (words, act) in enumerate(actions):
-                make = PrimaryButton if primary and number == 0 else QuietButton
-                self._buttons.addWidget(make(words, clicked=act))
-            self._buttons.addStretch()
+        for number, (words, act) in enumerate(actions):
+            make = PrimaryButton if primary and number == 0 else QuietButton
+            self._buttons.addWidget(make(words, clicked=act))
 
 
 class ProgressLine(QWidget):
