@@ -12,28 +12,29 @@ from app.core.errors import BurrowError
 from app.ui.context import Command
 from app.ui.lab.faults import FAULTS, Fault
 from app.ui.theme import theme, tokens
+from app.ui.theme.words import marked
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.page import Page, RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute
+from app.ui.widgets.when import absolute, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from app.core.activity import ActivityRecord
+    from app.core.backend import Backend
     from app.core.lab import Lab
-    from app.core.services import Backend
     from app.ui.context import Context
     from app.ui.theme.tokens import Tone
 
 SETTLE_MS = 250
 COUNTERS = (
-    ("refreshes_accepted", "Renewals accepted"),
-    ("refreshes_rejected", "Renewals refused"),
-    ("grants_revoked", "Grants revoked"),
-    ("requests", "Requests"),
+    ("refreshes_accepted", marked("Lab", "Renewals accepted")),
+    ("refreshes_rejected", marked("Lab", "Renewals refused")),
+    ("grants_revoked", marked("Lab", "Grants revoked")),
+    ("requests", marked("Lab", "Requests")),
 )
 PROBE = "/api/users/@me/"
 
@@ -143,7 +144,7 @@ class LabPlace(QWidget):
         side = current.px(tokens.SPACE_4)
         column.setContentsMargins(side, current.px(tokens.SPACE_2), side, side)
         column.setSpacing(current.px(tokens.SPACE_4))
-        about = self.tr("Each of these really happens on the server. What should follow stands beside it.")
+        about = self.tr("Each of these really happens on the server. What should follow stands below it.")
         column.addWidget(Text(about, tone="muted", wrap=True))
         for fault in FAULTS:
             column.addWidget(self._fault_row(fault))
@@ -187,7 +188,8 @@ class LabPlace(QWidget):
         column.setSpacing(current.px(tokens.SPACE_3))
         numbers = QHBoxLayout()
         numbers.setSpacing(current.px(tokens.SPACE_5))
-        for name, words in COUNTERS:
+        for name, word in COUNTERS:
+            words = _tr(word)
             cell = QVBoxLayout()
             cell.setSpacing(0)
             value = Text("–", "title")
@@ -308,7 +310,7 @@ def _clock(record: ActivityRecord) -> str:
 
 
 def _took(record: ActivityRecord) -> str:
-    return "" if record.milliseconds is None else f"{record.milliseconds:.0f} ms"
+    return "" if record.milliseconds is None else duration(record.milliseconds / 1000)
 
 
 def _tone(record: ActivityRecord) -> Tone:

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QCoreApplication
+
 from app.ui.tasks.book import LONG_AGO, moment_of
 from app.ui.tasks.wording import (
-    NO_REPOSITORY,
     SendState,
     TaskGroup,
     group_of,
+    heading,
+    no_repository,
     send_group,
     send_state,
     state_of,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 TASK = "task:"
 PENDING = "pending:"
+REPOSITORY = "repository:"
 
 
 class Grouping(Enum):
@@ -137,7 +141,14 @@ def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
         place_of(task.slug, task.repository),
         relative(known, now),
     )
-    parts = (title, state.word, "pinned" if pinned else "", task.slug, task.repository or "", when)
+    parts = (
+        title,
+        state.word,
+        QCoreApplication.translate("Tasks", "pinned") if pinned else "",
+        task.slug,
+        task.repository or "",
+        when,
+    )
     return Row(
         TASK + task.id,
         title,
@@ -162,25 +173,25 @@ def _pending_row(item: Pending, now: datetime) -> Row:
     )
 
 
-_STATE_GROUPS = {group: (f"state:{group.name.lower()}", group.value) for group in TaskGroup}
+_STATE_KEYS = {group: f"state:{group.name.lower()}" for group in TaskGroup}
 
 
 def _state_group(group: TaskGroup) -> tuple[str, str]:
-    return _STATE_GROUPS[group]
+    return _STATE_KEYS[group], heading(group)
 
 
 def _group(grouping: Grouping, state: TaskGroup, repository: str | None) -> tuple[str, str]:
     if grouping is Grouping.STATE:
         return _state_group(state)
     if grouping is Grouping.REPOSITORY:
-        return f"repository:{repository or ''}", repository or NO_REPOSITORY
+        return REPOSITORY + (repository or ""), repository or no_repository()
     return "all", ""
 
 
-_STATE_RANK = {key: rank for rank, (key, _) in enumerate(_STATE_GROUPS.values())}
+_STATE_RANK = {key: rank for rank, key in enumerate(_STATE_KEYS.values())}
 
 
 def _rank(key: str, title: str) -> tuple[int, int, str]:
     if key in _STATE_RANK:
         return (0, _STATE_RANK[key], "")
-    return (1, int(title == NO_REPOSITORY), title)
+    return (1, int(key == REPOSITORY), title)

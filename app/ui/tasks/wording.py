@@ -12,26 +12,25 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication
 
 from app.ui.theme.state import State, run_state
+from app.ui.theme.words import marked
 
 if TYPE_CHECKING:
     from app.core.posthog.types import NewTask, Task, TaskRun
 
-NO_REPOSITORY = "No repository"
-UNTITLED = "Untitled task"
 TITLE_LIMIT = 255
 
 
 class TaskGroup(Enum):
-    """Headings of the list grouped by state, in the order they are shown; the value is the heading."""
+    """Headings of the list grouped by state, in the order they are shown; the value is the heading, untranslated."""
 
-    PINNED = "Pinned"
-    RUNNING = "Running"
-    NEEDS_YOU = "Needs you"
-    QUEUED = "Queued"
-    NOT_STARTED = "Not started"
-    DONE = "Done"
-    CANCELLED = "Cancelled"
-    OTHER = "Other"
+    PINNED = marked("Tasks", "Pinned")
+    RUNNING = marked("Tasks", "Running")
+    NEEDS_YOU = marked("Tasks", "Needs you")
+    QUEUED = marked("Tasks", "Queued")
+    NOT_STARTED = marked("Tasks", "Not started")
+    DONE = marked("Tasks", "Done")
+    CANCELLED = marked("Tasks", "Cancelled")
+    OTHER = marked("Tasks", "Other")
 
 
 GROUP_OF_STATUS = {
@@ -55,20 +54,14 @@ class SendState(Enum):
 
 
 SEND_STATES = {
-    SendState.SENDING: (State("clock", "Sending…", "info"), TaskGroup.NOT_STARTED),
-    SendState.SIGN_IN: (
-        State("clock", "Waiting for sign-in", "attention"),
-        TaskGroup.NEEDS_YOU,
-    ),
+    SendState.SENDING: (State("clock", marked("Tasks", "Sending…"), "info"), TaskGroup.NOT_STARTED),
+    SendState.SIGN_IN: (State("clock", marked("Tasks", "Waiting for sign-in"), "attention"), TaskGroup.NEEDS_YOU),
     SendState.CONNECTION: (
-        State("clock", "Waiting for connection", "attention"),
+        State("clock", marked("Tasks", "Waiting for connection"), "attention"),
         TaskGroup.NOT_STARTED,
     ),
-    SendState.UNKNOWN: (
-        State("question", "Sent, outcome unknown", "attention"),
-        TaskGroup.NEEDS_YOU,
-    ),
-    SendState.FAILED: (State("warning", "Not sent", "bad"), TaskGroup.NEEDS_YOU),
+    SendState.UNKNOWN: (State("question", marked("Tasks", "Sent, outcome unknown"), "attention"), TaskGroup.NEEDS_YOU),
+    SendState.FAILED: (State("warning", marked("Tasks", "Not sent"), "bad"), TaskGroup.NEEDS_YOU),
 }
 
 
@@ -84,6 +77,16 @@ def group_of(task: Task) -> TaskGroup:
     return GROUP_OF_STATUS.get(task.latest_run.status, TaskGroup.OTHER)
 
 
+def heading(group: TaskGroup) -> str:
+    """What a group is called."""
+    return _tr(group.value)
+
+
+def no_repository() -> str:
+    """The heading of tasks without one."""
+    return _tr("No repository")
+
+
 def needs_you(task: Task) -> bool:
     """Whether the task waits for the person."""
     return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
@@ -97,7 +100,7 @@ def can_run(task: Task) -> bool:
 def send_state(state: SendState) -> State:
     """The state of a task on its way to the server."""
     shown = SEND_STATES[state][0]
-    return State(shown.glyph, QCoreApplication.translate("Tasks", shown.word), shown.tone)
+    return State(shown.glyph, _tr(shown.word), shown.tone)
 
 
 def send_group(state: SendState) -> TaskGroup:
@@ -110,7 +113,7 @@ def title_of(task: Task | NewTask) -> str:
         line = " ".join(text.split())
         if line:
             return line[:TITLE_LIMIT]
-    return getattr(task, "slug", "") or UNTITLED
+    return getattr(task, "slug", "") or _tr("Untitled task")
 
 
 def queued_explanation(run: TaskRun | None, *, embedded: bool) -> str | None:
@@ -118,8 +121,8 @@ def queued_explanation(run: TaskRun | None, *, embedded: bool) -> str | None:
     if run is None or run.status != "queued":
         return None
     if embedded:
-        return "Queued: no runner is attached to this workspace. The run starts when one is."
-    return "Queued: waiting for the server to start it."
+        return _tr("Queued: no runner is attached to this workspace. The run starts when one is.")
+    return _tr("Queued: waiting for the server to start it.")
 
 
 def pull_request_of(run: TaskRun | None) -> str | None:
@@ -161,3 +164,7 @@ def keep_line_breaks(markdown: str) -> str:
         else:
             lines.append(line.rstrip() + "  ")
     return "\n".join(lines)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Tasks", text)

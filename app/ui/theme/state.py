@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
+from app.ui.theme.words import marked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,62 +27,60 @@ class State:
     tone: Tone
 
 
-_CONTEXT = "State"
-
 RUN: Mapping[str, State] = {
-    "none": State("ring", "No run", "muted"),
-    "not_started": State("ring", "Not started", "muted"),
-    "queued": State("clock", "Queued", "info"),
-    "in_progress": State("play", "Running", "accent"),
-    "completed": State("check", "Done", "good"),
-    "failed": State("cross", "Failed", "bad"),
-    "cancelled": State("stop", "Cancelled", "muted"),
+    "none": State("ring", marked("State", "No run"), "muted"),
+    "not_started": State("ring", marked("State", "Not started"), "muted"),
+    "queued": State("clock", marked("State", "Queued"), "info"),
+    "in_progress": State("play", marked("State", "Running"), "accent"),
+    "completed": State("check", marked("State", "Done"), "good"),
+    "failed": State("cross", marked("State", "Failed"), "bad"),
+    "cancelled": State("stop", marked("State", "Cancelled"), "muted"),
 }
 
 TASK: Mapping[str, State] = {
-    "draft": State("edit", "Draft", "muted"),
-    "sending": State("clock", "Sending", "info"),
-    "not_sent": State("warning", "Not sent", "attention"),
-    "waiting": State("question", "Needs you", "attention"),
-    "archived": State("archive", "Archived", "muted"),
+    "draft": State("edit", marked("State", "Draft"), "muted"),
+    "sending": State("clock", marked("State", "Sending"), "info"),
+    "not_sent": State("warning", marked("State", "Not sent"), "attention"),
+    "waiting": State("question", marked("State", "Needs you"), "attention"),
+    "archived": State("archive", marked("State", "Archived"), "muted"),
 }
 
 SERVER: Mapping[str, State] = {
-    "READY": State("dot", "Ready", "good"),
-    "SIGN_IN": State("dashed", "Finish connecting", "attention"),
-    "RECONNECT": State("warning", "Reconnect", "attention"),
-    "DISABLED": State("ring", "Off", "muted"),
-    "TROUBLE": State("cross", "In trouble", "bad"),
-    "UNKNOWN": State("question", "Not checked", "muted"),
-    "AVAILABLE": State("plus", "Available", "muted"),
-    "CONNECTING": State("clock", "Connecting", "info"),
+    "READY": State("dot", marked("State", "Ready"), "good"),
+    "SIGN_IN": State("dashed", marked("State", "Finish connecting"), "attention"),
+    "RECONNECT": State("warning", marked("State", "Reconnect"), "attention"),
+    "DISABLED": State("ring", marked("State", "Off"), "muted"),
+    "TROUBLE": State("cross", marked("State", "In trouble"), "bad"),
+    "UNKNOWN": State("question", marked("State", "Not checked"), "muted"),
+    "AVAILABLE": State("plus", marked("State", "Available"), "muted"),
+    "CONNECTING": State("clock", marked("State", "Connecting"), "info"),
 }
 
 POLICY: Mapping[str, State] = {
-    "approved": State("check", "Allow", "good"),
-    "needs_approval": State("question", "Ask", "attention"),
-    "do_not_use": State("block", "Block", "bad"),
+    "approved": State("check", marked("State", "Allow"), "good"),
+    "needs_approval": State("question", marked("State", "Ask"), "attention"),
+    "do_not_use": State("block", marked("State", "Block"), "bad"),
 }
 
 CALL: Mapping[str, State] = {
-    "running": State("play", "Running", "accent"),
-    "ok": State("check", "Done", "good"),
-    "tool_error": State("warning", "Tool error", "attention"),
-    "protocol_error": State("cross", "Protocol error", "bad"),
-    "cancelled": State("stop", "Cancelled", "muted"),
-    "unknown": State("question", "Outcome unknown", "attention"),
+    "running": State("play", marked("State", "Running"), "accent"),
+    "ok": State("check", marked("State", "Done"), "good"),
+    "tool_error": State("warning", marked("State", "Tool error"), "attention"),
+    "protocol_error": State("cross", marked("State", "Protocol error"), "bad"),
+    "cancelled": State("stop", marked("State", "Cancelled"), "muted"),
+    "unknown": State("question", marked("State", "Outcome unknown"), "attention"),
 }
 
 SESSION: Mapping[str, State] = {
-    "fresh": State("dot", "Signed in", "good"),
-    "restoring": State("clock", "Opening", "muted"),
-    "renewing": State("clock", "Renewing sign-in", "info"),
-    "offline": State("offline", "Offline", "attention"),
-    "server": State("warning", "Server in trouble", "attention"),
-    "vault": State("lock", "Keyring needed", "attention"),
-    "browser": State("external", "Waiting for browser", "info"),
-    "needs_sign_in": State("key", "Sign in", "attention"),
-    "signed_out": State("ring", "Signed out", "muted"),
+    "fresh": State("dot", marked("State", "Signed in"), "good"),
+    "restoring": State("clock", marked("State", "Opening"), "muted"),
+    "renewing": State("clock", marked("State", "Renewing sign-in"), "info"),
+    "offline": State("offline", marked("State", "Offline"), "attention"),
+    "server": State("warning", marked("State", "Server in trouble"), "attention"),
+    "vault": State("lock", marked("State", "Keyring needed"), "attention"),
+    "browser": State("external", marked("State", "Waiting for browser"), "info"),
+    "needs_sign_in": State("key", marked("State", "Sign in"), "attention"),
+    "signed_out": State("ring", marked("State", "Signed out"), "muted"),
 }
 
 ALL_TABLES: tuple[Mapping[str, State], ...] = (RUN, TASK, SERVER, POLICY, CALL, SESSION)
@@ -120,4 +120,4 @@ def _look_up(table: Mapping[str, State], key: str) -> State:
     found = table.get(key)
     if found is None:
         return State("question", key.replace("_", " ").capitalize(), "muted")
-    return State(found.glyph, QCoreApplication.translate(_CONTEXT, found.word), found.tone)
+    return State(found.glyph, QCoreApplication.translate("State", found.word), found.tone)
