@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QImageReader, QPainter, QPixmap
+from PySide6.QtGui import QDesktopServices, QFontMetricsF, QGuiApplication, QImageReader, QPainter, QPixmap
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.mcp.types import AudioBlock, ImageBlock, LinkBlock, OtherBlock, ResourceBlock, TextBlock
@@ -140,8 +141,9 @@ class FittedText(CodeEdit):
 
     def _fit(self) -> None:
         lines = max(1, int(self.document().size().height()))
-        margins = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_3)
-        tall = min(round(lines * self.fontMetrics().lineSpacing() + margins), theme().px(TALLEST_TEXT))
+        margins = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
+        wanted = ceil(lines * QFontMetricsF(self.font()).lineSpacing() + margins)
+        tall = min(wanted, theme().px(TALLEST_TEXT))
         if tall != self._tall:
             self._tall = tall
             self.updateGeometry()

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.auth.session import SessionStatus
+    from app.core.backend import Backend
     from app.core.mcp.calls import ToolCall
     from app.core.mcp.forms import Draft
     from app.core.mcp.types import CallResult, Progress, Server, ToolInfo
-    from app.core.services import Backend
     from app.ui.bridge import Bridge
 
 BLOCKED, ASK = "do_not_use", "needs_approval"

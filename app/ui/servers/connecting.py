@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from app.core.services import Backend
+    from app.core.backend import Backend
     from app.ui.bridge import Bridge
 
     Match = Callable[[Installation], bool]

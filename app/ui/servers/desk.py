@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from app.core.auth.session import SessionStatus
+    from app.core.backend import Backend
     from app.core.mcp.types import Server, ToolInfo
     from app.core.posthog.types import Installation, Template
-    from app.core.services import Backend
     from app.ui.bridge import Bridge, Job
 
 POLICY_AT_ONCE = 4

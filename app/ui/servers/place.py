@@ -29,9 +29,9 @@ from app.ui.widgets.places import Banner, EmptyState
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from app.core.backend import Backend
     from app.core.mcp.types import Block, Server, ToolInfo
     from app.core.posthog.types import Installation, Template
-    from app.core.services import Backend
     from app.core.storage import Scope
     from app.ui.context import Context
 

@@ -22,6 +22,7 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
+    from app.core.errors import BurrowError
     from app.core.mcp.types import Server
     from app.ui.bridge import Bridge
     from app.ui.servers.desk import ServerDesk
@@ -173,18 +174,20 @@ class ServerPage(QWidget):
             tone="bad",
         )
 
-    def _show_error(self, server: Server, error: Exception) -> None:
+    def _show_error(self, server: Server, error: BurrowError) -> None:
+        state, title, actions = server.state.name, error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
+        text = f"{error.cause}\n{error.advice}"
         if isinstance(error, SignInNeeded):
-            action = (self.tr("Sign in"), self.sign_in_wanted.emit)
-        elif server.state.name in CONNECT and server.installation is not None:
-            action = (CONNECT[server.state.name], self.connect_wanted.emit)
-        elif server.state.name == "DISABLED" and server.installation is not None:
-            action = (self.tr("Switch on"), self._switch_on)
-        else:
-            action = (self.tr("Try again"), self.refresh_wanted.emit)
-        title = getattr(error, "title", "")
-        text = f"{getattr(error, 'cause', '')}\n{getattr(error, 'advice', '')}".strip()
-        self.tools.show_empty(title, text, [action])
+            actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
+        elif server.installation is not None and state in CONNECT:
+            # The way on is the button beside the title.
+            actions = []
+            text = self.tr("Its tools can be listed once your browser has allowed it.")
+            title = self.tr("Connecting was not finished") if state == "SIGN_IN" else self.tr("Its sign-in has ended")
+        elif server.installation is not None and state == "DISABLED":
+            title, text = self.tr("Switched off"), self.tr("Nobody can use its tools.")
+            actions = [(self.tr("Switch on"), self._switch_on)]
+        self.tools.show_empty(title, text, actions)
 
     def _switch_on(self) -> None:
         self.enabled_wanted.emit(True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.ui.widgets.places import Action
 
 INSTALLED, AVAILABLE = range(2)
+NARROWEST = 208
 
 
 class ServerPane(SidePane):
@@ -86,6 +87,11 @@ class ServerPane(SidePane):
         self.add_padded(self.tabs)
         self.box.addWidget(self.progress)
         self.box.addWidget(self.stack, 1)
+        self._fit()
+        theme().changed.connect(self._fit)
+
+    def _fit(self) -> None:
+        self.setMinimumWidth(theme().px(NARROWEST))
 
     @property
     def available(self) -> bool:

@@ -7,11 +7,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app.core.mcp.forms import FormModel
 from app.ui.servers.calling import Phase, ToolSession
-from app.ui.servers.column import ScrollColumn
+from app.ui.servers.column import Hairline, ScrollColumn
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.outcome import Outcome
 from app.ui.servers.result import ResultView
@@ -201,10 +201,7 @@ class ToolPage(QWidget):
         above.setContentsMargins(0, 0, 0, 0)
         above.setSpacing(0)
         above.addWidget(self.area, 1)
-        line = QFrame()
-        line.setFixedHeight(1)
-        line.setFrameShape(QFrame.Shape.HLine)
-        above.addWidget(line)
+        above.addWidget(Hairline())
         above.addLayout(bar)
         above.addWidget(self.progress)
         self.result = ResultView(self._bridge)

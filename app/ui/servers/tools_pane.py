@@ -54,7 +54,8 @@ class ToolsPane(QWidget):
         self.table.picked.connect(self.picked)
         self.table.clicked.connect(self._clicked)
         self.table.selectionModel().selectionChanged.connect(lambda *_: self._show_selected())
-        head = QHBoxLayout()
+        self._head = QWidget()
+        head = QHBoxLayout(self._head)
         head.setContentsMargins(wide, gap, wide, 0)
         head.setSpacing(gap)
         head.addWidget(self.filter, 1)
@@ -79,7 +80,7 @@ class ToolsPane(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(gap)
-        box.addLayout(head)
+        box.addWidget(self._head)
         box.addLayout(card_room)
         box.addWidget(self.stack, 1)
         box.addWidget(self._bar)
@@ -95,7 +96,7 @@ class ToolsPane(QWidget):
         """Say why there is nothing."""
         self.index = ToolIndex()
         self.table.set_groups([])
-        self.count.setText("")
+        self._head.setVisible(False)
         self._bar.setVisible(False)
         self.empty.show_state(title, text, actions, glyph="tool")
         self.stack.setCurrentWidget(self.empty)
@@ -147,7 +148,7 @@ class ToolsPane(QWidget):
         shown = sum(len(group.rows) for group in groups)
         total = len(self.index.tools)
         self.count.setText(str(total) if shown == total else self.tr("{0} of {1}").format(shown, total))
-        self.count.setVisible(total > 0)
+        self._head.setVisible(total > 0)
         self._set(groups)
         if shown == 0 and needle:
             self.empty.show_state(

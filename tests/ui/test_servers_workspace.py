@@ -1,0 +1,122 @@
+"""The Servers place on the real services and a real workspace process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from app.core.backend import Backend
+from app.core.services import Services
+from app.ui.bridge import Bridge
+from app.ui.context import Context
+from app.ui.servers import ServersPlace
+from app.ui.servers.blocks import LinkCard, Picture
+from app.ui.servers.calling import Phase
+from app.ui.theme import apply_theme
+from tests.ui._servers_fakes import FakeNavigator, actions, settle, until
+
+pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
+
+
+@asynccontextmanager
+async def living(qapp: QApplication, folder: Path) -> AsyncIterator[tuple[ServersPlace, Backend]]:
+    """A place in a window, signed in to a freshly seeded workspace, its own server open."""
+    apply_theme(qapp, "light", 1.0)
+    services, bridge = Services(folder), Bridge()
+    place = ServersPlace(Context(services, bridge, FakeNavigator()))
+    place.resize(1000, 760)
+    place.show()
+    try:
+        backend = await services.connect(await services.start_workspace())
+        await backend.ready()
+        place.set_backend(backend)
+        await until(lambda: place.desk.tools.get("workspace"), 20)
+        await settle()
+        yield place, backend
+    finally:
+        await place.flush()
+        await bridge.close()
+        await services.close()
+        place.close()
+        place.deleteLater()
+        await settle()
+
+
+async def call(place: ServersPlace, item: str, text: str) -> Phase:
+    place.open_item(item)
+    name = item.partition("/")[2]
+    await until(lambda: place.page.tool.session is not None and place.page.tool.session.tool.name == name)
+    session, form = place.page.tool.session, place.page.tool.form
+    assert session is not None
+    assert form.set_json(True)
+    form.json.edit.setPlainText(text)
+    form.json.check()
+    place.page.tool.run()
+    await until(lambda: session.phase not in {Phase.IDLE, Phase.RUNNING}, 15)
+    await settle()
+    return session.phase
+
+
+async def test_tools_are_called_and_every_kind_of_result_is_shown(qapp: QApplication, tmp_path: Path) -> None:
+    async with living(qapp, tmp_path) as (place, _):
+        view = place.page.tool.result
+        assert await call(place, "workspace/list_tasks", "{}") is Phase.DONE
+        assert view.tabs.isTabEnabled(1)
+        assert view.tree.values.rowCount() > 0
+
+        assert await call(place, "workspace/chart_events", '{"events": ["$pageview"]}') is Phase.DONE
+        assert view.findChildren(Picture)
+
+        listed = await call(place, "workspace/list_documents", "{}")
+        assert listed is Phase.DONE
+        session = place.page.tool.session
+        assert session is not None
+        assert session.result is not None
+        structured = session.result.structured
+        assert isinstance(structured, dict)
+        document = structured["result"][0]["id"]
+        assert await call(place, "workspace/read_document", f'{{"document": "{document}"}}') is Phase.DONE
+        card = view.findChildren(LinkCard)[-1]
+        before = len(view.block_widgets())
+        card.follow.click()
+        await until(lambda: len(view.block_widgets()) > before)
+
+        assert await call(place, "workspace/import_legacy_export", '{"address": "x"}') is Phase.DONE
+        assert "reports an error" in view.card.text()
+        assert view.status.state is not None
+        assert view.status.state.word == "Tool error"
+
+
+async def test_a_slow_tool_tells_its_progress_and_is_cancelled(qapp: QApplication, tmp_path: Path) -> None:
+    async with living(qapp, tmp_path) as (place, _):
+        place.open_item("workspace/slow_report")
+        await until(lambda: place.page.tool.session is not None)
+        session = place.page.tool.session
+        assert session is not None
+        form = place.page.tool.form
+        form.set_json(True)
+        form.json.edit.setPlainText('{"seconds": 20, "steps": 100}')
+        place.page.tool.run()
+        await until(lambda: session.progress is not None and session.progress.total == 100, 10)
+        await settle()
+        assert "Part" in place.page.tool.words.text()
+        place.page.tool.cancel()
+        await until(lambda: session.phase is Phase.CANCELLED)
+        assert "arguments are kept" in place.page.tool.result.card.text()
+
+
+async def test_a_tool_that_asks_runs_once_it_is_allowed(qapp: QApplication, tmp_path: Path) -> None:
+    async with living(qapp, tmp_path) as (place, backend):
+        postbox = next(s for s in place.desk.servers if s.title == "Postbox")
+        text = '{"mailbox": "hello", "to": ["a@b.example"], "subject": "s", "body": "b"}'
+        assert await call(place, f"{postbox.id}/send_message", text) is Phase.ASKING
+        actions(place.page.tool.result.card)["Always allow and run"]()
+        session = place.page.tool.session
+        assert session is not None
+        await until(lambda: session.phase in {Phase.DONE, Phase.FAILED}, 10)
+        kept = {tool.tool_name: tool.approval_state for tool in await backend.store.tools(postbox.id)}
+        assert kept["send_message"] == "approved"
