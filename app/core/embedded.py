@@ -13,9 +13,11 @@ import logging
 import subprocess
 import sys
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from app.core.errors import BurrowError, ServerTrouble
+from app.core.errors import BurrowError, ServerTrouble, StorageTrouble
 from app.core.fetcher import plain_json
 from app.core.hosts import Host, workspace_host
 
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 READY_SECONDS = 30.0
 STOP_SECONDS = 2.0
 RESTARTS = 3
+STEADY_SECONDS = 60.0
 LOG_FILE = "workspace.log"
 RUNTIME_FILE = "runtime.json"
 # Windows opens a console for a console program unless told otherwise.
@@ -66,16 +69,26 @@ class EmbeddedWorkspace:
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
         self.ready: Ready | None = None
 
     async def start(self) -> Ready:
-        """Find or start it. Raises `ServerTrouble` naming the log file when it does not come up."""
-        if self.ready is None:
-            self.ready = await self._running()
-        if self.ready is None:
-            self.ready, process = await self._launch(port=0)
-            self._watch = asyncio.create_task(self._supervise(process, self.ready))
-        return self.ready
+        """Find or start it, again when it has ended meanwhile.
+
+        Raises `ServerTrouble` naming the log file when it does not come up, `StorageTrouble` when its folder cannot be
+        written.
+        """
+        async with self._turn:
+            ours = self._process
+            if self.ready is not None and ours is not None and ours.returncode is None:
+                return self.ready
+            found = await self._running() if ours is None else None
+            if found is None:
+                port = 0 if self.ready is None or ours is None else _port(self.ready)
+                found, process = await self._launch(port)
+                self._watch = asyncio.create_task(self._supervise(process, found))
+            self.ready = found
+            return found
 
     async def ticket(self) -> str:
         """A single-use login ticket."""
@@ -116,21 +129,24 @@ class EmbeddedWorkspace:
         return ready if isinstance(answer, dict) and answer.get("name") == "burrow-workspace" else None
 
     async def _launch(self, port: int) -> tuple[Ready, asyncio.subprocess.Process]:
-        self._folder.mkdir(parents=True, exist_ok=True)
         log_path = self._folder / LOG_FILE
-        with log_path.open("wb") as log_file:
-            process = await asyncio.create_subprocess_exec(
-                *_command(),
-                "--watch-stdin",
-                "--port",
-                str(port),
-                "--data",
-                str(self._folder),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log_file,
-                creationflags=NO_CONSOLE,
-            )
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with log_path.open("wb") as log_file:
+                process = await asyncio.create_subprocess_exec(
+                    *_command(),
+                    "--watch-stdin",
+                    "--port",
+                    str(port),
+                    "--data",
+                    str(self._folder),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=log_file,
+                    creationflags=NO_CONSOLE,
+                )
+        except OSError as failure:
+            raise StorageTrouble(f"The embedded workspace cannot start in {self._folder}: {failure}.") from None
         self._process = process
         assert process.stdout is not None
         try:
@@ -144,16 +160,30 @@ class EmbeddedWorkspace:
             ) from None
 
     async def _supervise(self, process: asyncio.subprocess.Process, ready: Ready) -> None:
-        """Start it again at the same address when it ends by itself, a bounded number of times."""
-        for attempt in range(RESTARTS):
+        """Start it again at the same address when it ends by itself, three times without a steady minute between."""
+        attempts = 0
+        while True:
+            began = monotonic()
             code = await process.wait()
-            log.warning("the embedded workspace ended with %s", code)
-            await asyncio.sleep(0.2 * 2**attempt)
-            try:
-                self.ready, process = await self._launch(port=int(ready.url.rpartition(":")[2]))
-            except BurrowError:
-                log.exception("the embedded workspace could not be started again")
+            attempts = 0 if monotonic() - began > STEADY_SECONDS else attempts
+            if attempts == RESTARTS:
+                log.error("the embedded workspace ended with %s once more and is left", code)
                 return
+            log.warning("the embedded workspace ended with %s", code)
+            async with self._turn:
+                if self._process is not process:
+                    return
+                await asyncio.sleep(0.2 * 2**attempts)
+                try:
+                    self.ready, process = await self._launch(_port(ready))
+                except BurrowError:
+                    log.exception("the embedded workspace could not be started again")
+                    return
+            attempts += 1
+
+
+def _port(ready: Ready) -> int:
+    return urlsplit(ready.url).port or 0
 
 
 def _command() -> list[str]:
