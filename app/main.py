@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.ui.context import Context
 
-FIRST_PAINT_SECONDS = 5.0
 NO_DISPLAY = (
     "burrow: no display. Start one (for example with Xvfb), or take a picture: "
     "burrow --workspace --offscreen --screenshot FILE"
@@ -34,13 +33,10 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{NO_DISPLAY}\n")
         return 1
     from app.core.errors import BurrowError
-    from app.core.logs import start_logging
     from app.core.services import Services, data_folder
 
-    folder = data_folder(options.data)
-    start_logging(folder)
     try:
-        services = Services(folder)
+        services = Services(data_folder(options.data))
     except BurrowError as failure:
         sys.stderr.write(f"burrow: {failure.title}: {failure.cause}\n        {failure.advice}\n")
         return failure.exit_code
@@ -48,12 +44,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _open(options: argparse.Namespace, services: Services) -> int:
+    """Paint the window on what was saved, then import what runs it."""
     from PySide6.QtWidgets import QApplication
 
-    from app.ui.bridge import Bridge, from_signal
-    from app.ui.loop import freeze_collector, run
+    from app.ui.bridge import Bridge
     from app.ui.painted import FirstPaint
-    from app.ui.shell.memory import dress
     from app.ui.shell.window import MainWindow
     from app.ui.signin.flow import Connecting
 
@@ -61,36 +56,41 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
-    dress(services.storage.settings)
     bridge = Bridge()
-    named = options.host or ("workspace" if options.workspace else None)
     connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
-    window = MainWindow(services, bridge, _places(), connecting.page)
+    window = MainWindow(services, bridge, _places(), connecting.page, paint_first=True)
     if options.place:
         # Which places there are is known with the host.
-        window.backend_shown.connect(lambda backend: backend is not None and window.go(options.place))
+        window.backend_shown.connect(lambda backend: window.go(options.place) if backend is not None else None)
     painted = FirstPaint(window)
     window.show()
+    painted.wait()
+    window.fill()
+
+    from app.core.logs import start_logging
+    from app.ui.loop import freeze_collector, run
+
+    start_logging(services.folder)
+    named = options.host or ("workspace" if options.workspace else services.remembered_host())
 
     async def live(quitting: asyncio.Event) -> int:
-        if not painted.seen:
-            await from_signal(painted.done, FIRST_PAINT_SECONDS)
-        collector = freeze_collector()
+        collector = None
         try:
             connecting.begin(named)
             bridge.spawn(window, services.activity.load(), key="activity")
+            collector = freeze_collector()
             if options.screenshot:
                 from app.ui.picture import take_picture
 
-                connecting_to = named or services.remembered_host()
-                return await take_picture(window, options.screenshot, quitting, connecting=connecting_to is not None)
+                return await take_picture(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
             await window.flush()
             await window.save_layout()
             await bridge.close()
             await services.close()
-            collector.stop()
+            if collector is not None:
+                collector.stop()
         return 0
 
     return run(app, live)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import threading
@@ -131,6 +130,8 @@ class Activity:
 
     async def export(self, path: Path) -> int:
         """Write the JSON lines to `path`, readable by the owner alone; returns how many. Raises `StorageTrouble`."""
+        import asyncio
+
         return await asyncio.to_thread(_write, path, self.export_lines())
 
     def _append(self, records: list[ActivityRecord]) -> None:

@@ -2,11 +2,12 @@
 
 A plain slot calls `bridge.spawn(self, coroutine, done=self._show)`. What it started dies with the owner, and an
 exception always reaches a handler, a signal or the log.
+
+asyncio is imported by the functions that need it: it costs 50 ms, and the window is painted before the first of them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
@@ -19,6 +20,7 @@ from PySide6.QtCore import QObject, Qt, Signal, SignalInstance, Slot
 from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
 
     from PySide6.QtWidgets import QDialog
@@ -67,6 +69,8 @@ class Job:
     async def wait(self) -> None:
         """Return when it is over; never raises what it raised."""
         if self._task is not None:
+            import asyncio
+
             await asyncio.wait([self._task])
 
 
@@ -127,6 +131,8 @@ class Bridge(QObject):
         exception counts as that one. Handlers that are methods of the owner do not keep it alive. After `close`, and
         for an owner already destroyed, the coroutine never begins. Raises RuntimeError when no loop runs.
         """
+        import asyncio
+
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -196,6 +202,8 @@ class Bridge(QObject):
                 unsubscribe()
         if not tasks:
             return
+        import asyncio
+
         _, pending = await asyncio.wait(tasks, timeout=timeout)
         for task in pending:
             logger.error("A job does not end when cancelled: %r", task)
@@ -238,7 +246,9 @@ class Bridge(QObject):
             if done is not None:
                 self._guarded(done, task.result())
             return
-        if isinstance(error, (asyncio.CancelledError, SystemExit, KeyboardInterrupt)):
+        from asyncio import CancelledError
+
+        if isinstance(error, (CancelledError, SystemExit, KeyboardInterrupt)):
             return
         if silent:
             if not isinstance(error, BurrowError):
@@ -280,6 +290,8 @@ async def dialog_result(dialog: QDialog) -> int:
 
     When the waiting coroutine is cancelled the dialog is closed.
     """
+    import asyncio
+
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def settle(code: object = 0) -> None:
@@ -304,6 +316,8 @@ async def from_signal(signal: SignalInstance, timeout: float | None = None) -> A
 
     Raises TimeoutError after `timeout` seconds.
     """
+    import asyncio
+
     loop = asyncio.get_running_loop()
     thread = threading.get_ident()
     future: asyncio.Future[Any] = loop.create_future()

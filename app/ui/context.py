@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.core.services import Backend, Services
+    from app.core.backend import Backend
+    from app.core.services import Services
     from app.ui.bridge import Bridge
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QEventLoop, QObject, QTimer, Signal
 
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
+
+
+DEADLINE_MS = 3000
 
 
 class FirstPaint(QObject):
@@ -30,3 +33,14 @@ class FirstPaint(QObject):
             self._window.removeEventFilter(self)
             QTimer.singleShot(0, self.done.emit)
         return False
+
+    def wait(self) -> None:
+        """Handle events until it happened, so that what is imported next delays no paint; at most three seconds.
+
+        Only before the loop runs: afterwards a coroutine awaits `done`.
+        """
+        late = QTimer(self, singleShot=True, interval=DEADLINE_MS)
+        late.start()
+        while not self.seen and late.isActive():
+            QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+        late.stop()

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from app.core.backend import Backend
 from app.core.errors import PolicyRefused, SignInNeeded, VendorSignInNeeded
 from app.core.lab import Lab
 from app.core.mcp.calls import Cancelled
 from app.core.mcp.servers import Servers
 from app.core.mcp.types import ImageBlock, LinkBlock, Progress, ResourceBlock, Server, ServerState
-from app.core.services import Backend, Services
+from app.core.services import Services
 
 
 @asynccontextmanager

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QApplication
 
+from app.core.backend import Backend
 from app.core.posthog.types import TaskQuery
-from app.core.services import Backend, Services
+from app.core.services import Services
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.tasks import TasksPlace

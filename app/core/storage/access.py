@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -26,4 +25,7 @@ class Access:
         """Prepare while the database is being opened, still on the opener's thread."""
 
     async def _run(self, job: Callable[[], T]) -> T:
+        # asyncio costs 50 ms of import, and the window is painted before anything is waited for.
+        import asyncio
+
         return await asyncio.wrap_future(self._writer.submit(job))

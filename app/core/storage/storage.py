@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -61,6 +60,8 @@ class Storage:
         """Write what is waiting and close the file. Safe to call again. Raises nothing."""
         if self._closing is None:
             self._closing = self._writer.close(self._finish)
+        import asyncio
+
         await asyncio.wrap_future(self._closing)
 
     def _finish(self) -> None:

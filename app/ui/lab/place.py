@@ -103,7 +103,7 @@ class LabPlace(QWidget):
 
     def panes(self) -> Sequence[QWidget]:
         """For F6."""
-        return [self._faults, self.events]
+        return [self._lock, self._faults, self.events]
 
     def set_fault(self, fault: Fault) -> None:
         """Break it, then make one request, so that there is something to see."""

@@ -30,26 +30,36 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QPaintEvent
 
     from app.core.auth.session import SessionStatus
-    from app.core.services import Backend
+    from app.core.backend import Backend
 
 RENEWING_SHOWN_AFTER = 2.0
 MENU_PROJECTS = 20
+LEAST_TAIL = 6
 
 
 class _CornerButton(QuietButton):
-    """A flat button as wide as the corner, whose words elide."""
+    """A flat button as wide as the corner: words that elide at their end and, where room is left, a muted tail."""
 
     def __init__(self, icon: str, parent: QWidget | None = None) -> None:
         super().__init__("", icon, kind="flat", parent=parent)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._words = ""
+        self._words = self._tail = ""
 
-    def set_words(self, words: str, name: str) -> None:
-        """What is shown and what is read aloud."""
-        self._words = words
+    def set_words(self, words: str, name: str, tail: str = "") -> None:
+        """What is shown and what is read aloud; `tail` (a host) gives way to the words and elides in its middle."""
+        self._words, self._tail = words, tail
         self.setText(words)
-        self.setToolTip(words)
+        self.setToolTip(f"{words} · {tail}" if tail else words)
         self.setAccessibleName(name)
+
+    def shown(self, room: int) -> tuple[str, str]:
+        """Words and tail as they fit into `room` pixels."""
+        metrics = self.fontMetrics()
+        words = metrics.elidedText(self._words, Qt.TextElideMode.ElideRight, room)
+        left = room - metrics.horizontalAdvance(f"{words} · ")
+        if words != self._words or not self._tail or left < metrics.averageCharWidth() * LEAST_TAIL:
+            return words, ""
+        return words, " · " + metrics.elidedText(self._tail, Qt.TextElideMode.ElideMiddle, left)
 
     def minimumSizeHint(self) -> QSize:
         hint = super().minimumSizeHint()
@@ -69,10 +79,11 @@ class _CornerButton(QuietButton):
         middle = self.height() / 2
         paint_icon(painter, self._icon, QRectF(pad, middle - side / 2, side, side), current.colour("muted"))
         words = self.rect().adjusted(2 * pad + side, 0, -2 * pad - chevron, 0)
-        painter.setPen(current.colour("text"))
         painter.setFont(self.font())
-        shown = self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, words.width())
-        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
+        for text, tone in zip(self.shown(words.width()), ("text", "muted"), strict=True):
+            painter.setPen(current.colour(tone))
+            painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+            words.setLeft(words.left() + self.fontMetrics().horizontalAdvance(text))
         arrow = QRectF(self.width() - pad - chevron, middle - chevron / 2, chevron, chevron)
         paint_icon(painter, "chevron-up", arrow, current.colour("muted"))
         painter.end()
@@ -144,8 +155,8 @@ class StatusCorner(QFrame):
             name = backend.project.name or str(backend.project.id)
             self.project.set_words(name, self.tr("Project: {0}. Switch project").format(name))
         person = backend.account.short_name if backend.account is not None else self.tr("Account")
-        words = f"{person} · {backend.host.name}"
-        self.account.set_words(words, self.tr("Account: {0}, {1}").format(words, state.word))
+        spoken = self.tr("Account: {0}, {1}").format(f"{person} · {backend.host.name}", state.word)
+        self.account.set_words(person, spoken, backend.host.name)
 
     def _session_word(self, status: SessionStatus) -> str:
         trouble = status.trouble or ""

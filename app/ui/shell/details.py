@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.core.activity import ActivityRecord
-    from app.core.services import Backend
+    from app.core.backend import Backend
 
 SHOWN_EVENTS = 50
 

@@ -45,22 +45,17 @@ class ActivityDrawer(QWidget):
         self.count = Text(role="caption", tone="muted")
         columns: list[Column[ActivityRecord]] = [
             Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
-            Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=480),
-            Column(
-                self.tr("Server"),
-                lambda record: record.target,
-                190,
-                drop_below=680,
-                tooltip=lambda record: record.target,
-            ),
+            Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=560),
+            Column(self.tr("Server"), _server, 140, drop_below=400, tooltip=lambda record: record.target),
             Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
             Column(self.tr("Answer"), lambda record: record.status, 100, tone=_tone),
-            Column(self.tr("Took"), _took, 84, right=True, drop_below=420),
+            Column(self.tr("Took"), _took, 84, right=True, drop_below=500),
         ]
         self.table: DataTable[ActivityRecord] = DataTable(self.tr("Activity"), columns, lambda record: record.id)
         self.table.picked.connect(self._show_detail)
         self.filter.down.connect(self.table.setFocus)
         self.detail = CodeEdit(self.tr("Detail of the chosen line"), read_only=True, wrap=True)
+        self.detail.setProperty("edge", "none")
         self.detail.setPlaceholderText(self.tr("Choose a line to see its detail. Secrets are masked."))
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
@@ -137,6 +132,10 @@ def _moment(record: ActivityRecord) -> datetime:
 
 def _clock(record: ActivityRecord) -> str:
     return _moment(record).astimezone().strftime("%H:%M:%S")
+
+
+def _server(record: ActivityRecord) -> str:
+    return record.target.partition("://")[2] or record.target
 
 
 def _took(record: ActivityRecord) -> str:

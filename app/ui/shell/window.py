@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,7 +42,8 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
     from app.core.auth.session import SessionStatus
-    from app.core.services import Backend, Services
+    from app.core.backend import Backend
+    from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.context import Command, PlaceWidget
     from app.ui.shell.drawer import ActivityDrawer
@@ -73,7 +73,10 @@ class MainWindow(QWidget):
         bridge: Bridge,
         places: Mapping[str, Callable[[Context], QWidget]],
         first_run: Callable[[], QWidget] | None = None,
+        *,
+        paint_first: bool = False,
     ) -> None:
+        """`paint_first` leaves the place to be shown out until `fill`: its import and building cost as much again."""
         dress(services.storage.settings)
         super().__init__()
         self.setWindowTitle("Burrow")
@@ -87,6 +90,7 @@ class MainWindow(QWidget):
         self._history = History()
         self._place = ""
         self._choosing_host = False
+        self._filled = not paint_first
         self.palette_overlay: Palette | None = None
         self.drawer: ActivityDrawer | None = None
         self._backend: Backend | None = None
@@ -106,6 +110,11 @@ class MainWindow(QWidget):
         """The host the window shows."""
         return self._backend
 
+    def fill(self) -> None:
+        """Build what was left out for the first paint."""
+        self._filled = True
+        self._choose_page()
+
     def place(self, name: str) -> QWidget | None:
         """The widget of a place, None until it was first shown."""
         return self._built.get(name)
@@ -114,14 +123,15 @@ class MainWindow(QWidget):
 
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item."""
+        # Asked before the former place is hidden: Qt then hands its focus to whatever comes next.
+        stays = place == self._place and self._focused_in(self._built.get(place))
         if not self._show_place(place):
             return
         self._history.visit(place, item)
+        if not stays:
+            self._focus_place()
         if item is not None:
             self._active().open_item(item)
-        focused = QApplication.focusWidget()
-        if focused is None or not self._built[place].isAncestorOf(focused):
-            self._focus_place()
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
@@ -222,6 +232,8 @@ class MainWindow(QWidget):
 
     async def flush(self) -> None:
         """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
+        import asyncio
+
         held = [place.flush() for place in self._built.values() if hasattr(place, "flush")]
         done = await asyncio.gather(*(asyncio.wait_for(each, FLUSH_SECONDS) for each in held), return_exceptions=True)
         for failure in done:
@@ -308,9 +320,15 @@ class MainWindow(QWidget):
             self._history.visit(name, None)
 
     def _focus_place(self) -> None:
-        target = first_focus(self._built[self._place]) if self._place in self._built else None
+        place = self._built.get(self._place)
+        found = (first_focus(part) for part in (*panes_of(place), place)) if place is not None else iter(())
+        target = next((each for each in found if each is not None), None)
         if target is not None:
             target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _focused_in(self, widget: QWidget | None) -> bool:
+        focused = QApplication.focusWidget()
+        return widget is not None and focused is not None and widget.isAncestorOf(focused)
 
     def _build_place(self, name: str) -> QWidget:
         widget = self._factories[name](self.context)
@@ -395,7 +413,7 @@ class MainWindow(QWidget):
         drawer = self.drawer
         if drawer is None:
             return
-        inside = drawer.isAncestorOf(QApplication.focusWidget() or self)
+        inside = self._focused_in(drawer)
         drawer.setVisible(False)
         if inside:
             self._focus_place()
@@ -403,8 +421,7 @@ class MainWindow(QWidget):
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
-            focused = QApplication.focusWidget()
-            if self.drawer is not None and focused is not None and self.drawer.isAncestorOf(focused):
+            if self._focused_in(self.drawer):
                 self._close_drawer()
                 return
             if self._choosing_host and self._signed_in_once():
@@ -467,7 +484,9 @@ class MainWindow(QWidget):
             self._pages.setCurrentWidget(page)
         if page is self._shell and self._place not in {entry.id for entry in self._entries()}:
             remembered = self._services.storage.settings.get(PLACE_SETTING, "")
-            if not self._show_place(str(remembered)):
+            if not self._filled:
+                self.rail.set_current(str(remembered or next(iter(self._factories), "")))
+            elif not self._show_place(str(remembered)):
                 self._show_place(next(iter(self._factories), ""))
         if turned and page is self._shell and self.isVisible():
             self._focus_place()

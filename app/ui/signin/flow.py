@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
 
-from app.core.auth.session import SessionState
 from app.core.errors import BurrowError
 from app.core.hosts import WORKSPACE
-from app.ui.signin.first_run import FirstRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from app.core.services import Backend, Services
+    from app.core.backend import Backend
+    from app.core.services import Services
     from app.ui.bridge import Bridge
+    from app.ui.signin.first_run import FirstRun
 
 
 class Connecting(QObject):
@@ -36,6 +36,8 @@ class Connecting(QObject):
     def page(self) -> FirstRun:
         """The first page, built when it is first needed."""
         if self._page is None:
+            from app.ui.signin.first_run import FirstRun
+
             self._page = FirstRun(self.use_workspace, self.use_host, self.use_key, self._stay)
         return self._page
 
@@ -62,7 +64,7 @@ class Connecting(QObject):
 
     async def _through_browser(self, named: str) -> None:
         session = (await self._connect(named)).session
-        if session.status.state is SessionState.SIGNED_IN:
+        if session.status.state.value == "signed_in":
             return
         attempt = await session.begin_sign_in()
         if self._page is not None:

@@ -14,7 +14,8 @@ from app.core.errors import BurrowError, NotFound
 from app.ui.tasks.wording import title_of
 
 if TYPE_CHECKING:
-    from app.core.services import Backend, Services
+    from app.core.backend import Backend
+    from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
     from app.ui.bridge import Bridge, Job
     from app.ui.tasks.book import Edit, TaskBook

@@ -16,7 +16,8 @@ from app.ui.tasks.deleting import Deleter
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from app.core.services import Backend, Services
+    from app.core.backend import Backend
+    from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.tasks.book import Edit
 

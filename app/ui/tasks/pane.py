@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QFocusEvent, QKeyEvent
 
+    from app.core.backend import Backend
     from app.core.errors import BurrowError
-    from app.core.services import Backend
     from app.ui.tasks.choices import Choices
     from app.ui.tasks.desk import TaskDesk
     from app.ui.tasks.sending import Sender

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QHideEvent, QShowEvent
 
     from app.core.auth.session import SessionStatus
+    from app.core.backend import Backend
     from app.core.posthog.types import NewTask, Page, Task, TaskQuery, User
-    from app.core.services import Backend
     from app.core.storage import Scope
     from app.ui.context import Context
     from app.ui.tasks.desk import Failure

@@ -22,8 +22,9 @@ from app.ui.tasks.wording import SendState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from app.core.backend import Backend
     from app.core.posthog.types import Task
-    from app.core.services import Backend, Services
+    from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
     from app.ui.bridge import Bridge
 

@@ -1,0 +1,268 @@
+"""Backend: everything that speaks to one host as one person. No window anywhere.
+
+The HTTP client, the keyring and the MCP SDK are loaded by the first call that needs them; the MCP store and servers are
+made when somebody first asks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.core.auth.lock import ProcessLock
+from app.core.auth.oauth import OAuth
+from app.core.auth.session import AuthEvent, Session, SessionState, SessionStatus
+from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded
+from app.core.events import Event
+from app.core.fetcher import Exchange, Fetcher
+from app.core.posthog.accounts import Accounts
+from app.core.posthog.tasks import Tasks
+from app.core.posthog.types import Project, User  # noqa: TC001 - msgspec reads _Known at run time
+from app.core.storage import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from app.core.activity import Activity
+    from app.core.auth.vault import StoreKind
+    from app.core.hosts import Host
+    from app.core.lab import Lab
+    from app.core.mcp.servers import Servers
+    from app.core.posthog.store import McpStore
+    from app.core.services import Services
+    from app.core.storage import Storage
+
+log = logging.getLogger(__name__)
+
+# How long until a host that could not be reached is asked again (contract section 6.3).
+RECHECK_SECONDS = (3.0, 10.0)
+RECHECK_GROWTH = 1.5
+
+
+class Backend:
+    """Everything that speaks to one host as one person.
+
+    `account`, `projects` and `project` are those of the last start until the host has answered, so that saved data can
+    be shown at once. `changed` tells when one of them changes.
+    """
+
+    def __init__(self, services: Services, host: Host, *, store: StoreKind | None = None) -> None:
+        self.host = host
+        self.changed: Event[Backend] = Event()
+        self._services = services
+        self._settings = services.storage.settings
+        lock = ProcessLock(services.folder / "locks" / f"{_file_name(host.origin)}.lock")
+        oauth = OAuth(services.transport, host.origin)
+        self.session = Session(host, oauth, lock, self._settings, services.folder, store=store)
+        self.fetcher = Fetcher(services.transport, self.session, host)
+        self.accounts = Accounts(self.fetcher)
+        self.tasks = Tasks(self.fetcher, self.require_project)
+        self.account: User | None = None
+        self.projects: tuple[Project, ...] = ()
+        self.project: Project | None = None
+        self._recall()
+        self._ready = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loading: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._subscriptions = [
+            self.session.changed.subscribe(self._session_changed),
+            self.session.happened.subscribe(self._record_auth),
+            self.fetcher.finished.subscribe(self._record_exchange),
+        ]
+
+    @cached_property
+    def store(self) -> McpStore:
+        """The MCP store of the current project."""
+        from app.core.posthog.store import McpStore
+
+        return McpStore(self.fetcher, self.require_project)
+
+    @cached_property
+    def servers(self) -> Servers:
+        """The MCP servers that the account can use."""
+        from app.core.mcp.servers import Servers
+
+        return Servers(
+            self.host,
+            self.store,
+            self.session,
+            self._services.activity,
+            self._services.storage.cache,
+            scope=lambda: self.scope,
+            project=lambda: self.project.id if self.project else None,
+        )
+
+    @cached_property
+    def lab(self) -> Lab | None:
+        """The fault switchboard, when the host is a workspace."""
+        if not self.host.embedded and self.host.mcp_url != f"{self.host.origin}/mcp":
+            return None
+        from app.core.lab import Lab
+
+        return Lab(self.host.origin, self.host.secret)
+
+    @property
+    def storage(self) -> Storage:
+        return self._services.storage
+
+    @property
+    def activity(self) -> Activity:
+        return self._services.activity
+
+    @property
+    def scope(self) -> Scope | None:
+        """Whose drafts, outbox and caches to use; None until an account was ever known."""
+        return None if self.account is None else Scope(self.host.key, self.account.account_key)
+
+    def require_project(self) -> int:
+        """The current project's id. Raises `NotFound` while there is none."""
+        if self.project is None:
+            raise NotFound("No project is selected.", action="Choose a project of this account.")
+        return self.project.id
+
+    async def start(self) -> None:
+        """Restore the session; on the embedded workspace, sign in without asking."""
+        if self.host.embedded:
+            await self.session.sign_in_with_ticket(await self._services.workspace.ticket())
+        else:
+            await self.session.restore()
+
+    async def ready(self) -> None:
+        """Wait until it is clear who is signed in, and until account and project are known.
+
+        Raises what keeps them from being known: `SignInNeeded`, `VaultTrouble`, `Offline`, `NotFound`, …
+        """
+        await self.session.known()
+        if self.session.status.state is not SessionState.SIGNED_IN:
+            raise self.session.missing()
+        if self._loading is not None:
+            await asyncio.shield(self._loading)
+        else:
+            await self._load()
+        self.require_project()
+
+    async def select_project(self, project_id: int) -> None:
+        """Work in another project from now on. Raises `Rejected` for one that the account does not have."""
+        chosen = next((project for project in self.projects if project.id == project_id), None)
+        if chosen is None:
+            raise Rejected("The account has no such project.")
+        if chosen != self.project:
+            self.project = chosen
+            await self._remember()
+            self.changed.emit(self)
+
+    async def close(self) -> None:
+        """Stop everything that this backend started."""
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if "servers" in self.__dict__:
+            await self.servers.close()
+        await self.session.close()
+
+    def _session_changed(self, status: SessionStatus) -> None:
+        if status.state is SessionState.SIGNED_IN and (self._loading is None or self._loading.done()):
+            self._loading = self._spawn(self._load())
+        if status.trouble in {"offline", "server"} and (self._checking is None or self._checking.done()):
+            self._checking = self._spawn(self._check())
+
+    async def _load(self) -> None:
+        """Learn account and projects (contract section 5.2); what was known stays when it fails."""
+        me = await self.accounts.me()
+        grant = self.session.grant
+        tokens = None if grant is None else grant.tokens
+        teams, organizations = (tokens.scoped_teams, tokens.scoped_organizations) if tokens else ((), ())
+        projects = await self.accounts.projects(teams, organizations, me)
+        same = self.account is not None and self.account.account_key == me.account_key
+        wanted = [self.project.id if self.project and same else None, me.team.id if me.team else None]
+        by_id = {project.id: project for project in projects}
+        project = next((by_id[key] for key in wanted if key in by_id), next(iter(projects), None))
+        before = (self.account, self.projects, self.project)
+        self.account, self.projects, self.project = me, projects, project
+        if before != (me, projects, project):
+            await self._remember()
+            self.changed.emit(self)
+
+    async def _check(self) -> None:
+        """Ask the host itself until it answers again (lesson L-44: no third party's word)."""
+        pause = RECHECK_SECONDS[0]
+        while self.session.status.trouble in {"offline", "server"}:
+            await asyncio.sleep(pause)
+            pause = min(pause * RECHECK_GROWTH, RECHECK_SECONDS[1])
+            self.session.wake()
+            try:
+                await self._load()
+            except SignInNeeded:
+                return
+            except BurrowError as failure:
+                log.info("%s is still in trouble: %s", self.host.origin, type(failure).__name__)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if isinstance(failure, BurrowError):
+            log.info("account and projects could not be read: %s", type(failure).__name__)
+        elif failure is not None:
+            log.error("unexpected failure", exc_info=failure)
+
+    def _recall(self) -> None:
+        remembered = self._settings.get(f"account:{self.host.key}")
+        if isinstance(remembered, str):
+            try:
+                known = msgspec.json.decode(remembered, type=_Known)
+            except msgspec.MsgspecError:
+                log.warning("the remembered account of %s is unreadable", self.host.key)
+                return
+            self.account, self.projects, self.project = known.account, known.projects, known.project
+
+    async def _remember(self) -> None:
+        assert self.account is not None
+        known = msgspec.json.encode(_Known(self.account, self.projects, self.project)).decode()
+        await self._settings.set(f"account:{self.host.key}", known)
+
+    def _record_auth(self, event: AuthEvent) -> None:
+        self.activity.record(
+            kind="auth",
+            target=self.host.origin,
+            summary=f"{event.what}: {event.why}",
+            status=event.outcome,
+            milliseconds=event.milliseconds,
+            detail={"generation": event.generation, "fingerprint": event.token},
+        )
+
+    def _record_exchange(self, exchange: Exchange) -> None:
+        self.activity.record(
+            kind="http",
+            target=exchange.origin,
+            summary=f"{exchange.method} {exchange.path}",
+            status=str(exchange.status or exchange.error or ""),
+            milliseconds=exchange.milliseconds,
+            detail={"rule": exchange.rule, "error": exchange.error, "bytes": exchange.size},
+        )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is remembered of the last answer, so that the next start can show saved data at once."""
+
+    account: User
+    projects: tuple[Project, ...]
+    project: Project | None
+
+
+def _file_name(origin: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in origin)
