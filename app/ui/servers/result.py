@@ -92,6 +92,8 @@ class ResultView(QWidget):
         body.setSpacing(current.px(tokens.SPACE_2))
         body.addWidget(self.card)
         body.addWidget(self.stack, 1)
+        self._spare = QWidget()
+        body.addWidget(self._spare, 1)
         box.addLayout(body, 1)
 
     def show_result(self, result: CallResult) -> None:
@@ -162,6 +164,7 @@ class ResultView(QWidget):
 
     def _set_body(self, *, shown: bool) -> None:
         self.stack.setVisible(shown)
+        self._spare.setVisible(not shown)
         self.tabs.setVisible(shown)
 
     def _fill_blocks(self, blocks: Sequence[Block], *, has_data: bool) -> None:

@@ -141,6 +141,7 @@ class ToolPage(QWidget):
 
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
+        session.draft, session.json_text = self.form.draft, self.form.text()
         session.ask(arguments)
 
     def _build(self) -> None:
