@@ -68,6 +68,7 @@ class Backend:
         self._recall()
         self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sign_ins = 0
         self._loading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._subscriptions = [
@@ -141,10 +142,9 @@ class Backend:
         await self.session.known()
         if self.session.status.state is not SessionState.SIGNED_IN:
             raise self.session.missing()
-        if self._loading is not None:
-            await asyncio.shield(self._loading)
-        else:
-            await self._load()
+        if self._loading is None or _failed(self._loading):
+            self._loading = self._spawn(self._load())
+        await asyncio.shield(self._loading)
         self.require_project()
 
     async def select_project(self, project_id: int) -> None:
@@ -169,18 +169,23 @@ class Backend:
         await self.session.close()
 
     def _session_changed(self, status: SessionStatus) -> None:
-        if status.state is SessionState.SIGNED_IN and (self._loading is None or self._loading.done()):
+        if status.state is SessionState.SIGNED_IN and self._loading is None:
             self._loading = self._spawn(self._load())
+        elif status.state is not SessionState.SIGNED_IN:
+            self._loading = None
         if status.trouble in {"offline", "server"} and (self._checking is None or self._checking.done()):
             self._checking = self._spawn(self._check())
 
     async def _load(self) -> None:
         """Learn account and projects (contract section 5.2); what was known stays when it fails."""
-        me = await self.accounts.me()
-        grant = self.session.grant
-        tokens = None if grant is None else grant.tokens
-        teams, organizations = (tokens.scoped_teams, tokens.scoped_organizations) if tokens else ((), ())
-        projects = await self.accounts.projects(teams, organizations, me)
+        current = -1
+        while current != self._sign_ins:
+            current = self._sign_ins
+            me = await self.accounts.me()
+            grant = self.session.grant
+            tokens = None if grant is None else grant.tokens
+            teams, organizations = (tokens.scoped_teams, tokens.scoped_organizations) if tokens else ((), ())
+            projects = await self.accounts.projects(teams, organizations, me)
         same = self.account is not None and self.account.account_key == me.account_key
         wanted = [self.project.id if self.project and same else None, me.team.id if me.team else None]
         by_id = {project.id: project for project in projects}
@@ -198,8 +203,9 @@ class Backend:
             await asyncio.sleep(pause)
             pause = min(pause * RECHECK_GROWTH, RECHECK_SECONDS[1])
             self.session.wake()
+            self._loading = self._spawn(self._load())
             try:
-                await self._load()
+                await asyncio.shield(self._loading)
             except SignInNeeded:
                 return
             except BurrowError as failure:
@@ -235,6 +241,10 @@ class Backend:
         await self._settings.set(f"account:{self.host.key}", known)
 
     def _record_auth(self, event: AuthEvent) -> None:
+        if event.what == "signed in":
+            # Perhaps as somebody else; the session's state may be what it was.
+            self._sign_ins += 1
+            self._loading = self._spawn(self._load())
         self.activity.record(
             kind="auth",
             target=self.host.origin,
@@ -262,6 +272,10 @@ class _Known:
     account: User
     projects: tuple[Project, ...]
     project: Project | None
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _file_name(origin: str) -> str:

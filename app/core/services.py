@@ -50,6 +50,7 @@ class Services:
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()
         self._store = store
+        self._closed = False
 
     @cached_property
     def transport(self) -> Transport:
@@ -95,9 +96,9 @@ class Services:
         await self.disconnect()
         backend = Backend(self, host, store=StoreKind.MEMORY if host.embedded else self._store)
         self.backend = backend
+        self.backend_changed.emit(backend)
         if remember:
             await self.remember(host)
-        self.backend_changed.emit(backend)
         if restore:
             await backend.start()
         return backend
@@ -110,7 +111,10 @@ class Services:
             await backend.close()
 
     async def close(self) -> None:
-        """End everything in order: backend, client, workspace, storage."""
+        """End everything in order: backend, client, workspace, storage. Safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
         await self.disconnect()
         if "transport" in self.__dict__:
             await self.transport.close()
