@@ -54,24 +54,21 @@ def resident():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
 class Watched(painted.FirstPaint):
-    def __init__(self, window):
-        super().__init__(window)
-        self.done.connect(self.began)
-        self.window_ = window
-    def began(self):
+    def wait(self):
+        super().wait()
+        heavy = ("asyncio", "httpx", "keyring", "mcp", "pydantic")
+        say(painted=time.time(), loaded_before_paint=[name for name in heavy if name in sys.modules])
         from PySide6.QtCore import QTimer
-        loaded = [name for name in ("httpx", "keyring", "mcp", "pydantic") if name in sys.modules]
-        say(painted=time.time(), loaded_before_paint=loaded)
         self.timer = QTimer(self, interval=2)
         self.timer.timeout.connect(self.look)
         self.timer.start()
     def look(self):
         from PySide6.QtWidgets import QTableView
-        models = [view.model() for view in self.window_.findChildren(QTableView)]
+        models = [view.model() for view in self._window.findChildren(QTableView)]
         rows = max((model.rowCount() for model in models if model), default=0)
         if rows >= ROWS:
             self.timer.stop()
-            self.window_.repaint()
+            self._window.repaint()
             say(usable=time.time())
             from PySide6.QtCore import QTimer
             QTimer.singleShot(2000, self.end)

@@ -6,13 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from app.core.errors import StorageTrouble, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from filelock import FileLock
 
 # Longer than any renewal a holder may be in: three attempts with their pauses.
 DEADLINE_SECONDS = 60.0
@@ -31,6 +31,9 @@ class ProcessLock:
 
         Raises `TimedOut` after the deadline, `StorageTrouble` when the lock file cannot be made.
         """
+        # 20 ms of import, for the first renewal only.
+        from filelock import FileLock, Timeout
+
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._path, thread_local=False)
@@ -46,6 +49,8 @@ class ProcessLock:
             lock.release()
 
     async def _wait(self, lock: FileLock) -> None:
+        from filelock import Timeout
+
         waiting = asyncio.create_task(asyncio.to_thread(lock.acquire, timeout=self._deadline, poll_interval=0.02))
         try:
             await asyncio.shield(waiting)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import random
 from dataclasses import dataclass, replace
 from enum import Enum
 from time import monotonic, time
@@ -555,10 +554,12 @@ class Session:
 
     def _schedule(self, tokens: TokenSet) -> None:
         """Renew at 80 % of the token's life, a little apart from other processes."""
+        from random import uniform
+
         self._stop_timer()
         if tokens.lifetime is None or tokens.refresh_token is None:
             return
-        at = tokens.issued_at + tokens.lifetime * (RENEW_AT + random.uniform(-JITTER, JITTER))
+        at = tokens.issued_at + tokens.lifetime * (RENEW_AT + uniform(-JITTER, JITTER))
         delay = max(at - self._now(), COOLDOWN[1] if self._last_failure else 0.0)
         self._timer = asyncio.get_running_loop().call_later(delay, self._renew_ahead, tokens)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
+import os
 from dataclasses import dataclass, field
 
 # A new key at each start: fingerprints relate records of one run and are worthless outside it.
-_FINGERPRINT_KEY = secrets.token_bytes(32)
+_FINGERPRINT_KEY = os.urandom(32)
 FINGERPRINT_LENGTH = 8
 
 
 def fingerprint(token: str) -> str:
     """Eight hexadecimal digits that stand for `token` in logs and activity records of this process."""
-    return hmac.new(_FINGERPRINT_KEY, token.encode(), hashlib.sha256).hexdigest()[:FINGERPRINT_LENGTH]
+    import hmac
+
+    return hmac.new(_FINGERPRINT_KEY, token.encode(), "sha256").hexdigest()[:FINGERPRINT_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)

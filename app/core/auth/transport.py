@@ -7,7 +7,6 @@ window shows what it has saved without waiting for it.
 from __future__ import annotations
 
 import asyncio
-from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING
 
@@ -93,6 +92,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     if value.isdecimal():
         return float(value)
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time())
     except ValueError:

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 import threading
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -118,6 +117,8 @@ class FileVault:
             raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be read: {failure}.") from None
 
     def _write(self, path: Path, secret: str) -> None:
+        import tempfile
+
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
