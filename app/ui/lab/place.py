@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.core.errors import BurrowError
 from app.ui.context import Command
@@ -14,7 +14,9 @@ from app.ui.lab.faults import FAULTS, Fault
 from app.ui.theme import theme, tokens
 from app.ui.theme.words import marked
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.page import Page, RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
@@ -52,7 +54,7 @@ class LabPlace(QWidget):
         self.reset_button = QuietButton(self.tr("Lift all faults"), "refresh", clicked=self._reset)
         self.page.add_action(self.reset_button)
         self._lock = self._build_lock()
-        split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [460, 500])
+        split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [400, 560])
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
@@ -138,26 +140,17 @@ class LabPlace(QWidget):
         return self._backend.lab if self._backend is not None else None
 
     def _build_faults(self) -> QWidget:
-        current = theme()
-        inner = QWidget()
-        column = QVBoxLayout(inner)
-        side = current.px(tokens.SPACE_4)
-        column.setContentsMargins(side, current.px(tokens.SPACE_2), side, side)
-        column.setSpacing(current.px(tokens.SPACE_4))
+        self._faults = faults = ScrollColumn(self.tr("Faults"), side=tokens.SPACE_4, top=tokens.SPACE_2)
+        faults.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        faults.box.setSpacing(theme().px(tokens.SPACE_4))
         about = self.tr("Each of these really happens on the server. What should follow stands below it.")
-        column.addWidget(Text(about, tone="muted", wrap=True))
+        faults.box.addWidget(Text(about, tone="muted", wrap=True))
         for fault in FAULTS:
-            column.addWidget(self._fault_row(fault))
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setAccessibleName(self.tr("Faults"))
-        scroll.setWidget(inner)
-        self._faults = scroll
-        return scroll
+            faults.box.addWidget(self._fault_row(fault))
+        faults.box.addStretch(1)
+        widest = max(button.sizeHint().width() for button in self.buttons.values())
+        faults.setMinimumWidth(widest + theme().px(2 * tokens.SPACE_4 + tokens.SPACE_3))
+        return faults
 
     def _fault_row(self, fault: Fault) -> QWidget:
         current = theme()
@@ -186,32 +179,34 @@ class LabPlace(QWidget):
         side = current.px(tokens.SPACE_4)
         column.setContentsMargins(side, current.px(tokens.SPACE_2), side, side)
         column.setSpacing(current.px(tokens.SPACE_3))
-        numbers = QHBoxLayout()
+        numbers = FlowLayout()
         numbers.setSpacing(current.px(tokens.SPACE_5))
         for name, word in COUNTERS:
-            words = _tr(word)
-            cell = QVBoxLayout()
-            cell.setSpacing(0)
-            value = Text("–", "title")
-            value.setAccessibleName(words)
-            self.counters[name] = value
-            cell.addWidget(value)
-            cell.addWidget(Text(words, "caption", "muted"))
-            numbers.addLayout(cell)
-        numbers.addStretch(1)
+            numbers.addWidget(self._counter(name, _tr(word)))
         column.addLayout(numbers)
         column.addWidget(Text(self.tr("What Burrow did"), "section"))
         columns: list[Column[ActivityRecord]] = [
             Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
             Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
-            Column(self.tr("Outcome"), lambda record: record.status, 130, tone=_tone),
-            Column(self.tr("Took"), _took, 84, right=True),
+            Column(self.tr("Outcome"), lambda record: record.status, 100, tone=_tone),
+            Column(self.tr("Took"), _took, 84, right=True, drop_below=360),
         ]
         self.events: DataTable[ActivityRecord] = DataTable(
             self.tr("What Burrow did"), columns, lambda record: record.id
         )
         column.addWidget(self.events, 1)
         return panel
+
+    def _counter(self, name: str, words: str) -> QWidget:
+        cell = QWidget()
+        box = QVBoxLayout(cell)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        self.counters[name] = value = Text("–", "title")
+        value.setAccessibleName(words)
+        box.addWidget(value)
+        box.addWidget(Text(words, "caption", "muted"))
+        return cell
 
     def _build_lock(self) -> QWidget:
         current = theme()

@@ -46,7 +46,7 @@ class ActivityDrawer(QWidget):
         columns: list[Column[ActivityRecord]] = [
             Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
             Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=560),
-            Column(self.tr("Server"), _server, 140, drop_below=400, tooltip=lambda record: record.target),
+            Column(self.tr("Server"), _server, 140, drop_below=500, tooltip=lambda record: record.target),
             Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
             Column(self.tr("Answer"), lambda record: record.status, 100, tone=_tone),
             Column(self.tr("Took"), _took, 84, right=True, drop_below=500),
@@ -56,7 +56,7 @@ class ActivityDrawer(QWidget):
         self.filter.down.connect(self.table.setFocus)
         self.detail = CodeEdit(self.tr("Detail of the chosen line"), read_only=True, wrap=True)
         self.detail.setProperty("edge", "none")
-        self.detail.setPlaceholderText(self.tr("Choose a line to see its detail. Secrets are masked."))
+        self.detail.setVisible(False)
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         row = QHBoxLayout()
@@ -124,6 +124,7 @@ class ActivityDrawer(QWidget):
 
     def _show_detail(self, record: ActivityRecord | None) -> None:
         self.detail.setPlainText(_text(record) if record is not None else "")
+        self.detail.setVisible(record is not None)
 
 
 def _moment(record: ActivityRecord) -> datetime:

@@ -21,7 +21,7 @@ WINDOW_SETTING = "ui.window"
 PLACE_SETTING = "ui.place"
 DRAWER_SETTING = "ui.drawer"
 
-SMALLEST = QSize(640, 420)
+SMALLEST = QSize(720, 420)
 USUAL = QSize(1180, 760)
 
 

@@ -20,10 +20,10 @@ from PySide6.QtWidgets import (
 
 from app.core.errors import BurrowError, Rejected
 from app.core.posthog.types import NewTask
-from app.ui.tasks.column import ScrollColumn
 from app.ui.tasks.wording import TITLE_LIMIT
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded

@@ -13,12 +13,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.ui.tasks.column import ScrollColumn
 from app.ui.tasks.prose import Prose, open_web_link
 from app.ui.tasks.wording import TITLE_LIMIT, can_run, pull_request_of, queued_explanation, state_of, title_of
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import run_state, task_state
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
@@ -362,7 +362,7 @@ class _RunRow(QFrame):
         line.setSpacing(current.px(tokens.SPACE_3))
         line.addWidget(StatusWord(state))
         facts = [part for part in (run.environment, run.model, run.branch) if part]
-        line.addWidget(ElidedLabel("  ·  ".join(facts), "caption", "muted"), 1)
+        line.addWidget(ElidedLabel("  ·  ".join(facts), "caption", "muted", mode=Qt.TextElideMode.ElideRight), 1)
         if run.created_at is not None and run.completed_at is not None:
             took = (run.completed_at - run.created_at).total_seconds()
             if took >= 0:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from app.ui.tasks.column import ScrollColumn
 from app.ui.tasks.prose import Prose
 from app.ui.tasks.wording import SendState, send_state, title_of
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.places import InlineCard
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text

@@ -30,7 +30,7 @@ QPushButton[kind="primary"] {{ background: {c.accent}; color: {c.on_accent}; bor
   font-weight: 500; }}
 QPushButton[kind="primary"]:hover {{ background: {c.accent_hover}; border-color: {c.accent_hover}; }}
 QPushButton[kind="primary"]:disabled {{ background: {c.raised}; color: {c.muted}; border-color: {c.border}; }}
-QPushButton[kind="danger"] {{ color: {c.bad}; }}
+QPushButton[kind="danger"]:enabled {{ color: {c.bad}; }}
 QPushButton[kind="flat"], QToolButton[kind="flat"] {{ background: transparent; border-color: transparent; }}
 QPushButton[kind="flat"] {{ padding: 0 {gap}px; }}
 QPushButton[kind="flat"]:hover, QToolButton[kind="flat"]:hover {{ background: {c.hover}; }}

@@ -39,6 +39,7 @@ In place (`places`)
     Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
 Pages (`page`)
     Page(title)  .title .status .progress .undo .banner .card .set_title .add_action(w) .set_head(w) .set_body(w)
+    ScrollColumn(name, side=, top=)  (`column`)  .box: one column of reading width that scrolls
     SidePane(name)  .box .add_padded(w)         RememberedSplitter(orientation, parts, sizes, remember)
 Rules (`guard`, `focus`, `say`)
     @guarded(default=None) on data(), paint and event handlers       show_focus_ring(window) once a top-level window

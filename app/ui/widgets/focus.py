@@ -57,6 +57,10 @@ class FocusRing(QWidget):
         if new is None or new is self._window or new.window() is not self._window or isinstance(new, ListTable):
             self.setVisible(False)
             return
+        if new.focusPolicy() == Qt.FocusPolicy.NoFocus:
+            # A stack gives the focus to a page without controls when it hides the one that had it.
+            self.setVisible(False)
+            return
         by_pointer = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton
         if by_pointer and not isinstance(new, EDITORS):
             self.setVisible(False)

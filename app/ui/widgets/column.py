@@ -16,16 +16,19 @@ class _Column(QWidget):
 
 
 class ScrollColumn(QScrollArea):
-    """Add widgets to `.box`. Takes the keyboard focus, so that arrows and page keys scroll it."""
+    """Add widgets to `.box`. Takes the keyboard focus, so that arrows and page keys scroll it; where its controls take
+    that, set `NoFocus`. `side` and `top` are margins."""
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, name: str, parent: QWidget | None = None, *, side: int = tokens.SPACE_5, top: int = tokens.SPACE_4
+    ) -> None:
         super().__init__(parent)
         current = theme()
-        wide = current.px(tokens.SPACE_5)
+        wide = current.px(side)
         column = _Column()
         column.setMaximumWidth(current.px(tokens.READING_WIDTH) + 2 * wide)
         self.box = QVBoxLayout(column)
-        self.box.setContentsMargins(wide, current.px(tokens.SPACE_4), wide, current.px(tokens.SPACE_4))
+        self.box.setContentsMargins(wide, current.px(top), wide, current.px(tokens.SPACE_4))
         self.box.setSpacing(current.px(tokens.SPACE_2))
         self.setAccessibleName(name)
         self.setWidgetResizable(True)
