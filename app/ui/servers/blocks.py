@@ -10,6 +10,7 @@ from PySide6.QtGui import QDesktopServices, QFontMetricsF, QGuiApplication, QIma
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.mcp.types import AudioBlock, ImageBlock, LinkBlock, OtherBlock, ResourceBlock, TextBlock
+from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.fields import CodeEdit
@@ -52,7 +53,7 @@ def block_widget(block: Block, save: Callable[[str, bytes], None], read: Callabl
         case ImageBlock(data=data, mime=mime):
             return picture_widget(data, mime, save)
         case AudioBlock(data=data, mime=mime):
-            return _file("Sound", data, mime, save)
+            return _file(tr("Sound"), data, mime, save)
         case LinkBlock():
             return LinkCard(block, read)
         case ResourceBlock(uri=uri, text=text, blob=blob, mime=mime):
@@ -64,7 +65,7 @@ def block_widget(block: Block, save: Callable[[str, bytes], None], read: Callabl
 def text_widget(text: str, name: str, save: Callable[[str, bytes], None]) -> QWidget:
     """Plain text that can be selected; of a long one the beginning, and the whole as a file."""
     shown = text[:SHOWN_CHARACTERS]
-    edit = FittedText("Text of the result")
+    edit = FittedText(tr("Text of the result"))
     if any(len(line) > LONGEST_WRAPPED for line in shown.split("\n")):
         # Wrapping takes quadratic time in the length of a line: 8 s for one of 200 KB, 0.15 s without.
         edit.setWordWrapMode(QTextOption.WrapMode.NoWrap)
@@ -74,8 +75,8 @@ def text_widget(text: str, name: str, save: Callable[[str, bytes], None]) -> QWi
     box = _box()
     beginning, whole = size_words(SHOWN_CHARACTERS), size_words(len(text))
     note = _note(
-        f"The first {beginning} of {whole}",
-        QuietButton("Save full text…", "download", clicked=lambda: save(name, text.encode())),
+        tr("The first {0} of {1}").format(beginning, whole),
+        QuietButton(tr("Save full text…"), "download", clicked=lambda: save(name, text.encode())),
     )
     _fill(box, note, edit)
     return box
@@ -85,11 +86,11 @@ def picture_widget(data: bytes, mime: str, save: Callable[[str, bytes], None]) -
     """A picture, fit to the width; as a file where it cannot be shown."""
     pixmap = read_picture(data)
     if pixmap is None:
-        return _file("This picture cannot be shown", data, mime, save)
+        return _file(tr("This picture cannot be shown"), data, mime, save)
     box = _box()
     words = f"{pixmap.width()} × {pixmap.height()}  ·  {mime}  ·  {size_words(len(data))}"
-    button = QuietButton("Save…", "download", clicked=lambda: save(f"picture{suffix(mime)}", data))
-    button.setAccessibleName("Save picture")
+    button = QuietButton(tr("Save…"), "download", clicked=lambda: save(f"picture{suffix(mime)}", data))
+    button.setAccessibleName(tr("Save picture"))
     _fill(box, Picture(pixmap), _note(words, button))
     return box
 
@@ -118,7 +119,7 @@ def suffix(mime: str) -> str:
 def size_words(count: int) -> str:
     """A number of bytes as people say it."""
     if count < 1024:
-        return f"{count} bytes"
+        return tr("{0} bytes").format(count)
     if count < 1024 * 1024:
         return f"{count / 1024:.0f} KB"
     return f"{count / 1024 / 1024:.1f} MB"
@@ -173,8 +174,8 @@ class Picture(QWidget):
         self._full = False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setAccessibleName(f"Picture, {pixmap.width()} by {pixmap.height()}")
-        self.setToolTip("Click for full size")
+        self.setAccessibleName(tr("Picture, {0} by {1}").format(pixmap.width(), pixmap.height()))
+        self.setToolTip(tr("Click for full size"))
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
@@ -187,7 +188,7 @@ class Picture(QWidget):
     def toggle(self) -> None:
         """Between fit and full size."""
         self._full = not self._full
-        self.setToolTip("Click to fit the width" if self._full else "Click for full size")
+        self.setToolTip(tr("Click to fit the width") if self._full else tr("Click for full size"))
         self.setMinimumWidth(self.pixmap.width() if self._full else 0)
         self.updateGeometry()
         self.update()
@@ -250,19 +251,19 @@ class LinkCard(QFrame):
         if link.description:
             box.addWidget(Text(link.description, tone="muted", wrap=True, selectable=True))
         address = Text(link.uri, "mono", "muted", wrap=True, selectable=True)
-        address.setAccessibleName(f"Address {link.uri}")
+        address.setAccessibleName(tr("Address {0}").format(link.uri))
         box.addWidget(address)
         buttons = QHBoxLayout()
         buttons.setSpacing(current.px(tokens.SPACE_2))
         if is_web(link.uri):
-            self.follow = QuietButton("Open in browser", "external", clicked=lambda: _open(link.uri))
+            self.follow = QuietButton(tr("Open in browser"), "external", clicked=lambda: _open(link.uri))
         else:
-            self.follow = QuietButton("Read", "document", clicked=lambda: read(link.uri))
+            self.follow = QuietButton(tr("Read"), "document", clicked=lambda: read(link.uri))
         self.follow.setAccessibleName(f"{self.follow.text()}: {title}")
         copy = QuietButton(
-            "Copy address", "copy", kind="flat", clicked=lambda: QGuiApplication.clipboard().setText(link.uri)
+            tr("Copy address"), "copy", kind="flat", clicked=lambda: QGuiApplication.clipboard().setText(link.uri)
         )
-        copy.setAccessibleName(f"Copy address of {title}")
+        copy.setAccessibleName(tr("Copy address of {0}").format(title))
         buttons.addWidget(self.follow)
         buttons.addWidget(copy)
         buttons.addStretch()
@@ -278,24 +279,24 @@ def _resource(uri: str, text: str | None, blob: bytes | None, mime: str, save: C
     elif blob is not None and mime.startswith("image/"):
         body = picture_widget(blob, mime, save)
     else:
-        body = _file("Binary content", blob or b"", mime, save, name)
+        body = _file(tr("Binary content"), blob or b"", mime, save, name)
     _fill(box, head, body)
     return box
 
 
 def _file(words: str, data: bytes, mime: str, save: Callable[[str, bytes], None], name: str = "") -> QWidget:
     chosen = name or f"result{suffix(mime)}"
-    button = QuietButton("Save…", "download", clicked=lambda: save(chosen, data))
-    button.setAccessibleName(f"Save {chosen}")
+    button = QuietButton(tr("Save…"), "download", clicked=lambda: save(chosen, data))
+    button.setAccessibleName(tr("Save {0}").format(chosen))
     return _note("  ·  ".join(part for part in (words, mime, size_words(len(data))) if part), button)
 
 
 def _other(raw: object) -> QWidget:
     box = _box()
-    tree = JsonTree("Content of a kind not known here")
+    tree = JsonTree(tr("Content of a kind not known here"))
     tree.set_value(raw)
     tree.setMinimumHeight(theme().px(140))
-    _fill(box, Text("Content of a kind that Burrow does not know", "caption", "muted", wrap=True), tree)
+    _fill(box, Text(tr("Content of a kind that Burrow does not know"), "caption", "muted", wrap=True), tree)
     return box
 
 

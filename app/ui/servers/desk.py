@@ -65,6 +65,7 @@ class ServerDesk(QObject):
         self.template_error: BurrowError | None
         self.loading_templates: bool
         self.busy: set[str]
+        self._fresh = False
         self._forget()
         self._settling: set[str] = set()
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
@@ -77,6 +78,7 @@ class ServerDesk(QObject):
         self._epoch = QObject(self)
         self.backend = backend
         self._forget()
+        self._fresh = fresh
         self._settling.clear()
         if backend is not None:
             self._bridge.listen(self._epoch, backend.servers.changed, self._listed)
@@ -114,6 +116,7 @@ class ServerDesk(QObject):
         backend = self.backend
         if backend is None or (server_id in self.loading_tools and not refresh):
             return
+        refresh = refresh or (self._fresh and server_id not in self.tools)
         self.loading_tools.add(server_id)
         self.tool_errors.pop(server_id, None)
 

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QCompleter, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.core.mcp.forms import Entry, Kind, Presence
+from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton, Segmented, Select
 from app.ui.widgets.fields import CodeEdit, FieldError
@@ -37,7 +38,7 @@ class FieldRow(QWidget):
         self.field = field
         self._entry = entry
         current = theme()
-        self._name = f"{field.label}, {field.summary}" + (", required" if field.required else "")
+        self._name = f"{field.label}, {field.summary}" + (self.tr(", required") if field.required else "")
         label = Text(field.label, "strong")
         kind = Text(self._kind_words(), "caption", "muted")
         self._actions = QHBoxLayout()
@@ -84,7 +85,7 @@ class FieldRow(QWidget):
 
     def _kind_words(self) -> str:
         words = self.field.name if self.field.title and self.field.title != self.field.name else ""
-        parts = (words, self.field.summary, "required" if self.field.required else "")
+        parts = (words, self.field.summary, self.tr("required") if self.field.required else "")
         return "  ·  ".join(part for part in parts if part)
 
     def _put(
@@ -191,7 +192,7 @@ def scalar_editor(
 
 
 def _yes_or_no(entry: Entry, name: str, put: Callable[[str], None]) -> QWidget:
-    choice = Segmented([("true", "Yes", "", "accent"), ("false", "No", "", "accent")], name)
+    choice = Segmented([("true", tr("Yes"), "", "accent"), ("false", tr("No"), "", "accent")], name)
     choice.set_value(entry.text or None)
     choice.chosen.connect(put)
     return choice
@@ -289,7 +290,7 @@ class ListEditor(QWidget):
         clear_layout(self._rows)
         self._editors = []
         for place, text in enumerate(self._items):
-            name = f"{self._field.label}, item {place + 1}"
+            name = self.tr("{0}, item {1}").format(self._field.label, place + 1)
             editor = scalar_editor(
                 self._field.item,
                 self._field.choices,

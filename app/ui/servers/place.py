@@ -21,7 +21,7 @@ from app.ui.servers.desk import PolicyOutcome, ServerDesk, installed_for
 from app.ui.servers.rows import key_of
 from app.ui.servers.server_page import ServerPage
 from app.ui.servers.server_pane import ServerPane
-from app.ui.servers.wording import POLICY_WORDS
+from app.ui.servers.wording import policy_words
 from app.ui.theme import theme
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.places import Banner, EmptyState
@@ -455,7 +455,7 @@ class ServersPlace(QWidget):
         )
 
     def _policies_set(self, outcome: PolicyOutcome) -> None:
-        word, count = POLICY_WORDS.get(outcome.state, outcome.state), len(outcome.before)
+        word, count = policy_words(outcome.state), len(outcome.before)
         page = self.page.page
         if outcome.failed and outcome.error is not None:
             names = list(outcome.failed)

@@ -15,6 +15,7 @@ from app.ui.servers.wording import (
     searched,
     state_of,
     tools_counted,
+    tr,
 )
 from app.ui.theme.state import policy_state
 from app.ui.widgets.rows import Group, Row
@@ -110,7 +111,7 @@ def tool_row(tool: ToolInfo) -> Row:
     words = tool.problem or first_line(tool.description)[:SHOWN_DESCRIPTION]
     detail = "  ·  ".join(part for part in (claim, words) if part)
     policy = policy_state(tool.policy) if tool.policy is not None and tool.problem is None else None
-    locked = "locked by the team" if tool.locked else ""
+    locked = tr("locked by the team") if tool.locked else ""
     spoken = (tool.label, policy.word if policy else "", locked, claim, tool.problem or "")
     return Row(
         key_of(tool),
@@ -118,7 +119,7 @@ def tool_row(tool: ToolInfo) -> Row:
         detail,
         side=policy,
         struck=tool.problem is not None,
-        trailing="locked" if tool.locked else "",
+        trailing=tr("locked") if tool.locked else "",
         accessible=", ".join(part for part in spoken if part),
         tooltip=tool.problem or (tool.name if tool.title else ""),
     )

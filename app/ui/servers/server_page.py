@@ -11,7 +11,7 @@ from app.core.errors import SignInNeeded
 from app.ui.servers.column import ScrollColumn
 from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
-from app.ui.servers.wording import auth_words, state_of
+from app.ui.servers.wording import auth_words, state_of, tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import CheckBox, PrimaryButton, QuietButton, TabStrip
 from app.ui.widgets.fields import KeyValueGrid
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE = 700
 LIST_WIDTH = 300
 TOOLS, ABOUT = range(2)
-CONNECT = {"SIGN_IN": "Finish connecting", "RECONNECT": "Reconnect"}
+CONNECT = {
+    "SIGN_IN": "Finish connecting",
+    "RECONNECT": "Reconnect",
+}
 
 
 class ServerPage(QWidget):
@@ -100,7 +103,7 @@ class ServerPage(QWidget):
         self.enabled.setToolTip(self.tr("Switch this server on or off"))
         wants = CONNECT.get(server.state.name, "")
         self.connect_button.setVisible(bool(wants) and installed)
-        self.connect_button.setText(wants or self.tr("Reconnect"))
+        self.connect_button.setText(tr(wants or "Reconnect"))
         self._fill_about(server)
         self.show_tools(desk)
 

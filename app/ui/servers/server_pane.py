@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import Offline, SignInNeeded
 from app.ui.servers.rows import server_row, template_groups
-from app.ui.servers.wording import CATEGORIES
+from app.ui.servers.wording import CATEGORIES, category_words
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton, Select, TabStrip
 from app.ui.widgets.fields import FilterField
@@ -40,7 +40,8 @@ class ServerPane(SidePane):
     sign_in_wanted = Signal()
 
     def __init__(self, desk: ServerDesk, parent: QWidget | None = None) -> None:
-        super().__init__("Servers", parent)
+        super().__init__("", parent)
+        self.setAccessibleName(self.tr("Servers"))
         self._desk = desk
         self.add_button = QuietButton(self.tr("Add server"), "plus", keys="Ctrl+Shift+N", clicked=self.add_wanted.emit)
         self.tabs = TabStrip([self.tr("Installed"), self.tr("Available")], self.tr("Servers"))
@@ -52,7 +53,7 @@ class ServerPane(SidePane):
         self.servers.toggled.connect(self.server_toggled)
         self.no_servers = EmptyState()
         self.filter = FilterField(self.tr("Search servers on offer"))
-        categories = [("", self.tr("All categories")), *CATEGORIES.items()]
+        categories = [("", self.tr("All categories")), *((each, category_words(each)) for each in CATEGORIES)]
         self.category = Select(self.tr("Category"), categories)
         self.templates = ListTable(self.tr("Servers on offer"), two_lines=True)
         self.templates.picked.connect(self.template_picked)

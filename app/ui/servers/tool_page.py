@@ -94,8 +94,11 @@ class ToolPage(QWidget):
         self._tick.stop()
 
     def update_tool(self) -> None:
-        """The server's or the store's word about the tool changed."""
+        """The server's or the store's word about the tool changed; what is typed stays."""
         self._fill()
+        session = self._session
+        if session is not None and session.tool.input_schema != self.form.model.schema:
+            self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
 
     def run(self) -> None:
         """Ctrl+Enter."""

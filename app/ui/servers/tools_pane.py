@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.servers.rows import ToolIndex
-from app.ui.servers.wording import POLICY_WORDS
+from app.ui.servers.wording import POLICY_WORDS, policy_words
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import SegmentedPolicy
 from app.ui.widgets.fields import FilterField
@@ -125,7 +125,7 @@ class ToolsPane(QWidget):
         if len(chosen) == 1:
             self._confirm(usable, state)
             return
-        word = POLICY_WORDS[state]
+        word = policy_words(state)
         title = self.tr("Set {0} tools to {1}?").format(len(usable), word)
         cause = self.tr("{0} locked or unusable ones stay as they are.").format(left) if left else ""
         self.card.show_note(

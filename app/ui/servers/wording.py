@@ -1,12 +1,15 @@
 """Servers, tools and templates in words: claims, areas, categories. No widgets.
 
-What a server says of its tools are hints (MCP, "Tool annotations"), so every word about them is a claim.
+The tables hold the words untranslated; the functions translate them (context `Servers`). What a server says of its tools
+are hints (MCP, "Tool annotations"), so every word about them is a claim.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
 
 from app.ui.theme.state import State, server_state
 
@@ -23,7 +26,11 @@ CATEGORIES = {
     "productivity": "Productivity",
 }
 AUTH = {"oauth": "OAuth", "api_key": "API key"}
-POLICY_WORDS = {"approved": "Allow", "needs_approval": "Ask", "do_not_use": "Block"}
+POLICY_WORDS = {
+    "approved": "Allow",
+    "needs_approval": "Ask",
+    "do_not_use": "Block",
+}
 OTHER_AREA = "Other"
 PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 
@@ -37,11 +44,11 @@ def claim_of(tool: ToolInfo) -> str:
     """The gravest thing a tool's server claims of it; empty when it claims nothing."""
     hints = tool.annotations
     if hints.destructive is True and hints.read_only is not True:
-        return "says it may destroy"
+        return tr("says it may destroy")
     if hints.read_only is True:
-        return "says it only reads"
+        return tr("says it only reads")
     if hints.read_only is False:
-        return "says it writes"
+        return tr("says it writes")
     return ""
 
 
@@ -50,19 +57,19 @@ def claims_of(tool: ToolInfo) -> list[State]:
     hints = tool.annotations
     found = []
     if hints.read_only is True:
-        found.append(State("eye", "says it only reads", "good"))
+        found.append(State("eye", tr("says it only reads"), "good"))
     elif hints.read_only is False:
-        found.append(State("edit", "says it writes", "attention"))
+        found.append(State("edit", tr("says it writes"), "attention"))
     else:
-        found.append(State("question", "does not say whether it writes", "muted"))
+        found.append(State("question", tr("does not say whether it writes"), "muted"))
     if hints.destructive is True and hints.read_only is not True:
-        found.append(State("warning", "says it may destroy", "bad"))
+        found.append(State("warning", tr("says it may destroy"), "bad"))
     if hints.destructive is False and hints.read_only is not True:
-        found.append(State("plus", "says it only adds", "muted"))
+        found.append(State("plus", tr("says it only adds"), "muted"))
     if hints.idempotent is True and hints.read_only is not True:
-        found.append(State("refresh", "says that repeating it does no more", "muted"))
+        found.append(State("refresh", tr("says that repeating it does no more"), "muted"))
     if hints.open_world is True:
-        found.append(State("external", "says it reaches outside systems", "muted"))
+        found.append(State("external", tr("says it reaches outside systems"), "muted"))
     return found
 
 
@@ -90,16 +97,31 @@ def areas(names: list[str]) -> list[str]:
 
 def auth_words(auth_type: str) -> str:
     """How a server signs in, in two words."""
-    return AUTH.get(auth_type, auth_type)
+    return tr(AUTH[auth_type]) if auth_type in AUTH else auth_type
 
 
 def category_of(template: Template) -> str:
     """The heading a template stands under."""
-    return CATEGORIES.get(template.category or "", (template.category or OTHER_AREA).capitalize())
+    return category_words(template.category or "")
 
 
 def tools_counted(count: int | None) -> str:
     """`12 tools`; empty when it is not known."""
     if count is None:
         return ""
-    return "1 tool" if count == 1 else f"{count} tools"
+    return tr("1 tool") if count == 1 else tr("{0} tools").format(count)
+
+
+def category_words(category: str) -> str:
+    """A category of the store as a heading."""
+    return tr(CATEGORIES[category]) if category in CATEGORIES else (category or tr(OTHER_AREA)).capitalize()
+
+
+def policy_words(state: str) -> str:
+    """Allow, Ask or Block."""
+    return tr(POLICY_WORDS[state]) if state in POLICY_WORDS else state
+
+
+def tr(text: str) -> str:
+    """`text` in the person's language."""
+    return QCoreApplication.translate("Servers", text)
