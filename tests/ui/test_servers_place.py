@@ -143,6 +143,28 @@ async def test_another_project_drops_everything_of_the_former(qapp: QApplication
         assert on.titles() == []
 
 
+async def test_tools_of_another_project_are_not_those_known_from_the_former(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
+        backend.servers.asked.clear()
+        backend.project = Project(2, "app")
+        backend.changed.emit(backend)
+        await until(lambda: ("tools", "posthog", True) in backend.servers.asked)
+
+
+async def test_a_changed_schema_changes_the_form_and_keeps_what_is_typed(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
+        await on.open("posthog/find")
+        form = on.place.page.tool.form
+        form.rows["query"].editor.setPlainText("kept")  # type: ignore[attr-defined]
+        schema = {"type": "object", "properties": {"query": {"type": "string"}, "new": {"type": "string"}}}
+        backend.servers.kept["posthog"] = [tool("find", schema=schema)]
+        on.place.refresh()
+        await until(lambda: "new" in form.rows)
+        assert form.rows["query"].entry.text == "kept"
+
+
 async def test_a_list_that_cannot_be_read_says_why_and_is_read_again(qapp: QApplication) -> None:
     async with desk(qapp) as on:
         backend = FakeBackend([own()])

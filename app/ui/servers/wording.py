@@ -1,7 +1,7 @@
 """Servers, tools and templates in words: claims, areas, categories. No widgets.
 
-The tables hold the words untranslated; the functions translate them (context `Servers`). What a server says of its tools
-are hints (MCP, "Tool annotations"), so every word about them is a claim.
+The tables hold the words untranslated; the functions translate them (context `Servers`). What a server says of its
+tools are hints (MCP, "Tool annotations"), so every word about them is a claim.
 """
 
 from __future__ import annotations
