@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.ui.context import Context
     from app.ui.loop import Collector
+    from app.ui.shell.window import MainWindow
 
 SETTLE_SECONDS = 1.0
 NO_DISPLAY = (
@@ -76,6 +77,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     window.show()
     painted.wait()
     window.fill()
+    _let_the_network_wait(services, window)
 
     import asyncio
 
@@ -112,6 +114,14 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         return 0
 
     return run(app, live)
+
+
+def _let_the_network_wait(services: Services, window: MainWindow) -> None:
+    """Saved data first: the HTTP client's import would compete for the interpreter with the list being built."""
+    saved_shown = getattr(window.place(window.current), "saved_shown", None)
+    if saved_shown is not None:
+        services.transport.hold()
+        saved_shown.connect(services.transport.release)
 
 
 def _places() -> dict[str, Callable[[Context], QWidget]]:

@@ -7,6 +7,7 @@ window shows what it has saved without waiting for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 USER_AGENT = f"burrow/{__version__}"
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
+HOLD_SECONDS = 0.4
 # Every caller is gated before the pool: beyond about eight in flight its own queue costs more than the network.
 CONNECTIONS = 32
 KEPT_ALIVE = 16
@@ -32,14 +34,34 @@ class Transport:
     def __init__(self) -> None:
         self._opening: asyncio.Task[httpx.AsyncClient] | None = None
         self.opened: httpx.AsyncClient | None = None
+        self._turn: asyncio.Event | None = None
+
+    def hold(self) -> None:
+        """Open the client only after `release`, or 0.4 s after somebody first asks for it.
+
+        Its import competes with the window for the interpreter just while saved data is being put on the screen.
+        """
+        self._turn = asyncio.Event()
+
+    def release(self) -> None:
+        """Saved data is on the screen: the network may begin."""
+        if self._turn is not None:
+            self._turn.set()
 
     async def client(self) -> httpx.AsyncClient:
         """A client that follows no redirect, uses the system's certificates and keeps no credential of its own."""
         if self.opened is None:
             if self._opening is None:
-                self._opening = asyncio.create_task(asyncio.to_thread(_open_client))
+                self._opening = asyncio.create_task(self._open())
             self.opened = await asyncio.shield(self._opening)
         return self.opened
+
+    async def _open(self) -> httpx.AsyncClient:
+        if self._turn is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HOLD_SECONDS):
+                    await self._turn.wait()
+        return await asyncio.to_thread(_open_client)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -12,6 +12,7 @@ from app.core.errors import BurrowError
 from app.ui.context import Context
 from app.ui.shell.commands import own_commands, project_commands
 from app.ui.shell.corner import StatusCorner
+from app.ui.shell.former import FormerAccount
 from app.ui.shell.history import History
 from app.ui.shell.keymap import HOME_OF_KEY, portable
 from app.ui.shell.memory import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from app.core.auth.session import SessionStatus
     from app.core.backend import Backend
     from app.core.services import Services
+    from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.context import Command, PlaceWidget
     from app.ui.shell.drawer import ActivityDrawer
@@ -94,6 +96,7 @@ class MainWindow(QWidget):
         self.palette_overlay: Palette | None = None
         self.drawer: ActivityDrawer | None = None
         self._backend: Backend | None = None
+        self._known: tuple[Scope | None, str] = (None, "")
         self._save = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
         self._save.timeout.connect(self._save_later)
         self._build()
@@ -114,6 +117,11 @@ class MainWindow(QWidget):
         """Build what was left out for the first paint."""
         self._filled = True
         self._choose_page()
+
+    @property
+    def current(self) -> str:
+        """The name of the place in view, empty while there is none."""
+        return self._place
 
     def place(self, name: str) -> QWidget | None:
         """The widget of a place, None until it was first shown."""
@@ -264,6 +272,8 @@ class MainWindow(QWidget):
         self.bar.sign_in_wanted.connect(self.sign_in)
         self.bar.store_wanted.connect(self._choose_store)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
+        self.former = FormerAccount(self._services.storage, self._bridge)
+        self.former.said.connect(self.announce)
         self.stack = QStackedWidget()
         self._vertical = RememberedSplitter(
             Qt.Orientation.Vertical, [self.stack], [500], lambda _sizes: self._save.start()
@@ -273,6 +283,7 @@ class MainWindow(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.bar)
+        column.addWidget(self.former)
         column.addWidget(self._vertical, 1)
         self._shell = QWidget()
         row = QHBoxLayout(self._shell)
@@ -337,6 +348,9 @@ class MainWindow(QWidget):
         counted = getattr(widget, "count_changed", None)
         if counted is not None:
             counted.connect(lambda count, name=name: self.rail.set_count(name, count))
+        sent = getattr(widget, "waiting_sent", None)
+        if sent is not None:
+            sent.connect(self.bar.add_sent)
         place = cast("PlaceWidget", widget)
         place.set_backend(self._backend)
         self._shortcuts.bind((command.keys for command in place.commands()), widget)
@@ -398,8 +412,7 @@ class MainWindow(QWidget):
     def move_pane(self, step: int) -> None:
         """F6 and Shift+F6."""
         panes: list[QWidget] = [self.rail]
-        if self.bar.isVisible():
-            panes.append(self.bar)
+        panes.extend(bar for bar in (self.bar, self.former) if bar.isVisible())
         if self._place:
             panes.extend(panes_of(self._built[self._place]))
         if self.drawer is not None and self.drawer.isVisible():
@@ -444,12 +457,18 @@ class MainWindow(QWidget):
             ]
         self._bridge.cancel(self, "sign-in")
         self.bar.set_status(None)
+        self.former.forget()
+        self._known = _known(backend)
         self.rail.set_places(self._entries())
         self._tell_places()
         self._session_changed(backend.session.status if backend is not None else None)
 
     def _account_changed(self, backend: Backend) -> None:
         if backend is self._backend:
+            (former, name), self._known = self._known, _known(backend)
+            if former is not None and former != self._known[0]:
+                self.former.forget()
+                self.former.ask(former, name)
             self.corner.refresh()
             self.rail.set_places(self._entries())
             self._tell_places()
@@ -585,6 +604,13 @@ class MainWindow(QWidget):
         self._save.stop()
         self.closing.emit()
         super().closeEvent(event)
+
+
+def _known(backend: Backend | None) -> tuple[Scope | None, str]:
+    """The account of a backend and what it is called."""
+    if backend is None or backend.account is None:
+        return None, ""
+    return backend.scope, backend.account.short_name
 
 
 def _ignore(_error: BaseException) -> None:

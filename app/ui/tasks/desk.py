@@ -58,6 +58,7 @@ class TaskDesk(QObject):
     """
 
     changed = Signal()
+    saved_shown = Signal()
     load_changed = Signal()
     failed = Signal(object)
     runs_changed = Signal(str)
@@ -363,6 +364,8 @@ class TaskDesk(QObject):
         return None if found is None else (*found, cached.stored_at)
 
     def _show_stored(self, found: tuple[Page[Task], frozenset[str], float] | None) -> None:
+        # The turn after this one builds the rows.
+        QTimer.singleShot(0, self.saved_shown.emit)
         if found is None or self.load.loaded:
             return
         page, pins, stored_at = found

@@ -54,9 +54,14 @@ class _Identity:
 
 
 class TasksPlace(QWidget):
-    """A `PlaceWidget`. `flush` is awaited before the app ends. `count_changed(int)` counts what needs the person."""
+    """A `PlaceWidget`. `flush` is awaited before the app ends. `count_changed(int)` counts what needs the person.
+
+    `waiting_sent` for each task that had waited for the sign-in or the connection and has been sent.
+    """
 
     count_changed = Signal(int)
+    waiting_sent = Signal()
+    saved_shown = Signal()
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -67,6 +72,7 @@ class TasksPlace(QWidget):
         self._identity: _Identity | None = None
         self._wanted: str | None = None
         self._failures: dict[str, Failure] = {}
+        self._waited: set[str] = set()
         self.choices = Choices(context.services, context.bridge, self)
         self.desk = TaskDesk(context.services, context.bridge, self)
         self.outgoing = Sender(context.services, context.bridge, self)
@@ -108,6 +114,7 @@ class TasksPlace(QWidget):
         self._fetch_soon.stop()
         self._wanted = None
         self._failures.clear()
+        self._waited.clear()
         self.composer.start(backend.scope if backend is not None else None)
         self.desk.start(backend)
         self.outgoing.start(backend)
@@ -222,6 +229,7 @@ class TasksPlace(QWidget):
         self.unsent.sign_in.connect(self._navigator.sign_in)
         self.unsent.left.connect(self._leave_right)
         self.desk.changed.connect(self._show_again)
+        self.desk.saved_shown.connect(self.saved_shown)
         self.desk.runs_changed.connect(lambda _: self._show_again())
         self.desk.failed.connect(self._show_failure)
         self.desk.gone.connect(self._gone)
@@ -493,6 +501,9 @@ class TasksPlace(QWidget):
         if shown:
             self._show_task(task.id)
         self._navigator.announce(self.tr("Task created: {0}").format(title_of(task)))
+        if pending_id in self._waited:
+            self._waited.discard(pending_id)
+            self.waiting_sent.emit()
 
     def _refused(self, pending_id: str) -> None:
         """Put the text back into the composer if that is free; else the row says what happened."""
@@ -594,9 +605,7 @@ class TasksPlace(QWidget):
 
     def _verified(self, me: User) -> None:
         if self.outgoing.belongs_to(me.account_key):
-            sent = self.outgoing.send_waiting()
-            if sent:
-                self._navigator.announce(self.tr("Sending {0} waiting tasks").format(sent))
+            self._waited.update(self.outgoing.send_waiting())
 
     def _not_verified(self, error: BaseException) -> None:
         if not isinstance(error, BurrowError):

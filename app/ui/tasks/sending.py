@@ -105,12 +105,12 @@ class Sender(QObject):
         if item is not None and item.state is not SendState.SENDING:
             self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
 
-    def send_waiting(self) -> int:
-        """Send those that never left, for example after signing in; returns how many."""
-        ready = [p.id for p in self._pending.values() if p.state in SENDABLE]
-        for pending_id in sorted(ready, key=lambda i: self._pending[i].created_at):
-            self.send_again(pending_id)
-        return len(ready)
+    def send_waiting(self) -> list[str]:
+        """Send those that never left, for example after signing in; returns their ids."""
+        ready = sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
+        for item in ready:
+            self.send_again(item.id)
+        return [item.id for item in ready]
 
     def take_back(self, pending_id: str) -> NewTask | None:
         """Undo a send that has not happened: the task leaves the outbox, its text is returned."""
