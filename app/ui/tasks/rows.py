@@ -156,7 +156,8 @@ def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
         state,
         trailing=when,
         accessible=", ".join(part for part in parts if part),
-        tooltip="\n".join(part for part in (title, place, absolute(known)) if part),
+        # The date in the person's locale costs more than the rest of the row.
+        tooltip=lambda: "\n".join(part for part in (title, place, absolute(known)) if part),
     )
 
 

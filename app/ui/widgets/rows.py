@@ -10,7 +10,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.ui.theme.state import State
 
@@ -23,7 +23,7 @@ class Row:
 
     One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the
     state's word and `detail` below. `side` is a second state at the right (a tool's policy). `accessible` replaces
-    what is read aloud; `tooltip` is plain text. `payload` is the caller's own.
+    what is read aloud; `tooltip` is plain text, or makes it when somebody looks. `payload` is the caller's own.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Row:
     muted: bool = False
     mono: bool = False
     accessible: str = ""
-    tooltip: str = ""
+    tooltip: str | Callable[[], str] = field(default="", compare=False)
     payload: Any = field(default=None, compare=False)
 
     def spoken(self) -> str:
@@ -193,7 +193,7 @@ class RowModel(QAbstractTableModel):
             if role == Qt.ItemDataRole.AccessibleDescriptionRole:
                 return line.detail
             if role == Qt.ItemDataRole.ToolTipRole:
-                return line.tooltip or None
+                return (line.tooltip() if callable(line.tooltip) else line.tooltip) or None
         return None
 
     @guarded(default=Qt.ItemFlag.NoItemFlags)
