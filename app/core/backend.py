@@ -68,6 +68,7 @@ class Backend:
         self._recall()
         self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lab: tuple[str | None, Lab] | None = None
         self._sign_ins = 0
         self._loading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -99,14 +100,18 @@ class Backend:
             project=lambda: self.project.id if self.project else None,
         )
 
-    @cached_property
+    @property
     def lab(self) -> Lab | None:
-        """The fault switchboard, when the host is a workspace."""
+        """The fault switchboard, when the host is a workspace; with another secret once it was started again."""
         if not self.host.embedded and self.host.mcp_url != f"{self.host.origin}/mcp":
             return None
         from app.core.lab import Lab
 
-        return Lab(self.host.origin, self.host.secret)
+        ready = self._services.workspace.ready if self.host.embedded else None
+        secret = self.host.secret if ready is None else ready.secret
+        if self._lab is None or self._lab[0] != secret:
+            self._lab = (secret, Lab(self.host.origin, secret))
+        return self._lab[1]
 
     @property
     def storage(self) -> Storage:

@@ -302,9 +302,9 @@ async def test_a_killed_workspace_is_back_with_the_session(tmp_path: Path) -> No
             await backend.tasks.list()
         await until(backend, lambda: backend.session.status.trouble is None)
         assert (await backend.tasks.list()).count > 0
-        assert services.workspace.ready is not None
-        lab = Lab(backend.host.origin, services.workspace.ready.secret)
-        assert (await lab.state())["counters"]["refreshes_accepted"] == 0
+        assert backend.lab is not None
+        assert backend.lab is backend.lab
+        assert (await backend.lab.state())["counters"]["refreshes_accepted"] == 0
 
 
 OTHER_PROCESS = """
