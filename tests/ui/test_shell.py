@@ -108,7 +108,7 @@ async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_no
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         backend.session.become(renewing_since=monotonic() - 1.9)
-        await until(lambda: window.corner.word.state.word == "Renewing sign-in")
+        await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
         assert not window.bar.isVisible()
         backend.session.become(renewing_since=None)
         await until(lambda: window.corner.word.state.word == "Signed in")

@@ -5,7 +5,8 @@
         first_run: factory() -> QWidget, shown while nobody is signed in anywhere
         .context (Context) .bar (SignInBar) .save_layout() (coroutine, await it before storage closes)
 
-Beyond `PlaceWidget` a place may have: `count_changed = Signal(int)` for the rail, `items() -> Sequence[Command]` for
+Beyond `PlaceWidget` a place may have: `count_changed = Signal(int)` for the rail, `waiting_sent = Signal()` for each
+change that had waited for the sign-in and has been sent, `items() -> Sequence[Command]` for
 the palette (go to a task, a server, a tool), `panes() -> Sequence[QWidget]` for F6. The keys of a place's `commands()`
 are bound by the window and work while the place is in view; keys that a place binds itself are left to it.
 """

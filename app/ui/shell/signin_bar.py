@@ -31,7 +31,7 @@ class SignInBar(Banner):
         self._sign_in: SignIn | None = None
         self._status: SessionStatus | None = None
         self._failure: BurrowError | None = None
-        self._waiting = 0
+        self._waiting = self._sent = 0
         self._needed = False
         self._shown = ""
         self._fade = QTimer(self, singleShot=True, interval=BACK_SHOWN_MS)
@@ -48,6 +48,12 @@ class SignInBar(Banner):
         """How many changes wait for the sign-in."""
         self._waiting = count
         self._show()
+
+    def add_sent(self) -> None:
+        """A change that had waited was sent."""
+        self._sent += 1
+        if self._fade.isActive():
+            self._show_back()
 
     def show_browser(self, sign_in: SignIn) -> None:
         """A browser is open for this sign-in."""
@@ -70,7 +76,7 @@ class SignInBar(Banner):
         elif status.trouble is not None and status.trouble.startswith("vault"):
             self._show_vault(status)
         elif status.state.value == "needs_sign_in":
-            self._needed = True
+            self._needed, self._sent = True, 0
             self._show_needed(status)
         elif self._failure is not None and status.state.value != "signed_in":
             self._show_needed(status)
@@ -138,6 +144,9 @@ class SignInBar(Banner):
 
     def _show_back(self) -> None:
         words = self.tr("Signed in.")
+        if self._sent:
+            one = self.tr("Sent 1 message.")
+            words += " " + (one if self._sent == 1 else self.tr("Sent {0} messages.").format(self._sent))
         if self._put("back", words):
             self.show_message(words, "good")
             self._fade.start()

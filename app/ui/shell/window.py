@@ -347,7 +347,7 @@ class MainWindow(QWidget):
         self.stack.addWidget(widget)
         counted = getattr(widget, "count_changed", None)
         if counted is not None:
-            counted.connect(lambda count, name=name: self.rail.set_count(name, count))
+            counted.connect(lambda count, name=name: self._counted(name, count))
         sent = getattr(widget, "waiting_sent", None)
         if sent is not None:
             sent.connect(self.bar.add_sent)
@@ -355,6 +355,11 @@ class MainWindow(QWidget):
         place.set_backend(self._backend)
         self._shortcuts.bind((command.keys for command in place.commands()), widget)
         return widget
+
+    def _counted(self, place: str, count: int) -> None:
+        self.rail.set_count(place, count)
+        if self._backend is not None and self._backend.session.status.state.value == "needs_sign_in":
+            self._count_waiting()
 
     def _active(self) -> PlaceWidget:
         return cast("PlaceWidget", self._built[self._place])

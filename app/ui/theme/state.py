@@ -74,7 +74,7 @@ CALL: Mapping[str, State] = {
 SESSION: Mapping[str, State] = {
     "fresh": State("dot", marked("State", "Signed in"), "good"),
     "restoring": State("clock", marked("State", "Opening"), "muted"),
-    "renewing": State("clock", marked("State", "Renewing sign-in"), "info"),
+    "renewing": State("clock", marked("State", "Renewing sign-in…"), "info"),
     "offline": State("offline", marked("State", "Offline"), "attention"),
     "server": State("warning", marked("State", "Server in trouble"), "attention"),
     "vault": State("lock", marked("State", "Keyring needed"), "attention"),
