@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, SignInNeeded
 from app.ui.context import Command
 from app.ui.lab.faults import FAULTS, Fault
 from app.ui.theme import theme, tokens
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import Tone
 
 SETTLE_MS = 250
-COUNTERS = (
-    ("refreshes_accepted", marked("Lab", "Renewals accepted")),
-    ("refreshes_rejected", marked("Lab", "Renewals refused")),
-    ("grants_revoked", marked("Lab", "Grants revoked")),
-    ("requests", marked("Lab", "Requests")),
-)
+EVENTS_AT_LEAST = 300
+COUNTERS = {
+    "refreshes_accepted": marked("Lab", "Renewals accepted"),
+    "refreshes_rejected": marked("Lab", "Renewals refused"),
+    "grants_revoked": marked("Lab", "Grants revoked"),
+    "requests": marked("Lab", "Requests"),
+}
+NOT_KNOWN = "–"
 PROBE = "/api/users/@me/"
 
 
@@ -175,14 +177,18 @@ class LabPlace(QWidget):
     def _build_events(self) -> QWidget:
         current = theme()
         panel = QWidget()
+        panel.setMinimumWidth(current.px(EVENTS_AT_LEAST))
         column = QVBoxLayout(panel)
         side = current.px(tokens.SPACE_4)
         column.setContentsMargins(side, current.px(tokens.SPACE_2), side, side)
         column.setSpacing(current.px(tokens.SPACE_3))
         numbers = FlowLayout()
         numbers.setSpacing(current.px(tokens.SPACE_5))
-        for name, word in COUNTERS:
-            numbers.addWidget(self._counter(name, _tr(word)))
+        cells = [self._counter(name) for name in COUNTERS]
+        widest = max(cell.sizeHint().width() for cell in cells)
+        for cell in cells:
+            cell.setMinimumWidth(widest)
+            numbers.addWidget(cell)
         column.addLayout(numbers)
         column.addWidget(Text(self.tr("What Burrow did"), "section"))
         columns: list[Column[ActivityRecord]] = [
@@ -197,16 +203,20 @@ class LabPlace(QWidget):
         column.addWidget(self.events, 1)
         return panel
 
-    def _counter(self, name: str, words: str) -> QWidget:
+    def _counter(self, name: str) -> QWidget:
         cell = QWidget()
         box = QVBoxLayout(cell)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
-        self.counters[name] = value = Text("–", "title")
-        value.setAccessibleName(words)
-        box.addWidget(value)
-        box.addWidget(Text(words, "caption", "muted"))
+        self.counters[name] = Text(role="title")
+        self._count(name, NOT_KNOWN)
+        box.addWidget(self.counters[name])
+        box.addWidget(Text(_tr(COUNTERS[name]), "caption", "muted"))
         return cell
+
+    def _count(self, name: str, number: str) -> None:
+        self.counters[name].setText(number)
+        self.counters[name].setAccessibleName(f"{_tr(COUNTERS[name])}: {number}")
 
     def _build_lock(self) -> QWidget:
         current = theme()
@@ -236,8 +246,8 @@ class LabPlace(QWidget):
         for button in (*self.buttons.values(), self.reset_button):
             button.setEnabled(usable)
         if not usable:
-            for value in self.counters.values():
-                value.setText("–")
+            for name in COUNTERS:
+                self._count(name, NOT_KNOWN)
 
     def _unlock(self) -> None:
         lab = self._lab()
@@ -280,10 +290,10 @@ class LabPlace(QWidget):
     def _show_state(self, state: dict[str, Any]) -> None:
         counters = state.get("counters")
         counters = counters if isinstance(counters, dict) else {}
-        for name, value in self.counters.items():
+        for name in COUNTERS:
             number = counters.get(name, 0)
             number = sum(number.values()) if isinstance(number, dict) else number
-            value.setText(self.locale().toString(int(number)))
+            self._count(name, self.locale().toString(int(number)))
 
     def _spawn(self, work: Coroutine[Any, Any, Any], done: Callable[[Any], object], *, key: str) -> None:
         self._context.bridge.spawn(self, work, done=done, failed=self._failed, key=key)
@@ -292,6 +302,10 @@ class LabPlace(QWidget):
         self.page.progress.stop()
         if not isinstance(error, BurrowError):
             raise error
+        if isinstance(error, SignInNeeded):
+            # What the fault was meant to bring about; the window's bar says it.
+            self._broken()
+            return
         self.page.card.show_trouble(error)
         self._show()
 
