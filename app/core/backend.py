@@ -56,7 +56,7 @@ class Backend:
         self.changed: Event[Backend] = Event()
         self._services = services
         self._settings = services.storage.settings
-        lock = ProcessLock(services.folder / "locks" / f"{_file_name(host.origin)}.lock")
+        lock = ProcessLock(services.folder / "locks" / f"{_file_name(host.key)}.lock")
         oauth = OAuth(services.transport, host.origin)
         self.session = Session(host, oauth, lock, self._settings, services.folder, store=store)
         self.fetcher = Fetcher(services.transport, self.session, host)

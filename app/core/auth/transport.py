@@ -23,6 +23,8 @@ USER_AGENT = f"burrow/{__version__}"
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 HOLD_SECONDS = 0.4
+# A server that asks for more is asked again after an hour all the same.
+LONGEST_RETRY_AFTER = 3600.0
 # Every caller is gated before the pool: beyond about eight in flight its own queue costs more than the network.
 CONNECTIONS = 32
 KEPT_ALIVE = 16
@@ -113,10 +115,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     if value.isdecimal():
-        return float(value)
+        return min(float(value), LONGEST_RETRY_AFTER)
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - time()), LONGEST_RETRY_AFTER)
     except ValueError:
         return None

@@ -22,7 +22,7 @@ class Shortcuts(QObject):
         super().__init__(window)
         self._window = window
         self._pressed = pressed
-        self._bound: set[str] = set()
+        self._bound: dict[str, list[QShortcut]] = {}
 
     def bind(self, keys: Iterable[str], owner: QWidget | None = None) -> None:
         """Listen to `keys`, leaving out those bound already, here or by `owner` itself."""
@@ -35,11 +35,18 @@ class Shortcuts(QObject):
 
     def bound(self) -> frozenset[str]:
         """The keys listened to."""
-        return frozenset(self._bound)
+        return frozenset(key.key().toString() for keys in self._bound.values() for key in keys)
+
+    def listen_only_to(self, keys: Iterable[str]) -> None:
+        """Leave every other key to whatever has the focus, as if it had never been bound."""
+        wanted = {portable(name) for name in keys if name}
+        for name, shortcuts in self._bound.items():
+            for shortcut in shortcuts:
+                shortcut.setEnabled(name in wanted)
 
     def _listen(self, keys: str, meaning: str) -> None:
-        self._bound.add(keys)
         shortcut = QShortcut(QKeySequence(keys), self._window)
+        self._bound.setdefault(meaning, []).append(shortcut)
         shortcut.activated.connect(lambda: self._pressed(meaning))
 
 

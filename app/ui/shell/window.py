@@ -318,6 +318,7 @@ class MainWindow(QWidget):
             self.stay_here()
         changed = self._place != name
         self._place = name
+        self._listen_here()
         self.stack.setCurrentWidget(widget)
         self.rail.set_current(name)
         if changed:
@@ -380,6 +381,11 @@ class MainWindow(QWidget):
         """The command a key means here: the place in view goes before the window."""
         here = self._active().commands() if self._place in self._built else ()
         return next((each for each in (*here, *self._commands) if each.keys and portable(each.keys) == keys), None)
+
+    def _listen_here(self) -> None:
+        """Bind the keys of the window and of the place in view: another place's keys belong to the focus."""
+        commands = (*self._commands, *self._active().commands())
+        self._shortcuts.listen_only_to([*HOME_OF_KEY, *(command.keys for command in commands)])
 
     def _every_command(self) -> list[Command]:
         names = sorted(self._built, key=lambda name: name != self._place)

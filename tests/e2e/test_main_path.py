@@ -1,0 +1,200 @@
+"""The main path in a real window on a real server: sign in, create, call, heal unseen, sign in again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.storage import Storage
+from tests.conftest import RunningWorkspace
+from tests.e2e.window import RunningWindow
+
+pytestmark = [pytest.mark.serial, pytest.mark.x11]
+
+BAR = re.compile("Sign in again to keep going")
+CALL_SECONDS = 30.0
+
+
+def pictures(folder: Path) -> Path:
+    """Where pictures go: the documents' folder when a person asks for new ones, else the test's own."""
+    chosen = Path(os.environ.get("BURROW_PICTURES") or folder).absolute()
+    chosen.mkdir(parents=True, exist_ok=True)
+    return chosen
+
+
+def fault(workspace: RunningWorkspace, name: str, **body: Any) -> Any:
+    """Ask the fault switchboard."""
+    request = urllib.request.Request(
+        f"{workspace.url}/_faults/{name}",
+        data=None if name == "state" else json.dumps(body).encode(),
+        headers={"X-Workspace-Secret": workspace.secret, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def renewals(workspace: RunningWorkspace) -> tuple[int, int]:
+    counters = fault(workspace, "state")["counters"]
+    return counters["refreshes_accepted"], counters["refreshes_rejected"]
+
+
+def sign_in_to_own_server(window: RunningWindow, url: str) -> None:
+    """From the first page to the list, by keyboard and through the consent page."""
+    window.find("Try it here", "push button")
+    window.key("Tab", "Right", "Right", "Tab")
+    window.find("Address of your server", "text")
+    window.type(url)
+    window.key("Return")
+    assert "You are signed in" in window.consent()
+    window.find(re.compile("HED-"), "cell")
+
+
+def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_with_one_sign_in(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    album = pictures(tmp_path)
+    with RunningWindow(tmp_path / "window") as window:
+        sign_in_to_own_server(window, workspace.url)
+
+        window.key("ctrl+n")
+        window.find("Description", "text")
+        window.type("Fix the login page")
+        window.key("Tab")
+        window.type("Steps are in the ticket.")
+        window.key("ctrl+Return")
+        window.find(re.compile("Fix the login page, .*HED-13"), "cell")
+        window.picture(album / "tasks-light.png")
+
+        fault(workspace, "kill-access-token")
+        window.key("ctrl+2")
+        draw_a_chart(window)
+        window.picture(album / "servers.png")
+        assert renewals(workspace) == (1, 0)
+        assert not window.shows(BAR)
+
+        window.key("ctrl+1")
+        window.key("ctrl+n")
+        window.find("Description", "text")
+        window.type("Half a thought")
+        window.key("Tab")
+        window.type("that must not be lost")
+        fault(workspace, "revoke-grant")
+        window.key("ctrl+Return")
+        window.find(BAR)
+        window.find(re.compile("Half a thought, Waiting for sign-in"), "cell")
+        window.picture(album / "sign-in-bar.png")
+
+        window.find("Sign in", "push button").press()
+        assert "You are signed in" in window.consent()
+        window.find(re.compile("Half a thought, Not started, HED-14"), "cell")
+        assert not window.shows(BAR)
+        assert window.quit() == 0
+
+
+def draw_a_chart(window: RunningWindow) -> None:
+    """List the first server's tools, find one in the palette, fill its form and run it: by keyboard alone."""
+    window.find(re.compile("^List tasks, "), "cell")
+    window.key("ctrl+k")
+    window.type("chart events")
+    window.find(re.compile("Chart events"))
+    window.key("Return")
+    window.find("Chart events", "label")
+    window.key("ctrl+Return")
+    window.find(re.compile("One argument needs a look"))
+    window.key("space")
+    window.type("$pageview")
+    window.key("ctrl+Return")
+    window.find(re.compile("^Picture, 720 by 360"), seconds=CALL_SECONDS)
+
+
+def test_a_draft_is_still_there_after_a_crash_and_a_restart_without_signing_in_again(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    with RunningWindow(tmp_path / "window") as window:
+        sign_in_to_own_server(window, workspace.url)
+        window.key("ctrl+n")
+        window.find("Description", "text")
+        window.type("A title under way")
+        drafts = window.data / "burrow.sqlite3"
+        window.until(lambda: "A title under way" in stored_drafts(drafts))
+        window.process.kill()
+        window.process.wait(10)
+        window.start()
+        window.find(re.compile("HED-"), "cell")
+        window.key("ctrl+n")
+        window.until(lambda: window.find("Title", "text").text() == "A title under way")
+
+
+def stored_drafts(database: Path) -> str:
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        found = connection.execute("SELECT * FROM drafts").fetchall()
+    connection.close()
+    return repr(found)
+
+
+def test_one_click_opens_the_embedded_workspace_and_quitting_leaves_no_process(tmp_path: Path) -> None:
+    with RunningWindow(tmp_path / "window") as window:
+        window.find("Try it here", "push button").press()
+        window.find(re.compile("HED-"), "cell", seconds=30)
+        ready = json.loads((window.data / "workspace" / "runtime.json").read_text())
+        started = time.monotonic()
+        assert window.quit() == 0
+        took = time.monotonic() - started
+        assert took < 5
+        assert not alive(ready["pid"])
+
+
+def test_the_embedded_workspace_does_not_outlive_a_killed_window(tmp_path: Path) -> None:
+    with RunningWindow(tmp_path / "window", "--workspace") as window:
+        window.find(re.compile("HED-"), "cell", seconds=30)
+        ready = json.loads((window.data / "workspace" / "runtime.json").read_text())
+        window.process.kill()
+        window.process.wait(10)
+        window.until(lambda: not alive(ready["pid"]))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A child of nobody that ended but was not waited for is not alive.
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_without_a_display_one_line_says_how_to_go_on(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {"DISPLAY", "WAYLAND_DISPLAY"}}
+    environment.pop("QT_QPA_PLATFORM", None)
+    command = [sys.executable, "-m", "app", "--data", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "--offscreen --screenshot FILE" in done.stderr
+
+
+@pytest.mark.parametrize(("mode", "place"), [("light", "lab"), ("dark", "tasks")])
+def test_a_picture_can_be_taken_without_a_display(tmp_path: Path, mode: str, place: str) -> None:
+    data = tmp_path / "data"
+    storage = Storage.open(data)
+
+    async def remember() -> None:
+        await storage.settings.set("ui.mode", mode)
+        await storage.close()
+
+    asyncio.run(remember())
+    file = pictures(tmp_path) / f"{place}-{mode}.png"
+    arguments = ["--workspace", "--offscreen", "--place", place, "--screenshot", str(file), "--data", str(data)]
+    done = subprocess.run([sys.executable, "-m", "app", *arguments], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert file.read_bytes().startswith(b"\x89PNG")
