@@ -13,14 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QModelIndex, QPoint, Qt
-from PySide6.QtGui import QAccessible, QGuiApplication, QImage
+from PySide6.QtGui import QAccessible, QGuiApplication, QIcon, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from app.ui.theme import apply_theme, state
+from app.ui.theme import apply_theme, icons, state, theme, tokens
 from app.ui.widgets import guard
 from app.ui.widgets.buttons import CheckBox, IconButton, QuietButton, SegmentedPolicy, Select, TabStrip, with_keys
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError, FilterField, JsonEdit, KeyValueGrid
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.jsontree import JsonTree
 from app.ui.widgets.lists import ListTable
@@ -625,3 +627,76 @@ def test_the_same_picture_comes_out_twice(qtbot) -> None:
         return image
 
     assert picture() == picture()
+
+
+def test_enter_presses_a_button_as_space_does(qtbot) -> None:
+    pressed: list[str] = []
+    button = QuietButton("Open", clicked=lambda: pressed.append("x"))
+    qtbot.addWidget(button)
+    button.show()
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+        QTest.keyClick(button, key)
+    QTest.keyClick(button, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert len(pressed) == 3
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_controls_that_do_not_fit_go_on_in_the_next_line(qtbot, centred: bool) -> None:
+    box = QWidget()
+    qtbot.addWidget(box)
+    flow = FlowLayout(box, centred=centred)
+    buttons = [QuietButton(f"Number {number}") for number in range(3)]
+    for button in buttons:
+        flow.addWidget(button)
+    wide = flow.sizeHint().width()
+    box.resize(wide, flow.heightForWidth(wide))
+    box.show()
+    assert len({button.y() for button in buttons}) == 1
+    narrow = buttons[0].sizeHint().width() + 4
+    assert flow.heightForWidth(narrow) > 3 * buttons[0].height()
+    box.resize(narrow, flow.heightForWidth(narrow))
+    QApplication.processEvents()
+    assert len({button.y() for button in buttons}) == 3
+    assert [button.x() for button in buttons] == [2 * centred] * 3
+
+
+def test_a_card_in_a_narrow_column_shows_all_its_words(qtbot) -> None:
+    page = ScrollColumn("Card")
+    qtbot.addWidget(page)
+    card = InlineCard()
+    page.box.addWidget(card)
+    page.box.addStretch()
+    page.resize(260, 600)
+    page.show()
+    card.show_note("Not deleted", "The server no longer accepts this sign-in, and says so at some length.", "Sign in.")
+    QApplication.processEvents()
+    for label in card.findChildren(Text):
+        if label.isVisible():
+            assert label.height() >= label.heightForWidth(label.width()), label.text()
+
+
+def test_a_hidden_card_leaves_no_gap_on_its_page(qtbot) -> None:
+    page = Page("Title")
+    qtbot.addWidget(page)
+    page.set_body(body := QWidget())
+    page.resize(400, 300)
+    page.show()
+    QApplication.processEvents()
+    before = body.mapTo(page, QPoint(0, 0)).y()
+    page.card.show_note("Something", "went wrong")
+    QApplication.processEvents()
+    assert body.mapTo(page, QPoint(0, 0)).y() > before + card_margins()
+    page.card.clear()
+    QApplication.processEvents()
+    assert body.mapTo(page, QPoint(0, 0)).y() == before
+
+
+def card_margins() -> int:
+    return 2 * theme().px(tokens.SPACE_2)
+
+
+def test_the_icon_of_a_disabled_button_is_as_readable_as_its_words(qtbot) -> None:
+    image = icons.icon("play", "on_accent").pixmap(32, 32, QIcon.Mode.Disabled).toImage()
+    spots = [(x, y) for x in range(image.width()) for y in range(image.height())]
+    inks = {image.pixelColor(x, y).name() for x, y in spots if image.pixelColor(x, y).alpha() > 250}
+    assert inks == {theme().colour("muted").name()}

@@ -25,7 +25,7 @@ from app.ui.widgets.guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QPaintEvent, QWheelEvent
+    from PySide6.QtGui import QKeyEvent, QPaintEvent, QWheelEvent
 
 ButtonKind = Literal["primary", "quiet", "flat", "danger"]
 
@@ -59,6 +59,15 @@ class _Button(QPushButton):
         """Show another drawing before the text."""
         self._icon = icon
         self._dress()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses as Space does; Qt leaves it to a dialog's default button."""
+        plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
+        if plain and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.isAutoRepeat():
+            self.showMenu() if self.menu() is not None else self.click()
+        else:
+            super().keyPressEvent(event)
 
     def _dress(self) -> None:
         tone = {"primary": "on_accent", "danger": "bad"}.get(self._kind, "text")
