@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.context import Command, PlaceWidget
+    from app.ui.shell.crash import Crashes
     from app.ui.shell.drawer import ActivityDrawer
     from app.ui.shell.palette import Palette
 
@@ -95,6 +96,7 @@ class MainWindow(QWidget):
         self._filled = not paint_first
         self.palette_overlay: Palette | None = None
         self.drawer: ActivityDrawer | None = None
+        self._crashes: Crashes | None = None
         self._backend: Backend | None = None
         self._known: tuple[Scope | None, str] = (None, "")
         self._save = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
@@ -106,6 +108,8 @@ class MainWindow(QWidget):
         self._shortcuts.bind(key for key, place in HOME_OF_KEY.items() if place in self._factories)
         place_window(self, services.storage.settings.get(WINDOW_SETTING))
         bridge.listen(self, services.backend_changed, self._backend_changed)
+        bridge.failed_job.connect(self._show_failure)
+        bridge.crashed.connect(self._show_crash)
         self._backend_changed(services.backend)
 
     @property
@@ -565,6 +569,20 @@ class MainWindow(QWidget):
             return len(await outbox.list(scope))
 
         self._bridge.spawn(self, count(), done=self.bar.set_waiting_work, key="waiting")
+
+    # What nobody else shows
+
+    def _show_failure(self, failure: BurrowError) -> None:
+        """An expected error that no place took: a word in the corner; the details are in the activity."""
+        self.status(failure.title)
+        self.announce(f"{failure.title}. {failure.cause}")
+
+    def _show_crash(self, failure: BaseException) -> None:
+        if self._crashes is None:
+            from app.ui.shell.crash import Crashes
+
+            self._crashes = Crashes(self, self._services.folder)
+        self._crashes.show(failure)
 
     # What is remembered
 
