@@ -21,6 +21,7 @@ from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import Page, RememberedSplitter, SidePane
 from app.ui.widgets.rows import Row
+from tests.ui._tasks_fakes import FakeSettings
 
 
 class State(Enum):
@@ -101,17 +102,6 @@ class FakeBackend:
     async def select_project(self, project_id: int) -> None:
         self.project = next(project for project in self.projects if project.id == project_id)
         self.changed.emit(self)
-
-
-class FakeSettings:
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.values.get(key, default)
-
-    async def set(self, key: str, value: Any) -> None:
-        self.values[key] = value
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
@@ -20,7 +19,7 @@ from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.page import Page, RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, duration
+from app.ui.widgets.when import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -192,7 +191,7 @@ class LabPlace(QWidget):
         column.addLayout(numbers)
         column.addWidget(Text(self.tr("What Burrow did"), "section"))
         columns: list[Column[ActivityRecord]] = [
-            Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
+            Column(self.tr("Time"), lambda record: clock(moment_at(record.at)), 84, tooltip=_when),
             Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
             Column(self.tr("Outcome"), lambda record: record.status, 100, tone=_tone),
             Column(self.tr("Took"), _took, 84, right=True, drop_below=360),
@@ -310,12 +309,8 @@ class LabPlace(QWidget):
         self._show()
 
 
-def _moment(record: ActivityRecord) -> datetime:
-    return datetime.fromtimestamp(record.at, UTC)
-
-
-def _clock(record: ActivityRecord) -> str:
-    return _moment(record).astimezone().strftime("%H:%M:%S")
+def _when(record: ActivityRecord) -> str:
+    return absolute(moment_at(record.at))
 
 
 def _took(record: ActivityRecord) -> str:

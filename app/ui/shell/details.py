@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -16,7 +15,7 @@ from app.ui.widgets.lists import ListTable
 from app.ui.widgets.places import EmptyState
 from app.ui.widgets.rows import Row
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, relative
+from app.ui.widgets.when import absolute, moment_at, relative
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +82,7 @@ class SignInDetails(QDialog):
         shown = ListTable(self.tr("What happened"), dense=True)
         rows = []
         for record in events:
-            moment = datetime.fromtimestamp(record.at, UTC)
+            moment = moment_at(record.at)
             rows.append(
                 Row(record.id, record.summary, record.status, trailing=relative(moment), tooltip=absolute(moment))
             )

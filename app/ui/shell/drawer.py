@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from app.ui.widgets.fields import CodeEdit, FilterField
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, duration
+from app.ui.widgets.when import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
     from app.core.activity import Activity, ActivityRecord
@@ -44,7 +43,7 @@ class ActivityDrawer(QWidget):
         self.kind.currentIndexChanged.connect(lambda _index: self.refresh())
         self.count = Text(role="caption", tone="muted")
         columns: list[Column[ActivityRecord]] = [
-            Column(self.tr("Time"), _clock, 84, tooltip=lambda record: absolute(_moment(record))),
+            Column(self.tr("Time"), lambda record: clock(moment_at(record.at)), 84, tooltip=_when),
             Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=560),
             Column(self.tr("Server"), _server, 140, drop_below=500, tooltip=lambda record: record.target),
             Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
@@ -127,16 +126,12 @@ class ActivityDrawer(QWidget):
         self.detail.setVisible(record is not None)
 
 
-def _moment(record: ActivityRecord) -> datetime:
-    return datetime.fromtimestamp(record.at, UTC)
-
-
-def _clock(record: ActivityRecord) -> str:
-    return _moment(record).astimezone().strftime("%H:%M:%S")
-
-
 def _server(record: ActivityRecord) -> str:
     return record.target.partition("://")[2] or record.target
+
+
+def _when(record: ActivityRecord) -> str:
+    return absolute(moment_at(record.at))
 
 
 def _took(record: ActivityRecord) -> str:
@@ -158,5 +153,5 @@ def _fits(record: ActivityRecord, words: list[str]) -> bool:
 
 
 def _text(record: ActivityRecord) -> str:
-    shown = asdict(record) | {"at": _moment(record).astimezone().isoformat(timespec="milliseconds")}
+    shown = asdict(record) | {"at": moment_at(record.at).astimezone().isoformat(timespec="milliseconds")}
     return json.dumps(shown, indent=2, ensure_ascii=False, default=str)

@@ -14,7 +14,7 @@ Text (`text`, `when`)
     Text(text, role="body", tone="text", *, wrap=False, selectable=False)   .set_tone .set_role; plain text always
     ElidedLabel(text, role, tone, *, mode=ElideMiddle)     StatusWord(state, role)  .set_state(state, suffix="")
     RelativeTime(moment, role, tone, *, prefix="")  .set_moment
-    relative(dt) absolute(dt) duration(seconds) ticker().tick
+    relative(dt) absolute(dt) clock(dt) moment_at(unix seconds) duration(seconds) ticker().tick
 Buttons (`buttons`)
     PrimaryButton(text, icon="", *, keys="", clicked=None)      QuietButton(..., kind="quiet"|"flat"|"danger")
     IconButton(name, icon, *, keys="", clicked=None)            with_keys("Refresh", "F5")

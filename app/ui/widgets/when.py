@@ -50,6 +50,16 @@ def absolute(moment: datetime | None) -> str:
     return QLocale().toString(when, QLocale.FormatType.ShortFormat) + when.toString(":ss")
 
 
+def moment_at(seconds: float) -> datetime:
+    """The moment of a time in unix seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def clock(moment: datetime) -> str:
+    """The time of day to the second, in the person's time zone."""
+    return _aware(moment).astimezone().strftime("%H:%M:%S")
+
+
 def duration(seconds: float) -> str:
     """`340 ms`, `2.1 s`, `4 min 12 s`, `2 h 5 min`."""
     locale = QLocale()
