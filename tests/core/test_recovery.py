@@ -80,7 +80,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_renewal_of_the_others(tmp_
         rig.issuer.gate.set()
         assert (await second).status == 200
         assert rig.issuer.accepted == 1
-        assert Grant.decode(await rig.vault.read(rig.session._name) or "").tokens.refresh_token == "phr_2"
+        assert Grant.decode(await rig.vault.read(rig.session._keeper.name) or "").tokens.refresh_token == "phr_2"
 
 
 async def test_closing_waits_until_a_renewal_under_way_is_stored(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ async def test_closing_waits_until_a_renewal_under_way_is_stored(tmp_path: Path)
         rig.issuer.gate.set()
         await rig.session.close()
         await asyncio.gather(renewal, return_exceptions=True)
-        assert Grant.decode(await rig.vault.read(rig.session._name) or "").tokens.refresh_token == "phr_2"
+        assert Grant.decode(await rig.vault.read(rig.session._keeper.name) or "").tokens.refresh_token == "phr_2"
 
 
 async def test_a_request_refused_again_after_healing_is_not_renewed_again(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ async def test_a_revoked_grant_ends_the_session_once_for_all_who_wait(tmp_path: 
         with pytest.raises(SignInNeeded):
             await rig.fetcher.get("/api/x/")
         assert rig.server.requests["/oauth/token/"] == 1
-        assert await rig.vault.read(rig.session._name) is None
+        assert await rig.vault.read(rig.session._keeper.name) is None
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ async def test_a_grant_ended_by_another_process_is_not_brought_back(tmp_path: Pa
             with pytest.raises(SignInNeeded):
                 await rig.fetcher.get("/api/x/")
             assert rig.issuer.accepted == 0
-            assert await rig.vault.read(rig.session._name) is None
+            assert await rig.vault.read(rig.session._keeper.name) is None
         finally:
             await other.session.close()
             await other.transport.close()
@@ -438,11 +438,11 @@ async def test_a_session_restores_what_was_stored_and_needs_no_network(tmp_path:
 
 async def test_an_unreadable_stored_grant_asks_for_one_sign_in_and_is_not_written_over(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        await rig.vault.write(rig.session._name, "{torn")
+        await rig.vault.write(rig.session._keeper.name, "{torn")
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         await again.session.restore()
         assert again.session.status.state is SessionState.NEEDS_SIGN_IN
-        assert await rig.vault.read(rig.session._name) == "{torn"
+        assert await rig.vault.read(rig.session._keeper.name) == "{torn"
         await again.session.close()
 
 

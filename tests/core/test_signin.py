@@ -127,12 +127,12 @@ async def test_a_registration_that_the_server_forgot_is_made_anew(
 ) -> None:
     first = start_workspace()
     async with session_on(first, tmp_path) as session:
-        metadata = await session.rediscover()
-        registration = await session.registration(metadata)
-        again = await session.registration(metadata)
+        metadata = await session.client.rediscover()
+        registration = await session.client.registration(metadata)
+        again = await session.client.registration(metadata)
         assert registration == again
-        await session.forget_registration()
-        assert (await session.registration(metadata)).client_id != registration.client_id
+        await session.client.forget_registration()
+        assert (await session.client.registration(metadata)).client_id != registration.client_id
 
 
 async def test_a_login_ticket_works_once(workspace: RunningWorkspace, tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ async def test_signing_out_revokes_there_and_forgets_here(tmp_path: Path) -> Non
     async with signed_in(tmp_path) as rig:
         await rig.session.sign_out()
         assert rig.issuer.revoked
-        assert await rig.vault.read(rig.session._name) is None
+        assert await rig.vault.read(rig.session._keeper.name) is None
         assert rig.session.status.state is SessionState.SIGNED_OUT
 
 

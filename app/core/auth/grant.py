@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 
@@ -24,6 +25,12 @@ class Grant:
     @property
     def personal_key(self) -> bool:
         return not self.client_id
+
+    @property
+    def digest(self) -> str:
+        """Tells grants apart without keeping their secrets."""
+        secret = self.tokens.refresh_token or self.tokens.access_token
+        return hashlib.sha256(secret.encode()).hexdigest()
 
     def encode(self) -> str:
         """One line of JSON."""

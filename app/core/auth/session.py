@@ -13,35 +13,27 @@ import logging
 from dataclasses import dataclass, replace
 from enum import Enum
 from time import monotonic, time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from app.core.auth.brake import Brake
+from app.core.auth.client import Client
 from app.core.auth.grant import Grant
-from app.core.auth.oauth import ClientRefused, GrantRefused, Metadata, Registration
+from app.core.auth.keeper import Keeper
+from app.core.auth.renewal import Renewal
+from app.core.auth.settings import HostSettings
 from app.core.auth.tokens import TokenSet, fingerprint
 from app.core.auth.vault import StoreKind, VaultFailure, open_vault
-from app.core.errors import (
-    BurrowError,
-    Facts,
-    Offline,
-    Rejected,
-    ServerTrouble,
-    SignInNeeded,
-    StorageTrouble,
-    Throttled,
-    TimedOut,
-    VaultTrouble,
-)
+from app.core.errors import BurrowError, Facts, Offline, Rejected, SignInNeeded, VaultTrouble
 from app.core.events import Event
-from app.core.hosts import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from app.core.auth.brake import Brake
     from app.core.auth.lock import ProcessLock
     from app.core.auth.oauth import OAuth
     from app.core.auth.recovery import SessionAuth
+    from app.core.auth.settings import Remembered
     from app.core.auth.signin import SignIn
     from app.core.auth.target import Target
     from app.core.auth.vault import Vault
@@ -49,19 +41,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3
-PAUSES = (0.3, 1.0)
-# A server that asks for a longer wait is not waited for inside a request.
-LONGEST_PAUSE = 15.0
-COOLDOWN = (1.0, 15.0)
 RENEW_AT = 0.8
 JITTER = 0.05
+RENEW_AGAIN_SECONDS = 15.0
 REVOKE_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
 SAVE_AGAIN_SECONDS = 30.0
 PERSONAL_KEY_PREFIX = "phx_"
+VAULT_TROUBLE = "vault-"
+STORE = "store"
 
 SIGNED_IN_NOWHERE = "Nobody is signed in."
-GRANT_ENDED = "The server no longer accepts this sign-in."
 
 
 class SessionState(Enum):
@@ -101,14 +91,6 @@ class AuthEvent:
     milliseconds: float | None = None
 
 
-class Remembered(Protocol):
-    """Settings that survive a restart and hold no secret (`storage.settings`)."""
-
-    def get(self, key: str, default: object = None) -> object: ...
-
-    async def set(self, key: str, value: object) -> None: ...
-
-
 class Session:
     """The grant of one host. All methods run on the loop; `access_token` is the hot path and takes no lock."""
 
@@ -129,27 +111,20 @@ class Session:
         self.oauth = oauth
         self.changed: Event[SessionStatus] = Event()
         self.happened: Event[AuthEvent] = Event()
+        self._settings = HostSettings(remembered, host.key)
+        self.client = Client(host, oauth, self._settings)
         self._lock = lock
-        self._remembered = remembered
         self._folder = folder
         self._now = now
-        self._brake = brake or Brake()
-        kind = store or self._remembered_store()
-        self._vault = vault or open_vault(kind, folder)
-        self._name = f"{host.origin}|{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-        self._status = SessionStatus(store=self._vault.kind.value)
+        self._keeper = self._keeper_of(vault or open_vault(store or self._remembered_store(), folder))
+        self._renewal = Renewal(host, oauth, self.client, lock, brake)
+        self._renewing: asyncio.Task[TokenSet] | None = None
+        self._status = SessionStatus(store=self._keeper.kind.value)
         self._grant: Grant | None = None
-        self._saved: str | None = None
         self._epoch = 0
         self._known = asyncio.Event()
-        self._renewal: asyncio.Task[TokenSet] | None = None
-        self._refused: set[str] = set()
-        self._pause_until = 0.0
-        self._pause = COOLDOWN[0]
-        self._last_failure: BurrowError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._metadata: Metadata | None = None
         self._sign_in: SignIn | None = None
 
     @property
@@ -165,17 +140,17 @@ class Session:
         """Read the stored grant. Ends in `SIGNED_IN`, `SIGNED_OUT`, or `RESTORING` with a vault trouble."""
         self._set(state=SessionState.RESTORING, reason=None, trouble=None)
         try:
-            if self._remembered.get(self._key("stored")) is not True:
+            if not self._keeper.expects_one:
                 self._set(state=SessionState.SIGNED_OUT)
                 return
-            stored = await self._read()
+            stored = await self._keeper.read()
             if stored is None:
                 reason = "The stored sign-in is gone or unreadable."
                 self._set(state=SessionState.NEEDS_SIGN_IN, reason=reason)
             elif self._grant is None:
                 self._publish(stored)
         except VaultFailure as failure:
-            self._set(trouble=f"vault-{failure.state.value}", reason=failure.cause)
+            self._vault_failed(failure)
         finally:
             self._known.set()
 
@@ -207,32 +182,31 @@ class Session:
 
     def missing(self) -> BurrowError:
         """Why there is no token."""
-        if self._status.trouble is not None and self._status.trouble.startswith("vault-"):
+        if self._status.trouble is not None and self._status.trouble.startswith(VAULT_TROUBLE):
             return VaultTrouble(self._status.reason or "", Facts(code=self._status.trouble))
         return SignInNeeded(self._status.reason or SIGNED_IN_NOWHERE, Facts(origin=self.host.origin))
 
     async def renew(self, refused: TokenSet, why: str) -> TokenSet:
         """A newer token than `refused`; joins the renewal in flight, or starts the only one.
 
-        The renewal itself is not cancelled with a caller (faults rows 6 and 7). Raises `SignInNeeded` when the grant is
-        over, and `Offline`, `TimedOut`, `Throttled` or `ServerTrouble` when it may still be alive.
+        The renewal itself is not cancelled with a caller (faults rows 6 and 7). Raises what `Renewal.run` raises.
         """
         grant = self._grant
         if grant is None:
             raise self.missing()
         if grant.tokens.access_token != refused.access_token:
             return grant.tokens
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew(grant, why), name="renewal")
-            self._renewal.add_done_callback(_retrieve)
-        return await asyncio.shield(self._renewal)
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew(grant, why), name="renewal")
+            self._renewing.add_done_callback(_retrieve)
+        return await asyncio.shield(self._renewing)
 
     def accepted(self, tokens: TokenSet) -> None:
         """A server answered a request carrying `tokens`: the brake opens and troubles are over."""
         grant = self._grant
         if grant is None or grant.tokens is not tokens:
             return
-        self._brake.accepted()
+        self._renewal.brake.accepted()
         if self._status.trouble in {"offline", "server"}:
             self._set(trouble=None)
 
@@ -243,7 +217,7 @@ class Session:
 
     def wake(self) -> None:
         """The network is back or the machine woke: forget the pause after a failed renewal."""
-        self._pause_until, self._pause = 0.0, COOLDOWN[0]
+        self._renewal.wake()
 
     def key_refused(self, why: str) -> None:
         """A personal API key, or a token of the wrong kind, was refused: nothing can renew it."""
@@ -268,8 +242,8 @@ class Session:
 
     async def sign_in_with_ticket(self, ticket: str) -> None:
         """Sign in to the embedded workspace without a page (it gives tickets to its own supervisor)."""
-        metadata = await self.metadata()
-        client_id = (await self.registration(metadata)).client_id
+        metadata = await self.client.metadata()
+        client_id = (await self.client.registration(metadata)).client_id
         request = self.oauth.request_authorization(
             metadata, client_id, "http://127.0.0.1:1/callback", parameters={"login_ticket": ticket}
         )
@@ -290,9 +264,7 @@ class Session:
         A vault that fails leaves the grant in memory and says so in the status; nothing else is tried silently.
         """
         self._epoch += 1
-        self._refused.clear()
-        self.wake()
-        self._brake.accepted()
+        self._renewal.start_over()
         async with self._lock.hold():
             await self._save(grant)
         self._known.set()
@@ -314,14 +286,14 @@ class Session:
             try:
                 async with asyncio.timeout(REVOKE_SECONDS):
                     token = grant.tokens.refresh_token or grant.tokens.access_token
-                    await self.oauth.revoke(await self.metadata(), grant.client_id, token)
+                    await self.oauth.revoke(await self.client.metadata(), grant.client_id, token)
             except (TimeoutError, BurrowError) as failure:
                 log.info("the grant could not be revoked: %s", type(failure).__name__)
 
     async def choose_store(self, kind: str) -> None:
         """Keep the grant elsewhere from now on: `keyring`, `file` or `memory`, as the person chose."""
-        self._vault = open_vault(StoreKind(kind), self._folder)
-        await self._remember("store", kind)
+        self._keeper = self._keeper_of(open_vault(StoreKind(kind), self._folder))
+        await self._settings.set(STORE, kind)
         self._set(store=kind, trouble=None, reason=None)
         if self._grant is None:
             await self.restore()
@@ -329,74 +301,28 @@ class Session:
         async with self._lock.hold():
             await self._save(self._grant)
 
-    async def metadata(self) -> Metadata:
-        """The host's OAuth metadata, asked for once and remembered (faults row 39)."""
-        if self._metadata is None:
-            remembered = self._remembered.get(self._key("metadata"))
-            if isinstance(remembered, dict):
-                try:
-                    known = Metadata(**remembered)
-                except TypeError:
-                    known = None
-                # The embedded workspace changes its port; and no token ever goes to another origin.
-                if known is not None and origin_of(known.token_endpoint) == self.host.origin:
-                    self._metadata = known
-        if self._metadata is None:
-            await self.rediscover()
-        assert self._metadata is not None
-        return self._metadata
-
-    async def rediscover(self) -> Metadata:
-        """Ask the host for its metadata afresh, as every sign-in does."""
-        self._metadata = await self.oauth.discover()
-        await self._remember("metadata", _plain(self._metadata))
-        return self._metadata
-
-    async def registration(self, metadata: Metadata) -> Registration:
-        """Burrow's registration with the issuer: configured, remembered, or made now (RFC 7591)."""
-        if self.host.client_id is not None:
-            return Registration(self.host.client_id, "/callback", metadata.issuer)
-        remembered = self._remembered.get(self._key("registration"))
-        if isinstance(remembered, dict) and remembered.get("issuer") == metadata.issuer:
-            try:
-                return Registration(**remembered)
-            except TypeError:
-                pass
-        registration = await self.oauth.register(metadata)
-        await self._remember("registration", _plain(registration))
-        return registration
-
-    async def forget_registration(self) -> None:
-        """The issuer no longer knows the client: the next sign-in registers anew (faults row 31)."""
-        await self._remember("registration", None)
-
     async def close(self) -> None:
         """Let a renewal in flight become durable (at most two seconds), then stop everything."""
         self._stop_timer()
         if self._sign_in is not None:
             self._sign_in.cancel()
-        if self._renewal is not None and not self._renewal.done():
-            await asyncio.wait({self._renewal}, timeout=2.0)
-            self._renewal.cancel()
+        if self._renewing is not None and not self._renewing.done():
+            await asyncio.wait({self._renewing}, timeout=CLOSE_SECONDS)
+            self._renewing.cancel()
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _renew(self, grant: Grant, why: str) -> TokenSet:
         epoch, started = self._epoch, monotonic()
+
+        async def save(renewed: Grant) -> None:
+            if epoch == self._epoch:
+                await self._save(renewed)
+
         self._set(renewing_since=started)
         try:
-            self._check_allowed(grant)
-            async with self._lock.hold():
-                current = await self._newest(grant)
-                if current.tokens.access_token == grant.tokens.access_token or current.tokens.expired(self._now()):
-                    current = await self._ask(current)
-                    self._brake.renewed()
-                    if epoch == self._epoch:
-                        await self._save(current)
-                    outcome = "renewed"
-                else:
-                    outcome = "adopted"
+            current, outcome = await self._renewal.run(grant, self._keeper, self._now, save)
             if epoch != self._epoch:
                 raise SignInNeeded("The sign-in changed meanwhile.", Facts(origin=self.host.origin))
         except SignInNeeded as failure:
@@ -404,92 +330,18 @@ class Session:
                 await self._end(grant, failure, why)
             raise
         except BurrowError as failure:
-            self._failed(grant, failure, why, started)
+            self._tell("renewal", why, type(failure).__name__, grant, (monotonic() - started) * 1000)
+            self._set(trouble=self._status.trouble or ("offline" if isinstance(failure, Offline) else "server"))
+            self._schedule(grant.tokens)
             raise
         finally:
             self._set(renewing_since=None)
-        self.wake()
-        self._last_failure = None
         self._tell("renewal", why, outcome, current, (monotonic() - started) * 1000)
         self._publish(current)
         return current.tokens
 
-    def _check_allowed(self, grant: Grant) -> None:
-        if not grant.renewable or _digest(grant) in self._refused:
-            raise SignInNeeded(self._status.reason or GRANT_ENDED, Facts(origin=self.host.origin))
-        if self._last_failure is not None and monotonic() < self._pause_until:
-            raise self._last_failure
-        if self._brake.wait > 0:
-            raise ServerTrouble(
-                f"{self.host.name} keeps refusing tokens that it has just issued.",
-                Facts(retry_after=self._brake.wait, origin=self.host.origin),
-                action="Burrow tries once more in a minute; signing in again may help.",
-            )
-
-    async def _newest(self, grant: Grant) -> Grant:
-        """What another process stored meanwhile, else `grant`."""
-        if self._saved is None:
-            return grant
-        try:
-            stored = await self._read()
-        except VaultFailure as failure:
-            self._set(trouble=f"vault-{failure.state.value}")
-            return grant
-        if stored is None:
-            raise SignInNeeded("Signed out in another window.", Facts(origin=self.host.origin))
-        return stored
-
-    async def _ask(self, grant: Grant) -> Grant:
-        """Renew at the token endpoint; a refused grant that the vault replaced meanwhile is tried once (row 16)."""
-        for last_try in (False, True):
-            try:
-                return replace(grant, tokens=await self._attempts(grant))
-            except GrantRefused as refusal:
-                self._refused.add(_digest(grant))
-                newer = await self._newest(grant)
-                if last_try or not newer.renewable or _digest(newer) in self._refused:
-                    facts = Facts(code=refusal.code, origin=self.host.origin)
-                    raise SignInNeeded(GRANT_ENDED, facts) from None
-                grant = newer
-            except ClientRefused:
-                if self.host.client_id is not None:
-                    raise Rejected(
-                        f"{self.host.name} does not know the configured client id.",
-                        Facts(code="invalid_client", attr="client_id", origin=self.host.origin),
-                        action="Check the client id and that the region is the right one.",
-                    ) from None
-                await self.forget_registration()
-                raise SignInNeeded(
-                    f"{self.host.name} no longer knows this installation of Burrow.",
-                    Facts(code="invalid_client", origin=self.host.origin),
-                ) from None
-        raise AssertionError("the second try returns or raises")
-
-    async def _attempts(self, grant: Grant) -> TokenSet:
-        metadata = await self.metadata()
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self.oauth.refresh(metadata, grant.client_id, grant.tokens)
-            except (Offline, TimedOut, ServerTrouble, Throttled) as failure:
-                pause = failure.facts.retry_after or PAUSES[min(attempt, len(PAUSES) - 1)]
-                if attempt == ATTEMPTS - 1 or pause > LONGEST_PAUSE:
-                    raise
-                await asyncio.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
-
-    def _failed(self, grant: Grant, failure: BurrowError, why: str, started: float) -> None:
-        if failure is not self._last_failure:
-            wait = max(failure.facts.retry_after or 0.0, self._pause)
-            self._pause = min(self._pause * 2, COOLDOWN[1])
-            self._pause_until = monotonic() + wait
-            self._last_failure = failure
-            self._tell("renewal", why, type(failure).__name__, grant, (monotonic() - started) * 1000)
-        trouble = "offline" if isinstance(failure, Offline) else "server"
-        self._set(trouble=self._status.trouble or trouble)
-        self._schedule(grant.tokens)
-
     async def _end(self, grant: Grant, failure: SignInNeeded, why: str) -> None:
-        """The grant is over: forget it here if the vault still holds this very one (faults row 18)."""
+        """The grant is over: forget it here if the vault still holds this very one."""
         self._stop_timer()
         self._grant = None
         self._tell("ended", why, failure.facts.code or "refused", grant)
@@ -500,33 +352,21 @@ class Session:
         except BurrowError as trouble:
             log.info("the ended grant could not be removed: %s", type(trouble).__name__)
 
-    async def _read(self) -> Grant | None:
-        text = await self._vault.read(self._name)
-        if text is None:
-            return None
-        try:
-            grant = Grant.decode(text)
-        except (ValueError, TypeError, RecursionError):
-            log.warning("the stored sign-in for %s is unreadable", self.host.origin)
-            return None
-        self._saved = text
-        return grant
-
     async def _save(self, grant: Grant) -> None:
-        text = grant.encode()
+        """Make `grant` durable, or say why it is not and try again later."""
+        had_one = self._keeper.has_one
         try:
-            await self._vault.write(self._name, text)
+            await self._keeper.save(grant)
         except VaultFailure as failure:
             log.warning("the sign-in could not be stored: %s", failure.state.value)
-            self._set(trouble=f"vault-{failure.state.value}", reason=failure.cause, persistent=False)
-            if self._saved is not None:
+            self._vault_failed(failure)
+            self._set(persistent=False)
+            if had_one:
                 self._later(SAVE_AGAIN_SECONDS, self._save_again)
             return
-        self._saved = text
-        persistent = self._vault.kind is not StoreKind.MEMORY
-        await self._remember("stored", persistent)
-        vault_trouble = self._status.trouble is not None and self._status.trouble.startswith("vault-")
-        self._set(persistent=persistent, trouble=None if vault_trouble else self._status.trouble)
+        trouble = self._status.trouble
+        recovered = trouble is not None and trouble.startswith(VAULT_TROUBLE)
+        self._set(persistent=self._keeper.persistent, trouble=None if recovered else trouble)
 
     async def _save_again(self) -> None:
         async with self._lock.hold():
@@ -534,18 +374,14 @@ class Session:
                 await self._save(self._grant)
 
     async def _forget(self, grant: Grant | None) -> None:
-        """Compare and delete; the caller holds the lock."""
         try:
-            stored = await self._read()
-            if stored is not None and grant is not None and _digest(stored) != _digest(grant):
-                return
-            await self._vault.delete(self._name)
+            await self._keeper.forget(grant)
         except VaultFailure as failure:
             log.warning("the stored sign-in could not be removed: %s", failure.state.value)
-            self._set(trouble=f"vault-{failure.state.value}")
-            return
-        self._saved = None
-        await self._remember("stored", False)
+            self._vault_failed(failure)
+
+    def _vault_failed(self, failure: VaultFailure) -> None:
+        self._set(trouble=f"{VAULT_TROUBLE}{failure.state.value}", reason=failure.cause)
 
     def _publish(self, grant: Grant) -> None:
         self._grant = grant
@@ -560,7 +396,7 @@ class Session:
         if tokens.lifetime is None or tokens.refresh_token is None:
             return
         at = tokens.issued_at + tokens.lifetime * (RENEW_AT + uniform(-JITTER, JITTER))
-        delay = max(at - self._now(), COOLDOWN[1] if self._last_failure else 0.0)
+        delay = max(at - self._now(), RENEW_AGAIN_SECONDS if self._renewal.failing else 0.0)
         self._timer = asyncio.get_running_loop().call_later(delay, self._renew_ahead, tokens)
 
     def _renew_ahead(self, tokens: TokenSet) -> None:
@@ -602,31 +438,16 @@ class Session:
             AuthEvent(what, why, outcome, tokens.generation, fingerprint(tokens.access_token), milliseconds)
         )
 
-    async def _remember(self, name: str, value: object) -> None:
-        """Keep a setting; a full disk costs the setting, not the sign-in."""
-        try:
-            await self._remembered.set(self._key(name), value)
-        except StorageTrouble as trouble:
-            log.warning("the setting %s could not be kept: %s", name, trouble.cause)
-
-    def _key(self, name: str) -> str:
-        return f"auth:{self.host.key}:{name}"
+    def _keeper_of(self, vault: Vault) -> Keeper:
+        """State that lives in another folder is another profile, in the keyring too."""
+        profile = hashlib.sha256(str(self._folder).encode()).hexdigest()[:12]
+        return Keeper(vault, f"{self.host.origin}|{profile}", self._settings)
 
     def _remembered_store(self) -> StoreKind:
         try:
-            return StoreKind(self._remembered.get(self._key("store"), StoreKind.KEYRING.value))
+            return StoreKind(self._settings.get(STORE, StoreKind.KEYRING.value))
         except ValueError:
             return StoreKind.KEYRING
-
-
-def _digest(grant: Grant) -> str:
-    """Tells grants apart without keeping their secrets."""
-    secret = grant.tokens.refresh_token or grant.tokens.access_token
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _plain(value: Metadata | Registration) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def _retrieve(task: asyncio.Task[TokenSet] | asyncio.Task[None]) -> None:

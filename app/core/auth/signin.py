@@ -44,8 +44,8 @@ class SignIn:
         Raises `BurrowError` kinds when the host cannot be asked, `ProtocolTrouble` when its sign-in page's address is
         neither https nor on this machine.
         """
-        metadata = await session.rediscover()
-        registration = await session.registration(metadata)
+        metadata = await session.client.rediscover()
+        registration = await session.client.registration(metadata)
         holder: list[AuthorizationRequest] = []
 
         def accepts(redirect: Redirect) -> bool:
@@ -115,7 +115,7 @@ class SignIn:
                 "The authorization code was refused.", Facts(code=refusal.code, origin=session.host.origin)
             ) from None
         except ClientRefused:
-            await session.forget_registration()
+            await session.client.forget_registration()
             raise Rejected(
                 f"{session.host.name} does not know this installation of Burrow.",
                 Facts(code="invalid_client", origin=session.host.origin),

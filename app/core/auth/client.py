@@ -1,0 +1,70 @@
+"""Client: Burrow as one host knows it, with what that host says of itself; both are asked for once and remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.core.auth.oauth import Metadata, Registration
+from app.core.hosts import origin_of
+
+if TYPE_CHECKING:
+    from app.core.auth.oauth import OAuth
+    from app.core.auth.settings import HostSettings
+    from app.core.hosts import Host
+
+METADATA, REGISTRATION = "metadata", "registration"
+
+
+class Client:
+    """Metadata (RFC 8414) and registration (RFC 7591) of one host."""
+
+    def __init__(self, host: Host, oauth: OAuth, settings: HostSettings) -> None:
+        self._host = host
+        self._oauth = oauth
+        self._settings = settings
+        self._metadata: Metadata | None = None
+
+    async def metadata(self) -> Metadata:
+        """The host's metadata, remembered so that a renewal needs no discovery (faults row 39)."""
+        if self._metadata is None:
+            self._metadata = self._remembered_metadata() or await self.rediscover()
+        return self._metadata
+
+    async def rediscover(self) -> Metadata:
+        """Ask the host for its metadata afresh, as every sign-in does."""
+        self._metadata = await self._oauth.discover()
+        await self._settings.set(METADATA, _plain(self._metadata))
+        return self._metadata
+
+    async def registration(self, metadata: Metadata) -> Registration:
+        """The registration with the issuer: configured, remembered, or made now."""
+        if self._host.client_id is not None:
+            return Registration(self._host.client_id, "/callback", metadata.issuer)
+        remembered = self._settings.get(REGISTRATION)
+        if isinstance(remembered, dict) and remembered.get("issuer") == metadata.issuer:
+            try:
+                return Registration(**remembered)
+            except TypeError:
+                pass
+        registration = await self._oauth.register(metadata)
+        await self._settings.set(REGISTRATION, _plain(registration))
+        return registration
+
+    async def forget_registration(self) -> None:
+        """The issuer no longer knows the client: the next sign-in registers anew (faults row 31)."""
+        await self._settings.set(REGISTRATION, None)
+
+    def _remembered_metadata(self) -> Metadata | None:
+        remembered = self._settings.get(METADATA)
+        if not isinstance(remembered, dict):
+            return None
+        try:
+            known = Metadata(**remembered)
+        except TypeError:
+            return None
+        # The embedded workspace changes its port; and no token ever goes to another origin.
+        return known if origin_of(known.token_endpoint) == self._host.origin else None
+
+
+def _plain(value: Metadata | Registration) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}

@@ -1,0 +1,36 @@
+"""The settings of one host that belong to signing in. They survive a restart and hold no secret."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from app.core.errors import StorageTrouble
+
+log = logging.getLogger(__name__)
+
+
+class Remembered(Protocol):
+    """Where settings are kept (`storage.settings`)."""
+
+    def get(self, key: str, default: object = None) -> object: ...
+
+    async def set(self, key: str, value: object) -> None: ...
+
+
+class HostSettings:
+    """The settings under `auth:{host key}:`."""
+
+    def __init__(self, remembered: Remembered, host_key: str) -> None:
+        self._remembered = remembered
+        self._prefix = f"auth:{host_key}:"
+
+    def get(self, name: str, default: object = None) -> object:
+        return self._remembered.get(f"{self._prefix}{name}", default)
+
+    async def set(self, name: str, value: object) -> None:
+        """Keep a setting; a full disk costs the setting, not the sign-in."""
+        try:
+            await self._remembered.set(f"{self._prefix}{name}", value)
+        except StorageTrouble as trouble:
+            log.warning("the setting %s could not be kept: %s", name, trouble.cause)
