@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
-OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place"})
+OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id"})
 
 
 def main() -> int:
@@ -14,7 +14,8 @@ def main() -> int:
     if command == "workspace":
         from app.workspace.__main__ import main as run_workspace
 
-        return run_workspace(arguments)
+        placed = any(argument == "--data" or argument.startswith("--data=") for argument in arguments)
+        return run_workspace(arguments if placed else [*arguments, "--data", _workspace_folder()])
     if command is not None:
         from app.cli import main as run_command
 
@@ -22,6 +23,12 @@ def main() -> int:
     from app.main import main as run_window
 
     return run_window(arguments)
+
+
+def _workspace_folder() -> str:
+    from app.core.services import WORKSPACE_FOLDER, data_folder
+
+    return str(data_folder() / WORKSPACE_FOLDER)
 
 
 def split(arguments: list[str]) -> tuple[str | None, list[str]]:

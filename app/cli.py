@@ -100,7 +100,10 @@ async def _backend(options: argparse.Namespace, *, ready: bool = True) -> AsyncI
 
 async def _login(options: argparse.Namespace) -> int:
     async with _services(options) as services:
-        host = await services.resolve(options.host or services.remembered_host() or "us")
+        named = options.host or services.remembered_host() or "us"
+        if options.client_id:
+            await services.use_client_id(named, options.client_id)
+        host = await services.resolve(named)
         backend = await services.connect(host, restore=False, remember=False)
         session = backend.session
         if host.embedded:
@@ -442,6 +445,7 @@ def _parser() -> argparse.ArgumentParser:
 
     login = add(commands, "login", _login, "Sign in through the browser, or with a personal API key.")
     login.add_argument("--token", metavar="KEY", help="a personal API key, or - to read it from standard input")
+    login.add_argument("--client-id", metavar="ID", help="for a server that lets no application register itself")
     login.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
     login.add_argument("--store", choices=[kind.value for kind in StoreKind], help="where the sign-in is kept")
     add(commands, "logout", _logout, "Sign out here and revoke the grant.")

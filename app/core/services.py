@@ -84,6 +84,10 @@ class Services:
             return await self._recognised(host)
         return host
 
+    async def use_client_id(self, named: str, client_id: str) -> None:
+        """Sign in to a self-hosted server as this OAuth client instead of registering there."""
+        await self.storage.settings.set(f"client_id:{named.strip()}", client_id)
+
     async def remember(self, host: Host) -> None:
         """Start with `host` next time."""
         await self.storage.settings.set(HOST_SETTING, host.key)

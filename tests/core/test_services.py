@@ -367,3 +367,14 @@ async def test_a_host_that_is_none_is_refused(tmp_path: Path, named: str) -> Non
     async with services_in(tmp_path) as services:
         with pytest.raises(Rejected):
             await services.resolve(named)
+
+
+async def test_a_client_id_given_once_is_used_for_that_server_instead_of_a_registration(tmp_path: Path) -> None:
+    services = Services(tmp_path)
+    try:
+        assert (await services.resolve("https://posthog.example.com")).client_id is None
+        await services.use_client_id("https://posthog.example.com", "an-id")
+        assert (await services.resolve("https://posthog.example.com")).client_id == "an-id"
+        assert (await services.resolve("https://other.example.com")).client_id is None
+    finally:
+        await services.close()
