@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -448,7 +449,7 @@ async def test_a_task_that_arrived_after_all_is_found_in_the_list(opened: Opener
         await o.show(FakeBackend(tasks))
         o.place.outgoing.send(NewTask("Words", "Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
-        tasks.tasks["t0"] = task(0, "Once", description="Words")
+        tasks.tasks["t0"] = task(0, "Once", description="Words", created_at=datetime.now(UTC))
         await o.select("pending:p1")
         await press(o.place.unsent, "Check list")
         await until(lambda: "It arrived: BUR-0" in o.place.unsent.card.text())
