@@ -584,15 +584,16 @@ async def test_a_signal_wakes_an_idle_loop() -> None:
 
 
 async def test_a_worker_that_hangs_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    begun, release = threading.Event(), threading.Event()
+    begun, release = threading.Semaphore(0), threading.Event()
 
     def hang() -> None:
-        begun.set()
+        begun.release()
         release.wait(30)
 
     workers = Workers(limit=2, patience=0.05)
     futures = [workers.submit(hang) for _ in range(10)]
-    await asyncio.to_thread(begun.wait, 5)
+    for _ in range(2):
+        assert await asyncio.to_thread(begun.acquire, timeout=5)
     began = time.monotonic()
     with caplog.at_level(logging.WARNING):
         await asyncio.to_thread(workers.shutdown)
