@@ -80,9 +80,12 @@ async def living(qapp: QApplication, folder: Path, *, place: str = "tasks") -> A
     try:
         connecting.begin("workspace")
         await until(lambda: services.backend is not None and services.backend.project is not None, 20)
+        await until(lambda: window.place("tasks") is not None, 20)
         assert services.backend is not None
         alive = Living(window, services.backend, services)
         await until(lambda: alive.tasks.desk.load.loaded, 15)
+        # The pins come by a request of their own.
+        await until(lambda: "Pinned" in alive.titles(), 15)
         await settle()
         watch(alive)
         window.go(place)
