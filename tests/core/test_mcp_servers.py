@@ -6,11 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from app.core.activity import Activity
 from app.core.auth.failures import CredentialOwner

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from app.core.auth.failures import CredentialOwner
 from app.core.errors import BurrowError
 from app.core.events import Event
@@ -43,7 +45,8 @@ WRITES = Annotations(read_only=False, destructive=True)
 
 
 def installation(number: int = 1, **fields: Any) -> Installation:
-    return replace(Installation(f"i{number}", name=f"Vendor {number}", url=f"https://v{number}.example/mcp"), **fields)
+    made = Installation(f"i{number}", name=f"Vendor {number}", url=f"https://v{number}.example/mcp")
+    return msgspec.structs.replace(made, **fields)
 
 
 def installed(made: Installation, state: ServerState = ServerState.READY) -> Server:
@@ -170,7 +173,7 @@ class FakeStore:
         self._take("update", installation_id, is_enabled)
         for place, server in enumerate(self._servers.servers):
             if server.installation is not None and server.installation.id == installation_id:
-                kept = replace(server.installation, is_enabled=bool(is_enabled))
+                kept = msgspec.structs.replace(server.installation, is_enabled=bool(is_enabled))
                 state = ServerState.READY if is_enabled else ServerState.DISABLED
                 self._servers.servers[place] = replace(server, installation=kept, state=state)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
@@ -31,7 +33,7 @@ def task(number: int, title: str = "", status: str | None = None, **fields: Any)
         latest_run=run,
         created_at=NOW - timedelta(minutes=number),
     )
-    return replace(made, **fields)
+    return msgspec.structs.replace(made, **fields)
 
 
 class FakeTasks:
@@ -103,12 +105,12 @@ class FakeTasks:
 
     async def rename(self, task_id: str, title: str) -> Task:
         await self._enter("rename", task_id, title)
-        self.tasks[task_id] = replace(self._found(task_id), title=title, title_manually_set=True)
+        self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), title=title, title_manually_set=True)
         return self.tasks[task_id]
 
     async def archive(self, task_id: str, archived: bool) -> Task:
         await self._enter("archive", task_id, archived)
-        self.tasks[task_id] = replace(self._found(task_id), archived=archived)
+        self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), archived=archived)
         return self.tasks[task_id]
 
     async def delete(self, task_id: str) -> None:
@@ -136,7 +138,7 @@ class FakeTasks:
     async def run(self, task_id: str) -> Task:
         await self._enter("run", task_id)
         made = TaskRun(f"run-{next(self._numbers)}", status="queued", task=task_id, created_at=datetime.now(UTC))
-        self.tasks[task_id] = replace(self._found(task_id), latest_run=made)
+        self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), latest_run=made)
         return self.tasks[task_id]
 
 

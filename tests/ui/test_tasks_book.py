@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 from app.ui.tasks.book import TaskBook

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from app.core.posthog.types import NewTask, TaskRun
 from app.ui.tasks.rows import Grouping, Pending, build_groups

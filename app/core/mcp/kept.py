@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from app.core.auth.failures import CredentialOwner
 from app.core.errors import StorageTrouble
@@ -99,7 +101,7 @@ def _server_record(server: Server) -> dict[str, Any]:
         "tool_count": server.tool_count,
     }
     if server.installation is not None:
-        kept = asdict(server.installation)
+        kept = msgspec.structs.asdict(server.installation)
         record["installation"] = {name: value for name, value in kept.items() if not name.endswith("_at")}
     return record
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -78,4 +77,7 @@ class Accounts:
     async def _organization(self, organization: str) -> Sequence[Project]:
         answer = await self._fetcher.get(f"/api/organizations/{segment(organization)}/")
         projects = decode_items(answer.decode(_Organization).teams, Project)
-        return [replace(project, organization=project.organization or organization) for project in projects]
+        return [
+            project if project.organization else msgspec.structs.replace(project, organization=organization)
+            for project in projects
+        ]

@@ -1,6 +1,6 @@
 """From the wire to the values of `types.py` and back, for servers of different ages (contract sections 3.1 and 3.3).
 
-What fits is decoded straight into the dataclasses. An item that does not fit is mended first: nulls become defaults,
+What fits is decoded straight into the structs. An item that does not fit is mended first: nulls become defaults,
 numbers where text is expected become text, an optional field of the wrong kind counts as absent. An item that cannot be
 mended never hides the others of its page.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import replace
 from functools import cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -163,9 +163,8 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return decoder
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """How to mend one field: `inner` is the dataclass in it, `many` whether it holds several of them."""
+class _Field(NamedTuple):
+    """How to mend one field: `inner` is the struct in it, `many` whether it holds several of them."""
 
     kind: Any
     text: bool
@@ -219,15 +218,14 @@ def _inner(kind: type) -> tuple[tuple[str, type], ...]:
 
 @cache
 def _fields(kind: type) -> dict[str, _Field]:
-    hints = get_type_hints(kind)
     found = {}
-    for item in fields(kind):
-        hint = hints[item.name]
+    for item in msgspec.structs.fields(kind):
+        hint = item.type
         choices = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
         parts = [part for choice in choices for part in (get_args(choice) or (choice,))]
-        inner = next((part for part in parts if isinstance(part, type) and is_dataclass(part)), None)
+        inner = next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
         # Free-form objects are nobody's identity: one of another shape must not hide the item.
-        free = item.default is MISSING and item.default_factory is dict
+        free = item.default_factory is dict
         found[item.name] = _Field(
             kind=hint,
             text=str in choices,

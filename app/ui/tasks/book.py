@@ -6,9 +6,11 @@ the answer came cannot undo it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from app.ui.tasks.wording import aware, matches
 
@@ -182,7 +184,7 @@ class TaskBook:
         for edit in self._edits:
             if edit.task == task_id:
                 fields.update(edit.fields)
-        return replace(task, **fields) if fields else task
+        return msgspec.structs.replace(task, **fields) if fields else task
 
     def is_hidden(self, task_id: str) -> bool:
         return any(edit.hidden for edit in self._edits if edit.task == task_id)

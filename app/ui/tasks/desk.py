@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.errors import BurrowError, NotFound, OutcomeUnknown, TimedOut
@@ -115,11 +116,11 @@ class TaskDesk(QObject):
         """Show another part of the list: what is loaded at once, the server's answer when typing has paused."""
         query = self.query
         if search is not None:
-            query = replace(query, search=" ".join(search.split()))
+            query = msgspec.structs.replace(query, search=" ".join(search.split()))
         if archived is not None:
-            query = replace(query, archived=archived)
+            query = msgspec.structs.replace(query, archived=archived)
         if ordering is not None:
-            query = replace(query, ordering=ordering)
+            query = msgspec.structs.replace(query, ordering=ordering)
         if query == self.query:
             return
         typing = query.search != self.query.search
@@ -377,12 +378,12 @@ class TaskDesk(QObject):
 
     def _write_cache(self) -> None:
         backend = self._backend
-        listing = self.book.listing(replace(self.query, search="", archived=False))
+        listing = self.book.listing(msgspec.structs.replace(self.query, search="", archived=False))
         if backend is None or backend.scope is None or listing is None:
             return
         import app.ui.tasks.stored as stored
 
-        payload = stored.encode(self.book, replace(self.query, search="", archived=False))
+        payload = stored.encode(self.book, msgspec.structs.replace(self.query, search="", archived=False))
         put = self._services.storage.cache.put(backend.scope, cache_name(backend), payload)
         self._spawn(put, _ignore, self._unmissed, key="write cache")
 

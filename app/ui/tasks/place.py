@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QStackedWidget, QWidget
 
@@ -243,7 +244,7 @@ class TasksPlace(QWidget):
         self.outgoing.trouble.connect(self._outbox_trouble)
 
     def _first_query(self) -> TaskQuery:
-        return replace(self.desk.query, ordering=self.choices.ordering)
+        return msgspec.structs.replace(self.desk.query, ordering=self.choices.ordering)
 
     def _is_connected(self) -> bool:
         return self._backend is not None
