@@ -54,12 +54,13 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     from app.ui.imports import unhook  # isort: skip - before PySide6
     from PySide6.QtWidgets import QApplication
 
+    unhook()
+
     from app.ui.bridge import Bridge
     from app.ui.painted import FirstPaint
     from app.ui.shell.window import MainWindow
     from app.ui.signin.flow import Connecting
 
-    unhook()
     app = QApplication(sys.argv[:1])
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
