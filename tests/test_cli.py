@@ -289,7 +289,7 @@ def test_servers_and_tools_are_listed(account: Account) -> None:
     words = account.run("mcp", "servers")
     assert (words.returncode, words.stderr) == (0, "")
     assert len(words.stdout.splitlines()) == len(servers)
-    tools = account.read("mcp", "tools", "posthog")
+    tools = account.read("mcp", "tools", "workspace")
     report = next(tool for tool in tools if tool["name"] == "slow_report")
     assert report["inputSchema"]["type"] == "object"
     policies = {tool["name"]: tool["policy"] for tool in account.read("mcp", "tools", "postbox")}
@@ -301,16 +301,16 @@ def test_servers_and_tools_are_listed(account: Account) -> None:
 
 def test_a_tool_tells_its_progress_aside_and_its_result_as_data(account: Account) -> None:
     arguments = '{"seconds": 0.3, "steps": 3}'
-    outcome = account.run("mcp", "call", "posthog", "slow_report", "--args", arguments)
+    outcome = account.run("mcp", "call", "workspace", "slow_report", "--args", arguments)
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.strip()
     assert len([line for line in outcome.stderr.splitlines() if re.match(r"[\d.]+/3", line)]) >= 2
-    raw = account.read("mcp", "call", "posthog", "slow_report", "--args", "-", stdin=arguments)
+    raw = account.read("mcp", "call", "workspace", "slow_report", "--args", "-", stdin=arguments)
     assert raw["content"]
 
 
 def test_a_tool_that_reports_an_error_is_exit_code_1_with_its_words(account: Account) -> None:
-    call = ("mcp", "call", "posthog", "read_document", "--args", '{"document": "none"}')
+    call = ("mcp", "call", "workspace", "read_document", "--args", '{"document": "none"}')
     outcome = account.run(*call)
     assert outcome.returncode == 1
     assert outcome.stdout.strip()
@@ -334,10 +334,10 @@ def test_a_server_that_waits_to_be_connected_is_exit_code_3(account: Account) ->
     ("call", "code"),
     [
         (("nobody", "tool"), 5),
-        (("posthog", "no_such_tool"), 5),
-        (("posthog", "list_tasks", "--args", "[]"), 2),
-        (("posthog", "list_tasks", "--args", '{"a": NaN}'), 2),
-        (("posthog", "list_tasks", "--args", "[" * 50_000), 2),
+        (("workspace", "no_such_tool"), 5),
+        (("workspace", "list_tasks", "--args", "[]"), 2),
+        (("workspace", "list_tasks", "--args", '{"a": NaN}'), 2),
+        (("workspace", "list_tasks", "--args", "[" * 50_000), 2),
     ],
     ids=range(5),
 )
@@ -347,7 +347,7 @@ def test_a_call_that_cannot_be_made_says_why(account: Account, call: tuple[str, 
     assert outcome.stderr.startswith("burrow: ")
 
 
-@pytest.mark.parametrize("arguments", [("tasks", "list"), ("mcp", "tools", "posthog", "--json")], ids=" ".join)
+@pytest.mark.parametrize("arguments", [("tasks", "list"), ("mcp", "tools", "workspace", "--json")], ids=" ".join)
 @POSIX
 def test_a_reader_that_goes_away_ends_it_quietly(account: Account, arguments: tuple[str, ...]) -> None:
     with subprocess.Popen(
@@ -421,7 +421,7 @@ def test_output_that_cannot_hold_a_character_does_without_it(account: Account) -
 
 @POSIX
 def test_an_interrupt_ends_a_call_and_tells_the_server(account: Account) -> None:
-    call = ("mcp", "call", "posthog", "slow_report", "--args", '{"seconds": 600, "steps": 100}')
+    call = ("mcp", "call", "workspace", "slow_report", "--args", '{"seconds": 600, "steps": 100}')
     with subprocess.Popen(
         command(*call, "--data", str(account.data)),
         stdout=subprocess.PIPE,

@@ -273,6 +273,8 @@ class Fetcher:
     def _note(self, failure: BurrowError) -> None:
         if isinstance(failure, Offline | TimedOut):
             self._session.unreachable("offline")
+        elif isinstance(failure, ServerTrouble) and failure.facts.status is None:
+            self._session.unreachable("server")
 
     def _too_large(self) -> BurrowError:
         return ProtocolTrouble(f"{self._host.origin} sent more than {BODY_LIMIT // 2**20} MB.")

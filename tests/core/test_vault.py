@@ -38,6 +38,13 @@ async def test_a_machine_without_a_session_bus_has_no_keyring(tmp_path: Path, mo
     assert caught.value.state is VaultState.ABSENT
 
 
+async def test_a_bus_whose_socket_is_gone_is_no_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={tmp_path}/gone")
+    with pytest.raises(VaultFailure) as caught:
+        await KeyringVault().read("a")
+    assert caught.value.state is VaultState.ABSENT
+
+
 # keyring leaves its bus connection to the garbage collector when a collection is locked.
 leaves_bus_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -215,7 +215,8 @@ def translated(failure: Exception) -> VaultFailure:
     """The state that a keyring backend's exception stands for."""
     from keyring.errors import InitError, KeyringLocked, NoKeyringError
 
-    if isinstance(failure, NoKeyringError):
+    # A session bus whose socket is gone (FileNotFoundError, ConnectionRefusedError) serves no keyring either.
+    if isinstance(failure, NoKeyringError | FileNotFoundError | ConnectionError):
         return VaultFailure(VaultState.ABSENT, "This machine has no keyring.")
     if isinstance(failure, KeyringLocked | InitError):
         return VaultFailure(VaultState.LOCKED, "The keyring is locked.")

@@ -49,10 +49,10 @@ RANGES = (
     ("maximum", "at most {}"),
     ("exclusiveMaximum", "less than {}"),
     ("multipleOf", "a multiple of {}"),
-    ("minLength", "at least {} characters"),
-    ("maxLength", "at most {} characters"),
-    ("minItems", "at least {} items"),
-    ("maxItems", "at most {} items"),
+    ("minLength", "at least {} character{s}"),
+    ("maxLength", "at most {} character{s}"),
+    ("minItems", "at least {} item{s}"),
+    ("maxItems", "at most {} item{s}"),
 )
 
 
@@ -234,11 +234,11 @@ def _choices(values: list[tuple[Any, Any]]) -> tuple[Choice, ...]:
 
 
 def _hints(schema: dict[str, Any], shape: _Shape, root: Any) -> tuple[str, ...]:
-    hints = [words.format(schema[name]) for name, words in RANGES if _is_number(schema.get(name))]
+    hints = _ranges(schema)
     parts = [schema]
     if shape.kind is Kind.LIST:
         items = resolved(schema.get("items"), root) or {}
-        hints += [f"each {words.format(items[name])}" for name, words in RANGES if _is_number(items.get(name))]
+        hints += [f"each {words}" for words in _ranges(items)]
         parts.append(items)
         if schema.get("uniqueItems") is True:
             hints.append("no item twice")
@@ -260,6 +260,12 @@ def _long(name: str, schema: dict[str, Any]) -> bool:
         or (isinstance(default, str) and "\n" in default)
         or "contentMediaType" in schema
     )
+
+
+def _ranges(schema: dict[str, Any]) -> list[str]:
+    """The limits of a schema in words."""
+    found = ((words, schema.get(name)) for name, words in RANGES)
+    return [words.format(limit, s="" if limit == 1 else "s") for words, limit in found if _is_number(limit)]
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -235,9 +235,11 @@ class Servers:
     def _own_server(self) -> Server | None:
         if self._host.mcp_url is None:
             return None
+        # PostHog's own endpoint has a host of its own; on the host's own origin it is a workspace's.
+        workspace = self._host.embedded or origin_of(self._host.mcp_url) == self._host.origin
         return Server(
-            id=self._host.key if self._host.embedded else "posthog",
-            title=self._host.name if self._host.embedded else "PostHog",
+            id="workspace" if workspace else "posthog",
+            title="Workspace" if workspace else "PostHog",
             url=self._host.mcp_url,
             description="The tools of the account itself.",
             owner=CredentialOwner.PERSON,
