@@ -52,6 +52,7 @@ T = TypeVar("T")
 IN_FLIGHT = 6
 BODY_LIMIT = 64 * 1024 * 1024
 SHOWN_BODY = 500
+JSON_BODY = {"Content-Type": "application/json"}
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 ERRORS: dict[Verdict, type[BurrowError]] = {
@@ -205,7 +206,7 @@ class Fetcher:
                 self._address(path),
                 params=_query(params),
                 content=None if body is None else msgspec.json.encode(body),
-                headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"}),
+                headers=None if body is None else JSON_BODY,
                 timeout=client.timeout if timeout is None else timeout,
             )
         except (httpx.InvalidURL, ValueError):

@@ -254,9 +254,7 @@ class OAuth:
 
         client = await self._transport.client()
         try:
-            async with client.stream(
-                method, url, data=form, json=json_body, headers={"Accept": "application/json"}, auth=None
-            ) as response:
+            async with client.stream(method, url, data=form, json=json_body, auth=None) as response:
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
                     body += chunk

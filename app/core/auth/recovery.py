@@ -16,7 +16,6 @@ import httpx2
 from app.core.auth.failures import Reply, Verdict, classify
 from app.core.auth.target import RENEWAL_FAILURE, RULE
 from app.core.errors import BurrowError
-from app.core.hosts import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -38,6 +37,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
     def __init__(self, session: Session, target: Target) -> None:
         self._session = session
         self._target = target
+        self._allowed = frozenset(_parts(origin) for origin in target.origins)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one request. `request` and the responses are httpx's or httpx2's, which are alike where used."""
@@ -56,7 +56,8 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
         await self._judge_replay(request, replayed, newer)
 
     async def _token(self, request: Any) -> TokenSet | None:
-        if origin_of(str(request.url)) not in self._target.origins:
+        url = request.url
+        if (url.scheme, url.raw_host, url.port) not in self._allowed:
             return None
         try:
             tokens = await self._session.access_token()
@@ -117,6 +118,12 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
                 reports_own_auth=self._target.reports_own_auth,
             )
         )
+
+
+def _parts(origin: str) -> tuple[str, bytes, int | None]:
+    """An origin as httpx takes a URL apart, so that a request need not be put together and parsed again."""
+    url = httpx.URL(origin)
+    return url.scheme, url.raw_host, url.port
 
 
 def _replayable(request: Any) -> bool:
