@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLay
 from app.core.errors import BurrowError
 from app.core.mcp.forms import FormModel
 from app.ui.context import Command
+from app.ui.identity import identity_of
 from app.ui.servers import draft_text
 from app.ui.servers.adding import CustomPage, TemplatePage
 from app.ui.servers.calling import ToolSession
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.mcp.types import Block, Server, ToolInfo
     from app.core.posthog.types import Installation, Template
-    from app.core.storage import Scope
     from app.ui.context import Context
+    from app.ui.identity import Identity
 
 LIST_WIDTH = 232
 DETAIL_AT_LEAST = 280
@@ -41,15 +41,6 @@ WIDTHS_SETTING = "servers.widths"
 SAVE_AFTER_MS = 500
 GROUP = "Servers"
 TOOL_GROUP = "Tool"
-
-
-@dataclass(frozen=True)
-class _Identity:
-    """What makes the place start afresh when it changes."""
-
-    backend: int
-    scope: Scope | None
-    project: int | None
 
 
 class ServersPlace(QWidget):
@@ -62,7 +53,7 @@ class ServersPlace(QWidget):
         self._context = context
         self._bridge, self._navigator = context.bridge, context.navigator
         self._backend: Backend | None = None
-        self._identity: _Identity | None = None
+        self._identity: Identity | None = None
         self._watch: QObject | None = None
         self._wanted: tuple[str, str] | None = None
         self._sessions: dict[tuple[str, str], ToolSession] = {}
@@ -98,7 +89,7 @@ class ServersPlace(QWidget):
 
     def set_backend(self, backend: Backend | None) -> None:
         """Show the servers of this backend's account and project; drop everything of the former."""
-        identity = _identity_of(backend)
+        identity = identity_of(backend)
         if identity == self._identity and backend is self._backend:
             return
         former, self._identity = self._identity, identity
@@ -736,12 +727,6 @@ class ServersPlace(QWidget):
     def _remember_widths(self, widths: list[int]) -> None:
         settings = self._context.services.storage.settings
         self._bridge.spawn(self, settings.set(WIDTHS_SETTING, widths), failed=_not_kept, key="widths")
-
-
-def _identity_of(backend: Backend | None) -> _Identity | None:
-    if backend is None:
-        return None
-    return _Identity(id(backend), backend.scope, backend.project.id if backend.project is not None else None)
 
 
 def _not_kept(error: BaseException) -> None:

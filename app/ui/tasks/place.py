@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QStackedWidget, 
 
 from app.core.errors import BurrowError
 from app.ui.context import Command
+from app.ui.identity import identity_of
 from app.ui.tasks.choices import Choices
 from app.ui.tasks.composer import Composer
 from app.ui.tasks.desk import TaskDesk
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from app.core.auth.session import SessionStatus
     from app.core.backend import Backend
     from app.core.posthog.types import NewTask, Page, Task, TaskQuery, User
-    from app.core.storage import Scope
     from app.ui.context import Context
+    from app.ui.identity import Identity
     from app.ui.tasks.desk import Failure
     from app.ui.widgets.places import Action
 
@@ -43,15 +43,6 @@ LIST_WIDTH = 360
 DETAIL_AT_LEAST = 320
 MADE_AROUND_SECONDS = 120.0
 GROUP = "Tasks"
-
-
-@dataclass(frozen=True)
-class _Identity:
-    """What makes the place start afresh when it changes."""
-
-    backend: int
-    scope: Scope | None
-    project: int | None
 
 
 class TasksPlace(QWidget):
@@ -70,7 +61,7 @@ class TasksPlace(QWidget):
         self._navigator = context.navigator
         self._bridge = context.bridge
         self._backend: Backend | None = None
-        self._identity: _Identity | None = None
+        self._identity: Identity | None = None
         self._wanted: str | None = None
         self._failures: dict[str, Failure] = {}
         self._waited: set[str] = set()
@@ -105,7 +96,7 @@ class TasksPlace(QWidget):
 
     def set_backend(self, backend: Backend | None) -> None:
         """Show the tasks of this backend's account and project; drop everything of the former."""
-        identity = _identity_of(backend)
+        identity = identity_of(backend)
         if identity == self._identity and backend is self._backend:
             return
         self._identity, self._backend = identity, backend
@@ -625,12 +616,6 @@ class TasksPlace(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         self._poll.stop()
         super().hideEvent(event)
-
-
-def _identity_of(backend: Backend | None) -> _Identity | None:
-    if backend is None:
-        return None
-    return _Identity(id(backend), backend.scope, backend.project.id if backend.project is not None else None)
 
 
 def _looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
