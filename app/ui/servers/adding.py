@@ -9,10 +9,10 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.ui.servers.blocks import is_web
-from app.ui.servers.column import ScrollColumn
 from app.ui.servers.wording import auth_words, category_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, Segmented
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError, KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import Page
@@ -76,7 +76,7 @@ class TemplatePage(QWidget):
         self.template: Template | None = None
         self._installed: str | None = None
         self.page = Page()
-        area = ScrollColumn(self.tr("Server on offer"))
+        area = ScrollColumn(self.tr("Server on offer"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
         self.key = LabelledField(
@@ -198,7 +198,7 @@ class CustomPage(QWidget):
         buttons.addWidget(self.add_button)
         buttons.addWidget(cancel)
         buttons.addStretch()
-        area = ScrollColumn(self.tr("Add a server"))
+        area = ScrollColumn(self.tr("Add a server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         box = QVBoxLayout()
         box.setSpacing(theme().px(tokens.SPACE_4))
         box.addWidget(self.card)

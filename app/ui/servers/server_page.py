@@ -8,12 +8,12 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
-from app.ui.servers.column import ScrollColumn
 from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
 from app.ui.servers.wording import auth_words, state_of, tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import CheckBox, PrimaryButton, QuietButton, TabStrip
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import Page
@@ -196,7 +196,7 @@ class ServerPage(QWidget):
         self.enabled_wanted.emit(True)
 
     def _build_about(self) -> ScrollColumn:
-        area = ScrollColumn(self.tr("About the server"))
+        area = ScrollColumn(self.tr("About the server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
         self.remove_button = QuietButton(self.tr("Remove server…"), "trash", kind="danger", clicked=self.ask_remove)

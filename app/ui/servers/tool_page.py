@@ -11,13 +11,14 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app.core.mcp.forms import FormModel
 from app.ui.servers.calling import Phase, ToolSession
-from app.ui.servers.column import Hairline, ScrollColumn
 from app.ui.servers.form import ArgumentForm
+from app.ui.servers.hairline import Hairline
 from app.ui.servers.outcome import Outcome
 from app.ui.servers.result import ResultView
 from app.ui.servers.wording import claims_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton, SegmentedPolicy
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.places import InlineCard, ProgressLine, clear_layout
@@ -161,7 +162,7 @@ class ToolPage(QWidget):
         head.addWidget(self.title, 1)
         head.addWidget(self.policy)
 
-        self.area = ScrollColumn(self.tr("Tool"))
+        self.area = ScrollColumn(self.tr("Tool"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         box = self.area.box
         self.name = Text("", "mono", "muted", wrap=True, selectable=True)
         self._claims = QVBoxLayout()
