@@ -234,8 +234,10 @@ class Fetcher:
 
         try:
             length = response.headers.get("content-length", "")
-            if length.isdecimal() and int(length) > BODY_LIMIT:
-                raise self._too_large()
+            if length.isdecimal() and "content-encoding" not in response.headers:
+                if int(length) > BODY_LIMIT:
+                    raise self._too_large()
+                return await response.aread()
             chunks: list[bytes] = []
             size = 0
             async for chunk in response.aiter_bytes():
