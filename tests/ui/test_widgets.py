@@ -536,6 +536,17 @@ def test_progress_shows_only_after_a_moment(qtbot) -> None:
     assert not line.active
 
 
+def test_progress_has_a_name_only_while_it_shows(qtbot) -> None:
+    line = shown(qtbot, ProgressLine("Loading"), (200, 2))
+    interface = QAccessible.queryAccessibleInterface(line)
+    assert interface.text(QAccessible.Text.Name) == ""
+    line.start()
+    qtbot.waitUntil(lambda: interface.text(QAccessible.Text.Name) == "Loading")
+    line.stop()
+    assert interface.text(QAccessible.Text.Name) == ""
+    assert line.isVisible()
+
+
 def test_an_offer_to_undo_can_be_taken_once_and_expires(qtbot) -> None:
     whole, bar, field = QWidget(), UndoBar(), QLineEdit()
     box = QVBoxLayout(whole)

@@ -260,14 +260,17 @@ class EmptyState(QWidget):
 
 
 class ProgressLine(QWidget):
-    """A 2 px line for something under way; appears only after 150 ms and keeps its place when idle."""
+    """A 2 px line for something under way; appears only after 150 ms and keeps its place when idle.
+
+    Idle it has no accessible name: assistive technology would read out that something is loading.
+    """
 
     STEP_MS = 40
 
     def __init__(self, name: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFixedHeight(tokens.SELECTION_BAR)
-        self.setAccessibleName(name or self.tr("In progress"))
+        self._name = name or self.tr("In progress")
         self._phase = 0.0
         self._fraction: float | None = None
         self._running = False
@@ -298,10 +301,12 @@ class ProgressLine(QWidget):
         self._timer.stop()
         self._running = False
         self._fraction = None
+        self.setAccessibleName("")
         self.update()
 
     def _begin(self) -> None:
         self._running = True
+        self.setAccessibleName(self._name)
         self._phase = 0.0
         self._timer.start()
         self.update()
