@@ -7,8 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.core.errors import StorageTrouble
 from app.core.events import Event
@@ -27,8 +26,7 @@ DETAIL_CHARACTERS = 64 * 1024
 LINE_CHARACTERS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityRecord:
+class ActivityRecord(NamedTuple):
     """One thing that happened.
 
     `at` is in unix seconds. `kind` is `http`, `mcp`, `auth` or `server`; `target` says who was talked to, `summary`
@@ -85,7 +83,7 @@ class Activity:
         with self._lock:
             self._append([record])
         if self._log is not None:
-            self._log.add(ActivityRow._make(_values(record)))
+            self._log.add(ActivityRow._make(record))
         self.changed.emit(record)
         return record
 
@@ -126,7 +124,7 @@ class Activity:
     def export_lines(self) -> Iterator[str]:
         """The records as JSON lines, the oldest first, each with its line end."""
         for record in reversed(self.records()):
-            yield json.dumps(asdict(record), ensure_ascii=False) + "\n"
+            yield json.dumps(record._asdict(), ensure_ascii=False) + "\n"
 
     async def export(self, path: Path) -> int:
         """Write the JSON lines to `path`, readable by the owner alone; returns how many. Raises `StorageTrouble`."""
@@ -146,19 +144,6 @@ class Activity:
 
 def _line(text: str) -> str:
     return redact_text(text if len(text) <= LINE_CHARACTERS else f"{text[:LINE_CHARACTERS]}…")
-
-
-def _values(record: ActivityRecord) -> Iterable[Any]:
-    return (
-        record.id,
-        record.at,
-        record.kind,
-        record.target,
-        record.summary,
-        record.status,
-        record.milliseconds,
-        record.detail,
-    )
 
 
 def _size(record: ActivityRecord) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """One entry of the palette and, where it has keys, of the keyboard map.
 
     `title` is an imperative phrase, `keys` a portable QKeySequence string ("Ctrl+N"), `group` the heading in the
@@ -45,8 +43,7 @@ class Navigator(Protocol):
         """Start signing in to the current host in the browser."""
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """The services a place works with. A place never builds its own."""
 
     services: Services

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -188,7 +188,7 @@ class FakeOutbox:
         self.history.append(("update", state))
         if item_id in self.items:
             owner, item = self.items[item_id]
-            self.items[item_id] = (owner, replace(item, state=state))
+            self.items[item_id] = (owner, item._replace(state=state))
         return item_id in self.items
 
     async def remove(self, item_id: str) -> bool:

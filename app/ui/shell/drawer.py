@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,5 +152,5 @@ def _fits(record: ActivityRecord, words: list[str]) -> bool:
 
 
 def _text(record: ActivityRecord) -> str:
-    shown = asdict(record) | {"at": moment_at(record.at).astimezone().isoformat(timespec="milliseconds")}
+    shown = record._asdict() | {"at": moment_at(record.at).astimezone().isoformat(timespec="milliseconds")}
     return json.dumps(shown, indent=2, ensure_ascii=False, default=str)

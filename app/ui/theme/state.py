@@ -5,8 +5,7 @@ The tables hold the words untranslated; the functions below translate them (cont
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import Tone
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """`glyph` is a name of `icons`, `word` one or two words, `tone` a text colour of the tokens."""
 
     glyph: str

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Tone = Literal["text", "muted", "accent", "good", "attention", "bad", "info"]
 TextRole = Literal["caption", "body", "strong", "section", "title", "mono"]
 
 
-@dataclass(frozen=True, slots=True)
-class Colours:
+class Colours(NamedTuple):
     """One scheme, as `#RRGGBB`. `*_fill` are grounds for banners and cards of that tone; text stands on them."""
 
     window: str
@@ -88,7 +86,7 @@ TONED_FILLS = ("good_fill", "attention_fill", "bad_fill", "info_fill")
 
 def high_contrast(colours: Colours) -> Colours:
     """The same scheme with lines and secondary text as strong as the text itself."""
-    return replace(colours, border=colours.muted, muted=colours.text)
+    return colours._replace(border=colours.muted, muted=colours.text)
 
 
 SPACE_1 = 4

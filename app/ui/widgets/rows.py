@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
@@ -49,8 +49,7 @@ class Row:
         return ", ".join(part for part in (self.title, *states, self.badge, self.detail, self.trailing) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Rows under a heading that can be folded. `note` stands at the right of the heading."""
 
     key: str
