@@ -68,7 +68,6 @@ class TaskTable(ListTable):
         if by_key and not self.currentIndex().isValid():
             self.select_first(quiet=True)
         QTableView.focusInEvent(self, event)
-        self.viewport().update()
 
 
 class TaskPane(SidePane):

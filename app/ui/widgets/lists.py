@@ -273,7 +273,7 @@ class ListTable(QTableView):
         self.doubleClicked.connect(self._tell_opened)
         self.verticalScrollBar().valueChanged.connect(self._maybe_more)
         self._fit()
-        theme().changed.connect(self._fit)
+        theme().changed.connect(self._fit_and_paint)
 
     def row_height(self) -> int:
         """Height of every row in device-independent pixels."""
@@ -358,6 +358,9 @@ class ListTable(QTableView):
     def _fit(self) -> None:
         self.verticalHeader().setDefaultSectionSize(self.row_height())
         self._fit_headings()
+
+    def _fit_and_paint(self) -> None:
+        self._fit()
         self.viewport().update()
 
     @guarded()
@@ -446,7 +449,6 @@ class ListTable(QTableView):
         if self.keyboard_focus and not self.currentIndex().isValid():
             self.select_first()
         super().focusInEvent(event)
-        self.viewport().update()
 
     @guarded(default=False)
     def event(self, event: QEvent) -> bool:
@@ -466,7 +468,8 @@ class ListTable(QTableView):
 
     def _maybe_more(self) -> None:
         count = self.rows.rowCount()
-        last = self.rowAt(self.viewport().height() - 1)
+        # Not `viewport()`: the first widget that Qt made itself costs 20 ms, all kinds of widgets being defined then.
+        last = self.rowAt(self.maximumViewportSize().height() - 1)
         if count and self._asked_at != count and (last < 0 or last >= count - MORE_WITHIN_ROWS):
             self._asked_at = count
             self.need_more.emit()
