@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,13 +13,10 @@ from app.core.errors import BurrowError
 from app.ui.context import Command
 from app.ui.identity import identity_of
 from app.ui.tasks.choices import Choices
-from app.ui.tasks.composer import Composer
 from app.ui.tasks.desk import TaskDesk
-from app.ui.tasks.detail import Detail
 from app.ui.tasks.pane import TaskPane, pending_id_of, task_id_of
 from app.ui.tasks.rows import PENDING, TASK, Grouping
 from app.ui.tasks.sending import Sender
-from app.ui.tasks.unsent import Unsent
 from app.ui.tasks.wording import aware, can_run, title_of
 from app.ui.theme import theme
 from app.ui.widgets.page import RememberedSplitter
@@ -34,11 +32,15 @@ if TYPE_CHECKING:
     from app.core.posthog.types import NewTask, Page, Task, TaskQuery, User
     from app.ui.context import Context
     from app.ui.identity import Identity
+    from app.ui.tasks.composer import Composer
     from app.ui.tasks.desk import Failure
+    from app.ui.tasks.detail import Detail
+    from app.ui.tasks.unsent import Unsent
     from app.ui.widgets.places import Action
 
 POLL_MS = 30_000
 FETCH_AFTER_MS = 120
+BUILD_AFTER_MS = 50
 LIST_WIDTH = 360
 DETAIL_AT_LEAST = 320
 MADE_AROUND_SECONDS = 120.0
@@ -70,13 +72,9 @@ class TasksPlace(QWidget):
         self.outgoing = Sender(context.services, context.bridge, self)
         self.desk.query = self._first_query()
         self.pane = TaskPane(self.desk, self.outgoing, self.choices)
-        self.composer = Composer(context.services, context.bridge)
-        self.detail = Detail()
-        self.unsent = Unsent()
         self.nothing = EmptyState()
         self.right = QStackedWidget()
-        for part in (self.nothing, self.composer, self.detail, self.unsent):
-            self.right.addWidget(part)
+        self.right.addWidget(self.nothing)
         current = theme()
         self.right.setMinimumWidth(current.px(DETAIL_AT_LEAST))
         sizes = self.choices.widths or [current.px(LIST_WIDTH), current.px(2 * LIST_WIDTH)]
@@ -90,9 +88,81 @@ class TasksPlace(QWidget):
         self._fetch_soon.timeout.connect(self._fetch_shown)
         self._poll = QTimer(self, interval=POLL_MS)
         self._poll.timeout.connect(self._tick)
+        self._build_soon = QTimer(self, singleShot=True, interval=BUILD_AFTER_MS)
+        self._build_soon.timeout.connect(self._build_pages)
         self._unlisten: list[Callable[[], None]] = []
         self._connect()
         self._show_nothing()
+
+    # The pages of the right side: built when first used, or once the list of the last start is on the screen. Together
+    # they cost as much as everything else of the place.
+
+    @cached_property
+    def composer(self) -> Composer:
+        """Where a new task is written."""
+        from app.ui.tasks.composer import Composer
+
+        page = Composer(self._context.services, self._bridge)
+        page.submitted.connect(self._submit)
+        page.left.connect(self._leave_right)
+        self.right.addWidget(page)
+        page.start(self._backend.scope if self._backend is not None else None)
+        page.set_repositories(self.desk.repositories)
+        return page
+
+    @cached_property
+    def detail(self) -> Detail:
+        """The page of a task."""
+        from app.ui.tasks.detail import Detail
+
+        page = Detail()
+        page.renamed.connect(lambda title: self._about_task(lambda i: self.desk.rename(i, title)))
+        page.pin.connect(lambda pinned: self._about_task(lambda i: self.desk.pin(i, pinned)))
+        page.archive.connect(lambda archived: self._about_task(lambda i: self.desk.archive(i, archived)))
+        page.run.connect(self._run)
+        page.delete.connect(self._delete)
+        page.left.connect(self._leave_right)
+        self.right.addWidget(page)
+        return page
+
+    @cached_property
+    def unsent(self) -> Unsent:
+        """The page of a task that the server may not have yet."""
+        from app.ui.tasks.unsent import Unsent
+
+        page = Unsent()
+        page.check_list.connect(self._check_list)
+        page.send_again.connect(lambda: self._about_pending(self.outgoing.send_again))
+        page.undo.connect(self._take_back)
+        page.discard.connect(self._discard_pending)
+        page.sign_in.connect(self._navigator.sign_in)
+        page.left.connect(self._leave_right)
+        self.right.addWidget(page)
+        return page
+
+    def _build_pages(self) -> None:
+        """Build the next page that nobody has used yet, one a turn."""
+        unbuilt = [name for name in ("composer", "detail", "unsent") if not self._is_built(name)]
+        if unbuilt:
+            getattr(self, unbuilt[0])
+            self._build_soon.start()
+
+    def _is_built(self, page: str) -> bool:
+        return page in self.__dict__
+
+    def _shows(self, page: str) -> bool:
+        """Whether a page of the right side is in view."""
+        return self._is_built(page) and self.right.currentWidget() is self.__dict__[page]
+
+    def _detail_id(self) -> str | None:
+        return self.detail.task_id if self._is_built("detail") else None
+
+    def _pending_id(self) -> str | None:
+        return self.unsent.pending_id if self._is_built("unsent") else None
+
+    def _offer_repositories(self) -> None:
+        if self._is_built("composer"):
+            self.composer.set_repositories(self.desk.repositories)
 
     def set_backend(self, backend: Backend | None) -> None:
         """Show the tasks of this backend's account and project; drop everything of the former."""
@@ -107,13 +177,16 @@ class TasksPlace(QWidget):
         self._wanted = None
         self._failures.clear()
         self._waited.clear()
-        self.composer.start(backend.scope if backend is not None else None)
+        if self._is_built("composer"):
+            self.composer.start(backend.scope if backend is not None else None)
         self.desk.start(backend)
         self.outgoing.start(backend)
-        self.detail.clear()
-        self.unsent.clear()
+        if self._is_built("detail"):
+            self.detail.clear()
+        if self._is_built("unsent"):
+            self.unsent.clear()
         self.pane.reset()
-        if self.right.currentWidget() is not self.composer or backend is None:
+        if not self._shows("composer") or backend is None:
             self._show_nothing()
         if backend is not None:
             self._unlisten = [
@@ -129,7 +202,7 @@ class TasksPlace(QWidget):
         """F5."""
         self.desk.refresh()
         self._fetch_shown()
-        if self.right.currentWidget() is self.composer:
+        if self._shows("composer"):
             self.desk.fetch_repositories()
 
     def focus_filter(self) -> None:
@@ -194,7 +267,8 @@ class TasksPlace(QWidget):
 
     async def flush(self) -> None:
         """Keep the draft and send the deletion that could still be undone; await it before the app ends."""
-        self.composer.save_now()
+        if self._is_built("composer"):
+            self.composer.save_now()
         await self.desk.deleter.flush()
 
     def _connect(self) -> None:
@@ -206,26 +280,13 @@ class TasksPlace(QWidget):
         self.pane.delete_wanted.connect(self._delete)
         self.pane.menu_wanted.connect(self._menu)
         self.pane.needs_you.connect(self.count_changed)
-        self.composer.submitted.connect(self._submit)
-        self.composer.left.connect(self._leave_right)
-        self.detail.renamed.connect(lambda title: self._about_task(lambda i: self.desk.rename(i, title)))
-        self.detail.pin.connect(lambda pinned: self._about_task(lambda i: self.desk.pin(i, pinned)))
-        self.detail.archive.connect(lambda archived: self._about_task(lambda i: self.desk.archive(i, archived)))
-        self.detail.run.connect(self._run)
-        self.detail.delete.connect(self._delete)
-        self.detail.left.connect(self._leave_right)
-        self.unsent.check_list.connect(self._check_list)
-        self.unsent.send_again.connect(lambda: self._about_pending(self.outgoing.send_again))
-        self.unsent.undo.connect(self._take_back)
-        self.unsent.discard.connect(self._discard_pending)
-        self.unsent.sign_in.connect(self._navigator.sign_in)
-        self.unsent.left.connect(self._leave_right)
         self.desk.changed.connect(self._show_again)
         self.desk.saved_shown.connect(self.saved_shown)
+        self.desk.saved_shown.connect(self._build_soon.start)
         self.desk.runs_changed.connect(lambda _: self._show_again())
         self.desk.failed.connect(self._show_failure)
         self.desk.gone.connect(self._gone)
-        self.desk.repositories_changed.connect(lambda: self.composer.set_repositories(self.desk.repositories))
+        self.desk.repositories_changed.connect(self._offer_repositories)
         self.desk.reached.connect(self._reached)
         self.desk.deleter.offered.connect(self._deleted)
         self.outgoing.changed.connect(self._show_pending_again)
@@ -254,7 +315,7 @@ class TasksPlace(QWidget):
 
     def _shown_task(self) -> str | None:
         """The task that actions are about: the one on the right, else the list's current one."""
-        if self.right.currentWidget() is self.detail:
+        if self._shows("detail"):
             return self.detail.task_id
         focused = QApplication.focusWidget()
         if focused is not None and self.right.isAncestorOf(focused):
@@ -267,8 +328,9 @@ class TasksPlace(QWidget):
             act(task_id)
 
     def _about_pending(self, act: Callable[[str], None]) -> None:
-        if self.unsent.pending_id is not None:
-            act(self.unsent.pending_id)
+        pending_id = self._pending_id()
+        if pending_id is not None:
+            act(pending_id)
 
     def _picked(self, key: str) -> None:
         task_id, pending_id = task_id_of(key), pending_id_of(key)
@@ -280,10 +342,9 @@ class TasksPlace(QWidget):
 
     def _opened(self, key: str) -> None:
         self._picked(key)
-        shown = self.right.currentWidget()
-        if shown is self.detail:
+        if self._shows("detail"):
             self.detail.focus_first()
-        elif shown is self.unsent:
+        elif self._shows("unsent"):
             self.unsent.focus_first()
 
     def _show_task(self, task_id: str) -> None:
@@ -324,7 +385,7 @@ class TasksPlace(QWidget):
 
     def _leave_right(self) -> None:
         """Esc: back to the list, what was typed is kept."""
-        if self.right.currentWidget() is self.composer:
+        if self._shows("composer"):
             self._show_current()
         self.pane.table.setFocus(Qt.FocusReason.BacktabFocusReason)
 
@@ -337,7 +398,7 @@ class TasksPlace(QWidget):
         """What is known changed: bring the right side up to date without changing what it is about."""
         if self._wanted is not None and self.desk.book.get(self._wanted) is not None:
             self._show_task(self._wanted)
-        task_id = self.detail.task_id
+        task_id = self._detail_id()
         if task_id is None:
             return
         if self.desk.book.get(task_id) is not None:
@@ -346,7 +407,7 @@ class TasksPlace(QWidget):
             self._forget_detail()
 
     def _show_pending_again(self) -> None:
-        pending_id = self.unsent.pending_id
+        pending_id = self._pending_id()
         if pending_id is None:
             return
         item = self.outgoing.get(pending_id)
@@ -354,12 +415,12 @@ class TasksPlace(QWidget):
             self.unsent.show_pending(item)
         else:
             self.unsent.clear()
-            if self.right.currentWidget() is self.unsent:
+            if self._shows("unsent"):
                 self._show_nothing()
 
     def _forget_detail(self) -> None:
         self.detail.clear()
-        if self.right.currentWidget() is self.detail:
+        if self._shows("detail"):
             self._show_nothing()
 
     def _gone(self, task_id: str) -> None:
@@ -371,12 +432,12 @@ class TasksPlace(QWidget):
                 glyph="question",
             )
             self.right.setCurrentWidget(self.nothing)
-        elif self.detail.task_id == task_id:
+        elif self._detail_id() == task_id:
             self._forget_detail()
             self._navigator.announce(self.tr("The task was deleted elsewhere"))
 
     def _fetch_shown(self) -> None:
-        if self.right.currentWidget() is self.detail and self.detail.task_id is not None:
+        if self._shows("detail") and self.detail.task_id is not None:
             self._fetch(self.detail.task_id)
 
     def _fetch(self, task_id: str) -> None:
@@ -386,7 +447,7 @@ class TasksPlace(QWidget):
         """A card on the task, which is brought back to the right; while somebody is writing, when they return to it."""
         self._failures[failure.task_id] = failure
         self._navigator.announce(f"{failure.words}. {failure.error.cause}")
-        if self.right.currentWidget() is self.composer or self.desk.book.get(failure.task_id) is None:
+        if self._shows("composer") or self.desk.book.get(failure.task_id) is None:
             self._navigator.status(failure.words)
             return
         self._show_task(failure.task_id)
@@ -425,7 +486,7 @@ class TasksPlace(QWidget):
     def _delete(self) -> None:
         """Delete what is current, and make its neighbour current, as in any list."""
         pending_id = pending_id_of(self.pane.table.current_key() or "")
-        if self.right.currentWidget() is self.unsent and pending_id is not None:
+        if self._shows("unsent") and pending_id is not None:
             return
         task_id = self._shown_task()
         if task_id is None:
@@ -484,7 +545,7 @@ class TasksPlace(QWidget):
             self.pane.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _sent(self, pending_id: str, task: Task) -> None:
-        shown = self.right.currentWidget() is self.unsent and self.unsent.pending_id == pending_id
+        shown = self._shows("unsent") and self.unsent.pending_id == pending_id
         current = self.pane.table.current_key() == PENDING + pending_id
         self.desk.put(task)
         self.pane.show_now()
@@ -505,7 +566,7 @@ class TasksPlace(QWidget):
         self._navigator.announce(self.tr("Not sent. {0}").format(item.error.cause))
         if not self.composer.empty:
             return
-        looking = self.right.currentWidget() is self.unsent and self.unsent.pending_id == pending_id
+        looking = self._shows("unsent") and self.unsent.pending_id == pending_id
         self.composer.restore(item.new)
         self.composer.show_error(item.error, [(self.tr("Send again"), self.composer.submit)])
         self.outgoing.discard(pending_id)
@@ -514,7 +575,7 @@ class TasksPlace(QWidget):
 
     def _take_back(self) -> None:
         """Undo: the text goes back to the composer, unless another draft is there."""
-        pending_id = self.unsent.pending_id
+        pending_id = self._pending_id()
         item = self.outgoing.get(pending_id) if pending_id is not None else None
         if item is None:
             return
@@ -536,7 +597,7 @@ class TasksPlace(QWidget):
 
     def _check_list(self) -> None:
         """Look whether a task of unknown outcome arrived."""
-        item = self.outgoing.get(self.unsent.pending_id or "")
+        item = self.outgoing.get(self._pending_id() or "")
         backend = self._backend
         if item is None or backend is None:
             return
