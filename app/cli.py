@@ -429,12 +429,17 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    # A parser's defaults would overwrite what was given before the action, so only the outermost one has them.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--host", help=f"us, eu, {WORKSPACE} or the address of a server; the last one by default")
     common.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
     common.add_argument("--json", action="store_true", help="machine-readable output")
     parser = argparse.ArgumentParser(prog="burrow")
+    parser.set_defaults(host=None, data=None, json=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def group_of(name: str, about: str) -> Any:
+        return commands.add_parser(name, parents=[common], help=about).add_subparsers(required=True, metavar="ACTION")
 
     def add(
         group: Any, name: str, run: Callable[[argparse.Namespace], Awaitable[int]], about: str
@@ -451,7 +456,7 @@ def _parser() -> argparse.ArgumentParser:
     add(commands, "logout", _logout, "Sign out here and revoke the grant.")
     add(commands, "status", _status, "Who is signed in where.")
 
-    tasks = commands.add_parser("tasks", help="Tasks of the project.").add_subparsers(required=True, metavar="ACTION")
+    tasks = group_of("tasks", "Tasks of the project.")
     listing = add(tasks, "list", _tasks_list, "List tasks, newest first.")
     listing.add_argument("--search", help="only tasks with this text")
     listing.add_argument("--repository", metavar="ORG/NAME", help="only tasks of this repository")
@@ -467,7 +472,7 @@ def _parser() -> argparse.ArgumentParser:
     archive.add_argument("task", help="its id or slug")
     archive.add_argument("--undo", action="store_true", help="take it out of the archive")
 
-    mcp = commands.add_parser("mcp", help="MCP servers and tools.").add_subparsers(required=True, metavar="ACTION")
+    mcp = group_of("mcp", "MCP servers and tools.")
     add(mcp, "servers", _mcp_servers, "List the servers.")
     tools = add(mcp, "tools", _mcp_tools, "List a server's tools.")
     tools.add_argument("server", help="its id or title")

@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -58,6 +60,16 @@ class Account:
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Outcome:
         return burrow(*arguments, "--data", str(self.data), stdin=stdin, **variables)
+
+    @contextmanager
+    def start(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+        """A command while it runs, its output and its words."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        whole = command(*arguments, "--data", str(self.data))
+        with subprocess.Popen(whole, text=True, env=environment(), **pipes) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            yield process, process.stdout, process.stderr
 
     def read(self, *arguments: str, stdin: str = "") -> Any:
         """The data of a command that must succeed."""
@@ -135,10 +147,23 @@ def test_a_command_before_the_first_sign_in_says_how_to_sign_in(arguments: tuple
     assert "burrow login" in outcome.stderr
 
 
-def test_an_error_is_data_too_when_json_was_asked_for(tmp_path: Path) -> None:
-    outcome = burrow("status", "--json", "--data", str(tmp_path))
+@pytest.mark.parametrize(
+    "arguments",
+    [("status", "--json"), ("--json", "status"), ("tasks", "--json", "list"), ("mcp", "servers", "--json")],
+    ids=" ".join,
+)
+def test_an_error_is_data_too_when_json_was_asked_for(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    outcome = burrow(*arguments, "--data", str(tmp_path))
     assert outcome.returncode == 3
     assert json.loads(outcome.stdout)["error"] == "SignInNeeded"
+
+
+def test_an_option_means_the_same_before_an_action_and_after_it(tmp_path: Path) -> None:
+    mine = ("--data", str(tmp_path), "--host", "ftp://nowhere")
+    before = burrow("tasks", *mine, "list")
+    after = burrow("tasks", "list", *mine)
+    assert "ftp://nowhere" in after.stderr
+    assert (before.returncode, before.stderr) == (after.returncode, after.stderr)
 
 
 def test_without_a_keyring_a_login_says_what_to_choose_and_keeps_nothing(
@@ -350,17 +375,9 @@ def test_a_call_that_cannot_be_made_says_why(account: Account, call: tuple[str, 
 @pytest.mark.parametrize("arguments", [("tasks", "list"), ("mcp", "tools", "workspace", "--json")], ids=" ".join)
 @POSIX
 def test_a_reader_that_goes_away_ends_it_quietly(account: Account, arguments: tuple[str, ...]) -> None:
-    with subprocess.Popen(
-        command(*arguments, "--data", str(account.data)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        words = process.stderr.read()
+    with account.start(*arguments) as (process, output, said):
+        output.close()
+        words = said.read()
         assert process.wait(SECONDS) == 1
     assert "Error" not in words
     assert "Exception" not in words
@@ -422,21 +439,13 @@ def test_output_that_cannot_hold_a_character_does_without_it(account: Account) -
 @POSIX
 def test_an_interrupt_ends_a_call_and_tells_the_server(account: Account) -> None:
     call = ("mcp", "call", "workspace", "slow_report", "--args", '{"seconds": 600, "steps": 100}')
-    with subprocess.Popen(
-        command(*call, "--data", str(account.data)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stderr.readline()
+    with account.start(*call) as (process, output, said):
+        assert said.readline()
         process.send_signal(signal.SIGINT)
-        words = process.stderr.read()
+        words = said.read()
         assert process.wait(SECONDS) == 130
         assert "Traceback" not in words
-        assert not process.stdout.read()
+        assert not output.read()
 
 
 def test_a_command_on_another_host_leaves_the_remembered_one(own: Account) -> None:
