@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from functools import cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -65,11 +65,17 @@ def decode_page(answer: Answer, kind: type[T], cursor: str | None = None) -> Pag
 
     `cursor` is the address that the page was asked from: a page that names itself as its next one is the last.
     """
+    envelope: Any
     try:
-        envelope = answer.decode(_Envelope)
-    except ProtocolTrouble:
-        envelope = _repaired(answer).decode(_Envelope)
-    items, unreadable = _readable(envelope.results, kind)
+        # A page without a flaw, in half the time that its items take one by one.
+        envelope = _whole(_page_of(cast("Any", kind))).decode(answer.content)
+        items, unreadable = tuple(envelope.results), 0
+    except UNREADABLE:
+        try:
+            envelope = answer.decode(_Envelope)
+        except ProtocolTrouble:
+            envelope = _repaired(answer).decode(_Envelope)
+        items, unreadable = _readable(envelope.results, kind)
     count = envelope.count if isinstance(envelope.count, int) else len(envelope.results)
     following = envelope.next if isinstance(envelope.next, str) and envelope.next != cursor else None
     return Page(items, count, following or None, unreadable)
@@ -87,6 +93,10 @@ def encode_tasks(tasks: Iterable[Task]) -> bytes:
 
 def decode_tasks(payload: bytes) -> tuple[Task, ...]:
     """What `encode_tasks` made, by this version or another; what cannot be read is left out."""
+    try:
+        return tuple(_whole(list[Task]).decode(payload))
+    except UNREADABLE:
+        pass
     try:
         raw = msgspec.json.decode(payload, type=list[msgspec.Raw])
     except UNREADABLE:
@@ -154,6 +164,17 @@ def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
         return msgspec.convert(_without_nulls(value, kind), kind, strict=False)
     except msgspec.ValidationError:
         return msgspec.convert(_mended(value, kind), kind, strict=False)
+
+
+@cache
+def _whole(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, strict=False)
+
+
+@cache
+def _page_of(kind: Any) -> Any:
+    results: Any = list[kind]
+    return msgspec.defstruct("Page", [("results", results), ("count", Any, None), ("next", Any, None)])
 
 
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
