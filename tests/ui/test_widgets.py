@@ -523,6 +523,29 @@ def test_an_empty_state_says_why_and_offers_a_way_on(qtbot) -> None:
     assert empty.accessibleName() == "No task fits “x”"
 
 
+@pytest.mark.parametrize("text", ["x" * 300, "An id " + "7f3a" * 60 + " and what follows"])
+def test_a_word_longer_than_its_line_breaks_where_it_must(qtbot, text: str) -> None:
+    label = shown(qtbot, Text(text, wrap=True, selectable=True), (200, 400))
+    line, needed = label.fontMetrics().height(), label.fontMetrics().horizontalAdvance(text) / 200
+    assert label.heightForWidth(200) >= needed * line
+    label.resize(150, 400)
+    image = label.grab().toImage()
+    ground = image.pixelColor(149, 399)
+    inked = [y for y in range(400) if any(image.pixelColor(x, y) != ground for x in range(150))]
+    assert inked[-1] - inked[0] > needed * line
+    label.setSelection(0, len(text))
+    assert label.selectedText() == text
+    label.setText("Short")
+    assert label.heightForWidth(200) <= 2 * line
+
+
+def test_words_that_fit_stay_whole(qtbot) -> None:
+    words = "plain words that wrap between each other and nowhere else " * 4
+    label = shown(qtbot, Text(words, wrap=True, selectable=True), (200, 400))
+    plain = shown(qtbot, Text(words, wrap=True), (200, 400))
+    assert label.heightForWidth(200) == plain.heightForWidth(200)
+
+
 def test_progress_shows_only_after_a_moment(qtbot) -> None:
     line = shown(qtbot, ProgressLine("Loading"), (200, 2))
     line.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPalette
+from PySide6.QtGui import QPainter, QPalette, QTextDocument, QTextOption
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.ui.theme import theme, tokens
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import TextRole, Tone
 
 SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
+LONG_WORDS_BREAK = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
 
 
 class Text(QLabel):
-    """A plain-text label. `wrap` breaks lines; `selectable` lets the mouse select."""
+    """A plain-text label. `wrap` breaks lines; `selectable` lets the mouse select, and too long words break.
+
+    Words of others (titles, addresses, errors) are to be selectable where they wrap: a word is cut off elsewhere.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,28 @@ class Text(QLabel):
         hint = super().minimumSizeHint()
         # A label that wraps would otherwise ask for the height of its narrowest form.
         return QSize(1, self.fontMetrics().height()) if self.wordWrap() else hint
+
+    def heightForWidth(self, width: int) -> int:
+        height = super().heightForWidth(width)
+        return super().heightForWidth(width) if self._break_long_words() else height
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.wordWrap():
+            self.heightForWidth(self.width())
+        super().paintEvent(event)
+
+    def _break_long_words(self) -> bool:
+        """Whether that changed the layout. QLabel goes back to whole words with each new layout, so ask after it."""
+        document = self.findChild(QTextDocument) if self.wordWrap() else None
+        if document is None:
+            return False
+        option = document.defaultTextOption()
+        if option.wrapMode() == LONG_WORDS_BREAK:
+            return False
+        option.setWrapMode(LONG_WORDS_BREAK)
+        document.setDefaultTextOption(option)
+        return True
 
     def set_tone(self, tone: Tone) -> None:
         """Change the colour."""
