@@ -30,6 +30,7 @@ from app.core.errors import (
 from app.core.mcp.types import ServerState, TextBlock
 from app.core.posthog.types import Project, Template
 from app.core.services import Services
+from app.core.storage import Scope
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.servers import ServersPlace
@@ -355,6 +356,19 @@ async def test_a_draft_is_kept_and_comes_back(qapp: QApplication) -> None:
         await on.show(backend)
         await on.open("posthog/find")
         assert on.place.page.tool.form.rows["query"].entry.text == "unsent"
+
+
+async def test_what_is_being_typed_stays_with_the_account_that_typed_it(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
+        await on.open("posthog/find")
+        on.place.page.tool.form.rows["query"].editor.setPlainText("unsent")  # type: ignore[attr-defined]
+        former, backend.scope = backend.scope, Scope("us", "ben")
+        backend.changed.emit(backend)
+        await settle()
+        assert [scope for scope, _, _ in on.services.storage.drafts.kept] == [former]
+        session = await on.open("posthog/find")
+        assert session.draft is None or session.draft.entries["query"].text == ""
 
 
 async def test_a_tool_that_asks_runs_after_it_is_allowed(qapp: QApplication) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import BurrowError
-from app.core.mcp.forms import FormModel
 from app.ui.context import Command
 from app.ui.identity import identity_of
-from app.ui.servers import draft_text
 from app.ui.servers.adding import CustomPage, TemplatePage
 from app.ui.servers.calling import ToolSession
 from app.ui.servers.connecting import Connecting, Stage
 from app.ui.servers.desk import PolicyOutcome, ServerDesk, installed_for
+from app.ui.servers.drafts import ToolDrafts, not_kept
 from app.ui.servers.rows import key_of
 from app.ui.servers.server_page import ServerPage
 from app.ui.servers.server_pane import ServerPane
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 LIST_WIDTH = 232
 DETAIL_AT_LEAST = 280
 WIDTHS_SETTING = "servers.widths"
-SAVE_AFTER_MS = 500
 GROUP = "Servers"
 TOOL_GROUP = "Tool"
 
@@ -57,9 +55,9 @@ class ServersPlace(QWidget):
         self._watch: QObject | None = None
         self._wanted: tuple[str, str] | None = None
         self._sessions: dict[tuple[str, str], ToolSession] = {}
-        self._unsaved: dict[tuple[str, str], ToolSession] = {}
         self.desk = ServerDesk(context.bridge, self)
         self.connecting = Connecting(context.bridge, self)
+        self.drafts = ToolDrafts(context.services, context.bridge, self)
         self.pane = ServerPane(self.desk)
         self.page = ServerPage(context.bridge)
         self.template = TemplatePage()
@@ -82,8 +80,6 @@ class ServersPlace(QWidget):
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
-        self._save_soon.timeout.connect(self._save_drafts)
         self._connect()
         self._show_nothing()
 
@@ -93,7 +89,6 @@ class ServersPlace(QWidget):
         if identity == self._identity and backend is self._backend:
             return
         former, self._identity = self._identity, identity
-        self._save_drafts()
         fresh = former is not None and backend is self._backend and former.project is not None
         self._backend = backend
         if self._watch is not None:
@@ -106,7 +101,7 @@ class ServersPlace(QWidget):
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
-        self._unsaved.clear()
+        self.drafts.start(identity.scope if identity is not None else None)
         self.page.server = None
         self.page.tools.clear()
         self.custom.reset()
@@ -223,8 +218,7 @@ class ServersPlace(QWidget):
 
     async def flush(self) -> None:
         """Keep what is being typed; await it before the app ends."""
-        for work in self._drafts_to_save():
-            await work
+        await self.drafts.flush()
 
     def _connect(self) -> None:
         self.desk.changed.connect(self._show_servers)
@@ -232,6 +226,7 @@ class ServersPlace(QWidget):
         self.desk.templates_changed.connect(self._show_templates)
         self.desk.failed.connect(self._not_done)
         self.desk.policies_set.connect(self._policies_set)
+        self.drafts.loaded.connect(self._draft_loaded)
         self.connecting.changed.connect(self._show_connecting)
         self.connecting.connected.connect(self._connected_server)
         pane = self.pane
@@ -259,7 +254,7 @@ class ServersPlace(QWidget):
         tool.sign_in_wanted.connect(self._navigator.sign_in)
         tool.read_wanted.connect(self._read)
         tool.save_wanted.connect(self._save_file)
-        tool.drafted.connect(self._drafted)
+        tool.drafted.connect(self.drafts.typed)
         tool.said.connect(self._navigator.announce)
         self.template.connect_wanted.connect(self._install)
         self.template.open_wanted.connect(self.open_item)
@@ -411,8 +406,12 @@ class ServersPlace(QWidget):
         found = self._sessions.get(key)
         if found is None:
             found = self._sessions[key] = ToolSession(self._bridge, self._backend, server, tool, self)
-            self._load_draft(found)
+            self.drafts.load(found)
         return found
+
+    def _draft_loaded(self, session: ToolSession) -> None:
+        if self.page.tool.session is session:
+            self.page.tool.show_draft()
 
     def _set_policy(self, state: str) -> None:
         session = self.page.tool.session
@@ -550,47 +549,6 @@ class ServersPlace(QWidget):
             failed=failed,
         )
 
-    # Drafts
-
-    def _drafted(self, session: ToolSession) -> None:
-        self._unsaved[session.server.id, key_of(session.tool)] = session
-        self._save_soon.start()
-
-    def _save_drafts(self) -> None:
-        for work in self._drafts_to_save():
-            self._bridge.spawn(self, work, failed=_not_kept)
-
-    def _drafts_to_save(self) -> list[Any]:
-        self._save_soon.stop()
-        waiting, self._unsaved = self._unsaved, {}
-        scope = self._identity.scope if self._identity is not None else None
-        drafts = self._context.services.storage.drafts
-        works: list[Any] = []
-        for (server_id, _), session in waiting.items():
-            if scope is None or session.draft is None:
-                continue
-            kept = draft_text.encode(session.draft, session.json_text)
-            if kept is not None:
-                works.append(drafts.save(scope, draft_text.KIND, f"{server_id}/{session.tool.name}", kept))
-        return works
-
-    def _load_draft(self, session: ToolSession) -> None:
-        scope = self._identity.scope if self._identity is not None else None
-        if scope is None:
-            return
-        drafts = self._context.services.storage.drafts
-
-        def done(kept: dict[str, str] | None) -> None:
-            found = draft_text.decode(kept, FormModel(session.tool.input_schema)) if kept else None
-            if found is None or session.touched:
-                return
-            session.draft, session.json_text = found
-            if self.page.tool.session is session:
-                self.page.tool.show_draft()
-
-        name = f"{session.server.id}/{session.tool.name}"
-        self._bridge.spawn(session, drafts.load(scope, draft_text.KIND, name), done=done, failed=_not_kept)
-
     # Connecting
 
     def _offers(self) -> None:
@@ -726,10 +684,4 @@ class ServersPlace(QWidget):
 
     def _remember_widths(self, widths: list[int]) -> None:
         settings = self._context.services.storage.settings
-        self._bridge.spawn(self, settings.set(WIDTHS_SETTING, widths), failed=_not_kept, key="widths")
-
-
-def _not_kept(error: BaseException) -> None:
-    """A draft that the disk refuses stays in memory; a bug is reported."""
-    if not isinstance(error, BurrowError):
-        raise error
+        self._bridge.spawn(self, settings.set(WIDTHS_SETTING, widths), failed=not_kept, key="widths")

@@ -1,0 +1,92 @@
+"""Keeps what is being typed into the forms of tools, for the next start and for a way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.core.errors import BurrowError
+from app.core.mcp.forms import FormModel
+from app.ui.servers import draft_text
+from app.ui.servers.rows import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from app.core.services import Services
+    from app.core.storage import Scope
+    from app.ui.bridge import Bridge
+    from app.ui.servers.calling import ToolSession
+
+SAVE_AFTER_MS = 500
+
+
+class ToolDrafts(QObject):
+    """The drafts of one account. `loaded(ToolSession)` when a session has got the draft that was kept for it."""
+
+    loaded = Signal(object)
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services, self._bridge = services, bridge
+        self._scope: Scope | None = None
+        self._unsaved: dict[tuple[str, str], ToolSession] = {}
+        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
+        self._save_soon.timeout.connect(self._save)
+
+    def start(self, scope: Scope | None) -> None:
+        """Keep what the former account was typing as its own; from now on the drafts are those of `scope`."""
+        self._save()
+        self._scope = scope
+
+    def typed(self, session: ToolSession) -> None:
+        """A session's draft changed: keep it soon."""
+        self._unsaved[session.server.id, key_of(session.tool)] = session
+        self._save_soon.start()
+
+    def load(self, session: ToolSession) -> None:
+        """Give a session the draft that was kept for its tool, unless the person was quicker."""
+        if self._scope is None:
+            return
+
+        def done(kept: dict[str, str] | None) -> None:
+            found = draft_text.decode(kept, FormModel(session.tool.input_schema)) if kept else None
+            if found is None or session.touched:
+                return
+            session.draft, session.json_text = found
+            self.loaded.emit(session)
+
+        work = self._services.storage.drafts.load(self._scope, draft_text.KIND, _name(session))
+        self._bridge.spawn(session, work, done=done, failed=not_kept)
+
+    async def flush(self) -> None:
+        """Keep it now; await it before the app ends."""
+        for work in self._works():
+            await work
+
+    def _save(self) -> None:
+        for work in self._works():
+            self._bridge.spawn(self, work, failed=not_kept)
+
+    def _works(self) -> list[Coroutine[Any, Any, None]]:
+        self._save_soon.stop()
+        waiting, self._unsaved = self._unsaved, {}
+        works: list[Coroutine[Any, Any, None]] = []
+        for session in waiting.values():
+            if self._scope is None or session.draft is None:
+                continue
+            kept = draft_text.encode(session.draft, session.json_text)
+            if kept is not None:
+                works.append(self._services.storage.drafts.save(self._scope, draft_text.KIND, _name(session), kept))
+        return works
+
+
+def _name(session: ToolSession) -> str:
+    return f"{session.server.id}/{session.tool.name}"
+
+
+def not_kept(error: BaseException) -> None:
+    """What the disk refuses stays in memory; a bug is reported."""
+    if not isinstance(error, BurrowError):
+        raise error
