@@ -15,12 +15,12 @@ from app.ui.identity import identity_of
 from app.ui.servers.adding import CustomPage, TemplatePage
 from app.ui.servers.calling import ToolSession
 from app.ui.servers.connecting import Connecting, Stage
-from app.ui.servers.desk import PolicyOutcome, ServerDesk, installed_for
+from app.ui.servers.desk import ServerDesk, installed_for
 from app.ui.servers.drafts import ToolDrafts, not_kept
+from app.ui.servers.policies import Policies
 from app.ui.servers.rows import key_of
 from app.ui.servers.server_page import ServerPage
 from app.ui.servers.server_pane import ServerPane
-from app.ui.servers.wording import policy_words
 from app.ui.theme import theme
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.places import Banner, EmptyState
@@ -60,6 +60,7 @@ class ServersPlace(QWidget):
         self.drafts = ToolDrafts(context.services, context.bridge, self)
         self.pane = ServerPane(self.desk)
         self.page = ServerPage(context.bridge)
+        self.policies = Policies(self.desk, self.page, context.bridge, self)
         self.template = TemplatePage()
         self.custom = CustomPage()
         self.nothing = EmptyState()
@@ -225,7 +226,8 @@ class ServersPlace(QWidget):
         self.desk.tools_changed.connect(self._tools_changed)
         self.desk.templates_changed.connect(self._show_templates)
         self.desk.failed.connect(self._not_done)
-        self.desk.policies_set.connect(self._policies_set)
+        self.policies.said.connect(self._navigator.announce)
+        self.policies.failed.connect(self._not_done)
         self.drafts.loaded.connect(self._draft_loaded)
         self.connecting.changed.connect(self._show_connecting)
         self.connecting.connected.connect(self._connected_server)
@@ -245,11 +247,8 @@ class ServersPlace(QWidget):
         page.sign_in_wanted.connect(self._navigator.sign_in)
         page.tools.opened.connect(lambda key: self._open_tool(key, focus=True))
         page.tools.picked.connect(self._tool_picked)
-        page.tools.policies_wanted.connect(self._set_policies)
         tool = page.tool
         tool.left.connect(page.back_to_list)
-        tool.policy_wanted.connect(self._set_policy)
-        tool.allow_wanted.connect(self._allow)
         tool.reconnect_wanted.connect(lambda: self._about_server(self._reconnect))
         tool.sign_in_wanted.connect(self._navigator.sign_in)
         tool.read_wanted.connect(self._read)
@@ -366,7 +365,7 @@ class ServersPlace(QWidget):
             )
         self.stack.setCurrentWidget(self.nothing)
 
-    # Tools and policies
+    # Tools
 
     def _tools_changed(self, server_id: str) -> None:
         if self.page.server is None or self.page.server.id != server_id:
@@ -412,72 +411,6 @@ class ServersPlace(QWidget):
     def _draft_loaded(self, session: ToolSession) -> None:
         if self.page.tool.session is session:
             self.page.tool.show_draft()
-
-    def _set_policy(self, state: str) -> None:
-        session = self.page.tool.session
-        if session is not None:
-            self.desk.set_policies(session.server.id, [session.tool.name], state)
-
-    def _set_policies(self, keys: list[str], state: str) -> None:
-        server = self.page.server
-        tools = [self.page.tools.tool(key) for key in keys]
-        if server is not None:
-            self.desk.set_policies(server.id, [tool.name for tool in tools if tool is not None], state)
-
-    def _allow(self) -> None:
-        """Always allow, then go on with the call that asked."""
-        session, backend = self.page.tool.session, self._backend
-        if session is None or backend is None:
-            return
-
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, BurrowError):
-                raise error
-            session.error = error
-            self._not_done(self.tr("{0} could not be allowed").format(session.tool.label), error)
-
-        self._bridge.spawn(
-            session,
-            backend.servers.set_policy(session.server.id, session.tool.name, "approved"),
-            done=lambda _row: session.allowed(),
-            failed=failed,
-            key="allow",
-        )
-
-    def _policies_set(self, outcome: PolicyOutcome) -> None:
-        word, count = policy_words(outcome.state), len(outcome.before)
-        page = self.page.page
-        if outcome.failed and outcome.error is not None:
-            names = list(outcome.failed)
-
-            def retry() -> None:
-                page.card.clear()
-                self.desk.set_policies(outcome.server_id, names, outcome.state)
-
-            page.card.show_note(
-                self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
-                outcome.error.facts.detail or outcome.error.cause,
-                ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
-                [(self.tr("Retry failed"), retry), (self.tr("Close"), page.card.clear)],
-                tone="bad",
-            )
-            if self.page.tool.session is not None:
-                self.page.tool.update_tool()
-        if count:
-            words = (
-                self.tr("{0} set to {1}").format(outcome.before[0][0], word)
-                if count == 1
-                else self.tr("{0} tools set to {1}").format(count, word)
-            )
-            page.undo.offer(words, lambda: self._restore(outcome))
-            self._navigator.announce(words)
-
-    def _restore(self, outcome: PolicyOutcome) -> None:
-        by_state: dict[str, list[str]] = {}
-        for name, state in outcome.before:
-            by_state.setdefault(state, []).append(name)
-        for state, names in by_state.items():
-            self.desk.set_policies(outcome.server_id, names, state)
 
     # Calls
 

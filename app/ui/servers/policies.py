@@ -1,0 +1,99 @@
+"""What the person decides about tools: for one, for several, for ever from within a call; each with a way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from app.core.errors import BurrowError
+from app.ui.servers.wording import policy_words
+
+if TYPE_CHECKING:
+    from app.ui.bridge import Bridge
+    from app.ui.servers.desk import PolicyOutcome, ServerDesk
+    from app.ui.servers.server_page import ServerPage
+
+
+class Policies(QObject):
+    """Carries out what a server's page asks for and shows there what came of it.
+
+    `said(words)` for what a screen reader should say, `failed(words, BurrowError)` when nothing could be set.
+    """
+
+    said = Signal(str)
+    failed = Signal(str, object)
+
+    def __init__(self, desk: ServerDesk, page: ServerPage, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._desk, self._page, self._bridge = desk, page, bridge
+        page.tools.policies_wanted.connect(self._set_several)
+        page.tool.policy_wanted.connect(self._set)
+        page.tool.allow_wanted.connect(self._allow)
+        desk.policies_set.connect(self._show_outcome)
+
+    def _set(self, state: str) -> None:
+        session = self._page.tool.session
+        if session is not None:
+            self._desk.set_policies(session.server.id, [session.tool.name], state)
+
+    def _set_several(self, keys: list[str], state: str) -> None:
+        server = self._page.server
+        tools = [self._page.tools.tool(key) for key in keys]
+        if server is not None:
+            self._desk.set_policies(server.id, [tool.name for tool in tools if tool is not None], state)
+
+    def _allow(self) -> None:
+        """Always allow, then go on with the call that asked."""
+        session, backend = self._page.tool.session, self._desk.backend
+        if session is None or backend is None:
+            return
+
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, BurrowError):
+                raise error
+            session.error = error
+            self.failed.emit(self.tr("{0} could not be allowed").format(session.tool.label), error)
+
+        self._bridge.spawn(
+            session,
+            backend.servers.set_policy(session.server.id, session.tool.name, "approved"),
+            done=lambda _row: session.allowed(),
+            failed=failed,
+            key="allow",
+        )
+
+    def _show_outcome(self, outcome: PolicyOutcome) -> None:
+        word, count = policy_words(outcome.state), len(outcome.before)
+        page = self._page.page
+        if outcome.failed and outcome.error is not None:
+            names = list(outcome.failed)
+
+            def retry() -> None:
+                page.card.clear()
+                self._desk.set_policies(outcome.server_id, names, outcome.state)
+
+            page.card.show_note(
+                self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
+                outcome.error.facts.detail or outcome.error.cause,
+                ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
+                [(self.tr("Retry failed"), retry), (self.tr("Close"), page.card.clear)],
+                tone="bad",
+            )
+            if self._page.tool.session is not None:
+                self._page.tool.update_tool()
+        if count:
+            words = (
+                self.tr("{0} set to {1}").format(outcome.before[0][0], word)
+                if count == 1
+                else self.tr("{0} tools set to {1}").format(count, word)
+            )
+            page.undo.offer(words, lambda: self._restore(outcome))
+            self.said.emit(words)
+
+    def _restore(self, outcome: PolicyOutcome) -> None:
+        by_state: dict[str, list[str]] = {}
+        for name, state in outcome.before:
+            by_state.setdefault(state, []).append(name)
+        for state, names in by_state.items():
+            self._desk.set_policies(outcome.server_id, names, state)
