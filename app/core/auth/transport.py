@@ -77,7 +77,7 @@ def _open_client() -> httpx.AsyncClient:
     import sys
 
     # httpcore tries this import at every lock and event, seven times a request; where it is not installed each attempt
-    # searches the whole path, half a millisecond a request.
+    # searches the whole path: 0.75 ms of 2.7 a request.
     if importlib.util.find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment]
     # httpx imports its own command line where click and rich happen to be installed: 55 ms and 6 MB for nothing.
