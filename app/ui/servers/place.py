@@ -14,9 +14,10 @@ from app.ui.context import Command
 from app.ui.identity import identity_of
 from app.ui.servers.adding import CustomPage, TemplatePage
 from app.ui.servers.calling import ToolSession
-from app.ui.servers.connecting import Connecting, Stage
+from app.ui.servers.connecting import Connecting
 from app.ui.servers.desk import ServerDesk, installed_for
 from app.ui.servers.drafts import ToolDrafts, not_kept
+from app.ui.servers.installing import Installing
 from app.ui.servers.policies import Policies
 from app.ui.servers.rows import key_of
 from app.ui.servers.server_page import ServerPage
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.mcp.types import Block, Server, ToolInfo
-    from app.core.posthog.types import Installation, Template
+    from app.core.posthog.types import Template
     from app.ui.context import Context
     from app.ui.identity import Identity
 
@@ -66,6 +67,9 @@ class ServersPlace(QWidget):
         self.nothing = EmptyState()
         self.banner = Banner()
         self.stack = QStackedWidget()
+        self.installing = Installing(
+            self.desk, self.connecting, (self.template, self.custom), self.banner, self._form_shown, self
+        )
         for part in (self.nothing, self.page, self.template, self.custom):
             self.stack.addWidget(part)
         self.right = QWidget()
@@ -229,8 +233,7 @@ class ServersPlace(QWidget):
         self.policies.said.connect(self._navigator.announce)
         self.policies.failed.connect(self._not_done)
         self.drafts.loaded.connect(self._draft_loaded)
-        self.connecting.changed.connect(self._show_connecting)
-        self.connecting.connected.connect(self._connected_server)
+        self.installing.done.connect(self._connected_server)
         pane = self.pane
         pane.server_picked.connect(self._picked)
         pane.server_opened.connect(self._opened)
@@ -242,23 +245,21 @@ class ServersPlace(QWidget):
         page = self.page
         page.enabled_wanted.connect(lambda on: self._about_server(lambda s: self.desk.set_enabled(s.id, on)))
         page.remove_wanted.connect(lambda: self._about_server(lambda s: self.desk.remove(s.id)))
-        page.connect_wanted.connect(lambda: self._about_server(self._reconnect))
+        page.connect_wanted.connect(lambda: self._about_server(self.installing.reconnect))
         page.refresh_wanted.connect(lambda: self._about_server(lambda s: self.desk.load_tools(s.id, refresh=True)))
         page.sign_in_wanted.connect(self._navigator.sign_in)
         page.tools.opened.connect(lambda key: self._open_tool(key, focus=True))
         page.tools.picked.connect(self._tool_picked)
         tool = page.tool
         tool.left.connect(page.back_to_list)
-        tool.reconnect_wanted.connect(lambda: self._about_server(self._reconnect))
+        tool.reconnect_wanted.connect(lambda: self._about_server(self.installing.reconnect))
         tool.sign_in_wanted.connect(self._navigator.sign_in)
         tool.read_wanted.connect(self._read)
         tool.save_wanted.connect(self._save_file)
         tool.drafted.connect(self.drafts.typed)
         tool.said.connect(self._navigator.announce)
-        self.template.connect_wanted.connect(self._install)
         self.template.open_wanted.connect(self.open_item)
         self.template.left.connect(lambda: pane.templates.setFocus(Qt.FocusReason.BacktabFocusReason))
-        self.custom.add_wanted.connect(self._install_custom)
         self.custom.left.connect(self._leave_custom)
 
     # Servers
@@ -286,7 +287,7 @@ class ServersPlace(QWidget):
     def _picked(self, server_id: str) -> None:
         server = self.desk.server(server_id)
         if server is None:
-            if self.stack.currentWidget() is not self.custom:
+            if not self._form_shown():
                 self._show_nothing()
             return
         self._show_server(server)
@@ -415,13 +416,13 @@ class ServersPlace(QWidget):
     # Calls
 
     def _run(self) -> None:
-        if self.stack.currentWidget() is self.custom:
+        if self._form_shown():
             self.custom.submit()
         else:
             self.page.tool.run()
 
     def _can_submit(self) -> bool:
-        return self.stack.currentWidget() is self.custom or (self._has_tool() and self.page.tool.can_run)
+        return self._form_shown() or (self._has_tool() and self.page.tool.can_run)
 
     def _running(self) -> ToolSession | None:
         session = self.page.tool.session
@@ -432,6 +433,9 @@ class ServersPlace(QWidget):
 
     def _has_installed(self) -> bool:
         return self.page.server is not None and self.page.server.installation is not None
+
+    def _form_shown(self) -> bool:
+        return self.stack.currentWidget() is self.custom
 
     def _connected(self) -> bool:
         return self._backend is not None
@@ -482,7 +486,7 @@ class ServersPlace(QWidget):
             failed=failed,
         )
 
-    # Connecting
+    # New servers
 
     def _offers(self) -> None:
         self.pane.show_available()
@@ -496,10 +500,10 @@ class ServersPlace(QWidget):
     def _template_picked(self, template_id: str) -> None:
         template = self._template(template_id)
         if template is None:
-            if self.stack.currentWidget() is not self.custom:
+            if not self._form_shown():
                 self._show_nothing()
             return
-        installed = installed_for(template, self._installations())
+        installed = installed_for(template, self.installing.installations())
         self.template.show_template(template, installed.id if installed is not None else None)
         self.stack.setCurrentWidget(self.template)
 
@@ -511,87 +515,13 @@ class ServersPlace(QWidget):
     def _template(self, template_id: str) -> Template | None:
         return next((each for each in self.desk.templates or () if each.id == template_id), None)
 
-    def _installations(self) -> list[Installation]:
-        return [server.installation for server in self.desk.servers if server.installation is not None]
-
-    def _install(self, api_key: str) -> None:
-        template, backend = self.template.template, self._backend
-        if template is None or backend is None:
-            return
-        before = {each.id for each in self._installations()}
-        self.connecting.begin(
-            backend,
-            template.name or template.url,
-            backend.store.install(template, api_key or None),
-            lambda each: each.id not in before and (each.template_id == template.id or each.url == template.url),
-        )
-
-    def _install_custom(self) -> None:
-        form, backend = self.custom, self._backend
-        if backend is None:
-            return
-        url, oauth = form.url.text, form.auth.value() == "oauth"
-        work = backend.store.install_custom(
-            form.name.text,
-            url,
-            auth_type="oauth" if oauth else "api_key",
-            api_key=None if oauth else form.key.text,
-            description=form.description.text or None,
-            client_id=(form.client_id.text or None) if oauth else None,
-            client_secret=(form.client_secret.text or None) if oauth else None,
-        )
-        self.connecting.begin(backend, form.name.text, work, lambda each: each.url.rstrip("/") == url.rstrip("/"))
-
-    def _reconnect(self, server: Server) -> None:
-        backend, kept = self._backend, server.installation
-        if backend is None or kept is None:
-            return
-        needed = kept.pending_oauth or kept.needs_reauth
-        self.connecting.begin(
-            backend,
-            server.title,
-            backend.store.authorize(kept.id),
-            lambda each: each.id == kept.id and (needed or each.updated_at != kept.updated_at),
-        )
-
-    def _connected_server(self, installation_id: str) -> None:
-        self._navigator.announce(self.tr("{0} is connected").format(self.connecting.title))
-        if self.stack.currentWidget() is self.custom:
-            self.custom.reset()
+    def _connected_server(self, installation_id: str, title: str) -> None:
+        self._navigator.announce(self.tr("{0} is connected").format(title))
         self._wanted = (installation_id, "")
         self.pane.tabs.setCurrentIndex(0)
         self.desk.load(refresh=True)
         if installation_id in self.desk.tools or installation_id in self.desk.tool_errors:
             self.desk.load_tools(installation_id, refresh=True)
-
-    def _show_connecting(self) -> None:
-        flow = self.connecting
-        self.template.set_busy(flow.stage in {Stage.ASKING, Stage.WAITING})
-        self.custom.add_button.setEnabled(flow.stage not in {Stage.ASKING, Stage.WAITING})
-        if flow.stage is Stage.WAITING:
-            self.banner.show_message(
-                self.tr("Waiting for your browser to connect {0}…").format(flow.title),
-                "info",
-                secondary=[
-                    (self.tr("Open again"), flow.open_again),
-                    (self.tr("Copy link"), flow.copy_link),
-                    (self.tr("Cancel"), flow.cancel),
-                ],
-                glyph="external",
-            )
-        elif flow.stage is Stage.FAILED and flow.error is not None:
-            if self.stack.currentWidget() is self.custom:
-                self.banner.clear()
-                self.custom.show_failure(flow.error)
-                return
-            words = flow.error.facts.detail or flow.error.cause
-            self.banner.show_message(
-                self.tr("{0} was not connected. {1}").format(flow.title, words),
-                "bad",
-                secondary=[(self.tr("Close"), flow.cancel)],
-            )
-        else:
-            self.banner.clear()
 
     def _leave_custom(self) -> None:
         """Esc or Close: back to what the list says; what was typed stays in the form."""

@@ -1,0 +1,125 @@
+"""Brings a server into the list: one on offer, one by its address, one to connect again; the bar says how it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from app.ui.servers.connecting import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.mcp.types import Server
+    from app.core.posthog.types import Installation
+    from app.ui.servers.adding import CustomPage, TemplatePage
+    from app.ui.servers.connecting import Connecting
+    from app.ui.servers.desk import ServerDesk
+    from app.ui.widgets.places import Banner
+
+
+class Installing(QObject):
+    """Joins the two pages of new servers to `Connecting`. `done(installation id, title)` when a server is connected.
+
+    `form_shown` says whether the form of a server by its address is in view: it then shows a failure itself.
+    """
+
+    done = Signal(str, str)
+
+    def __init__(
+        self,
+        desk: ServerDesk,
+        flow: Connecting,
+        pages: tuple[TemplatePage, CustomPage],
+        banner: Banner,
+        form_shown: Callable[[], bool],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._desk, self._flow, self._banner, self._form_shown = desk, flow, banner, form_shown
+        self._offer, self._form = pages
+        self._offer.connect_wanted.connect(self._install_offered)
+        self._form.add_wanted.connect(self._install_by_address)
+        flow.changed.connect(self._show)
+        flow.connected.connect(self._connected)
+
+    def reconnect(self, server: Server) -> None:
+        """Sign in to an installed server once more."""
+        backend, kept = self._desk.backend, server.installation
+        if backend is None or kept is None:
+            return
+        needed = kept.pending_oauth or kept.needs_reauth
+        self._flow.begin(
+            backend,
+            server.title,
+            backend.store.authorize(kept.id),
+            lambda each: each.id == kept.id and (needed or each.updated_at != kept.updated_at),
+        )
+
+    def installations(self) -> list[Installation]:
+        """What is installed, as far as the list says."""
+        return [server.installation for server in self._desk.servers if server.installation is not None]
+
+    def _install_offered(self, api_key: str) -> None:
+        template, backend = self._offer.template, self._desk.backend
+        if template is None or backend is None:
+            return
+        before = {each.id for each in self.installations()}
+        self._flow.begin(
+            backend,
+            template.name or template.url,
+            backend.store.install(template, api_key or None),
+            lambda each: each.id not in before and (each.template_id == template.id or each.url == template.url),
+        )
+
+    def _install_by_address(self) -> None:
+        form, backend = self._form, self._desk.backend
+        if backend is None:
+            return
+        url, oauth = form.url.text, form.auth.value() == "oauth"
+        work = backend.store.install_custom(
+            form.name.text,
+            url,
+            auth_type="oauth" if oauth else "api_key",
+            api_key=None if oauth else form.key.text,
+            description=form.description.text or None,
+            client_id=(form.client_id.text or None) if oauth else None,
+            client_secret=(form.client_secret.text or None) if oauth else None,
+        )
+        self._flow.begin(backend, form.name.text, work, lambda each: each.url.rstrip("/") == url.rstrip("/"))
+
+    def _connected(self, installation_id: str) -> None:
+        if self._form_shown():
+            self._form.reset()
+        self.done.emit(installation_id, self._flow.title)
+
+    def _show(self) -> None:
+        flow = self._flow
+        busy = flow.stage in {Stage.ASKING, Stage.WAITING}
+        self._offer.set_busy(busy)
+        self._form.add_button.setEnabled(not busy)
+        if flow.stage is Stage.WAITING:
+            self._banner.show_message(
+                self.tr("Waiting for your browser to connect {0}…").format(flow.title),
+                "info",
+                secondary=[
+                    (self.tr("Open again"), flow.open_again),
+                    (self.tr("Copy link"), flow.copy_link),
+                    (self.tr("Cancel"), flow.cancel),
+                ],
+                glyph="external",
+            )
+        elif flow.stage is Stage.FAILED and flow.error is not None:
+            if self._form_shown():
+                self._banner.clear()
+                self._form.show_failure(flow.error)
+                return
+            words = flow.error.facts.detail or flow.error.cause
+            self._banner.show_message(
+                self.tr("{0} was not connected. {1}").format(flow.title, words),
+                "bad",
+                secondary=[(self.tr("Close"), flow.cancel)],
+            )
+        else:
+            self._banner.clear()
