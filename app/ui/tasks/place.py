@@ -17,7 +17,7 @@ from app.ui.tasks.desk import TaskDesk
 from app.ui.tasks.pane import TaskPane, pending_id_of, task_id_of
 from app.ui.tasks.rows import PENDING, TASK, Grouping
 from app.ui.tasks.sending import Sender
-from app.ui.tasks.wording import aware, can_run, title_of
+from app.ui.tasks.wording import can_run, title_of
 from app.ui.theme import theme
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.places import EmptyState
@@ -29,21 +29,19 @@ if TYPE_CHECKING:
 
     from app.core.auth.session import SessionStatus
     from app.core.backend import Backend
-    from app.core.posthog.types import NewTask, Page, Task, TaskQuery, User
+    from app.core.posthog.types import NewTask, Task, TaskQuery, User
     from app.ui.context import Context
     from app.ui.identity import Identity
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.desk import Failure
     from app.ui.tasks.detail import Detail
     from app.ui.tasks.unsent import Unsent
-    from app.ui.widgets.places import Action
 
 POLL_MS = 30_000
 FETCH_AFTER_MS = 120
 BUILD_AFTER_MS = 50
 LIST_WIDTH = 360
 DETAIL_AT_LEAST = 320
-MADE_AROUND_SECONDS = 120.0
 GROUP = "Tasks"
 
 
@@ -128,10 +126,11 @@ class TasksPlace(QWidget):
     @cached_property
     def unsent(self) -> Unsent:
         """The page of a task that the server may not have yet."""
+        from app.ui.tasks.arrival import Arrival
         from app.ui.tasks.unsent import Unsent
 
         page = Unsent()
-        page.check_list.connect(self._check_list)
+        Arrival(self.desk, self.outgoing, page, self._bridge).accepted.connect(self._arrived)
         page.send_again.connect(lambda: self._about_pending(self.outgoing.send_again))
         page.undo.connect(self._take_back)
         page.discard.connect(self._discard_pending)
@@ -595,44 +594,12 @@ class TasksPlace(QWidget):
         self._about_pending(self.outgoing.discard)
         self._show_current()
 
-    def _check_list(self) -> None:
-        """Look whether a task of unknown outcome arrived."""
-        item = self.outgoing.get(self._pending_id() or "")
-        backend = self._backend
-        if item is None or backend is None:
-            return
-        pending_id = item.id
-
-        def looked(page: Page[Task]) -> None:
-            self.desk.refresh()
-            found = [t for t in page.items if _looks_like(t, item.new, item.created_at.timestamp())]
-            if self.unsent.pending_id != pending_id:
-                return
-            if not found:
-                self.unsent.say_checked(
-                    self.tr("It is not among the newest tasks of the project."), self.unsent.unknown_actions()
-                )
-                return
-            arrived = found[0]
-
-            def accept() -> None:
-                self.outgoing.discard(pending_id)
-                self.desk.put(arrived)
-                self.pane.show_now()
-                self.pane.table.select_key(TASK + arrived.id)
-
-            actions: list[Action] = [(self.tr("Show it"), accept), *self.unsent.unknown_actions()[1:]]
-            self.unsent.say_checked(self.tr("It arrived: {0}.").format(arrived.slug or title_of(arrived)), actions)
-
-        self._bridge.spawn(
-            self.outgoing.epoch, backend.tasks.list(), done=looked, failed=self._not_checked, key="check list"
-        )
-
-    def _not_checked(self, error: BaseException) -> None:
-        expected = self.desk.expected(error)
-        self.unsent.say_checked(
-            self.tr("The list could not be read: {0}").format(expected.cause), self.unsent.unknown_actions()
-        )
+    def _arrived(self, pending_id: str, task: Task) -> None:
+        """One of unknown outcome turned out to be there: it takes the place of the pending one."""
+        self.outgoing.discard(pending_id)
+        self.desk.put(task)
+        self.pane.show_now()
+        self.pane.table.select_key(TASK + task.id)
 
     def _outbox_trouble(self, error: BurrowError) -> None:
         self._navigator.status(error.title)
@@ -677,10 +644,3 @@ class TasksPlace(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         self._poll.stop()
         super().hideEvent(event)
-
-
-def _looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
-    """Whether a task on the server is likely the one that was sent: the same words, made at that time or later."""
-    if task.description.strip() != new.description.strip() or (new.title and task.title != new.title):
-        return False
-    return task.created_at is None or aware(task.created_at).timestamp() > sent_at - MADE_AROUND_SECONDS

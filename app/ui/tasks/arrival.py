@@ -1,0 +1,68 @@
+"""Whether a task of unknown outcome is on the server: looked for when asked, never sent again by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from app.ui.tasks.wording import aware, title_of
+
+if TYPE_CHECKING:
+    from app.core.posthog.types import NewTask, Page, Task
+    from app.ui.bridge import Bridge
+    from app.ui.tasks.desk import TaskDesk
+    from app.ui.tasks.sending import Sender
+    from app.ui.tasks.unsent import Unsent
+    from app.ui.widgets.places import Action
+
+MADE_AROUND_SECONDS = 120.0
+
+
+class Arrival(QObject):
+    """Answers "Check list" on the page of an unsent task. `accepted(id, Task)` when the person takes what was found."""
+
+    accepted = Signal(str, object)
+
+    def __init__(self, desk: TaskDesk, outgoing: Sender, page: Unsent, bridge: Bridge) -> None:
+        super().__init__(page)
+        self._desk, self._outgoing, self._page, self._bridge = desk, outgoing, page, bridge
+        page.check_list.connect(self._look)
+
+    def _look(self) -> None:
+        item = self._outgoing.get(self._page.pending_id or "")
+        backend = self._desk.connected_to
+        if item is None or backend is None:
+            return
+        pending_id = item.id
+
+        def looked(page: Page[Task]) -> None:
+            self._desk.refresh()
+            found = [task for task in page.items if looks_like(task, item.new, item.created_at.timestamp())]
+            if self._page.pending_id != pending_id:
+                return
+            if not found:
+                words = self.tr("It is not among the newest tasks of the project.")
+                self._page.say_checked(words, self._page.unknown_actions())
+                return
+            arrived = found[0]
+            actions: list[Action] = [
+                (self.tr("Show it"), lambda: self.accepted.emit(pending_id, arrived)),
+                *self._page.unknown_actions()[1:],
+            ]
+            self._page.say_checked(self.tr("It arrived: {0}.").format(arrived.slug or title_of(arrived)), actions)
+
+        self._bridge.spawn(
+            self._outgoing.epoch, backend.tasks.list(), done=looked, failed=self._not_looked, key="check list"
+        )
+
+    def _not_looked(self, error: BaseException) -> None:
+        words = self.tr("The list could not be read: {0}").format(self._desk.expected(error).cause)
+        self._page.say_checked(words, self._page.unknown_actions())
+
+
+def looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
+    """Whether a task on the server is likely the one that was sent: the same words, made at that time or later."""
+    if task.description.strip() != new.description.strip() or (new.title and task.title != new.title):
+        return False
+    return task.created_at is None or aware(task.created_at).timestamp() > sent_at - MADE_AROUND_SECONDS
