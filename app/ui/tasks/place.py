@@ -9,7 +9,6 @@ import msgspec
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QStackedWidget, QWidget
 
-from app.core.errors import BurrowError
 from app.ui.context import Command
 from app.ui.identity import identity_of
 from app.ui.tasks.choices import Choices
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 
     from app.core.auth.session import SessionStatus
     from app.core.backend import Backend
-    from app.core.posthog.types import NewTask, Task, TaskQuery, User
+    from app.core.errors import BurrowError
+    from app.core.posthog.types import NewTask, Task, TaskQuery
     from app.ui.context import Context
     from app.ui.identity import Identity
     from app.ui.tasks.composer import Composer
@@ -64,7 +64,6 @@ class TasksPlace(QWidget):
         self._identity: Identity | None = None
         self._wanted: str | None = None
         self._failures: dict[str, Failure] = {}
-        self._waited: set[str] = set()
         self.choices = Choices(context.services, context.bridge, self)
         self.desk = TaskDesk(context.services, context.bridge, self)
         self.outgoing = Sender(context.services, context.bridge, self)
@@ -175,7 +174,6 @@ class TasksPlace(QWidget):
         self._fetch_soon.stop()
         self._wanted = None
         self._failures.clear()
-        self._waited.clear()
         if self._is_built("composer"):
             self.composer.start(backend.scope if backend is not None else None)
         self.desk.start(backend)
@@ -286,10 +284,10 @@ class TasksPlace(QWidget):
         self.desk.failed.connect(self._show_failure)
         self.desk.gone.connect(self._gone)
         self.desk.repositories_changed.connect(self._offer_repositories)
-        self.desk.reached.connect(self._reached)
+        self.desk.reached.connect(self.outgoing.drain)
         self.desk.deleter.offered.connect(self._deleted)
         self.outgoing.changed.connect(self._show_pending_again)
-        self.outgoing.loaded.connect(self._drain)
+        self.outgoing.waiting_sent.connect(self.waiting_sent)
         self.outgoing.sent.connect(self._sent)
         self.outgoing.refused.connect(self._refused)
         self.outgoing.trouble.connect(self._outbox_trouble)
@@ -553,9 +551,6 @@ class TasksPlace(QWidget):
         if shown:
             self._show_task(task.id)
         self._navigator.announce(self.tr("Task created: {0}").format(title_of(task)))
-        if pending_id in self._waited:
-            self._waited.discard(pending_id)
-            self.waiting_sent.emit()
 
     def _refused(self, pending_id: str) -> None:
         """Put the text back into the composer if that is free; else the row says what happened."""
@@ -609,27 +604,7 @@ class TasksPlace(QWidget):
         if status.state.name == "SIGNED_IN":
             if self.desk.load.error is not None:
                 self.desk.refresh()
-            self._drain()
-
-    def _reached(self) -> None:
-        self._drain()
-
-    def _drain(self) -> None:
-        """Send what waits, once it is certain that the signed-in account is the one it was written for."""
-        backend = self._backend
-        if backend is None or backend.session.status.state.name != "SIGNED_IN" or not self.outgoing.has_waiting:
-            return
-        self._bridge.spawn(
-            self.outgoing.epoch, backend.accounts.me(), done=self._verified, failed=self._not_verified, key="verify"
-        )
-
-    def _verified(self, me: User) -> None:
-        if self.outgoing.belongs_to(me.account_key):
-            self._waited.update(self.outgoing.send_waiting())
-
-    def _not_verified(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            self.desk.expected(error)
+            self.outgoing.drain()
 
     def _tick(self) -> None:
         """Ask for news while somebody may be looking."""

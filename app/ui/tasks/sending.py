@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.core.backend import Backend
-    from app.core.posthog.types import Task
+    from app.core.posthog.types import Task, User
     from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
     from app.ui.bridge import Bridge
@@ -39,14 +39,15 @@ class Sender(QObject):
     """The outbox of one project of one account.
 
     `changed` when `pending` did; `sent(id, Task)` when the server took one, `refused(id)` when it did not;
-    `trouble(BurrowError)` when the outbox itself fails, `loaded` when what an earlier start left is there.
+    `waiting_sent` besides when that one had waited for the sign-in or the connection. `trouble(BurrowError)` when the
+    outbox itself fails.
     """
 
     changed = Signal()
     sent = Signal(str, object)
     refused = Signal(str)
+    waiting_sent = Signal()
     trouble = Signal(object)
-    loaded = Signal()
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -59,16 +60,12 @@ class Sender(QObject):
         self._project: int | None = None
         self._pending: dict[str, Pending] = {}
         self._items: dict[str, str] = {}
+        self._waited: set[str] = set()
 
     @property
     def epoch(self) -> QObject:
         """Owns work that must end when the account or project changes."""
         return self._epoch
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether something could be sent now."""
-        return any(item.state in SENDABLE for item in self._pending.values())
 
     @property
     def pending(self) -> tuple[Pending, ...]:
@@ -87,6 +84,7 @@ class Sender(QObject):
         self._project = backend.project.id if backend is not None and backend.project is not None else None
         self._pending.clear()
         self._items.clear()
+        self._waited.clear()
         self.changed.emit()
         if self._scope is not None and self._project is not None:
             self._bridge.spawn(
@@ -105,12 +103,14 @@ class Sender(QObject):
         if item is not None and item.state is not SendState.SENDING:
             self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
 
-    def send_waiting(self) -> list[str]:
-        """Send those that never left, for example after signing in; returns their ids."""
-        ready = sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
-        for item in ready:
-            self.send_again(item.id)
-        return [item.id for item in ready]
+    def drain(self) -> None:
+        """Send what never left, once it is certain that the signed-in account is the one it was written for."""
+        backend = self._backend
+        if backend is None or backend.session.status.state.name != "SIGNED_IN" or not self._ready():
+            return
+        self._bridge.spawn(
+            self._epoch, backend.accounts.me(), done=self._verified, failed=self._not_verified, key="verify"
+        )
 
     def take_back(self, pending_id: str) -> NewTask | None:
         """Undo a send that has not happened: the task leaves the outbox, its text is returned."""
@@ -129,9 +129,21 @@ class Sender(QObject):
             self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self._storage_failed)
         self.changed.emit()
 
-    def belongs_to(self, account: str) -> bool:
-        """Whether what is shown belongs to this account."""
-        return self._scope is not None and self._scope.account == account
+    def _ready(self) -> list[Pending]:
+        """Those that never left, the oldest first."""
+        return sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
+
+    def _verified(self, me: User) -> None:
+        if self._scope is None or self._scope.account != me.account_key:
+            return
+        for item in self._ready():
+            self.send_again(item.id)
+            self._waited.add(item.id)
+
+    def _not_verified(self, error: BaseException) -> None:
+        if not isinstance(error, BurrowError):
+            logger.error("Asking who is signed in failed in an unexpected way", exc_info=error)
+            self._bridge.crashed.emit(error)
 
     def _show(self, item: Pending) -> Pending:
         self._pending[item.id] = item
@@ -172,6 +184,9 @@ class Sender(QObject):
         self._pending.pop(item.id, None)
         self._items.pop(item.id, None)
         self.sent.emit(item.id, task)
+        if item.id in self._waited:
+            self._waited.discard(item.id)
+            self.waiting_sent.emit()
         self.changed.emit()
 
     def _refused(self, item: Pending, error: BaseException) -> None:
@@ -205,7 +220,7 @@ class Sender(QObject):
                 number, new_of(item.payload), stored_state(item.state), moment_of_item(item.created_at)
             )
         self.changed.emit()
-        self.loaded.emit()
+        self.drain()
 
     def _storage_failed(self, error: BaseException) -> None:
         if isinstance(error, BurrowError):
