@@ -10,14 +10,11 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.backend import Backend
-from app.core.services import Services
-from app.ui.bridge import Bridge
-from app.ui.context import Context
 from app.ui.servers import ServersPlace
 from app.ui.servers.blocks import LinkCard, Picture
 from app.ui.servers.calling import Phase
-from app.ui.theme import apply_theme
-from tests.ui._servers_fakes import FakeNavigator, actions, settle, until
+from tests.ui._servers_fakes import actions, settle, until
+from tests.ui._workspace import on_workspace
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
@@ -25,25 +22,12 @@ pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 @asynccontextmanager
 async def living(qapp: QApplication, folder: Path) -> AsyncIterator[tuple[ServersPlace, Backend]]:
     """A place in a window, signed in to a freshly seeded workspace, its own server open."""
-    apply_theme(qapp, "light", 1.0)
-    services, bridge = Services(folder), Bridge()
-    place = ServersPlace(Context(services, bridge, FakeNavigator()))
-    place.resize(1000, 760)
-    place.show()
-    try:
-        backend = await services.connect(await services.start_workspace())
-        await backend.ready()
-        place.set_backend(backend)
-        await until(lambda: place.desk.tools.get("workspace"), 20)
-        await settle()
+    async with on_workspace(qapp, folder, ServersPlace, lambda place: place.desk.tools.get("workspace")) as (
+        place,
+        backend,
+        _,
+    ):
         yield place, backend
-    finally:
-        await place.flush()
-        await bridge.close()
-        await services.close()
-        place.close()
-        place.deleteLater()
-        await settle()
 
 
 async def call(place: ServersPlace, item: str, text: str) -> Phase:

@@ -12,11 +12,9 @@ from PySide6.QtWidgets import QApplication
 from app.core.backend import Backend
 from app.core.posthog.types import TaskQuery
 from app.core.services import Services
-from app.ui.bridge import Bridge
-from app.ui.context import Context
 from app.ui.tasks import TasksPlace
-from app.ui.theme import apply_theme
-from tests.ui._tasks_fakes import FakeNavigator, settle, until
+from tests.ui._tasks_fakes import settle, until
+from tests.ui._workspace import on_workspace
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
@@ -24,25 +22,8 @@ pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 @asynccontextmanager
 async def living(qapp: QApplication, folder: Path) -> AsyncIterator[tuple[TasksPlace, Backend, Services]]:
     """A place in a window, signed in to a freshly seeded workspace."""
-    apply_theme(qapp, "light", 1.0)
-    services, bridge = Services(folder), Bridge()
-    place = TasksPlace(Context(services, bridge, FakeNavigator()))
-    place.resize(1000, 700)
-    place.show()
-    try:
-        backend = await services.connect(await services.start_workspace())
-        await backend.ready()
-        place.set_backend(backend)
-        await until(lambda: place.desk.load.loaded, 15)
-        await settle()
-        yield place, backend, services
-    finally:
-        await place.flush()
-        await bridge.close()
-        await services.close()
-        place.close()
-        place.deleteLater()
-        await settle()
+    async with on_workspace(qapp, folder, TasksPlace, lambda place: place.desk.load.loaded) as living:
+        yield living
 
 
 def titles(place: TasksPlace) -> list[str]:
