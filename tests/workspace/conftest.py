@@ -11,9 +11,13 @@ import pytest
 
 from tests.conftest import RunningWorkspace
 from tests.workspace.lab import Lab
+from tests.workspace.store_client import Store
+from tests.workspace.store_upstream import scripted_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.workspace.store_upstream import Upstream
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +50,16 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
     shared_lab.switch("reset")
     yield shared_lab
     shared_lab.switch("reset")
+
+
+@pytest.fixture
+def store(lab: Lab) -> Store:
+    """The store of MCP servers, asked as the person who signs in."""
+    return Store(lab)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A vendor's server that does as a test says."""
+    with scripted_upstream() as script:
+        yield script

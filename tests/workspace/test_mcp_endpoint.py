@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 ACCEPT = {"accept": "application/json, text/event-stream"}
 
 
-@pytest.fixture
-def store(lab: Lab) -> Store:
-    return Store(lab)
-
-
 def post(store: Store, message: object, token: str | None, **headers: str) -> httpx.Response:
     bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
     return store.lab.http.post("/mcp", json=message, headers={**ACCEPT, **bearer, **headers})

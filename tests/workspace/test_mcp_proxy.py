@@ -27,17 +27,6 @@ def a_call(tool: object) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(lab: Lab) -> Store:
-    return Store(lab)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with scripted_upstream() as script:
-        yield script
-
-
-@pytest.fixture
 def scripted(store: Store, upstream: Upstream) -> Iterator[str]:
     """An installation of the scripted server; `first` is approved."""
     body = {"name": "Scripted", "url": upstream.url, "auth_type": "api_key", "api_key": "vendor-key"}

@@ -9,7 +9,6 @@ import pytest
 
 from tests.workspace.lab import Lab
 from tests.workspace.store_client import BASE, Store, approve, consent, query_of, until
-from tests.workspace.store_upstream import scripted_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,12 +58,6 @@ def store(lab: Lab) -> Iterator[Store]:
     for one in found.installations():
         if one["name"] not in SEEDED:
             found.one(one["id"], "DELETE")
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with scripted_upstream() as script:
-        yield script
 
 
 def custom(store: Store, **body: Any) -> httpx.Response:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.workspace.store_client import Store, until
-from tests.workspace.store_upstream import scripted_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.workspace.lab import Lab
     from tests.workspace.store_upstream import Upstream
 
 TOOL_FIELDS = {
@@ -30,17 +28,6 @@ TOOL_FIELDS = {
     "created_at",
     "updated_at",
 }
-
-
-@pytest.fixture
-def store(lab: Lab) -> Store:
-    return Store(lab)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with scripted_upstream() as script:
-        yield script
 
 
 @pytest.fixture
