@@ -66,7 +66,6 @@ class Backend:
         self.projects: tuple[Project, ...] = ()
         self.project: Project | None = None
         self._recall()
-        self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lab: tuple[str | None, Lab] | None = None
         self._sign_ins = 0
@@ -74,7 +73,7 @@ class Backend:
         self._checking: asyncio.Task[None] | None = None
         self._subscriptions = [
             self.session.changed.subscribe(self._session_changed),
-            self.session.happened.subscribe(self._record_auth),
+            self.session.happened.subscribe(self._auth_happened),
             self.fetcher.finished.subscribe(self._record_exchange),
         ]
 
@@ -245,11 +244,14 @@ class Backend:
         known = msgspec.json.encode(_Known(self.account, self.projects, self.project)).decode()
         await self._settings.set(f"account:{self.host.key}", known)
 
-    def _record_auth(self, event: AuthEvent) -> None:
+    def _auth_happened(self, event: AuthEvent) -> None:
+        self._record_auth(event)
         if event.what == "signed in":
             # Perhaps as somebody else; the session's state may be what it was.
             self._sign_ins += 1
             self._loading = self._spawn(self._load())
+
+    def _record_auth(self, event: AuthEvent) -> None:
         self.activity.record(
             kind="auth",
             target=self.host.origin,
