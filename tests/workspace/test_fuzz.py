@@ -26,6 +26,8 @@ ROUTES = sorted(
         for route in module.routes()
         if isinstance(route, Route) and route.methods
         for method in route.methods - {"HEAD"}
+        # It would do as it is told and answer everything else late.
+        if route.path != "/_faults/slow"
     },
     key=lambda route: (route[0] == "DELETE", route),
 )
@@ -100,8 +102,6 @@ def test_no_route_breaks(shared_lab: Lab, bearer: dict[str, str], method: str, p
         with shared_lab.http.stream(method, address, **options) as answer:
             assert answer.status_code < 500 or answer.status_code in (502, 503), (method, address, options)
 
-    if path == "/_faults/slow":
-        pytest.skip("it would do as it is told")
     try:
         throw()
     finally:
