@@ -70,6 +70,8 @@ class FakeSession:
         self.sign_in: FakeSignIn | None = None
         self.stores: list[str] = []
         self.signed_out = 0
+        self.grant: Any = None
+        self.renews_at: float | None = None
 
     def become(self, **changes: Any) -> None:
         self.status = replace(self.status, **changes)

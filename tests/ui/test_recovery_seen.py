@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 from app.core.auth.session import SessionState
 from app.core.fetcher import plain_json
@@ -14,6 +14,8 @@ from app.core.posthog.types import TaskQuery
 from app.core.services import Services
 from app.core.storage import Scope
 from app.ui.shell import signin_bar
+from app.ui.shell.details import SignInDetails
+from tests.ui._screens import nameless
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, button, living, never
 
@@ -206,3 +208,20 @@ async def test_without_a_keyring_the_bar_offers_three_ways_and_the_chosen_one_is
         await until(lambda: not bar.isVisible() and session.status.persistent, 10)
         assert (session.status.store, session.status.trouble) == ("file", None)
         assert alive.word == "Signed in"
+
+
+async def test_the_sign_in_details_say_what_was_granted_and_when_it_is_renewed_without_a_token(
+    qapp: QApplication, tmp_path: Path
+) -> None:
+    async with living(qapp, tmp_path) as alive:
+        alive.window.open_sign_in_details()
+        await until(lambda: alive.window.findChildren(SignInDetails))
+        (dialog,) = alive.window.findChildren(SignInDetails)
+        words = " ".join(label.text() for label in dialog.findChildren(QLabel))
+        grant = alive.backend.session.grant
+        assert grant is not None
+        assert grant.tokens.access_token not in words
+        assert "task:write" in words
+        assert "Next renewal" in words
+        assert not nameless(dialog)
+        dialog.reject()

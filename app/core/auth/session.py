@@ -124,6 +124,7 @@ class Session:
         self._epoch = 0
         self._known = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._renews_at: float | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._sign_in: SignIn | None = None
 
@@ -135,6 +136,11 @@ class Session:
     def grant(self) -> Grant | None:
         """The current grant. Its tokens are secrets: show fingerprints only."""
         return self._grant
+
+    @property
+    def renews_at(self) -> float | None:
+        """When the token will be renewed ahead of its expiry, in Unix seconds; None when nothing is due."""
+        return self._renews_at
 
     async def restore(self) -> None:
         """Read the stored grant. Ends in `SIGNED_IN`, `SIGNED_OUT`, or `RESTORING` with a vault trouble."""
@@ -397,6 +403,7 @@ class Session:
             return
         at = tokens.issued_at + tokens.lifetime * (RENEW_AT + uniform(-JITTER, JITTER))
         delay = max(at - self._now(), RENEW_AGAIN_SECONDS if self._renewal.failing else 0.0)
+        self._renews_at = self._now() + delay
         self._timer = asyncio.get_running_loop().call_later(delay, self._renew_ahead, tokens)
 
     def _renew_ahead(self, tokens: TokenSet) -> None:
@@ -422,6 +429,7 @@ class Session:
         task.add_done_callback(_retrieve)
 
     def _stop_timer(self) -> None:
+        self._renews_at = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -58,6 +58,7 @@ class SignInDetails(QDialog):
         if status.reason:
             grid.add(self.tr("Last failure"), status.reason)
         grid.add(self.tr("Kept in"), stores.get(status.store, status.store))
+        self._add_grant(grid, backend)
         events = [record for record in records if record.kind == "auth"][:SHOWN_EVENTS]
         current = theme()
         gap = current.px(tokens.SPACE_3)
@@ -75,6 +76,21 @@ class SignInDetails(QDialog):
         box.addLayout(row)
         self.resize(current.px(520), current.px(480))
         show_focus_ring(self)
+
+    def _add_grant(self, grid: KeyValueGrid, backend: Backend) -> None:
+        """What the server granted and when it is renewed; never the tokens."""
+        grant = backend.session.grant
+        if grant is None:
+            return
+        tokens = grant.tokens
+        if tokens.issued_at:
+            grid.add(self.tr("Issued"), absolute(moment_at(tokens.issued_at)))
+        if grant.personal_key:
+            grid.add(self.tr("Renewal"), self.tr("none: a personal API key is used as it is"))
+        elif backend.session.renews_at is not None:
+            grid.add(self.tr("Next renewal"), absolute(moment_at(backend.session.renews_at)))
+        if tokens.scope:
+            grid.add(self.tr("Granted"), tokens.scope)
 
     def _events(self, events: Sequence[ActivityRecord]) -> QWidget:
         if not events:
