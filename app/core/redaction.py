@@ -1,4 +1,4 @@
-"""Takes secrets out of what is logged, shown, kept or exported (faults.md, security rules: logging).
+"""Takes secrets out of what is logged, shown, kept or exported.
 
 Works on the shapes that secrets travel in: bearer credentials, PostHog's and other vendors' token formats, OAuth
 parameters in query strings, forms and JSON, credential headers, signed URLs. It cannot know a secret that stands alone

@@ -1,6 +1,6 @@
 """Renewal: what happens between a refused token and a newer one, once the session has decided that it must be.
 
-The rules of DESIGN.md ("Identity") in order: allowed at all; locked across processes; the vault read again inside the
+The rules, in order: allowed at all; locked across processes; the vault read again inside the
 lock; asked for at most three times; durable before anyone sees it. The session makes sure that only one runs at a time.
 """
 

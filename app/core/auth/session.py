@@ -1,6 +1,6 @@
 """Session: who is signed in to one host, and the one renewal in flight.
 
-The state machine of contract section 1.14 with the rules of DESIGN.md: a renewal is single-flight in the process and
+The state machine of contract section 1.14, with these rules: a renewal is single-flight in the process and
 locked across processes; the vault is read again inside the lock; the new pair is durable before anyone sees it; only
 `invalid_grant` and `invalid_token` end a session; a refused refresh token is never sent twice.
 """
