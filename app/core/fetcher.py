@@ -255,9 +255,8 @@ class Fetcher:
         failure = request.extensions.get(RENEWAL_FAILURE)
         reply = Reply(response.status_code, response.headers, content, owner=self._target.owner)
         verdict, _ = classify(reply)
-        if isinstance(failure, BurrowError) and verdict in {Verdict.RECOVERABLE_AUTH, Verdict.KEY_REFUSED}:
-            return failure
-        if isinstance(failure, BurrowError) and reply.code == "not_authenticated":
+        refused = verdict in {Verdict.RECOVERABLE_AUTH, Verdict.KEY_REFUSED} or reply.code == "not_authenticated"
+        if isinstance(failure, BurrowError) and refused:
             return failure
         facts = Facts(
             status=reply.status,
@@ -268,7 +267,7 @@ class Fetcher:
             origin=self._host.origin,
         )
         kind = ERRORS.get(verdict, ServerTrouble)
-        if kind is SignInNeeded and verdict is Verdict.RECOVERABLE_AUTH:
+        if verdict is Verdict.RECOVERABLE_AUTH:
             # Renewed a moment ago and refused again: the grant works, this server does not take its tokens.
             kind = ServerTrouble
         return kind(_cause(reply, self._host.name), facts)

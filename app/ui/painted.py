@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, QEvent, QEventLoop, QObject, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QEventLoop, QObject, QTimer
 
 from app.ui.widgets.guard import guarded
 
@@ -16,9 +16,7 @@ DEADLINE_MS = 3000
 
 
 class FirstPaint(QObject):
-    """`done` is emitted in the turn after `window` painted for the first time; `seen` stays True from then on."""
-
-    done = Signal()
+    """`seen` becomes True when `window` paints for the first time."""
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
@@ -31,13 +29,12 @@ class FirstPaint(QObject):
         if not self.seen and event.type() == QEvent.Type.Paint:
             self.seen = True
             self._window.removeEventFilter(self)
-            QTimer.singleShot(0, self.done.emit)
         return False
 
     def wait(self) -> None:
         """Handle events until it happened, so that what is imported next delays no paint; at most three seconds.
 
-        Only before the loop runs: afterwards a coroutine awaits `done`.
+        Only before the loop runs.
         """
         late = QTimer(self, singleShot=True, interval=DEADLINE_MS)
         late.start()

@@ -62,10 +62,6 @@ class Database:
         """As `run`, for work that writes nothing."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._transact, "DEFERRED", fn)
 
-    def run_now(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """As `run`, blocking the caller; for start-up only."""
-        return self._worker.submit(self._transact, "IMMEDIATE", fn).result()
-
     def close(self) -> None:
         self._worker.submit(self._connection.close).result()
         self._worker.shutdown()

@@ -424,17 +424,6 @@ def _raise_unless_typed(failure: BaseException) -> None:
         raise failure
 
 
-def _installation_state(installation: Installation) -> ServerState:
-    """Contract section 4.1: an unfinished sign-in goes before an ended one; a switched-off server is neither."""
-    if not installation.is_enabled:
-        return ServerState.DISABLED
-    if installation.pending_oauth:
-        return ServerState.SIGN_IN
-    if installation.needs_reauth:
-        return ServerState.RECONNECT
-    return ServerState.READY
-
-
 def _state_after(failure: BurrowError) -> ServerState | None:
     """What a failure says about the server as a whole; None when it concerns one request or the person's session."""
     match failure:

@@ -298,9 +298,6 @@ class TasksPlace(QWidget):
     def _is_connected(self) -> bool:
         return self._backend is not None
 
-    def _can_undo(self) -> bool:
-        return self.pane.undo.open
-
     def _has_task(self) -> bool:
         return self._shown_task() is not None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QKeySequence, QPainter, QTextOption
+from PySide6.QtCore import QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter, QTextOption
 from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import icons, theme, tokens
@@ -236,8 +236,3 @@ class KeyValueGrid(QWidget):
         if path:
             return ElidedLabel(value, "mono" if mono else "body")
         return Text(value, "mono" if role == "mono" else "body", wrap=True, selectable=True)
-
-
-def copy_keys(event: QEvent) -> bool:
-    """Whether a key event means "copy" on this platform."""
-    return event.type() == QEvent.Type.KeyPress and event.matches(QKeySequence.StandardKey.Copy)  # type: ignore[attr-defined]

@@ -134,10 +134,3 @@ class RememberedSplitter(QSplitter):
         self.setSizes([int(size) for size in sizes])
         if remember is not None:
             self.splitterMoved.connect(lambda _at, _number: remember(self.sizes()))
-
-
-def spacer() -> QWidget:
-    """An empty widget that takes the room left."""
-    widget = QWidget()
-    widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-    return widget
