@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from app.core.auth.lock import ProcessLock
 from app.core.auth.oauth import OAuth
@@ -22,7 +19,7 @@ from app.core.events import Event
 from app.core.fetcher import Exchange, Fetcher
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.tasks import Tasks
-from app.core.posthog.types import Project, User  # noqa: TC001 - msgspec reads _Known at run time
+from app.core.posthog.wire import decode_account, encode_account
 from app.core.storage import Scope
 
 if TYPE_CHECKING:
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from app.core.lab import Lab
     from app.core.mcp.servers import Servers
     from app.core.posthog.store import McpStore
+    from app.core.posthog.types import Project, User
     from app.core.services import Services
     from app.core.storage import Storage
 
@@ -233,15 +231,13 @@ class Backend:
         remembered = self._settings.get(f"account:{self.host.key}")
         if isinstance(remembered, str):
             try:
-                known = msgspec.json.decode(remembered, type=_Known)
-            except msgspec.MsgspecError:
+                self.account, self.projects, self.project = decode_account(remembered)
+            except BurrowError:
                 log.warning("the remembered account of %s is unreadable", self.host.key)
-                return
-            self.account, self.projects, self.project = known.account, known.projects, known.project
 
     async def _remember(self) -> None:
         assert self.account is not None
-        known = msgspec.json.encode(_Known(self.account, self.projects, self.project)).decode()
+        known = encode_account(self.account, self.projects, self.project)
         await self._settings.set(f"account:{self.host.key}", known)
 
     def _auth_happened(self, event: AuthEvent) -> None:
@@ -270,15 +266,6 @@ class Backend:
             milliseconds=exchange.milliseconds,
             detail={"rule": exchange.rule, "error": exchange.error, "bytes": exchange.size},
         )
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is remembered of the last answer, so that the next start can show saved data at once."""
-
-    account: User
-    projects: tuple[Project, ...]
-    project: Project | None
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
