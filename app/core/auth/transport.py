@@ -124,6 +124,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        return min(max(0.0, parsedate_to_datetime(value).timestamp() - time()), LONGEST_RETRY_AFTER)
+        # The server's own clock where it tells it: this machine's may be off.
+        now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time()
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), LONGEST_RETRY_AFTER)
     except ValueError:
         return None
