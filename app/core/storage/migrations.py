@@ -7,7 +7,7 @@ from __future__ import annotations
 
 APPLICATION_ID = 0x42757277  # "Burw", so that another program's database is never taken for ours
 
-TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity"})
+TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log"})
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -33,5 +33,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             target TEXT NOT NULL, summary TEXT NOT NULL, status TEXT NOT NULL, milliseconds REAL,
             detail TEXT NOT NULL
         )""",
+    ),
+    (
+        """CREATE TABLE grant_log (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, what TEXT NOT NULL, cause TEXT NOT NULL,
+            target TEXT NOT NULL, rule TEXT NOT NULL, process TEXT NOT NULL, at REAL NOT NULL, boot REAL NOT NULL,
+            generation INTEGER NOT NULL, refresh TEXT NOT NULL, access TEXT NOT NULL, outcome TEXT NOT NULL,
+            open INTEGER NOT NULL, milliseconds REAL, renews_at REAL, accepted INTEGER NOT NULL
+        )""",
+        "CREATE INDEX grant_log_host ON grant_log (host, number)",
+        # The key of the fingerprints that stand for tokens: made once, in the one transaction that runs once.
+        "INSERT OR IGNORE INTO settings VALUES ('install_key', '\"' || lower(hex(randomblob(32))) || '\"')",
     ),
 )

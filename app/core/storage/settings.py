@@ -40,6 +40,16 @@ class Settings(Access):
         self._snapshot.pop(key, None)
         await self._save(key, None)
 
+    async def refresh(self, key: str) -> None:
+        """Take over what another process set under `key`. Raises `StorageTrouble`."""
+        rows = await self._run(lambda: self._database.read("SELECT value FROM settings WHERE key = ?", (key,)))
+        if key in self._unsaved:
+            return
+        if rows:
+            self._snapshot[key] = rows[0][0]
+        else:
+            self._snapshot.pop(key, None)
+
     def restore(self) -> None:
         """Fill a database that has just taken the place of another with what it lacks of the snapshot."""
         rows = list(self._snapshot.items())

@@ -9,6 +9,7 @@ from app.core.errors import StorageTrouble
 from app.core.storage.cache import Cache
 from app.core.storage.database import Database
 from app.core.storage.drafts import Drafts
+from app.core.storage.grant_log import GrantLog
 from app.core.storage.log import ActivityLog
 from app.core.storage.outbox import Outbox
 from app.core.storage.settings import Settings
@@ -22,7 +23,7 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, the outbox, cached answers and the activity.
+    """Settings, drafts, the outbox, cached answers, the activity, and what happened to grants.
 
     Every method waits on the one writer thread, except `Settings.get` and `ActivityLog.add`.
     """
@@ -36,6 +37,7 @@ class Storage:
         self.outbox = Outbox(database, self._writer)
         self.cache = Cache(database, self._writer)
         self.activity = ActivityLog(database, self._writer)
+        self.grants = GrantLog(database, self._writer)
         database.replaced = self.settings.restore
 
     @staticmethod

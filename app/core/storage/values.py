@@ -52,3 +52,31 @@ class ActivityRow(NamedTuple):
     status: str
     milliseconds: float | None
     detail: dict[str, Any]
+
+
+class GrantEvent(NamedTuple):
+    """One thing that happened to a host's grant: a renewal, or signing in or out. Holds fingerprints, never tokens.
+
+    `what` is `renewal`, `signed in`, `signed out` or `ended`; `cause`, `target` and `rule` say why. `at` is in unix
+    seconds, `boot` in seconds of this boot (`auth/clock.py`). `generation` and `refresh` are of the token that the
+    event was about, `access` of the one it brought. While `open`, a refresh token may have been spent whose successor
+    nobody has stored. `renews_at` is in unix seconds; `accepted` says that a server took the new access token.
+    """
+
+    number: int
+    host: str
+    what: str
+    cause: str
+    target: str
+    rule: str
+    process: str
+    at: float
+    boot: float
+    generation: int
+    refresh: str
+    access: str = ""
+    outcome: str = ""
+    open: bool = False
+    milliseconds: float | None = None
+    renews_at: float | None = None
+    accepted: bool = False

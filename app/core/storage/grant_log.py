@@ -1,0 +1,79 @@
+"""What happened to each host's grant: the write-ahead journal of renewals and the timeline that a person reads.
+
+Shared by every process on the folder, so that one that finds a renewal unfinished knows that it must be repeated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.core.storage.access import Access
+from app.core.storage.values import GrantEvent
+
+if TYPE_CHECKING:
+    import sqlite3
+
+KEPT_EVENTS = 500
+COLUMNS = ", ".join(GrantEvent._fields)
+
+
+class GrantLog(Access):
+    """All methods raise `StorageTrouble`."""
+
+    async def add(self, event: GrantEvent, *, settles: str | None = None) -> int:
+        """Append `event`, whose number is ignored; its number, once it is on the disk.
+
+        With `settles`, what the host has open is closed with that outcome.
+        """
+        names, row = GrantEvent._fields[1:], tuple(event)[1:]
+        marks = ", ".join("?" * len(names))
+
+        def change(connection: sqlite3.Connection) -> int:
+            if settles is not None:
+                connection.execute(
+                    "UPDATE grant_log SET open = 0, outcome = ? WHERE host = ? AND open", (settles, event.host)
+                )
+            number = connection.execute(f"INSERT INTO grant_log ({', '.join(names)}) VALUES ({marks})", row).lastrowid
+            assert number is not None
+            connection.execute(
+                "DELETE FROM grant_log WHERE host = ? AND NOT open AND number <= ?", (event.host, number - KEPT_EVENTS)
+            )
+            return number
+
+        return await self._run(lambda: self._database.write(change, durable=True))
+
+    async def change(self, number: int, **columns: Any) -> None:
+        """Set columns of one event."""
+        names = ", ".join(f"{name} = ?" for name in columns)
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(f"UPDATE grant_log SET {names} WHERE number = ?", (*columns.values(), number))
+
+        await self._run(lambda: self._database.write(change, durable=False))
+
+    async def recent(self, host: str, limit: int) -> tuple[GrantEvent, ...]:
+        """The newest events of a host, the newest first."""
+
+        def job() -> tuple[GrantEvent, ...]:
+            rows = self._database.read(
+                f"SELECT {COLUMNS} FROM grant_log WHERE host = ? ORDER BY number DESC LIMIT ?", (host, limit)
+            )
+            return tuple(_event(row) for row in rows)
+
+        return await self._run(job)
+
+    async def open_events(self, host: str) -> tuple[GrantEvent, ...]:
+        """The events of a host that were left open, the newest first."""
+
+        def job() -> tuple[GrantEvent, ...]:
+            rows = self._database.read(
+                f"SELECT {COLUMNS} FROM grant_log WHERE host = ? AND open ORDER BY number DESC", (host,)
+            )
+            return tuple(_event(row) for row in rows)
+
+        return await self._run(job)
+
+
+def _event(row: tuple[Any, ...]) -> GrantEvent:
+    event = GrantEvent._make(row)
+    return event._replace(open=bool(event.open), accepted=bool(event.accepted))
