@@ -13,8 +13,17 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from app.core.auth.session import SessionState
-from app.core.auth.vault import FileVault, KeyringVault, MemoryVault, StoreKind, VaultFailure, VaultState, open_vault
+from app.core.auth.status import SessionState
+from app.core.auth.vault import (
+    FileVault,
+    KeyringVault,
+    MemoryVault,
+    StoreKind,
+    VaultFailure,
+    VaultState,
+    WholeItems,
+    open_vault,
+)
 from tests.core.conftest import client_of, signed_in
 from tests.core.scripted import Issuer, ScriptedServer
 from tests.secret_service import SecretService, environment_without_bus
@@ -91,7 +100,7 @@ class Hanging(KeyringBackend):
 
 async def test_a_keyring_that_hangs_gives_up_after_its_deadline_and_leaves_the_loop_free() -> None:
     backend = Hanging()
-    vault = KeyringVault(deadline=0.2, backend=lambda: backend)
+    vault = KeyringVault(deadline=0.2, opened=lambda: WholeItems(backend))
     started = time.monotonic()
     with pytest.raises(VaultFailure) as caught:
         await vault.read("a")
@@ -184,7 +193,7 @@ async def test_signing_out_revokes_there_and_forgets_here(tmp_path: Path) -> Non
     async with signed_in(tmp_path) as rig:
         await rig.session.sign_out()
         assert rig.issuer.revoked
-        assert await rig.vault.read(rig.session._keeper.name) is None
+        assert await rig.vault.read(rig.name) is None
         assert rig.session.status.state is SessionState.SIGNED_OUT
 
 

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 SERVICE = "Burrow"
 DEADLINE_SECONDS = 5.0
+# 2,560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE); some are left alone.
+WINDOWS_ITEM_UNITS = 1_200
 UNENCRYPTED_FOLDER = "sign-in-unencrypted"
 
 
@@ -40,11 +42,12 @@ class StoreKind(Enum):
 
 
 class VaultState(Enum):
-    """Why a vault could not be used."""
+    """Why a vault could not be used; `DAMAGED` is a record in it that cannot be understood."""
 
     ABSENT = "absent"
     LOCKED = "locked"
     UNREADABLE = "unreadable"
+    DAMAGED = "damaged"
 
 
 class VaultFailure(VaultTrouble):
@@ -103,7 +106,7 @@ class FileVault:
         await asyncio.to_thread(self._write, self._path(name), secret)
 
     async def delete(self, name: str) -> None:
-        await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+        await asyncio.to_thread(self._delete, self._path(name))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
@@ -115,6 +118,12 @@ class FileVault:
             return None
         except (OSError, UnicodeDecodeError) as failure:
             raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be read: {failure}.") from None
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as failure:
+            raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be removed: {failure}.") from None
 
     def _write(self, path: Path, secret: str) -> None:
         import tempfile
@@ -128,6 +137,7 @@ class FileVault:
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(temporary, path)
+                _sync_folder(path.parent)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
@@ -136,36 +146,68 @@ class FileVault:
             raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be written: {failure}.") from None
 
 
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive the loss of power; Windows does so by itself."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class Items(Protocol):
+    """The secrets of Burrow in an open keyring. Blocks, and raises what the backend does."""
+
+    def get(self, name: str) -> str | None: ...
+
+    def set(self, name: str, secret: str) -> None: ...
+
+    def delete(self, name: str) -> None: ...
+
+
+class WholeItems:
+    """One item a secret."""
+
+    def __init__(self, keyring: KeyringBackend) -> None:
+        self._keyring = keyring
+
+    def get(self, name: str) -> str | None:
+        return self._keyring.get_password(SERVICE, name)
+
+    def set(self, name: str, secret: str) -> None:
+        self._keyring.set_password(SERVICE, name, secret)
+
+    def delete(self, name: str) -> None:
+        from keyring.errors import PasswordDeleteError
+
+        with contextlib.suppress(PasswordDeleteError):
+            self._keyring.delete_password(SERVICE, name)
+
+
 class KeyringVault:
     """The platform's keyring."""
 
     kind = StoreKind.KEYRING
 
-    def __init__(
-        self, *, deadline: float = DEADLINE_SECONDS, backend: Callable[[], KeyringBackend] | None = None
-    ) -> None:
+    def __init__(self, *, deadline: float = DEADLINE_SECONDS, opened: Callable[[], Items] | None = None) -> None:
+        """`opened` opens the keyring, in the thread of the first call."""
         self._deadline = deadline
-        self._open = backend or platform_backend
-        self._backend: KeyringBackend | None = None
+        self._open = opened or platform_items
+        self._items: Items | None = None
         self._turn = asyncio.Lock()
         self._hung: threading.Thread | None = None
 
     async def read(self, name: str) -> str | None:
-        return await self._call(lambda keyring: keyring.get_password(SERVICE, name))
+        return await self._call(lambda items: items.get(name))
 
     async def write(self, name: str, secret: str) -> None:
-        await self._call(lambda keyring: keyring.set_password(SERVICE, name, secret))
+        await self._call(lambda items: items.set(name, secret))
 
     async def delete(self, name: str) -> None:
-        def delete(keyring: KeyringBackend) -> None:
-            from keyring.errors import PasswordDeleteError
+        await self._call(lambda items: items.delete(name))
 
-            with contextlib.suppress(PasswordDeleteError):
-                keyring.delete_password(SERVICE, name)
-
-        await self._call(delete)
-
-    async def _call(self, action: Callable[[KeyringBackend], T]) -> T:
+    async def _call(self, action: Callable[[Items], T]) -> T:
         async with self._turn:
             if self._hung is not None and self._hung.is_alive():
                 raise VaultFailure(VaultState.LOCKED, "The keyring still waits to be unlocked.")
@@ -184,9 +226,9 @@ class KeyringVault:
                 value: T | None = None
                 failure: Exception | None = None
                 try:
-                    if self._backend is None:
-                        self._backend = self._open()
-                    value = action(self._backend)
+                    if self._items is None:
+                        self._items = self._open()
+                    value = action(self._items)
                 except Exception as error:  # noqa: BLE001 - backends raise anything; translated below
                     failure = error
                 # The loop may be closed by the time a prompt is answered.
@@ -207,8 +249,17 @@ class KeyringVault:
             except VaultFailure:
                 raise
             except Exception as failure:
-                self._backend = None
+                self._items = None
                 raise translated(failure) from failure
+
+
+def platform_items() -> Items:
+    """The platform's keyring; on Windows, where an item holds little, with secrets in parts."""
+    if sys.platform == "win32":
+        from app.core.auth.chunks import ChunkedItems
+
+        return ChunkedItems(platform_backend(), SERVICE, WINDOWS_ITEM_UNITS)
+    return WholeItems(platform_backend())
 
 
 def translated(failure: Exception) -> VaultFailure:
