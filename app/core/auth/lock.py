@@ -1,9 +1,11 @@
-"""A lock between processes that vanishes with a killed holder (faults rows 11 to 14)."""
+"""Locks between processes that vanish with a killed holder (faults rows 11 to 14)."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble, TimedOut
@@ -14,8 +16,16 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
-# Longer than any renewal a holder may be in: three attempts with their pauses.
-DEADLINE_SECONDS = 60.0
+# Longer than any renewal a holder may be in (`renewal.LONGEST_SECONDS`), and the keyring's deadline after it.
+DEADLINE_SECONDS = 55.0
+POLL_SECONDS = (0.002, 0.05)
+BRIEFLY_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class LockBusy(TimedOut):
+    """Another process holds the lock and does not let go of it."""
 
 
 class ProcessLock:
@@ -29,39 +39,89 @@ class ProcessLock:
     async def hold(self) -> AsyncIterator[None]:
         """Wait for the lock without blocking the loop.
 
-        Raises `TimedOut` after the deadline, `StorageTrouble` when the lock file cannot be made.
+        Raises `LockBusy` after the deadline, `StorageTrouble` when the lock file cannot be made.
         """
-        # 20 ms of import, for the first renewal only.
-        from filelock import FileLock, Timeout
-
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._path, thread_local=False)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                await self._wait(lock)
-        except OSError as failure:
-            raise StorageTrouble(f"{self._path} cannot be locked: {failure}.") from None
+        lock = await self._wait(self._deadline)
         try:
             yield
         finally:
             lock.release()
 
-    async def _wait(self, lock: FileLock) -> None:
-        from filelock import Timeout
+    @asynccontextmanager
+    async def hold_briefly(self) -> AsyncIterator[None]:
+        """Wait two seconds at most and go on without the lock then: for what a person has just decided.
 
-        waiting = asyncio.create_task(asyncio.to_thread(lock.acquire, timeout=self._deadline, poll_interval=0.02))
+        Whoever holds it looks at the stamp before it stores anything.
+        """
+        lock: FileLock | None = None
         try:
-            await asyncio.shield(waiting)
-        except Timeout:
-            raise TimedOut("Another Burrow process holds the sign-in and does not let go of it.") from None
-        except asyncio.CancelledError:
-            # The thread cannot be stopped: give back what it may still get.
-            waiting.add_done_callback(lambda done: _give_back(done, lock))
-            raise
+            lock = await self._wait(min(BRIEFLY_SECONDS, self._deadline))
+        except (LockBusy, StorageTrouble) as trouble:
+            log.info("going on without the lock: %s", trouble.cause)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.release()
+
+    async def _wait(self, seconds: float) -> FileLock:
+        until = monotonic() + seconds
+        pause = POLL_SECONDS[0]
+        lock = _file_lock(self._path)
+        while not _acquired(lock, self._path):
+            if monotonic() >= until:
+                raise LockBusy("Another Burrow process holds the sign-in and does not let go of it.")
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, POLL_SECONDS[1])
+        return lock
 
 
-def _give_back(acquired: asyncio.Task[object], lock: FileLock) -> None:
-    if not acquired.cancelled() and acquired.exception() is None:
-        lock.release()
+class Claim:
+    """Says that this process lives and has in memory alone what belongs on the disk (faults row 20)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock: FileLock | None = None
+
+    def take(self) -> None:
+        """Claim it, unless another process has. Raises `StorageTrouble` when the folder cannot be written."""
+        if self._lock is None:
+            lock = _file_lock(self._path)
+            self._lock = lock if _acquired(lock, self._path) else None
+
+    def drop(self) -> None:
+        """Give it up."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    @property
+    def taken_elsewhere(self) -> bool:
+        """Whether another process that lives has claimed it. Raises `StorageTrouble`."""
+        if self._lock is not None:
+            return False
+        lock = _file_lock(self._path)
+        free = _acquired(lock, self._path)
+        if free:
+            lock.release()
+        return not free
+
+
+def _file_lock(path: Path) -> FileLock:
+    # 20 ms of import, for the first renewal only.
+    from filelock import FileLock
+
+    return FileLock(path, thread_local=False)
+
+
+def _acquired(lock: FileLock, path: Path) -> bool:
+    from filelock import Timeout
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    except OSError as failure:
+        raise StorageTrouble(f"{path} cannot be locked: {failure}.") from None
+    return True

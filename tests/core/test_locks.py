@@ -1,0 +1,137 @@
+"""What processes share about a grant: one lock that dies with its holder, a stamp that tells of changes, a claim."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.core.auth.lock import LockBusy, ProcessLock
+from app.core.auth.shared import Shared
+from app.core.auth.stamp import NEVER, Stamp
+from app.core.errors import StorageTrouble
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+from app.core.auth.lock import Claim, ProcessLock
+async def main():
+    async with ProcessLock(Path(sys.argv[1])).hold():
+        claim = Claim(Path(sys.argv[2]))
+        claim.take()
+        print("held", flush=True)
+        sys.stdin.read()
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> subprocess.Popen[str]:
+    """A process that holds lock and claim until it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "g.lock"), str(tmp_path / "g.unstored")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+async def test_a_killed_holder_lets_go_at_once(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    lock = ProcessLock(tmp_path / "g.lock")
+    waiting = asyncio.create_task(_take(lock))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    holder.kill()
+    killed = time.monotonic()
+    await waiting
+    assert time.monotonic() - killed < 2
+
+
+async def _take(lock: ProcessLock) -> None:
+    async with lock.hold():
+        pass
+
+
+async def test_a_holder_that_hangs_is_waited_for_no_longer_than_the_deadline(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    with pytest.raises(LockBusy):
+        async with ProcessLock(tmp_path / "g.lock", deadline=0.1).hold():
+            pass
+
+
+async def test_what_a_person_decided_goes_on_without_a_lock_that_hangs(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    done = False
+    async with ProcessLock(tmp_path / "g.lock", deadline=0.1).hold_briefly():
+        done = True
+    assert done
+    assert holder.poll() is None
+
+
+async def test_a_cancelled_waiter_leaves_the_lock_to_the_next(tmp_path: Path) -> None:
+    lock = ProcessLock(tmp_path / "g.lock")
+    async with lock.hold():
+        waiting = asyncio.create_task(_take(lock))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.wait_for(_take(lock), 1)
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("")
+    with pytest.raises(StorageTrouble, match="in the way"):
+        async with ProcessLock(tmp_path / "in the way" / "g.lock").hold():
+            pass
+    with pytest.raises(StorageTrouble, match="in the way"):
+        Stamp(tmp_path / "in the way" / "g.stamp").move()
+
+
+async def test_a_claim_is_seen_by_others_until_its_process_dies(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    shared = Shared.at(tmp_path, "g")
+    assert shared.claim.taken_elsewhere
+    shared.claim.take()
+    holder.kill()
+    holder.wait()
+    assert not shared.claim.taken_elsewhere
+
+
+def test_ones_own_claim_is_not_somebody_elses(tmp_path: Path) -> None:
+    shared = Shared.at(tmp_path, "g")
+    shared.claim.take()
+    shared.claim.take()
+    assert not shared.claim.taken_elsewhere
+    assert Shared.at(tmp_path, "g").claim.taken_elsewhere
+    shared.claim.drop()
+    shared.claim.drop()
+    assert not Shared.at(tmp_path, "g").claim.taken_elsewhere
+
+
+def test_a_stamp_is_never_what_it_was(tmp_path: Path) -> None:
+    stamp = Stamp(tmp_path / "locks" / "g.stamp")
+    assert stamp.read() == NEVER
+    seen = {stamp.move() for _ in range(50)}
+    assert len(seen) == 50
+    assert stamp.read() in seen
+    assert NEVER not in seen
+
+
+def test_a_torn_stamp_only_differs(tmp_path: Path) -> None:
+    stamp = Stamp(tmp_path / "g.stamp")
+    known = stamp.move()
+    os.truncate(tmp_path / "g.stamp", 5)
+    assert stamp.read() != known
+    (tmp_path / "g.stamp").write_bytes(b"\xff\xfe")
+    assert stamp.read() != known
