@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
-from app.core.auth.session import SessionState
+from app.core.auth.status import SessionState
 from app.core.auth.vault import StoreKind
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VaultTrouble
 from app.core.hosts import WORKSPACE
@@ -75,7 +75,7 @@ async def _run(command: Callable[[argparse.Namespace], Awaitable[int]], options:
 @asynccontextmanager
 async def _services(options: argparse.Namespace) -> AsyncIterator[Services]:
     store = StoreKind(options.store) if getattr(options, "store", None) else None
-    services = Services(data_folder(options.data), store=store)
+    services = Services(data_folder(options.data), store=store, role="command line")
     if services.storage.notice:
         _say(f"burrow: {services.storage.notice}")
     try:

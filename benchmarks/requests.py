@@ -34,9 +34,9 @@ import httpx
 import msgspec
 
 from app.core.auth.grant import Grant
-from app.core.auth.lock import ProcessLock
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
+from app.core.auth.shared import Shared
 from app.core.auth.tokens import TokenSet
 from app.core.auth.transport import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS, USER_AGENT, Transport
 from app.core.auth.vault import MemoryVault
@@ -74,6 +74,9 @@ class Settings:
     async def set(self, key: str, value: object) -> None:
         return None
 
+    async def refresh(self, key: str) -> None:
+        return None
+
 
 @contextlib.contextmanager
 def server() -> Iterator[str]:
@@ -93,7 +96,7 @@ async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
     host = Host("bench", "Bench", origin)
     transport = Transport()
     session = Session(
-        host, OAuth(transport, origin), ProcessLock(folder / "lock"), Settings(), folder, vault=MemoryVault()
+        host, OAuth(transport, origin), Shared.at(folder, "grant"), Settings(), folder, vault=MemoryVault()
     )
     await session.adopt(Grant(TokenSet(TOKEN)), "benchmark")
     try:

@@ -11,9 +11,13 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from app.core.auth.lock import ProcessLock
+from app.core.auth.clock import watch_sleep
+from app.core.auth.journal import Journal
 from app.core.auth.oauth import OAuth
-from app.core.auth.session import AuthEvent, Session, SessionState, SessionStatus
+from app.core.auth.session import Session
+from app.core.auth.shared import Shared
+from app.core.auth.status import AuthEvent, SessionState, SessionStatus
+from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded
 from app.core.events import Event
 from app.core.fetcher import Exchange, Fetcher
@@ -54,9 +58,16 @@ class Backend:
         self.changed: Event[Backend] = Event()
         self._services = services
         self._settings = services.storage.settings
-        lock = ProcessLock(services.folder / "locks" / f"{_file_name(host.key)}.lock")
+        shared = Shared.at(services.folder / "locks", _file_name(host.key))
         oauth = OAuth(services.transport, host.origin)
-        self.session = Session(host, oauth, lock, self._settings, services.folder, store=store)
+        journal = Journal(
+            host.key,
+            services.storage.grants,
+            clock=oauth.time.clock,
+            fingerprints=_fingerprints(self._settings.get("install_key")),
+            process=services.role,
+        )
+        self.session = Session(host, oauth, shared, self._settings, services.folder, store=store, journal=journal)
         self.fetcher = Fetcher(services.transport, self.session, host)
         self.accounts = Accounts(self.fetcher)
         self.tasks = Tasks(self.fetcher, self.require_project)
@@ -131,6 +142,7 @@ class Backend:
 
     async def start(self) -> None:
         """Restore the session; on the embedded workspace, sign in without asking."""
+        self._spawn(watch_sleep(self.session.oauth.time.clock, lambda: self.session.wake(slept=True)))
         if self.host.embedded:
             await self.session.sign_in_with_ticket(await self._services.workspace.ticket())
         else:
@@ -270,6 +282,11 @@ class Backend:
 
 def _failed(task: asyncio.Task[None]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _fingerprints(key: object) -> Fingerprints:
+    """Those of this installation, so that the processes on its folder call a token alike."""
+    return Fingerprints(key.encode() if isinstance(key, str) else None)
 
 
 def _file_name(origin: str) -> str:

@@ -22,7 +22,7 @@ class Host:
     `key` names it in settings and storage and does not change between starts: `us`, `eu`, `workspace`, or the origin
     of a self-hosted server. `origin` has no path and no trailing slash. `mcp_url` is the server's own MCP endpoint, or
     None: a self-hosted origin has none, so that its token never reaches the cloud's. `client_id` overrides dynamic
-    registration.
+    registration. `resource` is the audience that tokens are renewed for, where the server binds them to one (RFC 8707).
     """
 
     key: str
@@ -30,6 +30,7 @@ class Host:
     origin: str
     mcp_url: str | None = None
     client_id: str | None = None
+    resource: str | None = None
     secret: str | None = field(default=None, repr=False)
 
     @property
@@ -100,7 +101,7 @@ def parse_host(text: str, client_id: str | None = None) -> Host:
 def workspace_host(url: str, *, client_id: str, secret: str) -> Host:
     """The embedded workspace at the address of this start."""
     origin = origin_of(url)
-    return Host(WORKSPACE, "Workspace", origin, f"{origin}/mcp", client_id, secret)
+    return Host(WORKSPACE, "Workspace", origin, f"{origin}/mcp", client_id, secret=secret)
 
 
 def _check_bare_origin(typed: str, parts: SplitResult) -> None:

@@ -42,9 +42,13 @@ def data_folder(chosen: str | None = None) -> Path:
 class Services:
     """What one process shares: storage, activity, the HTTP client, the embedded workspace, and one backend."""
 
-    def __init__(self, folder: Path, *, store: StoreKind | None = None) -> None:
-        """Open the storage in `folder`. Raises `StorageTrouble` when the folder cannot be used."""
+    def __init__(self, folder: Path, *, store: StoreKind | None = None, role: str = "window") -> None:
+        """Open the storage in `folder`. Raises `StorageTrouble` when the folder cannot be used.
+
+        `role` is what records call this process.
+        """
         self.folder = folder
+        self.role = role
         self.storage = Storage.open(folder)
         self.activity = Activity(self.storage.activity)
         self.backend: Backend | None = None

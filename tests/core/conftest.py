@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.core.auth.clock import Clock
 from app.core.auth.grant import Grant
-from app.core.auth.lock import ProcessLock
+from app.core.auth.journal import Journal, Log
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
+from app.core.auth.shared import Shared
 from app.core.auth.tokens import TokenSet
 from app.core.auth.transport import Transport
 from app.core.auth.vault import FileVault, Vault
@@ -32,6 +34,9 @@ class Remembered:
     async def set(self, key: str, value: object) -> None:
         self.values[key] = value
 
+    async def refresh(self, key: str) -> None:
+        return None
+
 
 @dataclass
 class Rig:
@@ -46,17 +51,39 @@ class Rig:
     folder: Path
     vault: Vault
 
+    async def stored(self) -> Grant | None:
+        """What stands in the vault."""
+        text = await self.vault.read(self.name)
+        return None if text is None else Grant.decode(text)
+
+    async def stored_refresh_token(self) -> str | None:
+        """The refresh token that stands in the vault."""
+        grant = await self.stored()
+        return None if grant is None else grant.tokens.refresh_token
+
+    @property
+    def name(self) -> str:
+        """What the grant is called in the vault."""
+        return self.session._custody.keeper.name
+
 
 @asynccontextmanager
-async def signed_in(folder: Path, *, lifetime: Any = 3600, vault: Vault | None = None) -> AsyncIterator[Rig]:
+async def signed_in(
+    folder: Path,
+    *,
+    lifetime: Any = 3600,
+    vault: Vault | None = None,
+    clock: Clock | None = None,
+    log: Log | None = None,
+) -> AsyncIterator[Rig]:
     """A session that holds the issuer's current pair, stored in a private file."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ScriptedServer())
         issuer = Issuer(server, lifetime=lifetime)
-        rig = client_of(server, issuer, folder, vault=vault)
+        rig = client_of(server, issuer, folder, vault=vault, clock=clock, log=log)
         stack.push_async_callback(rig.transport.close)
         stack.push_async_callback(rig.session.close)
-        now = rig.session._now()
+        now = rig.session.oauth.time.now()
         tokens = TokenSet(
             issuer.access_token,
             issuer.refresh_token,
@@ -75,12 +102,15 @@ def client_of(
     *,
     vault: Vault | None = None,
     remembered: Remembered | None = None,
+    clock: Clock | None = None,
+    log: Log | None = None,
 ) -> Rig:
     """A client of a scripted host, signed out so far."""
     host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", "client")
     transport = Transport()
     kept = remembered or Remembered()
     store = vault or FileVault(folder)
-    lock = ProcessLock(folder / "lock")
-    session = Session(host, OAuth(transport, server.origin), lock, kept, folder, vault=store)
+    oauth = OAuth(transport, server.origin, clock=clock)
+    journal = Journal(host.key, log, clock=oauth.time.clock, process="test")
+    session = Session(host, oauth, Shared.at(folder, "grant"), kept, folder, vault=store, journal=journal)
     return Rig(server, issuer, session, Fetcher(transport, session, host), transport, kept, folder, store)

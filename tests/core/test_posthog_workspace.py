@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.auth.lock import ProcessLock
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
+from app.core.auth.shared import Shared
 from app.core.auth.transport import Transport
 from app.core.auth.vault import MemoryVault
 from app.core.errors import NotFound, Rejected
@@ -32,8 +32,8 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
         answer = await client.post(f"{workspace.url}/_tickets", headers={"X-Workspace-Secret": workspace.secret})
     host = workspace_host(workspace.url, client_id=workspace.ready["client_id"], secret=workspace.secret)
     transport = Transport()
-    lock = ProcessLock(folder / "lock")
-    session = Session(host, OAuth(transport, host.origin), lock, Remembered(), folder, vault=MemoryVault())
+    shared = Shared.at(folder, "grant")
+    session = Session(host, OAuth(transport, host.origin), shared, Remembered(), folder, vault=MemoryVault())
     try:
         await session.sign_in_with_ticket(answer.json()["ticket"])
         yield Fetcher(transport, session, host)

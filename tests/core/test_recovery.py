@@ -10,8 +10,9 @@ import pytest
 
 from app.core.auth.failures import CredentialOwner
 from app.core.auth.grant import Grant
+from app.core.auth.journal import ASKED
 from app.core.auth.oauth import OAuth
-from app.core.auth.session import SessionState
+from app.core.auth.status import SessionState
 from app.core.auth.target import Target
 from app.core.auth.tokens import TokenSet
 from app.core.errors import (
@@ -22,6 +23,7 @@ from app.core.errors import (
     ServerTrouble,
     SignInNeeded,
 )
+from tests.clock import StillClock
 from tests.core.conftest import client_of, signed_in
 from tests.core.scripted import DEAD, Issuer, Reply, Request, ScriptedServer
 
@@ -58,11 +60,10 @@ async def test_a_refusal_that_arrives_after_the_renewal_is_replayed_without_anot
 
 
 async def test_a_token_past_its_time_is_renewed_before_anything_is_sent(tmp_path: Path) -> None:
-    async with signed_in(tmp_path) as rig:
+    clock = StillClock()
+    async with signed_in(tmp_path, clock=clock) as rig:
         rig.server.views["/api/x/"] = rig.issuer.guard()
-        later = rig.session._now() + 4000
-        rig.session._now = lambda: later
-        rig.session.oauth._now = lambda: later
+        clock.advance(4000)
         await asyncio.gather(*(rig.fetcher.get("/api/x/") for _ in range(20)))
         assert rig.issuer.accepted == 1
         assert not [request for request in rig.server.seen if request.bearer == "pha_1"]
@@ -80,19 +81,19 @@ async def test_a_cancelled_caller_does_not_cancel_the_renewal_of_the_others(tmp_
         rig.issuer.gate.set()
         assert (await second).status == 200
         assert rig.issuer.accepted == 1
-        assert Grant.decode(await rig.vault.read(rig.session._keeper.name) or "").tokens.refresh_token == "phr_2"
+        assert await rig.stored_refresh_token() == "phr_2"
 
 
 async def test_closing_waits_until_a_renewal_under_way_is_stored(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         rig.issuer.gate = asyncio.Event()
         assert rig.session.grant is not None
-        renewal = asyncio.create_task(rig.session.renew(rig.session.grant.tokens, "test"))
+        renewal = asyncio.create_task(rig.session.renew(rig.session.grant.tokens, ASKED))
         await rig.issuer.reached.wait()
         rig.issuer.gate.set()
         await rig.session.close()
         await asyncio.gather(renewal, return_exceptions=True)
-        assert Grant.decode(await rig.vault.read(rig.session._keeper.name) or "").tokens.refresh_token == "phr_2"
+        assert await rig.stored_refresh_token() == "phr_2"
 
 
 async def test_a_request_refused_again_after_healing_is_not_renewed_again(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ async def test_a_revoked_grant_ends_the_session_once_for_all_who_wait(tmp_path: 
         with pytest.raises(SignInNeeded):
             await rig.fetcher.get("/api/x/")
         assert rig.server.requests["/oauth/token/"] == 1
-        assert await rig.vault.read(rig.session._keeper.name) is None
+        assert await rig.vault.read(rig.name) is None
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ async def test_a_renewal_without_a_refresh_token_keeps_the_old_one(tmp_path: Pat
     async with signed_in(tmp_path) as rig:
         rig.issuer.extra = {"refresh_token": None}
         assert rig.session.grant is not None
-        await rig.session.renew(rig.session.grant.tokens, "test")
+        await rig.session.renew(rig.session.grant.tokens, ASKED)
         assert rig.session.grant.tokens.refresh_token == "phr_1"
 
 
@@ -267,7 +268,7 @@ async def test_what_another_process_renewed_is_adopted(tmp_path: Path) -> None:
         try:
             await other.session.restore()
             assert other.session.grant is not None
-            await other.session.renew(other.session.grant.tokens, "test")
+            await other.session.renew(other.session.grant.tokens, ASKED)
             rig.server.views["/api/x/"] = rig.issuer.guard()
             assert (await rig.fetcher.get("/api/x/")).status == 200
             assert (rig.issuer.accepted, rig.issuer.rejected) == (1, 0)
@@ -286,7 +287,7 @@ async def test_a_grant_ended_by_another_process_is_not_brought_back(tmp_path: Pa
             with pytest.raises(SignInNeeded):
                 await rig.fetcher.get("/api/x/")
             assert rig.issuer.accepted == 0
-            assert await rig.vault.read(rig.session._keeper.name) is None
+            assert await rig.vault.read(rig.name) is None
         finally:
             await other.session.close()
             await other.transport.close()
@@ -438,11 +439,11 @@ async def test_a_session_restores_what_was_stored_and_needs_no_network(tmp_path:
 
 async def test_an_unreadable_stored_grant_asks_for_one_sign_in_and_is_not_written_over(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        await rig.vault.write(rig.session._keeper.name, "{torn")
+        await rig.vault.write(rig.name, "{torn")
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         await again.session.restore()
         assert again.session.status.state is SessionState.NEEDS_SIGN_IN
-        assert await rig.vault.read(rig.session._keeper.name) == "{torn"
+        assert await rig.vault.read(rig.name) == "{torn"
         await again.session.close()
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.core import backend as backend_module
-from app.core.auth.session import SessionState
+from app.core.auth.status import SessionState
 from app.core.auth.vault import StoreKind
 from app.core.errors import BurrowError, NotFound, Offline, Rejected, SignInNeeded, StorageTrouble
 from app.core.lab import Lab

@@ -12,9 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.core.auth.lock import ProcessLock
 from app.core.auth.oauth import OAuth, safe_to_open
-from app.core.auth.session import Session, SessionState
+from app.core.auth.session import Session
+from app.core.auth.shared import Shared
+from app.core.auth.status import SessionState
 from app.core.auth.transport import Transport
 from app.core.auth.vault import MemoryVault
 from app.core.errors import Rejected, SignInNeeded
@@ -31,7 +32,7 @@ async def session_on(workspace: RunningWorkspace, folder: Path, client_id: str |
     session = Session(
         host,
         OAuth(transport, host.origin),
-        ProcessLock(folder / "lock"),
+        Shared.at(folder, "grant"),
         Remembered(),
         folder,
         vault=MemoryVault(),

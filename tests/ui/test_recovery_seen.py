@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 from PySide6.QtWidgets import QApplication, QLabel
 
-from app.core.auth.session import SessionState
+from app.core.auth.status import SessionState
 from app.core.fetcher import plain_json
 from app.core.posthog.types import TaskQuery
 from app.core.services import Services

@@ -9,14 +9,21 @@ from dataclasses import asdict, dataclass, fields
 from app.core.auth.tokens import TokenSet
 
 VERSION = 1
+TEXTS = ("client_id", "issuer", "sign_in")
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Tokens and the client they were issued to. A personal API key is a grant without a client or a renewal."""
+    """Tokens, and the client and issuer that they belong to. A personal API key is a grant without a client.
+
+    `sign_in` names the signing in that all renewals of a grant descend from, so that a renewed grant is told from that
+    of somebody who signed in meanwhile. It is no secret.
+    """
 
     tokens: TokenSet
     client_id: str = ""
+    issuer: str = ""
+    sign_in: str = ""
 
     @property
     def renewable(self) -> bool:
@@ -32,9 +39,14 @@ class Grant:
         secret = self.tokens.refresh_token or self.tokens.access_token
         return hashlib.sha256(secret.encode()).hexdigest()
 
+    def same_sign_in(self, other: Grant) -> bool:
+        """Whether both descend from one signing in; a record that does not say, from whichever it is found with."""
+        return self.sign_in == other.sign_in or not (self.sign_in and other.sign_in)
+
     def encode(self) -> str:
-        """One line of JSON."""
-        return json.dumps({"v": VERSION, "client_id": self.client_id, **asdict(self.tokens)}, separators=(",", ":"))
+        """One line of ASCII JSON."""
+        named = {name: getattr(self, name) for name in TEXTS}
+        return json.dumps({"v": VERSION, **named, **asdict(self.tokens)}, separators=(",", ":"))
 
     @staticmethod
     def decode(text: str) -> Grant:
@@ -52,5 +64,5 @@ class Grant:
         for name in ("issued_at", "expires_at", "generation"):
             if not isinstance(values.get(name, 0), int | float | None):
                 raise ValueError(f"no grant: {name}")
-        client_id = record.get("client_id", "")
-        return Grant(TokenSet(**values), client_id if isinstance(client_id, str) else "")
+        texts = {name: record[name] for name in TEXTS if isinstance(record.get(name), str)}
+        return Grant(TokenSet(**values), **texts)

@@ -5,6 +5,7 @@ RFC 6749 (sections 4.1, 5 and 6), 7009, 7591, 7636, 8252, 8414 and 9207; contrac
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,18 +13,19 @@ import json
 import secrets
 from dataclasses import dataclass
 from math import isfinite
-from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from app.core.auth.clock import ServerTime, SystemClock
 from app.core.auth.tokens import TokenSet
-from app.core.auth.transport import retry_after, transport_error
-from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble, Throttled
+from app.core.auth.transport import TIMEOUT_SECONDS, retry_after, transport_error
+from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble, Throttled, TimedOut
 from app.core.hosts import is_loopback, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
 
+    from app.core.auth.clock import Clock
     from app.core.auth.transport import Transport
 
 CLIENT_NAME = "Burrow"
@@ -38,6 +40,10 @@ SCOPES = (
 )
 GRANT_OVER = frozenset({"invalid_grant", "invalid_token"})
 TOKEN_TYPES = frozenset({"bearer", "dpop"})
+# What a server answers to a parameter that it does not take from this client (RFC 6749 section 5.2, RFC 8707).
+NARROWING_REFUSED = frozenset({"invalid_scope", "invalid_target"})
+# A reply that is lost is asked for again well inside the shortest grace known (contract section 1.6).
+TOKEN_SECONDS = 20.0
 ANSWER_LIMIT = 1024 * 1024
 
 
@@ -95,10 +101,10 @@ class AuthorizationRequest:
 class OAuth:
     """The protocol with one host. Every call raises `BurrowError` kinds for transport and server trouble."""
 
-    def __init__(self, transport: Transport, origin: str, *, now: Callable[[], float] = time) -> None:
+    def __init__(self, transport: Transport, origin: str, *, clock: Clock | None = None) -> None:
+        self.time = ServerTime(clock or SystemClock())
         self._transport = transport
         self._origin = origin
-        self._now = now
 
     async def discover(self) -> Metadata:
         """The host's metadata; a host without any gets PostHog's documented paths (contract section 1.3).
@@ -147,9 +153,18 @@ class OAuth:
         return Registration(client_id, path, metadata.issuer)
 
     def request_authorization(
-        self, metadata: Metadata, client_id: str, redirect_uri: str, *, parameters: Mapping[str, str] | None = None
+        self,
+        metadata: Metadata,
+        client_id: str,
+        redirect_uri: str,
+        *,
+        scopes: Iterable[str] = (),
+        parameters: Mapping[str, str] | None = None,
     ) -> AuthorizationRequest:
-        """Build the address to open in the browser, with PKCE S256 and a fresh `state`."""
+        """Build the address to open in the browser, with PKCE S256 and a fresh `state`.
+
+        `scopes` are asked for besides the usual ones.
+        """
         verifier = secrets.token_urlsafe(48)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         state = secrets.token_urlsafe(32)
@@ -159,7 +174,7 @@ class OAuth:
             "redirect_uri": redirect_uri,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
-            "scope": " ".join(SCOPES),
+            "scope": " ".join(dict.fromkeys((*SCOPES, *scopes))),
             "state": state,
             "required_access_level": "project",
             **(parameters or {}),
@@ -196,14 +211,23 @@ class OAuth:
         }
         return self._tokens(await self._token_endpoint(metadata, form), previous=None)
 
-    async def refresh(self, metadata: Metadata, client_id: str, tokens: TokenSet) -> TokenSet:
+    async def refresh(
+        self, metadata: Metadata, client_id: str, tokens: TokenSet, *, resource: str | None = None
+    ) -> TokenSet:
         """Renew `tokens`; the old refresh token is kept when the answer brings none (faults row 33).
 
-        Raises `GrantRefused`, `ClientRefused`, or a `BurrowError` for what may pass.
+        `resource` is the audience to ask for (RFC 8707), left out at a second try where a server does not take it
+        (faults row 32). Raises `GrantRefused`, `ClientRefused`, or a `BurrowError` for what may pass.
         """
         if tokens.refresh_token is None:
             raise GrantRefused("no_refresh_token")
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token, "client_id": client_id}
+        if resource is not None:
+            try:
+                return self._tokens(await self._token_endpoint(metadata, {**form, "resource": resource}), tokens)
+            except Rejected as refusal:
+                if refusal.facts.code not in NARROWING_REFUSED:
+                    raise
         return self._tokens(await self._token_endpoint(metadata, form), previous=tokens)
 
     async def revoke(self, metadata: Metadata, client_id: str, token: str) -> None:
@@ -212,8 +236,10 @@ class OAuth:
             await self._send("POST", metadata.revocation_endpoint, form={"token": token, "client_id": client_id})
 
     async def _token_endpoint(self, metadata: Metadata, form: dict[str, str]) -> dict[str, Any]:
-        status, headers, body = await self._send("POST", metadata.token_endpoint, form=form)
+        status, headers, body = await self._send("POST", metadata.token_endpoint, form=form, timeout=TOKEN_SECONDS)
         answer = self._object(status, headers, body)
+        if status == 200:
+            self.time.learn(headers, at_once=True)
         error = answer.get("error")
         if isinstance(error, str):
             if error in GRANT_OVER and 400 <= status < 500:
@@ -233,7 +259,7 @@ class OAuth:
         refresh_token = answer.get("refresh_token")
         if not isinstance(refresh_token, str) or not refresh_token:
             refresh_token = previous.refresh_token if previous else None
-        issued_at = self._now()
+        issued_at = self.time.now()
         lifetime = _lifetime(answer.get("expires_in"))
         scope = answer.get("scope")
         return TokenSet(
@@ -248,19 +274,30 @@ class OAuth:
         )
 
     async def _send(
-        self, method: str, url: str, *, form: dict[str, str] | None = None, json_body: object | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        form: dict[str, str] | None = None,
+        json_body: object | None = None,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> tuple[int, Mapping[str, str], bytes]:
         import httpx
 
         client = await self._transport.client()
         try:
-            async with client.stream(method, url, data=form, json=json_body, auth=None) as response:
+            async with (
+                asyncio.timeout(timeout),
+                client.stream(method, url, data=form, json=json_body, auth=None) as response,
+            ):
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > ANSWER_LIMIT:
                         raise ServerTrouble(f"{self._origin} sent an answer without end.", Facts(origin=self._origin))
                 return response.status_code, response.headers, bytes(body)
+        except TimeoutError:
+            raise TimedOut(f"{self._origin} did not answer in time.", Facts(origin=self._origin)) from None
         except httpx.HTTPError as failure:
             raise transport_error(failure, origin=self._origin) from None
         except httpx.InvalidURL:

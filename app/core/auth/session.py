@@ -1,39 +1,44 @@
 """Session: who is signed in to one host, and the one renewal in flight.
 
 The state machine of contract section 1.14, with these rules: a renewal is single-flight in the process and
-locked across processes; the vault is read again inside the lock; the new pair is durable before anyone sees it; only
+locked across processes; what other processes store is taken over; the new pair is durable before anyone sees it; only
 `invalid_grant` and `invalid_token` end a session; a refused refresh token is never sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
+import secrets
 from dataclasses import dataclass, replace
-from enum import Enum
-from time import monotonic, time
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.auth.client import Client
+from app.core.auth.custody import Custody
+from app.core.auth.follow import Follower
 from app.core.auth.grant import Grant
-from app.core.auth.keeper import Keeper
-from app.core.auth.renewal import Renewal
+from app.core.auth.journal import AHEAD, ENDED, EXPIRED, RENEWAL, SIGNED_IN, SIGNED_OUT, UNFINISHED, CauseKind, Journal
+from app.core.auth.planning import Plan
+from app.core.auth.renewal import BRAKED, GRANT_ENDED, SIGNED_OUT_ELSEWHERE, How, Renewal
 from app.core.auth.settings import HostSettings
-from app.core.auth.tokens import TokenSet, fingerprint
-from app.core.auth.vault import StoreKind, VaultFailure, open_vault
+from app.core.auth.status import OFFLINE, REFUSED, SERVER, AuthEvent, SessionState, SessionStatus
+from app.core.auth.tokens import TokenSet
+from app.core.auth.vault import StoreKind, VaultFailure, VaultState
 from app.core.errors import BurrowError, Facts, Offline, Rejected, SignInNeeded, VaultTrouble
 from app.core.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine, Iterable, Mapping
     from pathlib import Path
 
-    from app.core.auth.brake import Brake
-    from app.core.auth.lock import ProcessLock
+    from app.core.auth.journal import Cause
     from app.core.auth.oauth import OAuth
     from app.core.auth.recovery import SessionAuth
+    from app.core.auth.renewal import Outcome
     from app.core.auth.settings import Remembered
+    from app.core.auth.shared import Shared
     from app.core.auth.signin import SignIn
     from app.core.auth.target import Target
     from app.core.auth.vault import Vault
@@ -41,91 +46,78 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RENEW_AT = 0.8
-JITTER = 0.05
-RENEW_AGAIN_SECONDS = 15.0
+# Inside the margin before its expiry a token is renewed first, but not waited for longer than this.
+MARGIN_WAIT_SECONDS = 2.0
 REVOKE_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
-SAVE_AGAIN_SECONDS = 30.0
+RECORD_SECONDS = 1.0
 PERSONAL_KEY_PREFIX = "phx_"
-VAULT_TROUBLE = "vault-"
-STORE = "store"
+REPLACED = "replaced"
 
 SIGNED_IN_NOWHERE = "Nobody is signed in."
 
 
-class SessionState(Enum):
-    """`RESTORING` is "not known yet", never "signed out"."""
-
-    SIGNED_OUT = "signed_out"
-    RESTORING = "restoring"
-    SIGNED_IN = "signed_in"
-    NEEDS_SIGN_IN = "needs_sign_in"
-
-
 @dataclass(frozen=True, slots=True)
-class SessionStatus:
-    """What a window shows of a session.
+class Unproven:
+    """A renewal whose token no server has taken yet; `number` is that of the journal.
 
-    `renewing_since` is `time.monotonic()` of a renewal under way. `trouble` is `offline`, `server`, `vault-absent`,
-    `vault-locked` or `vault-unreadable`. `persistent` tells whether the grant outlives the process.
+    Of a renewal because of a refusal only who refused can tell: a server that takes every token does not make good for
+    one that takes none.
     """
 
-    state: SessionState = SessionState.RESTORING
-    reason: str | None = None
-    renewing_since: float | None = None
-    trouble: str | None = None
-    store: str = StoreKind.KEYRING.value
-    persistent: bool = True
+    number: int
+    cause: Cause
+    tokens: TokenSet
 
-
-@dataclass(frozen=True, slots=True)
-class AuthEvent:
-    """One thing that happened to the grant, for the activity record. Holds fingerprints, never tokens."""
-
-    what: str
-    why: str
-    outcome: str
-    generation: int = 0
-    token: str = ""
-    milliseconds: float | None = None
+    def by(self, tokens: TokenSet, target: str) -> bool:
+        """Whether `target` having taken `tokens` proves it."""
+        if tokens is not self.tokens:
+            return False
+        return self.cause.kind is not CauseKind.REFUSED or self.cause.target == target
 
 
 class Session:
-    """The grant of one host. All methods run on the loop; `access_token` is the hot path and takes no lock."""
+    """The grant of one host. All methods run on the loop; `fit` is the hot path and takes no lock."""
 
     def __init__(
         self,
         host: Host,
         oauth: OAuth,
-        lock: ProcessLock,
+        shared: Shared,
         remembered: Remembered,
         folder: Path,
         *,
         store: StoreKind | None = None,
         vault: Vault | None = None,
-        now: Callable[[], float] = time,
-        brake: Brake | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.host = host
         self.oauth = oauth
         self.changed: Event[SessionStatus] = Event()
         self.happened: Event[AuthEvent] = Event()
-        self._settings = HostSettings(remembered, host.key)
-        self.client = Client(host, oauth, self._settings)
-        self._lock = lock
-        self._folder = folder
-        self._now = now
-        self._keeper = self._keeper_of(vault or open_vault(store or self._remembered_store(), folder))
-        self._renewal = Renewal(host, oauth, self.client, lock, brake)
-        self._renewing: asyncio.Task[TokenSet] | None = None
-        self._status = SessionStatus(store=self._keeper.kind.value)
+        self.journal = journal or Journal(host.key, clock=oauth.time.clock)
+        self._clock = oauth.time.clock
+        self._shared = shared
+        settings = HostSettings(remembered, host.key)
+        self.client = Client(host, oauth, settings)
+        self._status = SessionStatus()
         self._grant: Grant | None = None
+        self._custody = Custody(
+            self, host.origin, folder, settings, shared, self.journal, self._clock, store=store, vault=vault
+        )
+        self.note(store=self._custody.keeper.kind.value)
+        self._renewal = Renewal(host, oauth, self.client, shared, self.journal)
+        self._renewing: asyncio.Task[TokenSet] | None = None
+        # The token being renewed is still good: nobody needs to wait.
+        self._renewing_ahead = False
+        self._fit_until = -inf
+        self._unproven: Unproven | None = None
         self._epoch = 0
         self._known = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._renews_at: float | None = None
+        self._plan = Plan(oauth.time, lambda tokens: self._spawn(self._renew_quietly(tokens, AHEAD)))
+        self._follower = Follower(self._clock, lambda: self._custody.keeper.moved, self.look)
         self._background: set[asyncio.Task[None]] = set()
+        self._records: set[asyncio.Task[None]] = set()
         self._sign_in: SignIn | None = None
 
     @property
@@ -140,23 +132,29 @@ class Session:
     @property
     def renews_at(self) -> float | None:
         """When the token will be renewed ahead of its expiry, in Unix seconds; None when nothing is due."""
-        return self._renews_at
+        return None if self._plan.due is None else self.oauth.time.local(self._plan.due)
 
     async def restore(self) -> None:
-        """Read the stored grant. Ends in `SIGNED_IN`, `SIGNED_OUT`, or `RESTORING` with a vault trouble."""
-        self._set(state=SessionState.RESTORING, reason=None, trouble=None)
+        """Read the stored grant. Ends in any other state than `RESTORING`, or in that with a vault trouble."""
+        self.note(state=SessionState.RESTORING, reason=None, trouble=None)
+        self._follower.start()
+        keeper = self._custody.keeper
         try:
-            if not self._keeper.expects_one:
-                self._set(state=SessionState.SIGNED_OUT)
+            if not keeper.expects_one:
+                keeper.skip()
+                self.note(state=SessionState.SIGNED_OUT)
                 return
-            stored = await self._keeper.read()
+            stored = await keeper.read()
             if stored is None:
-                reason = "The stored sign-in is gone or unreadable."
-                self._set(state=SessionState.NEEDS_SIGN_IN, reason=reason)
+                self.note(state=SessionState.NEEDS_SIGN_IN, reason="The stored sign-in is gone.")
             elif self._grant is None:
                 self._publish(stored)
+                await self._finish_unfinished(stored)
         except VaultFailure as failure:
-            self._vault_failed(failure)
+            if failure.state is VaultState.DAMAGED:
+                self.note(state=SessionState.NEEDS_SIGN_IN, reason="The stored sign-in is unreadable.")
+            else:
+                self._custody.failed(failure)
         finally:
             self._known.set()
 
@@ -164,6 +162,11 @@ class Session:
         """Wait until it is clear whether there is a grant."""
         if not self._known.is_set():
             await self._known.wait()
+
+    def fit(self) -> TokenSet | None:
+        """The token to send now, without waiting; None when `access_token` must be asked."""
+        grant = self._grant
+        return grant.tokens if grant is not None and self._clock.boot() < self._fit_until else None
 
     async def access_token(self) -> TokenSet | None:
         """A token fit to be sent, renewed first when it has run out; None when there is no grant.
@@ -174,25 +177,26 @@ class Session:
         grant = self._grant
         if grant is None:
             return None
-        now = self._now()
-        if not grant.tokens.expired(now):
+        if not grant.tokens.expired(self.oauth.time.now()):
             return grant.tokens
-        try:
-            return await self.renew(grant.tokens, "expired")
-        except SignInNeeded:
-            raise
-        except BurrowError:
-            if grant.tokens.expires_at is not None and now < grant.tokens.expires_at:
-                return grant.tokens
-            raise
+        if self._alive(grant):
+            try:
+                async with asyncio.timeout(MARGIN_WAIT_SECONDS):
+                    return await self.renew(grant.tokens, EXPIRED)
+            except SignInNeeded:
+                raise
+            except (BurrowError, TimeoutError):
+                if self._alive(grant):
+                    return grant.tokens
+        return await self.renew(grant.tokens, EXPIRED)
 
     def missing(self) -> BurrowError:
         """Why there is no token."""
-        if self._status.trouble is not None and self._status.trouble.startswith(VAULT_TROUBLE):
+        if self._status.vault_troubled:
             return VaultTrouble(self._status.reason or "", Facts(code=self._status.trouble))
         return SignInNeeded(self._status.reason or SIGNED_IN_NOWHERE, Facts(origin=self.host.origin))
 
-    async def renew(self, refused: TokenSet, why: str) -> TokenSet:
+    async def renew(self, refused: TokenSet, cause: Cause) -> TokenSet:
         """A newer token than `refused`; joins the renewal in flight, or starts the only one.
 
         The renewal itself is not cancelled with a caller (faults rows 6 and 7). Raises what `Renewal.run` raises.
@@ -200,36 +204,49 @@ class Session:
         grant = self._grant
         if grant is None:
             raise self.missing()
-        if grant.tokens.access_token != refused.access_token:
+        changed = grant.tokens.access_token != refused.access_token
+        renewing = self._renewing if self._renewing is not None and not self._renewing.done() else None
+        if changed and (renewing is None or self._renewing_ahead):
             return grant.tokens
-        if self._renewing is None or self._renewing.done():
-            self._renewing = asyncio.create_task(self._renew(grant, why), name="renewal")
-            self._renewing.add_done_callback(_retrieve)
-        return await asyncio.shield(self._renewing)
+        if renewing is None:
+            renewing = asyncio.create_task(self._renew(grant, cause), name="renewal")
+            renewing.add_done_callback(_retrieve)
+            self._renewing = renewing
+            self._renewing_ahead = cause.kind is CauseKind.AHEAD
+        elif not changed:
+            self._renewing_ahead = False
+        return await asyncio.shield(renewing)
 
-    def accepted(self, tokens: TokenSet) -> None:
-        """A server answered a request carrying `tokens`: the brake opens and troubles are over."""
-        grant = self._grant
-        if grant is None or grant.tokens is not tokens:
-            return
-        self._renewal.brake.accepted()
-        if self._status.trouble in {"offline", "server"}:
-            self._set(trouble=None)
+    def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
+        """`target` answered a request carrying `tokens`: they are proven, and troubles are over."""
+        if self.oauth.time.learn(headers):
+            self._measure()
+        if self._unproven is not None and self._unproven.by(tokens, target):
+            self._record(self.journal.accept(self._unproven.number))
+            self._unproven = None
+            if self._status.trouble == REFUSED:
+                self.note(trouble=None, reason=None)
+        if self._status.trouble in {OFFLINE, SERVER} and self._grant is not None and self._grant.tokens is tokens:
+            self.note(trouble=None)
 
     def unreachable(self, trouble: str) -> None:
         """The host could not be reached (`offline`) or is in trouble (`server`)."""
         if self._status.trouble is None:
-            self._set(trouble=trouble)
+            self.note(trouble=trouble)
 
-    def wake(self) -> None:
-        """The network is back or the machine woke: forget the pause after a failed renewal."""
-        self._renewal.wake()
+    def wake(self, *, slept: bool = False) -> None:
+        """The network is back, or the machine `slept`: forget the pause after a failed renewal."""
+        self._renewal.wake(slept=slept)
+        if slept:
+            self._plan.again()
 
     def key_refused(self, why: str) -> None:
         """A personal API key, or a token of the wrong kind, was refused: nothing can renew it."""
-        if self._grant is not None and not self._grant.renewable:
-            self._tell("ended", why, "key refused", self._grant)
-            self._set(state=SessionState.NEEDS_SIGN_IN, reason="The server refused this API key.")
+        grant = self._grant
+        if grant is not None and not grant.renewable and self._status.state is not SessionState.NEEDS_SIGN_IN:
+            self._tell(ENDED, why, "key refused", grant)
+            self._record(self.journal.note(ENDED, why, grant, "key refused"))
+            self.note(state=SessionState.NEEDS_SIGN_IN, reason="The server refused this API key.")
 
     def auth(self, target: Target) -> SessionAuth:
         """What makes an httpx or httpx2 client carry this session's token to `target` and heal it."""
@@ -237,13 +254,17 @@ class Session:
 
         return SessionAuth(self, target)
 
-    async def begin_sign_in(self, *, open_browser: bool = True) -> SignIn:
-        """Start signing in through the browser; a sign-in already under way is cancelled."""
+    async def begin_sign_in(self, *, scopes: Iterable[str] = (), open_browser: bool = True) -> SignIn:
+        """Start signing in through the browser; a sign-in already under way is cancelled.
+
+        `scopes` are asked for besides the usual ones and those granted so far (MCP 2025-11-25: the union).
+        """
         from app.core.auth.signin import SignIn
 
         if self._sign_in is not None:
             self._sign_in.cancel()
-        self._sign_in = await SignIn.begin(self, open_browser=open_browser)
+        granted = self._grant.tokens.scope.split() if scopes and self._grant is not None else ()
+        self._sign_in = await SignIn.begin(self, scopes=(*granted, *scopes), open_browser=open_browser)
         return self._sign_in
 
     async def sign_in_with_ticket(self, ticket: str) -> None:
@@ -255,186 +276,234 @@ class Session:
         )
         code = await self.oauth.follow_ticket(request)
         tokens = await self.oauth.exchange(metadata, client_id, code, request)
-        await self.adopt(Grant(tokens, client_id), "ticket")
+        await self.adopt(Grant(tokens, client_id, metadata.issuer), "ticket")
 
     async def sign_in_with_key(self, key: str) -> None:
         """Use a personal API key (contract section 1.10). Raises `Rejected` (attr `key`) when it cannot be one."""
         typed = key.strip()
         if not typed.startswith(PERSONAL_KEY_PREFIX) or not typed.isascii() or not typed.isprintable() or " " in typed:
             raise Rejected("A personal API key starts with phx_.", Facts(attr="key"), action="Paste the whole key.")
-        await self.adopt(Grant(TokenSet(typed, issued_at=self._now())), "personal API key")
+        await self.adopt(Grant(TokenSet(typed, issued_at=self.oauth.time.now())), "personal API key")
 
     async def adopt(self, grant: Grant, why: str) -> None:
         """Make a freshly issued grant the current one: durable first, published after.
 
         A vault that fails leaves the grant in memory and says so in the status; nothing else is tried silently.
         """
-        self._epoch += 1
-        self._renewal.start_over()
-        async with self._lock.hold():
-            await self._save(grant)
+        self._start_over()
+        signed_in = replace(grant, sign_in=secrets.token_hex(8))
+        async with self._shared.lock.hold_briefly():
+            stored = await self._custody.save(signed_in)
+            await self.journal.note(SIGNED_IN, why, signed_in, "ok" if stored else "not stored")
+        self._follower.start()
         self._known.set()
-        self._tell("signed in", why, "ok", grant)
-        self._publish(grant)
+        self._tell(SIGNED_IN, why, "ok", signed_in)
+        self._publish(signed_in)
 
     async def sign_out(self) -> None:
-        """Forget the grant here and revoke it there, best effort within five seconds."""
-        grant, self._grant = self._grant, None
-        self._epoch += 1
-        self._stop_timer()
-        async with self._lock.hold():
-            await self._forget(grant)
-        self._set(state=SessionState.SIGNED_OUT, reason=None, trouble=None, renewing_since=None)
-        if grant is None:
-            return
-        self._tell("signed out", "asked", "ok", grant)
-        if not grant.personal_key:
-            try:
-                async with asyncio.timeout(REVOKE_SECONDS):
-                    token = grant.tokens.refresh_token or grant.tokens.access_token
-                    await self.oauth.revoke(await self.client.metadata(), grant.client_id, token)
-            except (TimeoutError, BurrowError) as failure:
-                log.info("the grant could not be revoked: %s", type(failure).__name__)
+        """Forget the grant here and revoke it there, best effort within five seconds.
+
+        Another process that is just renewing it is not waited for long: it looks before it stores (faults row 17).
+        """
+        grant = self._grant
+        self._leave(SessionState.SIGNED_OUT)
+        async with self._shared.lock.hold_briefly():
+            newest = await self._custody.remove_sign_in(grant)
+            if newest is not None:
+                await self.journal.note(SIGNED_OUT, "asked", newest)
+        if newest is not None:
+            self._tell(SIGNED_OUT, "asked", "ok", newest)
+            await self._revoke(newest)
 
     async def choose_store(self, kind: str) -> None:
         """Keep the grant elsewhere from now on: `keyring`, `file` or `memory`, as the person chose."""
-        self._keeper = self._keeper_of(open_vault(StoreKind(kind), self._folder))
-        await self._settings.set(STORE, kind)
-        self._set(store=kind, trouble=None, reason=None)
+        await self._custody.move_to(StoreKind(kind), self._grant)
         if self._grant is None:
             await self.restore()
-            return
-        async with self._lock.hold():
-            await self._save(self._grant)
+
+    async def look(self) -> None:
+        """Another process changed the stored grant: make this session agree with it. Raises `VaultFailure`."""
+        await self._custody.follow_choice()
+        try:
+            stored = await self._custody.keeper.read()
+        except VaultFailure as failure:
+            if failure.state is VaultState.DAMAGED:
+                return
+            raise
+        self._known.set()
+        if stored is None:
+            await self._follow_end()
+        elif self._grant is None or not stored.same_sign_in(self._grant):
+            self._replace(stored)
+        elif stored.tokens.generation > self._grant.tokens.generation:
+            self._tell(RENEWAL, "noticed", How.ADOPTED.value, stored)
+            self._publish(stored, persistent=True)
 
     async def close(self) -> None:
         """Let a renewal in flight become durable (at most two seconds), then stop everything."""
-        self._stop_timer()
+        self._plan.stop()
         if self._sign_in is not None:
             self._sign_in.cancel()
         if self._renewing is not None and not self._renewing.done():
             await asyncio.wait({self._renewing}, timeout=CLOSE_SECONDS)
             self._renewing.cancel()
+        await self._follower.stop()
+        await self._custody.close()
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        if self._records:
+            await asyncio.wait(self._records, timeout=RECORD_SECONDS)
 
-    async def _renew(self, grant: Grant, why: str) -> TokenSet:
+    async def _renew(self, grant: Grant, cause: Cause) -> TokenSet:
         epoch, started = self._epoch, monotonic()
 
-        async def save(renewed: Grant) -> None:
-            if epoch == self._epoch:
-                await self._save(renewed)
+        async def save(renewed: Grant) -> bool:
+            if epoch != self._epoch or await self._custody.signed_out_meanwhile(renewed):
+                self._spawn(self._revoke(renewed))
+                facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self.host.origin)
+                raise SignInNeeded("Signed out meanwhile.", facts)
+            return await self._custody.save(renewed)
 
-        self._set(renewing_since=started)
+        self.note(renewing_since=started)
         try:
-            current, outcome = await self._renewal.run(grant, self._keeper, self._now, save)
+            outcome = await self._renewal.run(grant, self._custody.keeper, cause, save)
             if epoch != self._epoch:
                 raise SignInNeeded("The sign-in changed meanwhile.", Facts(origin=self.host.origin))
+            return self._renewed(outcome, cause, (monotonic() - started) * 1000)
         except SignInNeeded as failure:
             if epoch == self._epoch:
-                await self._end(grant, failure, why)
+                await self._end(grant, failure, cause)
             raise
         except BurrowError as failure:
-            self._tell("renewal", why, type(failure).__name__, grant, (monotonic() - started) * 1000)
-            self._set(trouble=self._status.trouble or ("offline" if isinstance(failure, Offline) else "server"))
-            self._schedule(grant.tokens)
+            self._tell(RENEWAL, str(cause), type(failure).__name__, grant, (monotonic() - started) * 1000)
+            self._renewal_failed(failure, grant)
             raise
         finally:
-            self._set(renewing_since=None)
-        self._tell("renewal", why, outcome, current, (monotonic() - started) * 1000)
-        self._publish(current)
-        return current.tokens
+            self.note(renewing_since=None)
 
-    async def _end(self, grant: Grant, failure: SignInNeeded, why: str) -> None:
+    def _renewed(self, outcome: Outcome, cause: Cause, milliseconds: float) -> TokenSet:
+        if outcome.how is How.REPLACED:
+            self._replace(outcome.grant)
+            facts = Facts(code=REPLACED, origin=self.host.origin)
+            raise SignInNeeded("Somebody signed in again in another window.", facts)
+        tokens = outcome.grant.tokens
+        self._tell(RENEWAL, str(cause), outcome.how.value, outcome.grant, milliseconds)
+        if outcome.how is How.RENEWED:
+            self._unproven = Unproven(outcome.number, cause, tokens)
+        self._publish(outcome.grant)
+        if outcome.number:
+            self._record(self.journal.settle_due(outcome.number, self.renews_at))
+        return tokens
+
+    def _renewal_failed(self, failure: BurrowError, grant: Grant) -> None:
+        if isinstance(failure, VaultFailure):
+            self._custody.failed(failure)
+        elif failure.facts.code == BRAKED:
+            self.note(trouble=REFUSED, reason=failure.cause)
+        elif self._status.trouble is None:
+            self.note(trouble=OFFLINE if isinstance(failure, Offline) else SERVER)
+        if self._grant is grant:
+            self._plan.plan(grant.tokens, failing=True)
+
+    async def _finish_unfinished(self, stored: Grant) -> None:
+        """Repeat a renewal that a process has died in: inside the server's grace it brings the same pair (row 19)."""
+        if stored.renewable and await self.journal.unfinished(stored) is not None:
+            log.info("a renewal was interrupted; repeating it")
+            self._spawn(self._renew_quietly(stored.tokens, UNFINISHED))
+
+    async def _end(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> None:
         """The grant is over: forget it here if the vault still holds this very one."""
-        self._stop_timer()
-        self._grant = None
-        self._tell("ended", why, failure.facts.code or "refused", grant)
-        self._set(state=SessionState.NEEDS_SIGN_IN, reason=failure.cause, renewing_since=None)
-        try:
-            async with self._lock.hold():
-                await self._forget(grant)
-        except BurrowError as trouble:
-            log.info("the ended grant could not be removed: %s", type(trouble).__name__)
-
-    async def _save(self, grant: Grant) -> None:
-        """Make `grant` durable, or say why it is not and try again later."""
-        had_one = self._keeper.has_one
-        try:
-            await self._keeper.save(grant)
-        except VaultFailure as failure:
-            log.warning("the sign-in could not be stored: %s", failure.state.value)
-            self._vault_failed(failure)
-            self._set(persistent=False)
-            if had_one:
-                self._later(SAVE_AGAIN_SECONDS, self._save_again)
+        if failure.facts.code == SIGNED_OUT_ELSEWHERE:
+            await self._follow_end()
             return
-        trouble = self._status.trouble
-        recovered = trouble is not None and trouble.startswith(VAULT_TROUBLE)
-        self._set(persistent=self._keeper.persistent, trouble=None if recovered else trouble)
+        self._leave(SessionState.NEEDS_SIGN_IN, failure.cause)
+        outcome = failure.facts.code or "refused"
+        self._tell(ENDED, str(cause), outcome, grant)
+        async with self._shared.lock.hold_briefly():
+            other = await self._custody.remove_ended(grant)
+            if other is None:
+                await self.journal.note(ENDED, str(cause), grant, outcome)
+        if other is not None:
+            self._replace(other)
 
-    async def _save_again(self) -> None:
-        async with self._lock.hold():
-            if self._grant is not None and not self._status.persistent:
-                await self._save(self._grant)
+    async def _follow_end(self) -> None:
+        """The stored grant was removed by another process: it signed out, or the server had ended the grant."""
+        if self._grant is None:
+            return
+        last = await self.journal.last_end()
+        if last is not None and last.what == ENDED:
+            self._leave(SessionState.NEEDS_SIGN_IN, GRANT_ENDED)
+        else:
+            self._leave(SessionState.SIGNED_OUT)
 
-    async def _forget(self, grant: Grant | None) -> None:
+    def _replace(self, grant: Grant) -> None:
+        """Somebody signed in in another process, perhaps as somebody else."""
+        self._start_over()
+        self._tell(SIGNED_IN, "another window", "ok", grant)
+        self.note(reason=None, trouble=None)
+        self._publish(grant, persistent=True)
+
+    def _start_over(self) -> None:
+        """Nothing of the former grant counts any more."""
+        self._epoch += 1
+        self._renewal.start_over()
+        self._unproven = None
+
+    def _leave(self, state: SessionState, reason: str | None = None) -> None:
+        """There is no grant any more."""
+        self._start_over()
+        self._grant, self._fit_until = None, -inf
+        self._plan.stop()
+        self.note(state=state, reason=reason, trouble=None, renewing_since=None)
+
+    async def _revoke(self, grant: Grant) -> None:
+        """At the server, best effort. A personal API key is not ours to revoke."""
+        if grant.personal_key:
+            return
+        token = grant.tokens.refresh_token or grant.tokens.access_token
         try:
-            await self._keeper.forget(grant)
-        except VaultFailure as failure:
-            log.warning("the stored sign-in could not be removed: %s", failure.state.value)
-            self._vault_failed(failure)
+            async with asyncio.timeout(REVOKE_SECONDS):
+                await self.oauth.revoke(await self.client.metadata(), grant.client_id, token)
+        except (TimeoutError, BurrowError) as failure:
+            log.info("the grant could not be revoked: %s", type(failure).__name__)
 
-    def _vault_failed(self, failure: VaultFailure) -> None:
-        self._set(trouble=f"{VAULT_TROUBLE}{failure.state.value}", reason=failure.cause)
-
-    def _publish(self, grant: Grant) -> None:
+    def _publish(self, grant: Grant, *, persistent: bool | None = None) -> None:
         self._grant = grant
-        self._schedule(grant.tokens)
-        self._set(state=SessionState.SIGNED_IN, reason=self._status.reason if not self._status.persistent else None)
+        self._measure()
+        self._plan.plan(grant.tokens, failing=self._renewal.failing)
+        if persistent is not None:
+            self.note(persistent=persistent)
+        reason = None if self._status.persistent and self._status.trouble is None else self._status.reason
+        self.note(state=SessionState.SIGNED_IN, reason=reason)
 
-    def _schedule(self, tokens: TokenSet) -> None:
-        """Renew at 80 % of the token's life, a little apart from other processes."""
-        from random import uniform
+    def _measure(self) -> None:
+        """Until when the token may be sent without a further look, in the time since boot."""
+        if self._grant is not None:
+            tokens = self._grant.tokens
+            left = inf if tokens.expires_at is None else tokens.expires_at - tokens.margin - self.oauth.time.now()
+            self._fit_until = self._clock.boot() + left
 
-        self._stop_timer()
-        if tokens.lifetime is None or tokens.refresh_token is None:
-            return
-        at = tokens.issued_at + tokens.lifetime * (RENEW_AT + uniform(-JITTER, JITTER))
-        delay = max(at - self._now(), RENEW_AGAIN_SECONDS if self._renewal.failing else 0.0)
-        self._renews_at = self._now() + delay
-        self._timer = asyncio.get_running_loop().call_later(delay, self._renew_ahead, tokens)
+    def _alive(self, grant: Grant) -> bool:
+        """Whether the token itself has not run out, however close that is."""
+        return grant.tokens.expires_at is not None and self.oauth.time.now() < grant.tokens.expires_at
 
-    def _renew_ahead(self, tokens: TokenSet) -> None:
-        async def renew() -> None:
-            try:
-                await self.renew(tokens, "ahead of expiry")
-            except BurrowError as failure:
-                log.info("the renewal ahead of expiry failed: %s", type(failure).__name__)
-
-        self._spawn(renew())
-
-    def _later(self, seconds: float, action: Callable[[], Coroutine[None, None, None]]) -> None:
-        async def wait() -> None:
-            await asyncio.sleep(seconds)
-            await action()
-
-        self._spawn(wait())
+    async def _renew_quietly(self, tokens: TokenSet, cause: Cause) -> None:
+        try:
+            await self.renew(tokens, cause)
+        except BurrowError as failure:
+            log.info("the renewal (%s) failed: %s", cause, type(failure).__name__)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        task.add_done_callback(_retrieve)
+        """Run `work` until it ends or the session is closed."""
+        _start(work, self._background)
 
-    def _stop_timer(self) -> None:
-        self._renews_at = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _record(self, work: Coroutine[None, None, None]) -> None:
+        """Write something down; closing waits for it."""
+        _start(work, self._records)
 
-    def _set(self, **changes: object) -> None:
+    def note(self, **changes: object) -> None:
+        """Change the status and tell it, if that changes anything."""
         status = replace(self._status, **changes)  # type: ignore[arg-type]
         if status != self._status:
             self._status = status
@@ -442,20 +511,15 @@ class Session:
 
     def _tell(self, what: str, why: str, outcome: str, grant: Grant, milliseconds: float | None = None) -> None:
         tokens = grant.tokens
-        self.happened.emit(
-            AuthEvent(what, why, outcome, tokens.generation, fingerprint(tokens.access_token), milliseconds)
-        )
+        token = self.journal.fingerprint(tokens.access_token)
+        self.happened.emit(AuthEvent(what, why, outcome, tokens.generation, token, milliseconds))
 
-    def _keeper_of(self, vault: Vault) -> Keeper:
-        """State that lives in another folder is another profile, in the keyring too."""
-        profile = hashlib.sha256(str(self._folder).encode()).hexdigest()[:12]
-        return Keeper(vault, f"{self.host.origin}|{profile}", self._settings)
 
-    def _remembered_store(self) -> StoreKind:
-        try:
-            return StoreKind(self._settings.get(STORE, StoreKind.KEYRING.value))
-        except ValueError:
-            return StoreKind.KEYRING
+def _start(work: Coroutine[None, None, None], owner: set[asyncio.Task[None]]) -> None:
+    task = asyncio.create_task(work)
+    owner.add(task)
+    task.add_done_callback(owner.discard)
+    task.add_done_callback(_retrieve)
 
 
 def _retrieve(task: asyncio.Task[TokenSet] | asyncio.Task[None]) -> None:

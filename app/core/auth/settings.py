@@ -17,6 +17,8 @@ class Remembered(Protocol):
 
     async def set(self, key: str, value: object) -> None: ...
 
+    async def refresh(self, key: str) -> None: ...
+
 
 class HostSettings:
     """The settings under `auth:{host key}:`."""
@@ -34,3 +36,10 @@ class HostSettings:
             await self._remembered.set(f"{self._prefix}{name}", value)
         except StorageTrouble as trouble:
             log.warning("the setting %s could not be kept: %s", name, trouble.cause)
+
+    async def refresh(self, name: str) -> None:
+        """Take over what another process set."""
+        try:
+            await self._remembered.refresh(f"{self._prefix}{name}")
+        except StorageTrouble as trouble:
+            log.warning("the setting %s could not be read again: %s", name, trouble.cause)

@@ -12,6 +12,8 @@ from app.core.auth.oauth import AuthorizationRequest, ClientRefused, GrantRefuse
 from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, TimedOut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.core.auth.oauth import Registration
     from app.core.auth.session import Session
 
@@ -38,8 +40,8 @@ class SignIn:
         self._opening: set[asyncio.Task[bool]] = set()
 
     @staticmethod
-    async def begin(session: Session, *, open_browser: bool = True) -> SignIn:
-        """Discover, register, listen, and open the browser.
+    async def begin(session: Session, *, scopes: Iterable[str] = (), open_browser: bool = True) -> SignIn:
+        """Discover, register, listen, and open the browser; `scopes` are asked for besides the usual ones.
 
         Raises `BurrowError` kinds when the host cannot be asked, `ProtocolTrouble` when its sign-in page's address is
         neither https nor on this machine.
@@ -53,7 +55,7 @@ class SignIn:
 
         server = CallbackServer(registration.redirect_path, accepts)
         redirect_uri = await server.open()
-        request = session.oauth.request_authorization(metadata, registration.client_id, redirect_uri)
+        request = session.oauth.request_authorization(metadata, registration.client_id, redirect_uri, scopes=scopes)
         holder.append(request)
         if not safe_to_open(request.url):
             await server.close()
@@ -121,4 +123,4 @@ class SignIn:
                 Facts(code="invalid_client", origin=session.host.origin),
                 action="Sign in again: Burrow registers itself anew.",
             ) from None
-        await session.adopt(Grant(tokens, client_id), "browser")
+        await session.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")

@@ -13,7 +13,7 @@ RULE = "burrow.rule"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`origins` are the only ones that see the token.
+    """`origins` are the only ones that see the token. `name` is what records call it.
 
     `jsonrpc` targets may report a dead token inside a 200; `reports_own_auth` says that they may do so in a tool result
     too (contract section 2.3).
@@ -23,3 +23,4 @@ class Target:
     owner: CredentialOwner = CredentialOwner.PERSON
     jsonrpc: bool = False
     reports_own_auth: bool = False
+    name: str = ""

@@ -5,23 +5,34 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-# A new key at each start: fingerprints relate records of one run and are worthless outside it.
-_FINGERPRINT_KEY = os.urandom(32)
 FINGERPRINT_LENGTH = 8
 
 
-def fingerprint(token: str) -> str:
-    """Eight hexadecimal digits that stand for `token` in logs and activity records of this process."""
-    import hmac
+class Fingerprints:
+    """Eight hexadecimal digits that stand for a token in records; who lacks the key learns nothing from them.
 
-    return hmac.new(_FINGERPRINT_KEY, token.encode(), "sha256").hexdigest()[:FINGERPRINT_LENGTH]
+    The key of an installation relates the records of all its processes; without one they relate those of this run.
+    """
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key or os.urandom(32)
+
+    def __call__(self, token: str) -> str:
+        """The fingerprint of `token`, empty for none."""
+        import hmac
+
+        return hmac.new(self._key, token.encode(), "sha256").hexdigest()[:FINGERPRINT_LENGTH] if token else ""
+
+
+fingerprint = Fingerprints()
+"""Fingerprints of this run, for what is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
     """An access token and what came with it.
 
-    `issued_at` and `expires_at` are Unix times in seconds by the local clock, `expires_at` None when the server did
+    `issued_at` and `expires_at` are Unix times in seconds by the server's clock, `expires_at` None when the server did
     not say or said nonsense (faults row 34: then only a refusal tells that the token died). `refresh_token` is None
     for sessions that cannot be renewed. `generation` counts the renewals of one grant on this machine, so that a late
     refusal of an older access token is told from a refusal of the current one. `repr()` shows no secret.
@@ -35,6 +46,11 @@ class TokenSet:
     generation: int = 0
     scoped_teams: tuple[int, ...] = ()
     scoped_organizations: tuple[str, ...] = ()
+
+    @property
+    def bearer(self) -> str:
+        """The value of an `Authorization` header (RFC 6750 section 2.1)."""
+        return f"Bearer {self.access_token}"
 
     @property
     def lifetime(self) -> float | None:

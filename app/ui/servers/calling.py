@@ -17,7 +17,7 @@ from app.core.mcp.calls import Cancelled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.core.auth.session import SessionStatus
+    from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
     from app.core.mcp.calls import ToolCall
     from app.core.mcp.forms import Draft

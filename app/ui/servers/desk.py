@@ -14,7 +14,7 @@ from app.core.errors import BurrowError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from app.core.auth.session import SessionStatus
+    from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
     from app.core.mcp.types import Server, ToolInfo
     from app.core.posthog.types import Installation, Template

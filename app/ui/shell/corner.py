@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PySide6.QtCore import QSize
     from PySide6.QtGui import QPaintEvent
 
-    from app.core.auth.session import SessionStatus
+    from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
 
 RENEWING_SHOWN_AFTER = 2.0

@@ -12,8 +12,8 @@ from app.ui.widgets.places import Banner
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
-    from app.core.auth.session import SessionStatus
     from app.core.auth.signin import SignIn
+    from app.core.auth.status import SessionStatus
     from app.core.errors import BurrowError
 
 BACK_SHOWN_MS = 3000

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
-    from app.core.auth.session import SessionStatus
+    from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
     from app.core.services import Services
     from app.core.storage import Scope

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QHideEvent, QShowEvent
 
-    from app.core.auth.session import SessionStatus
+    from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Task, TaskQuery

@@ -1,0 +1,175 @@
+"""Bodies of requests and answers of httpx and httpx2 alike: kept to be sent again, looked at and put back.
+
+What is looked at of an answer decides what it is; its reader still gets every byte. What is kept of a request is
+bounded (faults row 56).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
+
+# Enough for every error body; what is longer is no error body.
+PEEK_BYTES = 256 * 1024
+REPLAY_BYTES = 4 * 1024 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Kept:
+    """Whether and how the body of one request can be sent again."""
+
+    async def restore(self, request: Any, response: Any) -> bool:
+        """Make `request` ready to be sent again in place of `response`, which nobody will read; False if it cannot."""
+        try:
+            if len(request.content) > REPLAY_BYTES:
+                return False
+        except (httpx.RequestNotRead, httpx2.RequestNotRead):
+            return False
+        await _abandon(response)
+        return True
+
+
+class KeptStream(Kept):
+    """A body that can be read once, kept up to the cap while it is sent."""
+
+    def __init__(self, request: Any) -> None:
+        self._chunks: list[bytes] | None = []
+        self._size = 0
+        self._complete = False
+        source = request.stream
+        request.stream = _stream_of(source, lambda: _noted(source, self._keep, self._end), source)
+
+    async def restore(self, request: Any, response: Any) -> bool:
+        if not self._complete or self._chunks is None:
+            return False
+        kind = httpx2 if isinstance(request, httpx2.Request) else httpx
+        request.stream = kind.ByteStream(b"".join(self._chunks))
+        await _abandon(response)
+        return True
+
+    def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > REPLAY_BYTES:
+            self._chunks = None
+        elif self._chunks is not None:
+            self._chunks.append(chunk)
+
+    def _end(self) -> None:
+        self._complete = True
+
+
+IN_MEMORY = Kept()
+
+
+def keep(request: Any) -> Kept:
+    """Called before `request` is sent."""
+    if isinstance(request.stream, httpx.ByteStream | httpx2.ByteStream):
+        return IN_MEMORY
+    return KeptStream(request)
+
+
+async def peek(response: Any) -> bytes:
+    """The first bytes of a body, decoded; its reader still sees all of it."""
+    raw = await _read_until(response, lambda body: len(body) >= PEEK_BYTES)
+    return _decoded(raw, response.headers.get("content-encoding", ""))
+
+
+async def first_message(response: Any) -> bytes:
+    """The first JSON-RPC message of an answer, JSON or event stream; its reader still sees every byte."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return await peek(response)
+    # A compressed stream cannot be judged before it ends, and a call must not wait for that.
+    if kind != "text/event-stream" or response.headers.get("content-encoding", "identity") not in {"", "identity"}:
+        return b""
+    body = await _read_until(response, lambda body: _data(body) is not None or len(body) >= PEEK_BYTES)
+    return _data(body) or b""
+
+
+def _data(body: bytes) -> bytes | None:
+    """The data of the first event that has any (WHATWG HTML section 9.2), None while it is incomplete."""
+    normal = body.removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    events = normal.split(b"\n\n")
+    for event in events[:-1]:
+        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+        if any(lines):
+            return b"\n".join(lines)
+    return None
+
+
+def _decoded(raw: bytes, encoding: str) -> bytes:
+    """What can be decoded of the beginning of a body, bounded; nothing of an encoding that was not asked for."""
+    if encoding in {"", "identity"}:
+        return raw
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        return b""
+    import zlib
+
+    for window in (47, -15):
+        try:
+            return zlib.decompressobj(window).decompress(raw, PEEK_BYTES)
+        except zlib.error:
+            continue
+    return b""
+
+
+async def _read_until(response: Any, enough: Callable[[bytes], bool]) -> bytes:
+    """Read bytes as they came until `enough`, then leave a response whose reader starts from the beginning."""
+    if response.is_stream_consumed or response.is_closed:
+        return bytes(response.content)
+    source = response.stream.__aiter__()
+    read: list[bytes] = []
+    ended = False
+    body = b""
+    while not enough(body):
+        try:
+            read.append(await source.__anext__())
+        except StopAsyncIteration:
+            ended = True
+            break
+        body = b"".join(read)
+    response.stream = _stream_of(response.stream, lambda: _chained(read, None if ended else source), response.stream)
+    return body
+
+
+async def _abandon(response: Any) -> None:
+    """Nobody will read the rest, which may be endless: httpx reads an answer to its end before it sends again."""
+    if not response.is_stream_consumed and not response.is_closed:
+        original = response.stream
+        response.stream = _stream_of(original, lambda: _chained([], None), original)
+
+
+async def _chained(read: list[bytes], rest: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
+    for chunk in read:
+        yield chunk
+    if rest is not None:
+        async for chunk in rest:
+            yield chunk
+
+
+async def _noted(
+    source: AsyncIterable[bytes], keep: Callable[[bytes], None], end: Callable[[], None]
+) -> AsyncIterator[bytes]:
+    async for chunk in source:
+        keep(chunk)
+        yield chunk
+    end()
+
+
+def _stream_of(like: Any, chunks: Callable[[], AsyncIterator[bytes]], closes: Any) -> Any:
+    """A stream of the same library as `like` that gives `chunks` and closes `closes`."""
+    base = httpx2.AsyncByteStream if isinstance(like, httpx2.AsyncByteStream) else httpx.AsyncByteStream
+
+    class Stream(base):  # type: ignore[misc, valid-type]
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return chunks()
+
+        async def aclose(self) -> None:
+            await closes.aclose()
+
+    return Stream()

@@ -1,0 +1,136 @@
+"""Bodies that are looked at still reach their reader, and what is sent again is what was sent."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+from types import ModuleType
+
+import httpx
+import httpx2
+import pytest
+
+from app.core.auth.bodies import PEEK_BYTES, REPLAY_BYTES, first_message, keep, peek
+
+LIBRARIES = [httpx, httpx2]
+
+
+def response(library: ModuleType, chunks: list[bytes], headers: dict[str, str]) -> httpx.Response:
+    class Stream(library.AsyncByteStream):  # type: ignore[misc, name-defined]
+        closed = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+
+        async def aclose(self) -> None:
+            Stream.closed = True
+
+    made = library.Response(401, headers=headers, stream=Stream())
+    assert isinstance(made, library.Response)
+    return made  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("chunks", [[], [b"x"], [b"a" * PEEK_BYTES, b"b" * 10], [b"c" * (PEEK_BYTES * 3)]])
+async def test_a_body_that_was_looked_at_is_still_whole(library: ModuleType, chunks: list[bytes]) -> None:
+    made = response(library, chunks, {})
+    seen = await peek(made)
+    assert seen == b"".join(chunks)[: len(seen)]
+    assert await made.aread() == b"".join(chunks)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda text: zlib.compress(text)[2:-4])],
+)
+async def test_a_compressed_body_is_judged_by_what_it_says(library: ModuleType, encoding: str, encode: object) -> None:
+    text = b'{"code": "authentication_failed"}'
+    made = response(library, [encode(text)], {"content-encoding": encoding})  # type: ignore[operator]
+    assert await peek(made) == text
+    assert await made.aread() == text
+
+
+async def test_a_body_that_unpacks_to_gigabytes_is_not_unpacked() -> None:
+    bomb = gzip.compress(b"\0" * (64 * PEEK_BYTES))
+    assert len(await peek(response(httpx, [bomb], {"content-encoding": "gzip"}))) == PEEK_BYTES
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "nonsense"])
+async def test_an_encoding_that_was_not_asked_for_is_not_guessed_at(encoding: str) -> None:
+    assert await peek(response(httpx, [b"whatever"], {"content-encoding": encoding})) == b""
+
+
+@pytest.mark.parametrize("garbage", [b"\x1f\x8b garbage", b"\x78\x9cgarbage", b"\xff"])
+async def test_garbage_that_calls_itself_compressed_says_nothing(garbage: bytes) -> None:
+    assert await peek(response(httpx, [garbage], {"content-encoding": "gzip"})) == b""
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [b'data: {"a":1}\n\n'],
+        [b': hello\n\nid: 1\n\nretry: 5\nevent: message\ndata: {"a":1}\n\ndata: later\n\n'],
+        [b'data: {"a":', b"1}", b"\r", b"\n\r\n"],
+        [b'\xef\xbb\xbfdata:{"a":1}\r\r'],
+        [bytes([byte]) for byte in b'event: message\r\ndata: {"a":1}\r\n\r\n'],
+        [b"id: 7\ndata:\n\n", b'data: {"a":1}\n\n'],
+    ],
+)
+async def test_the_first_event_with_data_is_found_however_it_comes(library: ModuleType, chunks: list[bytes]) -> None:
+    made = response(library, chunks, {"content-type": "text/event-stream; charset=utf-8"})
+    assert await first_message(made) == b'{"a":1}'
+    assert await made.aread() == b"".join(chunks)
+
+
+async def test_a_compressed_event_stream_is_let_through_at_once() -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    assert await first_message(response(httpx, [gzip.compress(b"data: x\n\n")], headers)) == b""
+
+
+async def read(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def parts(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 65_536):
+        yield b"x" * 65_536
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_body_that_can_be_read_once_is_kept_while_it_is_sent(library: ModuleType) -> None:
+    request = library.Request("POST", "http://127.0.0.1/", content=parts(REPLAY_BYTES))
+    kept = keep(request)
+    sent = await read(request.stream.__aiter__())
+    assert await kept.restore(request, response(library, [b"no"], {}))
+    assert await read(request.stream.__aiter__()) == sent
+    assert len(sent) == REPLAY_BYTES
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_body_beyond_the_cap_or_cut_off_is_not_sent_again(library: ModuleType) -> None:
+    beyond = library.Request("POST", "http://127.0.0.1/", content=parts(REPLAY_BYTES + 65_536))
+    kept = keep(beyond)
+    await read(beyond.stream.__aiter__())
+    assert not await kept.restore(beyond, response(library, [], {}))
+    cut = library.Request("POST", "http://127.0.0.1/", content=parts(REPLAY_BYTES))
+    kept = keep(cut)
+    async for _ in cut.stream:
+        break
+    assert not await kept.restore(cut, response(library, [], {}))
+    large = library.Request("POST", "http://127.0.0.1/", content=b"x" * (REPLAY_BYTES + 1))
+    assert not await keep(large).restore(large, response(library, [], {}))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_the_endless_body_of_a_refusal_is_left_where_it_is(library: ModuleType) -> None:
+    made = response(library, [b"x" * 1024] * 100_000, {})
+    stream = made.stream
+    request = library.Request("POST", "http://127.0.0.1/", content=b"body")
+    await peek(made)
+    assert await keep(request).restore(request, made)
+    assert await made.aread() == b""
+    assert stream.closed
