@@ -7,6 +7,8 @@ import heapq
 import itertools
 
 START = 1_800_000_000.0
+# Tasks that look at something again and again, which no test waits for.
+WATCHERS = {"follower of the grant"}
 
 
 class StillClock:
@@ -24,8 +26,10 @@ class StillClock:
         return self._boot
 
     async def sleep(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        watching = task is not None and task.get_name() in WATCHERS
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._awake + seconds, next(self._order), seconds, done))
+        heapq.heappush(self._sleepers, (self._awake + seconds, next(self._order), -1.0 if watching else seconds, done))
         await done
 
     def advance(self, seconds: float) -> None:
@@ -48,8 +52,8 @@ class StillClock:
         self._wall += seconds
 
     def sleeping(self) -> list[float]:
-        """How long those who sleep wanted to, in seconds."""
-        return [seconds for *_, seconds, done in self._sleepers if not done.done()]
+        """How long those who sleep wanted to, in seconds; who only watches does not count."""
+        return [seconds for *_, seconds, done in self._sleepers if seconds >= 0 and not done.done()]
 
     async def until_sleeping(self, seconds: float) -> None:
         """Wait until somebody sleeps for so long (to a tenth of a second)."""

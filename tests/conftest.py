@@ -20,6 +20,8 @@ os.environ["QT_API"] = "pyside6"
 for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "BURROW_DATA"):
     os.environ.pop(_name, None)
 
+pytest_plugins = ("tests.faults.report",)
+
 COROUTINE_TEST_SECONDS = 30.0
 WORKSPACE_START_SECONDS = 30.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -75,12 +76,13 @@ async def signed_in(
     vault: Vault | None = None,
     clock: Clock | None = None,
     log: Log | None = None,
+    resource: str | None = None,
 ) -> AsyncIterator[Rig]:
     """A session that holds the issuer's current pair, stored in a private file."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ScriptedServer())
         issuer = Issuer(server, lifetime=lifetime)
-        rig = client_of(server, issuer, folder, vault=vault, clock=clock, log=log)
+        rig = client_of(server, issuer, folder, vault=vault, clock=clock, log=log, resource=resource)
         stack.push_async_callback(rig.transport.close)
         stack.push_async_callback(rig.session.close)
         now = rig.session.oauth.time.now()
@@ -92,6 +94,8 @@ async def signed_in(
             generation=1,
         )
         await rig.session.adopt(Grant(tokens, "client"), "test")
+        # What that has started begins to wait, before a test moves its clock.
+        await asyncio.sleep(0)
         yield rig
 
 
@@ -104,9 +108,10 @@ def client_of(
     remembered: Remembered | None = None,
     clock: Clock | None = None,
     log: Log | None = None,
+    resource: str | None = None,
 ) -> Rig:
     """A client of a scripted host, signed out so far."""
-    host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", "client")
+    host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", "client", resource)
     transport = Transport()
     kept = remembered or Remembered()
     store = vault or FileVault(folder)

@@ -62,11 +62,20 @@ class ScriptedServer:
         self.origin = ""
 
     async def __aenter__(self) -> ScriptedServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.origin = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        await self.come_back()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.go_away()
+
+    async def come_back(self) -> None:
+        """Listen, where it was if it was away."""
+        port = int(self.origin.rpartition(":")[2]) if self.origin else 0
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self.origin = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def go_away(self) -> None:
+        """Break every connection and refuse new ones."""
         assert self._server is not None
         self._server.close()
         for connection in tuple(self._connections):
@@ -80,7 +89,8 @@ class ScriptedServer:
         try:
             while await self._one(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # Cancelled only by `go_away`; asyncio would log it.
             pass
         finally:
             self._connections.discard(task)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import httpx2
 
-from app.core.auth.bodies import Kept, first_message, keep, peek
+from app.core.auth.bodies import IN_MEMORY, Kept, first_message, keep, peek
 from app.core.auth.failures import Reply, Verdict, classify
 from app.core.auth.journal import Cause, CauseKind
 from app.core.auth.target import RENEWAL_FAILURE, RULE
@@ -48,31 +48,37 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one request. `request` and the responses are httpx's or httpx2's, which are alike where used."""
-        url, headers = request.url, request.headers
-        tokens = None
-        if (url.scheme, url.raw_host, url.port) in self._allowed:
-            tokens = self._session.fit() or await self._token(request)
+        tokens, kept = await self._prepare(request)
         if tokens is None:
-            headers.pop("Authorization", None)
             yield request
             return
-        headers["Authorization"] = tokens.bearer
-        kept = keep(request)
         response = yield request
         newer = await self._healed(request, response, tokens, kept)
         if newer is not None:
-            headers["Authorization"] = newer.bearer
+            request.headers["Authorization"] = newer.bearer
             replayed = yield request
             await self._judge_replay(request, replayed, newer)
+
+    async def _prepare(self, request: Any) -> tuple[TokenSet | None, Kept]:
+        """Put the token on a request that may carry it; whatever else it carried as such goes."""
+        tokens = None
+        try:
+            url = request.url
+            if (url.scheme, url.raw_host, url.port) in self._allowed:
+                tokens = self._session.fit() or await self._token(request)
+            if tokens is not None:
+                request.headers["Authorization"] = tokens.bearer
+                return tokens, keep(request)
+        except Exception:
+            log.exception("no token could be put on")
+        request.headers.pop("Authorization", None)
+        return None, IN_MEMORY
 
     async def _token(self, request: Any) -> TokenSet | None:
         try:
             tokens = await self._session.access_token()
         except BurrowError as failure:
             request.extensions[RENEWAL_FAILURE] = failure
-            return None
-        except Exception:
-            log.exception("no token could be had")
             return None
         if tokens is None:
             request.extensions[RENEWAL_FAILURE] = self._session.missing()

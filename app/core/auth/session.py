@@ -51,6 +51,7 @@ MARGIN_WAIT_SECONDS = 2.0
 REVOKE_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 RECORD_SECONDS = 1.0
+BRAKED_LONGER_SECONDS = 5.0
 PERSONAL_KEY_PREFIX = "phx_"
 REPLACED = "replaced"
 
@@ -112,6 +113,7 @@ class Session:
         self._renewing_ahead = False
         self._fit_until = -inf
         self._unproven: Unproven | None = None
+        self._braked_until = 0.0
         self._epoch = 0
         self._known = asyncio.Event()
         self._plan = Plan(oauth.time, lambda tokens: self._spawn(self._renew_quietly(tokens, AHEAD)))
@@ -225,6 +227,7 @@ class Session:
             self._record(self.journal.accept(self._unproven.number))
             self._unproven = None
             if self._status.trouble == REFUSED:
+                self._renewal.wake()
                 self.note(trouble=None, reason=None)
         if self._status.trouble in {OFFLINE, SERVER} and self._grant is not None and self._grant.tokens is tokens:
             self.note(trouble=None)
@@ -372,9 +375,10 @@ class Session:
                 raise SignInNeeded("The sign-in changed meanwhile.", Facts(origin=self.host.origin))
             return self._renewed(outcome, cause, (monotonic() - started) * 1000)
         except SignInNeeded as failure:
-            if epoch == self._epoch:
-                await self._end(grant, failure, cause)
-            raise
+            other = await self._end(grant, failure, cause) if epoch == self._epoch else None
+            if other is None:
+                raise
+            return other.tokens
         except BurrowError as failure:
             self._tell(RENEWAL, str(cause), type(failure).__name__, grant, (monotonic() - started) * 1000)
             self._renewal_failed(failure, grant)
@@ -400,11 +404,24 @@ class Session:
         if isinstance(failure, VaultFailure):
             self._custody.failed(failure)
         elif failure.facts.code == BRAKED:
-            self.note(trouble=REFUSED, reason=failure.cause)
+            self._braked(failure)
         elif self._status.trouble is None:
             self.note(trouble=OFFLINE if isinstance(failure, Offline) else SERVER)
         if self._grant is grant:
             self._plan.plan(grant.tokens, failing=True)
+
+    def _braked(self, failure: BurrowError) -> None:
+        """One clear state while the brake is on and somebody still asks; it goes when nobody does any more."""
+        self._braked_until = self._clock.boot() + (failure.facts.retry_after or 0.0) + BRAKED_LONGER_SECONDS
+        if self._status.trouble != REFUSED:
+            self._spawn(self._release())
+        self.note(trouble=REFUSED, reason=failure.cause)
+
+    async def _release(self) -> None:
+        while (left := self._braked_until - self._clock.boot()) > 0:
+            await self._clock.sleep(left)
+        if self._status.trouble == REFUSED:
+            self.note(trouble=None, reason=None)
 
     async def _finish_unfinished(self, stored: Grant) -> None:
         """Repeat a renewal that a process has died in: inside the server's grace it brings the same pair (row 19)."""
@@ -412,20 +429,25 @@ class Session:
             log.info("a renewal was interrupted; repeating it")
             self._spawn(self._renew_quietly(stored.tokens, UNFINISHED))
 
-    async def _end(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> None:
-        """The grant is over: forget it here if the vault still holds this very one."""
+    async def _end(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> Grant | None:
+        """The grant is over: forget it here if the vault still holds this very one, else go on with what it holds."""
         if failure.facts.code == SIGNED_OUT_ELSEWHERE:
             await self._follow_end()
-            return
-        self._leave(SessionState.NEEDS_SIGN_IN, failure.cause)
+            return None
         outcome = failure.facts.code or "refused"
-        self._tell(ENDED, str(cause), outcome, grant)
         async with self._shared.lock.hold_briefly():
             other = await self._custody.remove_ended(grant)
             if other is None:
                 await self.journal.note(ENDED, str(cause), grant, outcome)
+        if other is not None and other.same_sign_in(grant):
+            self._publish(other, persistent=True)
+            return other
         if other is not None:
             self._replace(other)
+            return None
+        self._leave(SessionState.NEEDS_SIGN_IN, failure.cause)
+        self._tell(ENDED, str(cause), outcome, grant)
+        return None
 
     async def _follow_end(self) -> None:
         """The stored grant was removed by another process: it signed out, or the server had ended the grant."""
