@@ -15,7 +15,7 @@ from app.core.auth.journal import Journal, Log
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
-from app.core.auth.tokens import TokenSet
+from app.core.auth.tokens import Fingerprints, TokenSet
 from app.core.auth.transport import Transport
 from app.core.auth.vault import FileVault, Vault
 from app.core.fetcher import Fetcher
@@ -116,6 +116,14 @@ def client_of(
     kept = remembered or Remembered()
     store = vault or FileVault(folder)
     oauth = OAuth(transport, server.origin, clock=clock)
-    journal = Journal(host.key, log, clock=oauth.time.clock, process="test")
-    session = Session(host, oauth, Shared.at(folder, "grant"), kept, folder, vault=store, journal=journal)
+    journal = Journal(host.key, log, clock=oauth.time.clock, fingerprints=Fingerprints(b"test"), process="test")
+    session = Session(
+        host,
+        oauth,
+        Shared.at(folder, f"grant-{server.origin.rpartition(':')[2]}"),
+        kept,
+        folder,
+        vault=store,
+        journal=journal,
+    )
     return Rig(server, issuer, session, Fetcher(transport, session, host), transport, kept, folder, store)

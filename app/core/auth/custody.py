@@ -116,16 +116,23 @@ class Custody:
             return grant
         return stored or grant
 
-    async def remove_ended(self, grant: Grant) -> Grant | None:
-        """Compare and delete (faults row 18): remove `grant` if it is what is stored; what stands there instead."""
+    async def in_place_of(self, ended: Grant) -> Grant | None:
+        """What is stored once the server has ended a grant: `ended` where nothing newer is known, None when removed."""
         try:
-            stored = await self._stored()
-            if stored is not None and stored.digest != grant.digest:
-                return stored
+            stored = await self.keeper.read()
+        except VaultFailure:
+            return ended
+        if stored is None or not stored.same_sign_in(ended):
+            return stored
+        return stored if stored.tokens.generation > ended.tokens.generation else ended
+
+    async def remove_ended(self) -> None:
+        """Remove a grant that the server has ended. Whoever calls has compared (faults row 18)."""
+        try:
             await self.keeper.remove()
         except VaultFailure as failure:
             log.warning("the ended sign-in could not be removed: %s", failure.state.value)
-        return None
+            await self.keeper.expect_none()
 
     async def move_to(self, kind: StoreKind, grant: Grant | None) -> None:
         """Keep the grant elsewhere from now on, as the person chose; the former place holds nothing stale."""
@@ -145,9 +152,10 @@ class Custody:
 
     async def follow_choice(self) -> None:
         """Another process may have been told to keep the grant elsewhere."""
+        before = self._chosen()
         await self._settings.refresh(STORE)
         kind = self._chosen()
-        if kind is not self.keeper.kind and StoreKind.MEMORY not in {kind, self.keeper.kind}:
+        if kind is not before and StoreKind.MEMORY not in {kind, self.keeper.kind}:
             self.keeper = self._keeper_of(open_vault(kind, self._folder))
             self._holder.note(store=kind.value)
 

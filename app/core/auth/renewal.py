@@ -252,14 +252,15 @@ class Renewal:
         return SignInNeeded(f"{self._host.name} no longer knows this installation of Burrow.", facts)
 
     async def _attempts(self, grant: Grant) -> TokenSet:
-        metadata = self._of_same_issuer(await self._client.metadata(), grant)
         until = self._clock.boot() + LONGEST_SECONDS
         attempt, looked = 0, False
+        metadata: Metadata | None = None
         while True:
             try:
+                metadata = metadata or self._of_same_issuer(await self._client.metadata(), grant)
                 return await self._oauth.refresh(metadata, grant.client_id, grant.tokens, resource=self._host.resource)
             except (Offline, TimedOut, ServerTrouble, Throttled, Rejected) as failure:
-                if failure.facts.status in MOVED_AWAY and not looked:
+                if metadata is not None and failure.facts.status in MOVED_AWAY and not looked:
                     metadata, looked = await self._moved(metadata, grant, failure), True
                     continue
                 if isinstance(failure, Rejected):

@@ -436,17 +436,20 @@ class Session:
             return None
         outcome = failure.facts.code or "refused"
         async with self._shared.lock.hold_briefly():
-            other = await self._custody.remove_ended(grant)
-            if other is None:
+            stored = await self._custody.in_place_of(grant)
+            if stored is grant:
+                await self._custody.remove_ended()
                 await self.journal.note(ENDED, str(cause), grant, outcome)
-        if other is not None and other.same_sign_in(grant):
-            self._publish(other, persistent=True)
-            return other
-        if other is not None:
-            self._replace(other)
-            return None
-        self._leave(SessionState.NEEDS_SIGN_IN, failure.cause)
-        self._tell(ENDED, str(cause), outcome, grant)
+        if stored is grant:
+            self._leave(SessionState.NEEDS_SIGN_IN, failure.cause)
+            self._tell(ENDED, str(cause), outcome, grant)
+        elif stored is None:
+            await self._follow_end()
+        elif stored.same_sign_in(grant):
+            self._publish(stored, persistent=True)
+            return stored
+        else:
+            self._replace(stored)
         return None
 
     async def _follow_end(self) -> None:
