@@ -72,6 +72,22 @@ async def test_row_15_a_process_that_slept_takes_over_instead_of_renewing(tmp_pa
         measure.expect(R=0)
 
 
+async def test_row_15_a_renewal_that_waited_for_the_lock_sees_what_another_task_has_noticed_meanwhile(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with two_windows(tmp_path, clock=StillClock()) as (first, second):
+        first.issuer.grace = False
+        await renew(second)
+        measure.watch(first, second)
+        async with second.session._shared.lock.hold():
+            waiting = asyncio.create_task(renew(first))
+            await asyncio.sleep(0.01)
+            await first.session.look()
+        await measure.one(waiting)
+        assert _generation(first) == 2
+        measure.expect(R=0)
+
+
 async def test_row_16_a_refused_refresh_token_that_the_vault_has_replaced_is_no_end(
     tmp_path: Path, measure: Measure
 ) -> None:

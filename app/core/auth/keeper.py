@@ -32,6 +32,9 @@ class Keeper:
         self._settings = settings
         self._stamp = stamp
         self._known = NEVER
+        # What was last read or to be written; several tasks of this process look, each must see what the others saw.
+        self._last: Grant | None = None
+        self._looked = False
 
     @property
     def kind(self) -> StoreKind:
@@ -57,30 +60,30 @@ class Keeper:
         known = self._stamp.read() if self.persistent else NEVER
         text = await self.vault.read(self.name)
         self._known = known
-        if text is None:
-            return None
         try:
-            return Grant.decode(text)
+            grant = None if text is None else Grant.decode(text)
         except (ValueError, TypeError, RecursionError):
             log.warning("the stored sign-in %s cannot be understood", self.name.partition("|")[0])
             raise VaultFailure(VaultState.DAMAGED, "The stored sign-in cannot be understood.") from None
+        self._last, self._looked = grant, True
+        return grant
 
     async def newest(self, grant: Grant) -> Grant | None:
         """What is stored in place of `grant`, which this process took from here; None when it was removed.
 
-        The vault is asked only when another process changed it. A record that cannot be understood leaves `grant`.
+        The vault is asked only when another process changed it. A record that cannot be understood changes nothing.
         """
-        if not self.moved:
-            return grant
-        try:
-            return await self.read()
-        except VaultFailure as failure:
-            if failure.state is VaultState.DAMAGED:
-                return grant
-            raise
+        if self.moved:
+            try:
+                return await self.read()
+            except VaultFailure as failure:
+                if failure.state is not VaultState.DAMAGED:
+                    raise
+        return self._last if self._looked else grant
 
     async def save(self, grant: Grant) -> None:
         """Keep `grant` durably."""
+        self._last, self._looked = grant, True
         self._move()
         await self.vault.write(self.name, grant.encode())
         self._move()
@@ -88,6 +91,7 @@ class Keeper:
 
     async def remove(self) -> None:
         """Forget whatever is stored."""
+        self._last, self._looked = None, True
         self._move()
         await self.vault.delete(self.name)
         self._move()

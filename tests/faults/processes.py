@@ -1,0 +1,101 @@
+"""Starts and drives the processes of `worker.py`; all of them are gone when the block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.faults.measure import Measure
+
+ANSWER_SECONDS = 25.0
+
+
+class Worker:
+    """One process. `asked` is how often it asked for a sign-in."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.asked = 0
+
+    async def read(self) -> dict[str, Any]:
+        """Its next line."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(ANSWER_SECONDS):
+            line = await self._process.stdout.readline()
+        assert line, f"the worker ended with {await self._process.wait()}"
+        answer: dict[str, Any] = json.loads(line)
+        self.asked = answer.get("asked", self.asked)
+        return answer
+
+    def tell(self, words: str) -> None:
+        """Give it a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{words}\n".encode())
+
+    async def ask(self, words: str) -> dict[str, Any]:
+        """Give it a line and read what it answers."""
+        self.tell(words)
+        return await self.read()
+
+    async def kill(self) -> None:
+        """As `kill -9` does."""
+        self._process.kill()
+        await self._process.wait()
+
+    async def end(self) -> None:
+        """Let it close, or kill it."""
+        if self._process.returncode is None and self._process.stdin is not None:
+            self._process.stdin.close()
+            try:
+                async with asyncio.timeout(5):
+                    await self._process.wait()
+            except TimeoutError:
+                await self.kill()
+
+
+class Crew:
+    """The processes of one test on one folder."""
+
+    def __init__(self, folder: Path, origin: str, environment: dict[str, str] | None = None) -> None:
+        self._folder = folder
+        self._origin = origin
+        self._environment = environment
+        self.workers: list[Worker] = []
+
+    async def start(self, *options: str) -> Worker:
+        """One process that has restored its sign-in."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.faults.worker", str(self._folder), self._origin, *options),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._environment,
+        )
+        worker = Worker(process)
+        self.workers.append(worker)
+        ready = await worker.read()
+        assert ready == {"ready": "signed_in"}
+        return worker
+
+
+@asynccontextmanager
+async def crew(
+    folder: Path, origin: str, measure: Measure, environment: dict[str, str] | None = None
+) -> AsyncIterator[Crew]:
+    """Processes whose prompts are counted when the block ends."""
+    started = Crew(folder, origin, environment)
+    try:
+        yield started
+        for worker in started.workers:
+            measure.prompted(worker.asked)
+    finally:
+        await asyncio.gather(*(worker.end() for worker in started.workers))
+
+
+def good(answer: dict[str, Any]) -> bool:
+    """Whether every request of an answer succeeded."""
+    return bool(answer["outcomes"]) and set(answer["outcomes"]) == {"200"}
