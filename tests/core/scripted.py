@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -141,7 +142,8 @@ class Issuer:
         self.accepted = 0
         self.rejected = 0
         self.revoked = False
-        self.grace = True
+        self.grace: bool | float = True
+        """Whether, or for how many seconds, a spent refresh token comes back with the same pair."""
         self.gate: asyncio.Event | None = None
         """When set, renewals are answered only after it."""
         self.reached = asyncio.Event()
@@ -150,6 +152,7 @@ class Issuer:
         self.extra: dict[str, Any] = {}
         self._serial = 0
         self._spent: dict[str, dict[str, Any]] = {}
+        self._spent_at: dict[str, float] = {}
         self.pair = self._issue()
         server.views[METADATA] = self._metadata
         server.views["/oauth/token/"] = self._token
@@ -211,7 +214,7 @@ class Issuer:
         presented = request.form.get("refresh_token", "")
         if not self.revoked and presented == self.refresh_token:
             return self.renewal(presented)
-        if not self.revoked and self.grace and presented in self._spent:
+        if not self.revoked and presented in self._spent and self._graceful(presented):
             return Reply(200, self._spent[presented])
         if presented in self._spent:
             self.revoked = True
@@ -223,7 +226,13 @@ class Issuer:
         self.accepted += 1
         self.pair = {**self._issue(), **self.extra}
         self._spent[presented] = self.pair
+        self._spent_at[presented] = monotonic()
         return Reply(200, self.pair)
+
+    def _graceful(self, presented: str) -> bool:
+        if isinstance(self.grace, bool):
+            return self.grace
+        return monotonic() - self._spent_at[presented] < self.grace
 
     def _revoke(self, request: Request) -> Reply:
         self.revoked = True
