@@ -69,7 +69,7 @@ AUTH_TEXT = json.dumps(failed("Invalid access token."))
 DJANGO = [
     (reply(status, failed(detail), owner), Verdict.RECOVERABLE_AUTH, "envelope-authentication-failed")
     for status in (401, 403)
-    for owner in CredentialOwner
+    for owner in (PERSON, INSTALLATION)
     for detail in (
         "Invalid access token.",
         "Access token has expired.",
@@ -209,6 +209,22 @@ MCP = [
         "jsonrpc-auth",
     ),
     (reply(200, rpc(error={"code": -32603, "message": AUTH_TEXT})), Verdict.RECOVERABLE_AUTH, "jsonrpc-auth"),
+    (reply(200, rpc(error={"code": -32603, "data": AUTH_TEXT})), Verdict.RECOVERABLE_AUTH, "jsonrpc-auth"),
+    (
+        reply(200, rpc(error={"code": -32001, "message": "x", "data": {"error": "invalid_token"}})),
+        Verdict.RECOVERABLE_AUTH,
+        "jsonrpc-auth",
+    ),
+    (
+        reply(200, tool_result(f'run {{"id": 1}} failed: {AUTH_TEXT}\n'), reports_own_auth=True),
+        Verdict.RECOVERABLE_AUTH,
+        "jsonrpc-auth",
+    ),
+    (
+        reply(200, rpc(result={"isError": True, "structuredContent": failed("x")}), reports_own_auth=True),
+        Verdict.RECOVERABLE_AUTH,
+        "jsonrpc-auth",
+    ),
     (reply(200, tool_result(json.dumps(denied("No."))), reports_own_auth=True), Verdict.FINE, "success"),
     (
         reply(200, tool_result('{"type":"authentication_error","code":"permission_denied"}'), reports_own_auth=True),
@@ -222,6 +238,14 @@ INTERMEDIARIES = [
     (reply(403, "blocked", headers=HTML), Verdict.TRANSIENT, "intermediary-403"),
     (reply(403, "error code: 1020", headers={"cf-ray": "8f"}), Verdict.TRANSIENT, "intermediary-403"),
     (reply(403, "\n  <!DOCTYPE html><p>no"), Verdict.TRANSIENT, "intermediary-403"),
+    (reply(403, b"\xef\xbb\xbf<html>no"), Verdict.TRANSIENT, "intermediary-403"),
+    (
+        reply(403, "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"),
+        Verdict.TRANSIENT,
+        "intermediary-403",
+    ),
+    (reply(403, "no", headers={"cf-mitigated": "challenge"}), Verdict.TRANSIENT, "intermediary-403"),
+    (reply(403, "no", headers={"cf-ray": "8f", "server": "cloudflare"}), Verdict.PERMISSION, "forbidden"),
     (reply(502, "<html>Bad gateway</html>", headers=HTML), Verdict.TRANSIENT, "server-error"),
     (reply(522, "error code: 522"), Verdict.TRANSIENT, "server-error"),
     (reply(407, "proxy authentication required", challenge="Basic"), Verdict.NOT_OURS, "proxy-authentication"),
@@ -249,8 +273,8 @@ LOOK_ALIKES = [
     # The proxy's words mean something only from an installation proxy.
     (reply(401, vendor("Authentication failed")), Verdict.RECOVERABLE_AUTH, "unauthorized"),
     (reply(403, vendor("Server is disabled")), Verdict.PERMISSION, "forbidden"),
-    (reply(401, vendor("Authentication failed"), SERVER), Verdict.NOT_OURS, "custom-server-401"),
-    (reply(401, b"", SERVER, challenge="Bearer"), Verdict.NOT_OURS, "custom-server-401"),
+    (reply(401, vendor("Authentication failed"), SERVER), Verdict.NOT_OURS, "custom-server-refused"),
+    (reply(401, b"", SERVER, challenge="Bearer"), Verdict.NOT_OURS, "custom-server-refused"),
     (reply(400, vendor("Authentication failed"), INSTALLATION), Verdict.REJECTED, "rejected"),
     (reply(403, vendor("authentication failed"), INSTALLATION), Verdict.PERMISSION, "forbidden"),
     # A Bearer challenge beside another one is ours, whatever stands in a quoted parameter.
@@ -258,6 +282,44 @@ LOOK_ALIKES = [
     (reply(401, b"", challenge='bEaReR error="invalid_token"'), Verdict.RECOVERABLE_AUTH, "unauthorized"),
     (reply(401, b"", challenge="DPoP algs=ES256"), Verdict.RECOVERABLE_AUTH, "unauthorized"),
     (reply(401, b"", challenge=""), Verdict.RECOVERABLE_AUTH, "unauthorized"),
+    (
+        reply(401, b"", challenge=r'Basic realm="a, Bearer error=\"invalid_token\""'),
+        Verdict.NOT_OURS,
+        "other-scheme",
+    ),
+    (
+        reply(401, b"", challenge='DPoP error="invalid_request", Bearer error="invalid_token"'),
+        Verdict.RECOVERABLE_AUTH,
+        "unauthorized",
+    ),
+    (
+        reply(403, b"", challenge='Bearer error="insufficient_scope", Basic error="x"'),
+        Verdict.SCOPE,
+        "insufficient-scope",
+    ),
+    (reply(403, b"", challenge='Basic error="insufficient_scope"'), Verdict.PERMISSION, "forbidden"),
+    (reply(403, {"error": "insufficient_scope", "scope": "a"}), Verdict.SCOPE, "insufficient-scope"),
+    (reply(403, {"error": ["insufficient_scope"]}), Verdict.PERMISSION, "forbidden"),
+    (reply(401, {"error": "invalid_request"}), Verdict.NOT_OURS, "bad-request"),
+    (reply(401, {"error": "invalid_token"}), Verdict.RECOVERABLE_AUTH, "unauthorized"),
+    (
+        reply(401, {"error": "invalid_request"}, challenge='Bearer error="invalid_token"'),
+        Verdict.RECOVERABLE_AUTH,
+        "unauthorized",
+    ),
+    # A vendor has scopes and codes of its own, a custom server a sign-in of its own.
+    (
+        reply(403, b"", INSTALLATION, challenge='Bearer error="insufficient_scope", scope="repo"'),
+        Verdict.PERMISSION,
+        "forbidden",
+    ),
+    (reply(401, {"code": "authentication_failed"}, INSTALLATION), Verdict.VENDOR_SIGN_IN, "vendor-401"),
+    (reply(403, {"code": "authentication_failed"}), Verdict.RECOVERABLE_AUTH, "envelope-authentication-failed"),
+    (reply(401, failed("Invalid access token."), SERVER), Verdict.NOT_OURS, "custom-server-refused"),
+    (reply(403, failed("Personal API key found"), SERVER), Verdict.NOT_OURS, "custom-server-refused"),
+    (reply(403, denied("No."), SERVER), Verdict.PERMISSION, "permission-denied"),
+    (reply(401, {"type": "rate_limited"}), Verdict.RECOVERABLE_AUTH, "unauthorized"),
+    (reply(400, vendor("Server is disabled"), INSTALLATION), Verdict.REJECTED, "rejected"),
     (reply(401, "<html>sign in</html>", headers=HTML), Verdict.RECOVERABLE_AUTH, "unauthorized"),
     (reply(401, "Please read: No token provided"), Verdict.RECOVERABLE_AUTH, "unauthorized"),
     # Data that talks about failures is data.
@@ -279,6 +341,11 @@ LOOK_ALIKES = [
     (reply(200, tool_result(AUTH_TEXT), INSTALLATION, reports_own_auth=True), Verdict.FINE, "success"),
     (reply(200, tool_result(AUTH_TEXT), SERVER, reports_own_auth=True), Verdict.FINE, "success"),
     (reply(200, {"id": 1, "error": {"data": failed("x")}}), Verdict.FINE, "success"),
+    (reply(200, rpc(error={"code": -32001, "message": "Unauthorized"})), Verdict.FINE, "success"),
+    (reply(200, rpc(error={"code": -1, "data": {"code": "authentication_failed"}})), Verdict.FINE, "success"),
+    (reply(200, rpc(error={"code": -1, "data": {"error": "invalid_grant"}})), Verdict.FINE, "success"),
+    (reply(200, tool_result(f'{{"saw": {AUTH_TEXT}}}'), reports_own_auth=True), Verdict.FINE, "success"),
+    (reply(200, rpc(result={"structuredContent": failed("x")}), reports_own_auth=True), Verdict.FINE, "success"),
     (reply(201, rpc(error={"code": -32603, "message": AUTH_TEXT})), Verdict.FINE, "success"),
     (
         reply(200, rpc(result={"isError": True, "content": "authentication_failed"}), reports_own_auth=True),
@@ -311,6 +378,35 @@ def test_a_403_never_costs_the_token_unless_its_code_says_so(text: str) -> None:
     for headers in ({}, {"content-type": "text/html"}, {"www-authenticate": 'Bearer error="invalid_token"'}):
         verdict, _ = classify(reply(403, text, headers=headers))
         assert verdict in {Verdict.PERMISSION, Verdict.TRANSIENT}
+
+
+@pytest.mark.parametrize(
+    ("challenge", "scopes"),
+    [
+        (
+            'Bearer error="insufficient_scope", scope="task:write project:read task:write"',
+            ("task:write", "project:read"),
+        ),
+        ('Bearer error="insufficient_scope", scope="a", DPoP error="insufficient_scope", scope="b a"', ("a", "b")),
+        ('Basic realm="x", Bearer scope=a, error=insufficient_scope', ("a",)),
+        ('Bearer error="insufficient_scope"', ()),
+        ('Bearer error="insufficient_scope", scope="ok \u00e4 a\\\\b"', ("ok",)),
+        ('Bearer error="invalid_token", scope="task:read"', ()),
+        ('Bearer scope="task:read"', ()),
+        ('Basic error="insufficient_scope", scope="a"', ()),
+    ],
+)
+def test_the_scopes_that_a_challenge_asks_for_are_told(challenge: str, scopes: tuple[str, ...]) -> None:
+    assert reply(403, "no", challenge=challenge).missing_scopes == scopes
+    assert reply(403, "no", INSTALLATION, challenge=challenge).missing_scopes == ()
+
+
+def test_scopes_in_a_body_count_where_the_header_says_nothing() -> None:
+    body = {"error": "insufficient_scope", "scope": "a b"}
+    assert reply(403, body).missing_scopes == ("a", "b")
+    assert reply(403, body, challenge='Bearer realm="x"').missing_scopes == ("a", "b")
+    assert reply(403, body, challenge='Bearer error="invalid_token"').missing_scopes == ()
+    assert reply(403, {**body, "scope": ["a"]}).missing_scopes == ()
 
 
 JSON = st.recursive(
