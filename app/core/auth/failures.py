@@ -75,6 +75,8 @@ SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 ENVELOPE = frozenset({"type", "code", "detail", "attr"})
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 BYTE_ORDER_MARK = "\ufeff"
+# What is longer says something else than why a request failed.
+LONGEST_BODY = 256 * 1024
 # So many opening braces, from the end of a text, may be the beginning of the envelope that it ends in.
 BRACES = 8
 
@@ -100,6 +102,8 @@ class Reply:
     @cached_property
     def json(self) -> dict[str, Any] | None:
         """The body as a JSON object; None when it is anything else. A byte order mark is no part of it."""
+        if len(self.body) > LONGEST_BODY:
+            return None
         try:
             text = self.body.decode().removeprefix(BYTE_ORDER_MARK).strip()
         except UnicodeDecodeError:
