@@ -1,0 +1,111 @@
+"""The labelled corpus: answers of servers, vendors and what stands between, each with what it must be taken for.
+
+A file of `corpus/` holds the answers of one origin under `answers`, and under `defaults` what most of them share:
+
+- `name`, unique in its file; `why` where a label is not obvious; `looks_like`: the rule that it must not be judged by;
+- `status`, `headers` (a list for a header that is sent several times), and one body at most: `json` (sent without
+  spaces), `text`, `base64`, or `parts`, a list of texts and how often each is repeated; `encoding` compresses it;
+- `pieces`: in chunks of how many bytes it is sent, one run for each number, 0 for all at once;
+- `method`, `owner`, `jsonrpc`, `reports_own_auth`: what it answers, and whose credential that carried;
+- `verdict` and `heals`: the label. `scopes` that it asks for.
+
+Labels come from the contract and the RFCs, never from what the classifier says.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.core.auth.failures import CredentialOwner, Verdict
+
+FOLDER = Path(__file__).parent / "corpus"
+BODIES = {"json", "text", "base64", "parts"}
+ENCODINGS = {"gzip": gzip.compress, "deflate": zlib.compress}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One answer and its label. `sent` is the body on the wire, `body` what a client reads of it."""
+
+    name: str
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    sent: bytes
+    method: str
+    owner: CredentialOwner
+    jsonrpc: bool
+    reports_own_auth: bool
+    verdict: Verdict
+    heals: bool
+    scopes: tuple[str, ...]
+    looks_like: str
+    pieces: tuple[int, ...]
+
+    @property
+    def joined_headers(self) -> dict[str, str]:
+        """Headers as clients hand them on: lower-case names, the values of a repeated one joined."""
+        joined: dict[str, str] = {}
+        for name, value in self.headers:
+            before = joined.get(name.lower())
+            joined[name.lower()] = value if before is None else f"{before}, {value}"
+        return joined
+
+    @property
+    def media_type(self) -> str:
+        return self.joined_headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def read_corpus() -> tuple[Labelled, ...]:
+    """Every answer of every file."""
+    return tuple(answer for file in sorted(FOLDER.glob("*.json")) for answer in _read(file))
+
+
+def _read(file: Path) -> list[Labelled]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return [_labelled(file.stem, {**content["defaults"], **row}) for row in content["answers"]]
+
+
+def _labelled(group: str, row: dict[str, Any]) -> Labelled:
+    row.pop("why", None)
+    body = _body({key: row.pop(key) for key in BODIES & row.keys()})
+    encoding = row.pop("encoding", None)
+    headers = [
+        (name, each)
+        for name, value in row.pop("headers", {}).items()
+        for each in (value if isinstance(value, list) else [value])
+    ]
+    if encoding is not None:
+        headers.append(("Content-Encoding", encoding))
+    return Labelled(
+        name=f"{group}/{row.pop('name')}",
+        headers=tuple(headers),
+        body=body,
+        sent=body if encoding is None else ENCODINGS[encoding](body),
+        owner=CredentialOwner(row.pop("owner")),
+        verdict=Verdict(row.pop("verdict")),
+        scopes=tuple(row.pop("scopes", ())),
+        looks_like=row.pop("looks_like", ""),
+        pieces=tuple(row.pop("pieces", (0,))),
+        **row,
+    )
+
+
+def _body(given: dict[str, Any]) -> bytes:
+    match given:
+        case {"json": value}:
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        case {"text": str(text)}:
+            return text.encode()
+        case {"base64": str(text)}:
+            return base64.b64decode(text)
+        case {"parts": list(parts)}:
+            return "".join(text * times for text, times in parts).encode()
+        case _:
+            return b""
