@@ -24,7 +24,8 @@ class Place(Enum):
 class Facts:
     """What the server said, kept for display, logs and decisions.
 
-    `retry_after` is in seconds. `origin` is scheme, host and port of the answering server, never a full URL.
+    `retry_after` is in seconds. `origin` is scheme, host and port of the answering server, never a full URL. `scopes`
+    are those that the token lacks, in the server's order (RFC 6750 section 3).
     """
 
     status: int | None = None
@@ -33,6 +34,7 @@ class Facts:
     attr: str | None = None
     retry_after: float | None = None
     origin: str | None = None
+    scopes: tuple[str, ...] = ()
 
 
 class BurrowError(Exception):
@@ -87,7 +89,7 @@ class ServerTrouble(BurrowError):
 
 
 class OutcomeUnknown(BurrowError):
-    """A request with side effects was sent and its answer never came (faults row 55)."""
+    """A request with side effects was sent; no answer came, or one that leaves open what was done (faults row 55)."""
 
     title = "Sent, outcome unknown"
     action = "Check whether it took effect before sending it again."

@@ -15,24 +15,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.core.auth.failures import Reply, Verdict, classify
+from app.core.answers import answer_error, concerns_token
+from app.core.auth.failures import Reply
 from app.core.auth.target import RENEWAL_FAILURE, RULE, Target
-from app.core.auth.transport import retry_after, transport_error
+from app.core.auth.transport import transport_error
 from app.core.errors import (
     BurrowError,
     Facts,
-    NotFound,
     Offline,
-    PermissionMissing,
-    PolicyRefused,
+    OutcomeUnknown,
     ProtocolTrouble,
-    QuotaReached,
     Rejected,
     ServerTrouble,
-    SignInNeeded,
-    Throttled,
     TimedOut,
-    VendorSignInNeeded,
 )
 from app.core.events import Event
 from app.core.hosts import is_loopback, origin_of
@@ -51,24 +46,8 @@ T = TypeVar("T")
 
 IN_FLIGHT = 6
 BODY_LIMIT = 64 * 1024 * 1024
-SHOWN_BODY = 500
 JSON_BODY = {"Content-Type": "application/json"}
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-
-ERRORS: dict[Verdict, type[BurrowError]] = {
-    Verdict.RECOVERABLE_AUTH: SignInNeeded,
-    Verdict.KEY_REFUSED: SignInNeeded,
-    Verdict.VENDOR_SIGN_IN: VendorSignInNeeded,
-    Verdict.POLICY: PolicyRefused,
-    Verdict.PERMISSION: PermissionMissing,
-    Verdict.SCOPE: PermissionMissing,
-    Verdict.THROTTLED: Throttled,
-    Verdict.QUOTA: QuotaReached,
-    Verdict.NOT_FOUND: NotFound,
-    Verdict.REJECTED: Rejected,
-    Verdict.TRANSIENT: ServerTrouble,
-    Verdict.NOT_OURS: ServerTrouble,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +131,8 @@ class Fetcher:
 
         `path` is relative to the host, or an absolute address of it (`next` links). `timeout` is in seconds.
         `idempotent` says whether sending twice does no harm; by default the method decides (RFC 9110 section 9.2.2).
-        Raises `BurrowError` kinds only; `OutcomeUnknown` when something not idempotent may have taken effect.
+        Raises `BurrowError` kinds only; `OutcomeUnknown` when something not idempotent may have taken effect, because
+        the connection broke or the server failed with anything but a 503 (faults row 55).
         """
         repeatable = method in IDEMPOTENT if idempotent is None else idempotent
         client = await self._transport.client()
@@ -170,7 +150,7 @@ class Fetcher:
                 size = len(content)
             if status < 300:
                 return Answer(status, response.headers, content, self._host.origin)
-            raise self._error(request, response, content)
+            raise self._error(request, response, content, repeatable)
         except BurrowError as failure:
             error = failure
             self._note(failure)
@@ -236,7 +216,7 @@ class Fetcher:
             length = response.headers.get("content-length", "")
             if length.isdecimal() and "content-encoding" not in response.headers:
                 if int(length) > BODY_LIMIT:
-                    raise self._too_large()
+                    raise self._too_large(response, repeatable)
                 return await response.aread()
             chunks: list[bytes] = []
             size = 0
@@ -244,33 +224,19 @@ class Fetcher:
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > BODY_LIMIT:
-                    raise self._too_large()
+                    raise self._too_large(response, repeatable)
             return b"".join(chunks)
         except httpx.HTTPError as failure:
             raise transport_error(failure, origin=self._host.origin, repeatable=repeatable) from None
         finally:
             await response.aclose()
 
-    def _error(self, request: httpx.Request, response: httpx.Response, content: bytes) -> BurrowError:
+    def _error(self, request: httpx.Request, response: httpx.Response, content: bytes, repeatable: bool) -> BurrowError:
         failure = request.extensions.get(RENEWAL_FAILURE)
         reply = Reply(response.status_code, response.headers, content, owner=self._target.owner)
-        verdict, _ = classify(reply)
-        refused = verdict in {Verdict.RECOVERABLE_AUTH, Verdict.KEY_REFUSED} or reply.code == "not_authenticated"
-        if isinstance(failure, BurrowError) and refused:
+        if isinstance(failure, BurrowError) and concerns_token(reply):
             return failure
-        facts = Facts(
-            status=reply.status,
-            code=reply.code or None,
-            detail=reply.detail or None,
-            attr=_text((reply.json or {}).get("attr")),
-            retry_after=retry_after(response.headers),
-            origin=self._host.origin,
-        )
-        kind = ERRORS.get(verdict, ServerTrouble)
-        if verdict is Verdict.RECOVERABLE_AUTH:
-            # Renewed a moment ago and refused again: the grant works, this server does not take its tokens.
-            kind = ServerTrouble
-        return kind(_cause(reply, self._host.name), facts)
+        return answer_error(reply, name=self._host.name, origin=self._host.origin, repeatable=repeatable)
 
     def _note(self, failure: BurrowError) -> None:
         if isinstance(failure, Offline | TimedOut):
@@ -278,8 +244,10 @@ class Fetcher:
         elif isinstance(failure, ServerTrouble) and failure.facts.status is None:
             self._session.unreachable("server")
 
-    def _too_large(self) -> BurrowError:
-        return ProtocolTrouble(f"{self._host.origin} sent more than {BODY_LIMIT // 2**20} MB.")
+    def _too_large(self, response: httpx.Response, repeatable: bool) -> BurrowError:
+        kind = ProtocolTrouble if repeatable else OutcomeUnknown
+        facts = Facts(status=response.status_code, origin=self._host.origin)
+        return kind(f"{self._host.origin} sent more than {BODY_LIMIT // 2**20} MB.", facts)
 
     def _address(self, path: str) -> str:
         """The full address. Raises `ValueError` for what is none, `Rejected` for another server's."""
@@ -312,21 +280,11 @@ async def plain_json(
     except httpx.HTTPError as failure:
         raise transport_error(failure, origin=origin) from None
     if response.status_code >= 300:
-        reply = Reply(response.status_code, response.headers, response.content)
-        verdict, _ = classify(reply)
-        raise ERRORS.get(verdict, ServerTrouble)(_cause(reply, origin), Facts(status=reply.status, origin=origin))
+        raise answer_error(Reply(response.status_code, response.headers, response.content), name=origin, origin=origin)
     try:
         return msgspec.json.decode(response.content) if response.content else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ServerTrouble(f"{origin} answered with something that is not JSON.", Facts(origin=origin)) from None
-
-
-def _cause(reply: Reply, name: str) -> str:
-    if reply.detail:
-        return reply.detail
-    if reply.is_page or not reply.text:
-        return f"{name} answered with status {reply.status}."
-    return f"{name} answered with status {reply.status}: {reply.text[:SHOWN_BODY]}"
 
 
 def _query(params: Mapping[str, str | int | bool | None] | None) -> dict[str, str] | None:
@@ -337,7 +295,3 @@ def _query(params: Mapping[str, str | int | bool | None] | None) -> dict[str, st
         for name, value in params.items()
         if value is not None
     }
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -217,6 +217,33 @@ async def test_every_status_is_one_kind_of_error(tmp_path: Path, reply: Reply, e
         assert rig.server.requests["/oauth/token/"] == 0
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize(("reply", "error"), STATUSES, ids=lambda value: getattr(value, "status", None))
+async def test_only_a_server_that_failed_leaves_the_outcome_of_a_change_open(
+    tmp_path: Path, method: str, reply: Reply, error: type[BurrowError]
+) -> None:
+    async with signed_in(tmp_path) as rig:
+        rig.server.views["/api/x/"] = reply
+        unclear = reply.status in {500, 502, 504}
+        for idempotent in (None, False, True):
+            with pytest.raises(BurrowError) as caught:
+                await rig.fetcher.request(method, "/api/x/", body={}, idempotent=idempotent)
+            assert type(caught.value) is (OutcomeUnknown if unclear and not idempotent else error)
+            assert caught.value.facts.status == reply.status
+        assert rig.server.requests["/api/x/"] == 3
+
+
+async def test_a_change_whose_answer_is_too_long_may_have_been_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher_module, "BODY_LIMIT", 1000)
+    async with signed_in(tmp_path) as rig:
+        rig.server.views["/api/x/"] = Reply(201, b"x", {"Content-Length": str(10**15)})
+        with pytest.raises(OutcomeUnknown, match="more than") as caught:
+            await rig.fetcher.post("/api/x/", {})
+        assert caught.value.facts.status == 201
+
+
 async def test_an_error_carries_the_servers_own_words(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         rig.server.views["/api/x/"] = Reply(400, ENVELOPE)

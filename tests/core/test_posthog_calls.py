@@ -10,6 +10,7 @@ import pytest
 from app.core.errors import (
     BurrowError,
     NotFound,
+    OutcomeUnknown,
     PermissionMissing,
     ProtocolTrouble,
     Rejected,
@@ -20,7 +21,15 @@ from app.core.errors import (
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.store import McpStore
 from app.core.posthog.tasks import Tasks
-from app.core.posthog.types import Installation, NewTask, Organization, Project, TaskQuery, Template, User
+from app.core.posthog.types import (
+    Installation,
+    NewTask,
+    Organization,
+    Project,
+    TaskQuery,
+    Template,
+    User,
+)
 from tests.core.conftest import Rig, signed_in
 from tests.core.scripted import Reply, Request
 
@@ -315,6 +324,23 @@ async def test_tools_that_cannot_be_refreshed_say_why(tmp_path: Path) -> None:
         rig.server.views[f"{STORE}i/tools/refresh/"] = Reply(502, {"detail": words})
         with pytest.raises(BurrowError, match=words):
             await store_of(rig).refresh_tools("i")
+
+
+async def test_what_only_sets_a_state_fails_plainly_and_what_adds_something_may_have_done_so(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        store = store_of(rig)
+        for path in ("i/", "i/tools/t/", "i/tools/refresh/", "install_template/", "install_custom/"):
+            rig.server.views[f"{STORE}{path}"] = Reply(500, {"detail": "Broken."})
+        for setting in (
+            store.update("i", is_enabled=True),
+            store.set_policy("i", "t", "approved"),
+            store.refresh_tools("i"),
+        ):
+            with pytest.raises(ServerTrouble, match="Broken"):
+                await setting
+        for adding in (store.install("t"), store.install_custom("Mine", "https://mcp.example.com")):
+            with pytest.raises(OutcomeUnknown, match="Broken"):
+                await adding
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class AnsweringServer:
         self.requests = 0
         self.origin = ""
         self._rig = rig
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[AnsweringServer]:
@@ -67,14 +67,14 @@ class AnsweringServer:
             yield self
         finally:
             server.close()
-            for connection in tuple(self._connections):
-                connection.cancel()
-            await asyncio.gather(*self._connections, return_exceptions=True)
+            for writer in self._connections.values():
+                writer.transport.abort()
+            await asyncio.gather(*self._connections)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        self._connections[task] = writer
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -87,7 +87,7 @@ class AnsweringServer:
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._connections.discard(task)
+            del self._connections[task]
             writer.close()
 
     def _answer(self) -> bytes:

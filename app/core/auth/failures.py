@@ -62,7 +62,8 @@ POLICY_ERRORS = frozenset(
         "Your access to this server has been turned off by an admin",
     }
 )
-UPSTREAM_ERRORS = ("Upstream MCP server unreachable", "Upstream MCP server timed out")
+UPSTREAM_UNREACHABLE = "Upstream MCP server unreachable"
+UPSTREAM_ERRORS = frozenset({UPSTREAM_UNREACHABLE, "Upstream MCP server timed out"})
 WRONG_KIND_OF_TOKEN = ("No token provided", "Invalid token, please provide")
 PERSONAL_KEY_REFUSED = "Personal API key found"
 DEAD_TOKEN = "authentication_failed"
@@ -73,6 +74,7 @@ OUR_SCHEMES = frozenset({"bearer", "dpop"})
 TOKEN_PROBLEMS = frozenset({"invalid_request", "invalid_token", "insufficient_scope"})
 SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 ENVELOPE = frozenset({"type", "code", "detail", "attr"})
+SENTENCES = ("detail", "error_description", "error", "message")
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 BYTE_ORDER_MARK = "\ufeff"
 # What is longer says something else than why a request failed.
@@ -124,11 +126,13 @@ class Reply:
 
     @cached_property
     def detail(self) -> str:
-        """The server's own sentence, whatever field it stands in."""
-        for name in ("detail", "error_description", "error", "message"):
-            value = (self.json or {}).get(name)
-            if isinstance(value, str) and value:
-                return value
+        """The server's own sentence, whatever field it stands in, also of an `error` that is an object."""
+        body = self.json or {}
+        for place in (body, body.get("error")):
+            for name in SENTENCES:
+                value = place.get(name) if isinstance(place, dict) else None
+                if isinstance(value, str) and value:
+                    return value
         return ""
 
     @cached_property

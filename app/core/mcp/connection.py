@@ -13,7 +13,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.core.auth.failures import Reply, Verdict, classify
+from app.core.answers import concerns_token
+from app.core.auth.failures import Reply
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.hosts import origin_of
 from app.core.mcp.catalog import read_tools
@@ -291,6 +292,7 @@ class Connection:
         return typed(
             Failure(
                 owner=self.peer.owner,
+                name=self.peer.title,
                 origin=origin_of(self.peer.url),
                 repeatable=repeatable,
                 calling=calling,
@@ -322,9 +324,7 @@ def _session_over(exchange: Exchange, session: Session) -> bool:
 def _credential_refused(exchange: Exchange, owner: CredentialOwner) -> bool:
     """Whether the answer is about the person's token, so that the reason of a failed renewal says it better."""
     reply = Reply(exchange.status or 0, exchange.headers, exchange.body, owner)
-    verdict, _rule = classify(reply)
-    refused = verdict in {Verdict.RECOVERABLE_AUTH, Verdict.KEY_REFUSED}
-    return refused or reply.code == "not_authenticated" or (exchange.error is not None and exchange.status == 200)
+    return concerns_token(reply) or (exchange.error is not None and exchange.status == 200)
 
 
 def _stray_answer(exchange: Exchange) -> str | None:

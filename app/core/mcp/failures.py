@@ -9,22 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.core.auth.failures import CredentialOwner, Reply, Verdict, classify
+from app.core.answers import REFUSES_A_LIVE_SIGN_IN, answer_error
+from app.core.auth.failures import CredentialOwner, Reply, refuses_token
+from app.core.auth.transport import retry_after
 from app.core.errors import (
     BurrowError,
     Facts,
-    NotFound,
     Offline,
     OutcomeUnknown,
-    PermissionMissing,
     PolicyRefused,
     ProtocolTrouble,
-    QuotaReached,
     Rejected,
     ServerTrouble,
-    SignInNeeded,
-    Throttled,
-    VendorSignInNeeded,
 )
 
 if TYPE_CHECKING:
@@ -32,8 +28,9 @@ if TYPE_CHECKING:
 
     from app.core.mcp.exchange import RpcError
 
-WORDS_LIMIT = 500
 MESSAGE_LIMIT = 2_000
+# Other refusals of a request, such as 405 or 406, are about the protocol, not about what a person typed.
+ARGUMENTS_REFUSED = frozenset({400, 413, 422})
 POLICY_CODES = frozenset({-32001, -32002})
 MEANINGS: Mapping[int, str] = {
     -32700: "The server could not read the request, or its answer is not JSON.",
@@ -55,12 +52,13 @@ MEANINGS: Mapping[int, str] = {
 class Failure:
     """The parts of a failed exchange that decide.
 
-    `status` is None when HTTP gave no answer; `unsent` then says that the request certainly never left. `cut_off`: an
-    answer began and broke off. `rpc` is the JSON-RPC error, `limit` the size in bytes that the answer exceeded.
-    `repeatable` says whether sending the request twice can do harm no one asked for.
+    `name` is what a person calls the server. `status` is None when HTTP gave no answer; `unsent` then says that the
+    request certainly never left. `cut_off`: an answer began and broke off. `rpc` is the JSON-RPC error, `limit` the
+    size in bytes that the answer exceeded. `repeatable`: sending the request twice does no harm.
     """
 
     owner: CredentialOwner
+    name: str
     origin: str
     repeatable: bool
     calling: bool = False
@@ -117,45 +115,11 @@ def _broken_off(failure: Failure, words: str) -> BurrowError:
 def _http(failure: Failure) -> BurrowError:
     assert failure.status is not None
     reply = Reply(failure.status, failure.headers or {}, failure.body, failure.owner)
-    verdict, _rule = classify(reply)
-    words = reply.detail or ("" if reply.is_page else reply.text[:WORDS_LIMIT].strip())
-    facts = _facts(failure, code=reply.code or None, detail=words or None)
-    match verdict:
-        case Verdict.RECOVERABLE_AUTH:
-            # Renewed a moment ago and refused again: the grant works, this server does not take its tokens.
-            return ServerTrouble(words or "The server refuses a sign-in that works elsewhere.", facts)
-        case Verdict.KEY_REFUSED:
-            return SignInNeeded("The server no longer accepts this sign-in.", facts)
-        case Verdict.VENDOR_SIGN_IN:
-            return VendorSignInNeeded("The server's own sign-in has ended.", facts)
-        case Verdict.POLICY:
-            return PolicyRefused(words, facts)
-        case Verdict.PERMISSION | Verdict.SCOPE:
-            return PermissionMissing(words or "The server does not permit this.", facts)
-        case Verdict.THROTTLED:
-            return Throttled(words or "The server asks for a pause.", facts)
-        case Verdict.QUOTA:
-            return QuotaReached(words, facts)
-        case Verdict.NOT_FOUND:
-            return NotFound(words or "There is no MCP server at this address.", facts)
-        case Verdict.TRANSIENT:
-            return _trouble(failure, words, facts)
-        case Verdict.REJECTED if failure.status in {400, 413, 422}:
-            return Rejected(words or "The server does not accept the request.", facts)
-        case _:
-            return ProtocolTrouble(words or f"The server answered with HTTP status {failure.status}.", facts)
-
-
-def _trouble(failure: Failure, words: str, facts: Facts) -> BurrowError:
-    """5xx. Only 503 says that nothing was done; after any other a call may have taken effect (faults row 55)."""
-    if failure.calling and not failure.repeatable and failure.status not in {403, 503} and not _unreachable(failure):
-        return OutcomeUnknown(words or f"The server answered with HTTP status {failure.status}.", facts)
-    return ServerTrouble(words or f"The server answered with HTTP status {failure.status}.", facts)
-
-
-def _unreachable(failure: Failure) -> bool:
-    reply = Reply(failure.status or 0, body=failure.body)
-    return failure.owner is CredentialOwner.INSTALLATION and reply.proxy_error.endswith("unreachable")
+    repeatable = failure.repeatable or not failure.calling
+    error = answer_error(reply, name=failure.name, origin=failure.origin, repeatable=repeatable)
+    if isinstance(error, Rejected) and failure.status not in ARGUMENTS_REFUSED:
+        return ProtocolTrouble(error.cause, error.facts)
+    return error
 
 
 def _rpc(failure: Failure, error: RpcError) -> BurrowError:
@@ -163,6 +127,9 @@ def _rpc(failure: Failure, error: RpcError) -> BurrowError:
     facts = _facts(failure, code=str(code), detail=message or None)
     if code in POLICY_CODES and failure.calling and failure.owner is CredentialOwner.INSTALLATION:
         return PolicyRefused(message, facts)
+    ours = failure.owner is CredentialOwner.PERSON and failure.status == 200
+    if ours and refuses_token(error.data, error.message):
+        return ServerTrouble(f"{REFUSES_A_LIVE_SIGN_IN.format(name=failure.name)}.", facts)
     meaning = MEANINGS.get(code, "The server answered with an error of its own.")
     page = _page_to_open(error.data) if code == -32042 else None
     words = f"{meaning} {message}".strip() if message and message != meaning else meaning
@@ -178,9 +145,4 @@ def _page_to_open(data: Any) -> str | None:
 
 
 def _facts(failure: Failure, *, code: str | None = None, detail: str | None = None) -> Facts:
-    wait = None
-    if failure.headers is not None and "retry-after" in failure.headers:
-        from app.core.auth.transport import retry_after
-
-        wait = retry_after(failure.headers)
-    return Facts(failure.status, code, detail, retry_after=wait, origin=failure.origin)
+    return Facts(failure.status, code, detail, retry_after=retry_after(failure.headers or {}), origin=failure.origin)

@@ -106,8 +106,7 @@ class McpStore:
     ) -> Installation:
         """Change what is not None."""
         body = {"is_enabled": is_enabled, "display_name": display_name, "description": description}
-        answer = await self._fetcher.patch(self._path(installation_id), _given(body))
-        return decode_one(answer, Installation)
+        return decode_one(await self._repeatable("PATCH", self._path(installation_id), _given(body)), Installation)
 
     async def remove(self, installation_id: str) -> None:
         """Uninstall a server."""
@@ -122,16 +121,21 @@ class McpStore:
 
     async def set_policy(self, installation_id: str, tool: str, state: ApprovalState) -> StoreTool:
         """Say whether agents may call a tool. A stricter policy of the team raises `Rejected`."""
-        answer = await self._fetcher.patch(self._path(installation_id, "tools", tool), {"approval_state": state})
-        return decode_one(answer, StoreTool)
+        path = self._path(installation_id, "tools", tool)
+        return decode_one(await self._repeatable("PATCH", path, {"approval_state": state}), StoreTool)
 
     async def refresh_tools(self, installation_id: str) -> tuple[StoreTool, ...]:
         """Have the store ask the server for its tools again."""
-        return await self._rest(await self._fetcher.post(self._path(installation_id, "tools", "refresh")), StoreTool)
+        path = self._path(installation_id, "tools", "refresh")
+        return await self._rest(await self._repeatable("POST", path, None), StoreTool)
 
     def proxy_path(self, installation_id: str) -> str:
         """Where an installation is reached when the server names no `proxy_url`."""
         return self._path(installation_id, "proxy")
+
+    async def _repeatable(self, method: str, path: str, body: object | None) -> Answer:
+        """What sets a state instead of adding to one: sent twice it does no harm, so its failure is a plain one."""
+        return await self._fetcher.request(method, path, body=body, idempotent=True)
 
     async def _install(self, action: str, body: dict[str, object]) -> Installation | str:
         given = _given({**body, "install_source": INSTALL_SOURCE})
