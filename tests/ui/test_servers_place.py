@@ -618,6 +618,28 @@ async def test_an_unsafe_address_is_not_opened(qapp: QApplication, monkeypatch: 
         assert opened == []
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Rejected("", Facts(detail="OAuth discovery failed.")), "Notes was not connected. OAuth discovery failed."),
+        (OutcomeUnknown("Failed.", Facts(status=500)), "Notes may have been installed. Failed."),
+    ],
+)
+async def test_a_server_that_may_be_installed_is_not_called_refused(
+    qapp: QApplication, error: BurrowError, words: str
+) -> None:
+    async with desk(qapp) as on:
+        backend = FakeBackend([own()], {"posthog": [tool("a")]})
+        backend.store.offers = [Template("t1", "Notes", "https://notes.example/mcp", auth_type="oauth")]
+        backend.store.fail = error
+        await on.show(backend)
+        on.place.pane.show_available()
+        await settle()
+        on.place.pane.templates.select_first()
+        on.place.template.connect_button.click()
+        await until(lambda: words in on.place.banner.text())
+
+
 async def test_a_refused_server_of_ones_own_keeps_the_form(qapp: QApplication) -> None:
     async with desk(qapp) as on:
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("a")]}))

@@ -21,6 +21,7 @@ from app.core.errors import (
     Facts,
     Offline,
     OutcomeUnknown,
+    ProtocolTrouble,
     Rejected,
     ServerTrouble,
     SignInNeeded,
@@ -297,7 +298,7 @@ async def test_a_new_task_is_shown_before_the_server_has_answered(opened: Opener
 async def test_a_refused_task_gives_its_text_back_with_the_reason(opened: Opener) -> None:
     async with opened() as o:
         tasks = FakeTasks()
-        tasks.fail["create"] = ServerTrouble("The server answered 500.")
+        tasks.fail["create"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         o.place.new_task()
         o.write("Title", "Words")
@@ -305,7 +306,7 @@ async def test_a_refused_task_gives_its_text_back_with_the_reason(opened: Opener
         composer = o.place.composer
         await until(lambda: composer.card.isVisibleTo(o.place))
         assert composer.fields() == {"title": "Title", "description": "Words", "repository": ""}
-        assert "500" in composer.card.text()
+        assert "503" in composer.card.text()
         await settle()
         assert o.titles == []
         assert o.services.storage.outbox.items == {}
@@ -331,7 +332,7 @@ async def test_a_refused_task_does_not_overwrite_a_newer_draft(opened: Opener) -
     async with opened() as o:
         tasks = FakeTasks()
         tasks.hold["create"] = asyncio.Event()
-        tasks.fail["create"] = ServerTrouble("The server answered 500.")
+        tasks.fail["create"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         o.place.new_task()
         o.write("", "First")
@@ -423,8 +424,16 @@ async def test_a_task_waiting_for_the_connection_goes_out_when_the_server_is_rea
         await until(lambda: len(tasks.tasks) == 1)
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknown("No answer."), TimedOut("No answer.")])
-async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, error: BurrowError) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OutcomeUnknown("The connection broke."), "The connection ended before"),
+        (TimedOut("No answer."), "The connection ended before"),
+        (OutcomeUnknown("A server error occurred.", Facts(status=500)), "A server error occurred. It may be there"),
+        (ProtocolTrouble("The answer makes no sense.", Facts(status=201)), "makes no sense. It may be there"),
+    ],
+)
+async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, error: BurrowError, words: str) -> None:
     async with opened() as o:
         tasks = FakeTasks()
         tasks.fail["create"] = error
@@ -437,6 +446,7 @@ async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, er
         assert len(tasks.called("create")) == 1
         await o.select("pending:p1")
         assert "Sent, outcome unknown" in o.place.unsent.card.text()
+        assert words in o.place.unsent.card.text()
         await press(o.place.unsent, "Check list")
         await until(lambda: "not among" in o.place.unsent.card.text())
         await press(o.place.unsent, "Send again")
@@ -524,7 +534,7 @@ async def test_renaming_is_shown_at_once_and_rolled_back_with_the_text_kept(open
     async with opened() as o:
         tasks = server("Old")
         tasks.hold["rename"] = asyncio.Event()
-        tasks.fail["rename"] = ServerTrouble("The server answered 500.")
+        tasks.fail["rename"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
         o.place.detail.begin_rename()
@@ -559,7 +569,7 @@ async def test_escape_gives_up_renaming(opened: Opener) -> None:
 async def test_pinning_moves_the_row_and_back_when_refused(opened: Opener) -> None:
     async with opened() as o:
         tasks = server("One")
-        tasks.fail["pin"] = ServerTrouble("The server answered 500.")
+        tasks.fail["pin"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
         await press(o.place.detail, "Pin")
@@ -809,7 +819,7 @@ async def test_a_change_that_fails_while_somebody_writes_waits_on_its_task(opene
     async with opened() as o:
         tasks = server("One", "Two")
         tasks.hold["archive"] = asyncio.Event()
-        tasks.fail["archive"] = ServerTrouble("The server answered 500.")
+        tasks.fail["archive"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
         o.place.desk.archive("t1", True)
@@ -824,10 +834,18 @@ async def test_a_change_that_fails_while_somebody_writes_waits_on_its_task(opene
         assert "Not archived" in o.place.detail.card.text()
 
 
-async def test_a_run_of_unknown_outcome_is_looked_up_and_not_called_failed(opened: Opener) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutcomeUnknown("No answer."),
+        OutcomeUnknown("Failed.", Facts(status=500)),
+        ProtocolTrouble("?", Facts(status=200)),
+    ],
+)
+async def test_a_run_of_unknown_outcome_is_looked_up_and_not_called_failed(opened: Opener, error: BurrowError) -> None:
     async with opened() as o:
         tasks = server("One")
-        tasks.fail["run"] = OutcomeUnknown("No answer.")
+        tasks.fail["run"] = error
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
         await until(lambda: tasks.called("get"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from app.core.errors import OutcomeUnknown
 from app.ui.servers.connecting import Stage
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ class Installing(QObject):
                 self._banner.clear()
                 self._form.show_failure(flow.error)
                 return
-            words = flow.error.facts.detail or flow.error.cause
+            unknown = isinstance(flow.error, OutcomeUnknown)
+            said = self.tr("{0} may have been installed. {1}") if unknown else self.tr("{0} was not connected. {1}")
             self._banner.show_message(
-                self.tr("{0} was not connected. {1}").format(flow.title, words),
+                said.format(flow.title, flow.error.facts.detail or flow.error.cause),
                 "bad",
                 secondary=[(self.tr("Close"), flow.cancel)],
             )

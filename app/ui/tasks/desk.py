@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.core.errors import BurrowError, NotFound, OutcomeUnknown, TimedOut
+from app.core.errors import BurrowError, NotFound, OutcomeUnknown
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 from app.ui.tasks.book import TaskBook
 from app.ui.tasks.deleting import Deleter
+from app.ui.tasks.sending import may_have_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -252,10 +253,10 @@ class TaskDesk(QObject):
             self.book.roll_back(edit)
             self.changed.emit()
             problem = self.expected(error)
-            unknown = isinstance(problem, OutcomeUnknown | TimedOut)
+            unknown = may_have_arrived(problem)
             if unknown:
                 self.fetch(edit.task)
-            self.failed.emit(Failure(edit.task, problem.title if unknown else words, problem, again, text))
+            self.failed.emit(Failure(edit.task, OutcomeUnknown.title if unknown else words, problem, again, text))
 
         self._spawn(call, settled, rolled_back)
 

@@ -236,9 +236,13 @@ def state_after(error: BurrowError) -> SendState:
         return SendState.SIGN_IN
     if isinstance(error, Offline):
         return SendState.CONNECTION
-    if isinstance(error, OutcomeUnknown | TimedOut):
-        return SendState.UNKNOWN
-    return SendState.FAILED
+    return SendState.UNKNOWN if may_have_arrived(error) else SendState.FAILED
+
+
+def may_have_arrived(error: BurrowError) -> bool:
+    """Whether what was sent may have taken effect: the error says so, or a success came that cannot be read."""
+    status = error.facts.status
+    return isinstance(error, OutcomeUnknown | TimedOut) or (status is not None and status < 300)
 
 
 def stored_state(text: str) -> SendState:

@@ -107,9 +107,10 @@ class Unsent(QWidget):
         if item.state is SendState.UNKNOWN:
             return (
                 self.tr("Sent, outcome unknown"),
-                self.tr(
-                    "The connection ended before the server answered. "
-                    "It may be there already; sending it again could make it twice."
+                self.tr("{0} It may be there already; sending it again could make it twice.").format(
+                    item.error.cause
+                    if item.error is not None and item.error.facts.status is not None
+                    else self.tr("The connection ended before the server answered.")
                 ),
                 self.unknown_actions(),
                 "attention",
