@@ -67,6 +67,9 @@ class Store:
         self.refreshed.append(installation_id)
         return self.synced.get(installation_id, ())
 
+    def proxy_path(self, installation_id: str) -> str:
+        return f"/store/{installation_id}/proxy/"
+
 
 class Credentials:
     def __init__(self) -> None:
@@ -171,6 +174,14 @@ async def test_a_proxy_on_a_foreign_origin_is_refused_before_anything_is_sent() 
         with pytest.raises(Rejected, match="elsewhere"):
             await w.servers().tools("i1")
         assert w.credentials.targets == []
+
+
+async def test_an_installation_that_names_no_address_is_reached_where_the_store_says() -> None:
+    async with world() as w:
+        w.store.installed = [replace(w.installation, proxy_url="")]
+        servers = w.servers()
+        assert await servers.tools("i1")
+        assert servers._connections["i1"].peer.url == f"{origin_of(w.vendor.url)}/store/i1/proxy/"
 
 
 async def test_tools_carry_the_stores_policy() -> None:

@@ -63,6 +63,8 @@ class Store(Protocol):
 
     async def refresh_tools(self, installation_id: str) -> tuple[StoreTool, ...]: ...
 
+    def proxy_path(self, installation_id: str) -> str: ...
+
 
 class Credentials(Protocol):
     """Who carries the person's token (`app.core.auth.session`); the answer is an `httpx2.Auth`."""
@@ -339,10 +341,8 @@ class Servers:
         """The address to speak to; only origins that may see the person's token (contract section 7, L-23)."""
         url = server.url
         if server.installation is not None:
-            url = server.installation.proxy_url
-            if not url:
-                path = f"/api/environments/{self._project()}/mcp_server_installations/{server.installation.id}/proxy/"
-                url = self._host.origin + path
+            installation = server.installation
+            url = installation.proxy_url or self._host.origin + self._store.proxy_path(installation.id)
         if origin_of(url) not in self._host.token_origins:
             raise Rejected(f"{server.title} is reached through {origin_of(url)}, which is not part of this host.")
         return url
