@@ -286,10 +286,16 @@ async def test_no_server_is_offline() -> None:
 
 
 PLAIN = "text/plain"
+ENVELOPE_OF_API = {"type": "authentication_error", "code": "authentication_failed", "detail": "No.", "attr": None}
 HTTP_CASES = [
     (PERSON, Reply(403, body=b"Host not allowed: example.com", content_type=PLAIN), PermissionMissing, "example.com"),
     (PERSON, Reply(403, body=b"<html>blocked</html>", content_type="text/html"), ServerTrouble, "403"),
-    (PERSON, Reply(401, body=b"OAuth token is inactive", content_type=PLAIN), ServerTrouble, "inactive"),
+    (PERSON, Reply(401, body=b"OAuth token is inactive", content_type=PLAIN), ServerTrouble, "elsewhere: OAuth token"),
+    (PERSON, Reply(401, body=b"<html>sign in</html>", content_type="text/html"), ServerTrouble, "Something between"),
+    (PERSON, Reply(407, body=b"", content_type=PLAIN), ServerTrouble, "sign-in of its own"),
+    (PERSON, Reply(405, body=b"", content_type=PLAIN), ProtocolTrouble, "does not accept"),
+    (PERSON, Reply(error={"code": -32603, "message": "m", "data": ENVELOPE_OF_API}), ServerTrouble, "elsewhere"),
+    (INSTALLATION, Reply(error={"code": -32603, "message": "m", "data": ENVELOPE_OF_API}), ProtocolTrouble, "-32603"),
     (PERSON, Reply(401, body=b"Invalid token, please provide a valid API token"), SignInNeeded, "no longer"),
     (PERSON, Reply(402, body=b"{}"), QuotaReached, ""),
     (PERSON, Reply(404, body=b"no such page", content_type=PLAIN), NotFound, "no such page"),
@@ -331,6 +337,13 @@ async def test_each_refusal_becomes_its_error(
     assert type(failure) is kind
     assert words in failure.cause
     assert failure.facts.status == reply.status or kind is ProtocolTrouble
+
+
+async def test_a_call_that_lacks_a_scope_says_which() -> None:
+    header = 'Bearer error="insufficient_scope", scope="task:write"'
+    failure = await failure_of(Reply(403, body=b"no", headers={"www-authenticate": header}))
+    assert failure.facts.scopes == ("task:write",)
+    assert (await failure_of(Reply(403, body=b'{"attr": "name"}'))).facts.attr == "name"
 
 
 async def test_a_throttled_call_says_when_to_come_back() -> None:
