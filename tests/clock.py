@@ -6,6 +6,8 @@ import asyncio
 import heapq
 import itertools
 
+from tests.until import until
+
 START = 1_800_000_000.0
 # Tasks that look at something again and again, which no test waits for.
 WATCHERS = {"follower of the grant"}
@@ -57,6 +59,4 @@ class StillClock:
 
     async def until_sleeping(self, seconds: float) -> None:
         """Wait until somebody sleeps for so long (to a tenth of a second)."""
-        async with asyncio.timeout(5):
-            while not any(abs(each - seconds) < 0.1 for each in self.sleeping()):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await until(lambda: any(abs(each - seconds) < 0.1 for each in self.sleeping()), pause=0.001)

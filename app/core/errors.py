@@ -6,9 +6,11 @@ The family is small and closed. Code branches on the type, never on a message. T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar
+
+from app.core.redaction import redact_text
 
 
 class Place(Enum):
@@ -51,9 +53,13 @@ class BurrowError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
-        super().__init__(cause)
+        told = redact_text(cause)
+        super().__init__(told)
         self.facts = facts or Facts()
-        self.cause = cause or self.facts.detail or self.title
+        if self.facts.detail is not None:
+            # A server quotes what it was sent, and hands out signed addresses.
+            self.facts = replace(self.facts, detail=redact_text(self.facts.detail))
+        self.cause = told or self.facts.detail or self.title
         self.advice = action or self.action
 
     def __str__(self) -> str:

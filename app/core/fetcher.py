@@ -8,7 +8,7 @@ failures become `app.core.errors`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -55,8 +55,8 @@ class Answer:
     """A successful answer. Header names are case-insensitive; `origin` is the server that gave it."""
 
     status: int
-    headers: Mapping[str, str]
-    content: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
     origin: str
 
     def decode(self, kind: type[T]) -> T:
@@ -102,7 +102,7 @@ class Fetcher:
         self._session = session
         self._host = host
         self._gate = asyncio.Semaphore(in_flight)
-        self._target = Target(host.token_origins)
+        self._target = Target(host.token_origins, name=host.name)
         self._auth: SessionAuth | None = None
 
     async def get(self, path: str, *, params: Mapping[str, str | int | bool | None] | None = None) -> Answer:

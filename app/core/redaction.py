@@ -1,8 +1,8 @@
 """Takes secrets out of what is logged, shown, kept or exported.
 
 Works on the shapes that secrets travel in: bearer credentials, PostHog's and other vendors' token formats, OAuth
-parameters in query strings, forms and JSON, credential headers, signed URLs. It cannot know a secret that stands alone
-without shape or name.
+parameters in query strings, forms and JSON, credential headers, signed URLs. A secret that stands alone without shape
+or name is known only if it was told (`hide`), as those that Burrow itself holds are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 REDACTED = "[redacted]"
 MAX_DEPTH = 24
+# A session holds a handful; those of a sign-in and of the last renewals come on top.
+HIDDEN_SECRETS = 48
+# What is shorter may be a word that a text needs.
+LEAST_HIDDEN = 12
 
 _HIDDEN_WORDS = (
     "password",
@@ -99,10 +103,26 @@ _QUERY = re.compile(r"\?[^\s\"'<>]*")
 _SIGNED = re.compile(r"[?&;](?:x-amz-|x-goog-|(?:signature|sig|awsaccesskeyid|key-pair-id)=)", re.IGNORECASE)
 
 
+_hidden: dict[str, None] = {}
+
+
+def hide(*secrets: str | None) -> None:
+    """Know these secrets by themselves from now on; the newest 48 are remembered, in memory only."""
+    for secret in secrets:
+        if secret is not None and len(secret) >= LEAST_HIDDEN:
+            _hidden.pop(secret, None)
+            _hidden[secret] = None
+            while len(_hidden) > HIDDEN_SECRETS:
+                _hidden.pop(next(iter(_hidden)), None)
+
+
 def redact_text(text: str) -> str:
     """`text` with every recognised secret replaced by `[redacted]`; safe to encode as UTF-8."""
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
+    for secret in tuple(_hidden):
+        if secret in text:
+            text = text.replace(secret, REDACTED)
     folded = text.lower()
     if "://" in text and "@" in text:
         text = _USER.sub(f"://{REDACTED}@", text)

@@ -22,6 +22,7 @@ from tests.core.conftest import Rig, client_of, signed_in
 from tests.core.scripted import DEAD, Reply
 from tests.faults.measure import Measure
 from tests.faults.rig import two_windows
+from tests.until import until
 
 PATH = "/api/x/"
 INVALID_GRANT = Reply(400, {"error": "invalid_grant"})
@@ -36,10 +37,12 @@ async def renew(rig: Rig) -> None:
 
 async def follows(rig: Rig, clock: StillClock, state: SessionState, generation: int | None = None) -> None:
     """Wait until the session has noticed what another process did."""
-    async with asyncio.timeout(5):
-        while rig.session.status.state is not state or generation != _generation(rig):
-            clock.advance(1)
-            await asyncio.sleep(0.005)
+
+    def noticed() -> bool:
+        clock.advance(1)
+        return rig.session.status.state is state and generation == _generation(rig)
+
+    await until(noticed)
 
 
 def _generation(rig: Rig) -> int | None:
@@ -248,13 +251,14 @@ async def test_row_20_a_pair_that_cannot_be_stored_is_used_and_said_and_stored_a
         assert not rig.session.status.persistent
         vault.state = None
         clock.advance(SAVE_AGAIN_SECONDS)
-        async with asyncio.timeout(5):
-            while not rig.session.status.persistent:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+
+        async def stored() -> bool:
+            return (await rig.session.journal.recent(1))[0].outcome == RENEWED
+
+        await until(stored)
         assert await rig.stored_refresh_token() == "phr_2"
-        assert rig.session.status.trouble is None
-        event = (await rig.session.journal.recent(1))[0]
-        assert (event.outcome, event.open) == (RENEWED, False)
+        assert (rig.session.status.persistent, rig.session.status.trouble) == (True, None)
+        assert not (await rig.session.journal.recent(1))[0].open
         measure.expect(R=1)
 
 
@@ -274,10 +278,12 @@ async def test_row_20_what_one_process_holds_in_memory_alone_no_other_spends_aga
         assert isinstance(await measure.one(second.fetcher.get(PATH)), ServerTrouble)
         assert not first.issuer.revoked
         vault.state = None
-        async with asyncio.timeout(5):
-            while not first.session.status.persistent:
-                clock.advance(1)
-                await asyncio.sleep(0.005)
+
+        def stored() -> bool:
+            clock.advance(1)
+            return first.session.status.persistent
+
+        await until(stored)
         second.session.wake()
         assert (await measure.one(second.fetcher.get(PATH))).status == 200
         measure.expect(R=1, V=1)

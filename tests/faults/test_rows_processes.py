@@ -25,6 +25,7 @@ from tests.core.scripted import DEAD, Issuer, Reply, Request, ScriptedServer
 from tests.faults.measure import TOKEN_ENDPOINT, Measure
 from tests.faults.processes import crew, good
 from tests.faults.worker import STEPS
+from tests.until import until
 
 PATH = "/api/x/"
 MANY = [2, 5, 10]
@@ -188,9 +189,7 @@ async def test_row_19_no_step_of_a_renewal_at_which_a_process_dies_costs_a_sign_
         again = await team.start()
         if step in {"written down", "sent", "answered"}:
             # Repeated at the start, before anybody asks: the grace does not wait.
-            async with asyncio.timeout(10):
-                while rig.server.requests[TOKEN_ENDPOINT] == before:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: rig.server.requests[TOKEN_ENDPOINT] > before, 10)
         assert good(await again.ask(f"get {PATH} 5"))
         assert (rig.issuer.accepted, rig.issuer.rejected, rig.issuer.revoked) == (1, 0, False)
     measure.expect(R=2 if step in {"sent", "answered"} else 1)
@@ -249,9 +248,11 @@ async def test_row_17_a_process_that_signs_out_takes_the_others_with_it(tmp_path
     async with stored(tmp_path, measure) as rig, crew(tmp_path, rig.server.origin, measure) as team:
         first, second = await asyncio.gather(team.start(), team.start())
         assert (await first.ask("sign-out"))["state"] == "signed_out"
-        async with asyncio.timeout(10):
-            while (await second.ask("state"))["state"] != "signed_out":  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+
+        async def noticed() -> bool:
+            return (await second.ask("state"))["state"] == "signed_out"
+
+        await until(noticed, 10, pause=0.1)
         assert await rig.stored() is None
         assert rig.issuer.revoked
     measure.expect(R=0)

@@ -15,6 +15,7 @@ from tests.clock import StillClock
 from tests.core.conftest import Rig, client_of, signed_in
 from tests.core.scripted import METADATA, Reply, Request, ScriptedServer
 from tests.faults.measure import TOKEN_ENDPOINT, Measure
+from tests.until import until
 
 PATH = "/api/x/"
 BUSY = Reply(503, {"error": "temporarily_unavailable"})
@@ -74,15 +75,8 @@ async def test_row_25_a_server_that_asks_to_wait_is_asked_again_no_sooner_and_a_
         await asyncio.sleep(0.02)
         assert rig.server.requests[TOKEN_ENDPOINT] == 1
         clock.advance(0.1)
-        await renewed(rig)
+        await until(lambda: rig.session.grant is not None and rig.session.grant.tokens.generation == 2)
         measure.expect(R=2)
-
-
-async def renewed(rig: Rig) -> None:
-    """Wait until the session has another token."""
-    async with asyncio.timeout(5):
-        while rig.session.grant is None or rig.session.grant.tokens.generation < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def test_row_26_a_server_that_is_asked_too_often_is_asked_again_no_sooner(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
+
+from app.core.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +30,13 @@ p{{margin:0;opacity:.75}}</style></head>
 class Redirect:
     """What the browser brought back; exactly one of `code` and `error` is set by an honest server."""
 
-    code: str | None
-    state: str | None
+    code: str | None = field(repr=False)
+    state: str | None = field(repr=False)
     error: str | None
     issuer: str | None
+
+    def __post_init__(self) -> None:
+        hide(self.code, self.state)
 
 
 class CallbackServer:

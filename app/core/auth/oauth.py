@@ -21,6 +21,7 @@ from app.core.auth.tokens import TokenSet
 from app.core.auth.transport import TIMEOUT_SECONDS, retry_after, transport_error
 from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble, Throttled, TimedOut
 from app.core.hosts import is_loopback, origin_of
+from app.core.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,6 +90,9 @@ class AuthorizationRequest:
     state: str
     verifier: str
     issuer: str | None
+
+    def __post_init__(self) -> None:
+        hide(self.state, self.verifier)
 
     def is_answered_by(self, state: str | None, issuer: str | None) -> bool:
         """Whether a redirect with this `state` and `iss` answers this request (RFC 9207 section 2.4)."""
@@ -193,6 +197,7 @@ class OAuth:
         target = urlsplit(headers.get("location", ""))
         query = parse_qs(target.query)
         state, issuer, code = (query.get(name, [""])[0] for name in ("state", "iss", "code"))
+        hide(code)
         expected = urlsplit(request.redirect_uri)
         if status != 302 or target[:3] != expected[:3] or not request.is_answered_by(state, issuer) or not code:
             raise Rejected(

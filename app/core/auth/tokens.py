@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from app.core.redaction import hide
+
 FINGERPRINT_LENGTH = 8
 
 
@@ -46,6 +48,9 @@ class TokenSet:
     generation: int = 0
     scoped_teams: tuple[int, ...] = ()
     scoped_organizations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        hide(self.access_token, self.refresh_token)
 
     @property
     def bearer(self) -> str:
