@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 from app.core.auth.status import SessionState, SessionStatus
 from app.core.errors import BurrowError, SignInNeeded
@@ -65,6 +68,13 @@ class Measure:
             raise failure
         if not isinstance(failure, SignInNeeded):
             self._errors.add((type(failure).__name__, failure.cause))
+
+    @contextmanager
+    def meets(self, kind: type[BurrowError], match: str | None = None) -> Iterator[pytest.ExceptionInfo[BurrowError]]:
+        """As `pytest.raises`; the error is counted."""
+        with pytest.raises(kind, match=match) as caught:
+            yield caught
+        self.met(caught.value)
 
     async def all(self, *work: Awaitable[Any]) -> list[Any]:
         """Run everything at once; the values, with the errors counted among them."""

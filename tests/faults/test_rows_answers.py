@@ -31,6 +31,7 @@ from app.core.mcp.connection import Connection, Peer
 from tests.core import _mcp_server as mcp
 from tests.core.conftest import Rig, signed_in
 from tests.core.scripted import Reply, Request, ScriptedServer
+from tests.faults.measure import Measure
 
 ENVELOPE = {
     "type": "authentication_error",
@@ -83,13 +84,15 @@ def renewed_once(rig: Rig) -> bool:
 
 
 @pytest.mark.parametrize("body", [b"", "Unauthorized", {"detail": "Invalid token."}], ids=["empty", "text", "json"])
-async def test_row_41_a_401_without_a_challenge_is_healed_once(tmp_path: Path, body: Any) -> None:
+async def test_row_41_a_401_without_a_challenge_is_healed_once(tmp_path: Path, body: Any, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = rig.issuer.guard(Reply(401, body))
         rig.issuer.kill()
         assert (await rig.fetcher.get("/api/x/")).status == 200
         assert renewed_once(rig)
         assert rig.server.requests["/api/x/"] == 2
+        measure.expect(R=1)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +104,14 @@ async def test_row_41_a_401_without_a_challenge_is_healed_once(tmp_path: Path, b
     ],
     ids=["challenge", "one of several challenges", "body"],
 )
-async def test_row_42_an_invalid_token_is_healed(tmp_path: Path, refusal: Reply) -> None:
+async def test_row_42_an_invalid_token_is_healed(tmp_path: Path, refusal: Reply, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = rig.issuer.guard(refusal)
         rig.issuer.kill()
         assert (await rig.fetcher.get("/api/x/")).status == 200
         assert renewed_once(rig)
+        measure.expect(R=1)
 
 
 @pytest.mark.parametrize(
@@ -121,22 +126,28 @@ async def test_row_42_an_invalid_token_is_healed(tmp_path: Path, refusal: Reply)
     ids=["invalid_request", "invalid_request in the body", "Basic", "Basic that quotes Bearer", "407"],
 )
 async def test_row_43_what_is_not_about_our_token_is_told_and_costs_no_renewal(
-    tmp_path: Path, refusal: Reply, words: str
+    tmp_path: Path, refusal: Reply, words: str, measure: Measure
 ) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = refusal
-        with pytest.raises(ServerTrouble, match=words):
+        with measure.meets(ServerTrouble, match=words):
             await rig.fetcher.get("/api/x/")
         assert nothing_renewed(rig)
         assert rig.server.requests["/api/x/"] == 1
+        measure.expect(R=0, V=1)
 
 
-async def test_row_44_a_403_is_healed_for_the_one_code_that_means_a_dead_token(tmp_path: Path) -> None:
+async def test_row_44_a_403_is_healed_for_the_one_code_that_means_a_dead_token(
+    tmp_path: Path, measure: Measure
+) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = rig.issuer.guard(Reply(403, ENVELOPE))
         rig.issuer.kill()
         assert (await rig.fetcher.get("/api/x/")).status == 200
         assert renewed_once(rig)
+        measure.expect(R=1)
 
 
 @pytest.mark.parametrize(
@@ -151,27 +162,33 @@ async def test_row_44_a_403_is_healed_for_the_one_code_that_means_a_dead_token(t
     ],
     ids=["type only", "other code", "list of codes", "list", "nested", "words"],
 )
-async def test_row_44_nothing_else_in_a_403_is_that_code(tmp_path: Path, body: Any) -> None:
+async def test_row_44_nothing_else_in_a_403_is_that_code(tmp_path: Path, body: Any, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = rig.issuer.guard(Reply(403, body))
         rig.issuer.kill()
-        with pytest.raises(PermissionMissing):
+        with measure.meets(PermissionMissing):
             await rig.fetcher.get("/api/x/")
         assert nothing_renewed(rig)
+        measure.expect(R=0, V=1)
 
 
-async def test_row_45_a_missing_permission_is_told_at_once_and_never_renews_however_often(tmp_path: Path) -> None:
+async def test_row_45_a_missing_permission_is_told_at_once_and_never_renews_however_often(
+    tmp_path: Path, measure: Measure
+) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = Reply(403, DENIED)
-        with pytest.raises(PermissionMissing, match="You do not have permission"):
+        with measure.meets(PermissionMissing, match="You do not have permission"):
             await rig.fetcher.get("/api/x/")
         assert nothing_renewed(rig)
         for _ in range(100):
-            with pytest.raises(PermissionMissing):
+            with measure.meets(PermissionMissing):
                 await rig.fetcher.get("/api/x/")
         assert nothing_renewed(rig)
         assert rig.server.requests["/api/x/"] == 101
         assert rig.session.status.state is SessionState.SIGNED_IN
+        measure.expect(R=0, V=1)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +202,10 @@ async def test_row_45_a_missing_permission_is_told_at_once_and_never_renews_howe
 )
 @pytest.mark.parametrize("as_events", [False, True], ids=["json", "events"])
 async def test_row_47_an_auth_error_inside_a_200_is_healed_and_the_call_sent_again_once(
-    tmp_path: Path, error: dict[str, Any], as_events: bool
+    tmp_path: Path, error: dict[str, Any], as_events: bool, measure: Measure
 ) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         text = json.dumps({"jsonrpc": "2.0", "id": 1, "error": error})
         failure = Reply(200, f": hello\r\n\r\ndata: {text}\r\n\r\n", EVENTS) if as_events else Reply(200, text, JSON)
         rig.server.views["/mcp"] = rig.issuer.guard(failure)
@@ -195,27 +213,33 @@ async def test_row_47_an_auth_error_inside_a_200_is_healed_and_the_call_sent_aga
         assert (await call(rig)).json() == {"ok": True}
         assert renewed_once(rig)
         assert rig.server.requests["/mcp"] == 2
+        measure.expect(R=1)
 
 
-async def test_row_47_an_auth_error_that_stays_is_told_as_a_refused_sign_in() -> None:
+async def test_row_47_an_auth_error_that_stays_is_told_as_a_refused_sign_in(measure: Measure) -> None:
     async with mcp.Scripted() as server, connected(server.url) as connection:
         server.always["tools/call"] = mcp.Reply(error={"code": -32603, "message": "Refused", "data": ENVELOPE})
-        with pytest.raises(ServerTrouble, match="server refuses a sign-in that works elsewhere"):
+        with measure.meets(ServerTrouble, match="server refuses a sign-in that works elsewhere"):
             await connection.call("echo", {}, repeatable=False, on_progress=silent)
         assert server.count("tools/call") == 1
+        measure.expect(R=0, V=1)
 
 
 @pytest.mark.parametrize("is_error", [b"false", b"true"])
-async def test_row_48_a_result_that_contains_the_words_passes_byte_for_byte(tmp_path: Path, is_error: bytes) -> None:
+async def test_row_48_a_result_that_contains_the_words_passes_byte_for_byte(
+    tmp_path: Path, is_error: bytes, measure: Measure
+) -> None:
     quoting = (
         b'{ "jsonrpc":"2.0","id":1,"result":{"isError":%b,"content":[{"type":"text",'
         b'"text":"{\\"code\\": \\"authentication_failed\\"} stands in the log,\\u0020twice"}]}}\n' % is_error
     )
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/mcp"] = Reply(200, quoting, JSON)
         assert (await call(rig)).content == quoting
         assert nothing_renewed(rig)
         assert rig.server.requests["/mcp"] == 1
+        measure.expect(R=0)
 
 
 @pytest.mark.parametrize(
@@ -223,19 +247,26 @@ async def test_row_48_a_result_that_contains_the_words_passes_byte_for_byte(tmp_
     ["GitHub: 401 Bad credentials. Reconnect it.", json.dumps(ENVELOPE), '{"error":"invalid_token"}'],
     ids=["words", "envelope", "invalid_token"],
 )
-async def test_row_49_a_failure_of_somebody_elses_credential_passes_through(tmp_path: Path, text: str) -> None:
+async def test_row_49_a_failure_of_somebody_elses_credential_passes_through(
+    tmp_path: Path, text: str, measure: Measure
+) -> None:
     message = {"jsonrpc": "2.0", "id": 1, "result": {"isError": True, "content": [{"type": "text", "text": text}]}}
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/mcp"] = Reply(200, message)
         assert (await call(rig, CredentialOwner.INSTALLATION)).json() == message
         assert nothing_renewed(rig)
         assert rig.server.requests["/mcp"] == 1
+        measure.expect(R=0)
 
 
-async def test_row_50_a_401_page_is_healed_at_most_once_and_then_told_with_who_answered(tmp_path: Path) -> None:
+async def test_row_50_a_401_page_is_healed_at_most_once_and_then_told_with_who_answered(
+    tmp_path: Path, measure: Measure
+) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = Reply(401, PAGE, {"Content-Type": "text/html", "Server": "gate/2.1"})
-        with pytest.raises(ServerTrouble) as caught:
+        with measure.meets(ServerTrouble) as caught:
             await rig.fetcher.get("/api/x/")
         who, what = "Something between Burrow and Scripted (gate)", "it refuses a sign-in that works elsewhere"
         assert caught.value.cause == f"{who} answered in its place: {what}."
@@ -243,19 +274,26 @@ async def test_row_50_a_401_page_is_healed_at_most_once_and_then_told_with_who_a
         assert renewed_once(rig)
         assert rig.server.requests["/api/x/"] == 2
         assert rig.session.status.state is SessionState.SIGNED_IN
+        measure.expect(R=1, V=1)
 
 
-async def test_row_50_a_gate_that_takes_the_new_token_is_not_noticed(tmp_path: Path) -> None:
+async def test_row_50_a_gate_that_takes_the_new_token_is_not_noticed(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = rig.issuer.guard(Reply(401, PAGE, {"Content-Type": "text/html"}))
         rig.issuer.kill()
         assert (await rig.fetcher.get("/api/x/")).status == 200
         assert renewed_once(rig)
+        measure.expect(R=1)
 
 
-async def test_row_54_a_call_refused_before_it_ran_is_sent_again_and_runs_once(tmp_path: Path) -> None:
+async def test_row_54_a_call_refused_before_it_ran_is_sent_again_and_runs_once(
+    tmp_path: Path, measure: Measure
+) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         ran: list[bytes] = []
+        measure.count_effects(lambda: len(ran) - 1)
 
         def view(request: Request) -> Reply:
             if request.bearer != rig.issuer.access_token:
@@ -269,6 +307,7 @@ async def test_row_54_a_call_refused_before_it_ran_is_sent_again_and_runs_once(t
         assert renewed_once(rig)
         assert [request.body for request in rig.server.seen if request.path == "/mcp"] == [ran[0]] * 2
         assert [json.loads(body) for body in ran] == [CALL]
+        measure.expect(R=1)
 
 
 @pytest.mark.parametrize(
@@ -277,35 +316,41 @@ async def test_row_54_a_call_refused_before_it_ran_is_sent_again_and_runs_once(t
     ids=["reset", "500", "502", "504"],
 )
 async def test_row_55_a_change_whose_outcome_is_open_is_not_sent_again_and_not_called_failed(
-    tmp_path: Path, reply: Reply
+    tmp_path: Path, reply: Reply, measure: Measure
 ) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = reply
-        with pytest.raises(OutcomeUnknown) as caught:
+        with measure.meets(OutcomeUnknown) as caught:
             await rig.fetcher.post("/api/x/", {"title": "a"})
         assert caught.value.facts.status == (None if reply.drop else reply.status)
         assert rig.server.requests["/api/x/"] == 1
+        measure.expect(R=0, V=1)
 
 
 @pytest.mark.parametrize(
     "reply", [Reply(503, b""), Reply(403, PAGE, {"Content-Type": "text/html"})], ids=["503", "403"]
 )
 async def test_row_55_an_answer_that_says_that_nothing_was_done_is_a_plain_failure(
-    tmp_path: Path, reply: Reply
+    tmp_path: Path, reply: Reply, measure: Measure
 ) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = reply
-        with pytest.raises(ServerTrouble):
+        with measure.meets(ServerTrouble):
             await rig.fetcher.post("/api/x/", {"title": "a"})
         assert rig.server.requests["/api/x/"] == 1
+        measure.expect(R=0, V=1)
 
 
-async def test_row_55_what_may_be_repeated_is(tmp_path: Path) -> None:
+async def test_row_55_what_may_be_repeated_is(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         replies = [Reply(drop=True), Reply(200, {})]
         rig.server.views["/api/x/"] = lambda request: replies.pop(0)
         assert (await rig.fetcher.request("POST", "/api/x/", body={}, idempotent=True)).status == 200
         assert rig.server.requests["/api/x/"] == 2
+        measure.expect(R=0)
 
 
 @pytest.mark.parametrize(
@@ -319,48 +364,51 @@ async def test_row_55_what_may_be_repeated_is(tmp_path: Path) -> None:
     ],
 )
 async def test_row_55_a_call_is_sent_again_only_if_its_tool_may_be_repeated(
-    reply: mcp.Reply, repeatable: bool, error: type[BurrowError] | None, times: int
+    reply: mcp.Reply, repeatable: bool, error: type[BurrowError] | None, times: int, measure: Measure
 ) -> None:
     async with mcp.Scripted() as server, connected(server.url) as connection:
         await connection.tools()
         server.next["tools/call"].append(reply)
-        failure: BurrowError | None = None
-        try:
-            await connection.call("echo", {}, repeatable=repeatable, on_progress=silent)
-        except BurrowError as caught:
-            failure = caught
-        assert type(failure) is (error or type(None))
+        outcome = await measure.one(connection.call("echo", {}, repeatable=repeatable, on_progress=silent))
+        assert isinstance(outcome, error or dict)
         assert server.count("tools/call") == times
+        measure.expect(R=0, V=int(error is not None))
 
 
-async def test_row_56_a_body_beyond_the_cap_is_not_sent_again_but_the_token_is_renewed(tmp_path: Path) -> None:
+async def test_row_56_a_body_beyond_the_cap_is_not_sent_again_but_the_token_is_renewed(
+    tmp_path: Path, measure: Measure
+) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = rig.issuer.guard()
         rig.issuer.kill()
-        with pytest.raises(ServerTrouble) as caught:
+        with measure.meets(ServerTrouble) as caught:
             await rig.fetcher.post("/api/x/", {"text": MORE_THAN_IS_KEPT})
         assert (caught.value.facts.status, caught.value.facts.code) == (401, "authentication_failed")
         assert renewed_once(rig)
         assert rig.server.requests["/api/x/"] == 1
         assert (await rig.fetcher.post("/api/x/", {"text": MORE_THAN_IS_KEPT})).status == 200
         assert renewed_once(rig)
+        measure.expect(R=1, V=1)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_row_57_a_redirect_to_another_origin_is_not_followed_and_nothing_leaves(
-    tmp_path: Path, status: int
+    tmp_path: Path, status: int, measure: Measure
 ) -> None:
     async with ScriptedServer() as stranger, signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = Reply(status, b"", {"Location": f"{stranger.origin}/api/x/"})
         for method, body in (("GET", None), ("POST", {"title": "private"})):
-            with pytest.raises(ServerTrouble):
+            with measure.meets(ServerTrouble):
                 await rig.fetcher.request(method, "/api/x/", body=body)
         assert not stranger.seen
         assert rig.server.requests["/api/x/"] == 2
         assert nothing_renewed(rig)
+        measure.expect(R=0, V=1)
 
 
-async def test_row_57_an_mcp_session_is_not_carried_to_another_origin() -> None:
+async def test_row_57_an_mcp_session_is_not_carried_to_another_origin(measure: Measure) -> None:
     async with (
         mcp.Scripted() as stranger,
         mcp.Scripted(legacy=True, sessions=True) as server,
@@ -368,36 +416,42 @@ async def test_row_57_an_mcp_session_is_not_carried_to_another_origin() -> None:
     ):
         await connection.tools()
         server.always["tools/call"] = mcp.Reply(307, headers={"location": stranger.url}, body=b"")
-        with pytest.raises(ProtocolTrouble, match="points to another address"):
+        with measure.meets(ProtocolTrouble, match="points to another address"):
             await connection.call("echo", {"secret": "private"}, repeatable=True, on_progress=silent)
         assert not stranger.seen
+        measure.expect(R=0, V=1)
 
 
-async def test_row_58_a_token_for_https_never_goes_over_http(tmp_path: Path) -> None:
+async def test_row_58_a_token_for_https_never_goes_over_http(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/mcp"] = Reply(200, {})
         secure = rig.server.origin.replace("http://", "https://")
         async with mcp_client() as client:
             auth = rig.session.auth(Target(frozenset({secure}), jsonrpc=True))
             await client.post(f"{rig.server.origin}/mcp", json=CALL, auth=auth)
         assert [request.bearer for request in rig.server.seen] == [""]
+        measure.expect(R=0)
 
 
-async def test_row_58_a_link_or_a_redirect_down_to_http_is_refused(tmp_path: Path) -> None:
+async def test_row_58_a_link_or_a_redirect_down_to_http_is_refused(tmp_path: Path, measure: Measure) -> None:
     async with ScriptedServer() as plain, signed_in(tmp_path) as rig:
+        measure.watch(rig)
         rig.server.views["/api/x/"] = Reply(307, b"", {"Location": f"{plain.origin}/api/x/"})
-        with pytest.raises(ServerTrouble):
+        with measure.meets(ServerTrouble):
             await rig.fetcher.post("/api/x/", {"title": "private"})
         secure = plain.origin.replace("http://", "https://")
         rig.fetcher._host = replace(rig.fetcher._host, origin=secure)
-        with pytest.raises(Rejected):
+        with measure.meets(Rejected):
             await rig.fetcher.get(f"{plain.origin}/api/x/?page=2")
         assert not plain.seen
+        measure.expect(R=0, V=2)
 
 
 @pytest.mark.parametrize(
     "address", ["http://posthog.example.com", "http://192.168.0.7:8000", "http://127.0.0.1.example"]
 )
-def test_row_58_a_host_that_is_not_this_machine_is_refused_without_tls(address: str) -> None:
-    with pytest.raises(Rejected):
+def test_row_58_a_host_that_is_not_this_machine_is_refused_without_tls(address: str, measure: Measure) -> None:
+    with measure.meets(Rejected):
         parse_host(address)
+    measure.expect(R=0, V=1)
