@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import ssl
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-import msgspec
 import truststore
 from mcp.client.streamable_http import MCP_SESSION_ID
 
 from app.core.auth.target import RENEWAL_FAILURE
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
-from app.core.mcp.exchange import BROKEN, media_type
+from app.core.mcp.answers import for_the_sdk
+from app.core.mcp.exchange import BROKEN, EVENT_STREAM, media_type
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -35,12 +34,6 @@ ERROR_BODY_LIMIT = 64 * 1024
 NOTICE_SECONDS = 5.0
 GOODBYE_SECONDS = 0.4
 EXCHANGE = "burrow.exchange"
-JSON = "application/json"
-EVENT_STREAM = "text/event-stream"
-EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-# Results of these are taken from the bytes and the SDK sees a small one in their place: it needs 1.9 s for 18 MB, on
-# the window's loop, and refuses what its models do not know.
-TAKEN = frozenset({"tools/list", "tools/call", "resources/read"})
 # Failures before anything of a request was sent.
 NEVER_LEFT = (
     httpx2.ConnectError,
@@ -104,50 +97,6 @@ class _Body(httpx2.AsyncByteStream):
         return failure
 
 
-class _Taken(httpx2.AsyncByteStream):
-    """The body of an answer with its result taken out and a small stand-in left for the SDK."""
-
-    def __init__(self, body: Any, exchange: Exchange, *, stream: bool) -> None:
-        self._body = body
-        self._exchange = exchange
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        waiting = bytearray()
-        async for chunk in self._body:
-            searched = max(0, len(waiting) - 3)
-            waiting += chunk
-            while self._stream and (end := EVENT_END.search(waiting, searched)) is not None:
-                yield self._event(bytes(waiting[: end.end()]))
-                del waiting[: end.end()]
-                searched = 0
-        if waiting:
-            yield bytes(waiting) if self._stream else self._message(bytes(waiting)) or bytes(waiting)
-
-    async def aclose(self) -> None:
-        await self._body.aclose()
-
-    def _event(self, event: bytes) -> bytes:
-        if b'"result"' not in event:
-            return event
-        lines = (line for line in event.splitlines() if line.startswith(b"data:"))
-        message = self._message(b"\n".join(line[5:].removeprefix(b" ") for line in lines))
-        return event if message is None else b"data: " + message + b"\n\n"
-
-    def _message(self, text: bytes) -> bytes | None:
-        """Take the result from a JSON-RPC message; the message to go on with, None when it has no result to take."""
-        try:
-            message = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        match message:
-            case {"jsonrpc": "2.0", "id": identity, "result": dict(result)} if str(identity) == str(self._exchange.id):
-                self._exchange.taken = result
-                return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "result": {}})
-            case _:
-                return None
-
-
 class Client(httpx2.AsyncClient):
     """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
 
@@ -167,7 +116,7 @@ class Client(httpx2.AsyncClient):
                 response = await super().send(request, **{**options, "stream": True, "follow_redirects": False})
                 if response.status_code >= 400:
                     return await _whole_error(response, exchange)
-                return _taken(response, exchange) if exchange is not None else response
+                return for_the_sdk(response, exchange) if exchange is not None else response
         except Exception as failure:  # noqa: BLE001 (a fault of the auth flow must not end the session either)
             if exchange is not None:
                 exchange.status = BROKEN
@@ -222,13 +171,6 @@ async def _whole_error(response: httpx2.Response, exchange: Exchange | None) -> 
         exchange.body = body
         exchange.limit, exchange.cut_off = None, False
     return httpx2.Response(response.status_code, headers=response.headers, content=body, request=response.request)
-
-
-def _taken(response: httpx2.Response, exchange: Exchange) -> httpx2.Response:
-    kind = media_type(response.headers)
-    if exchange.method in TAKEN and kind in {JSON, EVENT_STREAM}:
-        response.stream = _Taken(response.stream, exchange, stream=kind == EVENT_STREAM)
-    return response
 
 
 def _bearer(request: httpx2.Request) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # No HTTP status: the request broke before an answer.
 BROKEN = 599
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True)
