@@ -1,4 +1,4 @@
-"""What of an answer's body goes on to the MCP SDK: results are taken out of it.
+"""What of an answer's body goes on to the MCP SDK: results are taken out of it, and ids out of modern event streams.
 
 Imports httpx2; load it like `client.py`, inside functions.
 """
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import msgspec
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from app.core.mcp.exchange import EVENT_STREAM, JSON, media_type
 
@@ -27,10 +29,17 @@ TAKEN = frozenset({"tools/list", "tools/call", "resources/read"})
 def for_the_sdk(response: httpx2.Response, exchange: Exchange) -> httpx2.Response:
     """The answer to a request as the SDK is to see it."""
     kind = media_type(response.headers)
-    if exchange.method in TAKEN and kind == JSON:
+    takes = exchange.method in TAKEN
+    modern = response.request.headers.get(MCP_PROTOCOL_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS
+    if kind == JSON and takes:
         response.stream = _Whole(response.stream, lambda body: _message(body, exchange) or body)
-    elif exchange.method in TAKEN and kind == EVENT_STREAM:
-        response.stream = _Events(response.stream, lambda event: _event(event, exchange))
+    elif kind == EVENT_STREAM and (takes or modern):
+
+        def edit(event: bytes) -> bytes:
+            event = _event(event, exchange) if takes else event
+            return _without_id(event) if modern else event
+
+        response.stream = _Events(response.stream, edit)
     return response
 
 
@@ -70,6 +79,18 @@ def _event(event: bytes, exchange: Exchange) -> bytes:
     lines = (line for line in event.splitlines() if line.startswith(b"data:"))
     message = _message(b"\n".join(line[5:].removeprefix(b" ") for line in lines), exchange)
     return event if message is None else b"data: " + message + b"\n\n"
+
+
+def _without_id(event: bytes) -> bytes:
+    """The event without its id.
+
+    Of a stream whose events have ids the SDK asks for the rest, with `Last-Event-ID`, on every revision. Since
+    2026-07-28 there is no rest to ask for: a stream that broke is a request that is over (faults row 52).
+    """
+    if not (event.startswith(b"id") or b"\nid" in event or b"\rid" in event):
+        return event
+    lines = event.splitlines(keepends=True)
+    return b"".join(line for line in lines if line.rstrip(b"\r\n").partition(b":")[0] != b"id")
 
 
 def _message(text: bytes, exchange: Exchange) -> bytes | None:
