@@ -32,7 +32,7 @@ from app.core.mcp.types import ImageBlock, LinkBlock, ServerState, TextBlock
 from app.core.posthog.types import Installation, StoreTool
 from app.core.storage.storage import Storage
 from app.core.storage.values import Scope
-from tests.core._mcp_server import Reply, Scripted, tool
+from tests.core._mcp_server import ENVELOPE, Reply, Scripted, tool
 
 SCOPE = Scope("workspace", "ana")
 
@@ -402,6 +402,25 @@ async def test_a_changed_tool_list_is_fetched_once_after_a_burst() -> None:
         await refreshed(servers, "tools")
         assert len(await servers.tools("workspace")) == 3
         assert w.own.count("tools/list") == 2
+
+
+async def test_a_list_that_changes_while_it_is_read_is_read_again() -> None:
+    async with world() as w:
+        servers = w.servers()
+        await servers.tools("workspace")
+        w.own.arrived["tools/list"].clear()
+        read = asyncio.Event()
+        w.own.next["tools/list"].append(Reply(result={"tools": list(w.own.tools), **ENVELOPE}, hold=read))
+        changed = Reply(stream=[{"method": "notifications/tools/list_changed"}, {"result": {"content": []}}])
+        w.own.always["tools/call"] = changed
+        await servers.start_call("workspace", "echo", {}).result()
+        await w.own.arrived["tools/list"].wait()
+        w.own.tools.append(tool("late"))
+        await servers.start_call("workspace", "echo", {}).result()
+        read.set()
+        await refreshed(servers, "tools")
+        assert len(await servers.tools("workspace")) == 3
+        assert w.own.count("tools/list") == 3
 
 
 async def test_closing_ends_calls_and_connections_in_under_a_second() -> None:

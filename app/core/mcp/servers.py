@@ -104,6 +104,7 @@ class Servers:
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
         self._connections: dict[str, Connection] = {}
         self._synced: set[str] = set()
+        self._announced: set[str] = set()
         self._whose: tuple[Scope | None, int | None] = (None, None)
         self._kept = Kept(cache, None, None)
         self._calls: set[ToolCall] = set()
@@ -206,6 +207,7 @@ class Servers:
         self._servers.clear()
         self._tools.clear()
         self._synced.clear()
+        self._announced.clear()
         for server_id in tuple(self._connections):
             self._leave(server_id)
 
@@ -388,23 +390,26 @@ class Servers:
     def _find(self, server_id: str, name: str) -> ToolInfo | None:
         return next((tool for tool in self._tools.get(server_id, ()) if tool.name == name), None)
 
-    def _behind(self, name: str, work: Callable[[], Coroutine[Any, Any, object]], *, after: float = 0.0) -> None:
+    def _behind(self, name: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Run `work` without anybody waiting, one of a name at a time; its failure shows as the server's state."""
-        if self._closed or name in self._chores:
+        if self._closed or (name in self._chores and not self._chores[name].done()):
             return
 
         async def chore() -> None:
             try:
-                await asyncio.sleep(after)
                 await work()
             except BurrowError as failure:
                 log.info("%s: %s", name, failure)
             except Exception:
                 log.exception("%s failed", name)
 
+        def done(task: asyncio.Task[None]) -> None:
+            if self._chores.get(name) is task:
+                del self._chores[name]
+
         task = asyncio.create_task(chore(), name=f"mcp {name}")
         self._chores[name] = task
-        task.add_done_callback(lambda _task: self._chores.pop(name, None))
+        task.add_done_callback(done)
 
     def _heard(self, peer: Peer, item: Exchange | Notice) -> None:
         record_message(self._activity, peer.title, item)
@@ -414,9 +419,17 @@ class Servers:
     def _tools_announced(self, peer: Peer) -> None:
         for server_id, connection in self._connections.items():
             if connection.peer is peer and server_id in self._tools:
-                work = partial(self._fetch_tools, self._servers[server_id], strict=False)
-                self._behind(f"tools {server_id}", work, after=SETTLE_SECONDS)
+                self._announced.add(server_id)
+                self._behind(f"tools {server_id} as announced", partial(self._reload_announced, server_id))
                 return
+
+    async def _reload_announced(self, server_id: str) -> None:
+        """Read a list that changed, and again when it changes while it is read."""
+        while server_id in self._announced:
+            await asyncio.sleep(SETTLE_SECONDS)
+            self._announced.discard(server_id)
+            if server_id in self._servers:
+                await self._fetch_tools(self._servers[server_id], strict=False)
 
 
 def _raise_unless_typed(failure: BaseException) -> None:
