@@ -166,6 +166,7 @@ async def test_the_token_is_bound_to_the_origin_of_the_server_it_is_for() -> Non
         own, vendor = w.credentials.targets
         assert (own.origins, own.owner) == (frozenset({origin_of(w.own.url)}), CredentialOwner.PERSON)
         assert (vendor.origins, vendor.owner) == (frozenset({origin_of(w.vendor.url)}), CredentialOwner.INSTALLATION)
+        assert (own.name, vendor.name) == ("Workspace", "Vendor")
 
 
 async def test_a_proxy_on_a_foreign_origin_is_refused_before_anything_is_sent() -> None:

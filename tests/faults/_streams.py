@@ -91,20 +91,24 @@ class Stream:
             await self._writer.drain()
         self.over.set()
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         """The connection breaks."""
         self._writer.transport.abort()
         self.over.set()
 
 
 class Streaming:
-    """`admits` decides by the bearer who may enter. `refusals` answer methods (`GET` too) in place of a stream."""
+    """`admits` decides by the bearer who may enter. `refusals` answer methods (`GET` too) in place of a stream.
+
+    `pause` is waited for before a tool list goes out.
+    """
 
     def __init__(self, *, legacy: bool = False, admits: Callable[[str], bool] = lambda _bearer: True) -> None:
         self.legacy = legacy
         self.admits = admits
         self.refusals: dict[str, Refusal | list[Refusal]] = {}
         self.seen: list[Seen] = []
+        self.pause: asyncio.Event | None = None
         self.tools: list[Any] = [tool("echo"), tool("count", annotations={"readOnlyHint": True})]
         self.capabilities: dict[str, Any] = {"tools": {"listChanged": True}}
         self.listeners: asyncio.Queue[Stream] = asyncio.Queue()
@@ -220,6 +224,8 @@ class Streaming:
                 }
                 headers["mcp-session-id"] = "session-1"
             case "tools/list":
+                if self.pause is not None:
+                    await self.pause.wait()
                 result = {"tools": self.tools, **envelope}
             case _:
                 return await self._refuse(

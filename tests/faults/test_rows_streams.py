@@ -6,14 +6,22 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.core.auth.failures import CredentialOwner
+from app.core.auth.grant import Grant
+from app.core.auth.journal import ASKED
+from app.core.auth.status import SessionState
+from app.core.auth.tokens import TokenSet
 from app.core.errors import BurrowError, OutcomeUnknown
 from app.core.mcp.connection import Connection, Peer
-from tests.faults._streams import AUTH_ERROR, Streaming
+from app.core.mcp.listening import START_SECONDS
+from tests.core.scripted import Reply
+from tests.faults._listening import listening
+from tests.faults._streams import AUTH_ERROR, Refusal, Streaming
 
 PROGRESS = {"method": "notifications/message", "params": {"level": "info", "data": "under way"}}
 RESUMABLE = "id: 7\r\nretry: 10\r\n"
@@ -46,6 +54,46 @@ async def test_row_51_an_auth_error_in_the_middle_of_a_calls_stream_is_not_repla
         assert len(server.requests("tools/call")) == 1
 
 
+async def test_row_51_a_listen_stream_refused_in_the_middle_is_opened_anew_with_a_fresh_token(tmp_path: Path) -> None:
+    async with listening(tmp_path) as scene:
+        first = await scene.server.listeners.get()
+        await first.acknowledge()
+        await scene.missed.get()
+        scene.rig.issuer.kill()
+        await first.answer(error=AUTH_ERROR)
+        second = await scene.server.listeners.get()
+        assert (first.seen.bearer, second.seen.bearer) == ("pha_1", "pha_2")
+        assert len({first.id, second.id}) == 2
+        assert [seen.bearer for seen in scene.server.requests("subscriptions/listen")] == ["pha_1", "pha_2"]
+        await second.acknowledge()
+        await scene.missed.get()
+        assert (scene.rig.issuer.accepted, scene.rig.issuer.rejected) == (1, 0)
+
+
+async def test_row_51_a_token_that_was_renewed_meanwhile_is_not_renewed_again(tmp_path: Path) -> None:
+    async with listening(tmp_path) as scene:
+        first = await scene.server.listeners.get()
+        await first.acknowledge()
+        await scene.missed.get()
+        assert scene.rig.session.grant is not None
+        await scene.rig.session.renew(scene.rig.session.grant.tokens, ASKED)
+        await first.answer(error=AUTH_ERROR)
+        assert (await scene.server.listeners.get()).seen.bearer == "pha_2"
+        assert scene.rig.issuer.accepted == 1
+
+
+async def test_row_51_a_server_that_refuses_every_token_in_the_middle_costs_one_renewal(tmp_path: Path) -> None:
+    async with listening(tmp_path) as scene:
+        scene.server.admits = lambda _bearer: True
+        for _ in range(3):
+            stream = await scene.server.listeners.get()
+            await stream.acknowledge()
+            await scene.missed.get()
+            await stream.answer(error=AUTH_ERROR)
+        assert await scene.clock.next(3) == [START_SECONDS, 1, 60]
+        assert scene.rig.issuer.accepted == 1
+
+
 @pytest.mark.parametrize(
     "parts",
     [
@@ -62,7 +110,7 @@ async def test_row_52_a_call_whose_stream_broke_is_not_resumed_since_2026_07_28(
         message = json.dumps({"jsonrpc": "2.0", **PROGRESS}).encode()
         for part in parts:
             await stream.write(part.replace(b"%s", message))
-        stream.cut()
+        await stream.cut()
         with pytest.raises(OutcomeUnknown):
             await call
         assert {seen.verb for seen in server.seen} == {"POST"}
@@ -73,10 +121,72 @@ async def test_row_52_a_call_goes_on_by_its_last_event_id_before_2026_07_28() ->
     async with Streaming(legacy=True) as server, calling(server) as call:
         stream = await server.calls.get()
         await stream.send(PROGRESS, lines=RESUMABLE)
-        stream.cut()
+        await stream.cut()
         while "last-event-id" not in (resumed := await server.listeners.get()).seen.headers:
             pass
         assert resumed.seen.headers["last-event-id"] == "7"
         await resumed.send({"id": stream.id, "result": {"content": []}})
         assert await call == {"content": []}
         assert len(server.requests("tools/call")) == 1
+
+
+@pytest.mark.parametrize("ending", ["cut", "end"])
+async def test_row_52_a_listen_stream_that_died_with_its_token_gets_a_new_id_and_a_fresh_token(
+    tmp_path: Path, ending: str
+) -> None:
+    async with listening(tmp_path) as scene:
+        first = await scene.server.listeners.get()
+        await first.acknowledge(lines=RESUMABLE)
+        await scene.missed.get()
+        scene.rig.issuer.kill()
+        await getattr(first, ending)()
+        second = await scene.server.listeners.get()
+        assert second.seen.bearer == "pha_2"
+        assert second.id not in {None, first.id}
+        assert not [seen for seen in scene.server.seen if "last-event-id" in seen.headers or seen.verb == "GET"]
+        await second.acknowledge()
+        await scene.missed.get()
+        assert (scene.rig.issuer.accepted, scene.rig.issuer.rejected) == (1, 0)
+
+
+async def test_row_53_a_server_that_refuses_every_fresh_token_is_left_after_three_renewals(tmp_path: Path) -> None:
+    refused = Refusal(401, text="OAuth token is inactive")
+    async with listening(tmp_path, refusals={"subscriptions/listen": refused}) as scene:
+        assert await scene.clock.next(3) == [START_SECONDS, 60, 60]
+        await scene.deaf()
+        assert scene.rig.issuer.accepted == 3
+        assert len(scene.server.requests("subscriptions/listen")) == 6
+        assert await scene.connection.tools()
+
+
+async def test_row_53_a_token_endpoint_that_asks_to_wait_is_not_asked_by_each_attempt(tmp_path: Path) -> None:
+    async with listening(tmp_path) as scene:
+        stream = await scene.server.listeners.get()
+        await stream.acknowledge()
+        scene.rig.issuer.script = [Reply(429, {"detail": "Slow down."}, {"Retry-After": "120"})] * 10
+        scene.rig.issuer.kill()
+        await stream.end()
+        assert await scene.clock.next(9) == [START_SECONDS, 1, 2, 4, 8, 16, 32, 60, 60]
+        assert scene.rig.server.requests["/oauth/token/"] == 1
+        assert scene.rig.session.status.state is SessionState.SIGNED_IN
+
+
+async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes_on_by_itself(tmp_path: Path) -> None:
+    async with listening(tmp_path) as scene:
+        stream = await scene.server.listeners.get()
+        await stream.acknowledge()
+        await scene.missed.get()
+        scene.rig.issuer.revoked = True
+        scene.rig.issuer.kill()
+        await stream.end()
+        await scene.sign_ins.waited_for.wait()
+        assert scene.rig.session.status.state is SessionState.NEEDS_SIGN_IN
+        asked = [seen.bearer for seen in scene.server.requests("subscriptions/listen")]
+        assert asked == ["pha_1", "pha_1"]
+        assert scene.rig.server.requests["/oauth/token/"] == 1
+        pair = scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
+        await scene.rig.session.adopt(Grant(TokenSet(pair["access_token"], "phr_new"), "client"), "test")
+        again = await scene.server.listeners.get()
+        assert [seen.bearer for seen in scene.server.requests("subscriptions/listen")] == [*asked, "pha_new"]
+        await again.acknowledge()
+        await scene.missed.get()

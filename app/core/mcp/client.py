@@ -100,7 +100,7 @@ class _Body(httpx2.AsyncByteStream):
 class Client(httpx2.AsyncClient):
     """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
 
-    def __init__(self, open_exchanges: Mapping[int, Exchange], **options: Any) -> None:
+    def __init__(self, open_exchanges: Mapping[int | str, Exchange], **options: Any) -> None:
         super().__init__(**options, event_hooks={"response": [self._answered]})
         self._open_exchanges = open_exchanges
 
@@ -145,7 +145,7 @@ class Client(httpx2.AsyncClient):
             return None
         message = json.loads(request.content)
         identity = message.get("id") if isinstance(message, dict) and "method" in message else None
-        return self._open_exchanges.get(identity) if isinstance(identity, int) else None
+        return self._open_exchanges.get(identity) if isinstance(identity, int | str) else None
 
 
 def _patience(request: httpx2.Request, exchange: Exchange | None) -> float | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.core.auth.failures import CredentialOwner
     from app.core.mcp.calls import Report
     from app.core.mcp.exchange import Exchange, Notice
+    from app.core.mcp.listening import Listening
     from app.core.mcp.types import ToolInfo
     from app.core.mcp.wire import Session
 
@@ -105,13 +106,20 @@ class Line:
 class Connection:
     """Requests to one server. `told` hears every message; `auth` is an `httpx2.Auth`.
 
-    All methods raise only errors of `app.core.errors`.
+    `listening` is for changes of the tool list, None for none. All methods raise only errors of `app.core.errors`.
     """
 
-    def __init__(self, peer: Peer, auth: Any, told: Callable[[Peer, Exchange | Notice], None]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        auth: Any,
+        told: Callable[[Peer, Exchange | Notice], None],
+        listening: Listening | None = None,
+    ) -> None:
         self.peer = peer
         self._auth = auth
         self._told = told
+        self._listening = listening
         self._line: Line | None = None
         self._lines: set[Line] = set()
         self._legacy = False
@@ -258,6 +266,8 @@ class Connection:
                 self._legacy = not session.modern
                 self.protocol = session.version
                 line.opened.set_result(session)
+                if self._listening is not None:
+                    await stack.enter_async_context(self._listening.to(session, self.peer.title))
                 await line.leave.wait()
         except BaseException as failure:
             self._legacy = False

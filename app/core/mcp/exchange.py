@@ -30,13 +30,14 @@ class RpcError:
 class Exchange:
     """One request and what came back, in HTTP and in JSON-RPC.
 
-    `sent` says that it may have left this machine. `status` is None until HTTP answered and `BROKEN` when it never did;
-    `body` is kept for statuses from 400. `limit` is the size in bytes that the answer exceeded, `cut_off` says that it
-    began and broke off. `in_session` requests named a session. `bearer` is a fingerprint, never the token. `renewal` is
-    why the person's token could not be renewed on the way. `taken` is the result as it came.
+    `id` is unique in its session. `sent` says that it may have left this machine. `status` is None until HTTP answered
+    and `BROKEN` when it never did; `body` is kept for statuses from 400. `limit` is the size in bytes that the answer
+    exceeded, `cut_off` says that it began and broke off. `in_session` requests named a session. `bearer` is a
+    fingerprint, never the token. `renewal` is why the person's token could not be renewed on the way. `taken` is the
+    result as it came.
     """
 
-    id: int
+    id: int | str
     method: str
     params: Mapping[str, Any] | None
     started: float

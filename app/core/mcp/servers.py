@@ -27,8 +27,10 @@ from app.core.hosts import origin_of
 from app.core.mcp.calls import ToolCall
 from app.core.mcp.catalog import from_store, merge_policy
 from app.core.mcp.connection import Connection, Peer
+from app.core.mcp.credentials import SignIn
 from app.core.mcp.exchange import Exchange, Notice
 from app.core.mcp.kept import Keep, Kept
+from app.core.mcp.listening import REAL, Listening
 from app.core.mcp.record import Recorder, record_message
 from app.core.mcp.results import resource_blocks
 from app.core.mcp.types import Server, ServerState, ToolInfo, installation_state
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
     from app.core.hosts import Host
     from app.core.mcp.calls import Report
+    from app.core.mcp.credentials import Credentials
+    from app.core.mcp.reopening import Timing
     from app.core.mcp.types import Block
     from app.core.posthog.types import Installation, StoreTool
     from app.core.storage.values import Scope
@@ -66,18 +70,12 @@ class Store(Protocol):
     def proxy_path(self, installation_id: str) -> str: ...
 
 
-class Credentials(Protocol):
-    """Who carries the person's token (`app.core.auth.session`); the answer is an `httpx2.Auth`."""
-
-    def auth(self, target: Target) -> Any: ...
-
-
 class Servers:
     """The MCP servers of one signed-in account.
 
-    `scope` names whose cached lists to use, None for nobody's; `project` the project chosen. Methods raise errors of
-    `app.core.errors`; `changed` and `tools_changed` tell what a refresh behind the scenes found, the latter with the
-    server's id.
+    `scope` names whose cached lists to use, None for nobody's; `project` the project chosen; `timing` is where the
+    pauses of listeners come from. Methods raise errors of `app.core.errors`; `changed` and `tools_changed` tell what a
+    refresh behind the scenes found, the latter with the server's id.
     """
 
     def __init__(
@@ -90,6 +88,7 @@ class Servers:
         *,
         scope: Callable[[], Scope | None] = lambda: None,
         project: Callable[[], int | None] = lambda: None,
+        timing: Timing = REAL,
     ) -> None:
         self.changed: Event[tuple[Server, ...]] = Event()
         self.tools_changed: Event[str] = Event()
@@ -100,6 +99,8 @@ class Servers:
         self._cache = cache
         self._scope = scope
         self._project = project
+        self._timing = timing
+        self._sign_in = SignIn(session)
         self._servers: dict[str, Server] = {}
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
         self._connections: dict[str, Connection] = {}
@@ -329,15 +330,11 @@ class Servers:
             connection = None
         if connection is None:
             peer = Peer(server.title, url, server.owner, self._headers)
-            connection = Connection(peer, self._carrier(server.owner, url), self._heard)
+            target = _target(server, url)
+            listening = Listening(target, self._sign_in, partial(self._tools_announced, peer), self._timing)
+            connection = Connection(peer, self._session.auth(target), self._heard, listening)
             self._connections[server.id] = connection
         return connection
-
-    def _carrier(self, owner: CredentialOwner, url: str) -> Any:
-        """What carries the person's token to `url` and nowhere else."""
-        return self._session.auth(
-            Target(frozenset({origin_of(url)}), owner, jsonrpc=True, reports_own_auth=owner is CredentialOwner.PERSON)
-        )
 
     def _reach(self, server: Server) -> str:
         """The address to speak to; only origins that may see the person's token (contract section 7, L-23)."""
@@ -430,6 +427,15 @@ class Servers:
             self._announced.discard(server_id)
             if server_id in self._servers:
                 await self._fetch_tools(self._servers[server_id], strict=False)
+
+
+def _target(server: Server, url: str) -> Target:
+    """Where the person's token goes on the way to `server`, and nowhere else.
+
+    Only the server that refused a token can show that its successor is a good one, so each has a name of its own.
+    """
+    own = server.owner is CredentialOwner.PERSON
+    return Target(frozenset({origin_of(url)}), server.owner, jsonrpc=True, reports_own_auth=own, name=server.title)
 
 
 def _raise_unless_typed(failure: BaseException) -> None:

@@ -24,6 +24,7 @@ import msgspec
 from mcp.client._probe import negotiate_auto
 from mcp.client.session import ClientSession
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import find_invalid_x_mcp_header
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from app.core.mcp.json_text import Marks
 
 CONNECT_SECONDS = 10.0
+ACKNOWLEDGE_SECONDS = 30.0
 ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 # What the SDK's typed layer sees in place of a result that `client.py` took.
 STAND_INS: dict[str, dict[str, Any]] = {
@@ -77,7 +79,7 @@ class Tap(JSONRPCDispatcher[Any]):
         read: Any,
         write: Any,
         *,
-        open_exchanges: dict[int, Exchange],
+        open_exchanges: dict[int | str, Exchange],
         told: Callable[[Exchange | Notice], None],
         version: Callable[[], str | None],
     ) -> None:
@@ -95,7 +97,9 @@ class Tap(JSONRPCDispatcher[Any]):
         *,
         _related_request_id: Any = None,
     ) -> dict[str, Any]:
-        exchange = Exchange(next(self._ids), method, params, time.monotonic())
+        # A subscription's messages come under the id that the SDK chose for it.
+        identity = (opts or {}).get("request_id") or next(self._ids)
+        exchange = Exchange(identity, method, params, time.monotonic())
         collected = _exchanges.get()
         if collected is not None:
             collected.append(exchange)
@@ -156,6 +160,13 @@ class Session:
     def modern(self) -> bool:
         return self.sdk.protocol_version in MODERN_PROTOCOL_VERSIONS
 
+    @property
+    def tells_of_tools(self) -> bool:
+        """Whether changes of the tool list are told to who listens (`subscriptions/listen`)."""
+        capabilities = self.sdk.server_capabilities
+        tools = None if capabilities is None else capabilities.tools
+        return self.modern and tools is not None and tools.list_changed is True
+
     def tool_problem(self, raw: dict[str, Any]) -> str | None:
         """Why revision 2026-07-28 forbids using a tool, None when it does not."""
         reason = find_invalid_x_mcp_header(raw.get("inputSchema")) if self.modern else None
@@ -190,6 +201,31 @@ class Session:
         request = mcp_types.ReadResourceRequest(params=mcp_types.ReadResourceRequestParams(uri=uri))
         return await self._keep(lambda: self.sdk.send_request(request, ANYTHING))
 
+    async def listen(self, answered: Callable[[bool], None]) -> Exchange:
+        """`subscriptions/listen` for changes of the tool list, until the stream ends; each time under a new id.
+
+        `answered` hears whether the server agreed to tell of them; one that did not is left at once. A server that
+        says nothing for 30 s is left too.
+        """
+        collected: list[Exchange] = []
+        token = _exchanges.set(collected)
+        try:
+            async with (
+                asyncio.timeout(ACKNOWLEDGE_SECONDS) as patience,
+                listen(self.sdk, tools_list_changed=True) as subscription,
+            ):
+                patience.reschedule(None)
+                agreed = subscription.honored.tools_list_changed is True
+                answered(agreed)
+                while agreed:
+                    await anext(subscription)
+        except (MCPError, SubscriptionLost, StopAsyncIteration, TimeoutError):
+            if not collected:
+                raise
+        finally:
+            _exchanges.reset(token)
+        return collected[-1]
+
     async def _keep(self, send: Callable[[], Awaitable[object]]) -> Exchange:
         collected: list[Exchange] = []
         token = _exchanges.set(collected)
@@ -220,7 +256,7 @@ async def open_session(
 
     `legacy` skips the probe for the newest revision. Raises `Refused`, `MCPError` or `RuntimeError`.
     """
-    open_exchanges: dict[int, Exchange] = {}
+    open_exchanges: dict[int | str, Exchange] = {}
     context = await asyncio.to_thread(tls_context)
     async with AsyncExitStack() as stack:
         client = Client(

@@ -1,0 +1,102 @@
+"""A connection that listens, under a real sign-in, with pauses that a test need not wait for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.core.auth.status import SessionStatus
+from app.core.auth.target import Target
+from app.core.events import Event
+from app.core.hosts import origin_of
+from app.core.mcp.connection import Connection, Peer
+from app.core.mcp.credentials import SignIn
+from app.core.mcp.listening import Listening
+from app.core.mcp.reopening import Timing
+from tests.core.conftest import Rig, signed_in
+from tests.faults._streams import Refusal, Streaming
+
+
+class Clock:
+    """Pauses are noted and over at once, unless it `stands_still`; time passes by them and by the test's word."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.stands_still = False
+        self.pauses: asyncio.Queue[float] = asyncio.Queue()
+        self.timing = Timing(self._sleep, lambda: self.time, lambda: 1.0)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.time += seconds
+        self.pauses.put_nowait(seconds)
+        await (asyncio.Event().wait() if self.stands_still else asyncio.sleep(0))
+
+    async def next(self, count: int) -> list[float]:
+        """The next pauses that are made."""
+        return [await self.pauses.get() for _ in range(count)]
+
+
+class Watched(Event[SessionStatus]):
+    """An event that tells when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_for = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._callbacks)
+
+    def subscribe(self, callback: Callable[[SessionStatus], None]) -> Callable[[], None]:
+        self.waited_for.set()
+        return super().subscribe(callback)
+
+
+@dataclass
+class Scene:
+    """`sign_ins` is the session's event; `missed` has an item for each time that changes may have gone unheard."""
+
+    server: Streaming
+    rig: Rig
+    connection: Connection
+    clock: Clock
+    sign_ins: Watched
+    missed: asyncio.Queue[None]
+
+    @property
+    def listeners(self) -> list[asyncio.Task[Any]]:
+        """The tasks that listen."""
+        return [task for task in asyncio.all_tasks() if task.get_name().startswith("mcp listener")]
+
+    async def deaf(self) -> None:
+        """Wait until nobody listens any more."""
+        if self.listeners:
+            await asyncio.wait(self.listeners)
+
+
+@asynccontextmanager
+async def listening(
+    folder: Path, *, legacy: bool = False, refusals: dict[str, Refusal | list[Refusal]] | None = None
+) -> AsyncIterator[Scene]:
+    """A connection that is open and has listed its tools; the server admits the issuer's live token only."""
+    clock = Clock()
+    async with (
+        signed_in(folder) as rig,
+        Streaming(legacy=legacy, admits=lambda bearer: bearer == rig.issuer.access_token) as server,
+    ):
+        server.refusals.update(refusals or {})
+        rig.session.changed = sign_ins = Watched()
+        missed: asyncio.Queue[None] = asyncio.Queue()
+        target = Target(frozenset({origin_of(server.url)}), jsonrpc=True, name="streaming")
+        listens = Listening(target, SignIn(rig.session), lambda: missed.put_nowait(None), clock.timing)
+        peer = Peer(target.name, server.url, target.owner)
+        connection = Connection(peer, rig.session.auth(target), lambda _peer, _item: None, listens)
+        try:
+            await connection.tools()
+            yield Scene(server, rig, connection, clock, sign_ins, missed)
+        finally:
+            await connection.close()
