@@ -58,6 +58,16 @@ async def test_a_server_without_listeners_is_asked_once_whatever_sessions_follow
         assert scene.missed.empty()
 
 
+@pytest.mark.parametrize("status", [405, 204])
+async def test_an_older_server_without_a_stream_is_asked_once(tmp_path: Path, status: int) -> None:
+    async with listening(tmp_path, legacy=True, refusals={"GET": Refusal(status)}) as scene:
+        await scene.server.arrival("GET")
+        assert await scene.connection.tools()
+        # The MCP SDK asks a second time after a second, and then no more.
+        await asyncio.wait(streams_of_the_sdk())
+        assert len(scene.server.requests("GET")) == 1
+
+
 async def test_a_server_that_agrees_to_tell_of_something_else_is_left(tmp_path: Path) -> None:
     async with listening(tmp_path) as scene:
         stream = await scene.server.listeners.get()
@@ -91,6 +101,27 @@ async def test_a_connection_that_is_soon_closed_never_listens(tmp_path: Path) ->
         assert monotonic() - started < connection_module.CLOSE_SECONDS / 2
         assert not server.requests("subscriptions/listen")
         assert listeners() == []
+
+
+@pytest.mark.parametrize("stage", ["open", "pausing", "waiting"])
+async def test_closing_leaves_no_older_stream_behind_at_any_stage(tmp_path: Path, stage: str) -> None:
+    async with listening(tmp_path, legacy=True) as scene:
+        stream = await scene.server.listeners.get()
+        await stream.announce(lines="retry: 10\r\n")
+        if stage == "pausing":
+            scene.clock.stands_still = True
+            await stream.end()
+            assert await scene.clock.next(1) == [1]
+        elif stage == "waiting":
+            await scene.rig.session.sign_out()
+            await stream.end()
+            await scene.sign_ins.waited_for.wait()
+        started = monotonic()
+        await scene.connection.close()
+        assert monotonic() - started < connection_module.CLOSE_SECONDS / 2
+        assert streams_of_the_sdk() == []
+        assert scene.sign_ins.waiting == 0
+        await stream.over.wait()
 
 
 @pytest.mark.parametrize("stage", ["opening", "open", "pausing"])
@@ -160,6 +191,10 @@ async def connected(server: Streaming, timing: Timing) -> AsyncIterator[Servers]
         await storage.close()
 
 
+def streams_of_the_sdk() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if "handle_get_stream" in task.get_name()]
+
+
 def listeners() -> list[asyncio.Task[Any]]:
     return [task for task in asyncio.all_tasks() if task.get_name().startswith("mcp listener")]
 
@@ -171,8 +206,7 @@ async def test_what_is_announced_on_a_listen_stream_is_read_once_after_a_burst()
         await stream.acknowledge()
         await refreshed_after(server, servers, 2)
         server.tools.append(tool("late"))
-        for _ in range(5):
-            await stream.announce()
+        await stream.announce(times=5)
         await refreshed_after(server, servers, 3)
         assert [row.name for row in await servers.tools("workspace")] == ["echo", "count", "late"]
 
@@ -262,4 +296,4 @@ async def test_only_the_current_token_is_renewed_and_a_failure_is_no_ones(carrie
 
 @pytest.fixture(autouse=True)
 def _settled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers_module, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(servers_module, "SETTLE_SECONDS", 0.1)

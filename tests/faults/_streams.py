@@ -63,17 +63,17 @@ class Stream:
 
     async def send(self, message: dict[str, Any], *, lines: str = "") -> None:
         """One JSON-RPC message; `lines` are further lines of its event, such as `id: 1`."""
-        await self.write(f"event: message\r\n{lines}data: {json.dumps({'jsonrpc': '2.0', **message})}\r\n\r\n".encode())
+        await self.write(_event(message, lines))
 
     async def acknowledge(self, *, lines: str = "", honoured: bool = True) -> None:
         granted = {"toolsListChanged": True} if honoured else {}
         params = {"notifications": granted, "_meta": {SUBSCRIPTION: self.id}}
         await self.send({"method": "notifications/subscriptions/acknowledged", "params": params}, lines=lines)
 
-    async def announce(self, *, lines: str = "") -> None:
-        """The tool list changed."""
+    async def announce(self, *, lines: str = "", times: int = 1) -> None:
+        """The tool list changed; all of `times` at once."""
         stamp = {"params": {"_meta": {SUBSCRIPTION: self.id}}} if self.id is not None else {}
-        await self.send({"method": CHANGED, **stamp}, lines=lines)
+        await self.write(_event({"method": CHANGED, **stamp}, lines) * times)
 
     async def answer(self, **part: Any) -> None:
         """The last message: a `result` or an `error`."""
@@ -235,6 +235,10 @@ class Streaming:
                 )
         body = json.dumps({"jsonrpc": "2.0", "id": seen.message["id"], "result": result}).encode()
         return await _whole(writer, 200, body, headers)
+
+
+def _event(message: dict[str, Any], lines: str) -> bytes:
+    return f"event: message\r\n{lines}data: {json.dumps({'jsonrpc': '2.0', **message})}\r\n\r\n".encode()
 
 
 async def _whole(writer: asyncio.StreamWriter, status: int, body: bytes, headers: dict[str, str]) -> bool:

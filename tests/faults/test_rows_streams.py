@@ -149,6 +149,40 @@ async def test_row_52_a_listen_stream_that_died_with_its_token_gets_a_new_id_and
         assert (scene.rig.issuer.accepted, scene.rig.issuer.rejected) == (1, 0)
 
 
+@pytest.mark.parametrize("ending", ["cut", "end"])
+async def test_row_52_an_older_listen_stream_that_died_with_its_token_goes_on_by_its_last_event_id_and_a_fresh_token(
+    tmp_path: Path, ending: str
+) -> None:
+    async with listening(tmp_path, legacy=True) as scene:
+        first = await scene.server.listeners.get()
+        await first.announce(lines=RESUMABLE)
+        scene.rig.issuer.kill()
+        await getattr(first, ending)()
+        second = await scene.server.listeners.get()
+        await scene.missed.get()
+        gets = [(seen.bearer, seen.headers.get("last-event-id")) for seen in scene.server.requests("GET")]
+        assert gets == [("pha_1", None), ("pha_1", "7"), ("pha_2", "7")]
+        assert second.seen.headers["mcp-session-id"] == first.seen.headers["mcp-session-id"]
+        assert (scene.rig.issuer.accepted, scene.rig.issuer.rejected) == (1, 0)
+
+
+async def test_row_52_a_call_goes_on_while_an_older_listen_stream_pauses(tmp_path: Path) -> None:
+    async with listening(tmp_path, legacy=True) as scene:
+        scene.clock.stands_still = True
+        listener = await scene.server.listeners.get()
+        await listener.announce(lines=RESUMABLE)
+        await listener.end()
+        assert await scene.clock.next(1) == [1]
+        call = asyncio.create_task(scene.connection.call("echo", {}, repeatable=False, on_progress=silent))
+        stream = await scene.server.calls.get()
+        await stream.send(PROGRESS, lines=RESUMABLE.replace("7", "8"))
+        await stream.cut()
+        resumed = await scene.server.listeners.get()
+        assert resumed.seen.headers["last-event-id"] == "8"
+        await resumed.send({"id": stream.id, "result": {"content": []}})
+        assert await call == {"content": []}
+
+
 async def test_row_53_a_server_that_refuses_every_fresh_token_is_left_after_three_renewals(tmp_path: Path) -> None:
     refused = Refusal(401, text="OAuth token is inactive")
     async with listening(tmp_path, refusals={"subscriptions/listen": refused}) as scene:
@@ -184,9 +218,48 @@ async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes
         asked = [seen.bearer for seen in scene.server.requests("subscriptions/listen")]
         assert asked == ["pha_1", "pha_1"]
         assert scene.rig.server.requests["/oauth/token/"] == 1
-        pair = scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
-        await scene.rig.session.adopt(Grant(TokenSet(pair["access_token"], "phr_new"), "client"), "test")
+        scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
+        await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
         again = await scene.server.listeners.get()
         assert [seen.bearer for seen in scene.server.requests("subscriptions/listen")] == [*asked, "pha_new"]
         await again.acknowledge()
         await scene.missed.get()
+
+
+@pytest.mark.parametrize("ending", ["cut", "end"])
+async def test_row_53_an_older_server_that_ends_every_stream_is_not_hammered_whatever_it_asks_for(
+    tmp_path: Path, ending: str
+) -> None:
+    async with listening(tmp_path, legacy=True) as scene:
+        for _ in range(8):
+            stream = await scene.server.listeners.get()
+            await stream.announce(lines="id: 7\r\nretry: 0\r\n")
+            await getattr(stream, ending)()
+        assert await scene.clock.next(7) == [1, 2, 4, 8, 16, 32, 60]
+
+
+async def test_row_53_an_older_server_is_not_hammered_while_the_token_endpoint_refuses(tmp_path: Path) -> None:
+    async with listening(tmp_path, legacy=True) as scene:
+        stream = await scene.server.listeners.get()
+        await stream.announce(lines=RESUMABLE)
+        scene.rig.issuer.script = [Reply(429, {"detail": "Slow down."}, {"Retry-After": "120"})] * 10
+        scene.rig.issuer.kill()
+        await stream.cut()
+        assert await scene.clock.next(8) == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert scene.rig.server.requests["/oauth/token/"] == 1
+
+
+async def test_row_53_an_older_server_is_asked_nothing_while_the_person_must_sign_in(tmp_path: Path) -> None:
+    async with listening(tmp_path, legacy=True) as scene:
+        stream = await scene.server.listeners.get()
+        await stream.announce(lines=RESUMABLE)
+        scene.rig.issuer.revoked = True
+        scene.rig.issuer.kill()
+        await stream.cut()
+        await scene.sign_ins.waited_for.wait()
+        asked = [seen.bearer for seen in scene.server.requests("GET")]
+        assert asked == ["pha_1", "pha_1"]
+        scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
+        await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
+        assert (await scene.server.listeners.get()).seen.headers["last-event-id"] == "7"
+        assert [seen.bearer for seen in scene.server.requests("GET")] == [*asked, "pha_new"]

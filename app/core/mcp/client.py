@@ -10,6 +10,7 @@ import asyncio
 import json
 import ssl
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.exchange import Exchange
     from app.core.mcp.json_text import Marks
+    from app.core.mcp.standing import Standing
 
 ANSWER_LIMIT = 32 * 1024 * 1024
 ERROR_BODY_LIMIT = 64 * 1024
@@ -44,6 +46,10 @@ NEVER_LEFT = (
     httpx2.LocalProtocolError,
     httpx2.InvalidURL,
 )
+
+
+# The request that a task works for, so that a GET for the rest of its answer is told from one to listen.
+working_for: ContextVar[Exchange | None] = ContextVar("working_for", default=None)
 
 
 @cache
@@ -100,11 +106,19 @@ class _Body(httpx2.AsyncByteStream):
 class Client(httpx2.AsyncClient):
     """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
 
-    def __init__(self, open_exchanges: Mapping[int | str, Exchange], **options: Any) -> None:
+    def __init__(
+        self, open_exchanges: Mapping[int | str, Exchange], standing: Standing | None = None, **options: Any
+    ) -> None:
         super().__init__(**options, event_hooks={"response": [self._answered]})
         self._open_exchanges = open_exchanges
+        self._standing = standing
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        if request.method == "GET" and self._standing is not None and working_for.get() is None:
+            return await self._standing.answer(request, lambda: self._once(request, options))
+        return await self._once(request, options)
+
+    async def _once(self, request: httpx2.Request, options: Mapping[str, Any]) -> httpx2.Response:
         exchange = self._exchange_of(request)
         if exchange is not None:
             exchange.sent = True

@@ -260,6 +260,7 @@ class Connection:
                             auth=self._auth,
                             headers=self.peer.headers(),
                             told=lambda item: self._told(self.peer, item),
+                            listening=self._listening,
                             legacy=self._legacy,
                         )
                     )

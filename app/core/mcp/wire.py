@@ -34,8 +34,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from app import __version__
 from app.core.hosts import is_loopback
-from app.core.mcp.client import Client, tls_context
+from app.core.mcp.client import Client, tls_context, working_for
 from app.core.mcp.exchange import BROKEN, Exchange, Notice, RpcError
+from app.core.mcp.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from mcp.shared.dispatcher import CallOptions, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
 
     from app.core.mcp.json_text import Marks
+    from app.core.mcp.listening import Listening
 
 CONNECT_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 30.0
@@ -106,6 +108,7 @@ class Tap(JSONRPCDispatcher[Any]):
         exchange.marks = _marks.get()
         options: CallOptions = {**(opts or {}), "request_id": exchange.id}
         self._open_exchanges[exchange.id] = exchange
+        working = working_for.set(exchange)
         try:
             answer = await super().send_raw_request(method, params, options, _related_request_id=_related_request_id)
             exchange.result = answer if exchange.taken is None else exchange.taken
@@ -115,6 +118,7 @@ class Tap(JSONRPCDispatcher[Any]):
                 raise Refused(exchange) from failure
             raise
         finally:
+            working_for.reset(working)
             del self._open_exchanges[exchange.id]
             exchange.seconds = time.monotonic() - exchange.started
             self._told(exchange)
@@ -250,17 +254,20 @@ async def open_session(
     auth: Any,
     headers: Mapping[str, str],
     told: Callable[[Exchange | Notice], None],
+    listening: Listening | None = None,
     legacy: bool = False,
 ) -> AsyncIterator[Session]:
     """A negotiated session with the server at `url`; must be left by the task that entered it.
 
-    `legacy` skips the probe for the newest revision. Raises `Refused`, `MCPError` or `RuntimeError`.
+    `listening` is for the stream that the SDK opens before revision 2026-07-28. `legacy` skips the probe for the newest
+    revision. Raises `Refused`, `MCPError` or `RuntimeError`.
     """
     open_exchanges: dict[int | str, Exchange] = {}
     context = await asyncio.to_thread(tls_context)
     async with AsyncExitStack() as stack:
         client = Client(
             open_exchanges,
+            None if listening is None else Standing(listening),
             auth=auth,
             headers={"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **headers},
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS, write=60.0),
