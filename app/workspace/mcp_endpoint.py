@@ -1,11 +1,12 @@
 """The workspace's own MCP endpoint at /mcp: who may enter, in the shapes of contract 2.3.
 
-The tools behind it are in `app.workspace.mcp_tools`. Streamable HTTP without a listen stream (GET is 405), with
-sessions for the handshake revisions and without for 2026-07-28.
+The tools behind it are in `app.workspace.mcp_tools`. Streamable HTTP with sessions and without a listen stream (GET is
+405) for the handshake revisions; without sessions and with `subscriptions/listen` for 2026-07-28.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -14,11 +15,13 @@ from starlette.routing import Route
 
 from app.workspace.auth import ACCESS_PREFIX, PERSONAL_PREFIX, bearer_of, challenge_header, grant_of
 from app.workspace.context import workspace_of
+from app.workspace.door import cut
 from app.workspace.envelope import ApiError, boolean, choice, integer, number
-from app.workspace.mcp_mount import McpMount, Principal
+from app.workspace.mcp_mount import McpMount, Principal, header
 from app.workspace.store_runtime import UPSTREAM_SECONDS, ToolFailure, runtime_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from mcp.server.mcpserver import MCPServer
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
 
     from app.workspace.auth import Grant
     from app.workspace.context import Workspace
+    from app.workspace.store_runtime import StoreRuntime
 
 PATH = "/mcp"
+LISTEN = "subscriptions/listen"
 ENTRY_SCOPE = "project:read"
 NO_TOKEN = "No token provided, please provide a valid API token."
 BAD_PREFIX = "Invalid token, please provide a valid API token"
@@ -46,7 +51,12 @@ async def startup(workspace: Workspace) -> None:
     """Put the endpoint's switches on the fault switchboard."""
     runtime = runtime_of(workspace)
     runtime.mounts["workspace"] = McpMount(workspace, _build)
-    workspace.faults.register("mcp", _fault, runtime.reset)
+
+    def reset() -> None:
+        runtime.reset()
+        workspace.background(_offer_extra_tool(workspace, False))
+
+    workspace.faults.register("mcp", _fault, reset)
 
 
 async def after_ready(workspace: Workspace) -> None:
@@ -70,7 +80,23 @@ class WorkspaceEndpoint:
         if not isinstance(admitted, Principal):
             await admitted(scope, receive, send)
             return
-        await runtime_of(workspace).mounts["workspace"].serve(scope, receive, send, admitted)
+        runtime = runtime_of(workspace)
+        with _listener(runtime, scope):
+            await runtime.mounts["workspace"].serve(scope, receive, send, admitted)
+
+
+@contextmanager
+def _listener(runtime: StoreRuntime, scope: Scope) -> Iterator[None]:
+    """Have it known meanwhile whose request is a listen stream, so that the switchboard can cut it."""
+    client = scope.get("client")
+    if client is None or header(scope, "mcp-method") != LISTEN:
+        yield
+        return
+    runtime.listeners.add(tuple(client))
+    try:
+        yield
+    finally:
+        runtime.listeners.discard(tuple(client))
 
 
 async def _admit(workspace: Workspace, credential: str | None) -> Principal | Response:
@@ -104,7 +130,8 @@ async def _fault(workspace: Workspace, body: dict[str, object]) -> object:
     `tool_authentication_failed` {n}: the next n tool calls at /mcp answer 200 with a JSON-RPC `error`
     (`shape` "error") or an `isError` result (`shape` "result") that says `authentication_failed`.
     `bind_sessions_to_token`: a session answers 404 to a renewed token. `throttles` false lifts the limits of
-    the proxy and of connecting. `upstream_seconds`: how long the proxy waits for a server.
+    the proxy and of connecting. `upstream_seconds`: how long the proxy waits for a server. `extra_tool`: the list of
+    tools at /mcp has one more, and who listens is told. `cut_listeners` true breaks every listen stream there.
     """
     runtime = runtime_of(workspace)
     times = integer(body, "tool_authentication_failed", minimum=0, maximum=1_000_000)
@@ -120,6 +147,12 @@ async def _fault(workspace: Workspace, body: dict[str, object]) -> object:
     seconds = number(body, "upstream_seconds", minimum=0.05, maximum=UPSTREAM_SECONDS)
     if seconds is not None:
         runtime.upstream_seconds = seconds
+    extra = boolean(body, "extra_tool")
+    if extra is not None:
+        await _offer_extra_tool(workspace, extra)
+    if boolean(body, "cut_listeners"):
+        for client in tuple(runtime.listeners):
+            cut(client)
     return {
         "tool_authentication_failed": runtime.tool_failure.times,
         "shape": runtime.tool_failure.shape,
@@ -128,4 +161,14 @@ async def _fault(workspace: Workspace, body: dict[str, object]) -> object:
         "upstream_seconds": runtime.upstream_seconds,
         "reports_running": runtime.reports_running,
         "reports_cancelled": runtime.reports_cancelled,
+        "extra_tool": runtime.extra_tool,
+        "listeners": len(runtime.listeners),
     }
+
+
+async def _offer_extra_tool(workspace: Workspace, offered: bool) -> None:
+    from app.workspace.mcp_tools import WorkspaceServer
+
+    server = await runtime_of(workspace).mounts["workspace"].server()
+    assert isinstance(server, WorkspaceServer)
+    await server.offer_extra_tool(offered)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from mcp.server.subscriptions import InMemorySubscriptionBus, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, Resource, TextContent, ToolAnnotations
 from pydantic import Field
@@ -35,6 +36,7 @@ AUTHENTICATION_FAILED = {
     "attr": None,
 }
 API_REFUSED = -32000
+EXTRA_TOOL = "extra_tool"
 DOCUMENT_SCHEME = "workspace://documents/"
 INSTRUCTIONS = (
     "Tasks, events and documents of one project. Times are UTC. Start with list_event_names before counting,"
@@ -54,10 +56,28 @@ class WorkspaceServer(MCPServer[Any]):
     """Documents come from the database at each listing; tool calls can be made to fail by the switchboard."""
 
     def __init__(self, workspace: Workspace, version: str) -> None:
+        self.changes = InMemorySubscriptionBus()
         super().__init__(
-            "burrow-workspace", title="Workspace", version=version, instructions=INSTRUCTIONS, log_level="WARNING"
+            "burrow-workspace",
+            title="Workspace",
+            version=version,
+            instructions=INSTRUCTIONS,
+            log_level="WARNING",
+            subscriptions=self.changes,
         )
         self.workspace = workspace
+
+    async def offer_extra_tool(self, offered: bool) -> None:
+        """Let the tool list change, and tell who listens."""
+        runtime = runtime_of(self.workspace)
+        if offered == runtime.extra_tool:
+            return
+        runtime.extra_tool = offered
+        if offered:
+            self.add_tool(_extra_tool, EXTRA_TOOL, "Extra tool", annotations=READS)
+        else:
+            self.remove_tool(EXTRA_TOOL)
+        await self.changes.publish(ToolsListChanged())
 
     async def list_resources(self) -> list[Resource]:
         query = "SELECT id, title, summary FROM documents ORDER BY title"
@@ -99,6 +119,11 @@ def build_workspace_server(workspace: Workspace) -> MCPServer[Any]:
     _add_resources(server)
     _add_prompt(server)
     return server
+
+
+def _extra_tool() -> str:
+    """Say that this tool is here; the switchboard brings it and takes it away."""
+    return "Here."
 
 
 async def caller(server: WorkspaceServer, ctx: Context[Any, Any], scope: str) -> Caller:

@@ -97,6 +97,8 @@ class StoreRuntime:
     bind_sessions_to_token: bool = False
     reports_running: int = 0
     reports_cancelled: int = 0
+    extra_tool: bool = False
+    listeners: set[tuple[str, int]] = field(default_factory=set)
     consents: dict[str, PendingConsent] = field(default_factory=dict)
     mounts: dict[str, McpMount] = field(default_factory=dict)
     refreshing: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))

@@ -17,9 +17,13 @@ from app.core.auth.journal import ASKED
 from app.core.auth.status import SessionState
 from app.core.auth.tokens import TokenSet
 from app.core.errors import BurrowError, OutcomeUnknown
+from app.core.lab import Lab
 from app.core.mcp.connection import Connection, Peer
 from app.core.mcp.listening import START_SECONDS
+from app.core.mcp.types import ServerState
+from tests.conftest import RunningWorkspace
 from tests.core.scripted import Reply
+from tests.core.test_services import services_in, signed_in
 from tests.faults._listening import listening
 from tests.faults._streams import AUTH_ERROR, Refusal, Streaming
 
@@ -181,6 +185,35 @@ async def test_row_52_a_call_goes_on_while_an_older_listen_stream_pauses(tmp_pat
         assert resumed.seen.headers["last-event-id"] == "8"
         await resumed.send({"id": stream.id, "result": {"content": []}})
         assert await call == {"content": []}
+
+
+async def test_row_52_the_workspaces_changes_are_heard_again_after_token_and_stream_died(
+    workspace: RunningWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.core.mcp.listening.START_SECONDS", 0.05)
+    monkeypatch.setattr("app.core.mcp.reopening.BASE_SECONDS", 0.05)
+    lab = Lab(workspace.url, workspace.secret)
+    async with services_in(tmp_path / "services") as services:
+        servers = (await signed_in(services, workspace)).servers
+        changed: asyncio.Queue[str] = asyncio.Queue()
+        servers.tools_changed.subscribe(changed.put_nowait)
+
+        async def offered(wanted: bool) -> None:
+            while wanted is not ("extra_tool" in [tool.name for tool in await servers.tools("workspace")]):
+                await changed.get()
+
+        await offered(False)
+        while (await lab.mcp())["listeners"] == 0:  # noqa: ASYNC110 (another process counts)
+            await asyncio.sleep(0.02)
+        await lab.mcp(extra_tool=True)
+        await offered(True)
+        await lab.kill_access_token()
+        await lab.mcp(cut_listeners=True)
+        await lab.mcp(extra_tool=False)
+        await offered(False)
+        counters = (await lab.state())["counters"]
+        assert (counters["refreshes_accepted"], counters["refreshes_rejected"]) == (1, 0)
+        assert servers._servers["workspace"].state is ServerState.READY
 
 
 async def test_row_53_a_server_that_refuses_every_fresh_token_is_left_after_three_renewals(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from mcp.client.subscriptions import SubscriptionLost
 from mcp.shared.exceptions import MCPError
 
 from tests.workspace.lab import Lab
@@ -98,7 +99,7 @@ def test_a_tool_beyond_the_scopes_is_a_permission_not_a_sign_in(store: Store) ->
     assert "task:write" in result["content"][0]["text"]
 
 
-def test_there_is_no_listen_stream(store: Store) -> None:
+def test_there_is_no_listen_stream_to_get(store: Store) -> None:
     answer = store.lab.http.get("/mcp", headers={**store.tokens.header, "accept": "text/event-stream"})
     assert (answer.status_code, answer.text) == (405, "")
 
@@ -285,6 +286,36 @@ async def test_writing_a_document_is_heard_by_who_listens(store: Store) -> None:
                 break
         names = [one.name for one in (await client.list_resources()).resources]
     assert "notes" in names
+
+
+async def test_the_switchboard_changes_the_tool_list_and_who_listens_hears_it(store: Store) -> None:
+    async def names(client: Client) -> list[str]:
+        return [tool.name for tool in (await client.list_tools()).tools]
+
+    async with connected(store.lab.workspace.ready["mcp_url"], store.tokens.access, "2026-07-28") as client:
+        before = await names(client)
+        async with client.listen(tools_list_changed=True) as changes:
+            assert store.lab.switch("mcp", extra_tool=True)["listeners"] == 1
+            await anext(changes)
+            assert await names(client) == [*before, "extra_tool"]
+            assert not (await client.call_tool("extra_tool", {})).is_error
+            store.lab.switch("mcp", extra_tool=True)
+            store.lab.switch("reset")
+            await anext(changes)
+        assert await names(client) == before
+
+
+async def test_the_switchboard_cuts_listen_streams_and_nothing_else(store: Store) -> None:
+    async def cut(client: Client) -> None:
+        async with client.listen(tools_list_changed=True) as changes:
+            store.lab.switch("mcp", cut_listeners=True)
+            await anext(changes)
+
+    async with connected(store.lab.workspace.ready["mcp_url"], store.tokens.access, "2026-07-28") as client:
+        with pytest.raises(SubscriptionLost):
+            await cut(client)
+        assert not (await client.call_tool("who_am_i", {})).is_error
+        await asyncio.to_thread(until, lambda: store.lab.switch("mcp")["listeners"] == 0)
 
 
 async def test_there_is_a_prompt(store: Store) -> None:
