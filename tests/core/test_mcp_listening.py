@@ -68,6 +68,16 @@ async def test_an_older_server_without_a_stream_is_asked_once(tmp_path: Path, st
         assert len(scene.server.requests("GET")) == 1
 
 
+async def test_a_server_that_ends_a_stream_with_its_result_is_listened_to_again(tmp_path: Path) -> None:
+    async with listening(tmp_path) as scene:
+        first = await scene.server.listeners.get()
+        await first.acknowledge()
+        await first.answer(result={"resultType": "complete"})
+        second = await scene.server.listeners.get()
+        assert first.id != second.id
+        assert await scene.clock.next(2) == [START_SECONDS, 1]
+
+
 async def test_a_server_that_agrees_to_tell_of_something_else_is_left(tmp_path: Path) -> None:
     async with listening(tmp_path) as scene:
         stream = await scene.server.listeners.get()

@@ -91,7 +91,8 @@ class Listener:
             )
         )
         if plan.pause is None:
-            log.info("the server will not tell of changes: %s", exchange.error or exchange.status)
+            code = exchange.status if exchange.error is None else exchange.error.code
+            log.info("the server will not tell of changes: %s", code)
             return False
         if plan.refused_by:
             await to.sign_in.refused(exchange.bearer, Cause(CauseKind.REFUSED, to.target.name, plan.refused_by))

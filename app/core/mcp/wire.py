@@ -221,9 +221,10 @@ class Session:
                 patience.reschedule(None)
                 agreed = subscription.honored.tools_list_changed is True
                 answered(agreed)
-                while agreed:
-                    await anext(subscription)
-        except (MCPError, SubscriptionLost, StopAsyncIteration, TimeoutError):
+                if agreed:
+                    async for _change in subscription:
+                        pass
+        except (MCPError, SubscriptionLost, TimeoutError):
             if not collected:
                 raise
         finally:
