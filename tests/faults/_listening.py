@@ -19,6 +19,7 @@ from app.core.mcp.listening import Listening
 from app.core.mcp.reopening import Timing
 from tests.core.conftest import Rig, signed_in
 from tests.faults._streams import Refusal, Streaming
+from tests.faults.measure import Measure
 
 
 class Clock:
@@ -80,7 +81,11 @@ class Scene:
 
 @asynccontextmanager
 async def listening(
-    folder: Path, *, legacy: bool = False, refusals: dict[str, Refusal | list[Refusal]] | None = None
+    folder: Path,
+    *,
+    legacy: bool = False,
+    refusals: dict[str, Refusal | list[Refusal]] | None = None,
+    measure: Measure | None = None,
 ) -> AsyncIterator[Scene]:
     """A connection that is open and has listed its tools; the server admits the issuer's live token only."""
     clock = Clock()
@@ -90,6 +95,9 @@ async def listening(
     ):
         server.refusals.update(refusals or {})
         rig.session.changed = sign_ins = Watched()
+        if measure is not None:
+            measure.watch(rig)
+            sign_ins.waited_for.clear()
         missed: asyncio.Queue[None] = asyncio.Queue()
         target = Target(frozenset({origin_of(server.url)}), jsonrpc=True, name="streaming")
         listens = Listening(target, SignIn(rig.session), lambda: missed.put_nowait(None), clock.timing)

@@ -26,6 +26,7 @@ from tests.core.scripted import Reply
 from tests.core.test_services import services_in, signed_in
 from tests.faults._listening import listening
 from tests.faults._streams import AUTH_ERROR, Refusal, Streaming
+from tests.faults.measure import Measure
 
 PROGRESS = {"method": "notifications/message", "params": {"level": "info", "data": "under way"}}
 RESUMABLE = "id: 7\r\nretry: 10\r\n"
@@ -36,9 +37,10 @@ async def silent(progress: float, total: float | None, message: str | None) -> N
 
 
 @asynccontextmanager
-async def calling(server: Streaming, *, auth: Any = None, repeatable: bool = False) -> AsyncIterator[asyncio.Task[Any]]:
-    """A call of a tool under way."""
-    connection = Connection(Peer("streaming", server.url, CredentialOwner.PERSON), auth, lambda _peer, _item: None)
+async def calling(server: Streaming, measure: Measure, *, repeatable: bool = False) -> AsyncIterator[asyncio.Task[Any]]:
+    """A call of a tool under way; measured are the calls beyond the first."""
+    measure.count_effects(lambda: len(server.requests("tools/call")) - 1)
+    connection = Connection(Peer("streaming", server.url, CredentialOwner.PERSON), None, lambda _peer, _item: None)
     call = asyncio.create_task(connection.call("echo", {}, repeatable=repeatable, on_progress=silent))
     try:
         yield call
@@ -48,18 +50,19 @@ async def calling(server: Streaming, *, auth: Any = None, repeatable: bool = Fal
         await connection.close()
 
 
-async def test_row_51_an_auth_error_in_the_middle_of_a_calls_stream_is_not_replayed() -> None:
-    async with Streaming() as server, calling(server, repeatable=True) as call:
+async def test_row_51_an_auth_error_in_the_middle_of_a_calls_stream_is_not_replayed(measure: Measure) -> None:
+    async with Streaming() as server, calling(server, measure, repeatable=True) as call:
         stream = await server.calls.get()
         await stream.send(PROGRESS)
         await stream.answer(error=AUTH_ERROR)
-        with pytest.raises(BurrowError):
-            await call
-        assert len(server.requests("tools/call")) == 1
+        assert isinstance(await measure.one(call), BurrowError)
+        measure.expect(R=0, V=1)
 
 
-async def test_row_51_a_listen_stream_refused_in_the_middle_is_opened_anew_with_a_fresh_token(tmp_path: Path) -> None:
-    async with listening(tmp_path) as scene:
+async def test_row_51_a_listen_stream_refused_in_the_middle_is_opened_anew_with_a_fresh_token(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with listening(tmp_path, measure=measure) as scene:
         first = await scene.server.listeners.get()
         await first.acknowledge()
         await scene.missed.get()
@@ -71,11 +74,11 @@ async def test_row_51_a_listen_stream_refused_in_the_middle_is_opened_anew_with_
         assert [seen.bearer for seen in scene.server.requests("subscriptions/listen")] == ["pha_1", "pha_2"]
         await second.acknowledge()
         await scene.missed.get()
-        assert (scene.rig.issuer.accepted, scene.rig.issuer.rejected) == (1, 0)
+        measure.expect(R=1)
 
 
-async def test_row_51_a_token_that_was_renewed_meanwhile_is_not_renewed_again(tmp_path: Path) -> None:
-    async with listening(tmp_path) as scene:
+async def test_row_51_a_token_that_was_renewed_meanwhile_is_not_renewed_again(tmp_path: Path, measure: Measure) -> None:
+    async with listening(tmp_path, measure=measure) as scene:
         first = await scene.server.listeners.get()
         await first.acknowledge()
         await scene.missed.get()
@@ -83,11 +86,13 @@ async def test_row_51_a_token_that_was_renewed_meanwhile_is_not_renewed_again(tm
         await scene.rig.session.renew(scene.rig.session.grant.tokens, ASKED)
         await first.answer(error=AUTH_ERROR)
         assert (await scene.server.listeners.get()).seen.bearer == "pha_2"
-        assert scene.rig.issuer.accepted == 1
+        measure.expect(R=1)
 
 
-async def test_row_51_a_server_that_refuses_every_token_in_the_middle_costs_one_renewal(tmp_path: Path) -> None:
-    async with listening(tmp_path) as scene:
+async def test_row_51_a_server_that_refuses_every_token_in_the_middle_costs_one_renewal(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with listening(tmp_path, measure=measure) as scene:
         scene.server.admits = lambda _bearer: True
         for _ in range(3):
             stream = await scene.server.listeners.get()
@@ -95,7 +100,7 @@ async def test_row_51_a_server_that_refuses_every_token_in_the_middle_costs_one_
             await scene.missed.get()
             await stream.answer(error=AUTH_ERROR)
         assert await scene.clock.next(3) == [START_SECONDS, 1, 60]
-        assert scene.rig.issuer.accepted == 1
+        measure.expect(R=1)
 
 
 @pytest.mark.parametrize(
@@ -108,21 +113,22 @@ async def test_row_51_a_server_that_refuses_every_token_in_the_middle_costs_one_
     ],
     ids=["first", "last", "in-two-parts", "without-data"],
 )
-async def test_row_52_a_call_whose_stream_broke_is_not_resumed_since_2026_07_28(parts: list[bytes]) -> None:
-    async with Streaming() as server, calling(server) as call:
+async def test_row_52_a_call_whose_stream_broke_is_not_resumed_since_2026_07_28(
+    parts: list[bytes], measure: Measure
+) -> None:
+    async with Streaming() as server, calling(server, measure) as call:
         stream = await server.calls.get()
         message = json.dumps({"jsonrpc": "2.0", **PROGRESS}).encode()
         for part in parts:
             await stream.write(part.replace(b"%s", message))
         await stream.cut()
-        with pytest.raises(OutcomeUnknown):
-            await call
+        assert isinstance(await measure.one(call), OutcomeUnknown)
         assert {seen.verb for seen in server.seen} == {"POST"}
-        assert len(server.requests("tools/call")) == 1
+        measure.expect(R=0, V=1)
 
 
-async def test_row_52_a_call_goes_on_by_its_last_event_id_before_2026_07_28() -> None:
-    async with Streaming(legacy=True) as server, calling(server) as call:
+async def test_row_52_a_call_goes_on_by_its_last_event_id_before_2026_07_28(measure: Measure) -> None:
+    async with Streaming(legacy=True) as server, calling(server, measure) as call:
         stream = await server.calls.get()
         await stream.send(PROGRESS, lines=RESUMABLE)
         await stream.cut()
@@ -131,14 +137,14 @@ async def test_row_52_a_call_goes_on_by_its_last_event_id_before_2026_07_28() ->
         assert resumed.seen.headers["last-event-id"] == "7"
         await resumed.send({"id": stream.id, "result": {"content": []}})
         assert await call == {"content": []}
-        assert len(server.requests("tools/call")) == 1
+        measure.expect(R=0)
 
 
 @pytest.mark.parametrize("ending", ["cut", "end"])
 async def test_row_52_a_listen_stream_that_died_with_its_token_gets_a_new_id_and_a_fresh_token(
-    tmp_path: Path, ending: str
+    tmp_path: Path, ending: str, measure: Measure
 ) -> None:
-    async with listening(tmp_path) as scene:
+    async with listening(tmp_path, measure=measure) as scene:
         first = await scene.server.listeners.get()
         await first.acknowledge(lines=RESUMABLE)
         await scene.missed.get()
@@ -150,14 +156,14 @@ async def test_row_52_a_listen_stream_that_died_with_its_token_gets_a_new_id_and
         assert not [seen for seen in scene.server.seen if "last-event-id" in seen.headers or seen.verb == "GET"]
         await second.acknowledge()
         await scene.missed.get()
-        assert (scene.rig.issuer.accepted, scene.rig.issuer.rejected) == (1, 0)
+        measure.expect(R=1)
 
 
 @pytest.mark.parametrize("ending", ["cut", "end"])
 async def test_row_52_an_older_listen_stream_that_died_with_its_token_goes_on_by_its_last_event_id_and_a_fresh_token(
-    tmp_path: Path, ending: str
+    tmp_path: Path, ending: str, measure: Measure
 ) -> None:
-    async with listening(tmp_path, legacy=True) as scene:
+    async with listening(tmp_path, legacy=True, measure=measure) as scene:
         first = await scene.server.listeners.get()
         await first.announce(lines=RESUMABLE)
         scene.rig.issuer.kill()
@@ -167,11 +173,11 @@ async def test_row_52_an_older_listen_stream_that_died_with_its_token_goes_on_by
         gets = [(seen.bearer, seen.headers.get("last-event-id")) for seen in scene.server.requests("GET")]
         assert gets == [("pha_1", None), ("pha_1", "7"), ("pha_2", "7")]
         assert second.seen.headers["mcp-session-id"] == first.seen.headers["mcp-session-id"]
-        assert (scene.rig.issuer.accepted, scene.rig.issuer.rejected) == (1, 0)
+        measure.expect(R=1)
 
 
-async def test_row_52_a_call_goes_on_while_an_older_listen_stream_pauses(tmp_path: Path) -> None:
-    async with listening(tmp_path, legacy=True) as scene:
+async def test_row_52_a_call_goes_on_while_an_older_listen_stream_pauses(tmp_path: Path, measure: Measure) -> None:
+    async with listening(tmp_path, legacy=True, measure=measure) as scene:
         scene.clock.stands_still = True
         listener = await scene.server.listeners.get()
         await listener.announce(lines=RESUMABLE)
@@ -185,16 +191,20 @@ async def test_row_52_a_call_goes_on_while_an_older_listen_stream_pauses(tmp_pat
         assert resumed.seen.headers["last-event-id"] == "8"
         await resumed.send({"id": stream.id, "result": {"content": []}})
         assert await call == {"content": []}
+        measure.count_effects(lambda: len(scene.server.requests("tools/call")) - 1)
+        measure.expect(R=0)
 
 
 async def test_row_52_the_workspaces_changes_are_heard_again_after_token_and_stream_died(
-    workspace: RunningWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: RunningWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: Measure
 ) -> None:
     monkeypatch.setattr("app.core.mcp.listening.START_SECONDS", 0.05)
     monkeypatch.setattr("app.core.mcp.reopening.BASE_SECONDS", 0.05)
     lab = Lab(workspace.url, workspace.secret)
     async with services_in(tmp_path / "services") as services:
-        servers = (await signed_in(services, workspace)).servers
+        backend = await signed_in(services, workspace)
+        servers = backend.servers
+        measure.watch_session(backend.session)
         changed: asyncio.Queue[str] = asyncio.Queue()
         servers.tools_changed.subscribe(changed.put_nowait)
 
@@ -212,34 +222,41 @@ async def test_row_52_the_workspaces_changes_are_heard_again_after_token_and_str
         await lab.mcp(extra_tool=False)
         await offered(False)
         counters = (await lab.state())["counters"]
-        assert (counters["refreshes_accepted"], counters["refreshes_rejected"]) == (1, 0)
+        measure.count_refreshes(lambda: counters["refreshes_accepted"] + counters["refreshes_rejected"])
         assert servers._servers["workspace"].state is ServerState.READY
+        measure.expect(R=1)
 
 
-async def test_row_53_a_server_that_refuses_every_fresh_token_is_left_after_three_renewals(tmp_path: Path) -> None:
+async def test_row_53_a_server_that_refuses_every_fresh_token_is_left_after_three_renewals(
+    tmp_path: Path, measure: Measure
+) -> None:
     refused = Refusal(401, text="OAuth token is inactive")
-    async with listening(tmp_path, refusals={"subscriptions/listen": refused}) as scene:
+    async with listening(tmp_path, refusals={"subscriptions/listen": refused}, measure=measure) as scene:
         assert await scene.clock.next(3) == [START_SECONDS, 60, 60]
         await scene.deaf()
-        assert scene.rig.issuer.accepted == 3
         assert len(scene.server.requests("subscriptions/listen")) == 6
         assert await scene.connection.tools()
+        measure.expect(R=3)
 
 
-async def test_row_53_a_token_endpoint_that_asks_to_wait_is_not_asked_by_each_attempt(tmp_path: Path) -> None:
-    async with listening(tmp_path) as scene:
+async def test_row_53_a_token_endpoint_that_asks_to_wait_is_not_asked_by_each_attempt(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with listening(tmp_path, measure=measure) as scene:
         stream = await scene.server.listeners.get()
         await stream.acknowledge()
         scene.rig.issuer.script = [Reply(429, {"detail": "Slow down."}, {"Retry-After": "120"})] * 10
         scene.rig.issuer.kill()
         await stream.end()
         assert await scene.clock.next(9) == [START_SECONDS, 1, 2, 4, 8, 16, 32, 60, 60]
-        assert scene.rig.server.requests["/oauth/token/"] == 1
         assert scene.rig.session.status.state is SessionState.SIGNED_IN
+        measure.expect(R=1)
 
 
-async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes_on_by_itself(tmp_path: Path) -> None:
-    async with listening(tmp_path) as scene:
+async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes_on_by_itself(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with listening(tmp_path, measure=measure) as scene:
         stream = await scene.server.listeners.get()
         await stream.acknowledge()
         await scene.missed.get()
@@ -250,40 +267,45 @@ async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes
         assert scene.rig.session.status.state is SessionState.NEEDS_SIGN_IN
         asked = [seen.bearer for seen in scene.server.requests("subscriptions/listen")]
         assert asked == ["pha_1", "pha_1"]
-        assert scene.rig.server.requests["/oauth/token/"] == 1
         scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
         await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
         again = await scene.server.listeners.get()
         assert [seen.bearer for seen in scene.server.requests("subscriptions/listen")] == [*asked, "pha_new"]
         await again.acknowledge()
         await scene.missed.get()
+        measure.expect(R=1, B=1)
 
 
 @pytest.mark.parametrize("ending", ["cut", "end"])
 async def test_row_53_an_older_server_that_ends_every_stream_is_not_hammered_whatever_it_asks_for(
-    tmp_path: Path, ending: str
+    tmp_path: Path, ending: str, measure: Measure
 ) -> None:
-    async with listening(tmp_path, legacy=True) as scene:
+    async with listening(tmp_path, legacy=True, measure=measure) as scene:
         for _ in range(8):
             stream = await scene.server.listeners.get()
             await stream.announce(lines="id: 7\r\nretry: 0\r\n")
             await getattr(stream, ending)()
         assert await scene.clock.next(7) == [1, 2, 4, 8, 16, 32, 60]
+        measure.expect(R=0)
 
 
-async def test_row_53_an_older_server_is_not_hammered_while_the_token_endpoint_refuses(tmp_path: Path) -> None:
-    async with listening(tmp_path, legacy=True) as scene:
+async def test_row_53_an_older_server_is_not_hammered_while_the_token_endpoint_refuses(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with listening(tmp_path, legacy=True, measure=measure) as scene:
         stream = await scene.server.listeners.get()
         await stream.announce(lines=RESUMABLE)
         scene.rig.issuer.script = [Reply(429, {"detail": "Slow down."}, {"Retry-After": "120"})] * 10
         scene.rig.issuer.kill()
         await stream.cut()
         assert await scene.clock.next(8) == [1, 2, 4, 8, 16, 32, 60, 60]
-        assert scene.rig.server.requests["/oauth/token/"] == 1
+        measure.expect(R=1)
 
 
-async def test_row_53_an_older_server_is_asked_nothing_while_the_person_must_sign_in(tmp_path: Path) -> None:
-    async with listening(tmp_path, legacy=True) as scene:
+async def test_row_53_an_older_server_is_asked_nothing_while_the_person_must_sign_in(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with listening(tmp_path, legacy=True, measure=measure) as scene:
         stream = await scene.server.listeners.get()
         await stream.announce(lines=RESUMABLE)
         scene.rig.issuer.revoked = True
@@ -296,3 +318,4 @@ async def test_row_53_an_older_server_is_asked_nothing_while_the_person_must_sig
         await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
         assert (await scene.server.listeners.get()).seen.headers["last-event-id"] == "7"
         assert [seen.bearer for seen in scene.server.requests("GET")] == [*asked, "pha_new"]
+        measure.expect(R=1, B=1)
