@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.core.activity import Activity
+from app.core.auth.failures import CredentialOwner
 from app.core.auth.journal import Cause, CauseKind
 from app.core.auth.status import SessionState, SessionStatus
 from app.core.auth.tokens import TokenSet, fingerprint
@@ -93,6 +94,17 @@ async def test_a_server_that_does_not_tell_of_changes_is_not_asked(capabilities:
         server.capabilities = capabilities
         await servers.tools("workspace", refresh=True)
         assert listeners() == []
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_nothing_is_listened_to_through_the_stores_proxy_which_counts_each_request(
+    tmp_path: Path, legacy: bool
+) -> None:
+    async with listening(tmp_path, legacy=legacy, owner=CredentialOwner.INSTALLATION) as scene:
+        assert scene.listeners == []
+        await asyncio.gather(*streams_of_the_sdk())
+        assert not scene.server.requests("GET")
+        assert not scene.server.requests("subscriptions/listen")
 
 
 async def test_a_connection_that_is_soon_closed_never_listens(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.core.auth.failures import CredentialOwner
 from app.core.auth.status import SessionStatus
 from app.core.auth.target import Target
 from app.core.events import Event
@@ -86,6 +87,7 @@ async def listening(
     legacy: bool = False,
     refusals: dict[str, Refusal | list[Refusal]] | None = None,
     measure: Measure | None = None,
+    owner: CredentialOwner = CredentialOwner.PERSON,
 ) -> AsyncIterator[Scene]:
     """A connection that is open and has listed its tools; the server admits the issuer's live token only."""
     clock = Clock()
@@ -99,7 +101,7 @@ async def listening(
             measure.watch(rig)
             sign_ins.waited_for.clear()
         missed: asyncio.Queue[None] = asyncio.Queue()
-        target = Target(frozenset({origin_of(server.url)}), jsonrpc=True, name="streaming")
+        target = Target(frozenset({origin_of(server.url)}), owner, jsonrpc=True, name="streaming")
         listens = Listening(target, SignIn(rig.session), lambda: missed.put_nowait(None), clock.timing)
         peer = Peer(target.name, server.url, target.owner)
         connection = Connection(peer, rig.session.auth(target), lambda _peer, _item: None, listens)

@@ -11,6 +11,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from app.core.auth.failures import CredentialOwner
 from app.core.auth.journal import Cause, CauseKind
 from app.core.mcp.reopening import Ended, Reopening, Timing
 
@@ -38,10 +39,18 @@ class Listening:
         self.timing = timing
         self.reopening = Reopening(timing)
 
+    @property
+    def worth_it(self) -> bool:
+        """Not through the store's proxy: it takes no GET, ends each request after three minutes, and counts it.
+
+        A person has 600 an hour for everything (contract section 4.5).
+        """
+        return self.target.owner is not CredentialOwner.INSTALLATION
+
     @asynccontextmanager
     async def to(self, session: Session, title: str) -> AsyncIterator[None]:
         """Listen meanwhile, unless the server does not tell of changes or refused to before."""
-        if self.reopening.over or not session.tells_of_tools:
+        if self.reopening.over or not self.worth_it or not session.tells_of_tools:
             yield
             return
         task = asyncio.create_task(Listener(self, session).run(), name=f"mcp listener {title}")

@@ -53,7 +53,7 @@ class Standing:
         self._listening = listening
         # Another session may be let listen where this one was not.
         self._reopening = Reopening(listening.timing)
-        self._pause: float | None = 0.0
+        self._pause: float | None = 0.0 if listening.worth_it else None
         self._heard_before = False
 
     async def answer(self, request: httpx2.Request, ask: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
