@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from app.core.auth.failures import CredentialOwner
@@ -28,9 +29,11 @@ from app.core.errors import (
 )
 from app.core.hosts import parse_host
 from app.core.mcp.connection import Connection, Peer
+from app.core.mcp.types import CallResult
 from tests.core import _mcp_server as mcp
 from tests.core.conftest import Rig, signed_in
 from tests.core.scripted import Reply, Request, ScriptedServer
+from tests.core.test_mcp_servers import world
 from tests.faults.measure import Measure
 
 ENVELOPE = {
@@ -373,6 +376,21 @@ async def test_row_55_a_call_is_sent_again_only_if_its_tool_may_be_repeated(
         assert isinstance(outcome, error or dict)
         assert server.count("tools/call") == times
         measure.expect(R=0, V=int(error is not None))
+
+
+@pytest.mark.parametrize("template", [None, "tpl-1"], ids=["anybody's server", "a server of the catalogue"])
+async def test_row_55_a_claim_of_harmlessness_counts_only_where_the_server_is_trusted(
+    template: str | None, measure: Measure
+) -> None:
+    async with world() as w:
+        w.installation = w.store.installed[0] = msgspec.structs.replace(w.installation, template_id=template)
+        servers = w.servers()
+        await servers.tools("i1", refresh=True)
+        w.vendor.next["tools/call"].append(mcp.Reply(drop="before"))
+        outcome = await measure.one(servers.start_call("i1", "count", {}).result())
+        assert isinstance(outcome, OutcomeUnknown if template is None else CallResult)
+        assert w.vendor.count("tools/call") == (1 if template is None else 2)
+        measure.expect(R=0, V=int(template is None))
 
 
 async def test_row_56_a_body_beyond_the_cap_is_not_sent_again_but_the_token_is_renewed(

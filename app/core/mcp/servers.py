@@ -157,7 +157,7 @@ class Servers:
             info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
             if not name:
                 raise Rejected("This tool has no name, so it cannot be called.")
-            repeatable = info is not None and info.annotations.repeatable
+            repeatable = server.trusted and info is not None and info.annotations.repeatable
             connection = self._connection(server)
             return await self._watched(
                 server, connection, connection.call(name, arguments, repeatable=repeatable, on_progress=report)

@@ -42,6 +42,14 @@ class Server:
     trouble: str | None = None
     protocol: str | None = None
 
+    @property
+    def trusted(self) -> bool:
+        """Whether what it claims of its tools may decide that a call is sent again: the host's own, its catalogue's.
+
+        Anybody can make a server and call its tools harmless.
+        """
+        return self.installation is None or self.installation.template_id is not None
+
 
 @dataclass(frozen=True)
 class Annotations:
