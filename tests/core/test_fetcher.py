@@ -381,6 +381,14 @@ async def test_nothing_is_sent_while_nobody_is_signed_in(tmp_path: Path) -> None
         assert len(rig.server.seen) == before
 
 
+async def test_a_cookie_is_never_kept_beside_the_token(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        rig.server.views["/api/x/"] = Reply(200, {}, {"Set-Cookie": "sessionid=of-somebody; Path=/"})
+        for _ in range(2):
+            await rig.fetcher.get("/api/x/")
+        assert [request for request in rig.server.seen if "cookie" in request.headers] == []
+
+
 async def test_a_failing_listener_does_not_fail_the_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with signed_in(tmp_path) as rig:
 
