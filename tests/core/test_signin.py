@@ -136,6 +136,30 @@ async def test_a_registration_that_the_server_forgot_is_made_anew(
         assert (await session.client.registration(metadata)).client_id != registration.client_id
 
 
+async def test_of_two_sign_ins_begun_at_once_one_listens(workspace: RunningWorkspace, tmp_path: Path) -> None:
+    async with session_on(workspace, tmp_path) as session:
+        await session.client.registration(await session.client.metadata())
+        begun = await asyncio.gather(*(session.begin_sign_in(open_browser=False) for _ in range(2)))
+        outcomes = [asyncio.create_task(attempt.finish()) for attempt in begun]
+        [over], [listening] = await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(SignInNeeded, match="cancelled"):
+            await over
+        await visit(await consented(workspace, begun[outcomes.index(listening)].url))
+        await listening
+        assert session.status.state is SessionState.SIGNED_IN
+
+
+async def test_closing_the_session_frees_the_listener_of_a_sign_in_that_nobody_waits_for(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    async with session_on(workspace, tmp_path) as session:
+        attempt = await session.begin_sign_in(open_browser=False)
+        redirect = parse_qs(urlsplit(attempt.url).query)["redirect_uri"][0]
+        await session.close()
+        with pytest.raises(httpx.ConnectError):
+            await visit(redirect)
+
+
 async def test_a_login_ticket_works_once(workspace: RunningWorkspace, tmp_path: Path) -> None:
     async with session_on(workspace, tmp_path, "burrow-first-party") as session:
         used = await ticket(workspace)

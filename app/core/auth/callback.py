@@ -62,7 +62,7 @@ class CallbackServer:
         """The accepted redirect."""
         return await asyncio.shield(self._result)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop listening; a pending `wait` is cancelled."""
         self._result.cancel()
         if self._server is not None:

@@ -36,16 +36,29 @@ class Client:
         await self._settings.set(METADATA, _plain(self._metadata))
         return self._metadata
 
+    @property
+    def configured(self) -> bool:
+        """Whether a person named the client id; such a one is never replaced."""
+        return self._host.client_id is not None
+
     async def registration(self, metadata: Metadata) -> Registration:
         """The registration with the issuer: configured, remembered, or made now."""
         if self._host.client_id is not None:
             return Registration(self._host.client_id, "/callback", metadata.issuer)
+        return self.remembered(metadata) or await self.register(metadata)
+
+    def remembered(self, metadata: Metadata) -> Registration | None:
+        """The registration that was made with this issuer; that of another one is none (faults row 40)."""
         remembered = self._settings.get(REGISTRATION)
-        if isinstance(remembered, dict) and remembered.get("issuer") == metadata.issuer:
-            try:
-                return Registration(**remembered)
-            except TypeError:
-                pass
+        if self.configured or not isinstance(remembered, dict) or remembered.get("issuer") != metadata.issuer:
+            return None
+        try:
+            return Registration(**remembered)
+        except TypeError:
+            return None
+
+    async def register(self, metadata: Metadata) -> Registration:
+        """Register with the issuer, in place of a registration that it no longer knows (faults row 31)."""
         registration = await self._oauth.register(metadata)
         await self._settings.set(REGISTRATION, _plain(registration))
         return registration

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -43,8 +43,11 @@ GRANT_OVER = frozenset({"invalid_grant", "invalid_token"})
 TOKEN_TYPES = frozenset({"bearer", "dpop"})
 # What a server answers to a parameter that it does not take from this client (RFC 6749 section 5.2, RFC 8707).
 NARROWING_REFUSED = frozenset({"invalid_scope", "invalid_target"})
+# How an authorization endpoint says that it knows a client or its redirect URI not or no longer (contract section 1.7).
+CLIENT_UNKNOWN = frozenset({"invalid_client", "unauthorized_client", "invalid_request"})
 # A reply that is lost is asked for again well inside the shortest grace known (contract section 1.6).
 TOKEN_SECONDS = 20.0
+KNOWS_SECONDS = 5.0
 ANSWER_LIMIT = 1024 * 1024
 
 
@@ -79,6 +82,11 @@ class Registration:
     client_id: str
     redirect_path: str
     issuer: str
+
+    @property
+    def redirect_uri(self) -> str:
+        """The redirect URI as it is registered."""
+        return f"http://127.0.0.1{self.redirect_path}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,21 +134,17 @@ class OAuth:
     async def register(self, metadata: Metadata) -> Registration:
         """Register Burrow as a native public client (RFC 7591).
 
-        Raises `Rejected` when the host offers no registration or refuses it.
+        Raises `Rejected` (attr `client_id`) when the host offers no registration or refuses it.
         """
         if metadata.registration_endpoint is None:
-            raise Rejected(
-                f"{self._origin} does not let applications register themselves.",
-                Facts(attr="client_id", origin=self._origin),
-                action="Ask its administrator for an OAuth client id, or use a personal API key.",
-            )
+            raise self._unregistered("does not let applications register themselves")
         path = f"/callback/{secrets.token_urlsafe(12)}"
         status, headers, body = await self._send(
             "POST",
             metadata.registration_endpoint,
             json_body={
                 "client_name": CLIENT_NAME,
-                "redirect_uris": [f"http://127.0.0.1{path}"],
+                "redirect_uris": [Registration("", path, "").redirect_uri],
                 "grant_types": ["authorization_code", "refresh_token"],
                 "response_types": ["code"],
                 "token_endpoint_auth_method": "none",
@@ -151,10 +155,28 @@ class OAuth:
         answer = self._object(status, headers, body)
         client_id = answer.get("client_id")
         if status not in {200, 201}:
-            raise self._failure(status, headers, answer)
+            failure = self._failure(status, headers, answer)
+            if isinstance(failure, Rejected):
+                raise self._unregistered(f"refused to register Burrow ({failure.facts.code or status})", failure.facts)
+            raise failure
         if not isinstance(client_id, str) or not client_id:
             raise ProtocolTrouble(f"{self._origin} registered Burrow without naming a client id.")
         return Registration(client_id, path, metadata.issuer)
+
+    async def knows(self, metadata: Metadata, registration: Registration) -> bool:
+        """Whether the server still knows a registration, as far as it tells without a person (faults row 31).
+
+        Only a plain refusal says that it does not; a page, a redirect, trouble, or silence for five seconds say
+        nothing. It is asked with a request that nobody waits for, so that no answer to it is worth anything.
+        """
+        trial = self.request_authorization(metadata, registration.client_id, registration.redirect_uri)
+        try:
+            status, headers, body = await self._send("GET", trial.url, timeout=KNOWS_SECONDS)
+            answer = self._object(status, headers, body)
+        except BurrowError:
+            return True
+        error = answer.get("error")
+        return not (status in {400, 401} and isinstance(error, str) and error in CLIENT_UNKNOWN)
 
     def request_authorization(
         self,
@@ -206,7 +228,7 @@ class OAuth:
         return code
 
     async def exchange(self, metadata: Metadata, client_id: str, code: str, request: AuthorizationRequest) -> TokenSet:
-        """Trade an authorization code for tokens."""
+        """Trade an authorization code for tokens. Raises `GrantRefused`, `ClientRefused` or a `BurrowError`."""
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -329,6 +351,13 @@ class OAuth:
         if status < 400 or status >= 500 or code == "temporarily_unavailable":
             return ServerTrouble(f"{self._origin} cannot handle sign-ins at the moment.", facts)
         return Rejected(f"{self._origin} refused the sign-in request ({code or status}).", facts)
+
+    def _unregistered(self, why: str, facts: Facts | None = None) -> Rejected:
+        return Rejected(
+            f"{self._origin} {why}.",
+            replace(facts or Facts(origin=self._origin), attr="client_id"),
+            action="Ask its administrator for an OAuth client id, or use a personal API key.",
+        )
 
     def _checked(self, answer: dict[str, Any]) -> Metadata:
         def endpoint(name: str) -> str | None:

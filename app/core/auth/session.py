@@ -264,11 +264,17 @@ class Session:
         """
         from app.core.auth.signin import SignIn
 
+        self._cancel_sign_in()
+        granted = self._grant.tokens.scope.split() if scopes and self._grant is not None else ()
+        sign_in = await SignIn.begin(self, scopes=(*granted, *scopes), open_browser=open_browser)
+        # Of two that were begun at once, the later one.
+        self._cancel_sign_in()
+        self._sign_in = sign_in
+        return sign_in
+
+    def _cancel_sign_in(self) -> None:
         if self._sign_in is not None:
             self._sign_in.cancel()
-        granted = self._grant.tokens.scope.split() if scopes and self._grant is not None else ()
-        self._sign_in = await SignIn.begin(self, scopes=(*granted, *scopes), open_browser=open_browser)
-        return self._sign_in
 
     async def sign_in_with_ticket(self, ticket: str) -> None:
         """Sign in to the embedded workspace without a page (it gives tickets to its own supervisor)."""
@@ -345,8 +351,7 @@ class Session:
     async def close(self) -> None:
         """Let a renewal in flight become durable (at most two seconds), then stop everything."""
         self._plan.stop()
-        if self._sign_in is not None:
-            self._sign_in.cancel()
+        self._cancel_sign_in()
         if self._renewing is not None and not self._renewing.done():
             await asyncio.wait({self._renewing}, timeout=CLOSE_SECONDS)
             self._renewing.cancel()
@@ -483,13 +488,15 @@ class Session:
         self.note(state=state, reason=reason, trouble=None, renewing_since=None)
 
     async def _revoke(self, grant: Grant) -> None:
-        """At the server, best effort. A personal API key is not ours to revoke."""
+        """At the server that issued it, best effort (faults row 40). A personal API key is not ours to revoke."""
         if grant.personal_key:
             return
         token = grant.tokens.refresh_token or grant.tokens.access_token
         try:
             async with asyncio.timeout(REVOKE_SECONDS):
-                await self.oauth.revoke(await self.client.metadata(), grant.client_id, token)
+                metadata = await self.client.metadata()
+                if grant.issuer in {"", metadata.issuer}:
+                    await self.oauth.revoke(metadata, grant.client_id, token)
         except (TimeoutError, BurrowError) as failure:
             log.info("the grant could not be revoked: %s", type(failure).__name__)
 

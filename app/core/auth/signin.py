@@ -1,41 +1,43 @@
-"""SignIn: one trip to the browser and back (RFC 8252; contract section 1.4)."""
+"""SignIn: signing in through the browser, with a registration that the server knows (RFC 8252, faults row 31)."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import webbrowser
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.core.auth.callback import CallbackServer, Redirect
 from app.core.auth.grant import Grant
-from app.core.auth.oauth import AuthorizationRequest, ClientRefused, GrantRefused, Metadata, safe_to_open
-from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, TimedOut
+from app.core.auth.trip import Trip, cancellation
+from app.core.errors import Facts, Rejected
+from app.core.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.core.auth.oauth import Registration
+    from app.core.auth.oauth import Metadata, Registration
     from app.core.auth.session import Session
 
-LIMIT_SECONDS = 180.0
+log = logging.getLogger(__name__)
 
 
 class SignIn:
-    """A sign-in that waits for the browser. Ends by `finish`, `cancel` or after three minutes."""
+    """A sign-in that waits for the browser. Ends by `finish`, `cancel` or after three minutes.
 
-    def __init__(
-        self,
-        session: Session,
-        server: CallbackServer,
-        metadata: Metadata,
-        registration: Registration,
-        request: AuthorizationRequest,
-    ) -> None:
+    A registration of Burrow's own that the server does not know is made anew, once: before the browser is opened where
+    the server says so when it is asked, else after it, and then the consent page is opened again. `moved` tells that
+    page's new address.
+    """
+
+    def __init__(self, session: Session, metadata: Metadata, scopes: tuple[str, ...], *, open_browser: bool) -> None:
+        self.moved: Event[str] = Event()
         self._session = session
-        self._server = server
         self._metadata = metadata
-        self._registration = registration
-        self._request = request
+        self._scopes = scopes
+        self._open_browser = open_browser
+        self._trip: Trip | None = None
+        self._registered_anew = False
         self._cancelled = asyncio.Event()
         self._opening: set[asyncio.Task[bool]] = set()
 
@@ -47,28 +49,14 @@ class SignIn:
         neither https nor on this machine.
         """
         metadata = await session.client.rediscover()
-        registration = await session.client.registration(metadata)
-        holder: list[AuthorizationRequest] = []
-
-        def accepts(redirect: Redirect) -> bool:
-            return bool(holder) and holder[0].is_answered_by(redirect.state, redirect.issuer)
-
-        server = CallbackServer(registration.redirect_path, accepts)
-        redirect_uri = await server.open()
-        request = session.oauth.request_authorization(metadata, registration.client_id, redirect_uri, scopes=scopes)
-        holder.append(request)
-        if not safe_to_open(request.url):
-            await server.close()
-            raise ProtocolTrouble(f"{session.host.name} names a sign-in page that is not safe to open.")
-        sign_in = SignIn(session, server, metadata, registration, request)
-        if open_browser:
-            sign_in.open_again()
+        sign_in = SignIn(session, metadata, tuple(scopes), open_browser=open_browser)
+        await sign_in._set_out(await sign_in._registration())
         return sign_in
 
     @property
     def url(self) -> str:
         """The address of the consent page."""
-        return self._request.url
+        return self._under_way.url
 
     def open_again(self) -> None:
         """Open the consent page in the browser that the system or `$BROWSER` names, without a shell."""
@@ -79,48 +67,66 @@ class SignIn:
     def cancel(self) -> None:
         """End the sign-in; `finish` raises `SignInNeeded`."""
         self._cancelled.set()
+        if self._trip is not None:
+            self._trip.end()
 
     async def finish(self) -> None:
         """Wait for the browser, trade the code and hand the grant to the session.
 
         Raises `TimedOut` after three minutes, `SignInNeeded` when cancelled here or denied there, `Rejected` when the
-        server refuses the code, other `BurrowError` kinds for transport trouble.
+        server refuses the code or the client, other `BurrowError` kinds for transport trouble.
         """
-        origin = self._session.host.origin
-        waiting = asyncio.create_task(self._server.wait())
-        cancelling = asyncio.create_task(self._cancelled.wait())
-        try:
-            done, _ = await asyncio.wait(
-                {waiting, cancelling}, timeout=LIMIT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if waiting not in done:
-                if cancelling in done:
-                    raise SignInNeeded("Signing in was cancelled.", Facts(code="cancelled", origin=origin))
-                raise TimedOut("The browser did not come back within three minutes.", Facts(origin=origin))
-            redirect = waiting.result()
-        finally:
-            waiting.cancel()
-            cancelling.cancel()
-            await self._server.close()
-        if redirect.code is None:
-            denied = redirect.error == "access_denied"
-            cause = "Access was denied in the browser." if denied else f"{self._session.host.name} did not sign you in."
-            raise SignInNeeded(cause, Facts(code=redirect.error, origin=origin))
-        await self._exchange(redirect.code)
+        tokens = await self._under_way.tokens(self._cancelled)
+        while tokens is None:
+            await self._set_out(await self._another_registration())
+            self.moved.emit(self.url)
+            tokens = await self._under_way.tokens(self._cancelled)
+        client_id = self._under_way.registration.client_id
+        await self._session.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")
 
-    async def _exchange(self, code: str) -> None:
-        session, client_id = self._session, self._registration.client_id
-        try:
-            tokens = await session.oauth.exchange(self._metadata, client_id, code, self._request)
-        except GrantRefused as refusal:
+    @property
+    def _under_way(self) -> Trip:
+        assert self._trip is not None
+        return self._trip
+
+    async def _set_out(self, registration: Registration) -> None:
+        self._trip = await Trip.begin(self._session, self._metadata, registration, self._scopes)
+        if self._open_browser:
+            self.open_again()
+
+    async def _registration(self) -> Registration:
+        """A remembered one is shown to the server first: the browser would show its refusal to the person only, and
+        Burrow would wait for an answer that never comes.
+        """
+        client = self._session.client
+        known = client.remembered(self._metadata)
+        if known is None or await self._session.oauth.knows(self._metadata, known):
+            return await client.registration(self._metadata)
+        return await self._register_anew()
+
+    async def _register_anew(self) -> Registration:
+        log.info("%s does not know this registration; registering anew", self._session.host.origin)
+        self._registered_anew = True
+        return await self._session.client.register(self._metadata)
+
+    async def _another_registration(self) -> Registration:
+        """In place of the one that the token endpoint does not know. Raises `Rejected` when there can be none."""
+        session = self._session
+        facts = Facts(code="invalid_client", origin=session.host.origin)
+        if session.client.configured:
             raise Rejected(
-                "The authorization code was refused.", Facts(code=refusal.code, origin=session.host.origin)
-            ) from None
-        except ClientRefused:
+                f"{session.host.name} does not know the configured client id.",
+                replace(facts, attr="client_id"),
+                action="Check the client id and that the region is the right one.",
+            )
+        if self._registered_anew:
             await session.client.forget_registration()
             raise Rejected(
                 f"{session.host.name} does not know this installation of Burrow.",
-                Facts(code="invalid_client", origin=session.host.origin),
+                facts,
                 action="Sign in again: Burrow registers itself anew.",
-            ) from None
-        await session.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")
+            )
+        registration = await self._register_anew()
+        if self._cancelled.is_set():
+            raise cancellation(session)
+        return registration
