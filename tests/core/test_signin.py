@@ -136,6 +136,19 @@ async def test_a_registration_that_the_server_forgot_is_made_anew(
         assert (await session.client.registration(metadata)).client_id != registration.client_id
 
 
+async def test_a_registration_leaves_room_for_permissions_that_are_asked_for_later(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    async with session_on(workspace, tmp_path) as session:
+        for asked in ((), ("project:write",)):
+            attempt = await session.begin_sign_in(scopes=asked, open_browser=False)
+            finishing = asyncio.create_task(attempt.finish())
+            await visit(await consented(workspace, attempt.url))
+            await finishing
+            assert session.grant is not None
+            assert ("project:write" in session.grant.tokens.scope.split()) is bool(asked)
+
+
 async def test_of_two_sign_ins_begun_at_once_one_listens(workspace: RunningWorkspace, tmp_path: Path) -> None:
     async with session_on(workspace, tmp_path) as session:
         await session.client.registration(await session.client.metadata())

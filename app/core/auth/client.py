@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.core.auth.settings import HostSettings
     from app.core.hosts import Host
 
-METADATA, REGISTRATION = "metadata", "registration"
+METADATA, REGISTRATION = "metadata", "client"
 
 
 class Client:

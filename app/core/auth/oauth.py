@@ -98,6 +98,7 @@ class AuthorizationRequest:
     state: str
     verifier: str
     issuer: str | None
+    scope: str
 
     def __post_init__(self) -> None:
         hide(self.state, self.verifier)
@@ -134,7 +135,9 @@ class OAuth:
     async def register(self, metadata: Metadata) -> Registration:
         """Register Burrow as a native public client (RFC 7591).
 
-        Raises `Rejected` (attr `client_id`) when the host offers no registration or refuses it.
+        Which scopes it may ask for is left to the server: a registration is remembered, and a later step-up asks for
+        scopes that nobody can name now (contract section 1.8). Raises `Rejected` (attr `client_id`) when the host
+        offers no registration or refuses it.
         """
         if metadata.registration_endpoint is None:
             raise self._unregistered("does not let applications register themselves")
@@ -149,7 +152,6 @@ class OAuth:
                 "response_types": ["code"],
                 "token_endpoint_auth_method": "none",
                 "application_type": "native",
-                "scope": " ".join(SCOPES),
             },
         )
         answer = self._object(status, headers, body)
@@ -194,13 +196,14 @@ class OAuth:
         verifier = secrets.token_urlsafe(48)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         state = secrets.token_urlsafe(32)
+        scope = " ".join(dict.fromkeys((*SCOPES, *scopes)))
         query = {
             "response_type": "code",
             "client_id": client_id,
             "redirect_uri": redirect_uri,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
-            "scope": " ".join(dict.fromkeys((*SCOPES, *scopes))),
+            "scope": scope,
             "state": state,
             "required_access_level": "project",
             **(parameters or {}),
@@ -208,7 +211,7 @@ class OAuth:
         separator = "&" if urlsplit(metadata.authorization_endpoint).query else "?"
         url = f"{metadata.authorization_endpoint}{separator}{urlencode(query)}"
         issuer = metadata.issuer if metadata.names_issuer else None
-        return AuthorizationRequest(url, redirect_uri, state, verifier, issuer)
+        return AuthorizationRequest(url, redirect_uri, state, verifier, issuer, scope)
 
     async def follow_ticket(self, request: AuthorizationRequest) -> str:
         """Ask for the authorization ourselves, with a login ticket in the address, and return the code.
@@ -228,7 +231,10 @@ class OAuth:
         return code
 
     async def exchange(self, metadata: Metadata, client_id: str, code: str, request: AuthorizationRequest) -> TokenSet:
-        """Trade an authorization code for tokens. Raises `GrantRefused`, `ClientRefused` or a `BurrowError`."""
+        """Trade an authorization code for tokens. Raises `GrantRefused`, `ClientRefused` or a `BurrowError`.
+
+        An answer without `scope` grants what was asked for (RFC 6749 section 5.1).
+        """
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -236,7 +242,7 @@ class OAuth:
             "client_id": client_id,
             "code_verifier": request.verifier,
         }
-        return self._tokens(await self._token_endpoint(metadata, form), previous=None)
+        return self._tokens({"scope": request.scope, **await self._token_endpoint(metadata, form)}, previous=None)
 
     async def refresh(
         self, metadata: Metadata, client_id: str, tokens: TokenSet, *, resource: str | None = None
