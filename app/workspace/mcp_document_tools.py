@@ -40,13 +40,13 @@ def add_document_tools(server: WorkspaceServer) -> None:
     """Register the document tools."""
     db = server.workspace.db
 
-    @server.tool(title="List documents", annotations=READS)
+    @server.needing("project:read", title="List documents", annotations=READS)
     async def list_documents(
         ctx: Context,
         query: Annotated[str, Field(description="Words to find in title, summary or text", max_length=200)] = "",
     ) -> list[DocumentLine]:
         """List the project's documents, optionally only those that mention something."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         sql = (
             "SELECT * FROM documents WHERE project_id = ?"
             " AND instr(lower(title || ' ' || summary || ' ' || markdown), lower(?)) ORDER BY title"
@@ -54,12 +54,12 @@ def add_document_tools(server: WorkspaceServer) -> None:
         rows = await db.read(lambda at: at.execute(sql, (who.project, query)).fetchall())
         return [_line(row) for row in rows]
 
-    @server.tool(title="Read a document", annotations=READS)
+    @server.needing("project:read", title="Read a document", annotations=READS)
     async def read_document(
         ctx: Context, document: Annotated[str, Field(description="The document's id", min_length=1, max_length=200)]
     ) -> Annotated[CallToolResult, Document]:
         """Describe a document and link to its text, which is a resource of this server."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         row = await db.read(lambda at: _row(at, who.project, document))
         if row is None:
             raise ToolError(f"There is no document {document}.")
@@ -78,7 +78,7 @@ def add_document_tools(server: WorkspaceServer) -> None:
         words = TextContent(type="text", text=f"{found.title}: {found.summary}")
         return CallToolResult(content=[words, link], structured_content=found.model_dump(mode="json"))
 
-    @server.tool(title="Write a document", annotations=REPLACES)
+    @server.needing("project:write", title="Write a document", annotations=REPLACES)
     async def write_document(
         ctx: Context,
         document: Annotated[str, Field(description="The id, such as release-notes", pattern=r"^[a-z0-9-]{1,100}$")],
@@ -87,7 +87,7 @@ def add_document_tools(server: WorkspaceServer) -> None:
         summary: Annotated[str, Field(description="One sentence", max_length=300)] = "",
     ) -> DocumentLine:
         """Create a document or replace all of its text."""
-        who = await caller(server, ctx, "project:write")
+        who = await caller(server, ctx)
         now = iso(server.workspace.clock.now())
 
         def store(at: sqlite3.Connection) -> DocumentLine:

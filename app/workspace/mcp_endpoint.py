@@ -7,7 +7,7 @@ The tools behind it are in `app.workspace.mcp_tools`. Streamable HTTP with sessi
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -18,6 +18,7 @@ from app.workspace.context import workspace_of
 from app.workspace.door import cut
 from app.workspace.envelope import ApiError, boolean, choice, integer, number
 from app.workspace.mcp_mount import McpMount, Principal, header
+from app.workspace.mcp_scopes import once_more, refusal, scope_of_call
 from app.workspace.store_runtime import UPSTREAM_SECONDS, ToolFailure, runtime_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from app.workspace.auth import Grant
     from app.workspace.context import Workspace
+    from app.workspace.mcp_tools import WorkspaceServer
     from app.workspace.store_runtime import StoreRuntime
 
 PATH = "/mcp"
@@ -76,13 +78,19 @@ class WorkspaceEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         workspace = workspace_of(request)
+        runtime = runtime_of(workspace)
+        mount = runtime.mounts["workspace"]
         admitted = await _admit(workspace, bearer_of(request))
+        if isinstance(admitted, Principal) and admitted.grant is not None and request.method == "POST":
+            body = await request.body()
+            receive = once_more(body, receive)
+            server = cast("WorkspaceServer", await mount.server())
+            admitted = refusal(admitted.grant, scope_of_call(body, server.scopes)) or admitted
         if not isinstance(admitted, Principal):
             await admitted(scope, receive, send)
             return
-        runtime = runtime_of(workspace)
         with _listener(runtime, scope):
-            await runtime.mounts["workspace"].serve(scope, receive, send, admitted)
+            await mount.serve(scope, receive, send, admitted)
 
 
 @contextmanager
@@ -110,11 +118,7 @@ async def _admit(workspace: Workspace, credential: str | None) -> Principal | Re
     except ApiError:
         words = INACTIVE_TOKEN if credential.startswith(ACCESS_PREFIX) else BAD_KEY
         return PlainTextResponse(words, 401, {"WWW-Authenticate": f'{challenge}, error="invalid_token"'})
-    if not grant.covers(ENTRY_SCOPE):
-        words = f"This server needs the scope {ENTRY_SCOPE}."
-        header = f'Bearer error="insufficient_scope", scope="{ENTRY_SCOPE}"'
-        return PlainTextResponse(words, 403, {"WWW-Authenticate": header})
-    return Principal(_session_key(workspace, grant), grant.scopes, grant)
+    return refusal(grant, ENTRY_SCOPE) or Principal(_session_key(workspace, grant), grant.scopes, grant)
 
 
 def _session_key(workspace: Workspace, grant: Grant) -> str:

@@ -147,10 +147,10 @@ def add_event_tools(server: WorkspaceServer) -> None:
 def _add_counts(server: WorkspaceServer) -> None:
     db = server.workspace.db
 
-    @server.tool(title="List event names", annotations=READS)
+    @server.needing("project:read", title="List event names", annotations=READS)
     async def list_event_names(ctx: Context) -> list[NameCount]:
         """List the events the project records, the most frequent first."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         query = (
             "SELECT event, count(*) AS events, min(timestamp) AS first_seen, max(timestamp) AS last_seen FROM events"
             " WHERE project_id = ? GROUP BY event ORDER BY events DESC, event"
@@ -158,16 +158,16 @@ def _add_counts(server: WorkspaceServer) -> None:
         rows = await db.read(lambda at: at.execute(query, (who.project,)).fetchall())
         return [NameCount(**dict(row)) for row in rows]
 
-    @server.tool(title="Count events", annotations=READS)
+    @server.needing("project:read", title="Count events", annotations=READS)
     async def count_events(ctx: Context, event: EventName, days: Days = 30, filters: Filters | None = None) -> Count:
         """Count an event and the people behind it, optionally only where properties match."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         where, values = _where(who.project, event, _since(server, days), filters or [])
         query = f"SELECT count(*), count(DISTINCT distinct_id) FROM events WHERE {where}"
         events, people = await db.read(lambda at: at.execute(query, values).fetchone())
         return Count(event=event, days=days, events=events, people=people)
 
-    @server.tool(title="Break an event down", annotations=READS)
+    @server.needing("project:read", title="Break an event down", annotations=READS)
     async def breakdown_events(
         ctx: Context,
         event: EventName,
@@ -176,7 +176,7 @@ def _add_counts(server: WorkspaceServer) -> None:
         limit: Annotated[int, Field(ge=1, le=50)] = 10,
     ) -> list[Slice]:
         """Count an event per value of one of its properties, the most frequent first."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         where, values = _where(who.project, event, _since(server, days), [])
         query = (
             "SELECT coalesce(CAST(json_extract(properties, ?) AS TEXT), '(none)') AS value, count(*) AS events,"
@@ -186,12 +186,12 @@ def _add_counts(server: WorkspaceServer) -> None:
         rows = await db.read(lambda at: at.execute(query, (_path(by), *values, limit)).fetchall())
         return [Slice(**dict(row)) for row in rows]
 
-    @server.tool(title="Export events", annotations=READS)
+    @server.needing("project:read", title="Export events", annotations=READS)
     async def export_events(
         ctx: Context, event: EventName, days: Days = 7, limit: Annotated[int, Field(ge=1, le=1000)] = 200
     ) -> CallToolResult:
         """Export events as CSV, the newest first."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         where, values = _where(who.project, event, _since(server, days), [])
         query = f"SELECT timestamp, distinct_id, properties FROM events WHERE {where} ORDER BY timestamp DESC LIMIT ?"
         rows = await db.read(lambda at: at.execute(query, (*values, limit)).fetchall())
@@ -224,16 +224,16 @@ def _add_trends(server: WorkspaceServer) -> None:
             rows=[TrendRow(day=day, counts=[found.get((day, one), 0) for one in events]) for day in shown],
         )
 
-    @server.tool(title="Event trend", annotations=READS)
+    @server.needing("project:read", title="Event trend", annotations=READS)
     async def event_trend(ctx: Context, events: EventNames, days: Days = 14) -> Trend:
         """Count events per day as a table."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         return await trend(who.project, events, days)
 
-    @server.tool(title="Chart events", annotations=READS)
+    @server.needing("project:read", title="Chart events", annotations=READS)
     async def chart_events(ctx: Context, events: EventNames, days: Days = 30) -> CallToolResult:
         """Draw events per day as a picture."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         found = await trend(who.project, events, days)
         lines = [(name, [row.counts[at] for row in found.rows]) for at, name in enumerate(events)]
         labels = [row.day[5:] for row in found.rows]
@@ -250,7 +250,7 @@ def _add_trends(server: WorkspaceServer) -> None:
 def _add_people(server: WorkspaceServer) -> None:
     db = server.workspace.db
 
-    @server.tool(title="Funnel", annotations=READS)
+    @server.needing("project:read", title="Funnel", annotations=READS)
     async def funnel(
         ctx: Context,
         steps: Annotated[
@@ -261,7 +261,7 @@ def _add_people(server: WorkspaceServer) -> None:
         days: Days = 30,
     ) -> list[StepResult]:
         """Count the people who took the steps one after another within a span of time."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         wanted = [step if isinstance(step, FunnelStep) else FunnelStep(event=step) for step in steps]
         span = within if isinstance(within, Window) else Window(amount=max(1, min(within, 90)))
         since = _since(server, days)
@@ -274,14 +274,14 @@ def _add_people(server: WorkspaceServer) -> None:
             for step, people in zip(wanted, reached, strict=True)
         ]
 
-    @server.tool(title="Forget a person", annotations=DESTROYS)
+    @server.needing("project:write", title="Forget a person", annotations=DESTROYS)
     async def forget_person(
         ctx: Context,
         person: Annotated[str, Field(description="The distinct_id", min_length=1, max_length=200)],
         confirm: Annotated[Literal["delete"], Field(description="Must be the word delete")],
     ) -> Forgotten:
         """Delete every event of one person for good."""
-        who = await caller(server, ctx, "project:write")
+        who = await caller(server, ctx)
         query = "DELETE FROM events WHERE project_id = ? AND distinct_id = ?"
         deleted = await db.run(lambda at: at.execute(query, (who.project, person)).rowcount)
         if not deleted:
@@ -290,14 +290,14 @@ def _add_people(server: WorkspaceServer) -> None:
 
 
 def _add_report(server: WorkspaceServer) -> None:
-    @server.tool(title="Slow report", annotations=READS)
+    @server.needing("project:read", title="Slow report", annotations=READS)
     async def slow_report(
         ctx: Context,
         seconds: Annotated[float, Field(description="How long it takes", ge=0.1, le=600)] = 10,
         steps: Annotated[int, Field(description="How often it reports progress", ge=1, le=100)] = 10,
     ) -> str:
         """Write a report on the last 30 days, slowly, telling its progress. It can be cancelled."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         runtime = runtime_of(server.workspace)
         runtime.reports_running += 1
         try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
     from starlette.types import Receive, Scope, Send
 
+    from app.workspace.auth import Grant
     from app.workspace.context import Workspace
 
 SESSION_IDLE_SECONDS = 1800.0
@@ -33,7 +34,7 @@ class Principal:
 
     key: str
     scopes: frozenset[str]
-    grant: object = None
+    grant: Grant | None = None
 
 
 class McpMount:

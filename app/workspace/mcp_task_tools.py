@@ -69,7 +69,7 @@ def add_task_tools(server: WorkspaceServer) -> None:
 
         return await db.run(store)
 
-    @server.tool(title="List tasks", annotations=READS)
+    @server.needing("task:read", title="List tasks", annotations=READS)
     async def list_tasks(
         ctx: Context,
         state: Annotated[RunState | None, Field(description="Only tasks whose latest run is in this state")] = None,
@@ -77,31 +77,31 @@ def add_task_tools(server: WorkspaceServer) -> None:
         limit: Annotated[int, Field(ge=1, le=100)] = 20,
     ) -> list[TaskLine]:
         """List the project's tasks, the most recently changed first."""
-        who = await caller(server, ctx, "task:read")
+        who = await caller(server, ctx)
         query = f"SELECT * FROM ({_TASKS}) WHERE (? OR archived = 0) AND (? IS NULL OR state = ?)"
         values = (who.project, include_archived, state, state, limit)
         return await db.read(lambda at: _lines(at, f"{query} ORDER BY updated_at DESC LIMIT ?", values))
 
-    @server.tool(title="Search tasks", annotations=READS)
+    @server.needing("task:read", title="Search tasks", annotations=READS)
     async def search_tasks(
         ctx: Context,
         query: Annotated[str, Field(description="Words to find in title or description", min_length=1, max_length=200)],
         limit: Annotated[int, Field(ge=1, le=50)] = 10,
     ) -> list[TaskLine]:
         """Find tasks by words in their title or description; every word must occur."""
-        who = await caller(server, ctx, "task:read")
+        who = await caller(server, ctx)
         words = query.lower().split()[:10]
         where = " AND instr(lower(title || ' ' || description), ?)" * len(words)
         sql = f"SELECT * FROM ({_TASKS}) WHERE 1{where} ORDER BY updated_at DESC LIMIT ?"
         return await db.read(lambda at: _lines(at, sql, (who.project, *words, limit)))
 
-    @server.tool(title="Get a task", annotations=READS)
+    @server.needing("task:read", title="Get a task", annotations=READS)
     async def get_task(ctx: Context, task: TaskId) -> TaskDetail:
         """Read one task with its description and runs."""
-        who = await caller(server, ctx, "task:read")
+        who = await caller(server, ctx)
         return await db.read(lambda at: _detail(at, who.project, task))
 
-    @server.tool(title="Create a task", annotations=ADDS)
+    @server.needing("task:write", title="Create a task", annotations=ADDS)
     async def create_task(
         ctx: Context,
         title: Annotated[str, Field(description="What is to be done, in a few words", min_length=1, max_length=255)],
@@ -111,7 +111,7 @@ def add_task_tools(server: WorkspaceServer) -> None:
         ] = None,
     ) -> TaskDetail:
         """Create a task in the project. It is not started."""
-        who = await caller(server, ctx, "task:write")
+        who = await caller(server, ctx)
         now = server.workspace.clock.now()
         values = {
             "title": title.strip() or title,
@@ -126,7 +126,7 @@ def add_task_tools(server: WorkspaceServer) -> None:
 
         return await db.run(store)
 
-    @server.tool(title="Change a task", annotations=CHANGES)
+    @server.needing("task:write", title="Change a task", annotations=CHANGES)
     async def update_task(
         ctx: Context,
         task: TaskId,
@@ -134,20 +134,20 @@ def add_task_tools(server: WorkspaceServer) -> None:
         description: Annotated[str | None, Field(description="A new description", max_length=20_000)] = None,
     ) -> TaskDetail:
         """Change a task's title or description; what is left out stays as it is."""
-        who = await caller(server, ctx, "task:write")
+        who = await caller(server, ctx)
         wanted = {"title": title, "description": description}
         return await change(who, task, {name: value for name, value in wanted.items() if value is not None})
 
-    @server.tool(title="Archive a task", annotations=CHANGES)
+    @server.needing("task:write", title="Archive a task", annotations=CHANGES)
     async def archive_task(ctx: Context, task: TaskId) -> TaskDetail:
         """Put a task away; it can be found again among the archived ones."""
-        who = await caller(server, ctx, "task:write")
+        who = await caller(server, ctx)
         return await change(who, task, {"archived": True})
 
-    @server.tool(title="Who am I", annotations=READS)
+    @server.needing("project:read", title="Who am I", annotations=READS)
     async def who_am_i(ctx: Context) -> Account:
         """Tell whose credential is used, for which project, and what it may do."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         query = (
             "SELECT u.first_name || ' ' || u.last_name AS name, u.email, o.name AS organization, p.name AS project"
             " FROM users u, projects p JOIN organizations o ON o.id = p.organization_id WHERE u.id = ? AND p.id = ?"
@@ -155,13 +155,13 @@ def add_task_tools(server: WorkspaceServer) -> None:
         row = await db.read(lambda at: at.execute(query, (who.grant.user_id, who.project)).fetchone())
         return Account(**dict(row), scopes=sorted(who.grant.scopes))
 
-    @server.tool(title="Import a legacy export", annotations=ADDS)
+    @server.needing("task:write", title="Import a legacy export", annotations=ADDS)
     async def import_legacy_export(
         ctx: Context,
         address: Annotated[str, Field(description="Where the export is", max_length=2000)],
     ) -> str:
         """Import tasks from the export format of the old tracker. The importer was switched off and always fails."""
-        await caller(server, ctx, "task:write")
+        await caller(server, ctx)
         raise ToolError(f"The importer for the old tracker was switched off; {address[:200]!r} was not read.")
 
 

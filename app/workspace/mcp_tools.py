@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
@@ -22,8 +22,11 @@ from app.workspace.store_runtime import runtime_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from app.workspace.context import Workspace
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
@@ -66,6 +69,18 @@ class WorkspaceServer(MCPServer[Any]):
             subscriptions=self.changes,
         )
         self.workspace = workspace
+        self.scopes: dict[str, str] = {}
+        """What each tool needs."""
+
+    def needing(self, scope: str, *, title: str, annotations: ToolAnnotations) -> Callable[[Function], Function]:
+        """Register a tool that only a credential with `scope` may call."""
+        register = self.tool(title=title, annotations=annotations)
+
+        def registered(function: Function) -> Function:
+            self.scopes[function.__name__] = scope
+            return register(function)
+
+        return registered
 
     async def offer_extra_tool(self, offered: bool) -> None:
         """Let the tool list change, and tell who listens."""
@@ -103,6 +118,10 @@ class WorkspaceServer(MCPServer[Any]):
                 raise MCPError(API_REFUSED, "The API refused the request", AUTHENTICATION_FAILED)
             words = f"Error calling the API: {json.dumps(AUTHENTICATION_FAILED)}"
             return CallToolResult(content=[TextContent(type="text", text=words)], is_error=True)
+        # The endpoint has refused this already, unless it reads the request otherwise than the SDK does.
+        needed, grant = self.scopes.get(name), grant_in(context)
+        if needed is not None and grant is not None and not grant.covers(needed):
+            raise _denied(f"API key missing required scope '{needed}'")
         return await super().call_tool(name, arguments, context)
 
 
@@ -126,18 +145,23 @@ def _extra_tool() -> str:
     return "Here."
 
 
-async def caller(server: WorkspaceServer, ctx: Context[Any, Any], scope: str) -> Caller:
-    """The caller of this request, checked for `scope`. Raises `ToolError` with the API's own refusal.
-
-    The project is that of the `x-posthog-project-id` header or the `project_id` query parameter, else the
-    person's current one.
-    """
-    request = ctx.request_context.request
+def grant_in(ctx: Context[Any, Any] | None) -> Grant | None:
+    """Whose credential a request came with."""
+    request = ctx.request_context.request if ctx is not None else None
     grant = request.scope.get(GRANT_KEY) if request is not None else None
-    if request is None or not isinstance(grant, Grant):
+    return grant if isinstance(grant, Grant) else None
+
+
+async def caller(server: WorkspaceServer, ctx: Context[Any, Any]) -> Caller:
+    """The caller of this request. Raises `ToolError` with the API's own refusal.
+    (Refuse a tool beyond a token's scopes in the workspace as PostHog does)
+
+       The project is that of the `x-posthog-project-id` header or the `project_id` query parameter, else the
+       person's current one.
+    """
+    request, grant = ctx.request_context.request, grant_in(ctx)
+    if request is None or grant is None:
         raise ToolError(json.dumps(AUTHENTICATION_FAILED))
-    if not grant.covers(scope):
-        raise _denied(f"API key missing required scope '{scope}'")
     asked = request.headers.get("x-posthog-project-id") or request.query_params.get("project_id")
 
     def find(db: sqlite3.Connection) -> int | None:
@@ -163,7 +187,7 @@ def _add_resources(server: WorkspaceServer) -> None:
     @server.resource(DOCUMENT_SCHEME + "{document_id}", name="document", title="A document", mime_type="text/markdown")
     async def document(document_id: str, ctx: Context) -> str:
         """The Markdown text of one document of the project."""
-        who = await caller(server, ctx, "project:read")
+        who = await caller(server, ctx)
         query = "SELECT markdown FROM documents WHERE id = ? AND project_id = ?"
         row = await server.workspace.db.read(lambda db: db.execute(query, (document_id, who.project)).fetchone())
         if row is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pytest
 from mcp.client.subscriptions import SubscriptionLost
 from mcp.shared.exceptions import MCPError
 
-from tests.workspace.lab import Lab
+from tests.workspace.lab import Lab, Tokens
 from tests.workspace.store_client import ERAS, Store, connected, modern, modern_headers, until
 
 if TYPE_CHECKING:
@@ -90,13 +91,58 @@ def test_a_true_scope_gap_names_the_scope(store: Store) -> None:
     assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="project:read"'
 
 
-def test_a_tool_beyond_the_scopes_is_a_permission_not_a_sign_in(store: Store) -> None:
-    client = store.lab.register(scope="project:read task:read")["client_id"]
-    store.tokens = store.lab.sign_in(client, scope="project:read task:read")
-    result = call(store, "create_task", title="Not mine to make").json()["result"]
+def without(store: Store, scope: str) -> Tokens:
+    """What somebody holds who agreed to everything that is usual but this."""
+    usual = "project:read task:read task:write project:write"
+    asked = " ".join(each for each in usual.split() if each != scope)
+    return store.lab.sign_in(store.lab.register()["client_id"], scope=asked)
+
+
+@pytest.mark.parametrize(
+    ("scope", "tool", "arguments"),
+    [
+        ("task:write", "create_task", {"title": "Not mine to make"}),
+        ("project:write", "write_document", {"document": "x", "title": "x", "markdown": "x"}),
+        ("project:write", "forget_person", {"person": "reader-001", "confirm": "delete"}),
+    ],
+)
+def test_a_tool_beyond_the_scopes_is_refused_before_it_runs_and_names_the_scope(
+    store: Store, scope: str, tool: str, arguments: dict[str, Any]
+) -> None:
+    store.tokens = without(store, scope)
+    refused = call(store, tool, **arguments)
+    assert (refused.status_code, refused.text) == (403, f"This needs the scope {scope}.")
+    assert refused.headers["content-type"].startswith("text/plain")
+    assert refused.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
+    assert "resource_metadata" not in refused.headers["www-authenticate"]
+    assert call(store, "search_tasks", query="Not mine").json()["result"]["structuredContent"]["result"] == []
+    store.tokens = store.lab.sign_in(store.tokens.client_id, scope="*")
+    allowed = call(store, tool, **{**arguments, "title": "Mine"} if "title" in arguments else arguments)
+    assert allowed.json()["result"]["isError"] is False
+
+
+def test_a_session_of_the_handshake_is_refused_likewise_and_lives_on(store: Store) -> None:
+    store.tokens = without(store, "task:write")
+    session = post(store, initialize(), store.tokens.access).headers["mcp-session-id"]
+    headers = {"mcp-session-id": session, "mcp-protocol-version": "2025-11-25"}
+
+    def called(name: str, **arguments: str) -> httpx.Response:
+        params = {"name": name, "arguments": arguments}
+        message = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+        return post(store, message, store.tokens.access, **headers)
+
+    assert called("create_task", title="Not mine to make").status_code == 403
+    assert called("list_tasks").status_code == 200
+
+
+def test_a_call_that_the_endpoint_reads_otherwise_than_the_tools_do_is_refused_by_them(store: Store) -> None:
+    store.tokens = without(store, "task:write")
+    text = json.dumps(modern("tools/call", name="create_task", arguments={"title": "Not mine to make"}))
+    headers = {**ACCEPT, **store.tokens.header, **modern_headers("create_task"), "content-type": "application/json"}
+    answer = store.lab.http.post("/mcp", content=text.replace('"title"', '"left": 1e999, "title"'), headers=headers)
+    result = answer.json()["result"]
     assert result["isError"] is True
-    assert '"permission_denied"' in result["content"][0]["text"]
-    assert "task:write" in result["content"][0]["text"]
+    assert "API key missing required scope 'task:write'" in result["content"][0]["text"]
 
 
 def test_there_is_no_listen_stream_to_get(store: Store) -> None:
