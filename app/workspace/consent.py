@@ -47,7 +47,8 @@ button.main { background: var(--accent); border-color: var(--accent); color: var
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 select { font: inherit; max-width: 100%; padding: 4px 8px; color: inherit; background: var(--card);
   border: 1px solid var(--line); border-radius: 6px; }
-code { font-size: 13px; overflow-wrap: anywhere; }
+code { font-size: 13px; overflow-wrap: anywhere; } li code { color: var(--soft); }
+summary { cursor: pointer; font-size: 14px; color: var(--soft); } details ul { margin-top: 8px; }
 """
 
 SUBJECT_WORDS = {
@@ -93,7 +94,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows. `redirect_source` is the CSP source of where the answer leads."""
+    """What the page shows. `redirect_source` is the CSP source of where the answer leads.
+
+    `held` are the scopes that the person has agreed to before for this client, and `chosen` the organisation or project
+    of the last time.
+    """
 
     client_name: str
     unverified: bool
@@ -105,20 +110,28 @@ class Page:
     csrf: str
     returns_to: str
     redirect_source: str
+    held: Sequence[str] = ()
+    chosen: str = ""
     problem: str | None = None
 
+    @property
+    def more(self) -> list[str]:
+        """The scopes that are asked for besides those held."""
+        first_time = not self.held
+        return [] if first_time or "*" in self.held else [scope for scope in self.scopes if scope not in self.held]
 
-def in_words(scopes: Sequence[str]) -> list[str]:
-    """Scopes as a person reads them; write implies read."""
+
+def in_words(scopes: Sequence[str]) -> list[tuple[str, str]]:
+    """Scopes, each as a person reads it; write implies read."""
     lines = []
     for scope in scopes:
         subject, _, level = scope.partition(":")
         if scope in OTHER_WORDS:
-            lines.append(OTHER_WORDS[scope])
+            lines.append((scope, OTHER_WORDS[scope]))
         elif level == "write":
-            lines.append(f"See and change {SUBJECT_WORDS.get(subject, subject)}")
+            lines.append((scope, f"See and change {SUBJECT_WORDS.get(subject, subject)}"))
         elif f"{subject}:write" not in scopes:
-            lines.append(f"See {SUBJECT_WORDS.get(subject, subject)}")
+            lines.append((scope, f"See {SUBJECT_WORDS.get(subject, subject)}"))
     return lines
 
 
@@ -132,17 +145,20 @@ def consent_page(page: Page, status: int = 200) -> HTMLResponse:
         else ""
     )
     problem = f'<p class="note" role="alert">{html.escape(page.problem)}</p>' if page.problem else ""
+    asks = "asks for more access" if page.more else "asks for access"
+    organizations = _select("organization", "Organisation", page.organizations, page.chosen)
+    projects = _select("team", "Project", page.projects, page.chosen)
     body = f"""
-<h1>{name}{badge} asks for access</h1>
+<h1>{name}{badge} {asks}</h1>
 <p class="soft">You are signed in to the workspace as {html.escape(page.person)}.</p>
 {problem}{warning}
 <form method="post" action="/oauth/authorize/">
 <input type="hidden" name="csrf" value="{html.escape(page.csrf)}">
-<section aria-labelledby="may"><h2 id="may">It will be able to</h2>{_scope_list(page.scopes)}</section>
+{_scopes(page)}
 <section><fieldset><legend>Where</legend>
 {_level(page, ALL, "Everywhere", "All organisations and projects you belong to")}
-{_level(page, ORGANIZATION, "One organisation", _select("organization", "Organisation", page.organizations))}
-{_level(page, TEAM, "One project", _select("team", "Project", page.projects))}
+{_level(page, ORGANIZATION, "One organisation", organizations)}
+{_level(page, TEAM, "One project", projects)}
 </fieldset></section>
 <div class="buttons">
 <button name="decision" value="deny">Deny</button>
@@ -151,7 +167,7 @@ def consent_page(page: Page, status: int = 200) -> HTMLResponse:
 </form>
 <p class="soft end">You will return to <code>{html.escape(page.returns_to)}</code></p>
 """
-    return _html("Allow access?", body, f"'self' {page.redirect_source}", status)
+    return _html("Allow more access?" if page.more else "Allow access?", body, f"'self' {page.redirect_source}", status)
 
 
 def message_page(title: str, text: str, status: int) -> HTMLResponse:
@@ -159,14 +175,27 @@ def message_page(title: str, text: str, status: int) -> HTMLResponse:
     return _html(title, body, "'none'", status)
 
 
-def _scope_list(scopes: Sequence[str]) -> str:
-    lines = in_words(scopes)
+def _scopes(page: Page) -> str:
+    """What it will be able to do; what is new apart from what it can do already, by the scopes' names too."""
+    if not page.more:
+        return f'<section aria-labelledby="may"><h2 id="may">It will be able to</h2>{_list(page.scopes)}</section>'
+    kept = [scope for scope in page.scopes if scope in page.held]
+    return (
+        f'<section aria-labelledby="may"><h2 id="may">It would newly be able to</h2>{_list(page.more, named=True)}'
+        f"</section><section><details><summary>What it can do already</summary>{_list(kept)}</details></section>"
+    )
+
+
+def _list(scopes: Sequence[str], *, named: bool = False) -> str:
+    lines = [
+        f"<li>{html.escape(words)}{f' <code>{html.escape(scope)}</code>' if named else ''}</li>"
+        for scope, words in in_words(scopes)
+    ]
     if not lines:
         return "<p>Nothing beyond knowing that you agreed</p>"
-    shown = "".join(f"<li>{html.escape(line)}</li>" for line in lines[:MOST_SHOWN])
-    rest = "".join(f"<li>{html.escape(line)}</li>" for line in lines[MOST_SHOWN:])
+    rest = "".join(lines[MOST_SHOWN:])
     more = f"<details><summary>{len(lines) - MOST_SHOWN} more</summary><ul>{rest}</ul></details>" if rest else ""
-    return f"<ul>{shown}</ul>{more}"
+    return f"<ul>{''.join(lines[:MOST_SHOWN])}</ul>{more}"
 
 
 def _level(page: Page, value: str, label: str, extra: str) -> str:
@@ -178,9 +207,11 @@ def _level(page: Page, value: str, label: str, extra: str) -> str:
     )
 
 
-def _select(name: str, label: str, choices: Sequence[Choice]) -> str:
+def _select(name: str, label: str, choices: Sequence[Choice], chosen: str) -> str:
     options = "".join(
-        f'<option value="{html.escape(choice.id)}">{html.escape(choice.name)}</option>' for choice in choices
+        f'<option value="{html.escape(choice.id)}"{" selected" if choice.id == chosen else ""}>'
+        f"{html.escape(choice.name)}</option>"
+        for choice in choices
     )
     return f'<select name="{name}" aria-label="{label}">{options}</select>'
 

@@ -102,6 +102,20 @@ def store_code(
     )
 
 
+def held(db: sqlite3.Connection, client_id: str, user_id: int) -> Consent | None:
+    """What the person has agreed to for a client and not taken back: all the scopes, and where the last time."""
+    rows = db.execute(
+        "SELECT scope, teams, organizations FROM grants WHERE client_id = ? AND user_id = ? AND revoked_at IS NULL"
+        " ORDER BY id",
+        (client_id, user_id),
+    ).fetchall()
+    if not rows:
+        return None
+    scope = " ".join(unique_scopes(" ".join(row["scope"] for row in rows)))
+    last = rows[-1]
+    return Consent(user_id, scope, tuple(json.loads(last["teams"])), tuple(json.loads(last["organizations"])))
+
+
 def exchange_code(
     db: sqlite3.Connection,
     client: Client,

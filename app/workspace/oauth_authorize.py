@@ -109,7 +109,7 @@ async def authorize(request: Request) -> Response:
     person = await workspace.db.read(_person)
     if level is not None:
         return await _grant(workspace, pending, _narrowed(pending, person, level))
-    return consent_page(_page(workspace, pending, person))
+    return consent_page(await _page(workspace, pending, person))
 
 
 async def decide(request: Request) -> Response:
@@ -125,7 +125,7 @@ async def decide(request: Request) -> Response:
     agreed = _narrowed(pending, person, given.get("access_level", ""), given) if _approves(given) else None
     if agreed is None:
         problem = "Choose where the application may act, then approve or deny."
-        return consent_page(replace(_page(workspace, pending, person), problem=problem), 400)
+        return consent_page(replace(await _page(workspace, pending, person), problem=problem), 400)
     return await _grant(workspace, pending, agreed)
 
 
@@ -182,8 +182,10 @@ def _person(db: sqlite3.Connection) -> Person:
     )
 
 
-def _page(workspace: Workspace, pending: Pending, person: Person) -> Page:
+async def _page(workspace: Workspace, pending: Pending, person: Person) -> Page:
     target = urlsplit(pending.redirect_uri)
+    held = await workspace.db.read(lambda db: grants.held(db, pending.client.client_id, USER_ID))
+    level, chosen = (pending.level, "") if held is None else _reach(held)
     return Page(
         client_name=pending.client.name,
         unverified=pending.client.dynamic,
@@ -191,11 +193,22 @@ def _page(workspace: Workspace, pending: Pending, person: Person) -> Page:
         scopes=pending.scopes,
         organizations=person.organizations,
         projects=person.projects,
-        level=pending.level,
+        level=level,
         csrf=workspace.consents.put(pending),
         returns_to=f"{target.scheme}://{target.netloc}" if target.netloc else f"{target.scheme}:",
         redirect_source=form_action_source(pending.redirect_uri),
+        held=() if held is None else tuple(held.scope.split()),
+        chosen=chosen,
     )
+
+
+def _reach(agreed: Consent) -> tuple[str, str]:
+    """Where an agreement counts: the level, and the organisation or project if it is one."""
+    if agreed.teams:
+        return consent.TEAM, str(agreed.teams[0])
+    if agreed.organizations:
+        return consent.ORGANIZATION, agreed.organizations[0]
+    return consent.ALL, ""
 
 
 def _approves(given: dict[str, str]) -> bool:

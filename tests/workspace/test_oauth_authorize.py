@@ -132,6 +132,44 @@ def test_the_consent_page_marks_registered_clients_and_escapes_their_names(lab: 
     assert "See your name, e-mail" in page.text
 
 
+def lines(page: httpx.Response, heading: str) -> list[str]:
+    """What the consent page lists under a heading."""
+    listed = page.text.partition(f">{heading}</")[2].partition("</ul>")[0]
+    return [re.sub(r"<[^>]+>", "", line) for line in re.findall(r"<li>(.*?)</li>", listed)]
+
+
+def test_the_consent_page_sets_apart_what_is_asked_for_besides_what_was_agreed_to(lab: Lab) -> None:
+    client = lab.register()["client_id"]
+    first = lab.authorize(lab.request(client, VERIFIER, scope="project:read task:read"))
+    assert len(lines(first, "It will be able to")) == 2
+    form = {"decision": "approve", "access_level": "team", "team": "1"}
+    back = returned(approve(lab, client, form, scope="project:read task:read"))
+    lab.exchange(client, back["code"], VERIFIER)
+    page = lab.authorize(lab.request(client, VERIFIER, scope="project:read task:read task:write project:write"))
+    assert "asks for more access" in page.text
+    assert lines(page, "It would newly be able to") == [
+        "See and change your tasks and their runs task:write",
+        "See and change your project and its MCP servers project:write",
+    ]
+    assert lines(page, "What it can do already") == [
+        "See your project and its MCP servers",
+        "See your tasks and their runs",
+    ]
+    assert re.search(r'value="team" checked', page.text)
+    assert '<option value="1" selected>' in page.text
+    lab.switch("revoke-grant", client_id=client)
+    again = lab.authorize(lab.request(client, VERIFIER, scope="project:read task:read task:write"))
+    assert "asks for access" in again.text
+    assert 'value="team" checked' not in again.text
+
+
+def test_whoever_may_do_everything_is_asked_for_nothing_new(lab: Lab) -> None:
+    lab.sign_in(scope="*")
+    page = lab.authorize(lab.request(lab.first_party, VERIFIER, scope="task:read project:write"))
+    assert "asks for access" in page.text
+    assert len(lines(page, "It will be able to")) == 2
+
+
 def approve(lab: Lab, client: str, form: dict[str, str], **changes: Any) -> httpx.Response:
     page = lab.authorize(lab.request(client, VERIFIER, **changes))
     return lab.http.post("/oauth/authorize/", data={"csrf": hidden(page), **form})
