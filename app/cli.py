@@ -134,7 +134,7 @@ async def _through_browser(backend: Backend, *, open_browser: bool) -> None:
     attempt = await backend.session.begin_sign_in(open_browser=open_browser)
     _say("Waiting for your browser. If it does not open, visit:" if open_browser else "Open this address to sign in:")
     _say(attempt.url)
-    attempt.moved.subscribe(_say)
+    attempt.moved.subscribe(lambda address: _say(f"Burrow had to register anew. The address is now:\n{address}"))
     await attempt.finish()
 
 

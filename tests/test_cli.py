@@ -531,6 +531,26 @@ def test_a_revoked_grant_is_exit_code_3(through_browser: Account, tmp_path: Path
         assert "Sign in again" in outcome.stderr
 
 
+def test_a_login_that_has_to_register_anew_tells_the_other_address(tmp_path: Path, lab: Lab) -> None:  # noqa: F811
+    lab.switch("token-endpoint", status=401, body={"error": "invalid_client"})
+    arguments = ("login", "--host", lab.workspace.url, "--no-browser", "--store", "file", "--data", str(tmp_path))
+    with (
+        subprocess.Popen(
+            command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as process,
+        httpx.Client(follow_redirects=True, verify=False) as browser,
+    ):
+        assert process.stderr is not None
+        addresses = []
+        for words in ("Open this address to sign in:\n", "Burrow had to register anew. The address is now:\n"):
+            assert process.stderr.readline() == words
+            addresses.append(process.stderr.readline().strip())
+            assert browser.get(f"{addresses[-1]}&login_ticket={lab.ticket()}").status_code == 200
+        assert process.wait(SECONDS) == 0
+        assert "Signed in to " in process.stderr.read()
+    assert addresses[0].partition("redirect_uri")[0] != addresses[1].partition("redirect_uri")[0]
+
+
 @POSIX
 def test_a_login_that_waits_for_the_browser_can_be_interrupted(
     tmp_path: Path,
