@@ -104,7 +104,7 @@ class CallbackServer:
             return _page(400, "This answer was not expected", "Start again from Burrow.")
         self._result.set_result(redirect)
         if redirect.error is not None or redirect.code is None:
-            return _page(200, "Not signed in", "You can close this tab and return to Burrow.")
+            return _page(200, "Nothing was granted", "You can close this tab and return to Burrow.")
         return _page(200, "You are signed in", "You can close this tab and return to Burrow.")
 
 
