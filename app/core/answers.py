@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.auth.failures import UPSTREAM_UNREACHABLE, CredentialOwner, Reply, Verdict, classify
+from app.core.auth.stepup import listed
 from app.core.auth.transport import retry_after
 from app.core.errors import (
     BurrowError,
@@ -72,7 +73,9 @@ def answer_error(reply: Reply, *, name: str, origin: str, repeatable: bool = Tru
     kind = MEANINGS[verdict].kind
     if verdict is Verdict.TRANSIENT and not repeatable and not _nothing_done(reply):
         kind = OutcomeUnknown
-    return kind(_words(reply, verdict, name), _facts(reply, origin))
+    facts = _facts(reply, origin)
+    action = f"This sign-in lacks {listed(facts.scopes)}. {kind.action}" if facts.scopes else None
+    return kind(_words(reply, verdict, name), facts, action=action)
 
 
 def concerns_token(reply: Reply) -> bool:

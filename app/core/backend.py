@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from app.core.activity import Activity
+    from app.core.auth.stepup import StepUp
     from app.core.auth.vault import StoreKind
     from app.core.hosts import Host
     from app.core.lab import Lab
@@ -107,6 +108,13 @@ class Backend:
             scope=lambda: self.scope,
             project=lambda: self.project.id if self.project else None,
         )
+
+    @cached_property
+    def step_up(self) -> StepUp:
+        """What the account was asked to permit besides, and whether asking may help."""
+        from app.core.auth.stepup import StepUp
+
+        return StepUp(lambda: self.session.grant, lambda: self.scope, self.ready)
 
     @property
     def lab(self) -> Lab | None:

@@ -54,6 +54,7 @@ class Authority(Issuer):
         self.known_at_the_token_endpoint = True
         self.refusal = UNKNOWN
         self.allowed: frozenset[str] | None = None
+        self.denies = False
         self._codes: dict[str, Asked] = {}
         super().__init__(server, lifetime=lifetime)
         server.views[REGISTER] = self._register
@@ -111,10 +112,11 @@ class Authority(Issuer):
         registered = urlsplit(self.clients.get(asked["client_id"], ""))
         if (redirect.hostname, redirect.path) != (registered.hostname, registered.path):
             return self.refusal
+        if self.denies:
+            answer = urlencode({"error": "access_denied", "state": asked["state"], "iss": self._issuer})
+            return Reply(302, b"", {"Location": f"{asked['redirect_uri']}?{answer}"})
         code = f"code-{len(self._codes)}"
-        self._codes[code] = Asked(
-            asked["client_id"], asked["redirect_uri"], asked["code_challenge"], asked.get("scope", "")
-        )
+        self._codes[code] = Asked(asked["client_id"], asked["redirect_uri"], asked["code_challenge"], asked["scope"])
         answer = urlencode({"code": code, "state": asked["state"], "iss": self._issuer})
         return Reply(302, b"", {"Location": f"{asked['redirect_uri']}?{answer}"})
 

@@ -13,7 +13,6 @@ import httpx
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
-from app.core.auth.signin import SignIn
 from app.core.auth.transport import Transport
 from app.core.auth.vault import MemoryVault
 from app.core.fetcher import Fetcher
@@ -36,21 +35,36 @@ async def at_workspace(workspace: RunningWorkspace, folder: Path) -> AsyncIterat
         await transport.close()
 
 
-async def approve(workspace: RunningWorkspace, sign_in: SignIn) -> None:
-    """Agree to what is asked, with a login ticket in place of the page, and go where the browser is sent."""
-    async with httpx.AsyncClient() as browser:
-        headers = {"X-Workspace-Secret": workspace.secret}
-        ticket = (await browser.post(f"{workspace.url}/_tickets", headers=headers)).json()["ticket"]
-        answer = await browser.get(f"{sign_in.url}&login_ticket={ticket}")
-        assert answer.status_code == 302, answer.text
-        assert (await browser.get(answer.headers["location"])).status_code == 200
+async def approve(address: str, secret: str) -> None:
+    """Agree at a consent page, with a login ticket in place of a click, and go where the browser is sent."""
+    async with httpx.AsyncClient(base_url=_origin(address)) as browser:
+        ticket = (await browser.post("/_tickets", headers={"X-Workspace-Secret": secret})).json()["ticket"]
+        await _go_back(browser, await browser.get(f"{address}&login_ticket={ticket}"))
+
+
+async def deny(address: str) -> None:
+    """Press the other button of a consent page, and go where the browser is sent."""
+    async with httpx.AsyncClient(base_url=_origin(address)) as browser:
+        csrf = (await browser.get(address)).text.partition('name="csrf" value="')[2].partition('"')[0]
+        form = {"csrf": csrf, "decision": "deny"}
+        await _go_back(browser, await browser.post("/oauth/authorize/", data=form))
+
+
+async def _go_back(browser: httpx.AsyncClient, answer: httpx.Response) -> None:
+    assert answer.status_code == 302, answer.text
+    assert (await browser.get(answer.headers["location"])).status_code == 200
+
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 async def sign_in_there(workspace: RunningWorkspace, session: Session, scopes: Iterable[str] = ()) -> None:
     """The whole way: to the browser, there, and back."""
     sign_in = await session.begin_sign_in(scopes=scopes, open_browser=False)
     finishing = asyncio.create_task(sign_in.finish())
-    await approve(workspace, sign_in)
+    await approve(sign_in.url, workspace.secret)
     await finishing
 
 

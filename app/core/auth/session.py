@@ -263,10 +263,11 @@ class Session:
         `scopes` are asked for besides the usual ones and those granted so far (MCP 2025-11-25: the union).
         """
         from app.core.auth.signin import SignIn
+        from app.core.auth.stepup import union
 
         self._cancel_sign_in()
         granted = self._grant.tokens.scope.split() if scopes and self._grant is not None else ()
-        sign_in = await SignIn.begin(self, scopes=(*granted, *scopes), open_browser=open_browser)
+        sign_in = await SignIn.begin(self, scopes=union(granted, scopes), open_browser=open_browser)
         # Of two that were begun at once, the later one.
         self._cancel_sign_in()
         self._sign_in = sign_in

@@ -9,6 +9,8 @@ from app.core.auth.vault import StoreKind
 
 OFFLINE, SERVER, REFUSED = "offline", "server", "refused"
 VAULT = "vault-"
+# The code of the error that a sign-in ends with when the person cancels it here.
+CANCELLED = "cancelled"
 
 
 class SessionState(Enum):

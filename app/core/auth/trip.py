@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.callback import CallbackServer, Redirect
 from app.core.auth.oauth import ClientRefused, GrantRefused, safe_to_open
+from app.core.auth.status import CANCELLED
 from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, TimedOut
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from app.core.auth.tokens import TokenSet
 
 LIMIT_SECONDS = 180.0
-CANCELLED = "cancelled"
 
 
 class Trip:
