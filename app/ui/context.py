@@ -42,6 +42,13 @@ class Navigator(Protocol):
     def sign_in(self) -> None:
         """Start signing in to the current host in the browser."""
 
+    async def allow(self, scopes: Sequence[str]) -> None:
+        """Have the browser ask for these permissions besides those granted; returns when the person has come back.
+
+        Cancelling it ends the asking. Raises `SignInNeeded` when denied there or cancelled here, other `BurrowError`
+        kinds when the person could not be asked.
+        """
+
 
 class Context(NamedTuple):
     """The services a place works with. A place never builds its own."""

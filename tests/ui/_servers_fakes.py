@@ -12,6 +12,9 @@ from typing import Any
 import msgspec
 
 from app.core.auth.failures import CredentialOwner
+from app.core.auth.grant import Grant
+from app.core.auth.stepup import StepUp
+from app.core.auth.tokens import TokenSet
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.mcp.calls import ToolCall
@@ -202,6 +205,12 @@ class FakeBackend:
         self.project: Project | None = Project(1, "web")
         self.account = User(uuid="ana", first_name="ana")
         self.changed: Event[Any] = Event()
+        self.grant = Grant(TokenSet("pha_1", scope="openid user:read project:read task:read"), "client")
+        self.step_up = StepUp(lambda: self.grant, lambda: self.scope, self.ready)
+
+    def grants(self, scope: str) -> None:
+        """From now on the current sign-in has these permissions."""
+        self.grant = replace(self.grant, tokens=replace(self.grant.tokens, scope=scope))
 
     async def ready(self) -> None:
         return None

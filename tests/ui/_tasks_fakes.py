@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -279,6 +279,8 @@ class FakeNavigator:
         self.said: list[str] = []
         self.words: list[str] = []
         self.sign_ins = 0
+        self.allowing: list[tuple[tuple[str, ...], asyncio.Future[None]]] = []
+        """The permissions that a browser was opened for, and what the test answers."""
         self.gone: list[tuple[str, str | None]] = []
 
     def go(self, place: str, item: str | None = None) -> None:
@@ -292,6 +294,11 @@ class FakeNavigator:
 
     def sign_in(self) -> None:
         self.sign_ins += 1
+
+    async def allow(self, scopes: Sequence[str]) -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.allowing.append((tuple(scopes), answer))
+        await answer
 
 
 async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:

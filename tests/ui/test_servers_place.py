@@ -6,6 +6,7 @@ import json
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace as replace_grant
 from time import perf_counter
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from app.core.errors import (
     Facts,
     Offline,
     OutcomeUnknown,
+    PermissionMissing,
     PolicyRefused,
     ProtocolTrouble,
     Rejected,
@@ -681,3 +683,165 @@ async def test_every_tool_of_the_corpora_can_be_shown(qapp: QApplication, name: 
             form.set_json(False)
         await settle()
         assert nameless(on.place) == []
+
+
+def lacking(*scopes: str) -> PermissionMissing:
+    facts = Facts(status=403, scopes=scopes, origin="https://host.example")
+    return PermissionMissing("This needs more.", facts, action=f"This sign-in lacks {', '.join(scopes)}.")
+
+
+async def refused(on: Desk, *scopes: str) -> FakeCall:
+    """A call of the tool in view that was refused for want of permissions."""
+    call = await on.run(query="x")
+    call.refuse(lacking(*scopes))
+    await until(lambda: on.place.page.tool.session is not None and on.place.page.tool.session.phase is Phase.FAILED)
+    await settle()
+    return call
+
+
+async def permissions(on: Desk, *, server: Any = None) -> FakeBackend:
+    backend = await on.show(FakeBackend([server or own()], {(server or own()).id: [tool("send_message")]}))
+    await on.open(f"{(server or own()).id}/send_message")
+    return backend
+
+
+async def test_a_missing_permission_is_named_and_not_now_leaves_everything_as_it_is(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        await permissions(on)
+        await refused(on, "gmail.send")
+        assert on.card.text() == (
+            "send_message needs gmail.send You already granted 4 permissions."
+            " Only this call waits. It runs by itself once allowed."
+        )
+        assert on.navigator.said[-1] == on.card.text()
+        assert list(actions(on.card)) == ["Allow in browser", "Not now"]
+        assert nameless(on.place) == []
+        actions(on.card)["Not now"]()
+        await settle()
+        assert not on.place.page.tool.result.isVisible()
+        assert on.navigator.allowing == []
+        assert on.place.page.tool.form.arguments() == {"query": "x"}
+
+
+@pytest.mark.parametrize(("granted", "words"), [("one", "You already granted 1 permission."), ("", "")])
+async def test_how_much_is_granted_is_told_where_it_is_known(qapp: QApplication, granted: str, words: str) -> None:
+    async with desk(qapp) as on:
+        backend = await permissions(on)
+        backend.grants(granted)
+        await refused(on, "a", "b", "c", "d", "e", "f")
+        assert on.card.text().startswith(f"send_message needs a, b, c, d, e … {words}".strip())
+
+
+async def test_while_the_browser_is_open_the_card_waits_and_then_the_call_is_made_once_more(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await permissions(on)
+        await refused(on, "gmail.send", "gmail.read")
+        actions(on.card)["Allow in browser"]()
+        await until(lambda: on.navigator.allowing)
+        await settle()
+        [(scopes, answer)] = on.navigator.allowing
+        assert scopes == ("gmail.send", "gmail.read")
+        assert on.card.text() == (
+            "Waiting for your browser… It asks you for gmail.send, gmail.read."
+            " send_message runs by itself once allowed."
+        )
+        assert actions(on.card) == {}
+        page = on.place.page.tool
+        assert page.words.text() == ""
+        assert not page.can_run
+        assert page.cancel_button.isVisible()
+        page.run()
+        page.run_again()
+        await settle()
+        assert len(backend.servers.calls) == 1
+        backend.grants("user:read gmail.send gmail.read")
+        answer.set_result(None)
+        await until(lambda: len(backend.servers.calls) == 2)
+        assert backend.servers.calls[1].arguments == backend.servers.calls[0].arguments
+        backend.servers.calls[1].give(text_answer("sent"))
+        assert page.session is not None
+        await until(lambda: page.session is not None and page.session.phase is Phase.DONE)
+        await settle()
+        assert len(backend.servers.calls) == 2
+
+
+async def test_what_is_not_granted_is_offered_once_more_and_then_no_more(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await permissions(on)
+        await refused(on, "gmail.send")
+        for number, failure in enumerate((None, SignInNeeded("Denied.", Facts(code="access_denied")))):
+            actions(on.card)["Allow in browser"]()
+            await until(lambda number=number: len(on.navigator.allowing) > number)
+            answer = on.navigator.allowing[-1][1]
+            answer.set_result(None) if failure is None else answer.set_exception(failure)
+            await until(lambda: "Not granted" in on.card.text())
+            if failure is None:
+                assert on.card.text() == (
+                    "Not granted send_message still needs gmail.send. You already granted 4 permissions."
+                    " You can be asked once more."
+                )
+        await until(lambda: "twice" in on.card.text())
+        assert actions(on.card) == {}
+        assert len(backend.servers.calls) == 1
+        # Once more by hand: nobody is asked again.
+        await refused(on, "gmail.send")
+        assert on.card.text().startswith("send_message needs gmail.send You were asked for it twice.")
+        assert actions(on.card) == {}
+
+
+async def test_a_permission_that_is_refused_though_granted_is_not_offered(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await permissions(on)
+        await refused(on, "gmail.send")
+        actions(on.card)["Allow in browser"]()
+        await until(lambda: on.navigator.allowing)
+        backend.grants("gmail.send")
+        on.navigator.allowing[-1][1].set_result(None)
+        await until(lambda: len(backend.servers.calls) == 2)
+        backend.servers.calls[-1].refuse(lacking("gmail.send"))
+        await until(lambda: "Not permitted" in on.card.text())
+        assert "PostHog has refused it although gmail.send is granted." in on.card.text()
+        assert list(actions(on.card)) == ["Run again"]
+
+
+async def test_whoever_could_not_be_asked_is_told_why_and_can_be_asked_again(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        await permissions(on)
+        await refused(on, "gmail.send")
+        for failure in (Offline("No network."), SignInNeeded("Cancelled.", Facts(code="cancelled"))):
+            actions(on.card)["Allow in browser"]()
+            await until(lambda: on.navigator.allowing and not on.navigator.allowing[-1][1].done())
+            on.navigator.allowing[-1][1].set_exception(failure)
+            await until(lambda: on.place.page.tool.session.phase is Phase.FAILED)  # type: ignore[union-attr]
+            await settle()
+            assert list(actions(on.card)) == ["Allow in browser", "Not now"]
+            if isinstance(failure, Offline):
+                assert on.card.text().startswith("Offline No network. send_message still needs gmail.send.")
+        assert on.card.text().startswith("send_message needs gmail.send You already granted 4 permissions.")
+
+
+async def test_cancelling_and_leaving_end_the_wait_for_the_browser(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        await permissions(on)
+        await refused(on, "gmail.send")
+        for leave in (on.place.page.tool.cancel, lambda: on.place.set_backend(None)):
+            actions(on.card)["Allow in browser"]()
+            await until(lambda: on.navigator.allowing and not on.navigator.allowing[-1][1].done())
+            leave()
+            await until(lambda: on.navigator.allowing[-1][1].cancelled())
+            await settle()
+        assert len(on.navigator.allowing) == 2
+
+
+async def test_a_personal_key_and_a_vendor_are_told_apart_from_the_persons_sign_in(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await permissions(on)
+        backend.grant = replace_grant(backend.grant, client_id="")
+        await refused(on, "gmail.send")
+        assert "A personal API key keeps the permissions that it was made with." in on.card.text()
+        assert actions(on.card) == {}
+    async with desk(qapp) as on:
+        await permissions(on, server=VENDOR)
+        await refused(on, "gmail.send")
+        assert on.card.text().startswith("Not permitted This needs more.")
+        assert list(actions(on.card)) == ["Run again"]

@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.backend import Backend
-from app.core.errors import OutcomeUnknown, ProtocolTrouble
+from app.core.errors import Facts, OutcomeUnknown, PermissionMissing, ProtocolTrouble
 from app.core.mcp.types import ServerState
 from app.core.posthog.types import Template
 from app.core.services import Services
@@ -102,6 +102,25 @@ async def _unknown(place: ServersPlace, backend: FakeBackend) -> None:
     await _ended(place, backend, lambda call: call.refuse(OutcomeUnknown("The connection broke.")))
 
 
+async def _permission(place: ServersPlace, backend: FakeBackend) -> None:
+    facts = Facts(status=403, scopes=("gmail.send", "gmail.read"))
+    await _ended(place, backend, lambda call: call.refuse(PermissionMissing("This needs more.", facts)))
+
+
+async def _allowing(place: ServersPlace, backend: FakeBackend) -> None:
+    await _permission(place, backend)
+    place.page.tool.permission_wanted.emit()
+    await settle()
+
+
+async def _not_granted(place: ServersPlace, backend: FakeBackend) -> None:
+    await _allowing(place, backend)
+    navigator = place._navigator
+    assert isinstance(navigator, FakeNavigator)
+    navigator.allowing[-1][1].set_result(None)
+    await settle()
+
+
 async def _bulk(place: ServersPlace, backend: FakeBackend) -> None:
     place.open_item("i1")
     await settle()
@@ -139,6 +158,9 @@ SCENES = {
     "tool-error": _tool_error,
     "protocol-error": _protocol_error,
     "unknown": _unknown,
+    "permission": _permission,
+    "allowing": _allowing,
+    "not-granted": _not_granted,
     "bulk": _bulk,
     "about": _about,
     "available": _available,

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.errors import BurrowError, PolicyRefused, SignInNeeded, TimedOut
+from app.core.auth.status import CANCELLED
+from app.core.auth.stepup import Help, Need
+from app.core.errors import BurrowError, PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
 from app.core.mcp.calls import Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge
 
 BLOCKED, ASK = "do_not_use", "needs_approval"
+PERMISSION = "permission"
 
 
 class Phase(Enum):
@@ -32,6 +35,7 @@ class Phase(Enum):
 
     IDLE = "idle"
     ASKING = "asking"
+    ALLOWING = "allowing"
     BLOCKED = "blocked"
     RUNNING = "running"
     QUIET = "quiet"
@@ -63,6 +67,8 @@ class ToolSession(QObject):
         self.started = 0.0
         self.seconds = 0.0
         self.signed_in_again = False
+        self.not_granted = False
+        self.not_asked: BurrowError | None = None
         self._call: ToolCall | None = None
         self._repeated = False
         bridge.listen(self, backend.session.changed, self._session_changed)
@@ -72,9 +78,32 @@ class ToolSession(QObject):
         """Whether a call is under way, also one that has fallen silent."""
         return self.phase in {Phase.RUNNING, Phase.QUIET}
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way, or waits for the person's browser."""
+        return self.running or self.phase is Phase.ALLOWING
+
+    @property
+    def need(self) -> Need | None:
+        """The permissions that the last call was refused for."""
+        error = self.error
+        if not isinstance(error, PermissionMissing) or not error.facts.scopes:
+            return None
+        return Need(self.server.url, self.tool.name, error.facts.scopes, self.server.owner)
+
+    @property
+    def help(self) -> Help:
+        """Whether the person can help with what is missing."""
+        return Help.NOT_OURS if self.need is None else self._backend.step_up.help_for(self.need)
+
+    @property
+    def granted(self) -> int:
+        """How many permissions were granted so far."""
+        return len(self._backend.step_up.granted)
+
     def ask(self, arguments: dict[str, Any]) -> None:
         """Call the tool if its policy lets a person do so; otherwise say what stands in the way."""
-        if self.running:
+        if self.busy:
             return
         self.arguments = arguments
         self._repeated = self.signed_in_again = False
@@ -93,14 +122,28 @@ class ToolSession(QObject):
         if self.phase is Phase.ASKING and self.arguments is not None:
             self._start()
 
+    def permit(self, browser: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Have `browser` ask the person for what is missing; the call that was refused then runs by itself."""
+        need = self.need
+        if need is None or self.busy:
+            return
+        self.not_granted, self.not_asked = False, None
+        self._bridge.spawn(
+            self, self._backend.step_up.ask(need, browser), done=self._permitted, failed=self._not_asked, key=PERMISSION
+        )
+        self._end(Phase.ALLOWING)
+
     def dismiss(self) -> None:
         """Leave the question unanswered; the arguments stay."""
-        if not self.running:
+        if not self.busy:
             self._end(Phase.IDLE)
 
     def cancel(self) -> None:
-        """End the call under way."""
-        if self._call is not None and self.running:
+        """End the call under way, or the wait for the person's browser."""
+        if self.phase is Phase.ALLOWING:
+            self._bridge.cancel(self, PERMISSION)
+            self._end(Phase.FAILED)
+        elif self._call is not None and self.running:
             self._call.cancel()
             if self.phase is Phase.QUIET:
                 self._wait()
@@ -123,7 +166,8 @@ class ToolSession(QObject):
     def _start(self) -> None:
         assert self.arguments is not None
         self.result = self.error = self.progress = None
-        self.signed_in_again = False
+        self.signed_in_again = self.not_granted = False
+        self.not_asked = None
         self.started = monotonic()
         self.phase = Phase.RUNNING
         self._call = self._backend.servers.start_call(self.server.id, self.tool, self.arguments)
@@ -168,6 +212,21 @@ class ToolSession(QObject):
             self._end(Phase.ASKING)
         else:
             self._end(Phase.FAILED)
+
+    def _permitted(self, granted: bool) -> None:
+        self.not_granted = not granted
+        if granted:
+            # It was refused before the tool ran (RFC 6750 section 3.1): even what must not run twice runs once.
+            self._start()
+        else:
+            self._end(Phase.FAILED)
+
+    def _not_asked(self, error: BaseException) -> None:
+        if not isinstance(error, BurrowError):
+            self._end(Phase.FAILED)
+            raise error
+        self.not_asked = None if error.facts.code == CANCELLED else error
+        self._end(Phase.FAILED)
 
     def _end(self, phase: Phase) -> None:
         self.phase = phase

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
+from app.core.auth.stepup import Help, Need, listed
 from app.core.errors import (
     BurrowError,
     OutcomeUnknown,
@@ -18,10 +19,36 @@ from app.core.errors import (
 from app.ui.servers.calling import Phase, ToolSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from app.ui.servers.result import ResultView
     from app.ui.widgets.places import Action
+
+
+class Words(NamedTuple):
+    """What is said of a missing permission; may name `{tool}`, `{server}`, `{scopes}` and `{granted}`."""
+
+    title: str
+    cause: str
+    advice: str
+
+
+SOMEBODY_ELSE = "Ask an administrator, or sign in with an account that may do this."
+LACKING: Mapping[Help, Words] = {
+    Help.ASK: Words("{tool} needs {scopes}", "{granted}", "Only this call waits. It runs by itself once allowed."),
+    Help.TRIED: Words("{tool} needs {scopes}", "You were asked for it twice.", SOMEBODY_ELSE),
+    Help.GRANTED: Words("Not permitted", "{server} has refused it although {scopes} is granted.", SOMEBODY_ELSE),
+    Help.KEY: Words(
+        "{tool} needs {scopes}",
+        "A personal API key keeps the permissions that it was made with.",
+        "Make a key that has this one, or sign in with the browser.",
+    ),
+}
+# Instead, when the person was just asked.
+NOT_GRANTED: Mapping[Help, Words] = {
+    Help.ASK: Words("Not granted", "{tool} still needs {scopes}. {granted}", "You can be asked once more."),
+    Help.TRIED: Words("Not granted", "{tool} still needs {scopes}. You were asked for it twice.", SOMEBODY_ELSE),
+}
 
 
 class Outcome:
@@ -34,9 +61,10 @@ class Outcome:
         allow: Callable[[], None],
         reconnect: Callable[[], None],
         sign_in: Callable[[], None],
+        permit: Callable[[], None],
     ) -> None:
         self._view = view
-        self._allow, self._reconnect, self._sign_in = allow, reconnect, sign_in
+        self._allow, self._reconnect, self._sign_in, self._permit = allow, reconnect, sign_in, permit
 
     def show(self, session: ToolSession) -> bool:
         """Show where the call stands; False when there is nothing to show."""
@@ -49,12 +77,18 @@ class Outcome:
                 self._view.show_result(session.result)
             case Phase.ASKING:
                 self._asking(session)
+            case Phase.ALLOWING if session.need is not None:
+                self._allowing(session, session.need)
             case Phase.BLOCKED:
                 self._blocked(session)
             case Phase.QUIET:
                 self._quiet(session)
             case Phase.CANCELLED:
                 self._cancelled(session)
+            case Phase.FAILED if session.need is not None and session.not_asked is not None:
+                self._not_asked(session, session.need, session.not_asked)
+            case Phase.FAILED if session.need is not None and session.help is not Help.NOT_OURS:
+                self._lacking(session, session.need)
             case _ if session.error is not None:
                 self._failed(session, session.error)
             case _:
@@ -71,6 +105,43 @@ class Outcome:
             [(_tr("Always allow and run"), self._allow), (_tr("Not now"), session.dismiss)],
             tone="attention",
         )
+
+    def _lacking(self, session: ToolSession, need: Need) -> None:
+        """The call was refused for want of a permission (ux 6.6, faults row 46)."""
+        words = (NOT_GRANTED.get(session.help) if session.not_granted else None) or LACKING[session.help]
+        parts = {
+            "tool": session.tool.label,
+            "server": session.server.title,
+            "scopes": listed(need.scopes),
+            "granted": _granted(session.granted),
+        }
+        title, cause, advice = (_tr(part).format_map(parts).strip() for part in words)
+        actions: list[Action] = []
+        if session.help is Help.ASK:
+            actions = self._offer(session)
+        elif session.help is Help.GRANTED:
+            actions = [(_tr("Run again"), session.again)]
+        self._view.show_card(
+            "", None, title, cause, advice, actions, tone="attention" if session.help is Help.ASK else "bad"
+        )
+
+    def _allowing(self, session: ToolSession, need: Need) -> None:
+        self._view.show_card(
+            "",
+            None,
+            _tr("Waiting for your browser…"),
+            _tr("It asks you for {0}.").format(listed(need.scopes)),
+            _tr("{0} runs by itself once allowed.").format(session.tool.label),
+            tone="info",
+        )
+
+    def _not_asked(self, session: ToolSession, need: Need, error: BurrowError) -> None:
+        cause = "" if error.cause == error.title else f"{error.cause} "
+        still = _tr("{0} still needs {1}.").format(session.tool.label, listed(need.scopes))
+        self._view.show_card("", None, error.title, cause + still, error.advice, self._offer(session), tone="attention")
+
+    def _offer(self, session: ToolSession) -> list[Action]:
+        return [(_tr("Allow in browser"), self._permit), (_tr("Not now"), session.dismiss)]
 
     def _blocked(self, session: ToolSession) -> None:
         locked = session.tool.locked
@@ -136,6 +207,14 @@ class Outcome:
                 state = ""
         cause = "" if cause == title else cause
         self._view.show_card(state, session.seconds, title, cause, advice, actions, tone=tone, detail=detail)
+
+
+def _granted(count: int) -> str:
+    """How much was granted so far; nothing where the server does not say."""
+    if not count:
+        return ""
+    one = _tr("You already granted 1 permission.")
+    return one if count == 1 else _tr("You already granted {0} permissions.").format(count)
 
 
 def _tr(text: str) -> str:

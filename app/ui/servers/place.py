@@ -254,6 +254,7 @@ class ServersPlace(QWidget):
         tool.left.connect(page.back_to_list)
         tool.reconnect_wanted.connect(lambda: self._about_server(self.installing.reconnect))
         tool.sign_in_wanted.connect(self._navigator.sign_in)
+        tool.permission_wanted.connect(self._permit)
         tool.read_wanted.connect(self._read)
         tool.save_wanted.connect(self._save_file)
         tool.drafted.connect(self.drafts.typed)
@@ -421,12 +422,16 @@ class ServersPlace(QWidget):
         else:
             self.page.tool.run()
 
+    def _permit(self) -> None:
+        if self.page.tool.session is not None:
+            self.page.tool.session.permit(self._navigator.allow)
+
     def _can_submit(self) -> bool:
         return self._form_shown() or (self._has_tool() and self.page.tool.can_run)
 
     def _running(self) -> ToolSession | None:
         session = self.page.tool.session
-        return session if session is not None and session.running else None
+        return session if session is not None and session.busy else None
 
     def _has_tool(self) -> bool:
         return self.stack.currentWidget() is self.page and self.page.tool.session is not None

@@ -37,13 +37,14 @@ DESCRIPTION_LIMIT = 20_000
 
 
 class ToolPage(QWidget):
-    """`policy_wanted(state)`, `reconnect_wanted()`, `sign_in_wanted()`, `read_wanted(uri)`, `save_wanted(name, data)`,
-    `left()` on Esc or Back, `said(text)` for assistive technology."""
+    """`policy_wanted(state)`, `reconnect_wanted()`, `sign_in_wanted()`, `permission_wanted()`, `read_wanted(uri)`,
+    `save_wanted(name, data)`, `left()` on Esc or Back, `said(text)` for assistive technology."""
 
     policy_wanted = Signal(str)
     allow_wanted = Signal()
     reconnect_wanted = Signal()
     sign_in_wanted = Signal()
+    permission_wanted = Signal()
     read_wanted = Signal(str)
     save_wanted = Signal(str, object)
     drafted = Signal(object)
@@ -104,7 +105,7 @@ class ToolPage(QWidget):
     def run(self) -> None:
         """Ctrl+Enter."""
         session = self._session
-        if session is None or session.running or self._why_not():
+        if session is None or session.busy or self._why_not():
             return
         arguments = self.form.arguments()
         if arguments is None:
@@ -131,7 +132,7 @@ class ToolPage(QWidget):
 
     def run_again(self) -> None:
         """Ctrl+Shift+Enter: the last call once more, whatever stands in the form now."""
-        if self._session is not None and not self._session.running and not self._session.tool.problem:
+        if self._session is not None and not self._session.busy and not self._session.tool.problem:
             self._session.again()
 
     def cancel(self) -> None:
@@ -141,7 +142,7 @@ class ToolPage(QWidget):
 
     @property
     def can_run(self) -> bool:
-        return self._session is not None and not self._session.running and not self._why_not()
+        return self._session is not None and not self._session.busy and not self._why_not()
 
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
@@ -217,6 +218,7 @@ class ToolPage(QWidget):
             allow=self.allow_wanted.emit,
             reconnect=self.reconnect_wanted.emit,
             sign_in=self.sign_in_wanted.emit,
+            permit=self.permission_wanted.emit,
         )
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         self.splitter.setChildrenCollapsible(False)
@@ -291,14 +293,14 @@ class ToolPage(QWidget):
 
     def _show_run(self) -> None:
         session = self._session
-        running = session is not None and session.running
+        busy = session is not None and session.busy
         why = self._why_not()
-        self.run_button.setVisible(not running)
+        self.run_button.setVisible(not busy)
         self.run_button.setEnabled(not why)
         self.run_button.setAccessibleDescription(why)
-        self.cancel_button.setVisible(running)
-        if not running:
-            self.words.setText(why)
+        self.cancel_button.setVisible(busy)
+        if session is None or not session.running:
+            self.words.setText("" if busy else why)
             self.words.set_tone("bad" if why else "muted")
 
     def _show_phase(self) -> None:
@@ -323,9 +325,12 @@ class ToolPage(QWidget):
             Phase.CANCELLED: self.tr("{0} cancelled"),
             Phase.FAILED: self.tr("{0} failed"),
             Phase.ASKING: self.tr("{0} asks before it is called"),
+            Phase.ALLOWING: self.tr("{0} waits for your browser"),
             Phase.QUIET: self.tr("Still no answer from {0}"),
         }.get(session.phase)
-        if words:
+        if session.phase is Phase.FAILED and session.need is not None:
+            self.said.emit(self.result.card.text())
+        elif words:
             self.said.emit(words.format(session.tool.label))
 
     def _show_progress(self) -> None:
@@ -347,7 +352,7 @@ class ToolPage(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
         if plain and event.key() == Qt.Key.Key_Escape:
-            if self._session is not None and self._session.running:
+            if self._session is not None and self._session.busy:
                 self.cancel()
             else:
                 self.left.emit()

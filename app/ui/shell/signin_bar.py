@@ -60,6 +60,12 @@ class SignInBar(Banner):
         self._sign_in, self._failure = sign_in, None
         self._show()
 
+    def leave_browser(self, sign_in: SignIn, status: SessionStatus) -> None:
+        """This sign-in is waited for no more, however it ended, unless another took its place."""
+        if self._sign_in is sign_in:
+            self._sign_in = None
+            self.set_status(status)
+
     def sign_in_ended(self, failure: BurrowError | None = None) -> None:
         """The browser came back, or signing in failed; a cancelled one is no failure."""
         self._sign_in = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, SignInNeeded
 from app.ui.context import Context
 from app.ui.shell.commands import own_commands, project_commands
 from app.ui.shell.corner import StatusCorner
@@ -38,7 +38,7 @@ from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.say import announce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
@@ -166,6 +166,19 @@ class MainWindow(QWidget):
             failed=self._sign_in_failed,
             key="sign-in",
         )
+
+    async def allow(self, scopes: Sequence[str]) -> None:
+        """Have the browser ask for these permissions besides those granted; see `Navigator`."""
+        backend = self._services.backend
+        if backend is None:
+            raise SignInNeeded("No server is connected.")
+        sign_in = await backend.session.begin_sign_in(scopes=scopes)
+        self.bar.show_browser(sign_in)
+        try:
+            await sign_in.finish()
+        finally:
+            # The card that asked says how it went.
+            self.bar.leave_browser(sign_in, backend.session.status)
 
     # What a person can ask for
 
