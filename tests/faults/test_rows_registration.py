@@ -81,6 +81,25 @@ async def test_row_31_a_renewal_that_is_refused_for_the_client_costs_one_sign_in
         measure.expect(R=1, B=1)
 
 
+async def test_row_31_a_refusal_of_the_former_client_leaves_the_registration_that_took_its_place(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with browser_client(tmp_path) as (rig, authority):
+        count(measure, rig, authority)
+        await sign_in_at(rig.session)
+        rig.server.views[PATH] = authority.guard()
+        authority.forget()
+        # A sign-in that is on its way has registered anew; the grant is still that of the former client.
+        waiting = await rig.session.begin_sign_in(open_browser=False)
+        assert "client_id=client-2" in waiting.url
+        authority.kill()
+        assert isinstance(await measure.one(rig.fetcher.get(PATH)), SignInNeeded)
+        await sign_in_at(rig.session)
+        assert client_of_grant(rig) == "client-2"
+        assert rig.server.requests[REGISTER] == 2
+        measure.expect(R=1, B=1)
+
+
 @pytest.mark.parametrize(
     "refusal",
     [UNKNOWN, NO_CLIENT, Reply(400, {"error": "unauthorized_client"}), Reply(401, {"error": "invalid_request"})],

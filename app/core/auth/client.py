@@ -63,9 +63,15 @@ class Client:
         await self._settings.set(REGISTRATION, _plain(registration))
         return registration
 
-    async def forget_registration(self) -> None:
-        """The issuer no longer knows the client: the next sign-in registers anew (faults row 31)."""
-        await self._settings.set(REGISTRATION, None)
+    async def forget_registration(self, client_id: str | None = None) -> None:
+        """The issuer no longer knows the client: the next sign-in registers anew (faults row 31).
+
+        With `client_id`, only if it is still the one that is remembered: another process may have registered anew.
+        """
+        await self._settings.refresh(REGISTRATION)
+        remembered = self._settings.get(REGISTRATION)
+        if client_id is None or not isinstance(remembered, dict) or remembered.get("client_id") == client_id:
+            await self._settings.set(REGISTRATION, None)
 
     def _remembered_metadata(self) -> Metadata | None:
         remembered = self._settings.get(METADATA)

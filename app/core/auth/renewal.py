@@ -188,7 +188,7 @@ class Renewal:
                 grant = newer
             except ClientRefused:
                 await self._journal.settle(number, "invalid_client", milliseconds=self._since(began))
-                raise await self._unknown_client() from None
+                raise await self._unknown_client(grant) from None
             except BurrowError as failure:
                 outcome, spent = type(failure).__name__, _may_be_spent(failure)
                 await self._journal.settle(number, outcome, open=spent, milliseconds=self._since(began))
@@ -240,7 +240,7 @@ class Renewal:
             return None
         return newer if newer is not None and newer.renewable and newer.digest not in self._refused else None
 
-    async def _unknown_client(self) -> BurrowError:
+    async def _unknown_client(self, grant: Grant) -> BurrowError:
         facts = Facts(code="invalid_client", attr="client_id", origin=self._host.origin)
         if self._host.client_id is not None:
             return Rejected(
@@ -248,7 +248,7 @@ class Renewal:
                 facts,
                 action="Check the client id and that the region is the right one.",
             )
-        await self._client.forget_registration()
+        await self._client.forget_registration(grant.client_id)
         return SignInNeeded(f"{self._host.name} no longer knows this installation of Burrow.", facts)
 
     async def _attempts(self, grant: Grant) -> TokenSet:
