@@ -20,6 +20,7 @@ from app.core.errors import (
     NotFound,
     Offline,
     OutcomeUnknown,
+    PermissionMissing,
     PolicyRefused,
     Rejected,
     ServerTrouble,
@@ -374,6 +375,16 @@ async def test_an_unknown_server_is_not_found() -> None:
     async with world() as w:
         with pytest.raises(NotFound):
             await w.servers().start_call("nowhere", "echo", {}).result()
+
+
+async def test_a_call_that_needs_more_permissions_says_nothing_about_the_server() -> None:
+    async with world() as w:
+        servers = w.servers()
+        await servers.tools("workspace")
+        w.own.next["tools/call"].append(Reply(403, body=b'{"error":"insufficient_scope","scope":"task:write"}'))
+        with pytest.raises(PermissionMissing):
+            await servers.start_call("workspace", "echo", {}).result()
+        assert (await servers.list())[0].state is ServerState.READY
 
 
 async def test_every_message_is_recorded_short_and_without_secrets() -> None:

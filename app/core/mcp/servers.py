@@ -17,6 +17,7 @@ from app.core.auth.target import Target
 from app.core.errors import (
     BurrowError,
     NotFound,
+    PermissionMissing,
     PolicyRefused,
     Rejected,
     SignInNeeded,
@@ -451,6 +452,8 @@ def _state_after(failure: BurrowError) -> ServerState | None:
         case PolicyRefused() if failure.facts.status == 403:
             return ServerState.DISABLED
         case SignInNeeded() | PolicyRefused() | Rejected():
+            return None
+        case PermissionMissing() if failure.facts.scopes:
             return None
         case _ if failure.facts.status is None or failure.facts.status >= 400:
             return ServerState.TROUBLE if failure.facts.code is None or not failure.facts.code.startswith("-") else None
