@@ -15,6 +15,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from app.core.auth.chores import Chores, retrieve
 from app.core.auth.client import Client
 from app.core.auth.custody import Custody
 from app.core.auth.follow import Follower
@@ -30,7 +31,7 @@ from app.core.errors import BurrowError, Facts, Offline, Rejected, SignInNeeded,
 from app.core.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from app.core.auth.journal import Cause
@@ -50,7 +51,6 @@ log = logging.getLogger(__name__)
 MARGIN_WAIT_SECONDS = 2.0
 REVOKE_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
-RECORD_SECONDS = 1.0
 BRAKED_LONGER_SECONDS = 5.0
 PERSONAL_KEY_PREFIX = "phx_"
 REPLACED = "replaced"
@@ -116,10 +116,9 @@ class Session:
         self._braked_until = 0.0
         self._epoch = 0
         self._known = asyncio.Event()
-        self._plan = Plan(oauth.time, lambda tokens: self._spawn(self._renew_quietly(tokens, AHEAD)))
+        self._plan = Plan(oauth.time, lambda tokens: self._chores.start(self._renew_quietly(tokens, AHEAD)))
         self._follower = Follower(self._clock, lambda: self._custody.keeper.moved, self.look)
-        self._background: set[asyncio.Task[None]] = set()
-        self._records: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         self._sign_in: SignIn | None = None
 
     @property
@@ -212,7 +211,7 @@ class Session:
             return grant.tokens
         if renewing is None:
             renewing = asyncio.create_task(self._renew(grant, cause), name="renewal")
-            renewing.add_done_callback(_retrieve)
+            renewing.add_done_callback(retrieve)
             self._renewing = renewing
             self._renewing_ahead = cause.kind is CauseKind.AHEAD
         elif not changed:
@@ -224,7 +223,7 @@ class Session:
         if self.oauth.time.learn(headers):
             self._measure()
         if self._unproven is not None and self._unproven.by(tokens, target):
-            self._record(self.journal.accept(self._unproven.number))
+            self._chores.record(self.journal.accept(self._unproven.number))
             self._unproven = None
             if self._status.trouble == REFUSED:
                 self._renewal.wake()
@@ -248,7 +247,7 @@ class Session:
         grant = self._grant
         if grant is not None and not grant.renewable and self._status.state is not SessionState.NEEDS_SIGN_IN:
             self._tell(ENDED, why, "key refused", grant)
-            self._record(self.journal.note(ENDED, why, grant, "key refused"))
+            self._chores.record(self.journal.note(ENDED, why, grant, "key refused"))
             self.note(state=SessionState.NEEDS_SIGN_IN, reason="The server refused this API key.")
 
     def auth(self, target: Target) -> SessionAuth:
@@ -358,18 +357,14 @@ class Session:
             self._renewing.cancel()
         await self._follower.stop()
         await self._custody.close()
-        for task in tuple(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        if self._records:
-            await asyncio.wait(self._records, timeout=RECORD_SECONDS)
+        await self._chores.close()
 
     async def _renew(self, grant: Grant, cause: Cause) -> TokenSet:
         epoch, started = self._epoch, monotonic()
 
         async def save(renewed: Grant) -> bool:
             if epoch != self._epoch or await self._custody.signed_out_meanwhile(renewed):
-                self._spawn(self._revoke(renewed))
+                self._chores.start(self._revoke(renewed))
                 facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self.host.origin)
                 raise SignInNeeded("Signed out meanwhile.", facts)
             return await self._custody.save(renewed)
@@ -403,7 +398,7 @@ class Session:
             self._unproven = Unproven(outcome.number, cause, tokens)
         self._publish(outcome.grant)
         if outcome.number:
-            self._record(self.journal.settle_due(outcome.number, self.renews_at))
+            self._chores.record(self.journal.settle_due(outcome.number, self.renews_at))
         return tokens
 
     def _renewal_failed(self, failure: BurrowError, grant: Grant) -> None:
@@ -420,7 +415,7 @@ class Session:
         """One clear state while the brake is on and somebody still asks; it goes when nobody does any more."""
         self._braked_until = self._clock.boot() + (failure.facts.retry_after or 0.0) + BRAKED_LONGER_SECONDS
         if self._status.trouble != REFUSED:
-            self._spawn(self._release())
+            self._chores.start(self._release())
         self.note(trouble=REFUSED, reason=failure.cause)
 
     async def _release(self) -> None:
@@ -433,7 +428,7 @@ class Session:
         """Repeat a renewal that a process has died in: inside the server's grace it brings the same pair (row 19)."""
         if stored.renewable and await self.journal.unfinished(stored) is not None:
             log.info("a renewal was interrupted; repeating it")
-            self._spawn(self._renew_quietly(stored.tokens, UNFINISHED))
+            self._chores.start(self._renew_quietly(stored.tokens, UNFINISHED))
 
     async def _end(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> Grant | None:
         """The grant is over: forget it here if the vault still holds this very one, else go on with what it holds."""
@@ -527,14 +522,6 @@ class Session:
         except BurrowError as failure:
             log.info("the renewal (%s) failed: %s", cause, type(failure).__name__)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run `work` until it ends or the session is closed."""
-        _start(work, self._background)
-
-    def _record(self, work: Coroutine[None, None, None]) -> None:
-        """Write something down; closing waits for it."""
-        _start(work, self._records)
-
     def note(self, **changes: object) -> None:
         """Change the status and tell it, if that changes anything."""
         status = replace(self._status, **changes)  # type: ignore[arg-type]
@@ -546,16 +533,3 @@ class Session:
         tokens = grant.tokens
         token = self.journal.fingerprint(tokens.access_token)
         self.happened.emit(AuthEvent(what, why, outcome, tokens.generation, token, milliseconds))
-
-
-def _start(work: Coroutine[None, None, None], owner: set[asyncio.Task[None]]) -> None:
-    task = asyncio.create_task(work)
-    owner.add(task)
-    task.add_done_callback(owner.discard)
-    task.add_done_callback(_retrieve)
-
-
-def _retrieve(task: asyncio.Task[TokenSet] | asyncio.Task[None]) -> None:
-    """Look at a task's exception so that asyncio does not report it: those who wait for it have had it."""
-    if not task.cancelled():
-        task.exception()
