@@ -30,15 +30,15 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import httpx
 import msgspec
+from _bare import bare_client
 
 from app.core.auth.grant import Grant
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
 from app.core.auth.tokens import TokenSet
-from app.core.auth.transport import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS, USER_AGENT, Transport
+from app.core.auth.transport import Transport
 from app.core.auth.vault import MemoryVault
 from app.core.fetcher import IN_FLIGHT, Fetcher
 from app.core.hosts import Host
@@ -104,16 +104,6 @@ async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
     finally:
         await session.close()
         await transport.close()
-
-
-def bare_client(headers: dict[str, str]) -> httpx.AsyncClient:
-    """Like the application's client in everything that is not authentication."""
-    return httpx.AsyncClient(
-        headers={"User-Agent": USER_AGENT, "Accept": "application/json", **headers},
-        timeout=TIMEOUT_SECONDS,
-        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT_ALIVE),
-        verify=False,
-    )
 
 
 @dataclass(frozen=True)
