@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from _control import Pair
+
+    from app.core.auth.lock import ProcessLock
 
 LIFETIME_SECONDS = 3600.0
 PATH = "/api/projects/1/tasks/42/"
@@ -61,13 +63,18 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def application(origin: str, folder: Path) -> AsyncIterator[Rig]:
-    """The application's own parts on `folder`, put together as `app.core.backend` does; nobody is signed in yet."""
+async def application(origin: str, folder: Path, *, lock: ProcessLock | None = None) -> AsyncIterator[Rig]:
+    """The application's own parts on `folder`, put together as `app.core.backend` does; nobody is signed in yet.
+
+    `lock` takes the place of the lock between processes.
+    """
     host = Host("bench", "Bench", origin, client_id=CLIENT_ID)
     storage = Storage.open(folder)
     transport = Transport()
     oauth = OAuth(transport, origin)
     shared = Shared.at(folder / "locks", host.key)
+    if lock is not None:
+        shared = replace(shared, lock=lock)
     journal = Journal(host.key, storage.grants, clock=oauth.time.clock, process="benchmark")
     session = Session(host, oauth, shared, storage.settings, folder, store=StoreKind.FILE, journal=journal)
     try:
