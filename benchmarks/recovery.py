@@ -197,7 +197,8 @@ def print_ratio(arm: str, heals: list[Heal], target: float | None) -> None:
     refused, refresh, good = (
         median(getattr(one, name) for one in heals) * 1000 for name in ("refused_round", "refresh", "good_round")
     )
-    verdict = "" if target is None else f"; target {target}: {'met' if ratio <= target else 'missed'}"
+    met = target is not None and ratio <= target and all(one.as_due for one in heals)
+    verdict = "" if target is None else f"; target {target}: {'met' if met else 'missed'}"
     print(
         f"{arm}: {ratio:.2f} x (refused round {refused:.0f} + refresh {refresh:.0f} + good round {good:.0f} ms)"
         f"{verdict}; each {' '.join(f'{one.ratio:.2f}' for one in heals)}"
