@@ -11,20 +11,19 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from app.core.account import Account
 from app.core.auth.clock import watch_sleep
-from app.core.auth.journal import Journal
+from app.core.auth.journal import SIGNED_IN, Journal
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
 from app.core.auth.status import AuthEvent, SessionState, SessionStatus
 from app.core.auth.tokens import Fingerprints
-from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded
+from app.core.errors import BurrowError, NotFound, SignInNeeded
 from app.core.events import Event
 from app.core.fetcher import Exchange, Fetcher
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.tasks import Tasks
-from app.core.posthog.wire import decode_account, encode_account
-from app.core.storage import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -38,47 +37,48 @@ if TYPE_CHECKING:
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
     from app.core.services import Services
-    from app.core.storage import Storage
+    from app.core.storage import Scope, Storage
 
 log = logging.getLogger(__name__)
 
 # How long until a host that could not be reached is asked again (contract section 6.3).
 RECHECK_SECONDS = (3.0, 10.0)
 RECHECK_GROWTH = 1.5
+# What a session tells of a signing in that was another process's.
+ELSEWHERE = "another window"
 
 
 class Backend:
     """Everything that speaks to one host as one person.
 
     `account`, `projects` and `project` are those of the last start until the host has answered, so that saved data can
-    be shown at once. `changed` tells when one of them changes.
+    be shown at once. `changed` tells when one of them changes. What `fetcher` and `servers` send belongs to the account
+    that is shown when it is asked for: after a signing in it waits until it is known who that was.
     """
 
     def __init__(self, services: Services, host: Host, *, store: StoreKind | None = None) -> None:
         self.host = host
         self.changed: Event[Backend] = Event()
         self._services = services
-        self._settings = services.storage.settings
+        settings = services.storage.settings
         shared = Shared.at(services.folder / "locks", _file_name(host.key))
         oauth = OAuth(services.transport, host.origin)
         journal = Journal(
             host.key,
             services.storage.grants,
             clock=oauth.time.clock,
-            fingerprints=_fingerprints(self._settings.get("install_key")),
+            fingerprints=_fingerprints(settings.get("install_key")),
             process=services.role,
         )
-        self.session = Session(host, oauth, shared, self._settings, services.folder, store=store, journal=journal)
-        self.fetcher = Fetcher(services.transport, self.session, host)
-        self.accounts = Accounts(self.fetcher)
+        self.session = Session(host, oauth, shared, settings, services.folder, store=store, journal=journal)
+        anybodys = Fetcher(services.transport, self.session, host)
+        self.fetcher = anybodys.owned(self)
+        self.accounts = Accounts(anybodys)
         self.tasks = Tasks(self.fetcher, self.require_project)
-        self.account: User | None = None
-        self.projects: tuple[Project, ...] = ()
-        self.project: Project | None = None
-        self._recall()
+        self._account = Account(host, self.session, self.accounts, services.storage.settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lab: tuple[str | None, Lab] | None = None
-        self._sign_ins = 0
+        self._signed_in_here = False
         self._loading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._subscriptions = [
@@ -107,6 +107,7 @@ class Backend:
             self._services.storage.cache,
             scope=lambda: self.scope,
             project=lambda: self.project.id if self.project else None,
+            admit=self.admit,
         )
 
     @cached_property
@@ -138,9 +139,39 @@ class Backend:
         return self._services.activity
 
     @property
+    def account(self) -> User | None:
+        """Who is signed in, or was the last time."""
+        known = self._account.known
+        return None if known is None else known.user
+
+    @property
+    def projects(self) -> tuple[Project, ...]:
+        known = self._account.known
+        return () if known is None else known.projects
+
+    @property
+    def project(self) -> Project | None:
+        known = self._account.known
+        return None if known is None else known.project
+
+    @property
     def scope(self) -> Scope | None:
         """Whose drafts, outbox and caches to use; None until an account was ever known."""
-        return None if self.account is None else Scope(self.host.key, self.account.account_key)
+        return self._account.scope
+
+    @property
+    def sure(self) -> bool:
+        """Whether `account` is that of the grant in use; it may be that of an earlier signing in."""
+        return self._account.sure
+
+    async def admit(self, scope: Scope | None) -> None:
+        """Wait until it is `sure` who is signed in.
+
+        Raises `SignInNeeded` when that is another account than `scope`, and what keeps it from being known.
+        """
+        while not self.sure:
+            await self._learned()
+        self._account.check(scope)
 
     def require_project(self) -> int:
         """The current project's id. Raises `NotFound` while there is none."""
@@ -161,23 +192,14 @@ class Backend:
 
         Raises what keeps them from being known: `SignInNeeded`, `VaultTrouble`, `Offline`, `NotFound`, …
         """
-        await self.session.known()
-        if self.session.status.state is not SessionState.SIGNED_IN:
-            raise self.session.missing()
-        if self._loading is None or _failed(self._loading):
-            self._loading = self._spawn(self._load())
-        await asyncio.shield(self._loading)
+        await self._learned()
         self.require_project()
 
     async def select_project(self, project_id: int) -> None:
         """Work in another project from now on. Raises `Rejected` for one that the account does not have."""
-        chosen = next((project for project in self.projects if project.id == project_id), None)
-        if chosen is None:
-            raise Rejected("The account has no such project.")
-        if chosen != self.project:
-            self.project = chosen
-            await self._remember()
+        if self._account.choose(project_id):
             self.changed.emit(self)
+            await self._account.remember()
 
     async def close(self) -> None:
         """Stop everything that this backend started."""
@@ -190,33 +212,30 @@ class Backend:
             await self.servers.close()
         await self.session.close()
 
-    def _session_changed(self, status: SessionStatus) -> None:
-        if status.state is SessionState.SIGNED_IN and self._loading is None:
+    async def _learned(self) -> None:
+        """Wait until the host has said who is signed in, since the last signing in."""
+        await self.session.known()
+        if self.session.status.state is not SessionState.SIGNED_IN:
+            raise self.session.missing()
+        if self._loading is None or _failed(self._loading) or (self._loading.done() and not self.sure):
             self._loading = self._spawn(self._load())
-        elif status.state is not SessionState.SIGNED_IN:
+        await asyncio.shield(self._loading)
+
+    def _session_changed(self, status: SessionStatus) -> None:
+        if status.state is not SessionState.SIGNED_IN:
             self._loading = None
+        elif self._loading is None:
+            if not self._signed_in_here and self._account.distrust():
+                self.changed.emit(self)
+            self._loading = self._spawn(self._load())
         if status.trouble in {"offline", "server"} and (self._checking is None or self._checking.done()):
             self._checking = self._spawn(self._check())
 
     async def _load(self) -> None:
-        """Learn account and projects (contract section 5.2); what was known stays when it fails."""
-        current = -1
-        while current != self._sign_ins:
-            current = self._sign_ins
-            me = await self.accounts.me()
-            grant = self.session.grant
-            tokens = None if grant is None else grant.tokens
-            teams, organizations = (tokens.scoped_teams, tokens.scoped_organizations) if tokens else ((), ())
-            projects = await self.accounts.projects(teams, organizations, me)
-        same = self.account is not None and self.account.account_key == me.account_key
-        wanted = [self.project.id if self.project and same else None, me.team.id if me.team else None]
-        by_id = {project.id: project for project in projects}
-        project = next((by_id[key] for key in wanted if key in by_id), next(iter(projects), None))
-        before = (self.account, self.projects, self.project)
-        self.account, self.projects, self.project = me, projects, project
-        if before != (me, projects, project):
-            await self._remember()
+        """Learn account and projects; what was known stays when it fails."""
+        if await self._account.learn():
             self.changed.emit(self)
+        await self._account.remember()
 
     async def _check(self) -> None:
         """Ask the host itself until it answers again (lesson L-44: no third party's word)."""
@@ -247,24 +266,13 @@ class Backend:
         elif failure is not None:
             log.error("unexpected failure", exc_info=failure)
 
-    def _recall(self) -> None:
-        remembered = self._settings.get(f"account:{self.host.key}")
-        if isinstance(remembered, str):
-            try:
-                self.account, self.projects, self.project = decode_account(remembered)
-            except BurrowError:
-                log.warning("the remembered account of %s is unreadable", self.host.key)
-
-    async def _remember(self) -> None:
-        assert self.account is not None
-        known = encode_account(self.account, self.projects, self.project)
-        await self._settings.set(f"account:{self.host.key}", known)
-
     def _auth_happened(self, event: AuthEvent) -> None:
         self._record_auth(event)
-        if event.what == "signed in":
+        if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
-            self._sign_ins += 1
+            self._signed_in_here = True
+            if event.why != ELSEWHERE:
+                self._spawn(self._account.remember_nobody())
             self._loading = self._spawn(self._load())
 
     def _record_auth(self, event: AuthEvent) -> None:

@@ -8,9 +8,11 @@ failures become `app.core.errors`.
 from __future__ import annotations
 
 import asyncio
+import copy
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -33,7 +35,7 @@ from app.core.events import Event
 from app.core.hosts import is_loopback, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     import httpx
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from app.core.auth.session import Session
     from app.core.auth.transport import Transport
     from app.core.hosts import Host
+    from app.core.storage import Scope
 
 T = TypeVar("T")
 
@@ -93,6 +96,21 @@ class Exchange:
     size: int
 
 
+class Owner(Protocol):
+    """Whose requests they are (`app.core.backend`)."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether `scope` is certain to be the account that the session's token is of."""
+
+    @property
+    def scope(self) -> Scope | None:
+        """The account that is shown."""
+
+    async def admit(self, scope: Scope | None) -> None:
+        """Wait until `sure`. Raises `SignInNeeded` when it is another account than `scope`, and why it is not known."""
+
+
 class Fetcher:
     """Requests to one host as the signed-in person."""
 
@@ -104,6 +122,16 @@ class Fetcher:
         self._gate = asyncio.Semaphore(in_flight)
         self._target = Target(host.token_origins, name=host.name)
         self._auth: SessionAuth | None = None
+        self._owner: Owner | None = None
+
+    def owned(self, owner: Owner) -> Self:
+        """The same door for requests that belong to the account that is shown when they are asked for.
+
+        Whenever somebody signs in they wait until it is known who that is, and are not sent for anybody else.
+        """
+        twin = copy.copy(self)
+        twin._owner = owner
+        return twin
 
     async def get(self, path: str, *, params: Mapping[str, str | int | bool | None] | None = None) -> Answer:
         return await self.request("GET", path, params=params)
@@ -135,6 +163,7 @@ class Fetcher:
         the connection broke or the server failed with anything but a 503 (faults row 55).
         """
         repeatable = method in IDEMPOTENT if idempotent is None else idempotent
+        scope = None if self._owner is None else self._owner.scope
         client = await self._transport.client()
         request = self._request(client, method, path, params, body, timeout)
         started = monotonic()
@@ -142,9 +171,7 @@ class Fetcher:
         size = 0
         error: BurrowError | None = None
         try:
-            async with self._gate:
-                if await self._session.access_token() is None:
-                    raise self._session.missing()
+            async with self._turn(scope):
                 response = await self._send(client, request, repeatable)
                 status, content = response.status_code, await self._read(response, repeatable)
                 size = len(content)
@@ -168,6 +195,21 @@ class Fetcher:
                     size,
                 )
             )
+
+    @asynccontextmanager
+    async def _turn(self, scope: Scope | None) -> AsyncIterator[None]:
+        """A place among the requests in flight, while there is a token and it is that of `scope`."""
+        owner = self._owner
+        while True:
+            if owner is not None:
+                # Outside of the gate: the requests that tell who is signed in need a place themselves.
+                await owner.admit(scope)
+            async with self._gate:
+                if await self._session.access_token() is None:
+                    raise self._session.missing()
+                if owner is None or (owner.sure and scope in {None, owner.scope}):
+                    yield
+                    return
 
     def _request(
         self,

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from app.core.errors import BurrowError, ProtocolTrouble, ServerTrouble
 from app.core.fetcher import Answer
-from app.core.posthog.types import Installation, Project, StoreTool, Task, TaskRun, User
+from app.core.posthog.types import Installation, Membership, Project, StoreTool, Task, TaskRun, User
 from app.core.posthog.wire import (
     bounded,
-    decode_account,
+    decode_membership,
     decode_one,
     decode_page,
     decode_tasks,
-    encode_account,
+    encode_membership,
     encode_tasks,
     segment,
 )
@@ -246,11 +246,11 @@ def test_a_cache_of_another_version_loses_only_what_cannot_be_read() -> None:
 def test_an_account_is_remembered_with_its_projects() -> None:
     user = User(uuid="u", email="ada@example.com", team=Project(1, "One"))
     projects = (Project(1, "One", "o"), Project(2, "Two"))
-    assert decode_account(encode_account(user, projects, projects[1])) == (user, projects, projects[1])
-    assert decode_account(encode_account(user, [], None)) == (user, (), None)
+    for known in (Membership(user, projects, projects[1], "first"), Membership(user)):
+        assert decode_membership(encode_membership(known)) == known
     for text in ("", "{}", "null", '{"user": 5}'):
         with pytest.raises(ProtocolTrouble, match="remembered account"):
-            decode_account(text)
+            decode_membership(text)
 
 
 @pytest.mark.parametrize(

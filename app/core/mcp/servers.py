@@ -74,9 +74,10 @@ class Store(Protocol):
 class Servers:
     """The MCP servers of one signed-in account.
 
-    `scope` names whose cached lists to use, None for nobody's; `project` the project chosen; `timing` is where the
-    pauses of listeners come from. Methods raise errors of `app.core.errors`; `changed` and `tools_changed` tell what a
-    refresh behind the scenes found, the latter with the server's id.
+    `scope` names whose cached lists to use, None for nobody's; `project` the project chosen. `admit` waits until it is
+    certain who is signed in, and raises when that is not the account it is given; `timing` is where the pauses of
+    listeners come from. Methods raise errors of `app.core.errors`; `changed` and `tools_changed` tell what a refresh
+    behind the scenes found, the latter with the server's id.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Servers:
         *,
         scope: Callable[[], Scope | None] = lambda: None,
         project: Callable[[], int | None] = lambda: None,
+        admit: Callable[[Scope | None], Awaitable[None]] | None = None,
         timing: Timing = REAL,
     ) -> None:
         self.changed: Event[tuple[Server, ...]] = Event()
@@ -100,6 +102,7 @@ class Servers:
         self._cache = cache
         self._scope = scope
         self._project = project
+        self._admit = admit
         self._timing = timing
         self._sign_in = SignIn(session)
         self._servers: dict[str, Server] = {}
@@ -151,6 +154,7 @@ class Servers:
 
     def start_call(self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any]) -> ToolCall:
         """Call a tool. Everything that goes wrong is raised by the call's `result`."""
+        scope = self._scope()
 
         async def run(report: Report) -> dict[str, Any]:
             server = await self._server(server_id)
@@ -160,9 +164,8 @@ class Servers:
                 raise Rejected("This tool has no name, so it cannot be called.")
             repeatable = server.trusted and info is not None and info.annotations.repeatable
             connection = self._connection(server)
-            return await self._watched(
-                server, connection, connection.call(name, arguments, repeatable=repeatable, on_progress=report)
-            )
+            work = connection.call(name, arguments, repeatable=repeatable, on_progress=report)
+            return await self._watched(server, connection, work, scope)
 
         call = ToolCall(run)
         self._calls.add(call)
@@ -183,9 +186,10 @@ class Servers:
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
         """The contents behind a resource link."""
+        scope = self._scope()
         server = await self._server(server_id)
         connection = self._connection(server)
-        return resource_blocks(await self._watched(server, connection, connection.read_resource(uri)))
+        return resource_blocks(await self._watched(server, connection, connection.read_resource(uri), scope))
 
     async def close(self) -> None:
         """Cancel every call and leave every server, in under a second. Raises nothing."""
@@ -300,7 +304,7 @@ class Servers:
 
     async def _live_tools(self, server: Server) -> Sequence[ToolInfo]:
         connection = self._connection(server)
-        return await self._watched(server, connection, connection.tools())
+        return await self._watched(server, connection, connection.tools(), self._scope())
 
     async def _stored_tools(self, server: Server) -> tuple[StoreTool, ...]:
         return () if server.installation is None else await self._store.tools(server.installation.id)
@@ -354,8 +358,16 @@ class Servers:
             headers["x-posthog-project-id"] = str(project)
         return headers
 
-    async def _watched(self, server: Server, connection: Connection, work: Awaitable[T]) -> T:
-        """Run `work` and let the server's state follow from how it went."""
+    async def _watched(
+        self, server: Server, connection: Connection, work: Coroutine[Any, Any, T], scope: Scope | None
+    ) -> T:
+        """Run `work` of the account `scope` and let the server's state follow from how it went."""
+        if self._admit is not None:
+            try:
+                await self._admit(scope)
+            except BaseException:
+                work.close()
+                raise
         try:
             outcome = await work
         except BurrowError as failure:

@@ -71,6 +71,15 @@ class User(Value, frozen=True):
         return self.first_name or self.email.partition("@")[0] or "?"
 
 
+class Membership(Value, frozen=True):
+    """A person, the projects they can work in and the one chosen. `sign_in` names the signing in it was learnt for."""
+
+    user: User
+    projects: tuple[Project, ...] = ()
+    project: Project | None = None
+    sign_in: str = ""
+
+
 class TaskRun(Value, frozen=True):
     """`environment` is `local` or `cloud`; `status` follows contract section 3.6."""
 

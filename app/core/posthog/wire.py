@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.core.errors import Facts, ProtocolTrouble
-from app.core.posthog.types import Page, Project, Task, User
+from app.core.posthog.types import Membership, Page, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,12 +40,6 @@ class _Envelope(msgspec.Struct):
     results: list[msgspec.Raw]
     count: Any = None
     next: Any = None
-
-
-class _Account(msgspec.Struct):
-    user: User
-    projects: tuple[Project, ...]
-    project: Project | None
 
 
 def decode_one(answer: Answer, kind: type[T]) -> T:
@@ -105,18 +99,17 @@ def decode_tasks(payload: bytes) -> tuple[Task, ...]:
     return decode_items(raw, Task)
 
 
-def encode_account(user: User, projects: Iterable[Project], project: Project | None) -> str:
-    """An account with its projects and the one chosen, as text for the settings."""
-    return msgspec.json.encode(_Account(user, tuple(projects), project)).decode()
+def encode_membership(membership: Membership) -> str:
+    """As text for the settings."""
+    return msgspec.json.encode(membership).decode()
 
 
-def decode_account(text: str) -> tuple[User, tuple[Project, ...], Project | None]:
-    """What `encode_account` made. Raises `ProtocolTrouble` for anything else."""
+def decode_membership(text: str) -> Membership:
+    """What `encode_membership` made. Raises `ProtocolTrouble` for anything else."""
     try:
-        account = msgspec.json.decode(text, type=_Account)
+        return msgspec.json.decode(text, type=Membership)
     except UNREADABLE as problem:
         raise ProtocolTrouble(f"The remembered account is unreadable: {problem}.") from None
-    return account.user, account.projects, account.project
 
 
 def segment(value: str | int) -> str:
