@@ -266,6 +266,10 @@ class FakeBackend:
         self.project = project
         self.account = User(uuid=self.accounts.account, first_name=self.accounts.account)
         self.changed: Event[Any] = Event()
+        self.sure = True
+
+    async def admit(self, scope: Scope | None) -> None:
+        """Who is signed in is always known here."""
 
 
 class FakeServices:

@@ -381,6 +381,64 @@ async def test_a_task_waits_for_sign_in_and_is_then_sent_once(opened: Opener) ->
         assert o.services.storage.outbox.items == {}
 
 
+async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opened: Opener) -> None:
+    async with opened() as o:
+        tasks, words = FakeTasks(), ["First", "Second", "Third"]
+        backend = await o.show(FakeBackend(tasks))
+        backend.session.become("NEEDS_SIGN_IN")
+        tasks.fail["create"] = SignInNeeded("The grant was revoked.")
+        for count, each in enumerate(words, 1):
+            o.place.outgoing.send(NewTask(each, each))
+            await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
+        assert len(tasks.called("create")) == 1
+        tasks.calls.clear()
+        tasks.hold["create"] = asyncio.Event()
+        backend.session.become("SIGNED_IN")
+        await until(lambda: "create" in tasks.waiting)
+        await settle(60)
+        assert [new.title for (new,) in tasks.called("create")] == ["First"]
+        o.place.outgoing.send(NewTask("Fourth", "Fourth"))
+        tasks.hold.pop("create").set()
+        await until(lambda: len(tasks.tasks) == 4)
+        assert [new.title for (new,) in tasks.called("create")] == [*words, "Fourth"]
+
+
+async def test_a_task_that_has_to_wait_again_keeps_its_place_before_the_others(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        backend = await o.show(FakeBackend(tasks))
+        tasks.fail["create"] = Offline("No connection.")
+        o.place.outgoing.send(NewTask("First", "First"))
+        await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
+        backend.session.become("NEEDS_SIGN_IN")
+        o.place.outgoing.send(NewTask("Second", "Second"))
+        await until(lambda: len(o.services.storage.outbox.states) == 2)
+        tasks.calls.clear()
+        tasks.fail["create"] = Offline("No connection.")
+        backend.session.become("SIGNED_IN")
+        await until(lambda: tasks.called("create"))
+        await settle(60)
+        assert [new.title for (new,) in tasks.called("create")] == ["First"]
+        o.place.refresh()
+        await until(lambda: len(tasks.tasks) == 2)
+        assert [new.title for (new,) in tasks.called("create")] == ["First", "First", "Second"]
+
+
+async def test_a_refused_task_does_not_keep_those_behind_it_from_being_sent(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        backend = await o.show(FakeBackend(tasks))
+        backend.session.become("NEEDS_SIGN_IN")
+        tasks.fail["create"] = SignInNeeded("The grant was revoked.")
+        for count, each in enumerate(("First", "Second"), 1):
+            o.place.outgoing.send(NewTask(each, each))
+            await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
+        tasks.fail["create"] = TimedOut("No answer.")
+        backend.session.become("SIGNED_IN")
+        await until(lambda: [made.title for made in tasks.tasks.values()] == ["Second"])
+        assert o.services.storage.outbox.states == ["unknown"]
+
+
 async def test_a_waiting_task_is_not_sent_for_another_account(opened: Opener) -> None:
     async with opened() as o:
         tasks = FakeTasks()

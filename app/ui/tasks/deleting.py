@@ -43,6 +43,7 @@ class Deleter(QObject):
         self._bridge = bridge
         self._epoch = QObject(self)
         self._backend: Backend | None = None
+        self._scope: Scope | None = None
         self._book: TaskBook | None = None
         self._open: Edit | None = None
         self._items: dict[int, str] = {}
@@ -54,6 +55,7 @@ class Deleter(QObject):
         self._epoch.deleteLater()
         self._epoch = QObject(self)
         self._backend, self._book = backend, book
+        self._scope = backend.scope if backend is not None else None
         self._items.clear()
         self._jobs.clear()
         if self._open is not None:
@@ -112,11 +114,16 @@ class Deleter(QObject):
         self._jobs.append(
             self._bridge.spawn(
                 self._epoch,
-                backend.tasks.delete(edit.task),
+                self._delete(backend, self._scope, edit.task),
                 done=lambda _: self._deleted(edit),
                 failed=lambda error: self._refused(edit, error),
             )
         )
+
+    async def _delete(self, backend: Backend, scope: Scope | None, task_id: str) -> None:
+        # Another process can sign in as somebody else at any time: the deletion is not theirs.
+        await backend.admit(scope)
+        await backend.tasks.delete(task_id)
 
     def _deleted(self, edit: Edit) -> None:
         if self._book is not None:

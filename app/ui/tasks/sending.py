@@ -1,7 +1,8 @@
 """New tasks on their way to the server: stored before they are sent, so that no lost sign-in or crash loses one.
 
-A task whose outcome is unknown is never sent again without being asked for. One that never left waits for the sign-in
-or the connection and is then sent once, for the account and project it was written in.
+A task whose outcome is unknown is never sent again without being asked for. Those that never left wait for the sign-in
+or the connection and are then sent once, in the order they were written, for the account and project they were written
+in.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Sender(QObject):
         self._pending: dict[str, Pending] = {}
         self._items: dict[str, str] = {}
         self._waited: set[str] = set()
+        # The one that is being sent of those that had waited; the next follows once it has been answered.
+        self._turn: str | None = None
 
     @property
     def epoch(self) -> QObject:
@@ -85,6 +88,7 @@ class Sender(QObject):
         self._pending.clear()
         self._items.clear()
         self._waited.clear()
+        self._turn = None
         self.changed.emit()
         if self._scope is not None and self._project is not None:
             self._bridge.spawn(
@@ -92,9 +96,19 @@ class Sender(QObject):
             )
 
     def send(self, new: NewTask) -> str:
-        """Show a new task as being sent, store it, send it. Returns its id in `pending`."""
-        made = self._show(Pending(f"p{next(self._numbers)}", new, SendState.SENDING, datetime.now(UTC)))
-        self._spawn_send(made)
+        """Show a new task as being sent, store it, send it; behind those that wait. Returns its id in `pending`."""
+        waiting = self._ready()
+        behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
+        made = self._show(Pending(f"p{next(self._numbers)}", new, behind or SendState.SENDING, datetime.now(UTC)))
+        if behind is None or self._scope is None or self._project is None:
+            self._spawn_send(made)
+        else:
+            self._bridge.spawn(
+                self._epoch,
+                self._store(self._scope, self._project, made, behind),
+                done=lambda _nothing: self.drain(),
+                failed=lambda error: self._refused(made, error),
+            )
         return made.id
 
     def send_again(self, pending_id: str) -> None:
@@ -104,9 +118,11 @@ class Sender(QObject):
             self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
 
     def drain(self) -> None:
-        """Send what never left, once it is certain that the signed-in account is the one it was written for."""
+        """Send what never left, one after the other, once it is certain that the account is that it was written for."""
         backend = self._backend
-        if backend is None or backend.session.status.state.name != "SIGNED_IN" or not self._ready():
+        if backend is None or backend.session.status.state.name != "SIGNED_IN":
+            return
+        if self._turn is not None or not self._ready():
             return
         self._bridge.spawn(
             self._epoch, backend.accounts.me(), done=self._verified, failed=self._not_verified, key="verify"
@@ -134,11 +150,16 @@ class Sender(QObject):
         return sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
 
     def _verified(self, me: User) -> None:
-        if self._scope is None or self._scope.account != me.account_key:
-            return
-        for item in self._ready():
-            self.send_again(item.id)
+        if self._scope is not None and self._scope.account == me.account_key and self._turn is None:
+            self._send_next()
+
+    def _send_next(self) -> None:
+        """The oldest that never left; what was refused or whose outcome is unknown is left to the person."""
+        item = next(iter(self._ready()), None)
+        self._turn = None if item is None else item.id
+        if item is not None:
             self._waited.add(item.id)
+            self.send_again(item.id)
 
     def _not_verified(self, error: BaseException) -> None:
         if not isinstance(error, BurrowError):
@@ -152,7 +173,7 @@ class Sender(QObject):
 
     def _spawn_send(self, item: Pending) -> None:
         backend, scope, project = self._backend, self._scope, self._project
-        if backend is None or project is None:
+        if backend is None or scope is None or project is None:
             self._refuse(item, SignInNeeded("Nobody is signed in."))
             return
         self._bridge.spawn(
@@ -162,23 +183,33 @@ class Sender(QObject):
             failed=lambda error: self._refused(item, error),
         )
 
-    async def _send(self, backend: Backend, scope: Scope | None, project: int, item: Pending) -> Task:
+    async def _send(self, backend: Backend, scope: Scope, project: int, item: Pending) -> Task:
         outbox = self._services.storage.outbox
-        if scope is not None and item.id not in self._items:
-            stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=SendState.SENDING.value)
-            self._items[item.id] = stored.id
-        elif item.id in self._items:
-            await outbox.update(self._items[item.id], SendState.SENDING.value)
-        item_id = self._items.get(item.id)
+        sure = backend.sure
+        item_id = await self._store(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
         try:
+            if not sure:
+                await backend.admit(scope)
+                await outbox.update(item_id, SendState.SENDING.value)
+            # Nothing may come between this and the request: another process can sign in as somebody else at any time.
+            await backend.admit(scope)
             task: Task = await backend.tasks.create(item.new)
         except BurrowError as error:
-            if item_id is not None:
-                await outbox.update(item_id, state_after(error).value)
+            await outbox.update(item_id, state_after(error).value)
             raise
-        if item_id is not None:
-            await outbox.remove(item_id)
+        await outbox.remove(item_id)
         return task
+
+    async def _store(self, scope: Scope, project: int, item: Pending, state: SendState) -> str:
+        """Keep it with its state; answers what the outbox calls it."""
+        outbox = self._services.storage.outbox
+        known = self._items.get(item.id)
+        if known is not None:
+            await outbox.update(known, state.value)
+            return known
+        stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value)
+        self._items[item.id] = stored.id
+        return stored.id
 
     def _accepted(self, item: Pending, task: Task) -> None:
         self._pending.pop(item.id, None)
@@ -188,6 +219,10 @@ class Sender(QObject):
             self._waited.discard(item.id)
             self.waiting_sent.emit()
         self.changed.emit()
+        if item.id == self._turn:
+            self._send_next()
+        else:
+            self.drain()
 
     def _refused(self, item: Pending, error: BaseException) -> None:
         if item.id not in self._pending:
@@ -205,6 +240,11 @@ class Sender(QObject):
         self._show(replace(item, state=state, error=error))
         if state is SendState.FAILED:
             self.refused.emit(item.id)
+        if item.id == self._turn:
+            if state in SENDABLE:
+                self._turn = None
+            else:
+                self._send_next()
 
     async def _read(self, scope: Scope) -> list[OutboxItem]:
         return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
