@@ -240,6 +240,7 @@ class FakeSession:
     def __init__(self) -> None:
         self.status = FakeStatus(FakeState("SIGNED_IN"))
         self.changed: Event[Any] = Event()
+        self.happened: Event[Any] = Event()
 
     def become(self, name: str) -> None:
         self.status = FakeStatus(FakeState(name))

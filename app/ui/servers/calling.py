@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
+from app.core.auth.session import REPLACED
 from app.core.auth.status import CANCELLED
 from app.core.auth.stepup import Help, Need
 from app.core.errors import BurrowError, PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
@@ -45,16 +46,22 @@ class Phase(Enum):
 
 
 class ToolSession(QObject):
-    """`changed()` when the phase or the outcome did, `progressed()` while running."""
+    """`changed()` when the phase or the outcome did, `progressed()` while running; `resumed()` when a call that had
+    waited for the sign-in has been answered.
+
+    Everything here belongs to the account that it was opened for, and nothing is called for another one.
+    """
 
     changed = Signal()
     progressed = Signal()
+    resumed = Signal()
 
     def __init__(
         self, bridge: Bridge, backend: Backend, server: Server, tool: ToolInfo, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._bridge, self._backend = bridge, backend
+        self._scope = backend.scope
         self.server, self.tool = server, tool
         self.draft: Draft | None = None
         self.json_text: str | None = None
@@ -100,6 +107,11 @@ class ToolSession(QObject):
     def granted(self) -> int:
         """How many permissions were granted so far."""
         return len(self._backend.step_up.granted)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call waits until somebody has signed in."""
+        return self.phase is Phase.FAILED and isinstance(self.error, SignInNeeded) and not self.signed_in_again
 
     def ask(self, arguments: dict[str, Any]) -> None:
         """Call the tool if its policy lets a person do so; otherwise say what stands in the way."""
@@ -165,6 +177,8 @@ class ToolSession(QObject):
 
     def _start(self) -> None:
         assert self.arguments is not None
+        if self._backend.scope != self._scope:
+            return
         self.result = self.error = self.progress = None
         self.signed_in_again = self.not_granted = False
         self.not_asked = None
@@ -194,6 +208,8 @@ class ToolSession(QObject):
         self.seconds = result.seconds
         self._call = None
         self._end(Phase.DONE)
+        if self._repeated:
+            self.resumed.emit()
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, BurrowError):
@@ -212,6 +228,9 @@ class ToolSession(QObject):
             self._end(Phase.ASKING)
         else:
             self._end(Phase.FAILED)
+            if error.facts.code == REPLACED:
+                # Somebody has signed in already, in another window: nothing else will tell.
+                self._session_changed(self._backend.session.status)
 
     def _permitted(self, granted: bool) -> None:
         self.not_granted = not granted
@@ -233,9 +252,7 @@ class ToolSession(QObject):
         self.changed.emit()
 
     def _session_changed(self, status: SessionStatus) -> None:
-        if status.state.name != "SIGNED_IN" or self.phase is not Phase.FAILED:
-            return
-        if not isinstance(self.error, SignInNeeded) or self.arguments is None:
+        if status.state.name != "SIGNED_IN" or not self.waiting or self.arguments is None:
             return
         if self.tool.annotations.read_only is True and not self._repeated:
             self._repeated = True

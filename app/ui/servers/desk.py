@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.core.auth.journal import SIGNED_IN
 from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import AuthEvent, SessionStatus
     from app.core.backend import Backend
     from app.core.mcp.types import Server, ToolInfo
     from app.core.posthog.types import Installation, Template
@@ -84,6 +85,7 @@ class ServerDesk(QObject):
             self._bridge.listen(self._epoch, backend.servers.changed, self._listed)
             self._bridge.listen(self._epoch, backend.servers.tools_changed, self._tools_announced)
             self._bridge.listen(self._epoch, backend.session.changed, self._session_changed)
+            self._bridge.listen(self._epoch, backend.session.happened, self._auth_happened)
             self.load(refresh=fresh)
         self.changed.emit()
         self.templates_changed.emit()
@@ -303,6 +305,13 @@ class ServerDesk(QObject):
             self.load(refresh=True)
         for server_id in tuple(self.tool_errors):
             self.load_tools(server_id, refresh=True)
+
+    def _auth_happened(self, event: AuthEvent) -> None:
+        """Whoever signed in may have been granted more or less than before."""
+        if event.what == SIGNED_IN and self.loaded:
+            self.load(refresh=True)
+            for server_id in {*self.tools, *self.tool_errors}:
+                self.load_tools(server_id, refresh=True)
 
     def _spawn(
         self,

@@ -13,7 +13,6 @@ from app.core.errors import BurrowError
 from app.ui.context import Command
 from app.ui.identity import identity_of
 from app.ui.servers.adding import CustomPage, TemplatePage
-from app.ui.servers.calling import ToolSession
 from app.ui.servers.connecting import Connecting
 from app.ui.servers.desk import ServerDesk, installed_for
 from app.ui.servers.drafts import ToolDrafts, not_kept
@@ -22,6 +21,7 @@ from app.ui.servers.policies import Policies
 from app.ui.servers.rows import key_of
 from app.ui.servers.server_page import ServerPage
 from app.ui.servers.server_pane import ServerPane
+from app.ui.servers.sessions import ToolSessions
 from app.ui.theme import theme
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.places import Banner, EmptyState
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import Template
     from app.ui.context import Context
     from app.ui.identity import Identity
+    from app.ui.servers.calling import ToolSession
 
 LIST_WIDTH = 232
 DETAIL_AT_LEAST = 280
@@ -43,9 +44,13 @@ TOOL_GROUP = "Tool"
 
 
 class ServersPlace(QWidget):
-    """A `PlaceWidget`. `count_changed(int)` counts the servers that need the person."""
+    """A `PlaceWidget`. `count_changed(int)` counts the servers that need the person, `waiting_changed` when `waiting`
+    did; `call_resumed` when a call that had waited has been answered.
+    """
 
     count_changed = Signal(int)
+    waiting_changed = Signal()
+    call_resumed = Signal()
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,7 +60,7 @@ class ServersPlace(QWidget):
         self._identity: Identity | None = None
         self._watch: QObject | None = None
         self._wanted: tuple[str, str] | None = None
-        self._sessions: dict[tuple[str, str], ToolSession] = {}
+        self._sessions = ToolSessions(context.bridge, self)
         self.desk = ServerDesk(context.bridge, self)
         self.connecting = Connecting(context.bridge, self)
         self.drafts = ToolDrafts(context.services, context.bridge, self)
@@ -103,9 +108,7 @@ class ServersPlace(QWidget):
         self._wanted = None
         self.connecting.cancel()
         self.page.close_tool()
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
+        self._sessions.close()
         self.drafts.start(identity.scope if identity is not None else None)
         self.page.server = None
         self.page.tools.clear()
@@ -116,6 +119,11 @@ class ServersPlace(QWidget):
         self.desk.start(backend, fresh=fresh)
         if backend is not None:
             self._bridge.listen(self._watch, backend.changed, self.set_backend)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the sign-in."""
+        return len(self._sessions.waiting)
 
     def activate(self) -> None:
         """The place came into view."""
@@ -233,6 +241,9 @@ class ServersPlace(QWidget):
         self.policies.said.connect(self._navigator.announce)
         self.policies.failed.connect(self._not_done)
         self.drafts.loaded.connect(self._draft_loaded)
+        self._sessions.changed.connect(self._show_waiting)
+        self._sessions.waiting_changed.connect(self.waiting_changed)
+        self._sessions.resumed.connect(self.call_resumed)
         self.installing.done.connect(self._connected_server)
         pane = self.pane
         pane.server_picked.connect(self._picked)
@@ -296,6 +307,7 @@ class ServersPlace(QWidget):
     def _show_server(self, server: Server) -> None:
         new = self.page.server is None or self.page.server.id != server.id
         self.page.show_server(server, self.desk)
+        self._show_waiting()
         self.stack.setCurrentWidget(self.page)
         if new and (server.id not in self.desk.tools):
             self.desk.load_tools(server.id)
@@ -379,12 +391,7 @@ class ServersPlace(QWidget):
         self._follow_wanted()
 
     def _renew_sessions(self, server: Server) -> None:
-        """Open tools take over what is newly known of them."""
-        tools = {key_of(tool): tool for tool in self.desk.tools.get(server.id, ())}
-        for (owner, key), session in self._sessions.items():
-            if owner == server.id:
-                session.server = server
-                session.tool = tools.get(key, session.tool)
+        self._sessions.renew(server, self.desk.tools.get(server.id, ()))
 
     def _tool_picked(self, key: str) -> None:
         several = len(self.page.tools.table.selected_keys()) > 1
@@ -396,6 +403,7 @@ class ServersPlace(QWidget):
         if tool is None or server is None or self._backend is None:
             return
         session = self._session(server, tool)
+        self.page.tool.result.set_waiting(session.waiting)
         self.page.tool.show_session(session)
         self.page.open_tool()
         if focus and not self.page.wide:
@@ -403,12 +411,18 @@ class ServersPlace(QWidget):
 
     def _session(self, server: Server, tool: ToolInfo) -> ToolSession:
         assert self._backend is not None
-        key = (server.id, key_of(tool))
-        found = self._sessions.get(key)
+        found = self._sessions.get(server, tool)
         if found is None:
-            found = self._sessions[key] = ToolSession(self._bridge, self._backend, server, tool, self)
+            found = self._sessions.open(self._backend, server, tool)
             self.drafts.load(found)
         return found
+
+    def _show_waiting(self) -> None:
+        """Which calls wait for the sign-in: the page shows the card of its own call after this."""
+        shown, server = self.page.tool.session, self.page.server
+        self.page.tool.result.set_waiting(shown is not None and shown.waiting)
+        self.page.tools.set_waiting(self._sessions.waiting_on(server.id) if server is not None else frozenset())
+        self.pane.set_waiting(frozenset(server_id for server_id, _ in self._sessions.waiting))
 
     def _draft_loaded(self, session: ToolSession) -> None:
         if self.page.tool.session is session:

@@ -43,6 +43,7 @@ class ResultView(QWidget):
         self._bridge = bridge
         self._result: CallResult | None = None
         self._raw_text: str | None = None
+        self._waiting = False
         current = theme()
         self.status = StatusWord(role="strong")
         self.tabs = TabStrip([self.tr("Text"), self.tr("Data"), self.tr("Raw")], self.tr("Result as"))
@@ -119,6 +120,10 @@ class ResultView(QWidget):
         self.tabs.setCurrentIndex(DATA if not result.blocks and data is not None else TEXT)
         self._show_tab(self.tabs.currentIndex())
 
+    def set_waiting(self, waiting: bool) -> None:
+        """Whether the call that the next card is about waits for the sign-in."""
+        self._waiting = waiting
+
     def show_card(
         self,
         state: str,
@@ -133,7 +138,11 @@ class ResultView(QWidget):
     ) -> None:
         """Something other than an answer: why, and what can be done."""
         self._result = None
-        self.status.set_state(call_state(state) if state else None, duration(seconds) if seconds is not None else "")
+        if self._waiting:
+            self.status.set_state(call_state("waiting"))
+        else:
+            took = duration(seconds) if seconds is not None else ""
+            self.status.set_state(call_state(state) if state else None, took)
         self.card.show_note(title, cause, advice, actions, tone=tone, detail=detail)
         self._set_body(shown=False)
 

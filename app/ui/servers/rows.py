@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.ui.servers.wording import (
@@ -17,7 +17,7 @@ from app.ui.servers.wording import (
     tools_counted,
     tr,
 )
-from app.ui.theme.state import policy_state
+from app.ui.theme.state import call_state, policy_state
 from app.ui.widgets.rows import Group, Row
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ GROUPED_FROM = 21
 SHOWN_DESCRIPTION = 160
 
 
-def server_row(server: Server) -> Row:
-    """Title, state and how many tools."""
-    state = state_of(server)
+def server_row(server: Server, *, waiting: bool = False) -> Row:
+    """Title, state and how many tools; `waiting` while a call of one of them waits for the sign-in."""
+    state = call_state("waiting") if waiting else state_of(server)
     # A server that was never asked is counted as none by the store.
     count = tools_counted(server.tool_count or None)
     parts = (server.title, state.word, count)
@@ -89,13 +89,17 @@ class ToolIndex:
         """The tool of a row."""
         return self._by_key.get(key)
 
-    def groups(self, needle: str = "") -> list[Group]:
-        """The rows in which every word of `needle` occurs, by area where there are many tools."""
+    def groups(self, needle: str = "", waiting: frozenset[str] = frozenset()) -> list[Group]:
+        """The rows in which every word of `needle` occurs, by area where there are many tools.
+
+        `waiting` are the keys of those whose call waits for the sign-in.
+        """
         words = needle.casefold().split()
         found: dict[str, list[Row]] = {}
         for known in self._known:
             if all(word in known.hay for word in words):
-                found.setdefault(known.area, []).append(known.row)
+                row = _waiting_row(known.row) if known.row.key in waiting else known.row
+                found.setdefault(known.area, []).append(row)
         order = sorted(found, key=lambda area: (area == OTHER_AREA, area))
         return [Group(f"area:{area}" if area else "", area, tuple(found[area])) for area in order]
 
@@ -123,3 +127,8 @@ def tool_row(tool: ToolInfo) -> Row:
         accessible=", ".join(part for part in spoken if part),
         tooltip=tool.problem or (tool.name if tool.title else ""),
     )
+
+
+def _waiting_row(row: Row) -> Row:
+    state = call_state("waiting")
+    return replace(row, state=state, accessible=f"{row.spoken()}, {state.word}")

@@ -43,6 +43,7 @@ class ServerPane(SidePane):
         super().__init__("", parent)
         self.setAccessibleName(self.tr("Servers"))
         self._desk = desk
+        self._waiting: frozenset[str] = frozenset()
         self.add_button = QuietButton(self.tr("Add server"), "plus", keys="Ctrl+Shift+N", clicked=self.add_wanted.emit)
         self.tabs = TabStrip([self.tr("Installed"), self.tr("Available")], self.tr("Servers"))
         self.tabs.currentChanged.connect(self._show_tab)
@@ -107,7 +108,7 @@ class ServerPane(SidePane):
         else:
             self.progress.stop()
         self.add_button.setEnabled(desk.backend is not None)
-        self.servers.set_rows([server_row(server) for server in desk.servers])
+        self._show_rows()
         self._installed.setCurrentWidget(self.servers if desk.servers else self.no_servers)
         if desk.servers:
             return
@@ -122,6 +123,12 @@ class ServerPane(SidePane):
             )
         else:
             self.no_servers.show_state("")
+
+    def set_waiting(self, server_ids: frozenset[str]) -> None:
+        """The servers that a call waits for."""
+        if server_ids != self._waiting:
+            self._waiting = server_ids
+            self._show_rows()
 
     def show_templates(self) -> None:
         """What is on offer and matches the search."""
@@ -154,6 +161,9 @@ class ServerPane(SidePane):
         self.tabs.setCurrentIndex(INSTALLED)
         self.servers.select_key(None, quiet=True)
         self.templates.select_key(None, quiet=True)
+
+    def _show_rows(self) -> None:
+        self.servers.set_rows([server_row(each, waiting=each.id in self._waiting) for each in self._desk.servers])
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))

@@ -42,6 +42,7 @@ class ToolsPane(QWidget):
         super().__init__(parent)
         self.index = ToolIndex()
         self._policies = False
+        self._waiting: frozenset[str] = frozenset()
         current = theme()
         gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_3)
         self.filter = FilterField(self.tr("Name, text or argument"))
@@ -91,6 +92,12 @@ class ToolsPane(QWidget):
         if self.index.tools != tuple(tools):
             self.index = ToolIndex(tools)
         self._search(self.filter.text().strip())
+
+    def set_waiting(self, keys: frozenset[str]) -> None:
+        """The tools whose call waits for the sign-in."""
+        if keys != self._waiting:
+            self._waiting = keys
+            self._set(self.index.groups(self.filter.text().strip(), keys))
 
     def show_empty(self, title: str, text: str = "", actions: Sequence[Action] = ()) -> None:
         """Say why there is nothing."""
@@ -144,7 +151,7 @@ class ToolsPane(QWidget):
         self.policies_wanted.emit(keys, state)
 
     def _search(self, needle: str) -> None:
-        groups = self.index.groups(needle)
+        groups = self.index.groups(needle, self._waiting)
         shown = sum(len(group.rows) for group in groups)
         total = len(self.index.tools)
         self.count.setText(str(total) if shown == total else self.tr("{0} of {1}").format(shown, total))

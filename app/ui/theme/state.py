@@ -67,6 +67,7 @@ CALL: Mapping[str, State] = {
     "protocol_error": State("cross", marked("State", "Protocol error"), "bad"),
     "cancelled": State("stop", marked("State", "Cancelled"), "muted"),
     "unknown": State("question", marked("State", "Outcome unknown"), "attention"),
+    "waiting": State("clock", marked("State", "Waiting for sign-in"), "attention"),
 }
 
 SESSION: Mapping[str, State] = {
@@ -105,7 +106,7 @@ def policy_state(approval: str | None) -> State:
 
 
 def call_state(name: str) -> State:
-    """State of one tool call: running, ok, tool_error, protocol_error, cancelled, unknown."""
+    """State of one tool call: running, ok, tool_error, protocol_error, cancelled, unknown, waiting."""
     return _look_up(CALL, name)
 
 
