@@ -24,6 +24,7 @@ from app.core.events import Event
 from app.core.fetcher import Exchange, Fetcher
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.tasks import Tasks
+from app.core.timeline import ELSEWHERE, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -44,8 +45,6 @@ log = logging.getLogger(__name__)
 # How long until a host that could not be reached is asked again (contract section 6.3).
 RECHECK_SECONDS = (3.0, 10.0)
 RECHECK_GROWTH = 1.5
-# What a session tells of a signing in that was another process's.
-ELSEWHERE = "another window"
 
 
 class Backend:
@@ -71,6 +70,7 @@ class Backend:
             process=services.role,
         )
         self.session = Session(host, oauth, shared, settings, services.folder, store=store, journal=journal)
+        self.timeline = Timeline(journal, oauth.time.clock, services.role)
         anybodys = Fetcher(services.transport, self.session, host)
         self.fetcher = anybodys.owned(self)
         self.accounts = Accounts(anybodys)
@@ -268,6 +268,7 @@ class Backend:
 
     def _auth_happened(self, event: AuthEvent) -> None:
         self._record_auth(event)
+        self.timeline.heard(event)
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
             self._signed_in_here = True

@@ -1,0 +1,66 @@
+"""Standing: how a backend's sign-in stands, as values without secrets, for whoever shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from app.core.backend import Backend
+
+# What is less is the time that an answer takes, and seconds that its `Date` does not tell.
+SKEW_TOLD_FROM = 5.0
+
+
+class Standing(NamedTuple):
+    """Times are unix seconds of this computer's clock. `skew` says how far the server's is ahead, 0 if it hardly is.
+
+    `token` is a fingerprint, `generation` counts the renewals of the grant. `renewable` is False for an API key.
+    """
+
+    account: str | None
+    server: str
+    host: str
+    origin: str
+    project: str | None
+    state: str
+    trouble: str | None
+    reason: str | None
+    store: str
+    persistent: bool
+    skew: float
+    token: str = ""
+    generation: int = 0
+    renewable: bool = True
+    issued_at: float | None = None
+    renews_at: float | None = None
+    scopes: tuple[str, ...] = ()
+
+
+def standing_of(backend: Backend) -> Standing:
+    """How things stand now."""
+    session, account, project = backend.session, backend.account, backend.project
+    status, grant, time = session.status, session.grant, session.oauth.time
+    standing = Standing(
+        (account.email or account.short_name) if account else None,
+        backend.host.name,
+        backend.host.key,
+        backend.host.origin,
+        f"{project.name} ({project.id})" if project else None,
+        status.state.value,
+        status.trouble,
+        status.reason,
+        status.store,
+        status.persistent,
+        time.skew if abs(time.skew) > SKEW_TOLD_FROM else 0.0,
+    )
+    if grant is None:
+        return standing
+    tokens = grant.tokens
+    return standing._replace(
+        token=session.journal.fingerprint(tokens.access_token),
+        generation=tokens.generation,
+        renewable=grant.renewable,
+        issued_at=time.local(tokens.issued_at) if tokens.issued_at else None,
+        renews_at=session.renews_at,
+        scopes=tuple(dict.fromkeys(tokens.scope.split())),
+    )
