@@ -13,10 +13,9 @@ import json
 import os
 import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from app.core.auth.status import SessionState
 from app.core.auth.vault import StoreKind
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VaultTrouble
 from app.core.hosts import WORKSPACE
@@ -24,6 +23,8 @@ from app.core.logs import start_logging
 from app.core.mcp.types import LinkBlock, ResourceBlock, TextBlock
 from app.core.posthog.types import NewTask, TaskQuery
 from app.core.services import Services, data_folder
+from app.status_words import SHOWN_STEPS, full_lines_of, full_record_of, lines_of, record_of
+from app.terminal import data, line, printable, say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -64,11 +65,11 @@ async def _run(command: Callable[[argparse.Namespace], Awaitable[int]], options:
     except BurrowError as failure:
         if options.json:
             facts = failure.facts
-            _data(
+            data(
                 {"error": type(failure).__name__, "cause": failure.cause, "action": failure.advice, "code": facts.code}
             )
-        _say(f"burrow: {failure.title}: {failure.cause}")
-        _say(f"        {failure.advice}")
+        say(f"burrow: {failure.title}: {failure.cause}")
+        say(f"        {failure.advice}")
         return failure.exit_code
 
 
@@ -77,7 +78,7 @@ async def _services(options: argparse.Namespace) -> AsyncIterator[Services]:
     store = StoreKind(options.store) if getattr(options, "store", None) else None
     services = Services(data_folder(options.data), store=store, role="command line")
     if services.storage.notice:
-        _say(f"burrow: {services.storage.notice}")
+        say(f"burrow: {services.storage.notice}")
     try:
         yield services
     finally:
@@ -126,15 +127,15 @@ async def _login(options: argparse.Namespace) -> int:
         await services.remember(host)
         assert backend.account is not None
         name = backend.account.email or backend.account.short_name
-        _data(_status_of(backend)) if options.json else _say(f"Signed in to {host.name} as {name}.")
+        data(record_of(backend)) if options.json else say(f"Signed in to {host.name} as {name}.")
     return 0
 
 
 async def _through_browser(backend: Backend, *, open_browser: bool) -> None:
     attempt = await backend.session.begin_sign_in(open_browser=open_browser)
-    _say("Waiting for your browser. If it does not open, visit:" if open_browser else "Open this address to sign in:")
-    _say(attempt.url)
-    attempt.moved.subscribe(lambda address: _say(f"Burrow had to register anew. The address is now:\n{address}"))
+    say("Waiting for your browser. If it does not open, visit:" if open_browser else "Open this address to sign in:")
+    say(attempt.url)
+    attempt.moved.subscribe(lambda address: say(f"Burrow had to register anew. The address is now:\n{address}"))
     await attempt.finish()
 
 
@@ -151,7 +152,7 @@ async def _insist_on_store(backend: Backend) -> None:
 async def _logout(options: argparse.Namespace) -> int:
     async with _backend(options, ready=False) as backend:
         await backend.session.sign_out()
-        _data(_status_of(backend)) if options.json else _say(f"Signed out of {backend.host.name}.")
+        data(record_of(backend)) if options.json else say(f"Signed out of {backend.host.name}.")
     return 0
 
 
@@ -162,33 +163,16 @@ async def _status(options: argparse.Namespace) -> int:
             await backend.ready()
         except BurrowError as caught:
             failure = caught
-        record = _status_of(backend)
         if options.json:
-            _data(record)
+            data(await full_record_of(backend, options.limit) if options.verbose else record_of(backend))
         else:
-            for name, value in record.items():
-                if value is not None:
-                    _line(f"{name:<8} {value}")
+            for each in await full_lines_of(backend, options.limit) if options.verbose else lines_of(backend):
+                line(each)
         if failure is not None:
             if not options.json:
-                _say(f"burrow: {failure.title}: {failure.cause}")
+                say(f"burrow: {failure.title}: {failure.cause}")
             return failure.exit_code
     return 0
-
-
-def _status_of(backend: Backend) -> dict[str, Any]:
-    status = backend.session.status
-    account, project = backend.account, backend.project
-    return {
-        "host": backend.host.key,
-        "origin": backend.host.origin,
-        "state": status.state.value,
-        "account": (account.email or account.short_name) if account else None,
-        "project": f"{project.name} ({project.id})" if project else None,
-        "store": status.store,
-        "trouble": status.trouble,
-        "reason": status.reason if status.state is not SessionState.SIGNED_IN else None,
-    }
 
 
 async def _tasks_list(options: argparse.Namespace) -> int:
@@ -201,15 +185,15 @@ async def _tasks_list(options: argparse.Namespace) -> int:
             tasks.extend(page.items)
         tasks = tasks[: options.limit]
         if options.json:
-            _data([_task_record(task) for task in tasks])
+            data([_task_record(task) for task in tasks])
         else:
             for task in tasks:
                 state = task.latest_run.status if task.latest_run else "no run"
-                _line(f"{task.slug or task.id:<14} {state:<12} {_printable(task.title)}")
+                line(f"{task.slug or task.id:<14} {state:<12} {printable(task.title)}")
             if not tasks:
-                _say("No tasks.")
+                say("No tasks.")
             if page.count > len(tasks):
-                _say(f"{len(tasks)} of {page.count}; more with --limit.")
+                say(f"{len(tasks)} of {page.count}; more with --limit.")
     return 0
 
 
@@ -260,7 +244,7 @@ async def _mcp_servers(options: argparse.Namespace) -> int:
     async with _backend(options) as backend:
         servers = await backend.servers.list(refresh=True)
         if options.json:
-            _data(
+            data(
                 [
                     {
                         "id": server.id,
@@ -274,7 +258,7 @@ async def _mcp_servers(options: argparse.Namespace) -> int:
             )
         else:
             for server in servers:
-                _line(f"{server.id:<38} {server.state.value:<20} {_printable(server.title)}")
+                line(f"{server.id:<38} {server.state.value:<20} {printable(server.title)}")
     return 0
 
 
@@ -283,11 +267,11 @@ async def _mcp_tools(options: argparse.Namespace) -> int:
         server = await _find_server(backend, options.server)
         tools = await backend.servers.tools(server.id, refresh=True)
         if options.json:
-            _data([{**tool.raw, "policy": tool.policy, "problem": tool.problem} for tool in tools])
+            data([{**tool.raw, "policy": tool.policy, "problem": tool.problem} for tool in tools])
         else:
             for tool in tools:
                 words = tool.description.splitlines()
-                _line(f"{_printable(tool.name):<32} {tool.policy or '-':<16} {_printable(words[0] if words else '')}")
+                line(f"{printable(tool.name):<32} {tool.policy or '-':<16} {printable(words[0] if words else '')}")
     return 0
 
 
@@ -334,13 +318,13 @@ def _no_number(text: str) -> None:
 def _show(task: Task, options: argparse.Namespace) -> None:
     record = _task_record(task)
     if options.json:
-        _data(record)
+        data(record)
         return
     for name, value in record.items():
         if value not in (None, "") and name != "description":
-            _line(f"{name:<12} {_printable(str(value))}")
-    _line("")
-    _line(task.description)
+            line(f"{name:<12} {printable(str(value))}")
+    line("")
+    line(task.description)
 
 
 def _task_record(task: Task) -> dict[str, Any]:
@@ -360,26 +344,26 @@ def _task_record(task: Task) -> dict[str, Any]:
 
 def _show_progress(progress: Progress) -> None:
     total = "" if progress.total is None else f"/{progress.total:g}"
-    _say(f"{progress.value:g}{total} {progress.message or ''}".rstrip())
+    say(f"{progress.value:g}{total} {progress.message or ''}".rstrip())
 
 
 def _show_result(result: CallResult, options: argparse.Namespace) -> None:
     if options.json:
-        _data(result.raw)
+        data(result.raw)
         return
     for block in result.blocks:
         if isinstance(block, TextBlock):
-            _line(block.text)
+            line(block.text)
         elif isinstance(block, LinkBlock):
-            _line(_printable(f"{block.uri}  {block.title or block.name}"))
+            line(printable(f"{block.uri}  {block.title or block.name}"))
         elif isinstance(block, ResourceBlock) and block.text is not None:
-            _line(block.text)
+            line(block.text)
         else:
-            _say(f"({type(block).__name__.removesuffix('Block').lower()} content; see it with --json)")
+            say(f"({type(block).__name__.removesuffix('Block').lower()} content; see it with --json)")
     if not result.blocks and result.structured is not None:
-        _data(result.structured)
+        data(result.structured)
     if not result.blocks and result.structured is None:
-        _say("Done. The tool returned no content.")
+        say("Done. The tool returned no content.")
 
 
 def _secret(given: str) -> str:
@@ -395,38 +379,6 @@ def _secret(given: str) -> str:
 
 def _time(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat()
-
-
-def _printable(text: str) -> str:
-    """One line without control characters: a server's text must not drive the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _harmless(text: str, stream: TextIO) -> str:
-    """On a terminal, control characters other than line ends and tabs are shown, not obeyed."""
-    if not stream.isatty():
-        return text
-    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
-
-
-def _line(text: str) -> None:
-    """Write data."""
-    sys.stdout.write(f"{_harmless(text, sys.stdout)}\n")
-
-
-def _data(value: object) -> None:
-    """Write data as JSON; everything unprintable in it is escaped, which reads back as the same value."""
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    text = json.dumps(value, ensure_ascii=plain, indent=2 if sys.stdout.isatty() else None)
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    sys.stdout.write(f"{text}\n")
-
-
-def _say(text: str) -> None:
-    """Write words for the person."""
-    sys.stderr.write(f"{_harmless(text, sys.stderr)}\n")
-    sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -455,7 +407,15 @@ def _parser() -> argparse.ArgumentParser:
     login.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
     login.add_argument("--store", choices=[kind.value for kind in StoreKind], help="where the sign-in is kept")
     add(commands, "logout", _logout, "Sign out here and revoke the grant.")
-    add(commands, "status", _status, "Who is signed in where.")
+    status = add(commands, "status", _status, "Who is signed in where.")
+    status.add_argument(
+        *("-v", "--verbose"),
+        action="store_true",
+        help="also what was granted, and what happened to the sign-in in every process, the newest last",
+    )
+    status.add_argument(
+        "--limit", type=_positive, default=SHOWN_STEPS, help=f"with -v, at most so much of that ({SHOWN_STEPS})"
+    )
 
     tasks = group_of("tasks", "Tasks of the project.")
     listing = add(tasks, "list", _tasks_list, "List tasks, newest first.")

@@ -465,14 +465,8 @@ def test_after_signing_out_there_is_nobody(own: Account) -> None:
     assert not list((own.data / "sign-in-unencrypted").glob("*"))
 
 
-@pytest.fixture(scope="module")
-def browser_folder(
-    tmp_path_factory: pytest.TempPathFactory,
-    shared_lab: Lab,  # noqa: F811
-) -> Path:
-    """A data folder signed in through the address that `--no-browser` prints."""
-    data = tmp_path_factory.mktemp("browser")
-    arguments = ("login", "--host", shared_lab.workspace.url, "--no-browser", "--store", "file", "--data", str(data))
+def sign_in_by_browser(data: Path, lab: Lab) -> None:  # noqa: F811
+    arguments = ("login", "--host", lab.workspace.url, "--no-browser", "--store", "file", "--data", str(data))
     with subprocess.Popen(
         command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
@@ -480,14 +474,24 @@ def browser_folder(
         assert process.stderr is not None
         assert process.stderr.readline() == "Open this address to sign in:\n"
         address = process.stderr.readline().strip()
-        assert address.startswith(f"{shared_lab.workspace.url}/oauth/authorize/?")
+        assert address.startswith(f"{lab.workspace.url}/oauth/authorize/?")
         assert process.poll() is None
         with httpx.Client(follow_redirects=True, verify=False) as browser:
-            page = browser.get(f"{address}&login_ticket={shared_lab.ticket()}")
+            page = browser.get(f"{address}&login_ticket={lab.ticket()}")
         assert page.status_code == 200
         assert process.wait(SECONDS) == 0
         assert re.search(r"^Signed in to .* as ana@example.org\.$", process.stderr.read(), re.MULTILINE)
         assert not process.stdout.read()
+
+
+@pytest.fixture(scope="module")
+def browser_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_lab: Lab,  # noqa: F811
+) -> Path:
+    """A data folder signed in through the address that `--no-browser` prints."""
+    data = tmp_path_factory.mktemp("browser")
+    sign_in_by_browser(data, shared_lab)
     return data
 
 
@@ -577,3 +581,79 @@ def test_the_embedded_workspace_needs_no_sign_in(tmp_path: Path) -> None:
     assert outcome.returncode == 0
     assert "workspace" in {server["id"] for server in json.loads(outcome.stdout)}
     assert not (tmp_path / "workspace" / "runtime.json").exists()
+
+
+ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d"
+
+
+def secrets_in(folder: Path) -> set[str]:
+    """Every token that is stored there."""
+    found: set[str] = set()
+    for path in (folder / "sign-in-unencrypted").glob("*.json"):
+        grant = json.loads(path.read_text())
+        found |= {grant["access_token"], grant.get("refresh_token") or grant["access_token"]}
+    assert found
+    return found
+
+
+def test_the_verbose_status_tells_each_renewal_and_why_the_newest_last(
+    tmp_path: Path,
+    shared_workspace: RunningWorkspace,  # noqa: F811
+    lab: Lab,  # noqa: F811
+) -> None:
+    mine = Account(tmp_path, lab)
+    sign_in_by_browser(mine.data, lab)
+    before = secrets_in(tmp_path)
+    lab.switch("kill-access-token")
+    assert mine.run("tasks", "list", "--limit", "1").returncode == 0
+    outcome = mine.run("status", "-v")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    facts, _, timeline = outcome.stdout.partition("\n\n")
+    assert re.search(r"^state +signed_in$", facts, re.MULTILINE)
+    assert re.search(rf"^issued +{ISO}$", facts, re.MULTILINE)
+    assert re.search(rf"^renews +{ISO}$", facts, re.MULTILINE)
+    assert re.search(r"^token +[0-9a-f]{8}, generation 2$", facts, re.MULTILINE)
+    assert re.search(r"^granted +.*task:write", facts, re.MULTILINE)
+    heading, first, last = timeline.splitlines()
+    assert heading.split("  ")[0] == "when"
+    assert heading.endswith("next due                   why")
+    assert re.match(rf"{ISO}  signed in +1 +command line \d+ +browser$", first)
+    refused = r"refused by 127\.0\.0\.1:\d+ \(envelope-authentication-failed\)"
+    assert re.match(rf"{ISO}  renewed +1 -> 2 +[0-9a-f]{{8}} +\d+ ms  command line \d+  {ISO}  {refused}$", last), last
+    data = mine.read("status", "--verbose")
+    assert [step["what"] for step in data["timeline"]] == ["signed in", "renewed"]
+    assert data["timeline"][1]["accepted"] is True
+    assert data["token"] == data["timeline"][1]["access_token"]
+    assert "task:write" in data["scopes"]
+    assert len(mine.run("status", "-v", "--limit", "1").stdout.partition("\n\n")[2].splitlines()) == 2
+    assert mine.run("status", "-v", "--limit", "0").returncode == 2
+    shown = outcome.stdout + json.dumps(data)
+    assert not [secret for secret in before | secrets_in(tmp_path) if secret in shown]
+
+
+def test_the_verbose_status_of_a_grant_that_is_over_says_how_it_ended_and_keeps_its_exit_code(
+    tmp_path: Path,
+    lab: Lab,  # noqa: F811
+) -> None:
+    mine = Account(tmp_path, lab)
+    sign_in_by_browser(mine.data, lab)
+    lab.switch("revoke-grant")
+    outcome = mine.run("status", "--verbose")
+    assert outcome.returncode == 3
+    assert re.search(r"^state +needs_sign_in$", outcome.stdout, re.MULTILINE)
+    assert [words for words in ("refused for good", "sign-in ended") if words not in outcome.stdout] == []
+    assert "Sign in again" in outcome.stderr
+    assert mine.run("status").returncode == 3
+
+
+@POSIX
+def test_a_hostile_name_of_a_process_does_not_drive_the_terminal(own: Account) -> None:
+    from contextlib import closing
+    from sqlite3 import connect
+
+    with closing(connect(own.data / "burrow.sqlite3", timeout=5)) as database, database:
+        database.execute("UPDATE grant_log SET process = ?, cause = ?", (HOSTILE, HOSTILE))
+    for arguments in (("status", "-v"), ("status", "-v", "--json")):
+        shown = on_a_terminal(*arguments, "--data", str(own.data))
+        assert "red" in shown
+        assert not set(shown) & set("\x1b\x07\x9b\u202e"), shown

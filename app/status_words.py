@@ -1,0 +1,46 @@
+"""What `burrow status` says: who is signed in where, and with --verbose how the sign-in came to stand as it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.core import report
+from app.core.auth.status import SessionState
+from app.core.standing import standing_of
+from app.terminal import printable
+
+if TYPE_CHECKING:
+    from app.core.backend import Backend
+
+SHOWN_STEPS = 20
+
+
+def record_of(backend: Backend) -> dict[str, Any]:
+    """The short status as JSON values."""
+    standing = standing_of(backend)
+    return {
+        "host": standing.host,
+        "origin": standing.origin,
+        "state": standing.state,
+        "account": standing.account,
+        "project": standing.project,
+        "store": standing.store,
+        "trouble": standing.trouble,
+        "reason": standing.reason if standing.state != SessionState.SIGNED_IN.value else None,
+    }
+
+
+def lines_of(backend: Backend) -> list[str]:
+    """The short status as aligned lines."""
+    return [f"{name:<8} {printable(value)}" for name, value in record_of(backend).items() if value is not None]
+
+
+async def full_record_of(backend: Backend, limit: int) -> dict[str, Any]:
+    """Everything as JSON values, the newest of at most `limit` steps last."""
+    steps = await backend.timeline.recent(limit)
+    return report.facts(standing_of(backend)) | {"timeline": [report.record(step) for step in reversed(steps)]}
+
+
+async def full_lines_of(backend: Backend, limit: int) -> list[str]:
+    """Everything as aligned lines, the newest of at most `limit` steps last."""
+    return report.text(standing_of(backend), await backend.timeline.recent(limit)).splitlines()
