@@ -40,6 +40,10 @@ class Status:
     store: str = "keyring"
     persistent: bool = True
 
+    @property
+    def vault_troubled(self) -> bool:
+        return self.trouble is not None and self.trouble.startswith("vault-")
+
 
 class FakeSignIn:
     def __init__(self) -> None:

@@ -77,6 +77,10 @@ def button(root: QWidget, words: str) -> QPushButton:
     return next(each for each in root.findChildren(QPushButton) if each.text() == words and each.isVisibleTo(root))
 
 
+def shows(root: QWidget, words: str) -> bool:
+    return any(each.text() == words and each.isVisible() for each in root.findChildren(QPushButton))
+
+
 def press(widget: QWidget, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
     QTest.keyClick(widget, key, modifier)
 
@@ -205,11 +209,50 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         monkeypatch.setattr(window, "announce", lambda text, *, assertive=False: said.append((text, assertive)))
-        for _ in range(3):
+        for count in range(1, 4):
             backend.session.become(state=State.NEEDS_SIGN_IN)
-        await until(window.bar.isVisible)
-        await asyncio.sleep(0.02)
-        assert [assertive for _, assertive in said] == [True]
+            window.bar.set_waiting_work(count)
+        await until(lambda: said)
+        window.bar.set_waiting_work(4)
+        await asyncio.sleep(2 * signin_bar.SAY_AFTER_MS / 1000)
+        assert said == [("Sign in again to keep going. Your draft and 3 waiting changes are kept.", True)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls", "words"),
+    [
+        (0, 0, "Your drafts are kept."),
+        (1, 0, "Your draft and 1 waiting change are kept."),
+        (0, 2, "Your draft and 2 waiting calls are kept."),
+        (2, 1, "Your draft and 2 waiting changes and 1 waiting call are kept."),
+    ],
+)
+async def test_the_bar_counts_changes_and_calls_that_wait(changes: int, calls: int, words: str) -> None:
+    async with opened(FakeServices(FakeBackend(status=Status(State.NEEDS_SIGN_IN)))) as window:
+        window.bar.set_waiting_work(changes, calls)
+        assert words in window.bar.text()
+
+
+async def test_a_button_of_the_bar_keeps_the_focus_while_its_sentence_changes() -> None:
+    def focused() -> str:
+        widget = QApplication.focusWidget()
+        return widget.text() if isinstance(widget, QPushButton) else ""
+
+    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN))
+    async with opened(FakeServices(backend)) as window:
+        await until(lambda: shows(window.bar, "Details"))
+        button(window.bar, "Details").setFocus()
+        window.bar.set_waiting_work(3)
+        assert focused() == "Details"
+        await until(lambda: shows(window.bar, "Sign in"))
+        button(window.bar, "Sign in").setFocus()
+        button(window.bar, "Sign in").click()
+        await until(lambda: "browser" in window.bar.text())
+        assert focused() == "Open again"
+        await until(lambda: shows(window.bar, "Cancel"))
+        button(window.bar, "Cancel").click()
+        await until(lambda: "Sign in again" in window.bar.text())
+        assert focused() == "Sign in"
 
 
 async def test_the_bar_does_not_take_the_focus() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
@@ -18,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.ui.shell.session_words import renewing_in, session_key, session_note
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.theme.state import session_state
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from PySide6.QtCore import QSize
     from PySide6.QtGui import QPaintEvent
 
-    from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
 
-RENEWING_SHOWN_AFTER = 2.0
 MENU_PROJECTS = 20
 LEAST_TAIL = 6
 
@@ -143,10 +141,14 @@ class StatusCorner(QFrame):
         backend = self._backend
         self.project.setVisible(backend is not None and backend.project is not None)
         self.account.setVisible(backend is not None)
-        key = "signed_out" if backend is None else self._session_word(backend.session.status)
+        status = None if backend is None else backend.session.status
+        key = "signed_out" if status is None else session_key(status)
         state = session_state(key)
         self.word.set_state(state)
-        self.word.setToolTip(self._tooltip(key))
+        self.word.setToolTip(session_note(key, status.reason if status is not None else None))
+        left = None if status is None else renewing_in(status)
+        if left:
+            self._timer.start(round(left * 1000) + 10)
         self.note.setText(self._passing)
         self.note.setVisible(bool(self._passing))
         if backend is None:
@@ -157,28 +159,6 @@ class StatusCorner(QFrame):
         person = backend.account.short_name if backend.account is not None else self.tr("Account")
         spoken = self.tr("Account: {0}, {1}").format(f"{person} · {backend.host.name}", state.word)
         self.account.set_words(person, spoken, backend.host.name)
-
-    def _session_word(self, status: SessionStatus) -> str:
-        trouble = status.trouble or ""
-        if status.state.value == "needs_sign_in":
-            return "needs_sign_in"
-        if trouble.startswith("vault"):
-            return "vault"
-        if trouble in {"offline", "server"}:
-            return trouble
-        if status.renewing_since is not None:
-            left = status.renewing_since + RENEWING_SHOWN_AFTER - monotonic()
-            if left <= 0:
-                return "renewing"
-            self._timer.start(round(left * 1000) + 10)
-        return {"signed_in": "fresh", "restoring": "restoring"}.get(status.state.value, "signed_out")
-
-    def _tooltip(self, key: str) -> str:
-        return {
-            "offline": self.tr("Offline — showing saved data"),
-            "server": self.tr("The server is in trouble — showing saved data"),
-            "renewing": self.tr("Renewing sign-in…"),
-        }.get(key, "")
 
     def _open_projects(self) -> None:
         backend = self._backend

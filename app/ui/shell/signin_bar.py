@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 
+from app.ui.shell.vault_words import RENEWED, other_stores, phase_of, vault_words
 from app.ui.widgets.places import Banner
 
 if TYPE_CHECKING:
@@ -17,12 +19,17 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
 
 BACK_SHOWN_MS = 3000
+# What is counted in a sentence comes one after the other; it is said once, as it is then.
+SAY_AFTER_MS = 300
 
 
 class SignInBar(Banner):
-    """`sign_in_wanted()`; `store_wanted(kind)` for one of the three choices; `said(text, assertive)` to announce."""
+    """`sign_in_wanted()`, `details_wanted()`; `store_wanted(kind)` for one of the choices where to keep the sign-in;
+    `said(text, assertive)` to announce.
+    """
 
     sign_in_wanted = Signal()
+    details_wanted = Signal()
     store_wanted = Signal(str)
     said = Signal(str, bool)
 
@@ -31,29 +38,39 @@ class SignInBar(Banner):
         self._sign_in: SignIn | None = None
         self._status: SessionStatus | None = None
         self._failure: BurrowError | None = None
-        self._waiting = self._sent = 0
+        self._generation = 0
+        self._waiting = self._calls = 0
+        self._sent = self._repeated = 0
         self._needed = False
         self._shown = ""
         self._fade = QTimer(self, singleShot=True, interval=BACK_SHOWN_MS)
         self._fade.timeout.connect(self._end_of_back)
+        self._said = ""
+        self._assertive = False
+        self._say_soon = QTimer(self, singleShot=True, interval=SAY_AFTER_MS)
+        self._say_soon.timeout.connect(lambda: self.said.emit(self.text(), self._assertive))
 
-    def set_status(self, status: SessionStatus | None) -> None:
-        """Follow the session. None: there is no backend."""
-        self._status = status
+    def set_status(self, status: SessionStatus | None, generation: int = 0) -> None:
+        """Follow the session, whose token is of that `generation`. None: there is no backend."""
+        self._status, self._generation = status, generation
         if status is None:
             self._sign_in, self._failure, self._needed = None, None, False
         self._show()
 
-    def set_waiting_work(self, count: int) -> None:
-        """How many changes wait for the sign-in."""
-        self._waiting = count
+    def set_waiting_work(self, changes: int, calls: int = 0) -> None:
+        """How many changes and calls of tools wait for the sign-in."""
+        self._waiting, self._calls = changes, calls
         self._show()
 
     def add_sent(self) -> None:
         """A change that had waited was sent."""
         self._sent += 1
-        if self._fade.isActive():
-            self._show_back()
+        self._show_more()
+
+    def add_repeated(self) -> None:
+        """A call that had waited was made again and answered."""
+        self._repeated += 1
+        self._show_more()
 
     def show_browser(self, sign_in: SignIn) -> None:
         """A browser is open for this sign-in."""
@@ -79,10 +96,10 @@ class SignInBar(Banner):
             self._put("", "")
         elif self._sign_in is not None:
             self._show_browser(self._sign_in)
-        elif status.trouble is not None and status.trouble.startswith("vault"):
+        elif status.vault_troubled:
             self._show_vault(status)
         elif status.state.value == "needs_sign_in":
-            self._needed, self._sent = True, 0
+            self._needed, self._sent, self._repeated = True, 0, 0
             self._show_needed(status)
         elif self._failure is not None and status.state.value != "signed_in":
             self._show_needed(status)
@@ -101,23 +118,29 @@ class SignInBar(Banner):
             return False
         self._shown = key + words
         if not key:
+            self._said = ""
+            self._say_soon.stop()
             self.clear()
         return bool(key)
+
+    def _say(self, key: str, *, assertive: bool = False) -> None:
+        """Announce what is shown, once for each `key`: a count that changes later is no news."""
+        if key != self._said:
+            self._said, self._assertive = key, assertive
+            self._say_soon.start()
 
     def _show_needed(self, status: SessionStatus) -> None:
         if self._failure is not None:
             words = self.tr("Signing in did not work. {0} Drafts are kept.").format(self._failure.cause)
-        elif self._waiting:
-            one = self.tr("1 waiting change")
-            kept = one if self._waiting == 1 else self.tr("{0} waiting changes").format(self._waiting)
-            words = self.tr("Sign in again to keep going. Your draft and {0} are kept.").format(kept)
         else:
-            words = self.tr("Sign in again to keep going. Your drafts are kept.")
-        if not self._put("needed", words):
+            words = self._kept().format(self._counted())
+        key = "failed" if self._failure is not None else "needed"
+        if not self._put(key, words):
             return
-        self.show_message(words, "attention", (self.tr("Sign in"), self.sign_in_wanted.emit), glyph="key")
+        sign_in = (self.tr("Sign in"), self.sign_in_wanted.emit)
+        self.show_message(words, "attention", sign_in, [(self.tr("Details"), self.details_wanted.emit)], glyph="key")
         self.setToolTip(status.reason or "")
-        self.said.emit(words, True)
+        self._say(key, assertive=True)
 
     def _show_browser(self, sign_in: SignIn) -> None:
         words = self.tr("Waiting for your browser…")
@@ -128,35 +151,52 @@ class SignInBar(Banner):
                 (self.tr("Cancel"), sign_in.cancel),
             ]
             self.show_message(words, "info", None, actions, glyph="external")
-            self.said.emit(words, False)
+            self._say(f"browser{id(sign_in)}")
+
+    def _kept(self) -> str:
+        if self._waiting or self._calls:
+            return self.tr("Sign in again to keep going. Your draft and {0} are kept.")
+        return self.tr("Sign in again to keep going. Your drafts are kept.")
+
+    def _counted(self) -> str:
+        """`1 waiting change`, `2 waiting calls`, or both."""
+        changes, calls = self._waiting, self._calls
+        parts = []
+        if changes:
+            parts.append(
+                self.tr("1 waiting change") if changes == 1 else self.tr("{0} waiting changes").format(changes)
+            )
+        if calls:
+            parts.append(self.tr("1 waiting call") if calls == 1 else self.tr("{0} waiting calls").format(calls))
+        return self.tr("{0} and {1}").format(*parts) if len(parts) == 2 else "".join(parts)
 
     def _show_vault(self, status: SessionStatus) -> None:
-        try_again = (self.tr("Try again"), lambda: self.store_wanted.emit("keyring"))
-        memory = (self.tr("Use for this session only"), lambda: self.store_wanted.emit("memory"))
-        private = (self.tr("Keep in a private file"), lambda: self.store_wanted.emit("file"))
-        signed_in = status.state.value == "signed_in"
-        if status.trouble == "vault-locked":
-            words = self.tr("Unlock your keyring to continue.")
-            if signed_in:
-                words = self.tr("Signed in, but the keyring is locked: this sign-in ends with Burrow.")
-        elif status.trouble == "vault-absent":
-            words = self.tr("There is no keyring on this computer. Where shall the sign-in be kept?")
-        else:
-            words = self.tr("The keyring cannot be read. Nothing in it was changed.")
-        if self._put("vault", words):
-            self.show_message(words, "attention", try_again, (memory, private), glyph="lock")
-            self.setToolTip(status.reason or "")
-            self.said.emit(words, True)
+        words = vault_words(status, self._generation)
+        if not self._put("vault", words):
+            return
+        again = (self.tr("Try again"), lambda: self.store_wanted.emit(status.store))
+        others = [(name, partial(self.store_wanted.emit, store)) for store, name in other_stores(status)]
+        self.show_message(words, "attention", again, others, glyph="lock")
+        self.setToolTip(status.reason or "")
+        self._say(words, assertive=phase_of(status, self._generation) != RENEWED)
+
+    def _show_more(self) -> None:
+        if self._fade.isActive():
+            self._show_back()
 
     def _show_back(self) -> None:
-        words = self.tr("Signed in.")
+        parts = [self.tr("Signed in.")]
         if self._sent:
             one = self.tr("Sent 1 message.")
-            words += " " + (one if self._sent == 1 else self.tr("Sent {0} messages.").format(self._sent))
+            parts.append(one if self._sent == 1 else self.tr("Sent {0} messages.").format(self._sent))
+        if self._repeated:
+            one = self.tr("Repeated 1 call.")
+            parts.append(one if self._repeated == 1 else self.tr("Repeated {0} calls.").format(self._repeated))
+        words = " ".join(parts)
         if self._put("back", words):
             self.show_message(words, "good")
             self._fade.start()
-            self.said.emit(words, False)
+            self._say(words)
 
     def _end_of_back(self) -> None:
         self._shown = ""

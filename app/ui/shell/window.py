@@ -287,6 +287,7 @@ class MainWindow(QWidget):
         self.rail.list.opened.connect(self.go)
         self.bar = SignInBar()
         self.bar.sign_in_wanted.connect(self.sign_in)
+        self.bar.details_wanted.connect(self.open_sign_in_details)
         self.bar.store_wanted.connect(self._choose_store)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
         self.former = FormerAccount(self._services.storage, self._bridge)
@@ -366,9 +367,14 @@ class MainWindow(QWidget):
         counted = getattr(widget, "count_changed", None)
         if counted is not None:
             counted.connect(lambda count, name=name: self._counted(name, count))
-        sent = getattr(widget, "waiting_sent", None)
-        if sent is not None:
-            sent.connect(self.bar.add_sent)
+        for name_of_signal, heard in (
+            ("waiting_sent", self.bar.add_sent),
+            ("call_resumed", self.bar.add_repeated),
+            ("waiting_changed", self._waiting_changed),
+        ):
+            signal = getattr(widget, name_of_signal, None)
+            if signal is not None:
+                signal.connect(heard)
         place = cast("PlaceWidget", widget)
         place.set_backend(self._backend)
         self._shortcuts.bind((command.keys for command in place.commands()), widget)
@@ -376,6 +382,9 @@ class MainWindow(QWidget):
 
     def _counted(self, place: str, count: int) -> None:
         self.rail.set_count(place, count)
+        self._waiting_changed()
+
+    def _waiting_changed(self) -> None:
         if self._backend is not None and self._backend.session.status.state.value == "needs_sign_in":
             self._count_waiting()
 
@@ -505,7 +514,8 @@ class MainWindow(QWidget):
         # Values arrive in a later turn: what counts is how the session stands now.
         current = self._backend.session.status if self._backend is not None else status
         self.corner.set_backend(self._backend)
-        self.bar.set_status(current)
+        grant = self._backend.session.grant if self._backend is not None else None
+        self.bar.set_status(current, grant.tokens.generation if grant is not None else 0)
         if current is not None and current.state.value == "needs_sign_in":
             self._count_waiting()
         self._choose_page()
@@ -581,7 +591,8 @@ class MainWindow(QWidget):
         async def count() -> int:
             return len(await outbox.list(scope))
 
-        self._bridge.spawn(self, count(), done=self.bar.set_waiting_work, key="waiting")
+        calls = sum(getattr(place, "waiting", 0) for place in self._built.values())
+        self._bridge.spawn(self, count(), done=lambda found: self.bar.set_waiting_work(found, calls), key="waiting")
 
     # What nobody else shows
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
@@ -109,7 +109,8 @@ class Banner(QFrame):
         *,
         glyph: str = "",
     ) -> None:
-        """Say `text`; focus stays where it is. The former buttons go."""
+        """Say `text`; focus stays where it is. The former buttons go, the focus of one of them to what came of it."""
+        had_focus = self._focused()
         self._glyph.set_drawing(glyph or GLYPHS[tone], tone)
         self._text.setText(text)
         self.setProperty("bar", tone)
@@ -122,6 +123,22 @@ class Banner(QFrame):
         repolish(self)
         self._fit()
         self.setVisible(True)
+        if had_focus is not None:
+            self._focus_again(had_focus)
+
+    def _focused(self) -> str | None:
+        """The words of the button that has the focus."""
+        buttons = self._row_of_buttons.findChildren(QPushButton)
+        return next((button.text() for button in buttons if button.hasFocus()), None)
+
+    def _focus_again(self, words: str) -> None:
+        buttons = [item.widget() for place in range(self._buttons.count()) if (item := self._buttons.itemAt(place))]
+        shown = [button for button in buttons if isinstance(button, QPushButton)]
+        target = next((button for button in shown if button.text() == words), next(iter(shown), None))
+        if target is not None:
+            # A layout shows what is new in it with the next turn of the loop, and what is hidden takes no focus.
+            target.setVisible(True)
+            target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def text(self) -> str:
         """The sentence shown."""

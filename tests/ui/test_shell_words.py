@@ -1,0 +1,99 @@
+"""Every state of a session has its word, and every way in which a sign-in cannot be kept its sentence and its exits."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+from PySide6.QtWidgets import QApplication, QPushButton
+
+from app.core.auth.status import SessionState, SessionStatus
+from app.core.auth.vault import VaultState
+from app.ui.shell.session_words import session_key, session_note
+from app.ui.shell.signin_bar import SignInBar
+from app.ui.shell.vault_words import FILE, KEYRING, vault_words
+from app.ui.theme.state import SESSION, session_state
+
+REASON = "PostHog US keeps refusing tokens that were issued a moment ago."
+SIGNED_IN = SessionStatus(SessionState.SIGNED_IN)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (SIGNED_IN, "Signed in"),
+        (SessionStatus(), "Opening"),
+        (SessionStatus(SessionState.SIGNED_OUT), "Signed out"),
+        (SessionStatus(SessionState.NEEDS_SIGN_IN, trouble="offline"), "Sign in"),
+        (SessionStatus(SessionState.SIGNED_IN, renewing_since=monotonic() + 60), "Signed in"),
+        (SessionStatus(SessionState.SIGNED_IN, renewing_since=monotonic() - 2.1), "Renewing sign-in…"),
+        (SessionStatus(SessionState.SIGNED_IN, trouble="offline"), "Offline"),
+        (SessionStatus(SessionState.SIGNED_IN, trouble="server"), "Server in trouble"),
+        (SessionStatus(SessionState.SIGNED_IN, trouble="refused", reason=REASON), "Refused by server"),
+        (SessionStatus(trouble="vault-locked"), "Keyring needed"),
+        (SessionStatus(trouble="vault-absent"), "Keyring needed"),
+        (SessionStatus(trouble="vault-unreadable"), "Keyring needed"),
+        (SessionStatus(trouble="vault-unreadable", store="file"), "Sign-in not stored"),
+        (SessionStatus(trouble="vault-damaged"), "Sign-in unreadable"),
+    ],
+)
+def test_a_status_has_its_word(qapp: QApplication, status: SessionStatus, word: str) -> None:
+    key = session_key(status)
+    assert key in SESSION
+    assert session_state(key).word == word
+
+
+def test_tokens_that_are_refused_again_and_again_are_a_word_with_advice_and_no_bar(qapp: QApplication) -> None:
+    bar = SignInBar()
+    status = SessionStatus(SessionState.SIGNED_IN, trouble="refused", reason=REASON)
+    bar.set_status(status, 4)
+    assert bar.isHidden()
+    note = session_note(session_key(status), status.reason)
+    assert note == f"{REASON} Burrow tries once a minute; signing in again may help."
+
+
+PHASES = {
+    "closed": (SessionState.RESTORING, True, 0),
+    "closed, signed in": (SessionState.SIGNED_IN, True, 3),
+    "held": (SessionState.SIGNED_IN, False, 1),
+    "renewed": (SessionState.SIGNED_IN, False, 2),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("vault", [state.value for state in VaultState])
+@pytest.mark.parametrize("store", ["keyring", "file"])
+def test_every_trouble_of_a_vault_is_said_with_its_way_on(
+    qapp: QApplication, phase: str, vault: str, store: str
+) -> None:
+    state, persistent, generation = PHASES[phase]
+    status = SessionStatus(state, "Why.", trouble=f"vault-{vault}", store=store, persistent=persistent)
+    words = vault_words(status, generation)
+    bar, wanted, said = SignInBar(), [], []
+    bar.store_wanted.connect(wanted.append)
+    bar.said.connect(lambda text, assertive: said.append(assertive))
+    bar.set_status(status, generation)
+    assert not bar.isHidden()
+    assert bar.text() == words
+    ends = phase == "held" and vault != "damaged" and (store, vault) != ("keyring", "absent")
+    assert ("ends with Burrow" in words) is ends
+    assert ("tries again" in words) is (phase == "renewed" and vault != "damaged")
+    for each in bar.findChildren(QPushButton):
+        each.click()
+    instead = {"keyring": ["memory", "file"], "file": ["memory", "keyring"]}[store]
+    assert wanted == [store, *instead]
+
+
+def test_no_two_sentences_about_the_vault_are_alike_where_they_mean_different_things() -> None:
+    said = [*KEYRING.values(), *FILE.values()]
+    assert len(said) - len(set(said)) == 1
+    assert KEYRING["vault-absent", "closed"] == KEYRING["vault-absent", "held"]
+
+
+def test_a_renewed_sign_in_that_is_being_stored_again_is_not_shouted(qapp: QApplication) -> None:
+    for generation, persistent, assertive in ((1, False, True), (2, False, False)):
+        bar, said = SignInBar(), []
+        bar.said.connect(lambda _text, loudly, said=said: said.append(loudly))
+        bar.set_status(SessionStatus(SessionState.SIGNED_IN, trouble="vault-locked", persistent=persistent), generation)
+        bar._say_soon.timeout.emit()
+        assert said == [assertive]
