@@ -15,6 +15,7 @@ from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import US, Host
 from app.core.posthog.types import Project, User
+from app.core.timeline import Step
 from app.ui.context import Command, Context
 from app.ui.theme.state import run_state
 from app.ui.widgets.fields import FilterField
@@ -67,10 +68,47 @@ class FakeSignIn:
             raise failure
 
 
+class FakeTime:
+    """The server's clock: `skew` seconds ahead."""
+
+    skew = 0.0
+
+    def local(self, moment: float) -> float:
+        return moment - self.skew
+
+
+class FakeOAuth:
+    def __init__(self) -> None:
+        self.time = FakeTime()
+
+
+class FakeJournal:
+    def fingerprint(self, token: str) -> str:
+        return f"{len(token):08x}"
+
+
+class FakeTimeline:
+    """What happened, the newest first; `hold` keeps it from being read."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[Step, ...] = ()
+        self.read = 0
+        self.hold: asyncio.Event | None = None
+
+    async def recent(self, limit: int) -> tuple[Step, ...]:
+        self.read += 1
+        if self.hold is not None:
+            await self.hold.wait()
+        return self.steps[:limit]
+
+
 class FakeSession:
     def __init__(self, status: Status) -> None:
         self.status = status
         self.changed: Event[Status] = Event()
+        self.happened: Event[Any] = Event()
+        self.oauth = FakeOAuth()
+        self.journal = FakeJournal()
         self.sign_in: FakeSignIn | None = None
         self.stores: list[str] = []
         self.signed_out = 0
@@ -104,6 +142,7 @@ class FakeBackend:
         self.project: Project | None = self.projects[0]
         self.lab = lab
         self.scope = None
+        self.timeline = FakeTimeline()
 
     async def select_project(self, project_id: int) -> None:
         self.project = next(project for project in self.projects if project.id == project_id)

@@ -19,7 +19,6 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from app.core.errors import Offline, SignInNeeded
 from app.ui.bridge import Bridge
 from app.ui.shell import signin_bar
-from app.ui.shell.details import SignInDetails
 from app.ui.shell.fuzzy import ranked, score
 from app.ui.shell.history import History
 from app.ui.shell.keymap import portable
@@ -347,18 +346,6 @@ async def test_the_account_menu_says_who_and_offers_the_explicit_actions() -> No
         assert words[0] == "ana@example.org"
         assert {"Sign in again", "Sign-in details…", "Sign out", "Appearance"} <= set(words)
         menu.close()
-
-
-async def test_sign_in_details_show_where_the_sign_in_is_kept_and_what_happened() -> None:
-    services = FakeServices(FakeBackend())
-    services.activity.record("auth", "https://us.posthog.com", "renewal: expired", "renewed", 40.0)
-    async with opened(services) as window:
-        window.open_sign_in_details()
-        dialog = window.findChild(SignInDetails)
-        assert dialog is not None
-        assert dialog.isVisible()
-        assert not nameless(dialog)
-        dialog.reject()
 
 
 # Keyboard

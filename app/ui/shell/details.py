@@ -1,110 +1,353 @@
-"""Account ▸ Sign-in details: what is known of the sign-in, in plain words and without secrets."""
+"""Account ▸ Sign-in details: how the sign-in stands, each thing that happened to it, and the explicit ways out.
+
+Live while it is open, and without secrets: tokens are fingerprints. It is also where a renewal that failed for good is
+explained (ux 6.6), opened by the bar, never by itself.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QDialog,
+    QFrame,
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
+from app import __version__
+from app.core import report
+from app.core.standing import standing_of
+from app.ui.shell import step_words
+from app.ui.shell.session_words import session_key, session_note
+from app.ui.shell.standing_facts import StandingFacts
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton
-from app.ui.widgets.fields import KeyValueGrid
+from app.ui.theme.state import session_state
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.focus import show_focus_ring
-from app.ui.widgets.lists import ListTable
-from app.ui.widgets.places import EmptyState
-from app.ui.widgets.rows import Row
-from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, moment_at, relative
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.places import EmptyState, InlineCard, ProgressLine
+from app.ui.widgets.say import announce
+from app.ui.widgets.tables import Column, DataTable
+from app.ui.widgets.text import StatusWord, Text
+from app.ui.widgets.when import absolute, moment_at, ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from PySide6.QtGui import QKeyEvent, QResizeEvent
 
-    from app.core.activity import ActivityRecord
     from app.core.backend import Backend
+    from app.core.timeline import Step
+    from app.ui.bridge import Bridge
 
-SHOWN_EVENTS = 50
+WIDTH, HEIGHT = 940, 660
+LEAST_WIDTH, LEAST_HEIGHT = 520, 420
+LEAST_TABLE = 116
+LEAST_FACTS = 88
+ONE_ROW = 720
+SHOWN_STEPS = 200
+READ_AFTER_MS = 80
+# What other processes do is told by nothing but the journal.
+READ_AGAIN_MS = 2_000
+LOADING_WORDS_AFTER_MS = 2_000
+COPIED_SHOWN_MS = 2_000
 
 
 class SignInDetails(QDialog):
-    """Opened with `open()`; the buttons tell and close."""
+    """Shown with `show()`, beside the window. `sign_in_wanted()` and `sign_out_wanted()` come as it closes."""
 
     sign_in_wanted = Signal()
     sign_out_wanted = Signal()
 
-    def __init__(self, backend: Backend, records: Sequence[ActivityRecord], parent: QWidget) -> None:
+    def __init__(self, backend: Backend, bridge: Bridge, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(self.tr("Sign-in details"))
-        status = backend.session.status
-        stores = {
-            "keyring": self.tr("the system's keyring"),
-            "file": self.tr("a private file of this account"),
-            "memory": self.tr("memory only, until Burrow closes"),
-        }
-        grid = KeyValueGrid()
-        if backend.account is not None:
-            grid.add(self.tr("Account"), backend.account.email or backend.account.short_name)
-        grid.add(self.tr("Server"), f"{backend.host.name} · {backend.host.origin}")
-        if backend.project is not None:
-            grid.add(self.tr("Project"), f"{backend.project.name} ({backend.project.id})")
-        state = {
-            "signed_in": self.tr("signed in"),
-            "needs_sign_in": self.tr("ended; sign in again"),
-            "restoring": self.tr("not known yet"),
-            "signed_out": self.tr("signed out"),
-        }.get(status.state.value, status.state.value)
-        grid.add(self.tr("State"), state)
-        if status.reason:
-            grid.add(self.tr("Last failure"), status.reason)
-        grid.add(self.tr("Kept in"), stores.get(status.store, status.store))
-        self._add_grant(grid, backend)
-        events = [record for record in records if record.kind == "auth"][:SHOWN_EVENTS]
-        current = theme()
-        gap = current.px(tokens.SPACE_3)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
-        box.setSpacing(gap)
-        box.addWidget(grid)
-        box.addWidget(Text(self.tr("What happened"), "section"))
-        box.addWidget(self._events(events), 1)
-        row = QHBoxLayout()
-        row.addStretch()
-        row.addWidget(QuietButton(self.tr("Sign out here"), clicked=lambda: self._leave(self.sign_out_wanted)))
-        row.addWidget(QuietButton(self.tr("Sign in again"), clicked=lambda: self._leave(self.sign_in_wanted)))
-        row.addWidget(QuietButton(self.tr("Close"), clicked=self.reject))
-        box.addLayout(row)
-        self.resize(current.px(520), current.px(480))
+        self._backend, self._bridge = backend, bridge
+        self._steps: tuple[Step, ...] = ()
+        self._loaded = False
+        self._build()
+        self._soon = QTimer(self, singleShot=True, interval=READ_AFTER_MS)
+        self._soon.timeout.connect(self._read)
+        self._again = QTimer(self, interval=READ_AGAIN_MS)
+        self._again.timeout.connect(self._read)
+        self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
+        self._late.timeout.connect(lambda: self.empty.show_state(self.tr("Reading what happened…")))
+        bridge.listen(self, backend.session.changed, self._changed)
+        bridge.listen(self, backend.session.happened, self._changed)
+        bridge.listen(self, backend.changed, self._changed)
+        ticker().tick.connect(self._tick)
+        self._show_standing()
+        self.progress.start()
+        self._late.start()
+        self._again.start()
+        self._read()
+        self._fit()
         show_focus_ring(self)
+        self.close_button.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _add_grant(self, grid: KeyValueGrid, backend: Backend) -> None:
-        """What the server granted and when it is renewed; never the tokens."""
-        grant = backend.session.grant
-        if grant is None:
-            return
-        tokens = grant.tokens
-        if tokens.issued_at:
-            grid.add(self.tr("Issued"), absolute(moment_at(tokens.issued_at)))
-        if grant.personal_key:
-            grid.add(self.tr("Renewal"), self.tr("none: a personal API key is used as it is"))
-        elif backend.session.renews_at is not None:
-            grid.add(self.tr("Next renewal"), absolute(moment_at(backend.session.renews_at)))
-        if tokens.scope:
-            grid.add(self.tr("Granted"), tokens.scope)
+    def text(self) -> str:
+        """The whole page as plain text for a report."""
+        return f"Burrow {__version__}\n\n{report.text(standing_of(self._backend), self._steps)}"
 
-    def _events(self, events: Sequence[ActivityRecord]) -> QWidget:
-        if not events:
-            return EmptyState(self.tr("Nothing yet"), self.tr("Renewals and failures will be listed here."))
-        shown = ListTable(self.tr("What happened"), dense=True)
-        rows = []
-        for record in events:
-            moment = moment_at(record.at)
-            rows.append(
-                Row(record.id, record.summary, record.status, trailing=relative(moment), tooltip=absolute(moment))
-            )
-        shown.set_rows(rows)
-        return shown
+    def copy(self) -> None:
+        """Put the page on the clipboard."""
+        QGuiApplication.clipboard().setText(self.text())
+        self.copy_button.setText(self.tr("Copied"))
+        self.copy_button.set_icon_name("check")
+        announce(self, self.tr("Copied"))
+        self._copied.start()
+
+    def _build(self) -> None:
+        current = theme()
+        wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_3)
+        self.state = StatusWord(role="strong")
+        self.card = InlineCard()
+        self.facts = StandingFacts()
+        head = QHBoxLayout()
+        head.addWidget(Text(self.tr("Sign-in details"), "title"), 1)
+        head.addWidget(self.state)
+        upper = _Column()
+        column = QVBoxLayout(upper)
+        column.setContentsMargins(wide, 0, wide, current.px(tokens.SPACE_1))
+        column.setSpacing(gap)
+        column.addWidget(self.card)
+        column.addWidget(self.facts)
+        self._area = _Facts(self.tr("Facts"), upper)
+        self.table = self._build_table()
+        self.empty = EmptyState()
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self.table)
+        self.stack.setMinimumHeight(current.px(LEAST_TABLE))
+        self.progress = ProgressLine(self.tr("Reading what happened"))
+        self.line = Text("", "caption", "muted", wrap=True, selectable=True)
+        self.line.setMinimumHeight(2 * self.line.fontMetrics().lineSpacing())
+        self.line.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, wide, 0, wide)
+        box.setSpacing(0)
+        box.addLayout(_indented(head, wide))
+        box.addSpacing(gap)
+        box.addWidget(self._area)
+        box.addSpacing(gap)
+        box.addLayout(_indented(self._heading(), wide))
+        box.addSpacing(current.px(tokens.SPACE_1))
+        box.addWidget(self.progress)
+        table = QVBoxLayout()
+        table.addWidget(self.stack)
+        # So that the words of cells stand below those above.
+        box.addLayout(_indented(table, wide - current.px(tokens.SPACE_2)), 1)
+        lower = QVBoxLayout()
+        lower.addWidget(self.line)
+        box.addSpacing(current.px(tokens.SPACE_2))
+        box.addLayout(_indented(lower, wide))
+        box.addSpacing(gap)
+        box.addLayout(_indented(self._build_buttons(), wide))
+        self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))
+
+    def _heading(self) -> QHBoxLayout:
+        self.count = Text("", "caption", "muted")
+        row = QHBoxLayout()
+        row.setSpacing(theme().px(tokens.SPACE_2))
+        row.addWidget(Text(self.tr("What happened"), "section"), 0, Qt.AlignmentFlag.AlignBottom)
+        row.addWidget(self.count, 1, Qt.AlignmentFlag.AlignBottom)
+        return row
+
+    def _build_table(self) -> DataTable[Step]:
+        columns: list[Column[Step]] = [
+            Column(self.tr("When"), step_words.when, 92, tooltip=lambda step: absolute(moment_at(step.at))),
+            Column(
+                self.tr("What"),
+                lambda step: step_words.what(step).word,
+                184,
+                tone=lambda step: step_words.what(step).tone,
+                glyph=lambda step: step_words.what(step).glyph,
+                tooltip=lambda step: step.outcome,
+            ),
+            Column(self.tr("Why"), step_words.why, tooltip=step_words.why_exactly),
+            Column(self.tr("By"), step_words.process, 156, drop_below=760, tooltip=step_words.process),
+            Column(self.tr("Generation"), step_words.generations, 92, drop_below=620),
+            Column(self.tr("Took"), step_words.took, 76, right=True),
+            Column(
+                self.tr("Next due"),
+                step_words.next_due,
+                104,
+                right=True,
+                drop_below=680,
+                tooltip=lambda step: absolute(moment_at(step.renews_at)) if step.renews_at is not None else "",
+            ),
+        ]
+        table: DataTable[Step] = DataTable(self.tr("What happened to the sign-in"), columns, lambda step: step.key)
+        table.setTextElideMode(Qt.TextElideMode.ElideRight)
+        table.picked.connect(lambda step: self.line.setText(step_words.sentence(step) if step is not None else ""))
+        return table
+
+    def _build_buttons(self) -> QBoxLayout:
+        gap = theme().px(tokens.SPACE_2)
+        self.sign_out_button = QuietButton(
+            self.tr("Sign out here"), "sign-out", kind="danger", clicked=lambda: self._leave(self.sign_out_wanted)
+        )
+        said = Text(
+            self.tr("Forgets this sign-in on this computer and ends it at the server. Drafts stay."),
+            "caption",
+            "muted",
+            wrap=True,
+        )
+        self.sign_out_button.setAccessibleDescription(said.text())
+        self.copy_button = QuietButton(self.tr("Copy"), "copy", clicked=self.copy)
+        self.copy_button.setToolTip(self.tr("The whole page as text for a report, without secrets"))
+        self.copy_button.setMinimumWidth(self.copy_button.sizeHint().width() + 2 * gap)
+        self.again_button = QuietButton(self.tr("Sign in again"), clicked=lambda: self._leave(self.sign_in_wanted))
+        self.sign_in_button = PrimaryButton(self.tr("Sign in"), clicked=lambda: self._leave(self.sign_in_wanted))
+        self.close_button = QuietButton(self.tr("Close"), clicked=self.reject)
+        self._copied = QTimer(self, singleShot=True, interval=COPIED_SHOWN_MS)
+        self._copied.timeout.connect(self._offer_copy)
+        ending, usual = QHBoxLayout(), QHBoxLayout()
+        for row in (ending, usual):
+            row.setSpacing(gap)
+        ending.addWidget(self.sign_out_button)
+        ending.addWidget(said, 1)
+        usual.addStretch()
+        for button in (self.copy_button, self.close_button, self.again_button, self.sign_in_button):
+            usual.addWidget(button)
+        self._buttons = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._buttons.setSpacing(theme().px(tokens.SPACE_4))
+        self._buttons.addLayout(ending, 1)
+        self._buttons.addLayout(usual)
+        return self._buttons
+
+    def _changed(self, _value: object) -> None:
+        self._show_standing()
+        self._soon.start()
+
+    def _tick(self) -> None:
+        self._show_standing()
+        self.table.viewport().update()
+
+    def _read(self) -> None:
+        self._bridge.spawn(self, self._backend.timeline.recent(SHOWN_STEPS), done=self._show_steps, key="read")
+
+    def _show_steps(self, steps: tuple[Step, ...]) -> None:
+        # What did not change stays the same value, so that the view keeps its selection and place.
+        known = {step: step for step in self._steps}
+        self._steps = tuple(known.get(step, step) for step in steps)
+        first, self._loaded = not self._loaded, True
+        if first:
+            self.progress.stop()
+            self._late.stop()
+        self.table.set_items(self._steps)
+        self.count.setText(self.tr("in every Burrow process on this computer") if steps else "")
+        if not steps:
+            words = self.tr("Renewals, failures and sign-ins of every Burrow process are listed here.")
+            self.empty.show_state(self.tr("Nothing has happened yet"), words, glyph="clock")
+        elif (current := self.table.current()) is None:
+            self.table.selectRow(0)
+        else:
+            self.line.setText(step_words.sentence(current))
+        self.stack.setCurrentWidget(self.table if steps else self.empty)
+        if first and steps and self.focusWidget() is self.close_button:
+            self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._show_standing()
+
+    def _show_standing(self) -> None:
+        standing, status = standing_of(self._backend), self._backend.session.status
+        key = session_key(status)
+        self.state.set_state(session_state(key))
+        self.facts.show_standing(standing, self._steps)
+        signed_in, held = standing.state == "signed_in", bool(standing.token)
+        self.sign_in_button.setVisible(not signed_in)
+        self.again_button.setVisible(signed_in)
+        self.sign_out_button.setEnabled(held)
+        note = session_note(key, standing.reason)
+        if standing.state == "needs_sign_in":
+            words = self.tr("Signing in again is all it takes. What you were doing is kept.")
+            self.card.show_note(self.tr("The sign-in is over"), note, words, tone="attention")
+        elif note and key != "renewing":
+            self.card.show_note(session_state(key).word, note, tone="attention")
+        else:
+            self.card.clear()
+
+    def _offer_copy(self) -> None:
+        self.copy_button.setText(self.tr("Copy"))
+        self.copy_button.set_icon_name("copy")
 
     def _leave(self, signal: object) -> None:
         self.reject()
         signal.emit()  # type: ignore[attr-defined]
+
+    def _fit(self) -> None:
+        """The size of the design, or what the screen has."""
+        current = theme()
+        screen = self.screen().availableGeometry()
+        margin = current.px(tokens.SPACE_6)
+        self.resize(
+            min(current.px(WIDTH), screen.width() - margin), min(current.px(HEIGHT), screen.height() - 2 * margin)
+        )
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        wide = self.width() >= theme().px(ONE_ROW)
+        self._buttons.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter is for the button that has the focus, and nothing else."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+
+class _Column(QWidget):
+    """Asks for its height at the width it has; wrapped labels would ask for that of one word a line."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(1, 1)
+
+
+class _Facts(QScrollArea):
+    """As high as its content, and scrolls where there is less room than that."""
+
+    def __init__(self, name: str, content: QWidget) -> None:
+        super().__init__()
+        self._content = content
+        self.setAccessibleName(name)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setMinimumHeight(theme().px(LEAST_FACTS))
+        self.setWidget(content)
+        content.installEventFilter(self)
+
+    def sizeHint(self) -> QSize:
+        height = self._content.heightForWidth(max(self.width(), 1))
+        return QSize(self.width(), max(height, self.minimumHeight()))
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
+
+    @guarded(default=False)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return False
+
+
+def _indented(part: QBoxLayout, side: int) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setContentsMargins(side, 0, side, 0)
+    row.addLayout(part)
+    return row

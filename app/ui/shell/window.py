@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge
     from app.ui.context import Command, PlaceWidget
     from app.ui.shell.crash import Crashes
+    from app.ui.shell.details import SignInDetails
     from app.ui.shell.drawer import ActivityDrawer
     from app.ui.shell.palette import Palette
 
@@ -96,6 +97,7 @@ class MainWindow(QWidget):
         self._filled = not paint_first
         self.palette_overlay: Palette | None = None
         self.drawer: ActivityDrawer | None = None
+        self._details: SignInDetails | None = None
         self._crashes: Crashes | None = None
         self._backend: Backend | None = None
         self._known: tuple[Scope | None, str] = (None, "")
@@ -224,15 +226,22 @@ class MainWindow(QWidget):
         KeySheet(self._every_command(), self).open()
 
     def open_sign_in_details(self) -> None:
-        """Account ▸ Sign-in details."""
+        """Account ▸ Sign-in details: one page, which is raised when it is asked for again."""
         if self._backend is None:
             return
-        from app.ui.shell.details import SignInDetails
+        if self._details is None:
+            from app.ui.shell.details import SignInDetails
 
-        dialog = SignInDetails(self._backend, self._services.activity.records(), self)
-        dialog.sign_in_wanted.connect(self.sign_in)
-        dialog.sign_out_wanted.connect(self.sign_out)
-        dialog.open()
+            self._details = SignInDetails(self._backend, self._bridge, self)
+            self._details.sign_in_wanted.connect(self.sign_in)
+            self._details.sign_out_wanted.connect(self.sign_out)
+            self._details.finished.connect(self._details_closed)
+            self._details.show()
+        self._details.raise_()
+        self._details.activateWindow()
+
+    def _details_closed(self) -> None:
+        self._details = None
 
     def sign_out(self) -> None:
         """Forget the grant here and revoke it there."""
@@ -493,6 +502,8 @@ class MainWindow(QWidget):
                 self._bridge.listen(self, backend.session.changed, self._session_changed),
             ]
         self._bridge.cancel(self, "sign-in")
+        if self._details is not None:
+            self._details.reject()
         self.bar.set_status(None)
         self.former.forget()
         self._known = _known(backend)

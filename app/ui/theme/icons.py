@@ -12,7 +12,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap
 
 from app.ui.theme.apply import theme
-from app.ui.theme.tokens import ICON
+from app.ui.theme.tokens import GLYPH, ICON
 
 GRID = 16.0
 STROKE = 1.4
@@ -157,6 +157,17 @@ def icon(name: str, tone: str = "text", after: int = 0) -> QIcon:
     for mode, colour in ((QIcon.Mode.Normal, tone), (QIcon.Mode.Disabled, "muted")):
         for ratio in (1.0, 2.0):
             result.addPixmap(pixmap(name, current.colour(colour), size, ratio, after), mode)
+    return result
+
+
+def glyph_icon(name: str, tone: str) -> QIcon:
+    """A drawing for a cell of a table: the same colour whether the row is selected or not."""
+    current = theme()
+    result = QIcon()
+    for ratio in (1.0, 2.0):
+        image = pixmap(name, current.colour(tone), current.px(GLYPH), ratio)
+        for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+            result.addPixmap(image, mode)
     return result
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import Colours
 
 
+# What Qt adds beside the text of a cell: with it, cells stand below the words of their heading.
+CELL_MARGIN = 3
+
+
 def stylesheet(colours: Colours, px: Callable[[float], int]) -> str:
     """The sheet for a scheme; `px` scales a length with the text size."""
     c = colours
@@ -89,6 +93,6 @@ QFrame[pane="side"] {{ background: {c.window}; border: none; }}
 QFrame[pane="rail"] {{ background: {c.window}; border: none; border-right: 1px solid {c.border}; }}
 QPlainTextEdit[edge="none"] {{ border: none; border-radius: 0; padding: {gap}px {wide}px; }}
 QTextEdit[prose="true"] {{ background: transparent; border: none; padding: 0; }}
-QTableView[padded="true"]::item {{ padding: 0 {small}px; }}
+QTableView[padded="true"]::item {{ padding: 0 {gap - CELL_MARGIN}px; }}
 QFrame[pane="surface"] {{ background: {c.surface}; border: none; }}
 """

@@ -85,7 +85,28 @@ SESSION: Mapping[str, State] = {
     "signed_out": State("ring", marked("State", "Signed out"), "muted"),
 }
 
-ALL_TABLES: tuple[Mapping[str, State], ...] = (RUN, TASK, SERVER, POLICY, CALL, SESSION)
+STEP: Mapping[str, State] = {
+    "UNDER_WAY": State("clock", marked("State", "Under way"), "info"),
+    "RENEWED": State("check", marked("State", "Renewed"), "good"),
+    "TAKEN_OVER": State("refresh", marked("State", "Taken over"), "muted"),
+    "UNSTORED": State("warning", marked("State", "Renewed, not stored"), "attention"),
+    "INTERRUPTED": State("warning", marked("State", "Interrupted"), "attention"),
+    "REFUSED": State("cross", marked("State", "Refused for good"), "bad"),
+    "CLIENT_UNKNOWN": State("question", marked("State", "Not known there"), "attention"),
+    "OFFLINE": State("offline", marked("State", "Offline"), "attention"),
+    "NO_ANSWER": State("clock", marked("State", "No answer"), "attention"),
+    "SERVER": State("warning", marked("State", "Server in trouble"), "attention"),
+    "THROTTLED": State("clock", marked("State", "Too many requests"), "attention"),
+    "NOT_ACCEPTED": State("block", marked("State", "Not accepted"), "attention"),
+    "KEYRING": State("lock", marked("State", "Keyring not usable"), "attention"),
+    "OVERTAKEN": State("sign-out", marked("State", "Signed out meanwhile"), "muted"),
+    "SIGNED_IN": State("key", marked("State", "Signed in"), "good"),
+    "SIGNED_IN_UNSTORED": State("key", marked("State", "Signed in, not stored"), "attention"),
+    "SIGNED_OUT": State("sign-out", marked("State", "Signed out"), "muted"),
+    "ENDED": State("cross", marked("State", "Sign-in ended"), "bad"),
+}
+
+ALL_TABLES: tuple[Mapping[str, State], ...] = (RUN, TASK, SERVER, POLICY, CALL, SESSION, STEP)
 
 
 def run_state(status: str | None) -> State:
@@ -116,6 +137,11 @@ def call_state(name: str) -> State:
 def session_state(name: str) -> State:
     """State of the sign-in, for the status corner."""
     return _look_up(SESSION, name)
+
+
+def step_state(name: str, word: str) -> State:
+    """What happened to a grant, by its enumeration name; an unknown one is called `word`."""
+    return _look_up(STEP, name) if name in STEP else State("question", word, "muted")
 
 
 def _look_up(table: Mapping[str, State], key: str) -> State:

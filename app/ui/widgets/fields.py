@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QTextOption
@@ -207,6 +207,7 @@ class KeyValueGrid(QWidget):
         self._grid.setHorizontalSpacing(current.px(tokens.SPACE_4))
         self._grid.setVerticalSpacing(current.px(6))
         self._grid.setColumnStretch(1, 1)
+        self._lines: dict[str, tuple[QLabel, Text]] = {}
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
 
     def add(self, name: str, value: str | QWidget, *, path: bool = False, mono: bool = False) -> QWidget:
@@ -223,8 +224,36 @@ class KeyValueGrid(QWidget):
         self._grid.addWidget(shown, place, 1)
         return shown
 
+    def put(self, name: str, value: str, tooltip: str = "") -> None:
+        """Say something else in the line of that name, which is added at the end where there is none; empty hides it.
+
+        What did not change keeps its selection.
+        """
+        if name not in self._lines:
+            shown = self.add(name, value)
+            label = self._grid.itemAtPosition(self._grid.rowCount() - 1, 0)
+            assert label is not None
+            self._lines[name] = cast("QLabel", label.widget()), cast("Text", shown)
+        label_widget, text = self._lines[name]
+        if text.text() != value:
+            text.setText(value)
+            text.setAccessibleName(f"{name}: {value}")
+        text.setToolTip(tooltip)
+        for part in (label_widget, text):
+            part.setVisible(bool(value))
+
+    def label_width(self) -> int:
+        """How wide the widest name is that `put` has shown."""
+        shown = [label for label, _ in self._lines.values() if not label.isHidden()]
+        return max((label.sizeHint().width() for label in shown), default=0)
+
+    def set_label_width(self, width: int) -> None:
+        """Give the names at least this width, so that values stand below those of another grid."""
+        self._grid.setColumnMinimumWidth(0, width)
+
     def clear(self) -> None:
         """Remove every line."""
+        self._lines.clear()
         while (item := self._grid.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:

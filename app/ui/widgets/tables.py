@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QPoint, Qt, Signal
-from PySide6.QtGui import QColor, QFont
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QPoint, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
 
 from app.ui.theme import theme, tokens
+from app.ui.theme.icons import glyph_icon
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
@@ -25,7 +33,8 @@ Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """`width` in pixels of the design, 0 for the one that takes the rest. `tone` colours a cell by its value.
+    """`width` in pixels of the design, 0 for the one that takes the rest. `tone` colours a cell by its value, `glyph`
+    names a drawing before its text.
 
     A column with `drop_below` is left out while the table is narrower than that, in pixels of the design.
     """
@@ -37,6 +46,7 @@ class Column(Generic[T]):
     mono: bool = False
     drop_below: int = 0
     tone: Callable[[T], Tone] | None = None
+    glyph: Callable[[T], str] | None = None
     tooltip: Callable[[T], str] | None = None
 
 
@@ -125,9 +135,22 @@ class ColumnModel(QAbstractTableModel, Generic[T]):
             return QFont(theme().font("mono")) if column.mono else None
         if role == Qt.ItemDataRole.ForegroundRole and column.tone is not None:
             return QColor(theme().colour(column.tone(item)))
+        if role == Qt.ItemDataRole.DecorationRole and column.glyph is not None:
+            return glyph_icon(column.glyph(item), column.tone(item) if column.tone is not None else "text")
         if role == Qt.ItemDataRole.ToolTipRole:
             return column.tooltip(item) if column.tooltip is not None else None
         return None
+
+
+class _CellDelegate(QStyledItemDelegate):
+    """A cell keeps the colour of its tone while its row is selected."""
+
+    @guarded()
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        colour = index.data(Qt.ItemDataRole.ForegroundRole)
+        if colour is not None:
+            option.palette.setColor(QPalette.ColorRole.HighlightedText, colour)
 
 
 class DataTable(QTableView, Generic[T]):
@@ -146,6 +169,7 @@ class DataTable(QTableView, Generic[T]):
         self._columns = tuple(columns)
         self.values: ColumnModel[T] = ColumnModel(columns, key, self)
         self.setModel(self.values)
+        self.setItemDelegate(_CellDelegate(self))
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -183,6 +207,8 @@ class DataTable(QTableView, Generic[T]):
 
     def _fit(self) -> None:
         current = theme()
+        side = current.px(tokens.GLYPH)
+        self.setIconSize(QSize(side, side))
         self.verticalHeader().setDefaultSectionSize(current.px(tokens.ROW_DENSE))
         header = self.horizontalHeader()
         for number, column in enumerate(self._columns):

@@ -42,6 +42,20 @@ def relative(moment: datetime | None, now: datetime | None = None) -> str:
     return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(moment.timestamp())), pattern)
 
 
+def due(moment: datetime | None, now: datetime | None = None) -> str:
+    """A moment to come: `in 5 min`, `in 3 h`, then date and time; `now` once it is there."""
+    if moment is None:
+        return ""
+    seconds = (_aware(moment) - _aware(now or datetime.now(UTC))).total_seconds()
+    if seconds < MINUTE:
+        return _tr("now")
+    if seconds < HOUR:
+        return _tr("in %n min", int(seconds // MINUTE))
+    if seconds < DAY:
+        return _tr("in %n h", int(seconds // HOUR))
+    return _tr("in %n days", int(seconds // DAY)) if seconds < 14 * DAY else absolute(moment)
+
+
 def absolute(moment: datetime | None) -> str:
     """Date and time to the second in the person's locale and time zone."""
     if moment is None:

@@ -1,0 +1,118 @@
+"""The lines of the timeline in plain words: what, why, by which process, from which generation to which.
+
+The tables hold the words untranslated; the functions translate them (context `Step`). Names of servers and processes
+are others' words: they are made harmless and short.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+from app.ui.theme.state import step_state
+from app.ui.theme.words import marked
+from app.ui.widgets.when import absolute, due, duration, moment_at, relative
+
+if TYPE_CHECKING:
+    from app.core.timeline import Step
+    from app.ui.theme.state import State
+
+LONGEST_NAME = 80
+SAID_ANYWAY = frozenset({"", "ok", "adopted"})
+
+CAUSES: dict[str, str] = {
+    "refused": marked("Step", "Refused by the server"),
+    "expired": marked("Step", "Had run out"),
+    "ahead of expiry": marked("Step", "Ahead of its expiry"),
+    "unfinished renewal": marked("Step", "Left unfinished before"),
+    "noticed": marked("Step", "Another process renewed it"),
+    "asked for": marked("Step", "Asked for"),
+    "asked": marked("Step", "Asked for"),
+    "browser": marked("Step", "In the browser"),
+    "ticket": marked("Step", "By the workspace itself"),
+    "personal API key": marked("Step", "With an API key"),
+    "another window": marked("Step", "In another process"),
+}
+PROCESSES: dict[str, str] = {
+    "window": marked("Step", "Window {0}"),
+    "command line": marked("Step", "Command line {0}"),
+    "proxy": marked("Step", "Proxy {0}"),
+}
+
+
+def what(step: Step) -> State:
+    """Glyph, word and tone of a step."""
+    return step_state(step.kind.name, harmless(step.outcome or step.kind.value))
+
+
+def when(step: Step) -> str:
+    return relative(moment_at(step.at))
+
+
+def why(step: Step) -> str:
+    """Why it happened: of a refusal, who refused."""
+    if step.target and step.cause == "refused":
+        return _tr("Refused by {0}").format(harmless(step.target))
+    known = CAUSES.get(step.cause)
+    if known is not None:
+        return _tr(known)
+    cause = harmless(step.cause)
+    return cause[:1].upper() + cause[1:]
+
+
+def why_exactly(step: Step) -> str:
+    """The same with the rule of the classifier that judged the answer."""
+    rule = _tr("judged by the rule {0}").format(harmless(step.rule)) if step.rule else ""
+    return ", ".join(part for part in (why(step), rule) if part)
+
+
+def process(step: Step) -> str:
+    """Which process did it, by what it is and its number."""
+    if step.here:
+        return _tr("This window")
+    role, _, number = step.process.rpartition(" ")
+    known = PROCESSES.get(role)
+    return _tr(known).format(harmless(number)) if known is not None else harmless(step.process)
+
+
+def generations(step: Step) -> str:
+    """Such as `4 → 5`."""
+    return " → ".join(str(number) for number in (step.before, step.after) if number is not None)
+
+
+def took(step: Step) -> str:
+    return "" if step.milliseconds is None else duration(step.milliseconds / 1000)
+
+
+def next_due(step: Step) -> str:
+    """When the token that it brought is, or was, to be renewed."""
+    if step.renews_at is None:
+        return ""
+    moment = moment_at(step.renews_at)
+    return due(moment) if moment > datetime.now(UTC) else relative(moment)
+
+
+def sentence(step: Step) -> str:
+    """Everything about a step in one line."""
+    parts = [absolute(moment_at(step.at)), what(step).word, why_exactly(step)]
+    if step.outcome.casefold() not in {*SAID_ANYWAY, what(step).word.casefold()}:
+        parts.append(harmless(step.outcome))
+    if step.access:
+        parts.append(_tr("brought token {0}").format(step.access))
+    if step.accepted:
+        parts.append(_tr("a server has taken it"))
+    if step.renews_at is not None:
+        parts.append(_tr("next due {0}").format(absolute(moment_at(step.renews_at))))
+    return "  ·  ".join(part for part in parts if part)
+
+
+def harmless(text: str) -> str:
+    """One short line without control characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * LONGEST_NAME]).split())
+    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Step", text)

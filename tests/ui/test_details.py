@@ -1,0 +1,375 @@
+"""The sign-in details: what happened in plain words, live, by keyboard alone, and never a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+
+from app.core.auth.grant import Grant
+from app.core.auth.tokens import TokenSet
+from app.core.timeline import Kind, Step
+from app.ui.bridge import Bridge
+from app.ui.shell import details, step_words
+from app.ui.shell.details import SignInDetails
+from app.ui.theme.state import STEP
+from tests.ui._screens import look, nameless, render
+from tests.ui._shell_fakes import FakeBackend, FakeServices, State, Status
+from tests.ui._tasks_fakes import settle, until
+from tests.ui.test_shell import button, opened, press
+
+pytestmark = [
+    pytest.mark.qt_log_ignore("This plugin does not support", extend=True),
+]
+
+SECRETS = ("pha_an-access-token-of-ana", "phr_a-refresh-token-of-ana")
+HOSTILE = "x\x1b[31m\r\n\u202e" + "y" * 400
+
+
+def step(number: int, kind: Kind = Kind.RENEWED, ago: float = 60.0, **fields: Any) -> Step:
+    made = Step(
+        f"k{number}",
+        time.time() - ago,
+        kind,
+        kind.value,
+        "refused",
+        "Notion",
+        "mcp-challenge",
+        "window 4242",
+        True,
+        4,
+        5 if kind is Kind.RENEWED else None,
+        "11112222",
+        "33334444" if kind is Kind.RENEWED else "",
+        41.0,
+        time.time() + 1900 if kind is Kind.RENEWED else None,
+    )
+    return made._replace(**fields)
+
+
+EVERY_KIND = tuple(step(number, kind, 60.0 * number) for number, kind in enumerate(Kind, 1))
+
+
+def signed_in(*steps: Step, scope: str = "task:read task:write user:read") -> FakeBackend:
+    backend = FakeBackend()
+    backend.timeline.steps = steps
+    now = time.time()
+    backend.session.grant = Grant(TokenSet(*SECRETS, now - 190, now + 2000, scope, 5), "client", "issuer", "sign-in")
+    backend.session.renews_at = now + 1900
+    return backend
+
+
+@dataclass
+class Page:
+    """An open page and what stands behind it."""
+
+    dialog: SignInDetails
+    backend: FakeBackend
+    asked: list[str]
+
+    @property
+    def words(self) -> str:
+        shown = [label.text() for label in self.dialog.findChildren(QLabel) if label.isVisibleTo(self.dialog)]
+        return "\n".join(shown)
+
+    def cell(self, row: int, column: str) -> str:
+        model = self.dialog.table.values
+        titles = [model.headerData(n, Qt.Orientation.Horizontal) for n in range(model.columnCount())]
+        return str(model.data(model.index(row, titles.index(column))))
+
+    @property
+    def rows(self) -> int:
+        return self.dialog.table.values.rowCount()
+
+
+@asynccontextmanager
+async def page(backend: FakeBackend) -> AsyncIterator[Page]:
+    bridge, parent = Bridge(), QWidget()
+    parent.show()
+    dialog = SignInDetails(backend, bridge, parent)  # type: ignore[arg-type]
+    asked: list[str] = []
+    dialog.sign_in_wanted.connect(lambda: asked.append("sign in"))
+    dialog.sign_out_wanted.connect(lambda: asked.append("sign out"))
+    dialog.show()
+    dialog.activateWindow()
+    await until(dialog.isActiveWindow)
+    try:
+        yield Page(dialog, backend, asked)
+    finally:
+        await bridge.close()
+        parent.close()
+        parent.deleteLater()
+
+
+def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> None:
+    assert {kind.name for kind in Kind} - {"OTHER"} == set(STEP)
+    assert step_words.what(step(1, Kind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "Refused by Notion"),
+        ({"target": ""}, "Refused by the server"),
+        ({"cause": "expired", "target": ""}, "Had run out"),
+        ({"cause": "ahead of expiry", "target": ""}, "Ahead of its expiry"),
+        ({"cause": "unfinished renewal", "target": ""}, "Left unfinished before"),
+        ({"cause": "browser", "target": ""}, "In the browser"),
+        ({"cause": "ticket", "target": ""}, "By the workspace itself"),
+        ({"cause": "personal API key", "target": ""}, "With an API key"),
+        ({"cause": "another window", "target": ""}, "In another process"),
+        ({"cause": "refused by Notion: rule", "target": ""}, "Refused by Notion: rule"),
+    ],
+)
+def test_why_it_happened_is_said_in_plain_words(qapp: QApplication, fields: dict[str, Any], words: str) -> None:
+    assert step_words.why(step(1, **fields)) == words
+
+
+@pytest.mark.parametrize(
+    ("process", "here", "words"),
+    [
+        ("window 4242", True, "This window"),
+        ("window 17", False, "Window 17"),
+        ("command line 18", False, "Command line 18"),
+        ("proxy 19", False, "Proxy 19"),
+        ("something else", False, "something else"),
+    ],
+)
+def test_a_process_is_called_by_what_it_is(qapp: QApplication, process: str, here: bool, words: str) -> None:
+    assert step_words.process(step(1, process=process, here=here)) == words
+
+
+async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_how_long(qapp: QApplication) -> None:
+    async with page(signed_in(step(2), step(1, Kind.OFFLINE, 3000.0))) as shown:
+        await until(lambda: shown.rows == 2)
+        columns = ("When", "What", "Why", "By", "Generation", "Took", "Next due")
+        line = [shown.cell(0, column) for column in columns]
+        assert line == ["1 min ago", "Renewed", "Refused by Notion", "This window", "4 → 5", "41 ms", "in 31 min"]
+        assert [shown.cell(1, column) for column in ("When", "What", "Generation")] == ["50 min ago", "Offline", "4"]
+        assert "judged by the rule mcp-challenge" in shown.dialog.line.text()
+        assert "33334444" in shown.dialog.line.text()
+        for fact in ("ana@example.org", "PostHog US  ·  https://us.posthog.com", "Web shop (1)"):
+            assert fact in shown.words
+        for fact in ("the system's keyring, outlives Burrow", "3 min ago", "in 31 min", "Offline, 50 min ago"):
+            assert fact in shown.words
+        assert "generation 5" in shown.words
+        assert "task\u00a0read,\u00a0write" in shown.words
+        assert "This clock" not in shown.words
+        assert not nameless(shown.dialog)
+
+
+async def test_no_token_is_on_the_page_or_in_what_is_copied(qapp: QApplication) -> None:
+    async with page(signed_in(*EVERY_KIND)) as shown:
+        await until(lambda: shown.rows == len(EVERY_KIND))
+        shown.dialog.copy()
+        copied = QGuiApplication.clipboard().text()
+        everything = copied + shown.words + shown.dialog.line.text()
+        everything += "".join(shown.cell(row, "What") + shown.cell(row, "Why") for row in range(shown.rows))
+        assert [secret for secret in SECRETS if secret in everything] == []
+        assert copied.startswith("Burrow ")
+        assert "refused by Notion (mcp-challenge)" in copied
+        assert shown.dialog.copy_button.text() == "Copied"
+
+
+async def test_a_line_that_comes_while_it_is_open_is_shown_and_the_chosen_one_stays(qapp: QApplication) -> None:
+    async with page(signed_in(step(2), step(1, ago=120.0))) as shown:
+        await until(lambda: shown.rows == 2)
+        shown.dialog.table.selectRow(1)
+        shown.backend.timeline.steps = (step(3, Kind.UNDER_WAY, 0.0), *shown.backend.timeline.steps)
+        shown.backend.session.happened.emit(object())
+        await until(lambda: shown.rows == 3)
+        current = shown.dialog.table.current()
+        assert current is not None
+        assert current.key == "k1"
+        changed = shown.backend.timeline.steps[0]._replace(kind=Kind.RENEWED)
+        shown.backend.timeline.steps = (changed, *shown.backend.timeline.steps[1:])
+        shown.backend.session.become(trouble="offline")
+        await until(lambda: shown.cell(0, "What") == "Renewed")
+        assert shown.dialog.state.state is not None
+        assert shown.dialog.state.state.word == "Offline"
+
+
+async def test_what_another_process_did_is_noticed_without_being_told(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(details, "READ_AGAIN_MS", 20)
+    async with page(signed_in()) as shown:
+        await until(lambda: shown.backend.timeline.read > 0)
+        shown.backend.timeline.steps = (step(1, process="command line 7", here=False),)
+        await until(lambda: shown.rows == 1)
+
+
+async def test_while_it_is_read_a_line_runs_and_words_come_when_it_takes_long(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(details, "LOADING_WORDS_AFTER_MS", 20)
+    backend = signed_in(step(1))
+    backend.timeline.hold = asyncio.Event()
+    async with page(backend) as shown:
+        assert shown.dialog.progress.active
+        await until(lambda: "Reading what happened…" in shown.dialog.empty.accessibleName())
+        backend.timeline.hold.set()
+        await until(lambda: shown.rows == 1)
+        assert not shown.dialog.progress.active
+        assert shown.dialog.stack.currentWidget() is shown.dialog.table
+
+
+async def test_where_nothing_has_happened_yet_the_page_says_what_will_be_there(qapp: QApplication) -> None:
+    async with page(signed_in()) as shown:
+        await until(lambda: "Nothing has happened yet" in shown.dialog.empty.accessibleName())
+        assert shown.dialog.close_button.hasFocus()
+
+
+async def test_a_renewal_that_failed_for_good_is_explained_with_one_way_on(qapp: QApplication) -> None:
+    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN, "The server no longer accepts this sign-in."))
+    backend.timeline.steps = (step(2, Kind.ENDED, 5.0), step(1, Kind.REFUSED, 6.0))
+    async with page(backend) as shown:
+        await until(lambda: shown.rows == 2)
+        assert "The server no longer accepts this sign-in." in shown.dialog.card.text()
+        assert "Sign-in ended, now" in shown.words
+        ways = [each.text() for each in shown.dialog.findChildren(QPushButton) if each.isVisibleTo(shown.dialog)]
+        assert ways.count("Sign in") == 1
+        assert "Sign in again" not in ways
+        assert not button(shown.dialog, "Sign out here").isEnabled()
+        button(shown.dialog, "Sign in").click()
+        assert shown.asked == ["sign in"]
+        assert not shown.dialog.isVisible()
+
+
+@pytest.mark.parametrize(("skew", "words"), [(95.0, "1 min 35 s behind the server's"), (-12.0, "12.0 s ahead of it")])
+async def test_a_wrong_clock_of_this_computer_is_told(qapp: QApplication, skew: float, words: str) -> None:
+    backend = signed_in()
+    backend.session.oauth.time.skew = skew
+    async with page(backend) as shown:
+        assert words in shown.words
+
+
+async def test_an_api_key_is_said_to_be_used_as_it_is(qapp: QApplication) -> None:
+    backend = signed_in()
+    backend.session.grant = Grant(TokenSet("phx_the-key-of-ana"))
+    async with page(backend) as shown:
+        assert "none: an API key is used as it is" in shown.words
+        assert "phx_" not in shown.words + shown.dialog.text()
+
+
+async def test_long_scopes_and_hostile_names_stay_in_their_place(qapp: QApplication) -> None:
+    hostile = step(1, process=HOSTILE, target=HOSTILE, rule=HOSTILE, cause="refused", here=False, outcome=HOSTILE)
+    odd = step(2, Kind.OTHER, cause=HOSTILE, target="", outcome=HOSTILE)
+    scope = " ".join(f"subject_number_{number}:read" for number in range(200)) + " " + "z" * 5000
+    async with page(signed_in(hostile, odd, scope=scope)) as shown:
+        await until(lambda: shown.rows == 2)
+        shown.dialog.resize(700, 520)
+        everything = shown.words + shown.dialog.line.text() + "".join(shown.cell(0, each) for each in ("Why", "By"))
+        assert not set(everything) & set("\x1b\r\u202e")
+        assert "and\u00a0141\u00a0more" in shown.words
+        assert shown.dialog.width() == 700
+        assert len(shown.cell(0, "By")) <= step_words.LONGEST_NAME
+
+
+async def test_the_page_is_used_by_keyboard_alone(qapp: QApplication) -> None:
+    async with page(signed_in(step(2), step(1, Kind.OFFLINE, 3000.0))) as shown:
+        dialog = shown.dialog
+        await until(dialog.table.hasFocus)
+        first = dialog.line.text()
+        press(dialog.table, Qt.Key.Key_Down)
+        assert dialog.line.text() != first
+        order = []
+        for _ in range(6):
+            focused = QApplication.focusWidget()
+            assert focused is not None
+            order.append(focused)
+            press(focused, Qt.Key.Key_Tab)
+        wanted = [dialog.table, dialog.sign_out_button, dialog.copy_button, dialog.close_button, dialog.again_button]
+        assert order[:5] == wanted
+        assert order[5] is dialog.table
+        dialog.copy_button.setFocus()
+        press(dialog.copy_button, Qt.Key.Key_Return)
+        assert dialog.copy_button.text() == "Copied"
+        assert shown.asked == []
+        dialog.table.setFocus()
+        press(dialog.table, Qt.Key.Key_Return)
+        assert dialog.isVisible()
+        press(dialog.table, Qt.Key.Key_Escape)
+        assert not dialog.isVisible()
+        assert shown.asked == []
+
+
+async def test_asked_for_again_the_one_page_is_raised(qapp: QApplication) -> None:
+    services = FakeServices(signed_in(step(1)))
+    async with opened(services) as window:
+        for _ in range(3):
+            window.open_sign_in_details()
+        (dialog,) = window.findChildren(SignInDetails)
+        assert not dialog.isModal()
+        dialog.reject()
+        window.open_sign_in_details()
+        await until(lambda: len([each for each in window.findChildren(SignInDetails) if each.isVisible()]) == 1)
+        services.switch(FakeBackend())
+        await until(lambda: not [each for each in window.findChildren(SignInDetails) if each.isVisible()])
+
+
+async def test_the_bar_leads_to_the_page_and_the_page_to_the_browser(qapp: QApplication) -> None:
+    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN, "The server no longer accepts this sign-in."))
+    async with opened(FakeServices(backend)) as window:
+        button(window.bar, "Details").click()
+        (dialog,) = window.findChildren(SignInDetails)
+        button(dialog, "Sign in").click()
+        await until(lambda: "browser" in window.bar.text())
+
+
+async def test_signing_out_here_is_done_by_its_own_button_only(qapp: QApplication) -> None:
+    backend = signed_in(step(1))
+    async with opened(FakeServices(backend)) as window:
+        window.open_sign_in_details()
+        (dialog,) = window.findChildren(SignInDetails)
+        said = button(dialog, "Sign out here").accessibleDescription()
+        assert said == "Forgets this sign-in on this computer and ends it at the server. Drafts stay."
+        button(dialog, "Sign out here").click()
+        await until(lambda: backend.session.signed_out == 1)
+
+
+@pytest.mark.parametrize("width", [520, 760, 940])
+async def test_nothing_is_cut_off_in_either_scheme_or_at_a_larger_text(qapp: QApplication, width: int) -> None:
+    for mode, scale in (("light", 1.0), ("dark", 1.5)):
+        with look(mode, scale):
+            async with page(signed_in(*EVERY_KIND)) as shown:
+                await until(lambda: shown.rows == len(EVERY_KIND))
+                shown.dialog.resize(round(width * scale), round(660 * scale))
+                await settle()
+                area, content = shown.dialog._area, shown.dialog._area.widget()
+                assert content is not None
+                assert content.height() <= area.height()
+                for each in shown.dialog.findChildren(QPushButton):
+                    if each.isVisibleTo(shown.dialog):
+                        assert each.width() >= each.sizeHint().width(), each.text()
+
+
+def test_pictures_of_the_page(qapp: QApplication, tmp_path: Path) -> None:
+    parents: list[QWidget] = []
+
+    def build() -> QWidget:
+        parents.append(QWidget())
+        dialog = SignInDetails(signed_in(), FakeBridge(), parents[-1])  # type: ignore[arg-type]
+        dialog._show_steps(EVERY_KIND)
+        return dialog
+
+    assert len(render(build, "sign-in-details", tmp_path, size=(940, 660))) == 4
+
+
+class FakeBridge:
+    """Starts nothing: pictures need no loop."""
+
+    def spawn(self, _owner: object, coroutine: Any, **_handlers: object) -> None:
+        coroutine.close()
+
+    def listen(self, _owner: object, _event: object, _slot: object) -> None:
+        return None
