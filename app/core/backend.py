@@ -17,7 +17,7 @@ from app.core.auth.journal import SIGNED_IN, Journal
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
-from app.core.auth.status import AuthEvent, SessionState, SessionStatus
+from app.core.auth.status import OFFLINE, REFUSED, SERVER, AuthEvent, SessionState, SessionStatus
 from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound, SignInNeeded
 from app.core.events import Event
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 # How long until a host that could not be reached is asked again (contract section 6.3).
 RECHECK_SECONDS = (3.0, 10.0)
 RECHECK_GROWTH = 1.5
+TROUBLES = frozenset({OFFLINE, SERVER})
 
 
 class Backend:
@@ -228,19 +229,35 @@ class Backend:
             if not self._signed_in_here and self._account.distrust():
                 self.changed.emit(self)
             self._loading = self._spawn(self._load())
-        if status.trouble in {"offline", "server"} and (self._checking is None or self._checking.done()):
-            self._checking = self._spawn(self._check())
+        if status.trouble in TROUBLES:
+            self._keep_asking()
 
     async def _load(self) -> None:
         """Learn account and projects; what was known stays when it fails."""
-        if await self._account.learn():
+        try:
+            changed = await self._account.learn()
+        except BurrowError as failure:
+            if failure.retryable and not self.sure:
+                self._keep_asking()
+            raise
+        if changed:
             self.changed.emit(self)
         await self._account.remember()
+
+    def _keep_asking(self) -> None:
+        if self._checking is None or self._checking.done():
+            self._checking = self._spawn(self._check())
+
+    @property
+    def _unsettled(self) -> bool:
+        """Whether the host cannot be reached, or it is not known who is signed in there."""
+        status = self.session.status
+        return status.trouble in TROUBLES or (status.state is SessionState.SIGNED_IN and not self.sure)
 
     async def _check(self) -> None:
         """Ask the host itself until it answers again (lesson L-44: no third party's word)."""
         pause = RECHECK_SECONDS[0]
-        while self.session.status.trouble in {"offline", "server"}:
+        while self._unsettled:
             await asyncio.sleep(pause)
             pause = min(pause * RECHECK_GROWTH, RECHECK_SECONDS[1])
             self.session.wake()
@@ -251,6 +268,8 @@ class Backend:
                 return
             except BurrowError as failure:
                 log.info("%s is still in trouble: %s", self.host.origin, type(failure).__name__)
+                if not failure.retryable and self.session.status.trouble not in TROUBLES:
+                    return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -272,6 +291,9 @@ class Backend:
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
             self._signed_in_here = True
+            if self.session.status.trouble == REFUSED:
+                # The tokens that were refused are those of the former grant.
+                self.session.note(trouble=None, reason=None)
             if event.why != ELSEWHERE:
                 self._spawn(self._account.remember_nobody())
             self._loading = self._spawn(self._load())

@@ -234,6 +234,7 @@ class FakeState:
 @dataclass
 class FakeStatus:
     state: FakeState
+    trouble: str | None = None
 
 
 class FakeSession:
@@ -242,8 +243,8 @@ class FakeSession:
         self.changed: Event[Any] = Event()
         self.happened: Event[Any] = Event()
 
-    def become(self, name: str) -> None:
-        self.status = FakeStatus(FakeState(name))
+    def become(self, name: str, trouble: str | None = None) -> None:
+        self.status = FakeStatus(FakeState(name), trouble)
         self.changed.emit(self.status)
 
 

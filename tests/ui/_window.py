@@ -8,17 +8,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from app.core.backend import Backend
+from app.core.fetcher import plain_json
 from app.core.lab import Lab
 from app.core.services import Services
 from app.main import _places
 from app.ui.bridge import Bridge
+from app.ui.servers import ServersPlace
 from app.ui.shell.window import MainWindow
 from app.ui.signin.flow import Connecting
 from app.ui.tasks import TasksPlace
 from app.ui.theme import apply_theme
+from tests.conftest import RunningWorkspace
 from tests.ui._tasks_fakes import settle, until
 
 
@@ -29,11 +34,14 @@ class Living:
     window: MainWindow
     backend: Backend
     services: Services
+    running: RunningWorkspace | None = None
     said: list[tuple[str, bool]] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
     @property
     def lab(self) -> Lab:
+        if self.running is not None:
+            return Lab(self.running.url, self.running.secret)
         assert self.backend.lab is not None
         return self.backend.lab
 
@@ -42,6 +50,22 @@ class Living:
         place = self.window.place("tasks")
         assert isinstance(place, TasksPlace)
         return place
+
+    @property
+    def servers(self) -> ServersPlace:
+        place = self.window.place("servers")
+        assert isinstance(place, ServersPlace)
+        return place
+
+    @property
+    def loud(self) -> list[str]:
+        """What was announced assertively."""
+        return [text for text, assertive in self.said if assertive]
+
+    @property
+    def waiting(self) -> list[str]:
+        """The states of the tasks on their way to the server."""
+        return [pending.state.value for pending in self.tasks.outgoing.pending]
 
     @property
     def word(self) -> str:
@@ -57,7 +81,15 @@ class Living:
         return counters["refreshes_accepted"], counters["refreshes_rejected"]
 
     async def sign_in_again(self) -> None:
-        await self.backend.session.sign_in_with_ticket(await self.services.workspace.ticket())
+        """As Ana, without the window's doing."""
+        if self.running is not None:
+            await sign_in_on(self.backend, self.running)
+        else:
+            await self.backend.session.sign_in_with_ticket(await self.services.workspace.ticket())
+
+    async def ticket(self) -> str:
+        """What stands for Ana having agreed on the consent page."""
+        return await (self.services.workspace.ticket() if self.running is None else ticket_of(self.running))
 
     async def write_task(self, words: str) -> None:
         """Describe a task and send it, as Ctrl+Enter does."""
@@ -67,25 +99,87 @@ class Living:
         await settle()
 
 
+async def ticket_of(running: RunningWorkspace) -> str:
+    answer = await plain_json("POST", f"{running.url}/_tickets", headers={"X-Workspace-Secret": running.secret})
+    return str(answer["ticket"])
+
+
+async def consent(url: str, ticket: str) -> None:
+    """What the browser does: the person agrees on the consent page, which leads back to this computer."""
+    async with httpx.AsyncClient(verify=False, follow_redirects=True, timeout=10) as client:
+        await client.get(f"{url}&login_ticket={ticket}")
+
+
+async def sign_in_on(backend: Backend, running: RunningWorkspace) -> None:
+    """As Ana, in the browser."""
+    attempt = await backend.session.begin_sign_in(open_browser=False)
+    await consent(attempt.url, await ticket_of(running))
+    await attempt.finish()
+
+
+async def sign_in_before(folder: Path, running: RunningWorkspace, store: str = "file") -> None:
+    """Ana has signed in on this data folder at an earlier start, and her sign-in was kept in `store`."""
+    services = Services(folder)
+    try:
+        backend = await services.connect(await services.resolve(running.url))
+        await backend.session.choose_store(store)
+        await sign_in_on(backend, running)
+        await backend.ready()
+        assert backend.session.status.persistent
+    finally:
+        await services.close()
+
+
+class Popups(QObject):
+    """Every top-level widget that appears besides the window: there are no toasts."""
+
+    def __init__(self, window: QWidget, allowed: tuple[str, ...]) -> None:
+        super().__init__()
+        self._window, self._allowed = window, allowed
+        self.found: list[str] = []
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+            kind = type(watched).__name__
+            if watched is not self._window and kind not in self._allowed:
+                self.found.append(kind)
+        return False
+
+
 @asynccontextmanager
-async def living(qapp: QApplication, folder: Path, *, place: str = "tasks") -> AsyncIterator[Living]:
-    """A window, signed in, with its tasks loaded and `place` in view."""
+async def living(
+    qapp: QApplication,
+    folder: Path,
+    *,
+    place: str = "tasks",
+    running: RunningWorkspace | None = None,
+    opens: tuple[str, ...] = (),
+    loads: bool = True,
+) -> AsyncIterator[Living]:
+    """A window, signed in, with its tasks loaded and `place` in view; nothing pops up besides `opens`.
+
+    On the embedded workspace, or on `running`, where somebody has signed in before (`sign_in_before`). Without `loads`
+    what is shown are the saved lists.
+    """
     apply_theme(qapp, "light", 1.0)
     services, bridge = Services(folder), Bridge()
     connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, _places(), connecting.page)
+    popups = Popups(window, opens)
+    qapp.installEventFilter(popups)
     window.resize(1100, 720)
     window.show()
     window.activateWindow()
     try:
-        connecting.begin("workspace")
+        connecting.begin("workspace" if running is None else running.url)
         await until(lambda: services.backend is not None and services.backend.project is not None, 20)
         await until(lambda: window.place("tasks") is not None, 20)
         assert services.backend is not None
-        alive = Living(window, services.backend, services)
-        await until(lambda: alive.tasks.desk.load.loaded, 15)
-        # The pins come by a request of their own.
-        await until(lambda: "Pinned" in alive.titles(), 15)
+        alive = Living(window, services.backend, services, running)
+        if loads:
+            await until(lambda: alive.tasks.desk.load.loaded, 15)
+            # The pins come by a request of their own.
+            await until(lambda: "Pinned" in alive.titles(), 15)
         await settle()
         watch(alive)
         window.go(place)
@@ -98,6 +192,8 @@ async def living(qapp: QApplication, folder: Path, *, place: str = "tasks") -> A
         window.close()
         window.deleteLater()
         await settle()
+        qapp.removeEventFilter(popups)
+    assert popups.found == [], popups.found
 
 
 def watch(alive: Living) -> None:

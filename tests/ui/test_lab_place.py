@@ -274,7 +274,7 @@ async def test_a_revoked_grant_shows_the_bar_and_signing_in_again_ends_it(
         place.buttons["revoke"].click()
         await until(alive.window.bar.isVisible, 10)
         assert alive.window.bar.text() == "Sign in again to keep going. Your drafts are kept."
-        assert [text for text, assertive in alive.said if assertive] == [alive.window.bar.text()]
+        await until(lambda: [text for text, assertive in alive.said if assertive] == [alive.window.bar.text()])
         await until(lambda: number(place, "grants_revoked") == "1", 10)
         assert not place.page.card.isVisible()
         assert place.buttons["kill"].isEnabled()

@@ -185,7 +185,8 @@ class CustomPage(QWidget):
         self.client_id = LabelledField(self.tr("Client id"), self.tr("For servers that register no clients."))
         self.client_secret = LabelledField(self.tr("Client secret"), secret=True)
         self._advanced_open = False
-        limits = InlineCard()
+        # With a parent from the start: a card that shows without one is a window of its own.
+        limits = InlineCard(self)
         limits.show_note(
             self.tr("What the store cannot do"),
             self.tr("It sends a bearer token only: basic authentication and headers of your own are not supported."),

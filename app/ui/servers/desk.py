@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.auth.journal import SIGNED_IN
 from app.core.errors import BurrowError
+from app.ui.comeback import Comeback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -67,6 +68,7 @@ class ServerDesk(QObject):
         self.loading_templates: bool
         self.busy: set[str]
         self._fresh = False
+        self._comeback: Comeback | None = None
         self._forget()
         self._settling: set[str] = set()
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
@@ -81,6 +83,7 @@ class ServerDesk(QObject):
         self._forget()
         self._fresh = fresh
         self._settling.clear()
+        self._comeback = Comeback(backend.session.status) if backend is not None else None
         if backend is not None:
             self._bridge.listen(self._epoch, backend.servers.changed, self._listed)
             self._bridge.listen(self._epoch, backend.servers.tools_changed, self._tools_announced)
@@ -299,9 +302,9 @@ class ServerDesk(QObject):
         self._spawn(sync(), done, lambda error: _expected(error))
 
     def _session_changed(self, status: SessionStatus) -> None:
-        if status.state.name != "SIGNED_IN" or self.loading:
+        if self._comeback is None or not self._comeback.told(status):
             return
-        if not self.loaded or self.error is not None:
+        if not self.loading and (not self.loaded or self.error is not None):
             self.load(refresh=True)
         for server_id in tuple(self.tool_errors):
             self.load_tools(server_id, refresh=True)

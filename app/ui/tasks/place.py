@@ -9,6 +9,7 @@ import msgspec
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QStackedWidget, QWidget
 
+from app.ui.comeback import Comeback
 from app.ui.context import Command
 from app.ui.identity import identity_of
 from app.ui.tasks.choices import Choices
@@ -62,6 +63,7 @@ class TasksPlace(QWidget):
         self._bridge = context.bridge
         self._backend: Backend | None = None
         self._identity: Identity | None = None
+        self._comeback: Comeback | None = None
         self._wanted: str | None = None
         self._failures: dict[str, Failure] = {}
         self.choices = Choices(context.services, context.bridge, self)
@@ -185,6 +187,7 @@ class TasksPlace(QWidget):
         self.pane.reset()
         if not self._shows("composer") or backend is None:
             self._show_nothing()
+        self._comeback = Comeback(backend.session.status) if backend is not None else None
         if backend is not None:
             self._unlisten = [
                 self._bridge.listen(self, backend.session.changed, self._session_changed),
@@ -598,7 +601,7 @@ class TasksPlace(QWidget):
 
     def _session_changed(self, status: SessionStatus) -> None:
         self.pane.show_session()
-        if status.state.name == "SIGNED_IN":
+        if self._comeback is not None and self._comeback.told(status):
             if self.desk.load.error is not None:
                 self.desk.refresh()
             self.outgoing.drain()

@@ -189,10 +189,10 @@ class Sender(QObject):
         item_id = await self._store(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
         try:
             if not sure:
-                await backend.admit(scope)
+                await _admit(backend, scope)
                 await outbox.update(item_id, SendState.SENDING.value)
             # Nothing may come between this and the request: another process can sign in as somebody else at any time.
-            await backend.admit(scope)
+            await _admit(backend, scope)
             task: Task = await backend.tasks.create(item.new)
         except BurrowError as error:
             await outbox.update(item_id, state_after(error).value)
@@ -268,6 +268,16 @@ class Sender(QObject):
         else:
             logger.error("The outbox failed in an unexpected way", exc_info=error)
             self._bridge.crashed.emit(error)
+
+
+async def _admit(backend: Backend, scope: Scope) -> None:
+    """Raises `SignInNeeded` when somebody else is signed in, `Offline` when it cannot be known: nothing has left."""
+    try:
+        await backend.admit(scope)
+    except SignInNeeded:
+        raise
+    except BurrowError as trouble:
+        raise Offline(trouble.cause, trouble.facts) from None
 
 
 def state_after(error: BurrowError) -> SendState:

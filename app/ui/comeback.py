@@ -1,0 +1,29 @@
+"""When a session is well again, so that a place asks anew for what it could not have.
+
+A status changes with every renewal. Whoever asks again at each change of it, and is refused, causes the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.core.auth.status import SessionStatus
+
+TROUBLES = frozenset({"offline", "server", "refused"})
+
+
+class Comeback:
+    """Follows one session from the status it has now."""
+
+    def __init__(self, status: SessionStatus) -> None:
+        self._well = _well(status)
+
+    def told(self, status: SessionStatus) -> bool:
+        """Whether the session has just become well."""
+        before, self._well = self._well, _well(status)
+        return self._well and not before
+
+
+def _well(status: SessionStatus) -> bool:
+    return status.state.name == "SIGNED_IN" and status.trouble not in TROUBLES
