@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, button, living, never, sign_in_before
 from tests.ui.recovery.steps import called, revoked_with_work_waiting
 
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
 ME = "/api/users/@me/"
 
@@ -126,11 +126,13 @@ async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what
     folder = tmp_path / "app"
     await sign_in_before(folder, workspace)
     key = add_ben(workspace.data)
-    async with living(qapp, folder, running=workspace) as alive, another_window(folder, workspace) as other:
+    async with AsyncExitStack() as stack:
+        alive = await stack.enter_async_context(living(qapp, folder, running=workspace))
         former = scope_of(alive)
         await revoked_with_work_waiting(alive, "Ana waits")
         alive.tasks.new_task()
         alive.tasks.composer.title.setText("Ana thinks")
+        other = await stack.enter_async_context(another_window(folder, workspace))
         await other.session.sign_in_with_key(key)
         await other.ready()
         await until(lambda: alive.backend.account.first_name == "Ben", 15)
@@ -192,12 +194,14 @@ async def test_those_behind_one_that_was_sent_stay_when_somebody_else_signs_in_b
     folder = tmp_path / "app"
     await sign_in_before(folder, workspace)
     key = add_ben(workspace.data)
-    async with living(qapp, folder, running=workspace) as alive, another_window(folder, workspace) as other:
+    async with AsyncExitStack() as stack:
+        alive = await stack.enter_async_context(living(qapp, folder, running=workspace))
         former = scope_of(alive)
         await revoked_with_work_waiting(alive, "Sent in time")
         for count, words in enumerate(("Too late by one", "Too late by two"), 2):
             await alive.write_task(words)
             await until(lambda count=count: alive.waiting == ["waiting-sign-in"] * count, 10)
+        other = await stack.enter_async_context(another_window(folder, workspace))
         await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=1.5, times=1)
         await alive.sign_in_again()
         await until(lambda: "sending" in alive.waiting, 10)

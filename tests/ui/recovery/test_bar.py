@@ -21,10 +21,7 @@ from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, consent, living, never, sign_in_before
 from tests.ui.recovery.steps import called, focused, press, revoked_with_work_waiting, shows
 
-pytestmark = [
-    pytest.mark.qt_log_ignore("propagateSizeHints", extend=True),
-    pytest.mark.qt_log_ignore("This plugin does not support", extend=True),
-]
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
 NEEDED = "Sign in again to keep going. Your draft and 1 waiting change are kept."
 

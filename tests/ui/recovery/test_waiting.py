@@ -16,7 +16,7 @@ from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, living, never
 from tests.ui.recovery.steps import called, revoked_with_work_waiting
 
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
 WRITTEN = ("First of three", "Second of three", "Third of three")
 
