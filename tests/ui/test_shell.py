@@ -223,7 +223,7 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
         (0, 0, "Your drafts are kept."),
         (1, 0, "Your draft and 1 waiting change are kept."),
         (0, 2, "Your draft and 2 waiting calls are kept."),
-        (2, 1, "Your draft and 2 waiting changes and 1 waiting call are kept."),
+        (2, 1, "Your draft, 2 waiting changes and 1 waiting call are kept."),
     ],
 )
 async def test_the_bar_counts_changes_and_calls_that_wait(changes: int, calls: int, words: str) -> None:

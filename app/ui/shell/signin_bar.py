@@ -133,7 +133,7 @@ class SignInBar(Banner):
         if self._failure is not None:
             words = self.tr("Signing in did not work. {0} Drafts are kept.").format(self._failure.cause)
         else:
-            words = self._kept().format(self._counted())
+            words = self._kept()
         key = "failed" if self._failure is not None else "needed"
         if not self._put(key, words):
             return
@@ -154,21 +154,20 @@ class SignInBar(Banner):
             self._say(f"browser{id(sign_in)}")
 
     def _kept(self) -> str:
-        if self._waiting or self._calls:
-            return self.tr("Sign in again to keep going. Your draft and {0} are kept.")
-        return self.tr("Sign in again to keep going. Your drafts are kept.")
-
-    def _counted(self) -> str:
-        """`1 waiting change`, `2 waiting calls`, or both."""
+        """What is kept, counted where something waits."""
         changes, calls = self._waiting, self._calls
-        parts = []
-        if changes:
-            parts.append(
-                self.tr("1 waiting change") if changes == 1 else self.tr("{0} waiting changes").format(changes)
-            )
-        if calls:
-            parts.append(self.tr("1 waiting call") if calls == 1 else self.tr("{0} waiting calls").format(calls))
-        return self.tr("{0} and {1}").format(*parts) if len(parts) == 2 else "".join(parts)
+        one_change, one_call = self.tr("1 waiting change"), self.tr("1 waiting call")
+        parts = [
+            one_change if changes == 1 else self.tr("{0} waiting changes").format(changes),
+            one_call if calls == 1 else self.tr("{0} waiting calls").format(calls),
+        ]
+        words = {
+            (False, False): self.tr("Sign in again to keep going. Your drafts are kept."),
+            (True, False): self.tr("Sign in again to keep going. Your draft and {0} are kept."),
+            (False, True): self.tr("Sign in again to keep going. Your draft and {1} are kept."),
+            (True, True): self.tr("Sign in again to keep going. Your draft, {0} and {1} are kept."),
+        }
+        return words[bool(changes), bool(calls)].format(*parts)
 
     def _show_vault(self, status: SessionStatus) -> None:
         words = vault_words(status, self._generation)

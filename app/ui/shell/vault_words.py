@@ -40,7 +40,7 @@ FILE: dict[str, str] = {
         "Vault", "The private file cannot be written, so the renewed sign-in is in memory only. Burrow tries again."
     ),
 }
-DAMAGED = marked("Vault", "The stored sign-in cannot be understood. It was left as it is.")
+DAMAGED = marked("Vault", "The stored sign-in is unreadable. Nothing in it was changed.")
 
 # Each store and what choosing it instead of the present one is called.
 INSTEAD: dict[str, str] = {

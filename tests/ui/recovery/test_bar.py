@@ -45,7 +45,7 @@ async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announce
         await never(lambda: len(alive.loud) > 1, 1.0)
         bars = [bar for bar in alive.window.findChildren(SignInBar) if bar.isVisible()]
         assert bars == [alive.window.bar]
-        words = "Sign in again to keep going. Your draft and 1 waiting change and 1 waiting call are kept."
+        words = "Sign in again to keep going. Your draft, 1 waiting change and 1 waiting call are kept."
         assert alive.window.bar.text() == words
         assert alive.loud == [words]
         assert alive.word == "Sign in"
