@@ -50,12 +50,9 @@ class Account:
         grant, known = self._session.grant, self.known
         return grant is not None and known is not None and grant.sign_in == known.sign_in
 
-    def check(self, scope: Scope | None) -> None:
-        """Raises `SignInNeeded` unless what belongs to `scope` is certain to be that of whoever is signed in.
-
-        None is what nobody had a claim to when it was begun.
-        """
-        if not self.sure or scope not in {None, self.scope}:
+    def check(self, scope: Scope) -> None:
+        """Raises `SignInNeeded` unless what belongs to `scope` is certain to be that of whoever is signed in."""
+        if not self.sure or self.scope != scope:
             words = "Somebody else is signed in. What was not sent is kept."
             raise SignInNeeded(words, Facts(code=SOMEBODY_ELSE, origin=self._host.origin))
 

@@ -166,10 +166,12 @@ class Backend:
         return self._account.sure
 
     async def admit(self, scope: Scope | None) -> None:
-        """Wait until it is `sure` who is signed in.
+        """Wait until it is `sure` who is signed in. What was begun before anybody was ever known waits for nothing.
 
         Raises `SignInNeeded` when that is another account than `scope`, and what keeps it from being known.
         """
+        if scope is None:
+            return
         while not self.sure:
             await self._learned()
         self._account.check(scope)

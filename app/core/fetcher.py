@@ -108,7 +108,10 @@ class Owner(Protocol):
         """The account that is shown."""
 
     async def admit(self, scope: Scope | None) -> None:
-        """Wait until `sure`. Raises `SignInNeeded` when it is another account than `scope`, and why it is not known."""
+        """Wait until `sure`. Raises `SignInNeeded` when it is another account than `scope`, and why it is not known.
+
+        None is nobody's, and waits for nothing.
+        """
 
 
 class Fetcher:
@@ -207,7 +210,7 @@ class Fetcher:
             async with self._gate:
                 if await self._session.access_token() is None:
                     raise self._session.missing()
-                if owner is None or (owner.sure and scope in {None, owner.scope}):
+                if owner is None or scope is None or (owner.sure and owner.scope == scope):
                     yield
                     return
 

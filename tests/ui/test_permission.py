@@ -20,7 +20,7 @@ from tests.ui._screens import nameless
 from tests.ui._servers_fakes import actions
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, living, never
-from tests.ui.test_recovery_seen import sign_in_as_ben
+from tests.ui.recovery.test_accounts import sign_in_as_ben
 from tests.workspace.browser import Browser, chromium
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
