@@ -16,16 +16,17 @@ from app.core.auth.bodies import PEEK_BYTES, REPLAY_BYTES, first_message, keep, 
 LIBRARIES = [httpx, httpx2]
 
 
-def response(library: ModuleType, chunks: list[bytes], headers: dict[str, str]) -> httpx.Response:
+def response(
+    library: ModuleType, chunks: list[bytes], headers: dict[str, str], closed: list[bool] | None = None
+) -> httpx.Response:
     class Stream(library.AsyncByteStream):  # type: ignore[misc, name-defined]
-        closed = False
-
         async def __aiter__(self) -> AsyncIterator[bytes]:
             for chunk in chunks:
                 yield chunk
 
         async def aclose(self) -> None:
-            Stream.closed = True
+            if closed is not None:
+                closed.append(True)
 
     made = library.Response(401, headers=headers, stream=Stream())
     assert isinstance(made, library.Response)
@@ -39,6 +40,21 @@ async def test_a_body_that_was_looked_at_is_still_whole(library: ModuleType, chu
     seen = await peek(made)
     assert seen == b"".join(chunks)[: len(seen)]
     assert await made.aread() == b"".join(chunks)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_body_that_was_looked_at_to_its_end_holds_its_connection_no_longer(library: ModuleType) -> None:
+    closed: list[bool] = []
+    made = response(library, [b"x"], {}, closed)
+    await peek(made)
+    assert closed
+    assert await made.aread() == b"x"
+    closed.clear()
+    longer = response(library, [b"c" * PEEK_BYTES, b"d"], {}, closed)
+    await peek(longer)
+    assert not closed
+    assert await longer.aread() == b"c" * PEEK_BYTES + b"d"
+    assert closed
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -127,10 +143,10 @@ async def test_a_body_beyond_the_cap_or_cut_off_is_not_sent_again(library: Modul
 
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_the_endless_body_of_a_refusal_is_left_where_it_is(library: ModuleType) -> None:
-    made = response(library, [b"x" * 1024] * 100_000, {})
-    stream = made.stream
+    closed: list[bool] = []
+    made = response(library, [b"x" * 1024] * 100_000, {}, closed)
     request = library.Request("POST", "http://127.0.0.1/", content=b"body")
     await peek(made)
     assert await keep(request).restore(request, made)
     assert await made.aread() == b""
-    assert stream.closed
+    assert closed

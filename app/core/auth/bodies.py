@@ -133,6 +133,9 @@ async def _read_until(response: Any, enough: Callable[[bytes], bool]) -> bytes:
             ended = True
             break
         body = b"".join(read)
+    if ended:
+        # The connection is free for others, the renewal among them, before anybody reads the answer.
+        await response.stream.aclose()
     response.stream = _stream_of(response.stream, lambda: _chained(read, None if ended else source), response.stream)
     return body
 
