@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from _control import Pair
 
     from app.core.auth.lock import ProcessLock
+    from app.core.auth.transport import Clients
 
 LIFETIME_SECONDS = 3600.0
 PATH = "/api/projects/1/tasks/42/"
@@ -63,14 +64,16 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def application(origin: str, folder: Path, *, lock: ProcessLock | None = None) -> AsyncIterator[Rig]:
+async def application(
+    origin: str, folder: Path, *, lock: ProcessLock | None = None, clients: Clients | None = None
+) -> AsyncIterator[Rig]:
     """The application's own parts on `folder`, put together as `app.core.backend` does; nobody is signed in yet.
 
-    `lock` takes the place of the lock between processes.
+    `lock` takes the place of the lock between processes, and `clients` that of the network.
     """
     host = Host("bench", "Bench", origin, client_id=CLIENT_ID)
     storage = Storage.open(folder)
-    transport = Transport()
+    transport = Transport(clients)
     oauth = OAuth(transport, origin)
     shared = Shared.at(folder / "locks", host.key)
     if lock is not None:

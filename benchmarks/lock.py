@@ -25,6 +25,7 @@ from _control import Pair
 from _signed_in import Rig, application
 
 from app.core.auth.journal import ASKED
+from app.core.auth.transport import Clients
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,11 +80,13 @@ async def seconds_of_renewal(rig: Rig) -> float:
 
 @contextlib.asynccontextmanager
 async def signed_in(folder: Path, *, locked: bool) -> AsyncIterator[Rig]:
-    async with application(ORIGIN, folder, lock=None if locked else cast("ProcessLock", NoLock())) as rig:
-        rig.transport.opened = httpx.AsyncClient(transport=token_endpoint())
+    lock = None if locked else cast("ProcessLock", NoLock())
+    async with (
+        httpx.AsyncClient(transport=token_endpoint()) as client,
+        application(ORIGIN, folder, lock=lock, clients=Clients(client, client)) as rig,
+    ):
         await rig.sign_in(Pair(0, "pha_1", "phr_1"))
         yield rig
-        await rig.transport.opened.aclose()
 
 
 def line(name: str, seconds: list[float]) -> float:

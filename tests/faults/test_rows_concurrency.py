@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from app.core.auth.bodies import PEEK_BYTES
 from app.core.auth.grant import Grant
 from app.core.auth.journal import ASKED, Cause, CauseKind
 from app.core.auth.status import REFUSED, SessionState
 from app.core.auth.target import Target
+from app.core.auth.transport import CONNECTIONS
 from app.core.errors import ServerTrouble
+from app.core.fetcher import Fetcher
 from tests.clock import StillClock
 from tests.core.conftest import Rig, client_of, signed_in
 from tests.core.scripted import DEAD, Reply, Request
@@ -33,6 +36,20 @@ async def test_row_01_fifty_requests_on_a_dead_token_cost_one_renewal(tmp_path: 
         rig.issuer.kill()
         assert ok(await measure.all(*(rig.fetcher.get(PATH) for _ in range(50))))
         assert not rig.issuer.revoked
+        measure.expect(R=1)
+
+
+async def test_row_01_refused_requests_that_hold_every_connection_leave_one_to_the_renewal(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with signed_in(tmp_path) as rig, asyncio.timeout(10):
+        measure.watch(rig)
+        # Longer than is read of a refusal: its connection is busy until the request is repeated.
+        page = Reply(401, b"x" * (8 * PEEK_BYTES))
+        rig.server.views[PATH] = rig.issuer.guard(page)
+        rig.issuer.kill()
+        fetcher = Fetcher(rig.transport, rig.session, rig.session.host, in_flight=2 * CONNECTIONS)
+        assert ok(await measure.all(*(fetcher.get(PATH) for _ in range(2 * CONNECTIONS))))
         measure.expect(R=1)
 
 

@@ -317,7 +317,7 @@ class OAuth:
     ) -> tuple[int, Mapping[str, str], bytes]:
         import httpx
 
-        client = await self._transport.client()
+        client = await self._transport.aside()
         try:
             async with (
                 asyncio.timeout(timeout),

@@ -1,4 +1,4 @@
-"""The one HTTP client of a process and the translation of its failures into ours.
+"""The HTTP clients of a process and the translation of its failures into ours.
 
 httpx costs 80 to 250 ms of import. Nothing here or in the modules above imports it before the first request, so that a
 window shows what it has saved without waiting for it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from app import __version__
 from app.core.errors import BurrowError, Facts, Offline, OutcomeUnknown, ServerTrouble, TimedOut
@@ -28,18 +28,31 @@ LONGEST_RETRY_AFTER = 3600.0
 # Every caller is gated before the pool: beyond about eight in flight its own queue costs more than the network.
 CONNECTIONS = 32
 KEPT_ALIVE = 16
+# For the authorization servers: a renewal, a discovery and a revocation at once.
+CONNECTIONS_ASIDE = 4
+
+
+class Clients(NamedTuple):
+    """`aside` has connections of its own.
+
+    Requests that were refused keep theirs until they are repeated, hence until a renewal: it must not wait for one.
+    """
+
+    requests: httpx.AsyncClient
+    aside: httpx.AsyncClient
 
 
 class Transport:
-    """Opens the process's client on first use and closes it at the end."""
+    """Opens the process's clients on first use and closes them at the end."""
 
-    def __init__(self) -> None:
-        self._opening: asyncio.Task[httpx.AsyncClient] | None = None
-        self.opened: httpx.AsyncClient | None = None
+    def __init__(self, clients: Clients | None = None) -> None:
+        """`clients` are used in place of those that would be opened, and stay open."""
+        self._opening: asyncio.Task[Clients] | None = None
+        self._opened = clients
         self._turn: asyncio.Event | None = None
 
     def hold(self) -> None:
-        """Open the client only after `release`, or 0.4 s after somebody first asks for it.
+        """Open the clients only after `release`, or 0.4 s after somebody first asks for it.
 
         Its import competes with the window for the interpreter just while saved data is being put on the screen.
         """
@@ -52,26 +65,33 @@ class Transport:
 
     async def client(self) -> httpx.AsyncClient:
         """A client that follows no redirect, uses the system's certificates and keeps no credential of its own."""
-        if self.opened is None:
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._open())
-            self.opened = await asyncio.shield(self._opening)
-        return self.opened
+        return (self._opened or await self._both()).requests
 
-    async def _open(self) -> httpx.AsyncClient:
+    async def aside(self) -> httpx.AsyncClient:
+        """The same for the authorization server: what heals requests never waits for their connections."""
+        return (self._opened or await self._both()).aside
+
+    async def _both(self) -> Clients:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        self._opened = await asyncio.shield(self._opening)
+        return self._opened
+
+    async def _open(self) -> Clients:
         if self._turn is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HOLD_SECONDS):
                     await self._turn.wait()
-        return await asyncio.to_thread(_open_client)
+        return await asyncio.to_thread(_open_clients)
 
     async def close(self) -> None:
         """Close every connection."""
         if self._opening is not None:
-            await (await self._opening).aclose()
+            for client in await self._opening:
+                await client.aclose()
 
 
-def _open_client() -> httpx.AsyncClient:
+def _open_clients() -> Clients:
     import importlib.util
     import ssl
     import sys
@@ -86,16 +106,21 @@ def _open_client() -> httpx.AsyncClient:
     import httpx
     import truststore
 
-    return httpx.AsyncClient(
-        # 17 to 350 ms of processor time, hence once and in a worker.
-        verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT_ALIVE),
-        follow_redirects=False,
-        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-        # A cookie would be a credential beside the token: of whoever was answered before.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-    )
+    # 17 to 350 ms of processor time, hence once and in a worker.
+    certificates = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    def client(connections: int, kept_alive: int) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            verify=certificates,
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=kept_alive),
+            follow_redirects=False,
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+            # A cookie would be a credential beside the token: of whoever was answered before.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
+
+    return Clients(client(CONNECTIONS, KEPT_ALIVE), client(CONNECTIONS_ASIDE, 1))
 
 
 def transport_error(failure: httpx.HTTPError, *, origin: str, repeatable: bool = True) -> BurrowError:
