@@ -164,15 +164,30 @@ async def _noted(
     end()
 
 
+class _Stream:
+    """A body that gives `chunks` and closes `closes`."""
+
+    def __init__(self, chunks: Callable[[], AsyncIterator[bytes]], closes: Any) -> None:
+        self._chunks = chunks
+        self._closes = closes
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks()
+
+    async def aclose(self) -> None:
+        await self._closes.aclose()
+
+
+# Classes of their own for each library, made once: to define one takes longer than all else here.
+class _HttpxStream(_Stream, httpx.AsyncByteStream):
+    pass
+
+
+class _Httpx2Stream(_Stream, httpx2.AsyncByteStream):
+    pass
+
+
 def _stream_of(like: Any, chunks: Callable[[], AsyncIterator[bytes]], closes: Any) -> Any:
     """A stream of the same library as `like` that gives `chunks` and closes `closes`."""
-    base = httpx2.AsyncByteStream if isinstance(like, httpx2.AsyncByteStream) else httpx.AsyncByteStream
-
-    class Stream(base):  # type: ignore[misc, valid-type]
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return chunks()
-
-        async def aclose(self) -> None:
-            await closes.aclose()
-
-    return Stream()
+    kind = _Httpx2Stream if isinstance(like, httpx2.AsyncByteStream) else _HttpxStream
+    return kind(chunks, closes)
