@@ -275,6 +275,8 @@ class Fetcher:
             raise transport_error(failure, origin=self._host.origin, repeatable=repeatable) from None
         finally:
             await response.aclose()
+            # httpx ties an answer and its stream to each other: forty objects a request that only a collection frees.
+            del response.stream
 
     def _error(self, request: httpx.Request, response: httpx.Response, content: bytes, repeatable: bool) -> BurrowError:
         failure = request.extensions.get(RENEWAL_FAILURE)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.core import fetcher as fetcher_module
@@ -99,6 +101,25 @@ async def test_a_body_beyond_the_limit_is_not_read_to_its_end(
             await rig.fetcher.get("/api/x/")
         rig.server.views["/api/y/"] = Reply(200, {})
         assert (await rig.fetcher.get("/api/y/")).status == 200
+
+
+async def test_an_answer_leaves_nothing_behind_that_only_a_collection_frees(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        rig.server.views["/api/x/"] = rig.issuer.guard()
+        await rig.fetcher.get("/api/x/")
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await rig.fetcher.get("/api/x/")
+            await rig.fetcher.post("/api/x/", {})
+            gc.collect()
+            left = [thing for thing in gc.garbage if isinstance(thing, httpx.Request | httpx.Response)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert left == []
 
 
 async def test_a_body_that_is_cut_off_is_typed(tmp_path: Path) -> None:
