@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SUCCESS = "success"
 # Answers that only a server that took the token gives; what something on the way says proves nothing.
 TOOK_THE_TOKEN = frozenset(Verdict) - {
     Verdict.RECOVERABLE_AUTH,
@@ -53,6 +54,10 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             yield request
             return
         response = yield request
+        if response.status_code < 300 and not self._target.jsonrpc:
+            # Nearly every answer: there is nothing to read, to judge or to wait for.
+            self._took(request, response, tokens)
+            return
         newer = await self._healed(request, response, tokens, kept)
         if newer is not None:
             request.headers["Authorization"] = newer.bearer
@@ -104,6 +109,13 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             log.exception("healing failed")
             return None
 
+    def _took(self, request: Any, response: Any, tokens: TokenSet) -> None:
+        request.extensions[RULE] = SUCCESS
+        try:
+            self._session.accepted(tokens, self._target.name, response.headers)
+        except Exception:
+            log.exception("a good answer could not be noted")
+
     async def _judge_replay(self, request: Any, response: Any, tokens: TokenSet) -> None:
         try:
             verdict, rule = await self._verdict(response)
@@ -120,7 +132,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
         elif self._target.jsonrpc and response.status_code == 200 and response.request.method == "POST":
             body = await first_message(response)
         elif response.status_code < 300:
-            return Verdict.FINE, "success"
+            return Verdict.FINE, SUCCESS
         else:
             body = b""
         return classify(
