@@ -17,14 +17,14 @@ from app.core.auth.journal import SIGNED_IN, Journal
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
-from app.core.auth.status import OFFLINE, REFUSED, SERVER, AuthEvent, SessionState, SessionStatus
+from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, AuthEvent, SessionState, SessionStatus
 from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound, SignInNeeded
 from app.core.events import Event
 from app.core.fetcher import Exchange, Fetcher
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.tasks import Tasks
-from app.core.timeline import ELSEWHERE, Timeline
+from app.core.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -293,9 +293,6 @@ class Backend:
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
             self._signed_in_here = True
-            if self.session.status.trouble == REFUSED:
-                # The tokens that were refused are those of the former grant.
-                self.session.note(trouble=None, reason=None)
             if event.why != ELSEWHERE:
                 self._spawn(self._account.remember_nobody())
             self._loading = self._spawn(self._load())

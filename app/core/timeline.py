@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.auth.journal import ENDED, INTERRUPTED, RENEWAL, RENEWED, SIGNED_IN, SIGNED_OUT, UNDER_WAY, UNSTORED
+from app.core.auth.status import ELSEWHERE
 
 if TYPE_CHECKING:
     from app.core.auth.clock import Clock
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from app.core.storage.values import GrantEvent
 
 ADOPTED = "adopted"
-# What a session tells of a signing in that was another process's.
-ELSEWHERE = "another window"
 KEPT_HERE = 100
 # All attempts of a renewal together take less (`auth/renewal.py`): whoever made an older one has died in it.
 LONGEST_SECONDS = 60.0

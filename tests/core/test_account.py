@@ -11,13 +11,12 @@ from typing import TypeVar
 import pytest
 
 from app.core.account import SOMEBODY_ELSE
-from app.core.auth.status import AuthEvent
+from app.core.auth.status import ELSEWHERE, AuthEvent
 from app.core.backend import Backend
 from app.core.errors import NotFound, ServerTrouble, SignInNeeded
 from app.core.lab import Lab
 from app.core.posthog.types import NewTask, TaskQuery
 from app.core.services import Services
-from app.core.timeline import ELSEWHERE
 from tests.conftest import RunningWorkspace
 from tests.second_person import add_ben
 

@@ -94,7 +94,10 @@ async def test_signing_in_settles_what_was_left_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", [SIGNED_OUT, ENDED])
 async def test_how_a_grant_was_over_is_told_until_somebody_signs_in(tmp_path: Path, what: str) -> None:
     async with journals(tmp_path) as (first, second):
-        await first.note(what, "asked", GRANT)
+        if what == ENDED:
+            await first.ended(GRANT, REFUSED, "invalid_grant")
+        else:
+            await first.note(what, "asked", GRANT)
         last = await second.last_end()
         assert last is not None
         assert last.what == what

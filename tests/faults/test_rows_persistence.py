@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,17 @@ from tests.until import until
 
 PATH = "/api/x/"
 INVALID_GRANT = Reply(400, {"error": "invalid_grant"})
+
+
+class Watched(FileVault):
+    """A private file, and who looks in the moment in which it is deleted."""
+
+    deleted: Callable[[], Awaitable[None]] | None = None
+
+    async def delete(self, name: str) -> None:
+        await super().delete(name)
+        if self.deleted is not None:
+            await self.deleted()
 
 
 async def renew(rig: Rig) -> None:
@@ -154,6 +166,20 @@ async def test_row_17_signing_out_after_another_process_renewed_ends_what_it_sto
         assert revoked == ["phr_2"]
         await follows(second, clock, SessionState.SIGNED_OUT)
         measure.expect(R=0)
+
+
+async def test_row_17_whoever_finds_the_grant_gone_knows_whether_the_server_ended_it(
+    tmp_path: Path, measure: Measure
+) -> None:
+    vault = Watched(tmp_path)
+    async with two_windows(tmp_path, vault=vault) as (first, second):
+        measure.watch(first, second)
+        first.issuer.revoked = True
+        first.server.views[PATH] = DEAD
+        vault.deleted = second.session.look
+        assert isinstance(await measure.one(first.fetcher.get(PATH)), SignInNeeded)
+        assert second.session.status.state is SessionState.NEEDS_SIGN_IN
+        measure.expect(R=1, B=2)
 
 
 async def test_row_17_signing_in_again_in_one_process_is_seen_by_the_others(tmp_path: Path, measure: Measure) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.core.auth.renewal import Renewal
+from app.core.auth.renewal import GRANT_ENDED, Renewal
 from app.core.auth.status import OFFLINE, SessionState
 from app.core.errors import Offline, ProtocolTrouble, Rejected, ServerTrouble, SignInNeeded, TimedOut
+from app.core.storage import Storage
 from tests.clock import StillClock
 from tests.core.conftest import Rig, client_of, signed_in
 from tests.core.scripted import METADATA, Reply, Request, ScriptedServer
@@ -183,6 +185,29 @@ async def test_row_30_a_refused_grant_asks_once_for_all_who_wait_and_is_never_se
         assert {type(failure) for failure in failures} == {SignInNeeded}
         await measure.one(rig.fetcher.get(PATH))
         assert await rig.stored() is None
+        measure.expect(R=1, B=1)
+
+
+async def test_row_30_a_sign_in_that_the_server_ended_is_asked_for_after_a_restart_too(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with AsyncExitStack() as stack:
+        storage = Storage.open(tmp_path)
+        stack.push_async_callback(storage.close)
+        before = await stack.enter_async_context(signed_in(tmp_path, log=storage.grants))
+        measure.watch(before)
+        dead(before)
+        before.issuer.revoked = True
+        await measure.one(before.fetcher.get(PATH))
+        after = client_of(
+            before.server, before.issuer, tmp_path, vault=before.vault, remembered=before.remembered, log=storage.grants
+        )
+        stack.push_async_callback(after.transport.close)
+        stack.push_async_callback(after.session.close)
+        await after.session.restore()
+        assert after.session.status.state is SessionState.NEEDS_SIGN_IN
+        assert after.session.status.reason == GRANT_ENDED
+        assert isinstance(await measure.one(after.fetcher.get(PATH)), SignInNeeded)
         measure.expect(R=1, B=1)
 
 

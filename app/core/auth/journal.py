@@ -145,10 +145,14 @@ class Journal:
         """A server took the token that a renewal brought."""
         await self._change(number, accepted=True)
 
-    async def note(self, what: str, cause: str, grant: Grant, outcome: str = "ok") -> None:
-        """Signing in or out, or the end of a grant."""
-        event = self._event(what, Cause(CauseKind.ASKED), grant)._replace(cause=cause, outcome=outcome)
+    async def note(self, what: str, why: str, grant: Grant, outcome: str = "ok") -> None:
+        """Somebody signed in or out; `why` says in which way."""
+        event = self._event(what, ASKED, grant)._replace(cause=why, outcome=outcome)
         await self._add(event, settles=INTERRUPTED)
+
+    async def ended(self, grant: Grant, cause: Cause, outcome: str) -> None:
+        """The server accepts the grant no longer. Before it is removed: who finds it gone asks how it ended."""
+        await self._add(self._event(ENDED, cause, grant)._replace(outcome=outcome), settles=INTERRUPTED)
 
     async def unfinished(self, grant: Grant) -> GrantEvent | None:
         """The open renewal of `grant`, if there is one: its refresh token may have been spent."""

@@ -95,7 +95,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             verdict, rule = await self._verdict(response)
             request.extensions[RULE] = rule
             if verdict is Verdict.KEY_REFUSED:
-                self._session.key_refused(rule)
+                self._session.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
             elif verdict in TOOK_THE_TOKEN:
                 self._session.accepted(tokens, self._target.name, response.headers)
             if verdict is not Verdict.RECOVERABLE_AUTH:

@@ -24,7 +24,7 @@ from app.core.auth.journal import AHEAD, ENDED, EXPIRED, RENEWAL, SIGNED_IN, SIG
 from app.core.auth.planning import Plan
 from app.core.auth.renewal import BRAKED, GRANT_ENDED, SIGNED_OUT_ELSEWHERE, How, Renewal
 from app.core.auth.settings import HostSettings
-from app.core.auth.status import OFFLINE, REFUSED, SERVER, AuthEvent, SessionState, SessionStatus
+from app.core.auth.status import ELSEWHERE, OFFLINE, REFUSED, SERVER, AuthEvent, SessionState, SessionStatus
 from app.core.auth.tokens import TokenSet
 from app.core.auth.vault import StoreKind, VaultFailure, VaultState
 from app.core.errors import BurrowError, Facts, Offline, Rejected, SignInNeeded, VaultTrouble
@@ -143,7 +143,8 @@ class Session:
         try:
             if not keeper.expects_one:
                 keeper.skip()
-                self.note(state=SessionState.SIGNED_OUT)
+                state, reason = await self._how_it_ended()
+                self.note(state=state, reason=reason)
                 return
             stored = await keeper.read()
             if stored is None:
@@ -242,12 +243,12 @@ class Session:
         if slept:
             self._plan.again()
 
-    def key_refused(self, why: str) -> None:
+    def key_refused(self, cause: Cause) -> None:
         """A personal API key, or a token of the wrong kind, was refused: nothing can renew it."""
         grant = self._grant
         if grant is not None and not grant.renewable and self._status.state is not SessionState.NEEDS_SIGN_IN:
-            self._tell(ENDED, why, "key refused", grant)
-            self._chores.record(self.journal.note(ENDED, why, grant, "key refused"))
+            self._tell(ENDED, str(cause), "key refused", grant)
+            self._chores.record(self.journal.ended(grant, cause, "key refused"))
             self.note(state=SessionState.NEEDS_SIGN_IN, reason="The server refused this API key.")
 
     def auth(self, target: Target) -> SessionAuth:
@@ -439,8 +440,8 @@ class Session:
         async with self._shared.lock.hold_briefly():
             stored = await self._custody.in_place_of(grant)
             if stored is grant:
+                await self.journal.ended(grant, cause, outcome)
                 await self._custody.remove_ended()
-                await self.journal.note(ENDED, str(cause), grant, outcome)
         if stored is grant:
             self._leave(SessionState.NEEDS_SIGN_IN, failure.cause)
             self._tell(ENDED, str(cause), outcome, grant)
@@ -457,16 +458,19 @@ class Session:
         """The stored grant was removed by another process: it signed out, or the server had ended the grant."""
         if self._grant is None:
             return
+        self._leave(*await self._how_it_ended())
+
+    async def _how_it_ended(self) -> tuple[SessionState, str | None]:
+        """Whether the person knows that nobody is signed in, and what to say."""
         last = await self.journal.last_end()
         if last is not None and last.what == ENDED:
-            self._leave(SessionState.NEEDS_SIGN_IN, GRANT_ENDED)
-        else:
-            self._leave(SessionState.SIGNED_OUT)
+            return SessionState.NEEDS_SIGN_IN, GRANT_ENDED
+        return SessionState.SIGNED_OUT, None
 
     def _replace(self, grant: Grant) -> None:
         """Somebody signed in in another process, perhaps as somebody else."""
         self._start_over()
-        self._tell(SIGNED_IN, "another window", "ok", grant)
+        self._tell(SIGNED_IN, ELSEWHERE, "ok", grant)
         self.note(reason=None, trouble=None)
         self._publish(grant, persistent=True)
 
@@ -475,6 +479,8 @@ class Session:
         self._epoch += 1
         self._renewal.start_over()
         self._unproven = None
+        if self._status.trouble == REFUSED:
+            self.note(trouble=None, reason=None)
 
     def _leave(self, state: SessionState, reason: str | None = None) -> None:
         """There is no grant any more."""

@@ -9,6 +9,8 @@ from app.core.auth.vault import StoreKind
 
 OFFLINE, SERVER, REFUSED = "offline", "server", "refused"
 VAULT = "vault-"
+# Why somebody is signed in now, where another process did it.
+ELSEWHERE = "another window"
 # The code of the error that a sign-in ends with when the person cancels it here.
 CANCELLED = "cancelled"
 
