@@ -153,6 +153,7 @@ async def test_the_browser_is_waited_for_in_the_same_bar_while_everything_else_g
         alive.window.go("servers")
         assert alive.window.current == "servers"
         alive.window.go("tasks")
+        await until(lambda: ("Waiting for your browser…", False) in alive.said)
         await press(bar, "Cancel")
         await until(lambda: bar.text() == NEEDED)
         await press(bar, "Sign in")
@@ -160,7 +161,6 @@ async def test_the_browser_is_waited_for_in_the_same_bar_while_everything_else_g
         await consent(browser[2], await alive.ticket())
         await until(lambda: bar.text() == "Signed in. Sent 1 message.", 15)
         assert "Half a thought" in alive.titles()
-        await until(lambda: ("Waiting for your browser…", False) in alive.said)
         assert [text for text in alive.loud if "Waiting" in text] == []
 
 
@@ -184,6 +184,24 @@ async def test_a_start_with_a_grant_that_is_over_waits_for_no_browser(
         await consent(browser[0], await alive.ticket())
         await until(lambda: alive.word == "Signed in", 15)
         assert alive.tasks.composer.description.toPlainText() == "Written before signing in"
+
+
+async def test_the_start_after_that_shows_the_saved_list_and_the_bar_too(
+    qapp: QApplication, tmp_path: Path, workspace: RunningWorkspace, browser: list[str]
+) -> None:
+    await sign_in_before(tmp_path / "app", workspace)
+    async with living(qapp, tmp_path / "app", running=workspace) as alive:
+        titles = {title for title in alive.titles() if title != "Pinned"}
+        await alive.lab.revoke_grant()
+        alive.tasks.desk.refresh()
+        await until(alive.window.bar.isVisible, 10)
+    async with living(qapp, tmp_path / "app", running=workspace, loads=False) as alive:
+        await until(alive.window.bar.isVisible, 10)
+        await until(lambda: titles <= set(alive.titles()), 10)
+        await press(alive.window.bar, "Sign in")
+        await until(lambda: len(browser) == 1, 10)
+        await consent(browser[0], await alive.ticket())
+        await until(lambda: alive.word == "Signed in", 15)
 
 
 async def test_a_refusal_for_good_is_explained_on_one_page_that_the_bar_leads_to(
