@@ -514,12 +514,13 @@ class MainWindow(QWidget):
     def _account_changed(self, backend: Backend) -> None:
         if backend is self._backend:
             (former, name), self._known = self._known, _known(backend)
-            if former is not None and former != self._known[0]:
-                self.former.forget()
-                self.former.ask(former, name)
             self.corner.refresh()
             self.rail.set_places(self._entries())
             self._tell_places()
+            if former is not None and former != self._known[0]:
+                # After the places have kept what was being typed: it belongs to the former account too.
+                self.former.forget()
+                self.former.ask(former, name)
 
     def _session_changed(self, status: SessionStatus | None) -> None:
         # Values arrive in a later turn: what counts is how the session stands now.
