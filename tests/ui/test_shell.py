@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from app.core.errors import Offline, SignInNeeded
 from app.ui.bridge import Bridge
-from app.ui.shell import signin_bar
+from app.ui.shell import session_words, signin_bar
 from app.ui.shell.fuzzy import ranked, score
 from app.ui.shell.history import History
 from app.ui.shell.keymap import portable
@@ -115,6 +116,19 @@ async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_no
         assert not window.bar.isVisible()
         backend.session.become(renewing_since=None)
         await until(lambda: window.corner.word.state.word == "Signed in")
+
+
+async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_word_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = FakeBackend()
+    async with opened(FakeServices(backend)) as window:
+        monkeypatch.setattr(session_words, "monotonic", lambda: 1001.99)
+        backend.session.become(renewing_since=1000.0)
+        await until(window.corner._timer.isActive)
+        looks = itertools.count()
+        monkeypatch.setattr(session_words, "monotonic", lambda: 1001.9999 + next(looks) * 0.001)
+        await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
 
 
 @pytest.mark.parametrize(("trouble", "word"), [("offline", "Offline"), ("server", "Server in trouble")])

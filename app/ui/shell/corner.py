@@ -142,11 +142,12 @@ class StatusCorner(QFrame):
         self.project.setVisible(backend is not None and backend.project is not None)
         self.account.setVisible(backend is not None)
         status = None if backend is None else backend.session.status
+        # Asked first: what is nearly due is looked at once more, or is due by the time its word is chosen.
+        left = None if status is None else renewing_in(status)
         key = "signed_out" if status is None else session_key(status)
         state = session_state(key)
         self.word.set_state(state)
         self.word.setToolTip(session_note(key, status.reason if status is not None else None))
-        left = None if status is None else renewing_in(status)
         if left:
             self._timer.start(round(left * 1000) + 10)
         self.note.setText(self._passing)
