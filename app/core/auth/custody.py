@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from app.core.auth.keeper import Keeper
 from app.core.auth.status import VAULT
@@ -14,14 +14,15 @@ from app.core.auth.vault import StoreKind, VaultFailure, VaultState, open_vault
 from app.core.errors import StorageTrouble
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from app.core.auth.clock import Clock
+    from app.core.auth.current import Current
     from app.core.auth.grant import Grant
     from app.core.auth.journal import Journal
     from app.core.auth.settings import HostSettings
     from app.core.auth.shared import Shared
-    from app.core.auth.status import SessionStatus
     from app.core.auth.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -30,28 +31,13 @@ SAVE_AGAIN_SECONDS = 30.0
 STORE = "store"
 
 
-class Holder(Protocol):
-    """The session whose grant it is."""
-
-    @property
-    def status(self) -> SessionStatus: ...
-
-    @property
-    def grant(self) -> Grant | None: ...
-
-    def note(self, **changes: object) -> None:
-        """Change the session's status."""
-
-    async def look(self) -> None:
-        """Agree with what another process stored."""
-
-
 class Custody:
-    """The resting place of one grant. What goes wrong there is told in the status of its holder."""
+    """The resting place of the current grant. What goes wrong there is told in the status beside it."""
 
     def __init__(
         self,
-        holder: Holder,
+        current: Current,
+        look: Callable[[], Awaitable[None]],
         origin: str,
         folder: Path,
         settings: HostSettings,
@@ -62,8 +48,12 @@ class Custody:
         store: StoreKind | None = None,
         vault: Vault | None = None,
     ) -> None:
-        """`vault` serves in place of the one that `store`, or what was chosen at some start, would open."""
-        self._holder = holder
+        """`look` makes the current grant agree with what another process stored.
+
+        `vault` serves in place of the one that `store`, or what was chosen at some start, would open.
+        """
+        self._current = current
+        self._look = look
         self._folder = folder
         self._settings = settings
         self._shared = shared
@@ -74,6 +64,7 @@ class Custody:
         self._name = f"{origin}|{profile}"
         self._saving_again: asyncio.Task[None] | None = None
         self.keeper = self._keeper_of(vault or open_vault(store or self._chosen(), folder))
+        current.note(store=self.keeper.kind.value)
 
     async def save(self, grant: Grant) -> bool:
         """Make `grant` durable, or say why it is not and try again later; whether it is."""
@@ -82,18 +73,18 @@ class Custody:
         except VaultFailure as failure:
             log.warning("the sign-in could not be stored: %s", failure.state.value)
             self.failed(failure)
-            self._holder.note(persistent=False)
+            self._current.note(persistent=False)
             if grant.tokens.generation > 1:
                 self._keep_trying()
             return False
         self._shared.claim.drop()
-        status = self._holder.status
-        self._holder.note(persistent=self.keeper.persistent, trouble=None if status.vault_troubled else status.trouble)
+        status = self._current.status
+        self._current.note(persistent=self.keeper.persistent, trouble=None if status.vault_troubled else status.trouble)
         return True
 
     def failed(self, failure: VaultFailure) -> None:
         """The vault could not be used: say so."""
-        self._holder.note(trouble=f"{VAULT}{failure.state.value}", reason=failure.cause)
+        self._current.note(trouble=f"{VAULT}{failure.state.value}", reason=failure.cause)
 
     async def signed_out_meanwhile(self, renewed: Grant) -> bool:
         """Whether another process removed or replaced the grant while this one renewed it (faults row 17)."""
@@ -134,11 +125,12 @@ class Custody:
             log.warning("the ended sign-in could not be removed: %s", failure.state.value)
             await self.keeper.expect_none()
 
-    async def move_to(self, kind: StoreKind, grant: Grant | None) -> None:
+    async def move_to(self, kind: StoreKind) -> None:
         """Keep the grant elsewhere from now on, as the person chose; the former place holds nothing stale."""
+        grant = self._current.grant
         former, self.keeper = self.keeper, self._keeper_of(open_vault(kind, self._folder))
         await self._settings.set(STORE, kind.value)
-        self._holder.note(store=kind.value, trouble=None, reason=None)
+        self._current.note(store=kind.value, trouble=None, reason=None)
         if grant is None:
             return
         async with self._shared.lock.hold_briefly():
@@ -157,7 +149,7 @@ class Custody:
         kind = self._chosen()
         if kind is not before and StoreKind.MEMORY not in {kind, self.keeper.kind}:
             self.keeper = self._keeper_of(open_vault(kind, self._folder))
-            self._holder.note(store=kind.value)
+            self._current.note(store=kind.value)
 
     async def close(self) -> None:
         """Stop trying to store what could not be stored."""
@@ -182,14 +174,14 @@ class Custody:
             self._saving_again = asyncio.create_task(self._save_again(), name="saving the grant again")
 
     async def _save_again(self) -> None:
-        while not self._holder.status.persistent and self.keeper.persistent:
+        while not self._current.status.persistent and self.keeper.persistent:
             await self._clock.sleep(SAVE_AGAIN_SECONDS)
             async with self._shared.lock.hold_briefly():
                 if self.keeper.moved:
                     with contextlib.suppress(VaultFailure):
-                        await self._holder.look()
-                grant = self._holder.grant
-                if grant is None or self._holder.status.persistent:
+                        await self._look()
+                grant = self._current.grant
+                if grant is None or self._current.status.persistent:
                     return
                 if await self.save(grant):
                     await self._journal.stored(grant)

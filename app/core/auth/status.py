@@ -13,6 +13,8 @@ VAULT = "vault-"
 ELSEWHERE = "another window"
 # The code of the error that a sign-in ends with when the person cancels it here.
 CANCELLED = "cancelled"
+# The code of the error that a renewal ends with when somebody has signed in meanwhile.
+REPLACED = "replaced"
 
 
 class SessionState(Enum):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.auth.session import REPLACED
-from app.core.auth.status import CANCELLED
+from app.core.auth.status import CANCELLED, REPLACED
 from app.core.auth.stepup import Help, Need
 from app.core.errors import BurrowError, PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
 from app.core.mcp.calls import Cancelled
