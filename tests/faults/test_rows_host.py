@@ -235,6 +235,25 @@ async def test_row_63_without_a_keyring_the_person_chooses_and_nothing_is_chosen
         measure.expect(R=1)
 
 
+async def test_row_63_a_place_chosen_while_a_renewal_is_under_way_holds_what_that_brings(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
+        rig.server.views[PATH] = rig.issuer.guard()
+        rig.issuer.kill()
+        rig.issuer.gate = asyncio.Event()
+        waiting = asyncio.create_task(measure.one(rig.fetcher.get(PATH)))
+        await rig.issuer.reached.wait()
+        choosing = asyncio.create_task(rig.session.choose_store("file"))
+        await asyncio.sleep(0)
+        rig.issuer.gate.set()
+        assert (await waiting).status == 200
+        await choosing
+        assert await rig.stored_refresh_token() == "phr_2"
+        measure.expect(R=1)
+
+
 async def test_row_64_a_grant_longer_than_a_windows_credential_is_kept_and_renewed(
     tmp_path: Path, measure: Measure
 ) -> None:

@@ -127,14 +127,13 @@ class Custody:
 
     async def move_to(self, kind: StoreKind) -> None:
         """Keep the grant elsewhere from now on, as the person chose; the former place holds nothing stale."""
-        grant = self._current.grant
         former, self.keeper = self.keeper, self._keeper_of(open_vault(kind, self._folder))
         await self._settings.set(STORE, kind.value)
         self._current.note(store=kind.value, trouble=None, reason=None)
-        if grant is None:
-            return
         async with self._shared.lock.hold_briefly():
-            if not await self.save(grant) or former.kind is kind:
+            # Looked at inside the lock: a renewal that was under way has stored a newer one.
+            grant = self._current.grant
+            if grant is None or not await self.save(grant) or former.kind is kind:
                 return
             try:
                 await former.vault.delete(former.name)
