@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.core._raw_server import RawRequest, RawServer
+
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
 ENVELOPE = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
@@ -47,10 +49,11 @@ class Seen:
         return str(self.message.get("method", ""))
 
 
-class Scripted:
+class Scripted(RawServer):
     """A server whose next answers can be set for each JSON-RPC method."""
 
     def __init__(self, *, legacy: bool = False, sessions: bool = False) -> None:
+        super().__init__()
         self.legacy = legacy
         self.sessions = sessions
         self.seen: list[Seen] = []
@@ -61,13 +64,10 @@ class Scripted:
         self.opened = 0
         self.arrived: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.gone = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/mcp"
+        return f"{self.origin}/mcp"
 
     def methods(self) -> list[str]:
         return [seen.method for seen in self.seen if seen.verb == "POST"]
@@ -75,37 +75,11 @@ class Scripted:
     def count(self, method: str) -> int:
         return self.methods().count(method)
 
-    async def __aenter__(self) -> Scripted:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                while await self._serve(reader, writer):
-                    pass
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        verb = head[0].split(" ")[0]
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        raw = await reader.readexactly(int(headers.get("content-length", "0")))
-        seen = Seen(verb, headers, raw, json.loads(raw) if raw else {})
+    async def answer(self, request: RawRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        message = json.loads(request.body) if request.body else {}
+        seen = Seen(request.verb, request.headers, request.body, message)
         self.seen.append(seen)
-        self.arrived[seen.method or verb].set()
+        self.arrived[seen.method or seen.verb].set()
         return await self._answer(self._reply(seen), seen, reader, writer)
 
     def _reply(self, seen: Seen) -> Reply:

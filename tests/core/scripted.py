@@ -14,6 +14,8 @@ from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.core._raw_server import RawRequest, RawServer
+
 METADATA = "/.well-known/oauth-authorization-server"
 
 
@@ -51,63 +53,22 @@ DEAD = Reply(
 )
 
 
-class ScriptedServer:
+class ScriptedServer(RawServer):
     """Answers from `views` (path -> handler or reply); counts requests per path."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.views: dict[str, Handler | Reply] = {}
         self.requests: Counter[str] = Counter()
         self.seen: list[Request] = []
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-        self.origin = ""
 
-    async def __aenter__(self) -> ScriptedServer:
-        await self.come_back()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.go_away()
-
-    async def come_back(self) -> None:
-        """Listen, where it was if it was away."""
-        port = int(self.origin.rpartition(":")[2]) if self.origin else 0
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        self.origin = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def go_away(self) -> None:
-        """Break every connection and refuse new ones."""
-        assert self._server is not None
-        self._server.close()
-        for connection in tuple(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            while await self._one(reader, writer):
-                pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            # Cancelled only by `go_away`; asyncio would log it.
-            pass
-        finally:
-            self._connections.discard(task)
-            writer.close()
-
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        method, target, _ = head[0].split(" ", 2)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        parts = urlsplit(target)
-        request = Request(method, parts.path, parse_qs(parts.query), headers, body)
+    async def answer(self, request: RawRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        parts = urlsplit(request.target)
+        seen = Request(request.verb, parts.path, parse_qs(parts.query), request.headers, request.body)
         self.requests[parts.path] += 1
-        self.seen.append(request)
+        self.seen.append(seen)
         view = self.views.get(parts.path, Reply(404, {"code": "not_found", "detail": "Not found."}))
-        reply = view if isinstance(view, Reply) else view(request)
+        reply = view if isinstance(view, Reply) else view(seen)
         if not isinstance(reply, Reply):
             reply = await reply
         if reply.drop:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.core._mcp_server import ENVELOPE, LEGACY, MODERN, tool
+from tests.core._raw_server import RawRequest, RawServer
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 CHANGED = "notifications/tools/list_changed"
@@ -97,13 +98,14 @@ class Stream:
         self.over.set()
 
 
-class Streaming:
+class Streaming(RawServer):
     """`admits` decides by the bearer who may enter. `refusals` answer methods (`GET` too) in place of a stream.
 
     `pause` is waited for before a tool list goes out.
     """
 
     def __init__(self, *, legacy: bool = False, admits: Callable[[str], bool] = lambda _bearer: True) -> None:
+        super().__init__()
         self.legacy = legacy
         self.admits = admits
         self.refusals: dict[str, Refusal | list[Refusal]] = {}
@@ -114,13 +116,10 @@ class Streaming:
         self.listeners: asyncio.Queue[Stream] = asyncio.Queue()
         self.calls: asyncio.Queue[Stream] = asyncio.Queue()
         self.arrivals: asyncio.Queue[Seen] = asyncio.Queue()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/mcp"
+        return f"{self.origin}/mcp"
 
     @property
     def listening(self) -> str:
@@ -136,34 +135,8 @@ class Streaming:
             pass
         return seen
 
-    async def __aenter__(self) -> Streaming:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                while await self._serve(reader, writer):
-                    pass
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        raw = await reader.readexactly(int(headers.get("content-length", "0")))
-        seen = Seen(head[0].split(" ")[0], headers, json.loads(raw) if raw else {})
+    async def answer(self, request: RawRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        seen = Seen(request.verb, request.headers, json.loads(request.body) if request.body else {})
         self.seen.append(seen)
         self.arrivals.put_nowait(seen)
         if not self.admits(seen.bearer):
