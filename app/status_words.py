@@ -13,21 +13,14 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
 
 SHOWN_STEPS = 20
+SHORT = ("host", "origin", "state", "account", "project", "store", "trouble", "reason")
 
 
 def record_of(backend: Backend) -> dict[str, Any]:
     """The short status as JSON values."""
-    standing = standing_of(backend)
-    return {
-        "host": standing.host,
-        "origin": standing.origin,
-        "state": standing.state,
-        "account": standing.account,
-        "project": standing.project,
-        "store": standing.store,
-        "trouble": standing.trouble,
-        "reason": standing.reason if standing.state != SessionState.SIGNED_IN.value else None,
-    }
+    everything = report.facts(standing_of(backend))
+    short = {name: everything[name] for name in SHORT}
+    return short if short["state"] != SessionState.SIGNED_IN.value else short | {"reason": None}
 
 
 def lines_of(backend: Backend) -> list[str]:
