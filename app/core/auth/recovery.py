@@ -2,13 +2,13 @@
 
 One class serves httpx (REST) and httpx2 (the MCP SDK): both drive `async_auth_flow` alike. The flow never raises: an
 exception here would end a whole MCP session (faults row 70). When it cannot help, the server's own answer goes back,
-and whoever sent the request finds the reason of the failed renewal under `RENEWAL_FAILURE` in the request's extensions.
+and whoever sent the request finds the reason under `RENEWAL_FAILURE` in the request's extensions.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import httpx2
@@ -17,7 +17,7 @@ from app.core.auth.bodies import IN_MEMORY, Kept, first_message, keep, peek
 from app.core.auth.failures import Reply, Verdict, classify
 from app.core.auth.journal import Cause, CauseKind
 from app.core.auth.target import RENEWAL_FAILURE, RULE
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, Facts, ServerTrouble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -37,6 +37,14 @@ TOOK_THE_TOKEN = frozenset(Verdict) - {
     Verdict.THROTTLED,
     Verdict.NOT_OURS,
 }
+
+
+class Judgement(NamedTuple):
+    """What the classifier says of an answer, by which of its rules, and the error code of the answer's envelope."""
+
+    verdict: Verdict
+    rule: str
+    code: str = ""
 
 
 class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
@@ -92,7 +100,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
     async def _healed(self, request: Any, response: Any, tokens: TokenSet, kept: Kept) -> TokenSet | None:
         """The token to replay with, None when the answer stands."""
         try:
-            verdict, rule = await self._verdict(response)
+            verdict, rule, code = await self._judge(response)
             request.extensions[RULE] = rule
             if verdict is Verdict.KEY_REFUSED:
                 self._session.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
@@ -101,7 +109,10 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             if verdict is not Verdict.RECOVERABLE_AUTH:
                 return None
             newer = await self._session.renew(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
-            return newer if await kept.restore(request, response) else None
+            if await kept.restore(request, response):
+                return newer
+            request.extensions[RENEWAL_FAILURE] = _not_repeated(self._target.name, response.status_code, code)
+            return None
         except BurrowError as failure:
             request.extensions[RENEWAL_FAILURE] = failure
             return None
@@ -118,35 +129,43 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
 
     async def _judge_replay(self, request: Any, response: Any, tokens: TokenSet) -> None:
         try:
-            verdict, rule = await self._verdict(response)
+            verdict, rule, _code = await self._judge(response)
             request.extensions[RULE] = rule
             if verdict in TOOK_THE_TOKEN:
                 self._session.accepted(tokens, self._target.name, response.headers)
         except Exception:
             log.exception("the replayed answer could not be judged")
 
-    async def _verdict(self, response: Any) -> tuple[Verdict, str]:
+    async def _judge(self, response: Any) -> Judgement:
         """Judge an answer, reading only what can decide: error bodies, and JSON-RPC where it can fail inside a 200."""
         if response.status_code >= 400:
             body = await peek(response)
         elif self._target.jsonrpc and response.status_code == 200 and response.request.method == "POST":
             body = await first_message(response)
         elif response.status_code < 300:
-            return Verdict.FINE, SUCCESS
+            return Judgement(Verdict.FINE, SUCCESS)
         else:
             body = b""
-        return classify(
-            Reply(
-                response.status_code,
-                response.headers,
-                body,
-                owner=self._target.owner,
-                reports_own_auth=self._target.reports_own_auth,
-            )
+        reply = Reply(
+            response.status_code,
+            response.headers,
+            body,
+            owner=self._target.owner,
+            reports_own_auth=self._target.reports_own_auth,
         )
+        return Judgement(*classify(reply), code=reply.code)
 
 
 def _parts(origin: str) -> tuple[str, bytes, int | None]:
     """An origin as httpx takes a URL apart, so that a request need not be put together and parsed again."""
     url = httpx.URL(origin)
     return url.scheme, url.raw_host, url.port
+
+
+def _not_repeated(name: str, status: int, code: str) -> BurrowError:
+    """Why the refusal of a request stands whose body is beyond the cap (faults row 56)."""
+    return ServerTrouble(
+        f"{name or 'The server'} no longer took the access token, and this is too large to be sent twice by itself.",
+        Facts(status=status, code=code or None),
+        action="Send it again: the sign-in is renewed.",
+    )
