@@ -40,11 +40,11 @@ TOOK_THE_TOKEN = frozenset(Verdict) - {
 
 
 class Judgement(NamedTuple):
-    """What the classifier says of an answer, by which of its rules, and the error code of the answer's envelope."""
+    """What the classifier says of an answer, by which of its rules, and what it has looked at."""
 
     verdict: Verdict
     rule: str
-    code: str = ""
+    reply: Reply | None = None
 
 
 class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
@@ -100,7 +100,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
     async def _healed(self, request: Any, response: Any, tokens: TokenSet, kept: Kept) -> TokenSet | None:
         """The token to replay with, None when the answer stands."""
         try:
-            verdict, rule, code = await self._judge(response)
+            verdict, rule, reply = await self._judge(response)
             request.extensions[RULE] = rule
             if verdict is Verdict.KEY_REFUSED:
                 self._session.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
@@ -111,7 +111,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             newer = await self._session.renew(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
             if await kept.restore(request, response):
                 return newer
-            request.extensions[RENEWAL_FAILURE] = _not_repeated(self._target.name, response.status_code, code)
+            request.extensions[RENEWAL_FAILURE] = _not_repeated(self._target.name, reply)
             return None
         except BurrowError as failure:
             request.extensions[RENEWAL_FAILURE] = failure
@@ -129,7 +129,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
 
     async def _judge_replay(self, request: Any, response: Any, tokens: TokenSet) -> None:
         try:
-            verdict, rule, _code = await self._judge(response)
+            verdict, rule, _reply = await self._judge(response)
             request.extensions[RULE] = rule
             if verdict in TOOK_THE_TOKEN:
                 self._session.accepted(tokens, self._target.name, response.headers)
@@ -153,7 +153,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             owner=self._target.owner,
             reports_own_auth=self._target.reports_own_auth,
         )
-        return Judgement(*classify(reply), code=reply.code)
+        return Judgement(*classify(reply), reply)
 
 
 def _parts(origin: str) -> tuple[str, bytes, int | None]:
@@ -162,10 +162,10 @@ def _parts(origin: str) -> tuple[str, bytes, int | None]:
     return url.scheme, url.raw_host, url.port
 
 
-def _not_repeated(name: str, status: int, code: str) -> BurrowError:
+def _not_repeated(name: str, reply: Reply | None) -> BurrowError:
     """Why the refusal of a request stands whose body is beyond the cap (faults row 56)."""
     return ServerTrouble(
         f"{name or 'The server'} no longer took the access token, and this is too large to be sent twice by itself.",
-        Facts(status=status, code=code or None),
+        Facts(status=reply.status, code=reply.code or None) if reply is not None else None,
         action="Send it again: the sign-in is renewed.",
     )
