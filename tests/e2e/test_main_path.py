@@ -173,6 +173,18 @@ def alive(pid: int) -> bool:
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def test_a_window_that_is_magnified_is_no_larger_than_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QT_SCALE_FACTOR", "1.5")
+    with RunningWindow(tmp_path / "window") as window:
+        window.find("Try it here", "push button")
+        lines = window.desktop.xdotool("getwindowgeometry", "--shell", window.id).splitlines()
+        size = dict(line.split("=") for line in lines if "=" in line)
+        assert int(size["WIDTH"]) <= 1280
+        assert int(size["HEIGHT"]) <= 800
+
+
 def test_without_a_display_one_line_says_how_to_go_on(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in {"DISPLAY", "WAYLAND_DISPLAY"}}
     environment.pop("QT_QPA_PLATFORM", None)

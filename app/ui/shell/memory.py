@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 from app.ui.theme import apply_theme, theme
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QScreen
     from PySide6.QtWidgets import QWidget
 
     from app.core.storage.settings import Settings
@@ -23,6 +24,7 @@ DRAWER_SETTING = "ui.drawer"
 
 SMALLEST = QSize(720, 420)
 USUAL = QSize(1180, 760)
+UNBOUNDED = QSize(10_000, 10_000)
 
 
 def dress(settings: Settings) -> None:
@@ -44,19 +46,27 @@ def geometry(window: QWidget) -> list[int]:
 
 
 def place_window(window: QWidget, remembered: object) -> None:
-    """Give a window its remembered place and size, or the usual ones; never where no screen shows it."""
+    """Give a window its remembered place and size, or the usual ones; never larger than the screen that shows it."""
     current = theme()
-    window.resize(current.px(USUAL.width()), current.px(USUAL.height()))
+    usual = QSize(current.px(USUAL.width()), current.px(USUAL.height()))
+    window.resize(usual.boundedTo(_room(window.screen())))
     if not isinstance(remembered, list) or len(remembered) != 5:
         return
     if not all(isinstance(value, int) for value in remembered):
         return
     x, y, width, height, maximized = remembered
-    window.resize(max(width, SMALLEST.width()), max(height, SMALLEST.height()))
-    if any(screen.availableGeometry().contains(x + 40, y + 40) for screen in QApplication.screens()):
+    shown_by = [screen for screen in QApplication.screens() if screen.availableGeometry().contains(x + 40, y + 40)]
+    room = _room((shown_by or [window.screen()])[0])
+    window.resize(QSize(width, height).boundedTo(room).expandedTo(SMALLEST))
+    if shown_by:
         window.move(x, y)
     if maximized:
         window.setWindowState(Qt.WindowState.WindowMaximized)
+
+
+def _room(screen: QScreen) -> QSize:
+    """What a window may take of a screen. A picture that is drawn without one is as large as it likes."""
+    return UNBOUNDED if QApplication.platformName() == "offscreen" else screen.availableSize()
 
 
 def two_sizes(remembered: object, total: int) -> list[int]:
