@@ -172,15 +172,15 @@ class SignInDetails(QDialog):
                 tooltip=lambda step: step.outcome,
             ),
             Column(self.tr("Why"), step_words.why, tooltip=step_words.why_exactly),
-            Column(self.tr("By"), step_words.process, 156, drop_below=760, tooltip=step_words.process),
-            Column(self.tr("Generation"), step_words.generations, 92, drop_below=620),
+            Column(self.tr("By"), step_words.process, 156, drop_below=680, tooltip=step_words.process),
+            Column(self.tr("Generation"), step_words.generations, 92, drop_below=840),
             Column(self.tr("Took"), step_words.took, 76, right=True),
             Column(
                 self.tr("Next due"),
                 step_words.next_due,
                 104,
                 right=True,
-                drop_below=680,
+                drop_below=740,
                 tooltip=lambda step: absolute(moment_at(step.renews_at)) if step.renews_at is not None else "",
             ),
         ]
