@@ -180,9 +180,9 @@ def test_a_window_that_is_magnified_is_no_larger_than_the_screen(
     with RunningWindow(tmp_path / "window") as window:
         window.find("Try it here", "push button")
         lines = window.desktop.xdotool("getwindowgeometry", "--shell", window.id).splitlines()
-        size = dict(line.split("=") for line in lines if "=" in line)
-        assert int(size["WIDTH"]) <= 1280
-        assert int(size["HEIGHT"]) <= 800
+        is_at = {name: int(value) for name, value in (line.split("=") for line in lines[1:])}
+        assert is_at["X"] + is_at["WIDTH"] <= 1280
+        assert is_at["Y"] + is_at["HEIGHT"] <= 800
 
 
 def test_without_a_display_one_line_says_how_to_go_on(tmp_path: Path) -> None:

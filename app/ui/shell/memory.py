@@ -25,6 +25,8 @@ DRAWER_SETTING = "ui.drawer"
 SMALLEST = QSize(720, 420)
 USUAL = QSize(1180, 760)
 UNBOUNDED = QSize(10_000, 10_000)
+# For title bar and borders, which no platform tells before the window is shown.
+FRAME = QSize(8, 40)
 
 
 def dress(settings: Settings) -> None:
@@ -66,7 +68,7 @@ def place_window(window: QWidget, remembered: object) -> None:
 
 def _room(screen: QScreen) -> QSize:
     """What a window may take of a screen. A picture that is drawn without one is as large as it likes."""
-    return UNBOUNDED if QApplication.platformName() == "offscreen" else screen.availableSize()
+    return UNBOUNDED if QApplication.platformName() == "offscreen" else screen.availableSize() - FRAME
 
 
 def two_sizes(remembered: object, total: int) -> list[int]:
