@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PySide6.QtCore import QModelIndex, QPoint, Qt
+from PySide6.QtCore import QLocale, QModelIndex, QPoint, Qt
 from PySide6.QtGui import QAccessible, QGuiApplication, QIcon, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
@@ -299,6 +299,26 @@ def test_old_and_future_times_are_dates(qapp) -> None:
     assert relative(now - timedelta(days=400), now) == "19 Oct 2025"
     assert relative(now + timedelta(hours=2), now) == absolute(now + timedelta(hours=2))
     assert relative(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        ("en_GB", "28/11/2026 14:05:09"),
+        ("en_US", "11/28/26 2:05:09\u202fPM"),
+        ("fi_FI", "28.11.2026 14.05.09"),
+        ("ca_ES", "28/11/26 14:05:09"),
+        ("cs_CZ", "28.11.26 14:05:09"),
+        ("zh_CN", "2026/11/28 14:05:09"),
+    ],
+)
+def test_an_absolute_time_is_one_to_the_second_in_the_persons_locale(qapp, locale: str, words: str) -> None:
+    before = QLocale()
+    QLocale.setDefault(QLocale(locale))
+    try:
+        assert absolute(datetime(2026, 11, 28, 14, 5, 9).astimezone()) == words
+    finally:
+        QLocale.setDefault(before)
 
 
 def test_a_relative_time_has_the_absolute_in_its_tooltip(qtbot) -> None:

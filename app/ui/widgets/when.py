@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 TICK_MS = 20_000
 MINUTE, HOUR, DAY = 60, 3600, 86400
+# The name of the time zone in a format of QLocale.
+ZONE = re.compile(r",?\s*[(\[]?\bt+\b[)\]]?\s*")
 
 
 def relative(moment: datetime | None, now: datetime | None = None) -> str:
@@ -57,11 +60,14 @@ def due(moment: datetime | None, now: datetime | None = None) -> str:
 
 
 def absolute(moment: datetime | None) -> str:
-    """Date and time to the second in the person's locale and time zone."""
+    """Date and time to the second in the person's locale and time zone, such as `28/11/2026 14:05:09`."""
     if moment is None:
         return ""
-    when = QDateTime.fromSecsSinceEpoch(int(_aware(moment).timestamp()))
-    return QLocale().toString(when, QLocale.FormatType.ShortFormat) + when.toString(":ss")
+    when, locale = QDateTime.fromSecsSinceEpoch(int(_aware(moment).timestamp())), QLocale()
+    # Of the locale's formats only the long one has seconds.
+    to_the_second = ZONE.sub("", locale.timeFormat(QLocale.FormatType.LongFormat))
+    date = locale.toString(when.date(), QLocale.FormatType.ShortFormat)
+    return f"{date} {locale.toString(when.time(), to_the_second)}"
 
 
 def moment_at(seconds: float) -> datetime:
