@@ -82,6 +82,7 @@ def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_
         window.picture(album / "servers.png")
         assert renewals(workspace) == (1, 0)
         assert not window.shows(BAR)
+        look_at_what_happened(window, album / "sign-in-details.png")
 
         window.key("ctrl+1")
         window.key("ctrl+n")
@@ -100,6 +101,21 @@ def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_
         window.find(re.compile("Half a thought, Not started, HED-14"), "cell")
         assert not window.shows(BAR)
         assert window.quit() == 0
+
+
+def look_at_what_happened(window: RunningWindow, picture: Path) -> None:
+    """The details, by keyboard: the renewal that nobody saw, why it was, and when the next one is due."""
+    window.key("ctrl+k")
+    window.type("sign-in details")
+    window.find(re.compile("Sign-in details"))
+    window.key("Return")
+    details = window.desktop.find_window("Sign-in details")
+    window.find("What: Renewed", "cell")
+    window.find(re.compile("^Why: Refused by "), "cell")
+    window.find(re.compile("^Next due: in "), "cell")
+    window.desktop.screenshot(picture, details)
+    window.key("Escape")
+    window.desktop.xdotool("windowactivate", "--sync", window.id)
 
 
 def draw_a_chart(window: RunningWindow) -> None:
