@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -57,6 +58,15 @@ def count(measure: Measure, rig: Rig, authority: Authority) -> None:
     measure.count_refreshes(lambda: authority.refreshes)
 
 
+@asynccontextmanager
+async def registered(folder: Path, measure: Measure) -> AsyncIterator[tuple[Rig, Authority]]:
+    """A client that has signed in through the browser, with a registration of its own."""
+    async with browser_client(folder) as (rig, authority):
+        count(measure, rig, authority)
+        await sign_in_at(rig.session)
+        yield rig, authority
+
+
 def client_of_grant(rig: Rig) -> str:
     assert rig.session.grant is not None
     return rig.session.grant.client_id
@@ -65,9 +75,7 @@ def client_of_grant(rig: Rig) -> str:
 async def test_row_31_a_renewal_that_is_refused_for_the_client_costs_one_sign_in_with_another_registration(
     tmp_path: Path, measure: Measure
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         rig.server.views[PATH] = authority.guard()
         authority.forget()
         authority.kill()
@@ -84,9 +92,7 @@ async def test_row_31_a_renewal_that_is_refused_for_the_client_costs_one_sign_in
 async def test_row_31_a_refusal_of_the_former_client_leaves_the_registration_that_took_its_place(
     tmp_path: Path, measure: Measure
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         rig.server.views[PATH] = authority.guard()
         authority.forget()
         # A sign-in that is on its way has registered anew; the grant is still that of the former client.
@@ -107,9 +113,7 @@ async def test_row_31_a_refusal_of_the_former_client_leaves_the_registration_tha
 async def test_row_31_a_registration_that_the_server_forgot_is_made_anew_before_the_browser_is_opened(
     tmp_path: Path, measure: Measure, refusal: Reply
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         authority.forget()
         authority.refusal = refusal
         sign_in = await rig.session.begin_sign_in(open_browser=False)
@@ -143,9 +147,7 @@ async def test_row_31_a_registration_that_the_server_forgot_is_made_anew_before_
 async def test_row_31_an_answer_that_does_not_say_that_the_client_is_unknown_changes_nothing(
     tmp_path: Path, measure: Measure, answer: Reply
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, _authority):
         honest, rig.server.views[AUTHORIZE] = rig.server.views[AUTHORIZE], answer
         sign_in = await rig.session.begin_sign_in(open_browser=False)
         rig.server.views[AUTHORIZE] = honest
@@ -161,9 +163,7 @@ async def test_row_31_a_server_that_is_silent_about_the_client_is_not_waited_for
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.core.auth.oauth.KNOWS_SECONDS", 0.2)
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, _authority):
         silence = asyncio.Event()
 
         async def silent(request: Request) -> Reply:
@@ -181,9 +181,7 @@ async def test_row_31_a_server_that_is_silent_about_the_client_is_not_waited_for
 
 
 async def test_row_31_the_question_is_worth_nothing_to_anybody(tmp_path: Path, measure: Measure) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         honest = rig.server.views[AUTHORIZE]
 
         def with_cookie(request: Request) -> Reply:
@@ -211,9 +209,7 @@ async def test_row_31_the_question_is_worth_nothing_to_anybody(tmp_path: Path, m
 async def test_row_31_a_client_that_only_the_token_endpoint_does_not_know_opens_the_page_once_more(
     tmp_path: Path, measure: Measure
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, _authority):
         rig.server.views[TOKEN] = Once(NO_CLIENT, rig.server.views[TOKEN])
         sign_in = await rig.session.begin_sign_in(open_browser=False)
         first, moved = sign_in.url, asyncio.Event()
@@ -260,9 +256,7 @@ async def test_row_31_a_server_that_knows_no_client_is_registered_with_once_and_
 async def test_row_31_a_registration_renewed_before_the_browser_is_not_renewed_again_after_it(
     tmp_path: Path, measure: Measure
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         authority.forget()
         authority.known_at_the_token_endpoint = False
         sign_in = await rig.session.begin_sign_in(open_browser=False)
@@ -327,9 +321,7 @@ async def test_row_31_a_configured_client_id_is_never_replaced(tmp_path: Path, m
 async def test_row_31_a_server_that_takes_no_new_registration_says_so_and_the_grant_stays(
     tmp_path: Path, measure: Measure, refusal: Reply, kind: type[BurrowError], attr: str | None
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         authority.forget()
         rig.server.views[REGISTER] = refusal
         failure = await measure.one(rig.session.begin_sign_in(open_browser=False))
@@ -359,9 +351,7 @@ async def test_row_31_a_workspace_with_an_empty_folder_is_registered_with_anew(
 async def test_row_40_another_issuer_is_registered_with_anew_and_never_sees_the_former_ones_credentials(
     tmp_path: Path, measure: Measure
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         refresh_token = authority.refresh_token
         rig.server.views[PATH] = authority.guard()
         authority.issuer_suffix = "/"
@@ -385,9 +375,7 @@ async def test_row_40_another_issuer_is_registered_with_anew_and_never_sees_the_
 async def test_row_40_a_token_endpoint_that_moved_with_its_issuer_gets_no_refresh_token(
     tmp_path: Path, measure: Measure
 ) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         rig.server.views[PATH] = authority.guard()
         authority.kill()
         honest = authority._metadata
@@ -406,9 +394,7 @@ async def test_row_40_a_token_endpoint_that_moved_with_its_issuer_gets_no_refres
 
 
 async def test_row_40_signing_out_tells_another_issuer_nothing(tmp_path: Path, measure: Measure) -> None:
-    async with browser_client(tmp_path) as (rig, authority):
-        count(measure, rig, authority)
-        await sign_in_at(rig.session)
+    async with registered(tmp_path, measure) as (rig, authority):
         authority.issuer_suffix = "/"
         sign_in = await rig.session.begin_sign_in(open_browser=False)
         sign_in.cancel()
