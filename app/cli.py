@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from app.core.auth.vault import StoreKind
+from app.core.auth.store import StoreKind
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VaultTrouble
 from app.core.hosts import WORKSPACE
 from app.core.logs import start_logging

@@ -19,9 +19,9 @@ from app.core.auth.journal import Journal
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
+from app.core.auth.store import StoreKind
 from app.core.auth.tokens import TokenSet
 from app.core.auth.transport import Transport
-from app.core.auth.vault import StoreKind
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
 from app.core.storage import Storage

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from app.core.activity import Activity
     from app.core.auth.stepup import StepUp
-    from app.core.auth.vault import StoreKind
+    from app.core.auth.store import StoreKind
     from app.core.hosts import Host
     from app.core.lab import Lab
     from app.core.mcp.servers import Servers

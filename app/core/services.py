@@ -19,8 +19,8 @@ from app.core.hosts import BUILT_IN, WORKSPACE, Host, is_loopback, origin_of, pa
 from app.core.storage import Storage
 
 if TYPE_CHECKING:
+    from app.core.auth.store import StoreKind
     from app.core.auth.transport import Transport
-    from app.core.auth.vault import StoreKind
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace
 
@@ -98,7 +98,7 @@ class Services:
 
     async def connect(self, host: Host, *, restore: bool = True, remember: bool = True) -> Backend:
         """Make `host` the current one, and that of the next start; the former backend is closed first."""
-        from app.core.auth.vault import StoreKind
+        from app.core.auth.store import StoreKind
         from app.core.backend import Backend
 
         await self.disconnect()

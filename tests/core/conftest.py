@@ -15,9 +15,10 @@ from app.core.auth.journal import Journal, Log
 from app.core.auth.oauth import OAuth
 from app.core.auth.session import Session
 from app.core.auth.shared import Shared
+from app.core.auth.store import Vault
 from app.core.auth.tokens import Fingerprints, TokenSet
 from app.core.auth.transport import Transport
-from app.core.auth.vault import FileVault, Vault
+from app.core.auth.vault import FileVault
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
 from tests.core.scripted import Issuer, ScriptedServer

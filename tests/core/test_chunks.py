@@ -13,8 +13,9 @@ from keyring.errors import PasswordDeleteError
 
 from app.core.auth.chunks import ChunkedItems, pieces_of
 from app.core.auth.grant import Grant
+from app.core.auth.store import VaultFailure, VaultState
 from app.core.auth.tokens import TokenSet
-from app.core.auth.vault import WINDOWS_ITEM_UNITS, KeyringVault, VaultFailure, VaultState
+from app.core.auth.vault import WINDOWS_ITEM_UNITS, KeyringVault
 
 WINDOWS_UNITS = 1280
 

@@ -14,16 +14,8 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from app.core.auth.status import SessionState
-from app.core.auth.vault import (
-    FileVault,
-    KeyringVault,
-    MemoryVault,
-    StoreKind,
-    VaultFailure,
-    VaultState,
-    WholeItems,
-    open_vault,
-)
+from app.core.auth.store import StoreKind, VaultFailure, VaultState
+from app.core.auth.vault import FileVault, KeyringVault, MemoryVault, WholeItems, open_vault
 from tests.core.conftest import client_of, signed_in
 from tests.core.scripted import Issuer, ScriptedServer
 from tests.secret_service import SecretService, environment_without_bus

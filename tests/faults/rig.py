@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.core.auth.clock import Clock
-from app.core.auth.vault import Vault
+from app.core.auth.store import Vault
 from app.core.storage import Storage
 from tests.core.conftest import Rig, client_of, signed_in
 

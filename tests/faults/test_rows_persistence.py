@@ -15,8 +15,9 @@ from app.core.auth.custody import SAVE_AGAIN_SECONDS
 from app.core.auth.grant import Grant
 from app.core.auth.journal import ASKED, RENEWED, UNSTORED
 from app.core.auth.status import SessionState
+from app.core.auth.store import VaultFailure, VaultState
 from app.core.auth.tokens import TokenSet
-from app.core.auth.vault import FileVault, VaultFailure, VaultState
+from app.core.auth.vault import FileVault
 from app.core.errors import ServerTrouble, SignInNeeded
 from tests.clock import StillClock
 from tests.core.conftest import Rig, client_of, signed_in

@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from app.core.auth.vault import VaultFailure, VaultState
+from app.core.auth.store import VaultFailure, VaultState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.keeper import Keeper
 from app.core.auth.status import VAULT
-from app.core.auth.vault import StoreKind, VaultFailure, VaultState, open_vault
+from app.core.auth.store import StoreKind, VaultFailure, VaultState
+from app.core.auth.vault import open_vault
 from app.core.errors import StorageTrouble
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from app.core.auth.journal import Journal
     from app.core.auth.settings import HostSettings
     from app.core.auth.shared import Shared
-    from app.core.auth.vault import Vault
+    from app.core.auth.store import Vault
 
 log = logging.getLogger(__name__)
 

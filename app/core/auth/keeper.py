@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.grant import Grant
 from app.core.auth.stamp import NEVER
-from app.core.auth.vault import StoreKind, VaultFailure, VaultState
+from app.core.auth.store import StoreKind, VaultFailure, VaultState
 from app.core.errors import StorageTrouble
 
 if TYPE_CHECKING:
     from app.core.auth.settings import HostSettings
     from app.core.auth.stamp import Stamp
-    from app.core.auth.vault import Vault
+    from app.core.auth.store import Vault
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from app.core.auth import brake
 from app.core.auth.journal import RENEWED, UNSTORED, CauseKind
 from app.core.auth.lock import LockBusy
 from app.core.auth.oauth import ClientRefused, GrantRefused
-from app.core.auth.vault import VaultFailure
+from app.core.auth.store import VaultFailure
 from app.core.errors import BurrowError, Facts, Offline, Rejected, ServerTrouble, SignInNeeded, Throttled, TimedOut
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from app.core.auth.journal import AHEAD, RENEWAL, UNFINISHED, CauseKind
 from app.core.auth.planning import Plan
 from app.core.auth.renewal import BRAKED, SIGNED_OUT_ELSEWHERE, How
 from app.core.auth.status import OFFLINE, REFUSED, REPLACED, SERVER
-from app.core.auth.vault import VaultFailure
+from app.core.auth.store import VaultFailure
 from app.core.errors import BurrowError, Facts, Offline, SignInNeeded
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from app.core.auth.renewal import GRANT_ENDED, SIGNED_OUT_ELSEWHERE, How, Renewa
 from app.core.auth.renewing import Renewing
 from app.core.auth.settings import HostSettings
 from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, SessionState
+from app.core.auth.store import StoreKind, VaultFailure, VaultState
 from app.core.auth.tokens import TokenSet
-from app.core.auth.vault import StoreKind, VaultFailure, VaultState
 from app.core.errors import BurrowError, Facts, Rejected, SignInNeeded, VaultTrouble
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from app.core.auth.shared import Shared
     from app.core.auth.signin import SignIn
     from app.core.auth.status import AuthEvent, SessionStatus
+    from app.core.auth.store import Vault
     from app.core.auth.target import Target
-    from app.core.auth.vault import Vault
     from app.core.events import Event
     from app.core.hosts import Host
 

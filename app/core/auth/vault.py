@@ -13,16 +13,17 @@ import hashlib
 import os
 import sys
 import threading
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from app.core.errors import Facts, VaultTrouble
+from app.core.auth.store import StoreKind, VaultFailure, VaultState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from keyring.backend import KeyringBackend
+
+    from app.core.auth.store import Vault
 
 T = TypeVar("T")
 
@@ -31,46 +32,6 @@ DEADLINE_SECONDS = 5.0
 # 2,560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE); some are left alone.
 WINDOWS_ITEM_UNITS = 1_200
 UNENCRYPTED_FOLDER = "sign-in-unencrypted"
-
-
-class StoreKind(Enum):
-    """Where a grant is kept."""
-
-    KEYRING = "keyring"
-    FILE = "file"
-    MEMORY = "memory"
-
-
-class VaultState(Enum):
-    """Why a vault could not be used; `DAMAGED` is a record in it that cannot be understood."""
-
-    ABSENT = "absent"
-    LOCKED = "locked"
-    UNREADABLE = "unreadable"
-    DAMAGED = "damaged"
-
-
-class VaultFailure(VaultTrouble):
-    """The vault could not be used; `state` says how. Nothing in it was changed."""
-
-    def __init__(self, state: VaultState, cause: str) -> None:
-        super().__init__(cause, Facts(code=state.value))
-        self.state = state
-
-
-class Vault(Protocol):
-    """Named secrets. Every call raises `VaultFailure`."""
-
-    kind: StoreKind
-
-    async def read(self, name: str) -> str | None:
-        """The secret, None when there is none."""
-
-    async def write(self, name: str, secret: str) -> None:
-        """Keep `secret` durably under `name`."""
-
-    async def delete(self, name: str) -> None:
-        """Remove a secret; nothing happens when there is none."""
 
 
 class MemoryVault:
