@@ -102,9 +102,30 @@ async def test_the_first_event_with_data_is_found_however_it_comes(library: Modu
     assert await made.aread() == b"".join(chunks)
 
 
-async def test_a_compressed_event_stream_is_let_through_at_once() -> None:
-    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
-    assert await first_message(response(httpx, [gzip.compress(b"data: x\n\n")], headers)) == b""
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_the_first_event_of_a_compressed_stream_is_found_before_the_stream_ends(library: ModuleType) -> None:
+    packer = zlib.compressobj(wbits=31)
+    packed = [packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) for text in (b": hello\n\n", b"data: x\n\n")]
+
+    async def stream() -> AsyncIterator[bytes]:
+        for part in packed:
+            yield part
+        raise AssertionError("nothing is read behind the first event")
+
+    made = library.Response(
+        200, headers={"content-type": "text/event-stream", "content-encoding": "gzip"}, content=stream()
+    )
+    assert await first_message(made) == b"x"
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+async def test_an_event_stream_that_cannot_be_decoded_is_let_through_at_once(encoding: str) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"data: x\n\n"
+        raise AssertionError("nothing more is read")
+
+    headers = {"content-type": "text/event-stream", "content-encoding": encoding}
+    assert await first_message(httpx.Response(200, headers=headers, content=stream())) == b""
 
 
 async def read(chunks: AsyncIterator[bytes]) -> bytes:

@@ -76,7 +76,7 @@ def keep(request: Any) -> Kept:
 async def peek(response: Any) -> bytes:
     """The first bytes of a body, decoded; its reader still sees all of it."""
     raw = await _read_until(response, lambda body: len(body) >= PEEK_BYTES)
-    return _decoded(raw, response.headers.get("content-encoding", ""))
+    return _decoded(raw, response.headers.get("content-encoding", "")) or b""
 
 
 async def first_message(response: Any) -> bytes:
@@ -84,11 +84,17 @@ async def first_message(response: Any) -> bytes:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         return await peek(response)
-    # A compressed stream cannot be judged before it ends, and a call must not wait for that.
-    if kind != "text/event-stream" or response.headers.get("content-encoding", "identity") not in {"", "identity"}:
+    if kind != "text/event-stream":
         return b""
-    body = await _read_until(response, lambda body: _data(body) is not None or len(body) >= PEEK_BYTES)
-    return _data(body) or b""
+    encoding = response.headers.get("content-encoding", "")
+
+    def enough(raw: bytes) -> bool:
+        """Nobody waits longer than the reader would: what cannot be decoded yet, it cannot read either."""
+        body = _decoded(raw, encoding)
+        return body is None or _data(body) is not None or len(raw) >= PEEK_BYTES
+
+    raw = await _read_until(response, enough)
+    return _data(_decoded(raw, encoding) or b"") or b""
 
 
 def _data(body: bytes) -> bytes | None:
@@ -102,12 +108,12 @@ def _data(body: bytes) -> bytes | None:
     return None
 
 
-def _decoded(raw: bytes, encoding: str) -> bytes:
-    """What can be decoded of the beginning of a body, bounded; nothing of an encoding that was not asked for."""
+def _decoded(raw: bytes, encoding: str) -> bytes | None:
+    """What can be decoded of the beginning of a body, bounded; None for garbage and encodings nobody asked for."""
     if encoding in {"", "identity"}:
         return raw
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        return b""
+        return None
     import zlib
 
     for window in (47, -15):
@@ -115,7 +121,7 @@ def _decoded(raw: bytes, encoding: str) -> bytes:
             return zlib.decompressobj(window).decompress(raw, PEEK_BYTES)
         except zlib.error:
             continue
-    return b""
+    return None
 
 
 async def _read_until(response: Any, enough: Callable[[bytes], bool]) -> bytes:
