@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -24,6 +24,7 @@ from app.core.errors import (
     PolicyRefused,
     Rejected,
     ServerTrouble,
+    SignInNeeded,
     VendorSignInNeeded,
 )
 from app.core.hosts import Host, origin_of
@@ -33,9 +34,10 @@ from app.core.mcp.types import ImageBlock, LinkBlock, ServerState, TextBlock
 from app.core.posthog.types import Installation, StoreTool
 from app.core.storage.storage import Storage
 from app.core.storage.values import Scope
-from tests.core._mcp_server import ENVELOPE, Reply, Scripted, tool
+from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, tool
 
 SCOPE = Scope("workspace", "ana")
+Admit = Callable[[Scope | None], Awaitable[None]]
 
 
 class Store:
@@ -93,7 +95,7 @@ class World:
         self.project = 1
         self.scope = SCOPE
 
-    def servers(self, *, host: Host | None = None) -> Servers:
+    def servers(self, *, host: Host | None = None, admit: Admit | None = None) -> Servers:
         made = Servers(
             host or self.host(),
             self.store,
@@ -102,6 +104,7 @@ class World:
             self.storage.cache,
             scope=lambda: self.scope,
             project=lambda: self.project,
+            admit=admit,
         )
         self.started.append(made)
         return made
@@ -127,6 +130,25 @@ async def refreshed(servers: Servers, what: str = "list") -> None:
     """Wait for a refresh behind the scenes to end."""
     while any(name.startswith(what) for name in servers._chores):
         await asyncio.wait(set(servers._chores.values()))
+
+
+async def test_no_call_is_sent_for_somebody_else_who_signs_in_while_the_connection_opens() -> None:
+    somebody_else = asyncio.Event()
+
+    async def admit(scope: Scope | None) -> None:
+        assert scope == SCOPE
+        if somebody_else.is_set():
+            raise SignInNeeded("Somebody else is signed in.")
+
+    async with world() as w:
+        found = {"supportedVersions": [MODERN], "capabilities": {"tools": {}}, **ENVELOPE}
+        w.own.next["server/discover"].append(Reply(result=found, hold=somebody_else))
+        call = w.servers(admit=admit).start_call("workspace", "echo", {})
+        await w.own.arrived["server/discover"].wait()
+        somebody_else.set()
+        with pytest.raises(SignInNeeded):
+            await call.result()
+        assert w.own.count("tools/call") == 0
 
 
 async def test_the_hosts_own_server_comes_first_and_no_address_twice() -> None:

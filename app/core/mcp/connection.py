@@ -142,11 +142,17 @@ class Connection:
         *,
         repeatable: bool,
         on_progress: Report,
+        admit: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any]:
-        """The raw result of `tools/call`. `repeatable`: a second execution would do no harm."""
+        """The raw result of `tools/call`. `repeatable`: a second execution would do no harm.
+
+        `admit` is awaited on the open connection, before each time that the call is sent; what it raises is raised.
+        """
         prepared, marks = prepare(arguments)
 
         async def send(session: Session) -> Exchange:
+            if admit is not None:
+                await admit()
             exchange = await session.call_tool(name, prepared, marks, on_progress)
             if session.modern and exchange.error is not None and exchange.error.code == HEADER_MISMATCH:
                 await self._pages(session, until=name)

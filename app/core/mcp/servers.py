@@ -164,7 +164,14 @@ class Servers:
                 raise Rejected("This tool has no name, so it cannot be called.")
             repeatable = server.trusted and info is not None and info.annotations.repeatable
             connection = self._connection(server)
-            work = connection.call(name, arguments, repeatable=repeatable, on_progress=report)
+            work = connection.call(
+                name,
+                arguments,
+                repeatable=repeatable,
+                on_progress=report,
+                # Opening the connection takes a while, in which somebody else can sign in.
+                admit=lambda: self._admitted(scope),
+            )
             return await self._watched(server, connection, work, scope)
 
         call = ToolCall(run)
@@ -358,16 +365,19 @@ class Servers:
             headers["x-posthog-project-id"] = str(project)
         return headers
 
+    async def _admitted(self, scope: Scope | None) -> None:
+        if self._admit is not None:
+            await self._admit(scope)
+
     async def _watched(
         self, server: Server, connection: Connection, work: Coroutine[Any, Any, T], scope: Scope | None
     ) -> T:
         """Run `work` of the account `scope` and let the server's state follow from how it went."""
-        if self._admit is not None:
-            try:
-                await self._admit(scope)
-            except BaseException:
-                work.close()
-                raise
+        try:
+            await self._admitted(scope)
+        except BaseException:
+            work.close()
+            raise
         try:
             outcome = await work
         except BurrowError as failure:
