@@ -236,10 +236,6 @@ class Session:
         self._sign_in = sign_in
         return sign_in
 
-    def _cancel_sign_in(self) -> None:
-        if self._sign_in is not None:
-            self._sign_in.cancel()
-
     async def sign_in_with_ticket(self, ticket: str) -> None:
         """Sign in to the embedded workspace without a page (it gives tickets to its own supervisor)."""
         metadata = await self.client.metadata()
@@ -362,6 +358,10 @@ class Session:
                     await self.oauth.revoke(metadata, grant.client_id, token)
         except (TimeoutError, BurrowError) as failure:
             log.info("the grant could not be revoked: %s", type(failure).__name__)
+
+    def _cancel_sign_in(self) -> None:
+        if self._sign_in is not None:
+            self._sign_in.cancel()
 
     async def _follow_end(self) -> None:
         """The stored grant was removed by another process: it signed out, or the server had ended the grant."""
