@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,7 @@ from app.core.fetcher import IN_FLIGHT
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from app.core.auth.status import AuthEvent
-    from app.core.fetcher import Exchange, Fetcher
+    from app.core.fetcher import Fetcher
 
 AT_ONCE = 1000
 WARM_UP = 12
@@ -104,22 +104,8 @@ class Heart:
 def record(rig: Rig, fetcher: Fetcher) -> None:
     """Keep an activity record as the application does."""
     activity = Activity(rig.storage.activity)
-
-    def exchanged(exchange: Exchange) -> None:
-        activity.record(
-            kind="http",
-            target=exchange.origin,
-            summary=f"{exchange.method} {exchange.path}",
-            status=str(exchange.status or exchange.error or ""),
-            milliseconds=exchange.milliseconds,
-            detail={"rule": exchange.rule, "error": exchange.error, "bytes": exchange.size},
-        )
-
-    def happened(event: AuthEvent) -> None:
-        activity.record(kind="auth", target=rig.host.origin, summary=f"{event.what}: {event.why}", status=event.outcome)
-
-    fetcher.finished.subscribe(exchanged)
-    rig.session.happened.subscribe(happened)
+    fetcher.finished.subscribe(activity.record_request)
+    rig.session.happened.subscribe(partial(activity.record_auth, rig.host.origin))
 
 
 async def measure(control: Control, folder: Path, rounds: int) -> tuple[dict[str, Part], bool]:

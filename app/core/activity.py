@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from app.core.auth.status import AuthEvent
+    from app.core.fetcher import Exchange
     from app.core.storage.log import ActivityLog
 
 RING_RECORDS = 5_000
@@ -86,6 +88,28 @@ class Activity:
             self._log.add(ActivityRow._make(record))
         self.changed.emit(record)
         return record
+
+    def record_request(self, exchange: Exchange) -> None:
+        """Keep what became of a request of the fetcher."""
+        self.record(
+            kind="http",
+            target=exchange.origin,
+            summary=f"{exchange.method} {exchange.path}",
+            status=str(exchange.status or exchange.error or ""),
+            milliseconds=exchange.milliseconds,
+            detail={"rule": exchange.rule, "error": exchange.error, "bytes": exchange.size},
+        )
+
+    def record_auth(self, origin: str, event: AuthEvent) -> None:
+        """Keep what happened to the grant of the host at `origin`."""
+        self.record(
+            kind="auth",
+            target=origin,
+            summary=f"{event.what}: {event.why}",
+            status=event.outcome,
+            milliseconds=event.milliseconds,
+            detail={"generation": event.generation, "fingerprint": event.token},
+        )
 
     def records(self) -> tuple[ActivityRecord, ...]:
         """A snapshot, the newest first."""

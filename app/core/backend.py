@@ -21,7 +21,7 @@ from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, AuthEvent, SessionS
 from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound, SignInNeeded
 from app.core.events import Event
-from app.core.fetcher import Exchange, Fetcher
+from app.core.fetcher import Fetcher
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.tasks import Tasks
 from app.core.timeline import Timeline
@@ -85,7 +85,7 @@ class Backend:
         self._subscriptions = [
             self.session.changed.subscribe(self._session_changed),
             self.session.happened.subscribe(self._auth_happened),
-            self.fetcher.finished.subscribe(self._record_exchange),
+            self.fetcher.finished.subscribe(self.activity.record_request),
         ]
 
     @cached_property
@@ -288,7 +288,7 @@ class Backend:
             log.error("unexpected failure", exc_info=failure)
 
     def _auth_happened(self, event: AuthEvent) -> None:
-        self._record_auth(event)
+        self.activity.record_auth(self.host.origin, event)
         self.timeline.heard(event)
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
@@ -296,26 +296,6 @@ class Backend:
             if event.why != ELSEWHERE:
                 self._spawn(self._account.remember_nobody())
             self._loading = self._spawn(self._load())
-
-    def _record_auth(self, event: AuthEvent) -> None:
-        self.activity.record(
-            kind="auth",
-            target=self.host.origin,
-            summary=f"{event.what}: {event.why}",
-            status=event.outcome,
-            milliseconds=event.milliseconds,
-            detail={"generation": event.generation, "fingerprint": event.token},
-        )
-
-    def _record_exchange(self, exchange: Exchange) -> None:
-        self.activity.record(
-            kind="http",
-            target=exchange.origin,
-            summary=f"{exchange.method} {exchange.path}",
-            status=str(exchange.status or exchange.error or ""),
-            milliseconds=exchange.milliseconds,
-            detail={"rule": exchange.rule, "error": exchange.error, "bytes": exchange.size},
-        )
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
