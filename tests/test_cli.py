@@ -617,7 +617,7 @@ def test_the_verbose_status_tells_each_renewal_and_why_the_newest_last(
     heading, first, last = timeline.splitlines()
     assert heading.split("  ")[0] == "when"
     assert heading.endswith("next due                   why")
-    assert re.match(rf"{ISO}  signed in +1 +command line \d+ +browser$", first)
+    assert re.match(rf"{ISO}  signed in +1 +command line \d+  {ISO}  browser$", first), first
     refused = r"refused by 127\.0\.0\.1:\d+ \(envelope-authentication-failed\)"
     assert re.match(rf"{ISO}  renewed +1 -> 2 +[0-9a-f]{{8}} +\d+ ms  command line \d+  {ISO}  {refused}$", last), last
     data = mine.read("status", "--verbose")

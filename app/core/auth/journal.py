@@ -131,7 +131,7 @@ class Journal:
         await self._change(number, outcome=outcome, open=open, **columns)
 
     async def settle_due(self, number: int, renews_at: float | None) -> None:
-        """When the token that a renewal brought is to be renewed, in Unix seconds."""
+        """When the token that an event brought is to be renewed, in Unix seconds."""
         await self._change(number, renews_at=renews_at)
 
     async def stored(self, grant: Grant) -> None:
@@ -145,10 +145,10 @@ class Journal:
         """A server took the token that a renewal brought."""
         await self._change(number, accepted=True)
 
-    async def note(self, what: str, why: str, grant: Grant, outcome: str = "ok") -> None:
-        """Somebody signed in or out; `why` says in which way."""
+    async def note(self, what: str, why: str, grant: Grant, outcome: str = "ok") -> int:
+        """Somebody signed in or out; `why` says in which way. Its number, for `settle_due`."""
         event = self._event(what, ASKED, grant)._replace(cause=why, outcome=outcome)
-        await self._add(event, settles=INTERRUPTED)
+        return await self._add(event, settles=INTERRUPTED)
 
     async def ended(self, grant: Grant, cause: Cause, outcome: str) -> None:
         """The server accepts the grant no longer. Before it is removed: who finds it gone asks how it ended."""

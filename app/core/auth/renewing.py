@@ -124,9 +124,11 @@ class Renewing:
             log.info("a renewal was interrupted; repeating it")
             self._chores.start(self._quietly(stored.tokens, UNFINISHED))
 
-    def put_in_force(self, grant: Grant, *, persistent: bool | None = None) -> None:
-        """Make `grant` the current one, and plan its renewal."""
+    def put_in_force(self, grant: Grant, *, persistent: bool | None = None, number: int = 0) -> None:
+        """Make `grant` the current one and plan its renewal; `number` is that of the event that brought it."""
         self._plan.plan(grant.tokens, failing=self._renewal.failing)
+        if number:
+            self._chores.record(self._journal.settle_due(number, self.due))
         self._current.hold(grant, persistent=persistent)
 
     def accepted(self, tokens: TokenSet, target: str) -> None:
@@ -200,9 +202,7 @@ class Renewing:
         self._current.tell(RENEWAL, str(cause), outcome.how.value, outcome.grant, milliseconds)
         if outcome.how is How.RENEWED:
             self._unproven = Unproven(outcome.number, cause, tokens)
-        self.put_in_force(outcome.grant)
-        if outcome.number:
-            self._chores.record(self._journal.settle_due(outcome.number, self.due))
+        self.put_in_force(outcome.grant, number=outcome.number)
         return tokens
 
     def _failed(self, failure: BurrowError, grant: Grant) -> None:

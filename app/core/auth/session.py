@@ -263,11 +263,11 @@ class Session:
         signed_in = replace(grant, sign_in=secrets.token_hex(8))
         async with self._shared.lock.hold_briefly():
             stored = await self._custody.save(signed_in)
-            await self.journal.note(SIGNED_IN, why, signed_in, "ok" if stored else "not stored")
+            number = await self.journal.note(SIGNED_IN, why, signed_in, "ok" if stored else "not stored")
         self._follower.start()
         self._known.set()
         self._current.tell(SIGNED_IN, why, "ok", signed_in)
-        self._renewing.put_in_force(signed_in)
+        self._renewing.put_in_force(signed_in, number=number)
 
     async def sign_out(self) -> None:
         """Forget the grant here and revoke it there, best effort within five seconds.
