@@ -189,24 +189,14 @@ async def test_the_export_is_json_lines_from_the_oldest(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.serial
-def test_activity_imports_nothing_heavy_and_a_record_is_cheap() -> None:
+def test_activity_imports_nothing_heavy() -> None:
     program = """
-import asyncio, logging, sys, time
+import asyncio, logging, sys
 before = set(sys.modules)
 from app.core.activity import Activity
+Activity().record("mcp", "Docs", "tools/call search", "ok", 12.0, {"request": {"arguments": {"query": "x"}}})
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
-activity = Activity()
-detail = {"request": {"arguments": {"query": "x" * 100}}, "response": {"content": [{"text": "y" * 2000}]}}
-best = 1.0
-for _ in range(5):
-    started = time.perf_counter()
-    for _ in range(100):
-        activity.record("mcp", "Docs", "tools/call search", "ok", 12.0, detail)
-    best = min(best, (time.perf_counter() - started) / 100)
-print(sorted(new & set("httpx httpx2 keyring mcp pydantic msgspec filelock PySide6 uuid http".split())), best)
+print(sorted(new & set("httpx httpx2 keyring mcp pydantic msgspec filelock PySide6 uuid http".split())))
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    heavy, seconds = answer.stdout.rsplit(" ", 1)
-    assert heavy == "[]"
-    assert float(seconds) < 0.001
+    assert answer.stdout == "[]\n"

@@ -202,11 +202,10 @@ def test_a_delayed_job_runs_in_time_and_its_failure_is_logged(caplog: pytest.Log
     assert "planted" in caplog.text
 
 
-@pytest.mark.serial
-def test_opening_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_opening_imports_nothing_heavy(tmp_path: Path) -> None:
     asyncio.run(Storage.open(tmp_path).close())
     program = """
-import sys, time
+import sys
 from pathlib import Path
 import asyncio, logging
 before = set(sys.modules)
@@ -215,17 +214,10 @@ new = set(sys.modules) - before
 heavy = {name.partition(".")[0] for name in new} & set(
     "httpx httpx2 keyring mcp pydantic uvicorn starlette msgspec filelock PySide6 uuid http".split()
 )
-best = 1.0
-for _ in range(5):
-    start = time.perf_counter()
-    storage = Storage.open(Path(sys.argv[1]))
-    best = min(best, time.perf_counter() - start)
-    asyncio.run(storage.close())
-print(sorted(heavy), best)
+asyncio.run(Storage.open(Path(sys.argv[1])).close())
+print(sorted(heavy))
 """
     answer = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
     )
-    heavy, seconds = answer.stdout.rsplit(" ", 1)
-    assert heavy == "[]"
-    assert float(seconds) < 0.015
+    assert answer.stdout == "[]\n"

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -576,16 +576,14 @@ async def test_the_drawer_lists_filters_copies_and_follows_what_happens(tmp_path
         assert place(window).isAncestorOf(QApplication.focusWidget())
 
 
-async def test_five_thousand_records_open_quickly_and_one_more_costs_little() -> None:
+async def test_one_more_record_comes_on_top_of_five_thousand() -> None:
     services = FakeServices(FakeBackend())
     for number in range(5000):
         services.activity.record("http", "https://us.posthog.com", f"GET /api/{number}", "200", 1.0)
     async with opened(services) as window:
-        started = perf_counter()
         window.toggle_drawer()
         assert window.drawer is not None
-        window.drawer.grab()
-        assert perf_counter() - started < 1.0
+        await until(lambda: window.drawer.table.values.rowCount() == 5000)
         services.activity.record("http", "x", "one more", "200", 1.0)
         await until(lambda: window.drawer.table.values.item(0).summary == "one more")
 
@@ -643,20 +641,6 @@ def test_history_forgets_what_lay_ahead() -> None:
     history.visit("tasks", "2")
     assert history.forward() is None
     assert history.back() == ("tasks", "1")
-
-
-@pytest.mark.serial
-async def test_the_window_is_built_quickly() -> None:
-    bridge = Bridge()
-    times = []
-    for _ in range(5):
-        started = perf_counter()
-        window = make(FakeServices(FakeBackend()), bridge)
-        times.append(perf_counter() - started)
-        window.deleteLater()
-        await asyncio.sleep(0)
-    assert min(times) < 0.12, f"{min(times) * 1000:.0f} ms"
-    await bridge.close()
 
 
 async def test_pictures_of_the_window_in_every_look(tmp_path: Path) -> None:

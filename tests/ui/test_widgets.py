@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -212,19 +211,16 @@ def test_rows_are_read_with_their_state_and_headings_with_their_count(qtbot) -> 
     assert "Fix crash, Failed, acme, 2 h" in spoken
 
 
-def test_a_hundred_thousand_rows_show_and_grow_without_a_stall(qtbot) -> None:
+def test_a_row_behind_a_hundred_thousand_is_inserted_and_moves_no_other(qtbot) -> None:
     view = table(qtbot, two_lines=True)
     many = rows(100_000)
     view.set_rows(many)
-    view.grab()
-    started = perf_counter()
+    model, told = view.rows, list[str]()
+    model.modelReset.connect(lambda: told.append("reset"))
+    model.dataChanged.connect(lambda first, last: told.append("changed"))
+    model.rowsInserted.connect(lambda parent, first, last: told.append(f"inserted {first} to {last}"))
     view.set_rows([*many, *rows(1, 100_000)])
-    grown = perf_counter() - started
-    started = perf_counter()
-    view.grab()
-    painted = perf_counter() - started
-    assert grown < 1.0
-    assert painted < 0.5
+    assert told == ["inserted 100000 to 100000"]
 
 
 def test_data_and_paint_never_raise_whatever_a_row_holds(qtbot, caplog: pytest.LogCaptureFixture) -> None:
@@ -474,11 +470,9 @@ def test_a_check_box_toggles_anywhere_on_its_words(qtbot) -> None:
 # JSON tree
 
 
-def test_a_large_value_shows_at_once_and_in_portions(qtbot) -> None:
+def test_a_large_value_shows_in_portions(qtbot) -> None:
     tree = shown(qtbot, JsonTree("Result"))
-    started = perf_counter()
     tree.set_value([{"n": n, "text": "x" * 50} for n in range(100_000)])
-    assert perf_counter() - started < 1.0
     before = tree.values.rowCount()
     assert before <= 2000
     assert tree.values.canFetchMore(QModelIndex())
