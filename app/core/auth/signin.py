@@ -6,7 +6,7 @@ import asyncio
 import logging
 import webbrowser
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.grant import Grant
 from app.core.auth.trip import Trip, cancellation
@@ -16,10 +16,22 @@ from app.core.events import Event
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.core.auth.oauth import Metadata, Registration
-    from app.core.auth.session import Session
+    from app.core.auth.client import Client
+    from app.core.auth.oauth import Metadata, OAuth, Registration
+    from app.core.hosts import Host
 
 log = logging.getLogger(__name__)
+
+
+class Party(Protocol):
+    """Who signs in, and to which host (`app.core.auth.session`)."""
+
+    host: Host
+    oauth: OAuth
+    client: Client
+
+    async def adopt(self, grant: Grant, why: str) -> None:
+        """Make a freshly issued grant the current one."""
 
 
 class SignIn:
@@ -30,9 +42,9 @@ class SignIn:
     page's new address.
     """
 
-    def __init__(self, session: Session, metadata: Metadata, scopes: tuple[str, ...], *, open_browser: bool) -> None:
+    def __init__(self, party: Party, metadata: Metadata, scopes: tuple[str, ...], *, open_browser: bool) -> None:
         self.moved: Event[str] = Event()
-        self._session = session
+        self._party = party
         self._metadata = metadata
         self._scopes = scopes
         self._open_browser = open_browser
@@ -42,14 +54,14 @@ class SignIn:
         self._opening: set[asyncio.Task[bool]] = set()
 
     @staticmethod
-    async def begin(session: Session, *, scopes: Iterable[str] = (), open_browser: bool = True) -> SignIn:
+    async def begin(party: Party, *, scopes: Iterable[str] = (), open_browser: bool = True) -> SignIn:
         """Discover, register, listen, and open the browser; `scopes` are asked for besides the usual ones.
 
         Raises `BurrowError` kinds when the host cannot be asked, `ProtocolTrouble` when its sign-in page's address is
         neither https nor on this machine.
         """
-        metadata = await session.client.rediscover()
-        sign_in = SignIn(session, metadata, tuple(scopes), open_browser=open_browser)
+        metadata = await party.client.rediscover()
+        sign_in = SignIn(party, metadata, tuple(scopes), open_browser=open_browser)
         await sign_in._set_out(await sign_in._registration())
         return sign_in
 
@@ -71,7 +83,7 @@ class SignIn:
             self._trip.end()
 
     async def finish(self) -> None:
-        """Wait for the browser, trade the code and hand the grant to the session.
+        """Wait for the browser, trade the code and hand the grant over.
 
         Raises `TimedOut` after three minutes, `SignInNeeded` when cancelled here or denied there, `Rejected` when the
         server refuses the code or the client, other `BurrowError` kinds for transport trouble.
@@ -82,7 +94,7 @@ class SignIn:
             self.moved.emit(self.url)
             tokens = await self._under_way.tokens(self._cancelled)
         client_id = self._under_way.registration.client_id
-        await self._session.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")
+        await self._party.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")
 
     @property
     def _under_way(self) -> Trip:
@@ -90,7 +102,7 @@ class SignIn:
         return self._trip
 
     async def _set_out(self, registration: Registration) -> None:
-        self._trip = await Trip.begin(self._session, self._metadata, registration, self._scopes)
+        self._trip = await Trip.begin(self._party.host, self._party.oauth, self._metadata, registration, self._scopes)
         if self._open_browser:
             self.open_again()
 
@@ -98,35 +110,35 @@ class SignIn:
         """A remembered one is shown to the server first: the browser would show its refusal to the person only, and
         Burrow would wait for an answer that never comes.
         """
-        client = self._session.client
+        client = self._party.client
         known = client.remembered(self._metadata)
-        if known is None or await self._session.oauth.knows(self._metadata, known):
+        if known is None or await self._party.oauth.knows(self._metadata, known):
             return await client.registration(self._metadata)
         return await self._register_anew()
 
     async def _register_anew(self) -> Registration:
-        log.info("%s does not know this registration; registering anew", self._session.host.origin)
+        log.info("%s does not know this registration; registering anew", self._party.host.origin)
         self._registered_anew = True
-        return await self._session.client.register(self._metadata)
+        return await self._party.client.register(self._metadata)
 
     async def _another_registration(self) -> Registration:
         """In place of the one that the token endpoint does not know. Raises `Rejected` when there can be none."""
-        session = self._session
-        facts = Facts(code="invalid_client", origin=session.host.origin)
-        if session.client.configured:
+        host, client = self._party.host, self._party.client
+        facts = Facts(code="invalid_client", origin=host.origin)
+        if client.configured:
             raise Rejected(
-                f"{session.host.name} does not know the configured client id.",
+                f"{host.name} does not know the configured client id.",
                 replace(facts, attr="client_id"),
                 action="Check the client id and that the region is the right one.",
             )
         if self._registered_anew:
-            await session.client.forget_registration()
+            await client.forget_registration()
             raise Rejected(
-                f"{session.host.name} does not know this installation of Burrow.",
+                f"{host.name} does not know this installation of Burrow.",
                 facts,
                 action="Sign in again: Burrow registers itself anew.",
             )
         registration = await self._register_anew()
         if self._cancelled.is_set():
-            raise cancellation(session)
+            raise cancellation(host)
         return registration

@@ -13,9 +13,9 @@ from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, Time
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.core.auth.oauth import AuthorizationRequest, Metadata, Registration
-    from app.core.auth.session import Session
+    from app.core.auth.oauth import AuthorizationRequest, Metadata, OAuth, Registration
     from app.core.auth.tokens import TokenSet
+    from app.core.hosts import Host
 
 LIMIT_SECONDS = 180.0
 
@@ -25,20 +25,24 @@ class Trip:
 
     def __init__(
         self,
-        session: Session,
+        host: Host,
+        oauth: OAuth,
         metadata: Metadata,
         registration: Registration,
         request: AuthorizationRequest,
         server: CallbackServer,
     ) -> None:
         self.registration = registration
-        self._session = session
+        self._host = host
+        self._oauth = oauth
         self._metadata = metadata
         self._request = request
         self._server = server
 
     @staticmethod
-    async def begin(session: Session, metadata: Metadata, registration: Registration, scopes: Iterable[str]) -> Trip:
+    async def begin(
+        host: Host, oauth: OAuth, metadata: Metadata, registration: Registration, scopes: Iterable[str]
+    ) -> Trip:
         """Listen for the answer to a request for `scopes` besides the usual ones; nothing is opened yet.
 
         Raises `ProtocolTrouble` when the sign-in page's address is neither https nor on this machine.
@@ -50,12 +54,12 @@ class Trip:
 
         server = CallbackServer(registration.redirect_path, accepts)
         redirect_uri = await server.open()
-        request = session.oauth.request_authorization(metadata, registration.client_id, redirect_uri, scopes=scopes)
+        request = oauth.request_authorization(metadata, registration.client_id, redirect_uri, scopes=scopes)
         holder.append(request)
         if not safe_to_open(request.url):
             server.close()
-            raise ProtocolTrouble(f"{session.host.name} names a sign-in page that is not safe to open.")
-        return Trip(session, metadata, registration, request, server)
+            raise ProtocolTrouble(f"{host.name} names a sign-in page that is not safe to open.")
+        return Trip(host, oauth, metadata, registration, request, server)
 
     @property
     def url(self) -> str:
@@ -72,19 +76,16 @@ class Trip:
         Raises `TimedOut` after three minutes, `SignInNeeded` when cancelled here or denied there, `Rejected` when the
         server refuses the code, other `BurrowError` kinds for transport trouble.
         """
-        session = self._session
         redirect = await self._redirect(cancelled)
         if redirect.code is None:
             denied = redirect.error == "access_denied"
-            cause = "Access was denied in the browser." if denied else f"{session.host.name} did not sign you in."
-            raise SignInNeeded(cause, Facts(code=redirect.error, origin=session.host.origin))
+            cause = "Access was denied in the browser." if denied else f"{self._host.name} did not sign you in."
+            raise SignInNeeded(cause, Facts(code=redirect.error, origin=self._host.origin))
         try:
-            return await session.oauth.exchange(
-                self._metadata, self.registration.client_id, redirect.code, self._request
-            )
+            return await self._oauth.exchange(self._metadata, self.registration.client_id, redirect.code, self._request)
         except GrantRefused as refusal:
             raise Rejected(
-                "The authorization code was refused.", Facts(code=refusal.code, origin=session.host.origin)
+                "The authorization code was refused.", Facts(code=refusal.code, origin=self._host.origin)
             ) from None
         except ClientRefused:
             return None
@@ -97,10 +98,10 @@ class Trip:
                 {waiting, cancelling}, timeout=LIMIT_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if cancelled.is_set():
-                raise cancellation(self._session)
+                raise cancellation(self._host)
             if waiting in done:
                 return waiting.result()
-            facts = Facts(origin=self._session.host.origin)
+            facts = Facts(origin=self._host.origin)
             raise TimedOut("The browser did not come back within three minutes.", facts)
         finally:
             waiting.cancel()
@@ -108,6 +109,6 @@ class Trip:
             self.end()
 
 
-def cancellation(session: Session) -> SignInNeeded:
+def cancellation(host: Host) -> SignInNeeded:
     """What a sign-in that was cancelled here ends with."""
-    return SignInNeeded("Signing in was cancelled.", Facts(code=CANCELLED, origin=session.host.origin))
+    return SignInNeeded("Signing in was cancelled.", Facts(code=CANCELLED, origin=host.origin))
