@@ -118,6 +118,20 @@ async def test_the_first_event_of_a_compressed_stream_is_found_before_the_stream
     assert await first_message(made) == b"x"
 
 
+async def test_a_compressed_stream_of_nothing_but_comments_is_let_through_at_the_bound() -> None:
+    packer = zlib.compressobj(wbits=31)
+    comments = b": hello\n\n" * (PEEK_BYTES // 36)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield packer.compress(comments) + packer.flush(zlib.Z_SYNC_FLUSH)
+        yield packer.compress(b": hello\n\n" * 4) + packer.flush(zlib.Z_SYNC_FLUSH)
+        raise AssertionError("nothing is read beyond the bound")
+
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    assert await first_message(httpx.Response(200, headers=headers, content=stream())) == b""
+
+
 @pytest.mark.parametrize("encoding", ["br", "gzip"])
 async def test_an_event_stream_that_cannot_be_decoded_is_let_through_at_once(encoding: str) -> None:
     async def stream() -> AsyncIterator[bytes]:

@@ -91,7 +91,7 @@ async def first_message(response: Any) -> bytes:
     def enough(raw: bytes) -> bool:
         """Nobody waits longer than the reader would: what cannot be decoded yet, it cannot read either."""
         body = _decoded(raw, encoding)
-        return body is None or _data(body) is not None or len(raw) >= PEEK_BYTES
+        return body is None or _data(body) is not None or max(len(raw), len(body)) >= PEEK_BYTES
 
     raw = await _read_until(response, enough)
     return _data(_decoded(raw, encoding) or b"") or b""
