@@ -8,7 +8,7 @@ and whoever sent the request finds the reason under `RENEWAL_FAILURE` in the req
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import httpx2
@@ -37,14 +37,6 @@ TOOK_THE_TOKEN = frozenset(Verdict) - {
     Verdict.THROTTLED,
     Verdict.NOT_OURS,
 }
-
-
-class Judgement(NamedTuple):
-    """What the classifier says of an answer, by which of its rules, and what it has looked at."""
-
-    verdict: Verdict
-    rule: str
-    reply: Reply | None = None
 
 
 class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
@@ -100,7 +92,8 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
     async def _healed(self, request: Any, response: Any, tokens: TokenSet, kept: Kept) -> TokenSet | None:
         """The token to replay with, None when the answer stands."""
         try:
-            verdict, rule, reply = await self._judge(response)
+            reply = await self._reply(response)
+            verdict, rule = classify(reply)
             request.extensions[RULE] = rule
             if verdict is Verdict.KEY_REFUSED:
                 self._session.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
@@ -129,31 +122,28 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
 
     async def _judge_replay(self, request: Any, response: Any, tokens: TokenSet) -> None:
         try:
-            verdict, rule, _reply = await self._judge(response)
+            verdict, rule = classify(await self._reply(response))
             request.extensions[RULE] = rule
             if verdict in TOOK_THE_TOKEN:
                 self._session.accepted(tokens, self._target.name, response.headers)
         except Exception:
             log.exception("the replayed answer could not be judged")
 
-    async def _judge(self, response: Any) -> Judgement:
-        """Judge an answer, reading only what can decide: error bodies, and JSON-RPC where it can fail inside a 200."""
+    async def _reply(self, response: Any) -> Reply:
+        """What decides of an answer, and no more of it: error bodies, and JSON-RPC where it can fail inside a 200."""
         if response.status_code >= 400:
             body = await peek(response)
         elif self._target.jsonrpc and response.status_code == 200 and response.request.method == "POST":
             body = await first_message(response)
-        elif response.status_code < 300:
-            return Judgement(Verdict.FINE, SUCCESS)
         else:
             body = b""
-        reply = Reply(
+        return Reply(
             response.status_code,
             response.headers,
             body,
             owner=self._target.owner,
             reports_own_auth=self._target.reports_own_auth,
         )
-        return Judgement(*classify(reply), reply)
 
 
 def _parts(origin: str) -> tuple[str, bytes, int | None]:
@@ -162,10 +152,10 @@ def _parts(origin: str) -> tuple[str, bytes, int | None]:
     return url.scheme, url.raw_host, url.port
 
 
-def _not_repeated(name: str, reply: Reply | None) -> BurrowError:
+def _not_repeated(name: str, reply: Reply) -> BurrowError:
     """Why the refusal of a request stands whose body is beyond the cap (faults row 56)."""
     return ServerTrouble(
         f"{name or 'The server'} no longer took the access token, and this is too large to be sent twice by itself.",
-        Facts(status=reply.status, code=reply.code or None) if reply is not None else None,
+        Facts(status=reply.status, code=reply.code or None),
         action="Send it again: the sign-in is renewed.",
     )
