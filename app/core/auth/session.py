@@ -77,8 +77,6 @@ class Session:
         self.client = Client(host, oauth, settings)
         self._shared = shared
         self._current = Current(oauth.time, self.journal.fingerprint)
-        self.changed: Event[SessionStatus] = self._current.changed
-        self.happened: Event[AuthEvent] = self._current.happened
         self._custody = Custody(
             self._current,
             self.look,
@@ -99,6 +97,16 @@ class Session:
         self._known = asyncio.Event()
         self._follower = Follower(clock, lambda: self._custody.keeper.moved, self.look)
         self._sign_in: SignIn | None = None
+
+    @property
+    def changed(self) -> Event[SessionStatus]:
+        """Tells each new status."""
+        return self._current.changed
+
+    @property
+    def happened(self) -> Event[AuthEvent]:
+        """Tells each thing that happened to the grant."""
+        return self._current.happened
 
     @property
     def status(self) -> SessionStatus:

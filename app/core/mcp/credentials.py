@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 class Credentials(Protocol):
     """Who carries the person's token (`app.core.auth.session`)."""
 
-    changed: Event[SessionStatus]
+    @property
+    def changed(self) -> Event[SessionStatus]: ...
 
     @property
     def status(self) -> SessionStatus: ...
