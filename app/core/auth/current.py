@@ -60,7 +60,7 @@ class Current:
             self.status = status
             self.changed.emit(status)
 
-    def over(self, trouble: str) -> None:
+    def lift(self, trouble: str) -> None:
         """`trouble` troubles no longer, if it did."""
         if self.status.trouble == trouble:
             self.note(trouble=None, reason=None)

@@ -138,7 +138,7 @@ class Renewing:
             self._unproven = None
             if self._current.status.trouble == REFUSED:
                 self._renewal.wake()
-                self._current.over(REFUSED)
+                self._current.lift(REFUSED)
 
     def wake(self, *, slept: bool = False) -> None:
         """The network is back, or the machine `slept`: forget the pause after a failed renewal."""
@@ -151,7 +151,7 @@ class Renewing:
         self._epoch += 1
         self._renewal.start_over()
         self._unproven = None
-        self._current.over(REFUSED)
+        self._current.lift(REFUSED)
 
     def stop(self) -> None:
         """Plan nothing."""
@@ -225,7 +225,7 @@ class Renewing:
     async def _release(self) -> None:
         while (left := self._braked_until - self._time.clock.boot()) > 0:
             await self._time.clock.sleep(left)
-        self._current.over(REFUSED)
+        self._current.lift(REFUSED)
 
     async def _quietly(self, tokens: TokenSet, cause: Cause) -> None:
         grant = self._current.grant
