@@ -24,11 +24,15 @@ from app.core.activity import Activity
 from app.core.posthog.types import Task
 from app.core.posthog.wire import decode_page, decode_tasks, encode_tasks
 from app.core.storage import Storage
+from app.ui.bridge import Bridge
+from app.ui.shell.drawer import ActivityDrawer
 from app.ui.theme import apply_theme
 from app.ui.widgets.jsontree import JsonTree
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.rows import Row
 from tests.core.test_posthog_wire import page, wire_task
+from tests.ui._shell_fakes import FakeBackend, FakeServices
+from tests.ui.test_shell import make
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 ROUNDS = 15
 TASKS = 1_000
 ROWS = 100_000
+RECORDS = 5_000
 DETAIL = {"request": {"arguments": {"query": "x" * 100}}, "response": {"content": [{"text": "y" * 2000}]}}
 
 
@@ -68,6 +73,14 @@ def grown() -> ListTable:
     return table
 
 
+def busy() -> Activity:
+    """An activity that is full."""
+    activity = Activity()
+    for number in range(RECORDS):
+        activity.record("http", "https://us.posthog.com", f"GET /api/{number}", "200", 1.0)
+    return activity
+
+
 def pieces(folder: Path) -> list[Piece]:
     modern = page([wire_task(number) for number in range(TASKS)])
     old = page([wire_task(number, slug=None, title_manually_set=None) for number in range(TASKS)])
@@ -79,6 +92,8 @@ def pieces(folder: Path) -> list[Piece]:
         Piece("read 1,000 cached tasks", 60, lambda: cached, decode_tasks),
         Piece("open the storage", 15, lambda: folder, lambda place: asyncio.run(Storage.open(place).close())),
         Piece("keep a record of the activity", 1, Activity, lambda it: it.record("mcp", "Docs", "call", detail=DETAIL)),
+        Piece("build the window", 120, FakeBackend, lambda backend: make(FakeServices(backend), Bridge())),
+        Piece("open the drawer on 5,000 records", 1000, busy, lambda it: ActivityDrawer(it, Bridge()).grab()),
         Piece("add one to 100,000 rows", 1000, filled, lambda made: made[0].set_rows([*made[1], *rows(1, ROWS)])),
         Piece("paint them", 500, grown, lambda table: table.grab()),
         Piece("show a value of 100,000 items", 1000, lambda: JsonTree("Value"), lambda tree: tree.set_value(value)),

@@ -583,6 +583,7 @@ async def test_one_more_record_comes_on_top_of_five_thousand() -> None:
     async with opened(services) as window:
         window.toggle_drawer()
         assert window.drawer is not None
+        window.drawer.grab()
         await until(lambda: window.drawer.table.values.rowCount() == 5000)
         services.activity.record("http", "x", "one more", "200", 1.0)
         await until(lambda: window.drawer.table.values.item(0).summary == "one more")
