@@ -16,10 +16,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from app.core.auth.store import StoreKind
+from app.core.auth.vault.base import StoreKind
+from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VaultTrouble
 from app.core.hosts import WORKSPACE
-from app.core.logs import start_logging
 from app.core.mcp.types import LinkBlock, ResourceBlock, TextBlock
 from app.core.posthog.types import NewTask, TaskQuery
 from app.core.services import Services, data_folder

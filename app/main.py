@@ -79,7 +79,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
 
     import asyncio
 
-    from app.core.logs import start_logging
+    from app.core.diagnostics.logs import start_logging
     from app.ui.loop import freeze_collector, run
 
     start_logging(services.folder)

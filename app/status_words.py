@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.core import report
 from app.core.auth.status import SessionState
-from app.core.standing import standing_of
+from app.core.diagnostics import report
+from app.core.diagnostics.snapshot import standing_of
 from app.terminal import printable
 
 if TYPE_CHECKING:

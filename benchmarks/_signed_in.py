@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.core.auth.grant import Grant
-from app.core.auth.journal import Journal
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
-from app.core.auth.store import StoreKind
-from app.core.auth.tokens import TokenSet
-from app.core.auth.transport import Transport
+from app.core.auth.credential import Session
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import Journal
+from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth
+from app.core.auth.vault.base import StoreKind
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
 from app.core.storage import Storage
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from _control import Pair
 
-    from app.core.auth.lock import ProcessLock
-    from app.core.auth.transport import Clients
+    from app.core.auth.grant.lock import ProcessLock
+    from app.core.auth.http.transport import Clients
 
 LIFETIME_SECONDS = 3600.0
 PATH = "/api/projects/1/tasks/42/"

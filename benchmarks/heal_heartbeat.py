@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from _control import Control, rotating_server
 from _signed_in import PATH, Rig, application
 
-from app.core.activity import Activity
+from app.core.diagnostics.activity import Activity
 from app.core.fetcher import IN_FLIGHT
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def decoder(arm: str) -> Callable[[Any], object]:
 async def opened(arm: str) -> httpx.AsyncClient:
     """The client an arm asks."""
     if arm == "burrow":
-        from app.core.auth.transport import Transport
+        from app.core.auth.http.transport import Transport
 
         return await Transport().client()
     import httpx

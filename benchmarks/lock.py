@@ -24,14 +24,14 @@ import httpx
 from _control import Pair
 from _signed_in import Rig, application
 
-from app.core.auth.journal import ASKED
-from app.core.auth.transport import Clients
+from app.core.auth.grant.journal import ASKED
+from app.core.auth.http.transport import Clients
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from app.core.auth.lock import ProcessLock
-    from app.core.auth.shared import Shared
+    from app.core.auth.grant.lock import ProcessLock
+    from app.core.auth.grant.shared import Shared
 
 RENEWALS = 200
 WARM_UP = 5

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from PySide6.QtWidgets import QApplication
 
-from app.core.activity import Activity
+from app.core.diagnostics.activity import Activity
 from app.core.posthog.types import Task
 from app.core.posthog.wire import decode_page, decode_tasks, encode_tasks
 from app.core.storage import Storage

@@ -33,13 +33,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 from _bare import bare_client
 
-from app.core.auth.grant import Grant
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
-from app.core.auth.tokens import TokenSet
-from app.core.auth.transport import Transport
-from app.core.auth.vault import MemoryVault
+from app.core.auth.credential import Session
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth
+from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import IN_FLIGHT, Fetcher
 from app.core.hosts import Host
 

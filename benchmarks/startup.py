@@ -101,7 +101,7 @@ async def prepare(folder: Path, url: str, secret: str) -> None:
     """Sign in with the workspace's personal key, fill it with tasks, and keep them as the application would."""
     import msgspec
 
-    from app.core.auth.store import StoreKind
+    from app.core.auth.vault.base import StoreKind
     from app.core.lab import Lab
     from app.core.posthog.types import NewTask, TaskQuery
     from app.core.posthog.wire import encode_tasks

@@ -14,7 +14,7 @@ WATCHERS = {"follower of the grant"}
 
 
 class StillClock:
-    """A `app.core.auth.clock.Clock`. Timers go by the time awake, which stands still while the machine sleeps."""
+    """A `app.core.clock.Clock`. Timers go by the time awake, which stands still while the machine sleeps."""
 
     def __init__(self) -> None:
         self._wall, self._boot, self._awake = START, 1000.0, 0.0

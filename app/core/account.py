@@ -17,7 +17,7 @@ from app.core.posthog.wire import decode_membership, encode_membership
 from app.core.storage import Scope
 
 if TYPE_CHECKING:
-    from app.core.auth.session import Session
+    from app.core.auth.credential import Session
     from app.core.hosts import Host
     from app.core.posthog.accounts import Accounts
     from app.core.posthog.types import Project, User

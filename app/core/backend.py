@@ -12,29 +12,29 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.core.account import Account
-from app.core.auth.clock import watch_sleep
-from app.core.auth.journal import SIGNED_IN, Journal
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
+from app.core.auth.credential import Session
+from app.core.auth.grant.journal import SIGNED_IN, Journal
+from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.tokens import Fingerprints
+from app.core.auth.oauth.server import OAuth
 from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, AuthEvent, SessionState, SessionStatus
-from app.core.auth.tokens import Fingerprints
+from app.core.clock import watch_sleep
+from app.core.diagnostics.timeline import Timeline
 from app.core.errors import BurrowError, NotFound, SignInNeeded
 from app.core.events import Event
 from app.core.fetcher import Fetcher
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.tasks import Tasks
-from app.core.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from app.core.activity import Activity
-    from app.core.auth.stepup import StepUp
-    from app.core.auth.store import StoreKind
+    from app.core.auth.oauth.step_up import StepUp
+    from app.core.auth.vault.base import StoreKind
+    from app.core.diagnostics.activity import Activity
     from app.core.hosts import Host
     from app.core.lab import Lab
-    from app.core.mcp.servers import Servers
+    from app.core.mcp.servers.registry import Servers
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
     from app.core.services import Services
@@ -98,7 +98,7 @@ class Backend:
     @cached_property
     def servers(self) -> Servers:
         """The MCP servers that the account can use."""
-        from app.core.mcp.servers import Servers
+        from app.core.mcp.servers.registry import Servers
 
         return Servers(
             self.host,
@@ -114,7 +114,7 @@ class Backend:
     @cached_property
     def step_up(self) -> StepUp:
         """What the account was asked to permit besides, and whether asking may help."""
-        from app.core.auth.stepup import StepUp
+        from app.core.auth.oauth.step_up import StepUp
 
         return StepUp(lambda: self.session.grant, lambda: self.scope, self.ready)
 

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.core.answers import answer_error, concerns_token
-from app.core.auth.failures import Reply
-from app.core.auth.target import RENEWAL_FAILURE, RULE, Target
-from app.core.auth.transport import transport_error
+from app.core.auth.http.classifier import Reply
+from app.core.auth.http.target import RENEWAL_FAILURE, RULE, Target
+from app.core.auth.http.transport import transport_error
+from app.core.error_mapping import answer_error, concerns_token
 from app.core.errors import (
     BurrowError,
     Facts,
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from app.core.auth.recovery import SessionAuth
-    from app.core.auth.session import Session
-    from app.core.auth.transport import Transport
+    from app.core.auth.credential import Session
+    from app.core.auth.http.bearer import SessionAuth
+    from app.core.auth.http.transport import Transport
     from app.core.hosts import Host
     from app.core.storage import Scope
 

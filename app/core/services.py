@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from app.core.activity import Activity
+from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, is_loopback, origin_of, parse_host
 from app.core.storage import Storage
 
 if TYPE_CHECKING:
-    from app.core.auth.store import StoreKind
-    from app.core.auth.transport import Transport
+    from app.core.auth.http.transport import Transport
+    from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace
 
@@ -59,7 +59,7 @@ class Services:
     @cached_property
     def transport(self) -> Transport:
         """The HTTP client of the process."""
-        from app.core.auth.transport import Transport
+        from app.core.auth.http.transport import Transport
 
         return Transport()
 
@@ -98,7 +98,7 @@ class Services:
 
     async def connect(self, host: Host, *, restore: bool = True, remember: bool = True) -> Backend:
         """Make `host` the current one, and that of the next start; the former backend is closed first."""
-        from app.core.auth.store import StoreKind
+        from app.core.auth.vault.base import StoreKind
         from app.core.backend import Backend
 
         await self.disconnect()

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.clock import Clock
-from app.core.auth.grant import Grant
-from app.core.auth.journal import Journal, Log
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
-from app.core.auth.store import Vault
-from app.core.auth.tokens import Fingerprints, TokenSet
-from app.core.auth.transport import Transport
-from app.core.auth.vault import FileVault
+from app.core.auth.credential import Session
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import Journal, Log
+from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.tokens import Fingerprints, TokenSet
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth
+from app.core.auth.vault.base import Vault
+from app.core.auth.vault.vaults import FileVault
+from app.core.clock import Clock
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
 from tests.core.scripted import Issuer, ScriptedServer

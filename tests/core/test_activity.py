@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.core import activity as activity_module
-from app.core.activity import Activity, ActivityRecord
+from app.core.diagnostics import activity as activity_module
+from app.core.diagnostics.activity import Activity, ActivityRecord
 from app.core.errors import StorageTrouble
 from app.core.storage import Storage
 
@@ -193,7 +193,7 @@ def test_activity_imports_nothing_heavy() -> None:
     program = """
 import asyncio, logging, sys
 before = set(sys.modules)
-from app.core.activity import Activity
+from app.core.diagnostics.activity import Activity
 Activity().record("mcp", "Docs", "tools/call search", "ok", 12.0, {"request": {"arguments": {"query": "x"}}})
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(new & set("httpx httpx2 keyring mcp pydantic msgspec filelock PySide6 uuid http".split())))

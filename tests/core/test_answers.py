@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.core.answers import MEANINGS, SHOWN, answer_error, concerns_token
-from app.core.auth.failures import CredentialOwner, Reply, Verdict
+from app.core.auth.http.classifier import CredentialOwner, Reply, Verdict
+from app.core.error_mapping import MEANINGS, SHOWN, answer_error, concerns_token
 from app.core.errors import (
     BurrowError,
     NotFound,

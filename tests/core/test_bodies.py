@@ -11,7 +11,7 @@ import httpx
 import httpx2
 import pytest
 
-from app.core.auth.bodies import PEEK_BYTES, REPLAY_BYTES, first_message, keep, peek
+from app.core.auth.http.bodies import PEEK_BYTES, REPLAY_BYTES, first_message, keep, peek
 
 LIBRARIES = [httpx, httpx2]
 

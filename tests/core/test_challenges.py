@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.auth.challenges import read_challenges
+from app.core.auth.http.challenges import read_challenges
 
 
 @pytest.mark.parametrize(

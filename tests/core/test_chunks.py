@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-from app.core.auth.chunks import ChunkedItems, pieces_of
-from app.core.auth.grant import Grant
-from app.core.auth.store import VaultFailure, VaultState
-from app.core.auth.tokens import TokenSet
-from app.core.auth.vault import WINDOWS_ITEM_UNITS, KeyringVault
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.vault.base import VaultFailure, VaultState
+from app.core.auth.vault.chunks import ChunkedItems, pieces_of
+from app.core.auth.vault.vaults import WINDOWS_ITEM_UNITS, KeyringVault
 
 WINDOWS_UNITS = 1280
 

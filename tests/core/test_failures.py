@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.auth.failures import (
+from app.core.auth.http.classifier import (
     POLICY_ERRORS,
     RULES,
     UPSTREAM_ERRORS,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.mcp.forms import Draft, Entry, Field, FieldProblem, FormModel, Kind, NotJson, Presence
+from app.core.mcp.forms.model import Draft, Entry, Field, FieldProblem, FormModel, Kind, NotJson, Presence
+from app.core.mcp.forms.validation import check, harmless
 from app.core.mcp.json_text import parse_json, same_json, write_json
-from app.core.mcp.validation import check, harmless
 
 CORPORA = sorted((Path(__file__).parent.parent / "corpora").glob("*.json"))
 TOOLS = [

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.core.auth import brake
-from app.core.auth.grant import Grant
-from app.core.auth.journal import (
+from app.core.auth.grant import brake
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import (
     AHEAD,
     ASKED,
     ENDED,
@@ -24,7 +24,7 @@ from app.core.auth.journal import (
     CauseKind,
     Journal,
 )
-from app.core.auth.tokens import Fingerprints, TokenSet
+from app.core.auth.grant.tokens import Fingerprints, TokenSet
 from app.core.errors import StorageTrouble
 from app.core.storage import Storage
 from app.core.storage.grant_log import KEPT_EVENTS

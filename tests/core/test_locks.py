@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from app.core.auth.lock import LockBusy, ProcessLock
-from app.core.auth.shared import Shared
-from app.core.auth.stamp import NEVER, Stamp
+from app.core.auth.grant.lock import LockBusy, ProcessLock
+from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.stamp import NEVER, Stamp
 from app.core.errors import StorageTrouble
 
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from app.core.auth.lock import Claim, ProcessLock
+from app.core.auth.grant.lock import Claim, ProcessLock
 async def main():
     async with ProcessLock(Path(sys.argv[1])).hold():
         claim = Claim(Path(sys.argv[2]))

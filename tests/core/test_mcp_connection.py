@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.target import RENEWAL_FAILURE
+from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import RENEWAL_FAILURE
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -31,9 +31,9 @@ from app.core.errors import (
     TimedOut,
     VendorSignInNeeded,
 )
-from app.core.mcp import connection as connection_module
-from app.core.mcp.calls import Cancelled, ToolCall
-from app.core.mcp.connection import Connection, Peer
+from app.core.mcp.protocol import connection as connection_module
+from app.core.mcp.protocol.calls import Cancelled, ToolCall
+from app.core.mcp.protocol.connection import Connection, Peer
 from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, real_server, tool
 
 PERSON = CredentialOwner.PERSON
@@ -384,7 +384,7 @@ async def test_a_fault_of_the_auth_flow_fails_one_request_only() -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_an_answer_beyond_the_limit_is_not_read_further(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     await connection_module.load_wire()
-    monkeypatch.setattr("app.core.mcp.client.ANSWER_LIMIT", 2 * 1024 * 1024)
+    monkeypatch.setattr("app.core.mcp.protocol.http_client.ANSWER_LIMIT", 2 * 1024 * 1024)
     long = b"event: message\ndata: " + b"x" * 5_000_000 + b"\n\n"
     reply = Reply(stream=[long]) if streamed else Reply(size=200_000_000)
     failure = await failure_of(reply)
@@ -396,7 +396,7 @@ async def test_a_compressed_answer_is_measured_unpacked(monkeypatch: pytest.Monk
     import gzip
 
     await connection_module.load_wire()
-    monkeypatch.setattr("app.core.mcp.client.ANSWER_LIMIT", 2 * 1024 * 1024)
+    monkeypatch.setattr("app.core.mcp.protocol.http_client.ANSWER_LIMIT", 2 * 1024 * 1024)
     packed = gzip.compress(b'{"jsonrpc":"2.0","id":1,"result":{"x":"' + b"x" * 20_000_000 + b'"}}')
     failure = await failure_of(Reply(body=packed, headers={"content-encoding": "gzip"}))
     assert "2 MB" in failure.cause

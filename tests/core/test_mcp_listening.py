@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from app.core.activity import Activity
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.journal import Cause, CauseKind
+from app.core.auth.grant.journal import Cause, CauseKind
+from app.core.auth.grant.tokens import TokenSet, fingerprint
+from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.status import SessionState, SessionStatus
-from app.core.auth.tokens import TokenSet, fingerprint
+from app.core.diagnostics.activity import Activity
 from app.core.errors import Offline
 from app.core.hosts import Host, origin_of
-from app.core.mcp import connection as connection_module
-from app.core.mcp import servers as servers_module
-from app.core.mcp.credentials import SignIn
-from app.core.mcp.listening import START_SECONDS
-from app.core.mcp.reopening import Timing
-from app.core.mcp.servers import Servers
+from app.core.mcp.protocol import connection as connection_module
+from app.core.mcp.protocol.listening import START_SECONDS
+from app.core.mcp.protocol.reconnect import Timing
+from app.core.mcp.protocol.sign_in_gate import SignIn
+from app.core.mcp.servers import registry as servers_module
+from app.core.mcp.servers.registry import Servers
 from app.core.storage.storage import Storage
 from tests.core._mcp_server import tool
 from tests.core.test_mcp_servers import Store, refreshed
@@ -179,7 +179,7 @@ async def test_a_server_that_never_agrees_is_left_and_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await connection_module.load_wire()
-    monkeypatch.setattr("app.core.mcp.wire.ACKNOWLEDGE_SECONDS", 0.05)
+    monkeypatch.setattr("app.core.mcp.protocol.session.ACKNOWLEDGE_SECONDS", 0.05)
     async with listening(tmp_path) as scene:
         first = await scene.server.listeners.get()
         await first.over.wait()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.auth.failures import CredentialOwner, Verdict
-from app.core.mcp.exchange import BROKEN, RpcError
-from app.core.mcp.reopening import STEPS, Ended, Plan, Reopening, Step, Timing, step_after
+from app.core.auth.http.classifier import CredentialOwner, Verdict
+from app.core.mcp.protocol.exchange import BROKEN, RpcError
+from app.core.mcp.protocol.reconnect import STEPS, Ended, Plan, Reopening, Step, Timing, step_after
 
 AUTH = RpcError(-32000, "refused", {"type": "authentication_error", "code": "authentication_failed"})
 LOST = RpcError(-32000, "SSE stream ended without a response")

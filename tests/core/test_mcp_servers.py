@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.core.activity import Activity
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.target import Target
+from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import Target
+from app.core.diagnostics.activity import Activity
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -28,8 +28,8 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.hosts import Host, origin_of
-from app.core.mcp.calls import Cancelled
-from app.core.mcp.servers import Servers
+from app.core.mcp.protocol.calls import Cancelled
+from app.core.mcp.servers.registry import Servers
 from app.core.mcp.types import ImageBlock, LinkBlock, ServerState, TextBlock
 from app.core.posthog.types import Installation, StoreTool
 from app.core.storage.storage import Storage

@@ -12,8 +12,8 @@ import pytest
 from app.core.backend import Backend
 from app.core.errors import PolicyRefused, SignInNeeded, VendorSignInNeeded
 from app.core.lab import Lab
-from app.core.mcp.calls import Cancelled
-from app.core.mcp.servers import Servers
+from app.core.mcp.protocol.calls import Cancelled
+from app.core.mcp.servers.registry import Servers
 from app.core.mcp.types import ImageBlock, LinkBlock, Progress, ResourceBlock, Server, ServerState
 from app.core.services import Services
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from app.core.auth.clock import ServerTime
-from app.core.auth.planning import RENEW_AGAIN_SECONDS, Plan
-from app.core.auth.tokens import TokenSet
+from app.core.auth.grant.schedule import RENEW_AGAIN_SECONDS, Plan
+from app.core.auth.grant.tokens import TokenSet
+from app.core.clock import ServerTime
 from tests.clock import START, StillClock
 
 

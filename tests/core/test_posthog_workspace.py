@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
-from app.core.auth.transport import Transport
-from app.core.auth.vault import MemoryVault
+from app.core.auth.credential import Session
+from app.core.auth.grant.shared import Shared
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth
+from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import NotFound, Rejected
 from app.core.fetcher import Fetcher
 from app.core.hosts import workspace_host

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.grant import Grant
-from app.core.auth.journal import ASKED
-from app.core.auth.oauth import OAuth
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import ASKED
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import Target
+from app.core.auth.oauth.server import OAuth
 from app.core.auth.status import SessionState
-from app.core.auth.target import Target
-from app.core.auth.tokens import TokenSet
 from app.core.errors import (
     Offline,
     OutcomeUnknown,

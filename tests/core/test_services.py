@@ -15,7 +15,7 @@ import pytest
 
 from app.core import backend as backend_module
 from app.core.auth.status import SessionState
-from app.core.auth.store import StoreKind
+from app.core.auth.vault.base import StoreKind
 from app.core.errors import BurrowError, NotFound, Offline, Rejected, SignInNeeded, StorageTrouble
 from app.core.lab import Lab
 from app.core.services import Services, data_folder

@@ -12,12 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.core.auth.oauth import OAuth, safe_to_open
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
+from app.core.auth.credential import Session
+from app.core.auth.grant.shared import Shared
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth, safe_to_open
 from app.core.auth.status import SessionState
-from app.core.auth.transport import Transport
-from app.core.auth.vault import MemoryVault
+from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import Rejected, SignInNeeded
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core import report
-from app.core.auth.journal import (
+from app.core.auth.grant.journal import (
     AHEAD,
     ASKED,
     ENDED,
@@ -23,8 +22,9 @@ from app.core.auth.journal import (
     Journal,
 )
 from app.core.auth.status import AuthEvent
-from app.core.standing import Standing
-from app.core.timeline import LONGEST_SECONDS, RENEWALS, Kind, Timeline, kind_of, last_failure
+from app.core.diagnostics import report
+from app.core.diagnostics.snapshot import Standing
+from app.core.diagnostics.timeline import LONGEST_SECONDS, RENEWALS, Kind, Timeline, kind_of, last_failure
 from tests.clock import StillClock
 from tests.core.test_journal import GRANT, NEXT, REFUSED, journals
 

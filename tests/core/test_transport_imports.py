@@ -7,7 +7,7 @@ import contextlib
 import sys
 from typing import Any
 
-from app.core.auth.transport import Transport
+from app.core.auth.http.transport import Transport
 
 
 class Searched:

@@ -14,8 +14,8 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from app.core.auth.status import SessionState
-from app.core.auth.store import StoreKind, VaultFailure, VaultState
-from app.core.auth.vault import FileVault, KeyringVault, MemoryVault, WholeItems, open_vault
+from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
+from app.core.auth.vault.vaults import FileVault, KeyringVault, MemoryVault, WholeItems, open_vault
 from tests.core.conftest import client_of, signed_in
 from tests.core.scripted import Issuer, ScriptedServer
 from tests.secret_service import SecretService, environment_without_bus
@@ -190,7 +190,7 @@ async def test_signing_out_revokes_there_and_forgets_here(tmp_path: Path) -> Non
 
 
 async def test_waiting_for_the_lock_does_not_block_the_loop(tmp_path: Path) -> None:
-    from app.core.auth.lock import ProcessLock
+    from app.core.auth.grant.lock import ProcessLock
     from app.core.errors import TimedOut
 
     first, second = ProcessLock(tmp_path / "l"), ProcessLock(tmp_path / "l", deadline=0.2)

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.failures import CredentialOwner
+from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import Target
 from app.core.auth.status import SessionStatus
-from app.core.auth.target import Target
 from app.core.events import Event
 from app.core.hosts import origin_of
-from app.core.mcp.connection import Connection, Peer
-from app.core.mcp.credentials import SignIn
-from app.core.mcp.listening import Listening
-from app.core.mcp.reopening import Timing
+from app.core.mcp.protocol.connection import Connection, Peer
+from app.core.mcp.protocol.listening import Listening
+from app.core.mcp.protocol.reconnect import Timing
+from app.core.mcp.protocol.sign_in_gate import SignIn
 from tests.core.conftest import Rig, signed_in
 from tests.faults._streams import Refusal, Streaming
 from tests.faults.measure import Measure

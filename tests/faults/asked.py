@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.auth.failures import Reply
+from app.core.auth.http.classifier import Reply
 from tests.faults.labelled import Labelled
 
 

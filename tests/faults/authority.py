@@ -17,12 +17,12 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
-from app.core.auth.signin import SignIn
-from app.core.auth.transport import Transport
-from app.core.auth.vault import MemoryVault
+from app.core.auth.credential import Session
+from app.core.auth.grant.shared import Shared
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth
+from app.core.auth.oauth.sign_in import SignIn
+from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
 from tests.core.conftest import Remembered, Rig

@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import httpx2
 
-from app.core.auth.grant import Grant
-from app.core.auth.target import Target
-from app.core.auth.tokens import TokenSet
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http.target import Target
 from tests.core.conftest import Rig, signed_in
 from tests.faults.labelled import Labelled
 

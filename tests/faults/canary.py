@@ -20,13 +20,13 @@ from typing import Any
 
 import httpx
 
-from app.core.auth import recovery
-from app.core.auth.grant import Grant
-from app.core.auth.journal import ASKED
-from app.core.auth.tokens import TokenSet
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import ASKED
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http import bearer as recovery
+from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
 from app.core.hosts import Host
-from app.core.logs import start_logging
 from app.core.services import Services
 from tests.core.scripted import DEAD, Reply, ScriptedServer
 

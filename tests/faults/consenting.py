@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
-from app.core.auth.transport import Transport
-from app.core.auth.vault import MemoryVault
+from app.core.auth.credential import Session
+from app.core.auth.grant.shared import Shared
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth
+from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
 from tests.conftest import RunningWorkspace

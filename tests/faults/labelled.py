@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.failures import CredentialOwner, Verdict
+from app.core.auth.http.classifier import CredentialOwner, Verdict
 
 FOLDER = Path(__file__).parent / "corpus"
 BODIES = {"json", "text", "base64", "parts"}

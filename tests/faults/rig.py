@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from app.core.auth.clock import Clock
-from app.core.auth.store import Vault
+from app.core.auth.vault.base import Vault
+from app.core.clock import Clock
 from app.core.storage import Storage
 from tests.core.conftest import Rig, client_of, signed_in
 

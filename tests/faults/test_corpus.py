@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.core.auth.failures import RULES, CredentialOwner, Verdict, classify
+from app.core.auth.http.classifier import RULES, CredentialOwner, Verdict, classify
 from tests.faults.asked import reply_of
 from tests.faults.bench import Bench, bench
 from tests.faults.labelled import Labelled, read_corpus

@@ -16,9 +16,9 @@ import httpx2
 import msgspec
 import pytest
 
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.session import SessionState
-from app.core.auth.target import Target
+from app.core.auth.credential import SessionState
+from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import Target
 from app.core.errors import (
     BurrowError,
     OutcomeUnknown,
@@ -28,7 +28,7 @@ from app.core.errors import (
     ServerTrouble,
 )
 from app.core.hosts import parse_host
-from app.core.mcp.connection import Connection, Peer
+from app.core.mcp.protocol.connection import Connection, Peer
 from app.core.mcp.types import CallResult
 from tests.core import _mcp_server as mcp
 from tests.core.conftest import Rig, signed_in

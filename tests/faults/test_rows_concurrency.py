@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from app.core.auth.bodies import PEEK_BYTES
-from app.core.auth.grant import Grant
-from app.core.auth.journal import ASKED, Cause, CauseKind
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import ASKED, Cause, CauseKind
+from app.core.auth.http.bodies import PEEK_BYTES
+from app.core.auth.http.target import Target
+from app.core.auth.http.transport import CONNECTIONS
 from app.core.auth.status import REFUSED, SessionState
-from app.core.auth.target import Target
-from app.core.auth.transport import CONNECTIONS
 from app.core.errors import ServerTrouble
 from app.core.fetcher import Fetcher
 from tests.clock import StillClock
@@ -349,7 +349,7 @@ async def test_row_70_whatever_breaks_in_the_healing_the_servers_own_answer_come
                 assert answer.json() == DEAD.body
         for broken in ("classify", "keep", "peek"):
             with monkeypatch.context() as patch:
-                patch.setattr(f"app.core.auth.recovery.{broken}", bug)
+                patch.setattr(f"app.core.auth.http.bearer.{broken}", bug)
                 assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401
         assert "a bug" in caplog.text
         rig.server.views["/mcp"] = rig.issuer.guard()

@@ -13,13 +13,13 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
-from app.core.auth.chunks import ChunkedItems
-from app.core.auth.clock import watch_sleep
-from app.core.auth.grant import Grant
-from app.core.auth.journal import ASKED
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import ASKED
+from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.status import SessionState
-from app.core.auth.tokens import TokenSet
-from app.core.auth.vault import WINDOWS_ITEM_UNITS, KeyringVault, WholeItems
+from app.core.auth.vault.chunks import ChunkedItems
+from app.core.auth.vault.vaults import WINDOWS_ITEM_UNITS, KeyringVault, WholeItems
+from app.core.clock import watch_sleep
 from app.core.errors import Offline, VaultTrouble
 from tests.clock import StillClock
 from tests.core.conftest import client_of, signed_in

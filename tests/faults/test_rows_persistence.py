@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.custody import SAVE_AGAIN_SECONDS
-from app.core.auth.grant import Grant
-from app.core.auth.journal import ASKED, RENEWED, UNSTORED
+from app.core.auth.grant.custody import SAVE_AGAIN_SECONDS
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import ASKED, RENEWED, UNSTORED
+from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.status import SessionState
-from app.core.auth.store import VaultFailure, VaultState
-from app.core.auth.tokens import TokenSet
-from app.core.auth.vault import FileVault
+from app.core.auth.vault.base import VaultFailure, VaultState
+from app.core.auth.vault.vaults import FileVault
 from app.core.errors import ServerTrouble, SignInNeeded
 from tests.clock import StillClock
 from tests.core.conftest import Rig, client_of, signed_in
@@ -137,7 +137,7 @@ async def test_row_16_a_replaced_one_that_is_past_its_time_is_renewed_once(tmp_p
 async def test_row_17_signing_out_while_another_process_renews_brings_no_token_back(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.lock.BRIEFLY_SECONDS", 0.1)
+    monkeypatch.setattr("app.core.auth.grant.lock.BRIEFLY_SECONDS", 0.1)
     async with two_windows(tmp_path) as (first, second):
         measure.watch(first, second)
         first.server.views[PATH] = first.issuer.guard()

@@ -13,14 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.core.activity import Activity
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.oauth import SCOPES
-from app.core.auth.session import Session
+from app.core.auth.credential import Session
+from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.oauth.server import SCOPES
+from app.core.auth.oauth.step_up import Help, Need, StepUp, listed
 from app.core.auth.status import SessionState
-from app.core.auth.stepup import Help, Need, StepUp, listed
+from app.core.diagnostics.activity import Activity
 from app.core.errors import PermissionMissing, SignInNeeded, TimedOut
-from app.core.mcp.servers import Servers
+from app.core.mcp.servers.registry import Servers
 from app.core.posthog.store import McpStore
 from app.core.storage import Scope, Storage
 from tests.conftest import RunningWorkspace
@@ -175,7 +175,7 @@ async def test_row_46_what_keeps_the_person_from_answering_is_no_try(
 
         for act, kind in ((cancel, SignInNeeded), (nothing, TimedOut)):
             person.act = act
-            monkeypatch.setattr("app.core.auth.trip.LIMIT_SECONDS", 0.05 if act is nothing else 30)
+            monkeypatch.setattr("app.core.auth.oauth.attempt.LIMIT_SECONDS", 0.05 if act is nothing else 30)
             with pytest.raises(kind):
                 await person.ask(need)
         assert rig.session.grant is before

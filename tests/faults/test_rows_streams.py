@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.grant import Grant
-from app.core.auth.journal import ASKED
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import ASKED
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.status import SessionState
-from app.core.auth.tokens import TokenSet
 from app.core.errors import BurrowError, OutcomeUnknown
 from app.core.lab import Lab
-from app.core.mcp.connection import Connection, Peer
-from app.core.mcp.listening import START_SECONDS
+from app.core.mcp.protocol.connection import Connection, Peer
+from app.core.mcp.protocol.listening import START_SECONDS
 from app.core.mcp.types import ServerState
 from tests.conftest import RunningWorkspace
 from tests.core.scripted import Reply
@@ -198,8 +198,8 @@ async def test_row_52_a_call_goes_on_while_an_older_listen_stream_pauses(tmp_pat
 async def test_row_52_the_workspaces_changes_are_heard_again_after_token_and_stream_died(
     workspace: RunningWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: Measure
 ) -> None:
-    monkeypatch.setattr("app.core.mcp.listening.START_SECONDS", 0.05)
-    monkeypatch.setattr("app.core.mcp.reopening.BASE_SECONDS", 0.05)
+    monkeypatch.setattr("app.core.mcp.protocol.listening.START_SECONDS", 0.05)
+    monkeypatch.setattr("app.core.mcp.protocol.reconnect.BASE_SECONDS", 0.05)
     lab = Lab(workspace.url, workspace.secret)
     async with services_in(tmp_path / "services") as services:
         backend = await signed_in(services, workspace)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.renewal import GRANT_ENDED, Renewal
+from app.core.auth.grant.refresh import GRANT_ENDED, Renewal
 from app.core.auth.status import OFFLINE, SessionState
 from app.core.errors import Offline, ProtocolTrouble, Rejected, ServerTrouble, SignInNeeded, TimedOut
 from app.core.storage import Storage
@@ -137,8 +137,8 @@ async def test_row_27_without_a_connection_the_sign_in_is_kept_and_used_when_it_
 async def test_row_27_an_endpoint_that_never_answers_is_left_after_its_time(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.oauth.TOKEN_SECONDS", 0.2)
-    monkeypatch.setattr("app.core.auth.renewal.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("app.core.auth.oauth.server.TOKEN_SECONDS", 0.2)
+    monkeypatch.setattr("app.core.auth.grant.refresh.PAUSES", (0.01, 0.01))
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
         dead(rig)
@@ -308,7 +308,7 @@ async def test_row_35_a_life_of_thirty_seconds_is_used_for_most_of_it(tmp_path: 
 async def test_row_36_what_a_captive_portal_says_ends_nothing(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch, answer: Reply
 ) -> None:
-    monkeypatch.setattr("app.core.auth.renewal.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("app.core.auth.grant.refresh.PAUSES", (0.01, 0.01))
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
         dead(rig)
@@ -324,7 +324,7 @@ async def test_row_36_what_a_captive_portal_says_ends_nothing(
 async def test_row_37_the_refresh_token_follows_no_redirect(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr("app.core.auth.renewal.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("app.core.auth.grant.refresh.PAUSES", (0.01, 0.01))
     async with ScriptedServer() as elsewhere, signed_in(tmp_path) as rig:
         measure.watch(rig)
         dead(rig)

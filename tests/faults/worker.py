@@ -14,17 +14,17 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.journal import Journal
-from app.core.auth.keeper import Keeper
-from app.core.auth.lock import Claim, ProcessLock
-from app.core.auth.oauth import OAuth
-from app.core.auth.session import Session
-from app.core.auth.shared import Shared
-from app.core.auth.stamp import Stamp
+from app.core.auth.credential import Session
+from app.core.auth.grant.journal import Journal
+from app.core.auth.grant.keeper import Keeper
+from app.core.auth.grant.lock import Claim, ProcessLock
+from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.stamp import Stamp
+from app.core.auth.grant.tokens import Fingerprints
+from app.core.auth.http.transport import Transport
+from app.core.auth.oauth.server import OAuth
 from app.core.auth.status import SessionState
-from app.core.auth.tokens import Fingerprints
-from app.core.auth.transport import Transport
-from app.core.auth.vault import FileVault, KeyringVault
+from app.core.auth.vault.vaults import FileVault, KeyringVault
 from app.core.errors import BurrowError
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host

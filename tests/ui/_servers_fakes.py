@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from app.core.auth.failures import CredentialOwner
-from app.core.auth.grant import Grant
-from app.core.auth.stepup import StepUp
-from app.core.auth.tokens import TokenSet
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.oauth.step_up import StepUp
 from app.core.errors import BurrowError
 from app.core.events import Event
-from app.core.mcp.calls import ToolCall
-from app.core.mcp.catalog import read_tools
+from app.core.mcp.protocol.calls import ToolCall
+from app.core.mcp.servers.catalog import read_tools
 from app.core.mcp.types import Annotations, Block, Server, ServerState, TextBlock, ToolInfo
 from app.core.posthog.types import Installation, Project, Template, User
 from tests.ui._tasks_fakes import ANA, FakeNavigator, FakeServices, FakeSession, settle, until

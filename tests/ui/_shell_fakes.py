@@ -10,12 +10,12 @@ from typing import Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
-from app.core.activity import Activity
+from app.core.diagnostics.activity import Activity
+from app.core.diagnostics.timeline import Step
 from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import US, Host
 from app.core.posthog.types import Project, User
-from app.core.timeline import Step
 from app.ui.context import Command, Context
 from app.ui.theme.state import run_state
 from app.ui.widgets.fields import FilterField

@@ -15,9 +15,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
-from app.core.auth.grant import Grant
-from app.core.auth.tokens import TokenSet
-from app.core.timeline import Kind, Step
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.tokens import TokenSet
+from app.core.diagnostics.timeline import Kind, Step
 from app.ui.bridge import Bridge
 from app.ui.shell import details, step_words
 from app.ui.shell.details import SignInDetails

@@ -12,8 +12,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from app.core.activity import Activity
 from app.core.auth.status import SessionState
+from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError, Facts, Offline, Rejected
 from app.core.events import Event
 from app.core.hosts import workspace_host

@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtWidgets import QApplication, QPushButton
 
 from app.core.auth.status import SessionState, SessionStatus
-from app.core.auth.store import VaultState
+from app.core.auth.vault.base import VaultState
 from app.ui.shell.session_words import session_key, session_note
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.shell.vault_words import FILE, KEYRING, vault_words

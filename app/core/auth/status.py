@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from app.core.auth.store import StoreKind
+from app.core.auth.vault.base import StoreKind
 
 OFFLINE, SERVER, REFUSED = "offline", "server", "refused"
 VAULT = "vault-"

@@ -1,4 +1,4 @@
-"""MCP servers: their lists of tools, connections to them, calls, and the form model of arguments.
+"""MCP servers: which there are, connections to them, their tools and calls, the forms of arguments, results.
 
-Only `wire.py` imports the MCP SDK. It costs about 0.9 s, so it is itself imported inside functions, in a worker thread.
+Only `protocol/` imports the MCP SDK. The import takes 0.9 s, so it happens inside functions, in a worker thread.
 """

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from app.core.auth.failures import CredentialOwner
+    from app.core.auth.http.classifier import CredentialOwner
     from app.core.posthog.types import Installation
 
 

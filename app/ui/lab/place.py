@@ -24,8 +24,8 @@ from app.ui.widgets.when import absolute, clock, duration, moment_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from app.core.activity import ActivityRecord
     from app.core.backend import Backend
+    from app.core.diagnostics.activity import ActivityRecord
     from app.core.lab import Lab
     from app.ui.context import Context
     from app.ui.theme.tokens import Tone

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
+from app.core.auth.oauth.step_up import Help, Need
 from app.core.auth.status import CANCELLED, REPLACED
-from app.core.auth.stepup import Help, Need
 from app.core.errors import BurrowError, PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
-from app.core.mcp.calls import Cancelled
+from app.core.mcp.protocol.calls import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from app.core.auth.status import SessionStatus
     from app.core.backend import Backend
-    from app.core.mcp.calls import ToolCall
-    from app.core.mcp.forms import Draft
+    from app.core.mcp.forms.model import Draft
+    from app.core.mcp.protocol.calls import ToolCall
     from app.core.mcp.types import CallResult, Progress, Server, ToolInfo
     from app.ui.bridge import Bridge
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
 
-from app.core.auth.oauth import safe_to_open
+from app.core.auth.oauth.server import safe_to_open
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.posthog.types import Installation
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.core.auth.journal import SIGNED_IN
+from app.core.auth.grant.journal import SIGNED_IN
 from app.core.errors import BurrowError
 from app.ui.comeback import Comeback
 

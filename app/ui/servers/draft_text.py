@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from app.core.mcp.forms import Draft, Entry, FormModel, NotJson, Presence, parse_json, write_json
+from app.core.mcp.forms.model import Draft, Entry, FormModel, NotJson, Presence, parse_json, write_json
 
 KIND = "tool"
 LONGEST = 1_000_000

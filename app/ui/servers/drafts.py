@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.errors import BurrowError
-from app.core.mcp.forms import FormModel
+from app.core.mcp.forms.model import FormModel
 from app.ui.servers import draft_text
 from app.ui.servers.rows import key_of
 

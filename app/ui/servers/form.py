@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.mcp.forms import Draft, FormModel, NotJson
+from app.core.mcp.forms.model import Draft, FormModel, NotJson
 from app.ui.servers.form_fields import FieldRow
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import Segmented
@@ -18,7 +18,7 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.core.mcp.forms import Entry, FieldProblem
+    from app.core.mcp.forms.model import Entry, FieldProblem
 
 JSON_LINES = 12
 FORM, JSON = "form", "json"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QCompleter, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from app.core.mcp.forms import Entry, Kind, Presence
+from app.core.mcp.forms.model import Entry, Kind, Presence
 from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton, Segmented, Select
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QKeyEvent
 
-    from app.core.mcp.forms import Choice, Field
+    from app.core.mcp.forms.model import Choice, Field
 
 FEW_CHOICES = 7
 TALL_LINES = 4

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.core.auth.stepup import Help, Need, listed
+from app.core.auth.oauth.step_up import Help, Need, listed
 from app.core.errors import (
     BurrowError,
     OutcomeUnknown,

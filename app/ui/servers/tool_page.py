@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
-from app.core.mcp.forms import FormModel
+from app.core.mcp.forms.model import FormModel
 from app.ui.servers.calling import Phase, ToolSession
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.hairline import Hairline
@@ -28,7 +28,7 @@ from app.ui.widgets.when import duration
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
-    from app.core.mcp.validation import Verdict
+    from app.core.mcp.forms.validation import Verdict
     from app.ui.bridge import Bridge
 
 TICK_MS = 500

@@ -23,8 +23,8 @@ from PySide6.QtWidgets import (
 )
 
 from app import __version__
-from app.core import report
-from app.core.standing import standing_of
+from app.core.diagnostics import report
+from app.core.diagnostics.snapshot import standing_of
 from app.ui.shell import step_words
 from app.ui.shell.session_words import session_key, session_note
 from app.ui.shell.standing_facts import StandingFacts
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.core.backend import Backend
-    from app.core.timeline import Step
+    from app.core.diagnostics.timeline import Step
     from app.ui.bridge import Bridge
 
 WIDTH, HEIGHT = 940, 660

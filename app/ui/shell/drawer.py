@@ -19,7 +19,7 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.when import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
-    from app.core.activity import Activity, ActivityRecord
+    from app.core.diagnostics.activity import Activity, ActivityRecord
     from app.ui.bridge import Bridge
     from app.ui.theme.tokens import Tone
 

@@ -14,7 +14,7 @@ from app.ui.widgets.places import Banner
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
-    from app.core.auth.signin import SignIn
+    from app.core.auth.oauth.sign_in import SignIn
     from app.core.auth.status import SessionStatus
     from app.core.errors import BurrowError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
-from app.core.timeline import last_failure
+from app.core.diagnostics.timeline import last_failure
 from app.ui.shell.step_words import harmless, what
 from app.ui.theme import theme, tokens
 from app.ui.widgets.fields import KeyValueGrid
@@ -17,8 +17,8 @@ from app.ui.widgets.when import absolute, due, duration, moment_at, relative
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
-    from app.core.standing import Standing
-    from app.core.timeline import Step
+    from app.core.diagnostics.snapshot import Standing
+    from app.core.diagnostics.timeline import Step
 
 TWO_COLUMNS = 640
 SHOWN_SCOPES = 60

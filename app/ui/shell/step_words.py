@@ -16,7 +16,7 @@ from app.ui.theme.words import marked
 from app.ui.widgets.when import absolute, due, duration, moment_at, relative
 
 if TYPE_CHECKING:
-    from app.core.timeline import Step
+    from app.core.diagnostics.timeline import Step
     from app.ui.theme.state import State
 
 LONGEST_NAME = 80

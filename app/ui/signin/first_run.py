@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QKeyEvent
 
-    from app.core.auth.signin import SignIn
+    from app.core.auth.oauth.sign_in import SignIn
     from app.core.errors import BurrowError
 
 OWN = "own"

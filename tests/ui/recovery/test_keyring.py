@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from app.core.auth import custody
+from app.core.auth.grant import custody
 from app.core.auth.status import SessionState
 from tests.conftest import RunningWorkspace
 from tests.secret_service import SecretService

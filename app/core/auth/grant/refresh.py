@@ -1,0 +1,301 @@
+"""Renewal: what happens between a refused token and a newer one, once the session has decided that it must be.
+
+The rules, in order: allowed at all; locked across processes; another process's renewal taken over; the intent written
+down before the refresh token is spent; asked for at most three times; durable before anyone sees it. The session makes
+sure that only one runs at a time in this process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from app.core.auth.grant import brake
+from app.core.auth.grant.journal import RENEWED, UNSTORED, CauseKind
+from app.core.auth.grant.lock import LockBusy
+from app.core.auth.oauth.server import ClientRefused, GrantRefused
+from app.core.auth.vault.base import VaultFailure
+from app.core.errors import BurrowError, Facts, Offline, Rejected, ServerTrouble, SignInNeeded, Throttled, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from app.core.auth.grant.grant import Grant
+    from app.core.auth.grant.journal import Cause, Journal
+    from app.core.auth.grant.keeper import Keeper
+    from app.core.auth.grant.shared import Shared
+    from app.core.auth.grant.tokens import TokenSet
+    from app.core.auth.oauth.registration import Client
+    from app.core.auth.oauth.server import Metadata, OAuth
+    from app.core.hosts import Host
+
+ATTEMPTS = 3
+PAUSES = (0.3, 1.0)
+# A server that asks for a longer wait is not waited for inside a request.
+LONGEST_PAUSE = 15.0
+# All attempts of one renewal together; the lock between processes is waited for a little longer.
+LONGEST_SECONDS = 45.0
+COOLDOWN = (1.0, 15.0)
+# After the machine slept its network may take a while: so long a missing connection is waited for.
+PATIENCE_SECONDS = 20.0
+PATIENT_PAUSE = 0.5
+# How long a server hands out the same pair again for a spent refresh token (contract section 1.6), less some seconds.
+GRACE_SECONDS = 110.0
+
+GRANT_ENDED = "The server no longer accepts this sign-in."
+SIGNED_OUT_ELSEWHERE = "signed-out"
+BRAKED = "braked"
+# Answers that say that nothing was done; after any other failure the refresh token may be spent.
+NOTHING_DONE = frozenset({429, 503})
+MOVED_AWAY = frozenset({404, 405, 410})
+
+
+class How(Enum):
+    """How a newer grant was had: renewed here, taken over from another process, or from somebody who signed in."""
+
+    RENEWED = "renewed"
+    ADOPTED = "adopted"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A grant newer than the one asked about. `number` is that of the journal's event, for `Journal.accept`."""
+
+    grant: Grant
+    how: How
+    number: int = 0
+
+
+class Renewal:
+    """Renews grants of one host. `refused` refresh tokens are remembered and never sent twice."""
+
+    def __init__(self, host: Host, oauth: OAuth, client: Client, shared: Shared, journal: Journal) -> None:
+        self._host = host
+        self._oauth = oauth
+        self._client = client
+        self._shared = shared
+        self._journal = journal
+        self._clock = oauth.time.clock
+        self._refused: set[str] = set()
+        self._pause_until = 0.0
+        self._pause = COOLDOWN[0]
+        self._failure: BurrowError | None = None
+        self._patient_until = 0.0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last renewal failed in a way that may pass."""
+        return self._failure is not None
+
+    def wake(self, *, slept: bool = False) -> None:
+        """The network is back: forget the pause after a failure. After a sleep it may not be back yet: be patient."""
+        self._pause_until, self._pause = 0.0, COOLDOWN[0]
+        if slept:
+            self._patient_until = self._clock.boot() + PATIENCE_SECONDS
+
+    def start_over(self) -> None:
+        """A new grant was issued: nothing of the former one counts."""
+        self._refused.clear()
+        self._failure = None
+        self.wake()
+
+    async def run(
+        self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
+    ) -> Outcome:
+        """A grant newer than `grant`.
+
+        `save` is called inside the lock before a renewed grant is returned, and tells whether it is durable. Raises
+        `SignInNeeded` when the grant is over, and `Offline`, `TimedOut`, `Throttled`, `ServerTrouble`, `Rejected` or
+        `VaultTrouble` when it may still be alive.
+        """
+        try:
+            self._check_allowed(grant)
+            outcome = await self._locked(grant, keeper, cause, save)
+        except SignInNeeded:
+            raise
+        except BurrowError as failure:
+            self._remember(failure)
+            raise
+        self._failure = None
+        self.wake()
+        return outcome
+
+    async def _locked(
+        self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
+    ) -> Outcome:
+        try:
+            async with self._shared.lock.hold():
+                stored = await self._newest(grant, keeper)
+                return self._taken_over(stored, grant) or await self._spend(stored, keeper, cause, save)
+        except LockBusy:
+            # Its holder hangs: what it has stored counts, but the refresh token is its to spend (faults row 14).
+            found = self._taken_over(await self._newest(grant, keeper), grant)
+            if found is None:
+                raise
+            return found
+
+    def _check_allowed(self, grant: Grant) -> None:
+        if not grant.renewable or grant.digest in self._refused:
+            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._host.origin))
+        if self._failure is not None and self._clock.boot() < self._pause_until:
+            raise self._failure
+
+    def _remember(self, failure: BurrowError) -> None:
+        """Pause before the next try, twice as long each time."""
+        if failure is self._failure:
+            return
+        self._failure = failure
+        self._pause_until = self._clock.boot() + max(failure.facts.retry_after or 0.0, self._pause)
+        self._pause = min(self._pause * 2, COOLDOWN[1])
+
+    async def _newest(self, grant: Grant, keeper: Keeper) -> Grant:
+        """What another process stored meanwhile, else `grant`."""
+        stored = await keeper.newest(grant)
+        if stored is None:
+            facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self._host.origin)
+            raise SignInNeeded("Signed out in another window.", facts)
+        return stored
+
+    def _taken_over(self, stored: Grant, grant: Grant) -> Outcome | None:
+        """What the others left in place of `grant`, if it is of use."""
+        if not stored.same_sign_in(grant):
+            return Outcome(stored, How.REPLACED)
+        newer = stored.tokens.access_token != grant.tokens.access_token
+        if newer and not stored.tokens.expired(self._oauth.time.now()):
+            return Outcome(stored, How.ADOPTED)
+        return None
+
+    async def _spend(
+        self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
+    ) -> Outcome:
+        """Renew at the token endpoint; a refused grant that the vault replaced meanwhile is tried once (row 16)."""
+        for last_try in (False, True):
+            await self._check_spendable(grant, cause)
+            number, began = await self._journal.begin(grant, cause), self._clock.boot()
+            try:
+                tokens = await self._attempts(grant)
+            except GrantRefused as refusal:
+                self._refused.add(grant.digest)
+                await self._journal.settle(number, refusal.code, milliseconds=self._since(began))
+                newer = None if last_try else await self._replaced(grant, keeper)
+                if newer is None:
+                    raise SignInNeeded(GRANT_ENDED, Facts(code=refusal.code, origin=self._host.origin)) from None
+                found = self._taken_over(newer, grant)
+                if found is not None:
+                    return found
+                grant = newer
+            except ClientRefused:
+                await self._journal.settle(number, "invalid_client", milliseconds=self._since(began))
+                raise await self._unknown_client(grant) from None
+            except BurrowError as failure:
+                outcome, spent = type(failure).__name__, _may_be_spent(failure)
+                await self._journal.settle(number, outcome, open=spent, milliseconds=self._since(began))
+                raise
+            else:
+                return await self._keep(replace(grant, tokens=tokens), number, began, save)
+        raise AssertionError("the second try returns or raises")
+
+    async def _keep(
+        self, renewed: Grant, number: int, began: float, save: Callable[[Grant], Awaitable[bool]]
+    ) -> Outcome:
+        access = self._journal.fingerprint(renewed.tokens.access_token)
+        took = self._since(began)
+        try:
+            stored = await save(renewed)
+        except SignInNeeded:
+            await self._journal.settle(number, "signed out meanwhile", milliseconds=took, access=access)
+            raise
+        outcome = RENEWED if stored else UNSTORED
+        await self._journal.settle(number, outcome, open=not stored, milliseconds=took, access=access)
+        return Outcome(renewed, How.RENEWED, number)
+
+    async def _check_spendable(self, grant: Grant, cause: Cause) -> None:
+        if not grant.renewable or grant.digest in self._refused:
+            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._host.origin))
+        if cause.kind is CauseKind.REFUSED:
+            wait = brake.wait(await self._journal.renewals(), self._clock.boot())
+            if wait > 0:
+                raise ServerTrouble(
+                    f"{cause.target or self._host.name} keeps refusing tokens that were issued a moment ago.",
+                    Facts(code=BRAKED, retry_after=wait, origin=self._host.origin),
+                    action="Burrow tries once more in a minute; signing in again may help.",
+                )
+        open_event = await self._journal.unfinished(grant)
+        if open_event is None or open_event.outcome != UNSTORED or not self._shared.claim.taken_elsewhere:
+            return
+        if not 0 <= self._clock.boot() - open_event.boot < GRACE_SECONDS:
+            raise ServerTrouble(
+                "Another Burrow process has renewed the sign-in and could not store it yet.",
+                Facts(code="unstored", origin=self._host.origin),
+                action="Unlock the keyring or free some disk space there.",
+            )
+
+    async def _replaced(self, grant: Grant, keeper: Keeper) -> Grant | None:
+        """What the vault holds instead of a refused grant, if it can be tried."""
+        try:
+            newer = await keeper.read() if keeper.persistent else None
+        except VaultFailure:
+            return None
+        return newer if newer is not None and newer.renewable and newer.digest not in self._refused else None
+
+    async def _unknown_client(self, grant: Grant) -> BurrowError:
+        facts = Facts(code="invalid_client", attr="client_id", origin=self._host.origin)
+        if self._host.client_id is not None:
+            return Rejected(
+                f"{self._host.name} does not know the configured client id.",
+                facts,
+                action="Check the client id and that the region is the right one.",
+            )
+        await self._client.forget_registration(grant.client_id)
+        return SignInNeeded(f"{self._host.name} no longer knows this installation of Burrow.", facts)
+
+    async def _attempts(self, grant: Grant) -> TokenSet:
+        until = self._clock.boot() + LONGEST_SECONDS
+        attempt, looked = 0, False
+        metadata: Metadata | None = None
+        while True:
+            try:
+                metadata = metadata or self._of_same_issuer(await self._client.metadata(), grant)
+                return await self._oauth.refresh(metadata, grant.client_id, grant.tokens, resource=self._host.resource)
+            except (Offline, TimedOut, ServerTrouble, Throttled, Rejected) as failure:
+                if metadata is not None and failure.facts.status in MOVED_AWAY and not looked:
+                    metadata, looked = await self._moved(metadata, grant, failure), True
+                    continue
+                if isinstance(failure, Rejected):
+                    raise
+                patient = isinstance(failure, Offline) and self._clock.boot() < self._patient_until
+                attempt += not patient
+                pause = PATIENT_PAUSE if patient else _pause_after(failure, attempt)
+                if attempt == ATTEMPTS or pause > LONGEST_PAUSE or self._clock.boot() + pause > until:
+                    raise
+                await self._clock.sleep(pause)
+
+    async def _moved(self, metadata: Metadata, grant: Grant, failure: BurrowError) -> Metadata:
+        """Where the token endpoint is now. Raises `failure` if it is where it was."""
+        found = self._of_same_issuer(await self._client.rediscover(), grant)
+        if found.token_endpoint == metadata.token_endpoint:
+            raise failure
+        return found
+
+    def _of_same_issuer(self, metadata: Metadata, grant: Grant) -> Metadata:
+        """A refresh token is never sent to another issuer than its own (faults row 40)."""
+        if grant.issuer and metadata.issuer != grant.issuer:
+            facts = Facts(code="issuer-changed", origin=self._host.origin)
+            raise SignInNeeded(f"{self._host.name} signs in through another issuer now.", facts)
+        return metadata
+
+    def _since(self, began: float) -> float:
+        return (self._clock.boot() - began) * 1000
+
+
+def _pause_after(failure: BurrowError, attempt: int) -> float:
+    return failure.facts.retry_after or PAUSES[min(attempt, len(PAUSES)) - 1]
+
+
+def _may_be_spent(failure: BurrowError) -> bool:
+    """Whether the server may have taken the refresh token without the answer having reached us."""
+    if isinstance(failure, Offline | Rejected | Throttled | SignInNeeded):
+        return False
+    return failure.facts.status not in NOTHING_DONE

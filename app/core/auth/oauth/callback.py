@@ -1,0 +1,118 @@
+"""The loopback redirect receiver: one listener, one answer, gone after it (RFC 8252 section 7.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from app.core.diagnostics.redaction import hide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REQUEST_LIMIT = 16 * 1024
+REQUEST_SECONDS = 10.0
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;display:grid;place-content:center;min-height:90vh;margin:0;
+text-align:center;color:CanvasText;background:Canvas}}h1{{font-size:20px;font-weight:600;margin:0 0 8px}}
+p{{margin:0;opacity:.75}}</style></head>
+<body><main><h1>{title}</h1><p>{text}</p></main></body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """What the browser brought back; exactly one of `code` and `error` is set by an honest server."""
+
+    code: str | None = field(repr=False)
+    state: str | None = field(repr=False)
+    error: str | None
+    issuer: str | None
+
+    def __post_init__(self) -> None:
+        hide(self.code, self.state)
+
+
+class CallbackServer:
+    """Listens on 127.0.0.1 for one redirect to `path`.
+
+    `accepts` decides, before anything is answered, whether the redirect belongs to this sign-in; one that does not is
+    answered 400 without its error text and the listener keeps waiting, so that another page cannot end the flow.
+    """
+
+    def __init__(self, path: str, accepts: Callable[[Redirect], bool]) -> None:
+        self._path = path
+        self._accepts = accepts
+        self._server: asyncio.Server | None = None
+        self._result: asyncio.Future[Redirect] = asyncio.get_running_loop().create_future()
+
+    async def open(self) -> str:
+        """Start listening on a port the system chooses; returns the redirect URI."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=REQUEST_LIMIT)
+        port = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}{self._path}"
+
+    async def wait(self) -> Redirect:
+        """The accepted redirect."""
+        return await asyncio.shield(self._result)
+
+    def close(self) -> None:
+        """Stop listening; a pending `wait` is cancelled."""
+        self._result.cancel()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer(head))
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, head: bytes) -> bytes:
+        request_line = head.split(b"\r\n", 1)[0].decode("latin-1")
+        method, _, rest = request_line.partition(" ")
+        try:
+            target = urlsplit(rest.partition(" ")[0])
+        except ValueError:
+            return _page(400, "Bad request", "")
+        if target.path != self._path:
+            return _page(404, "Nothing here", "")
+        if method != "GET":
+            return _page(405, "Method not allowed", "")
+        query = parse_qs(target.query)
+
+        def one(name: str) -> str | None:
+            values = query.get(name, [])
+            return values[0] if len(values) == 1 else None
+
+        redirect = Redirect(one("code"), one("state"), one("error"), one("iss"))
+        if self._result.done():
+            return _page(410, "Already done", "You can close this tab.")
+        if not self._accepts(redirect):
+            return _page(400, "This answer was not expected", "Start again from Burrow.")
+        self._result.set_result(redirect)
+        if redirect.error is not None or redirect.code is None:
+            return _page(200, "Nothing was granted", "You can close this tab and return to Burrow.")
+        return _page(200, "You are signed in", "You can close this tab and return to Burrow.")
+
+
+def _page(status: int, title: str, text: str) -> bytes:
+    body = PAGE.format(title=html.escape(title), text=html.escape(text)).encode()
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"
+        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode("latin-1") + body

@@ -1,0 +1,144 @@
+"""SignIn: signing in through the browser, with a registration that the server knows (RFC 8252, faults row 31)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import webbrowser
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from app.core.auth.grant.grant import Grant
+from app.core.auth.oauth.attempt import Trip, cancellation
+from app.core.errors import Facts, Rejected
+from app.core.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.core.auth.oauth.registration import Client
+    from app.core.auth.oauth.server import Metadata, OAuth, Registration
+    from app.core.hosts import Host
+
+log = logging.getLogger(__name__)
+
+
+class Party(Protocol):
+    """Who signs in, and to which host (`app.core.auth.credential`)."""
+
+    host: Host
+    oauth: OAuth
+    client: Client
+
+    async def adopt(self, grant: Grant, why: str) -> None:
+        """Make a freshly issued grant the current one."""
+
+
+class SignIn:
+    """A sign-in that waits for the browser. Ends by `finish`, `cancel` or after three minutes.
+
+    A registration of Burrow's own that the server does not know is made anew, once: before the browser is opened where
+    the server says so when it is asked, else after it, and then the consent page is opened again. `moved` tells that
+    page's new address.
+    """
+
+    def __init__(self, party: Party, metadata: Metadata, scopes: tuple[str, ...], *, open_browser: bool) -> None:
+        self.moved: Event[str] = Event()
+        self._party = party
+        self._metadata = metadata
+        self._scopes = scopes
+        self._open_browser = open_browser
+        self._trip: Trip | None = None
+        self._registered_anew = False
+        self._cancelled = asyncio.Event()
+        self._opening: set[asyncio.Task[bool]] = set()
+
+    @staticmethod
+    async def begin(party: Party, *, scopes: Iterable[str] = (), open_browser: bool = True) -> SignIn:
+        """Discover, register, listen, and open the browser; `scopes` are asked for besides the usual ones.
+
+        Raises `BurrowError` kinds when the host cannot be asked, `ProtocolTrouble` when its sign-in page's address is
+        neither https nor on this machine.
+        """
+        metadata = await party.client.rediscover()
+        sign_in = SignIn(party, metadata, tuple(scopes), open_browser=open_browser)
+        await sign_in._set_out(await sign_in._registration())
+        return sign_in
+
+    @property
+    def url(self) -> str:
+        """The address of the consent page."""
+        return self._under_way.url
+
+    def open_again(self) -> None:
+        """Open the consent page in the browser that the system or `$BROWSER` names, without a shell."""
+        task = asyncio.create_task(asyncio.to_thread(webbrowser.open, self.url))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def cancel(self) -> None:
+        """End the sign-in; `finish` raises `SignInNeeded`."""
+        self._cancelled.set()
+        if self._trip is not None:
+            self._trip.end()
+
+    async def finish(self) -> None:
+        """Wait for the browser, trade the code and hand the grant over.
+
+        Raises `TimedOut` after three minutes, `SignInNeeded` when cancelled here or denied there, `Rejected` when the
+        server refuses the code or the client, other `BurrowError` kinds for transport trouble.
+        """
+        tokens = await self._under_way.tokens(self._cancelled)
+        while tokens is None:
+            await self._set_out(await self._another_registration())
+            self.moved.emit(self.url)
+            tokens = await self._under_way.tokens(self._cancelled)
+        client_id = self._under_way.registration.client_id
+        await self._party.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")
+
+    @property
+    def _under_way(self) -> Trip:
+        assert self._trip is not None
+        return self._trip
+
+    async def _set_out(self, registration: Registration) -> None:
+        self._trip = await Trip.begin(self._party.host, self._party.oauth, self._metadata, registration, self._scopes)
+        if self._open_browser:
+            self.open_again()
+
+    async def _registration(self) -> Registration:
+        """A remembered one is shown to the server first: the browser would show its refusal to the person only, and
+        Burrow would wait for an answer that never comes.
+        """
+        client = self._party.client
+        known = client.remembered(self._metadata)
+        if known is None or await self._party.oauth.knows(self._metadata, known):
+            return await client.registration(self._metadata)
+        return await self._register_anew()
+
+    async def _register_anew(self) -> Registration:
+        log.info("%s does not know this registration; registering anew", self._party.host.origin)
+        self._registered_anew = True
+        return await self._party.client.register(self._metadata)
+
+    async def _another_registration(self) -> Registration:
+        """In place of the one that the token endpoint does not know. Raises `Rejected` when there can be none."""
+        host, client = self._party.host, self._party.client
+        facts = Facts(code="invalid_client", origin=host.origin)
+        if client.configured:
+            raise Rejected(
+                f"{host.name} does not know the configured client id.",
+                replace(facts, attr="client_id"),
+                action="Check the client id and that the region is the right one.",
+            )
+        if self._registered_anew:
+            await client.forget_registration()
+            raise Rejected(
+                f"{host.name} does not know this installation of Burrow.",
+                facts,
+                action="Sign in again: Burrow registers itself anew.",
+            )
+        registration = await self._register_anew()
+        if self._cancelled.is_set():
+            raise cancellation(host)
+        return registration

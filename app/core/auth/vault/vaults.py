@@ -1,0 +1,274 @@
+"""Tokens at rest: the platform's keyring with its failure states told apart, and the two ways round it.
+
+Calls block for 16 to 20 ms each and may wait for a prompt that nobody sees, so they run in a thread of their own with a
+deadline. A keyring that is absent, locked or unreadable is never written over. The refresh token is what matters; the
+access token is kept beside it so that a second process adopts a renewal instead of making another (faults row 15).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from keyring.backend import KeyringBackend
+
+    from app.core.auth.vault.base import Vault
+
+T = TypeVar("T")
+
+SERVICE = "Burrow"
+DEADLINE_SECONDS = 5.0
+# 2,560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE); some are left alone.
+WINDOWS_ITEM_UNITS = 1_200
+UNENCRYPTED_FOLDER = "sign-in-unencrypted"
+
+
+class MemoryVault:
+    """Secrets that live as long as the process."""
+
+    kind = StoreKind.MEMORY
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, str] = {}
+
+    async def read(self, name: str) -> str | None:
+        return self._secrets.get(name)
+
+    async def write(self, name: str, secret: str) -> None:
+        self._secrets[name] = secret
+
+    async def delete(self, name: str) -> None:
+        self._secrets.pop(name, None)
+
+
+class FileVault:
+    """One private file a secret, in a folder named for what it is. Only for a person who chose it."""
+
+    kind = StoreKind.FILE
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / UNENCRYPTED_FOLDER
+
+    async def read(self, name: str) -> str | None:
+        return await asyncio.to_thread(self._read, self._path(name))
+
+    async def write(self, name: str, secret: str) -> None:
+        await asyncio.to_thread(self._write, self._path(name), secret)
+
+    async def delete(self, name: str) -> None:
+        await asyncio.to_thread(self._delete, self._path(name))
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+
+    def _read(self, path: Path) -> str | None:
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as failure:
+            raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be read: {failure}.") from None
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as failure:
+            raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be removed: {failure}.") from None
+
+    def _write(self, path: Path, secret: str) -> None:
+        import tempfile
+
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(secret)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+                _sync_folder(path.parent)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as failure:
+            raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be written: {failure}.") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive the loss of power; Windows does so by itself."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class Items(Protocol):
+    """The secrets of Burrow in an open keyring. Blocks, and raises what the backend does."""
+
+    def get(self, name: str) -> str | None: ...
+
+    def set(self, name: str, secret: str) -> None: ...
+
+    def delete(self, name: str) -> None: ...
+
+
+class WholeItems:
+    """One item a secret."""
+
+    def __init__(self, keyring: KeyringBackend) -> None:
+        self._keyring = keyring
+
+    def get(self, name: str) -> str | None:
+        return self._keyring.get_password(SERVICE, name)
+
+    def set(self, name: str, secret: str) -> None:
+        self._keyring.set_password(SERVICE, name, secret)
+
+    def delete(self, name: str) -> None:
+        from keyring.errors import PasswordDeleteError
+
+        with contextlib.suppress(PasswordDeleteError):
+            self._keyring.delete_password(SERVICE, name)
+
+
+class KeyringVault:
+    """The platform's keyring."""
+
+    kind = StoreKind.KEYRING
+
+    def __init__(self, *, deadline: float = DEADLINE_SECONDS, opened: Callable[[], Items] | None = None) -> None:
+        """`opened` opens the keyring, in the thread of the first call."""
+        self._deadline = deadline
+        self._open = opened or platform_items
+        self._items: Items | None = None
+        self._turn = asyncio.Lock()
+        self._hung: threading.Thread | None = None
+
+    async def read(self, name: str) -> str | None:
+        return await self._call(lambda items: items.get(name))
+
+    async def write(self, name: str, secret: str) -> None:
+        await self._call(lambda items: items.set(name, secret))
+
+    async def delete(self, name: str) -> None:
+        await self._call(lambda items: items.delete(name))
+
+    async def _call(self, action: Callable[[Items], T]) -> T:
+        async with self._turn:
+            if self._hung is not None and self._hung.is_alive():
+                raise VaultFailure(VaultState.LOCKED, "The keyring still waits to be unlocked.")
+            loop = asyncio.get_running_loop()
+            outcome: asyncio.Future[T] = loop.create_future()
+
+            def settle(value: T | None, failure: Exception | None) -> None:
+                if outcome.done():
+                    return
+                if failure is not None:
+                    outcome.set_exception(failure)
+                else:
+                    outcome.set_result(value)  # type: ignore[arg-type]
+
+            def work() -> None:
+                value: T | None = None
+                failure: Exception | None = None
+                try:
+                    if self._items is None:
+                        self._items = self._open()
+                    value = action(self._items)
+                except Exception as error:  # noqa: BLE001 - backends raise anything; translated below
+                    failure = error
+                # The loop may be closed by the time a prompt is answered.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(settle, value, failure)
+
+            # A daemon thread: a prompt that nobody answers must not keep the process from ending.
+            thread = threading.Thread(target=work, name="keyring", daemon=True)
+            thread.start()
+            try:
+                async with asyncio.timeout(self._deadline):
+                    return await outcome
+            except TimeoutError:
+                self._hung = thread
+                raise VaultFailure(
+                    VaultState.LOCKED, "The keyring did not answer; it may wait to be unlocked."
+                ) from None
+            except VaultFailure:
+                raise
+            except Exception as failure:
+                self._items = None
+                raise translated(failure) from failure
+
+
+def platform_items() -> Items:
+    """The platform's keyring; on Windows, where an item holds little, with secrets in parts."""
+    if sys.platform == "win32":
+        from app.core.auth.vault.chunks import ChunkedItems
+
+        return ChunkedItems(platform_backend(), SERVICE, WINDOWS_ITEM_UNITS)
+    return WholeItems(platform_backend())
+
+
+def translated(failure: Exception) -> VaultFailure:
+    """The state that a keyring backend's exception stands for."""
+    from keyring.errors import InitError, KeyringLocked, NoKeyringError
+
+    # A session bus whose socket is gone (FileNotFoundError, ConnectionRefusedError) serves no keyring either.
+    if isinstance(failure, NoKeyringError | FileNotFoundError | ConnectionError):
+        return VaultFailure(VaultState.ABSENT, "This machine has no keyring.")
+    if isinstance(failure, KeyringLocked | InitError):
+        return VaultFailure(VaultState.LOCKED, "The keyring is locked.")
+    return VaultFailure(VaultState.UNREADABLE, f"The keyring answered with an error ({type(failure).__name__}).")
+
+
+def platform_backend() -> KeyringBackend:
+    """The platform's own backend, without keyring's scan of every installed package (100 to 160 ms).
+
+    Raises keyring's `NoKeyringError` when there is none.
+    """
+    from keyring.errors import NoKeyringError
+
+    if sys.platform == "darwin":
+        from keyring.backends import macOS
+
+        return macOS.Keyring()
+    if sys.platform == "win32":
+        from keyring.backends import Windows
+
+        backend = Windows.WinVaultKeyring()
+        # The default persistence roams with the profile to other machines.
+        backend.persist = "local machine"
+        return backend
+    from keyring.backends import SecretService
+
+    if not os.environ.get("DBUS_SESSION_BUS_ADDRESS") and not os.path.exists(f"/run/user/{os.getuid()}/bus"):
+        raise NoKeyringError("no session bus")
+    try:
+        # Reading the priority asks the bus whether a secret service answers.
+        SecretService.Keyring.priority  # noqa: B018
+    except RuntimeError as failure:
+        raise NoKeyringError(str(failure)) from failure
+    return SecretService.Keyring()  # type: ignore[no-untyped-call]
+
+
+def open_vault(kind: StoreKind, folder: Path) -> Vault:
+    """The vault of a kind; `folder` holds the file vault and moves with all other state."""
+    if kind is StoreKind.MEMORY:
+        return MemoryVault()
+    if kind is StoreKind.FILE:
+        return FileVault(folder)
+    return KeyringVault()

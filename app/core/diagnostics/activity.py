@@ -1,0 +1,196 @@
+"""What the app did on the wire and with the grant: a ring in memory, kept on disk, without secrets from the start."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.core.diagnostics.redaction import redact, redact_text
+from app.core.errors import StorageTrouble
+from app.core.events import Event
+from app.core.storage.values import ActivityRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from app.core.auth.status import AuthEvent
+    from app.core.fetcher import Exchange
+    from app.core.storage.log import ActivityLog
+
+RING_RECORDS = 5_000
+RING_CHARACTERS = 16 * 1024 * 1024
+DETAIL_CHARACTERS = 64 * 1024
+LINE_CHARACTERS = 2_000
+
+
+class ActivityRecord(NamedTuple):
+    """One thing that happened.
+
+    `at` is in unix seconds. `kind` is `http`, `mcp`, `auth` or `server`; `target` says who was talked to, `summary`
+    what was done, `status` how it went in a word or number. `detail` is made of JSON values. Holds no secrets.
+    """
+
+    id: str
+    at: float
+    kind: str
+    target: str
+    summary: str
+    status: str
+    milliseconds: float | None
+    detail: dict[str, Any]
+
+
+class Activity:
+    """The newest 5,000 records, at most 16 MiB of them.
+
+    `changed` tells each record on the thread that recorded it.
+    """
+
+    def __init__(self, log: ActivityLog | None = None) -> None:
+        """Keep records in `log` (`Storage.activity`), or in memory only."""
+        self.changed: Event[ActivityRecord] = Event()
+        self._log = log
+        self._lock = threading.Lock()
+        self._ring: deque[tuple[ActivityRecord, int]] = deque()
+        self._characters = 0
+
+    def record(
+        self,
+        kind: str,
+        target: str,
+        summary: str,
+        status: str = "",
+        milliseconds: float | None = None,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        at: float | None = None,
+    ) -> ActivityRecord:
+        """Keep a record, on any thread, without waiting for the disk. Secrets are taken out before anybody sees it."""
+        cleaned = redact(detail, limit=DETAIL_CHARACTERS) if detail else {}
+        record = ActivityRecord(
+            id=os.urandom(8).hex(),
+            at=time.time() if at is None else at,
+            kind=kind,
+            target=_line(target),
+            summary=_line(summary),
+            status=_line(status),
+            milliseconds=milliseconds,
+            detail=cleaned,
+        )
+        with self._lock:
+            self._append([record])
+        if self._log is not None:
+            self._log.add(ActivityRow._make(record))
+        self.changed.emit(record)
+        return record
+
+    def record_request(self, exchange: Exchange) -> None:
+        """Keep what became of a request of the fetcher."""
+        self.record(
+            kind="http",
+            target=exchange.origin,
+            summary=f"{exchange.method} {exchange.path}",
+            status=str(exchange.status or exchange.error or ""),
+            milliseconds=exchange.milliseconds,
+            detail={"rule": exchange.rule, "error": exchange.error, "bytes": exchange.size},
+        )
+
+    def record_auth(self, origin: str, event: AuthEvent) -> None:
+        """Keep what happened to the grant of the host at `origin`."""
+        self.record(
+            kind="auth",
+            target=origin,
+            summary=f"{event.what}: {event.why}",
+            status=event.outcome,
+            milliseconds=event.milliseconds,
+            detail={"generation": event.generation, "fingerprint": event.token},
+        )
+
+    def records(self) -> tuple[ActivityRecord, ...]:
+        """A snapshot, the newest first."""
+        with self._lock:
+            return tuple(record for record, _ in reversed(self._ring))
+
+    async def load(self) -> None:
+        """Put what earlier runs recorded before what this one did. Raises `StorageTrouble`; call it once."""
+        if self._log is None:
+            return
+        rows = await self._log.load(RING_RECORDS)
+        with self._lock:
+            present = [record for record, _ in self._ring]
+            known = {record.id for record in present}
+            self._ring.clear()
+            self._characters = 0
+            self._append([*(ActivityRecord(*row) for row in rows if row.id not in known), *present])
+
+    async def flush(self) -> None:
+        """Write what is not yet on disk. Raises nothing: what cannot be written waits."""
+        if self._log is not None:
+            await self._log.flush()
+
+    async def close(self) -> None:
+        """Write what waits; the storage is closed by whoever opened it."""
+        await self.flush()
+
+    async def clear(self) -> None:
+        """Forget everything, on disk too. Raises `StorageTrouble`."""
+        with self._lock:
+            self._ring.clear()
+            self._characters = 0
+        if self._log is not None:
+            await self._log.clear()
+
+    def export_lines(self) -> Iterator[str]:
+        """The records as JSON lines, the oldest first, each with its line end."""
+        for record in reversed(self.records()):
+            yield json.dumps(record._asdict(), ensure_ascii=False) + "\n"
+
+    async def export(self, path: Path) -> int:
+        """Write the JSON lines to `path`, readable by the owner alone; returns how many. Raises `StorageTrouble`."""
+        import asyncio
+
+        return await asyncio.to_thread(_write, path, self.export_lines())
+
+    def _append(self, records: list[ActivityRecord]) -> None:
+        for record in records:
+            size = _size(record)
+            self._ring.append((record, size))
+            self._characters += size
+        while len(self._ring) > RING_RECORDS or (self._characters > RING_CHARACTERS and len(self._ring) > 1):
+            _, size = self._ring.popleft()
+            self._characters -= size
+
+
+def _line(text: str) -> str:
+    return redact_text(text if len(text) <= LINE_CHARACTERS else f"{text[:LINE_CHARACTERS]}…")
+
+
+def _size(record: ActivityRecord) -> int:
+    return len(record.target) + len(record.summary) + _characters(record.detail)
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + _characters(item) for key, item in value.items())
+    if isinstance(value, list):
+        return sum(_characters(item) for item in value)
+    return 8
+
+
+def _write(path: Path, lines: Iterable[str]) -> int:
+    count = 0
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line)
+                count += 1
+    except OSError as error:
+        raise StorageTrouble(f"{path} could not be written: {error.strerror or error}.") from error
+    return count

@@ -1,0 +1,72 @@
+"""Where a process writes what it did, without secrets: one rotating log and one crash file in the data folder."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import sys
+import threading
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, TextIO
+
+from app.core.diagnostics.redaction import redact_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+LOG_FILE = "burrow.log"
+CRASH_FILE = "crash.log"
+LOG_BYTES = 2 * 1024 * 1024
+LOG_FILES = 2
+
+log = logging.getLogger("burrow")
+
+# faulthandler writes to the file's descriptor when the process dies; it must stay open until then.
+_crash_file: TextIO | None = None
+
+
+class _Redacting(logging.Formatter):
+    """Redacts the finished line, exceptions and tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
+
+
+def start_logging(folder: Path) -> None:
+    """Log to `folder`, catch what nobody caught, and leave a trace of a crash of the interpreter itself.
+
+    A folder that cannot be written costs the log, not the start.
+    """
+    global _crash_file
+    form = _Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = RotatingFileHandler(
+            folder / LOG_FILE, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
+        )
+        _crash_file = (folder / CRASH_FILE).open("a", encoding="utf-8")
+        faulthandler.enable(_crash_file)
+    except OSError:
+        handler = logging.StreamHandler()
+    handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # One line a request is the activity's business; the libraries' lines carry whole addresses.
+    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "mcp", "keyring"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+
+
+def _uncaught(kind: type[BaseException], failure: BaseException, trace: TracebackType | None) -> None:
+    log.critical("uncaught", exc_info=(kind, failure, trace))
+    if sys.stderr is not None:
+        sys.stderr.write(redact_text(f"burrow: {kind.__name__}: {failure}\n"))
+
+
+def _uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is not None and not isinstance(arguments.exc_value, SystemExit):
+        log.critical(
+            "uncaught in a thread", exc_info=(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+        )

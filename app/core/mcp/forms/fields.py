@@ -1,0 +1,276 @@
+"""Field: how one argument of a tool is edited, decided from its JSON Schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, TypeGuard
+
+from app.core.mcp.forms.schemas import nullable, resolved, types_of
+from app.core.mcp.json_text import NotJson, exact, write_json
+
+CHOICES_LIMIT = 2_000
+LONG_TEXT = 200
+LONG_NAMES = frozenset(
+    {
+        "body",
+        "code",
+        "content",
+        "css",
+        "html",
+        "markdown",
+        "message",
+        "notes",
+        "prompt",
+        "query",
+        "script",
+        "sql",
+        "text",
+    }
+)
+FORMATS = {
+    "date": "a date, like 2026-07-28",
+    "date-time": "a date and time, like 2026-07-28T14:00:00Z",
+    "duration": "a duration, like P3DT12H",
+    "email": "an e-mail address",
+    "hostname": "a host name",
+    "ipv4": "an IPv4 address",
+    "ipv6": "an IPv6 address",
+    "json": "JSON as text",
+    "regex": "a regular expression",
+    "time": "a time, like 14:00:00Z",
+    "uri": "a web address",
+    "url": "a web address",
+    "uuid": "a UUID",
+}
+RANGES = (
+    ("minimum", "at least {}"),
+    ("exclusiveMinimum", "more than {}"),
+    ("maximum", "at most {}"),
+    ("exclusiveMaximum", "less than {}"),
+    ("multipleOf", "a multiple of {}"),
+    ("minLength", "at least {} character{s}"),
+    ("maxLength", "at most {} character{s}"),
+    ("minItems", "at least {} item{s}"),
+    ("maxItems", "at most {} item{s}"),
+)
+
+
+class Missing(Enum):
+    """Stands for a default that a schema does not give, which null cannot."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+class Kind(Enum):
+    """The editor a field needs."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    CHOICE = "choice"
+    CONST = "const"
+    LIST = "list"
+    JSON = "json"
+
+
+NAMES = {
+    Kind.TEXT: "text",
+    Kind.INTEGER: "whole number",
+    Kind.NUMBER: "number",
+    Kind.BOOLEAN: "yes or no",
+    Kind.CHOICE: "choice",
+    Kind.CONST: "fixed value",
+    Kind.LIST: "list",
+    Kind.JSON: "JSON",
+}
+OF_TYPE = {
+    "string": Kind.TEXT,
+    "integer": Kind.INTEGER,
+    "number": Kind.NUMBER,
+    "boolean": Kind.BOOLEAN,
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of an enumeration. `key` is its JSON text, which stands for it in a draft; `value` keeps its type."""
+
+    key: str
+    label: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Field:
+    """One argument.
+
+    `item` is the kind of a LIST's items, `choices` those of a CHOICE, a CONST (one) or of the items of a LIST. `hints`
+    are short phrases on what is valid. `default` only seeds a draft. `why` says why a JSON field has no editor of its
+    own. `summary` names the kind in words.
+    """
+
+    name: str
+    kind: Kind
+    schema: dict[str, Any] = field(repr=False)
+    title: str = ""
+    description: str = ""
+    required: bool = False
+    nullable: bool = False
+    item: Kind | None = None
+    choices: tuple[Choice, ...] = ()
+    hints: tuple[str, ...] = ()
+    multiline: bool = False
+    default: Any = MISSING
+    why: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.title or self.name
+
+    @property
+    def summary(self) -> str:
+        words = NAMES[self.kind] if self.item is None else f"list of {NAMES[self.item]}"
+        return f"{words} or null" if self.nullable else words
+
+
+@dataclass(frozen=True)
+class _Shape:
+    kind: Kind
+    item: Kind | None = None
+    choices: tuple[Choice, ...] = ()
+    why: str = ""
+
+
+def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
+    """The field for a property. Never raises: what is not understood is edited as JSON."""
+    found = resolved(schema, root)
+    if found is None:
+        why = "Its schema refers to something that is not there, or to itself."
+        return Field(name, Kind.JSON, schema if isinstance(schema, dict) else {}, required=required, why=why)
+    shape = _shape(found, root)
+    return Field(
+        name=name,
+        kind=shape.kind,
+        schema=found,
+        title=_text(found.get("title")),
+        description=_text(found.get("description")),
+        required=required,
+        nullable=nullable(found),
+        item=shape.item,
+        choices=shape.choices,
+        hints=_hints(found, shape, root),
+        multiline=shape.kind is Kind.TEXT and _long(name, found),
+        default=exact(found["default"]) if "default" in found else MISSING,
+        why=shape.why,
+    )
+
+
+def _shape(schema: dict[str, Any], root: Any) -> _Shape:
+    scalar = _scalar(schema)
+    if scalar is not None:
+        return scalar
+    types = types_of(schema)
+    if types == ("array",):
+        return _list(schema, root)
+    if types == ("object",) or (not types and "properties" in schema):
+        return _Shape(Kind.JSON, why="It is made of several values.")
+    if len(types) > 1 or any(word in schema for word in ("anyOf", "oneOf")):
+        return _Shape(Kind.JSON, why="It may be of different kinds.")
+    return _Shape(Kind.JSON, why="The server does not say what kind of value it is.")
+
+
+def _scalar(schema: dict[str, Any]) -> _Shape | None:
+    """The shape of a single value, None when it is none."""
+    if "const" in schema:
+        choices = _choices([(schema["const"], schema.get("title"))])
+        return _Shape(Kind.CONST, choices=choices) if choices and schema["const"] is not None else None
+    values = schema.get("enum")
+    if isinstance(values, list):
+        names = schema.get("enumNames")
+        labels = names if isinstance(names, list) and len(names) == len(values) else [None] * len(values)
+        choices = _choices([(value, label) for value, label in zip(values, labels, strict=True) if value is not None])
+        return _Shape(Kind.CHOICE, choices=choices) if choices else None
+    types = types_of(schema)
+    for word in ("oneOf", "anyOf"):
+        branches = schema.get(word)
+        if isinstance(branches, list) and branches and all(isinstance(b, dict) and "const" in b for b in branches):
+            choices = _choices([(branch["const"], branch.get("title")) for branch in branches])
+            return _Shape(Kind.CHOICE, choices=choices) if choices else None
+    kind = OF_TYPE.get(types[0]) if len(types) == 1 else None
+    return None if kind is None else _Shape(kind)
+
+
+def _list(schema: dict[str, Any], root: Any) -> _Shape:
+    if "prefixItems" in schema or isinstance(schema.get("items"), list):
+        return _Shape(Kind.JSON, why="Its items differ by their place.")
+    items = resolved(schema["items"], root) if "items" in schema else None
+    shape = None if items is None or nullable(items) else _scalar(items)
+    if shape is None:
+        return _Shape(Kind.JSON, why="Its items are not plain values.")
+    return _Shape(Kind.LIST, item=shape.kind, choices=shape.choices)
+
+
+def _choices(values: list[tuple[Any, Any]]) -> tuple[Choice, ...]:
+    """The choices, empty when there are too many or one is not a plain value."""
+    if len(values) > CHOICES_LIMIT:
+        return ()
+    found: dict[str, Choice] = {}
+    for value, label in values:
+        if isinstance(value, dict | list):
+            return ()
+        try:
+            kept = exact(value)
+            key = write_json(kept)
+        except NotJson:
+            return ()
+        words = label if isinstance(label, str) and label else value if isinstance(value, str) else key
+        found.setdefault(key, Choice(key, words or "(empty)", kept))
+    return tuple(found.values())
+
+
+def _hints(schema: dict[str, Any], shape: _Shape, root: Any) -> tuple[str, ...]:
+    hints = _ranges(schema)
+    parts = [schema]
+    if shape.kind is Kind.LIST:
+        items = resolved(schema.get("items"), root) or {}
+        hints += [f"each {words}" for words in _ranges(items)]
+        parts.append(items)
+        if schema.get("uniqueItems") is True:
+            hints.append("no item twice")
+    if shape.kind in {Kind.TEXT, Kind.LIST}:
+        for part in parts:
+            if isinstance(part.get("format"), str):
+                hints.append(FORMATS.get(part["format"], part["format"]))
+            if isinstance(part.get("pattern"), str):
+                hints.append(f"matches {part['pattern']}")
+    return tuple(hints)
+
+
+def _long(name: str, schema: dict[str, Any]) -> bool:
+    longest = schema.get("maxLength")
+    default = schema.get("default")
+    return (
+        name.lower() in LONG_NAMES
+        or (_is_number(longest) and longest > LONG_TEXT)
+        or (isinstance(default, str) and "\n" in default)
+        or "contentMediaType" in schema
+    )
+
+
+def _ranges(schema: dict[str, Any]) -> list[str]:
+    """The limits of a schema in words."""
+    found = ((words, schema.get(name)) for name, words in RANGES)
+    return [words.format(limit, s="" if limit == 1 else "s") for words, limit in found if _is_number(limit)]
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,336 @@
+"""The form of a tool's arguments, without widgets: fields, what a person typed into them, and the way to JSON and back.
+
+A draft keeps typed text apart from values: nothing is parsed, rounded or dropped while somebody types. An argument is
+absent, null or a value, and what the fields cannot hold is kept and sent all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from app.core.mcp.forms.fields import MISSING, Choice, Field, Kind, field_of
+from app.core.mcp.forms.schemas import NOTES, follow
+from app.core.mcp.forms.validation import FieldProblem, Verdict, validate
+from app.core.mcp.json_text import NotJson, exact, parse_json, same_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "Choice",
+    "Draft",
+    "Entry",
+    "Field",
+    "FieldProblem",
+    "FormModel",
+    "Kind",
+    "NotJson",
+    "Presence",
+    "Verdict",
+    "parse_json",
+    "write_json",
+]
+
+WHOLE = re.compile(r"[+-]?[0-9]+")
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+COMBINERS = ("anyOf", "oneOf", "allOf", "if", "not")
+# A branch of only these says which arguments go together; the arguments themselves stay plain fields.
+GROUPING = NOTES | {"required", "dependentRequired", "not"}
+
+
+class Presence(Enum):
+    """Whether an argument is sent, and as what."""
+
+    ABSENT = "absent"
+    NULL = "null"
+    VALUE = "value"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one field.
+
+    `text` is what was typed: for a CHOICE or CONST the choice's key, for a BOOLEAN `true` or `false`. `items` are the
+    texts of a LIST. With `as_json` the field is edited as JSON in `text`, whatever its kind. `text` and `items` are
+    kept while the argument is absent or null.
+    """
+
+    presence: Presence = Presence.ABSENT
+    text: str = ""
+    items: tuple[str, ...] = ()
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A form being filled in. `extra` are arguments that the schema does not name; `whole` is the JSON of a form that
+    is edited as one text."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    whole: str = "{}"
+
+    def entry(self, name: str) -> Entry:
+        return self.entries.get(name, Entry())
+
+    def typed(self, name: str, text: str) -> Draft:
+        """The draft with `text` in a field; the argument is a value from then on."""
+        return self._with(name, text=text, presence=Presence.VALUE)
+
+    def listed(self, name: str, items: Iterable[str]) -> Draft:
+        """The draft with the texts of a LIST's items."""
+        return self._with(name, items=tuple(items), presence=Presence.VALUE, as_json=False)
+
+    def put(self, name: str, presence: Presence) -> Draft:
+        """The draft with an argument absent, null or a value; what was typed stays."""
+        return self._with(name, presence=presence)
+
+    def in_json(self, name: str, text: str) -> Draft:
+        """The draft with a field edited as JSON."""
+        return self._with(name, text=text, presence=Presence.VALUE, as_json=True)
+
+    def _with(self, name: str, **changes: Any) -> Draft:
+        return replace(self, entries=MappingProxyType({**self.entries, name: replace(self.entry(name), **changes)}))
+
+
+class FormModel:
+    """The form for one JSON Schema of arguments. Never raises on a schema, however strange.
+
+    `whole_json` says that the arguments are edited as one JSON text, and `reason` why; `fields` is empty then.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
+        root = _root(self.schema)
+        self.reason = _why_whole(schema, root)
+        self.whole_json = bool(self.reason)
+        self.fields: tuple[Field, ...] = () if self.whole_json or root is None else _fields(root, self.schema)
+        self._by_name = {field.name: field for field in self.fields}
+
+    def __getitem__(self, name: str) -> Field:
+        """The field of a name; raises `KeyError`."""
+        return self._by_name[name]
+
+    def seed(self) -> Draft:
+        """The draft a form opens with.
+
+        Required arguments with a default or a single possible value are there; optional ones are absent, with their
+        default as the text that setting them starts from.
+        """
+        entries: dict[str, Entry] = {}
+        for item in self.fields:
+            value = item.default
+            if value is MISSING and item.kind is Kind.CONST:
+                value = item.choices[0].value
+            if value is MISSING:
+                continue
+            entry = _entry(item, value)
+            entries[item.name] = entry if item.required else replace(entry, presence=Presence.ABSENT)
+        return Draft(MappingProxyType(entries))
+
+    def draft_from(self, arguments: Mapping[str, Any]) -> Draft:
+        """The draft that gives exactly `arguments` again; fractions may be float or `Decimal`."""
+        kept = exact(dict(arguments))
+        if self.whole_json:
+            return Draft(whole=write_json(kept))
+        entries = {name: _entry(self._by_name[name], value) for name, value in kept.items() if name in self._by_name}
+        extra = {name: value for name, value in kept.items() if name not in self._by_name}
+        # What was never set still shows its default when somebody sets it.
+        return Draft(MappingProxyType({**self._absent(), **entries}), MappingProxyType(extra))
+
+    def arguments(self, draft: Draft) -> dict[str, Any] | list[FieldProblem]:
+        """The arguments to send, or what keeps them from being sent, in the order of the fields.
+
+        Fractions come as `Decimal`, integers exact. Nothing typed is ever left out silently.
+        """
+        if self.whole_json:
+            return _whole(draft.whole)
+        problems: list[FieldProblem] = []
+        values: dict[str, Any] = {}
+        for item in self.fields:
+            entry = draft.entry(item.name)
+            if entry.presence is Presence.NULL:
+                values[item.name] = None
+            elif entry.presence is Presence.VALUE:
+                try:
+                    values[item.name] = _value(item, entry)
+                except ValueError as problem:
+                    problems.append(FieldProblem(item.name, str(problem)))
+            elif item.required:
+                problems.append(FieldProblem(item.name, "It is needed."))
+        return problems or {**values, **draft.extra}
+
+    async def validate(self, arguments: dict[str, Any]) -> Verdict:
+        """Check parsed arguments against the whole schema, in a worker thread and within 50 ms."""
+        return await validate(self.schema, arguments)
+
+    def as_json(self, draft: Draft) -> str | list[FieldProblem]:
+        """The JSON tab's text for a draft, or why there is none yet."""
+        if self.whole_json:
+            return draft.whole
+        found = self.arguments(draft)
+        return write_json(found) if isinstance(found, dict) else found
+
+    def from_json(self, text: str) -> Draft:
+        """The draft for the JSON tab's text. Raises `NotJson`, also when it is no object."""
+        value = parse_json(text)
+        if not isinstance(value, dict):
+            raise NotJson("Arguments are an object in braces")
+        return self.draft_from(value)
+
+    def _absent(self) -> dict[str, Entry]:
+        return {name: replace(entry, presence=Presence.ABSENT) for name, entry in self.seed().entries.items()}
+
+
+def _root(schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema with a reference at its very top followed."""
+    found: Any = schema
+    for _hop in range(8):
+        if not isinstance(found, dict):
+            return None
+        if "$ref" not in found:
+            return found
+        rest = {name: value for name, value in found.items() if name != "$ref"}
+        target = follow(found["$ref"], schema)
+        if not isinstance(target, dict):
+            return None
+        found = {**target, **rest}
+    return None
+
+
+def _why_whole(schema: Any, root: dict[str, Any] | None) -> str:
+    if not isinstance(schema, dict) or root is None:
+        return "The server's schema cannot be read."
+    properties = root.get("properties", {})
+    if root.get("type", "object") != "object" or not isinstance(properties, dict):
+        return "The arguments are not a plain set of names and values."
+    for word in COMBINERS:
+        branches = root.get(word)
+        listed = branches if isinstance(branches, list) else [branches]
+        if word in root and not all(isinstance(branch, dict) and set(branch) <= GROUPING for branch in listed):
+            return "The arguments may have different shapes."
+    return ""
+
+
+def _fields(root: dict[str, Any], document: dict[str, Any]) -> tuple[Field, ...]:
+    needed = root.get("required")
+    required = {name for name in needed if isinstance(name, str)} if isinstance(needed, list) else set()
+    fields = [
+        field_of(name, schema, document, required=name in required)
+        for name, schema in root.get("properties", {}).items()
+    ]
+    # A name that is required and nowhere described still has to be given.
+    fields += [field_of(name, True, document, required=True) for name in sorted(required - {f.name for f in fields})]
+    return tuple(fields)
+
+
+def _entry(item: Field, value: Any) -> Entry:
+    """What stands in a field that holds `value`; as JSON when its own editor cannot hold it unchanged."""
+    if value is None:
+        return Entry(Presence.NULL)
+    if item.kind is Kind.LIST and item.item is not None and isinstance(value, list):
+        texts = [_text(item.item, one, item.choices) for one in value]
+        known = [text for text in texts if text is not None]
+        if len(known) == len(texts):
+            return Entry(Presence.VALUE, items=tuple(known))
+    text = _text(item.kind, value, item.choices)
+    if text is not None:
+        return Entry(Presence.VALUE, text=text)
+    return Entry(Presence.VALUE, text=write_json(value), as_json=item.kind is not Kind.JSON)
+
+
+def _text(kind: Kind, value: Any, choices: tuple[Choice, ...]) -> str | None:
+    """The text that an editor of `kind` turns into exactly `value`, None when there is none."""
+    match kind:
+        case Kind.TEXT:
+            return value if isinstance(value, str) else None
+        case Kind.BOOLEAN:
+            return str(value).lower() if isinstance(value, bool) else None
+        case Kind.INTEGER | Kind.NUMBER if isinstance(value, int | Decimal) and not isinstance(value, bool):
+            text = _digits(value)
+            try:
+                return text if text is not None and same_json(_number(kind, text), value) else None
+            except ValueError:
+                return None
+        case Kind.CHOICE | Kind.CONST:
+            return next((choice.key for choice in choices if same_json(choice.value, value)), None)
+        case _:
+            return None
+
+
+def _value(item: Field, entry: Entry) -> Any:
+    """The value of what was typed; raises `ValueError` in words for the person."""
+    if entry.as_json or item.kind is Kind.JSON:
+        try:
+            return parse_json(entry.text)
+        except NotJson as problem:
+            raise ValueError(f"It is not JSON: {problem.message}.") from None
+    if item.kind is Kind.LIST and item.item is not None:
+        return [_numbered(item, number, text) for number, text in enumerate(entry.items, 1)]
+    return _parsed(item.kind, entry.text, item.choices)
+
+
+def _numbered(item: Field, number: int, text: str) -> Any:
+    assert item.item is not None
+    try:
+        return _parsed(item.item, text, item.choices)
+    except ValueError as problem:
+        raise ValueError(f"Item {number}: {problem}") from None
+
+
+def _parsed(kind: Kind, text: str, choices: tuple[Choice, ...]) -> Any:
+    match kind:
+        case Kind.TEXT:
+            return text
+        case Kind.BOOLEAN:
+            if text not in {"true", "false"}:
+                raise ValueError("Choose yes or no.")
+            return text == "true"
+        case Kind.CHOICE | Kind.CONST:
+            for choice in choices:
+                if choice.key == text:
+                    return choice.value
+            raise ValueError("Choose one of the values offered.")
+        case _:
+            return _number(kind, text)
+
+
+def _number(kind: Kind, text: str) -> int | Decimal:
+    typed = text.strip()
+    try:
+        if WHOLE.fullmatch(typed):
+            return int(typed)
+        if NUMBER.fullmatch(typed):
+            number = Decimal(typed)
+            if kind is Kind.NUMBER or number == number.to_integral_value():
+                return number
+            raise ValueError("It must be a whole number.")
+    except InvalidOperation:
+        raise ValueError("The number is too large or too small.") from None
+    except ValueError as problem:
+        raise ValueError(
+            "It must be a whole number." if "whole" in str(problem) else "It has too many digits."
+        ) from None
+    if not typed:
+        raise ValueError("Type a number, or leave the argument out.")
+    raise ValueError("It must be a whole number." if kind is Kind.INTEGER else "It must be a number, like 12 or 0.5.")
+
+
+def _digits(value: int | Decimal) -> str | None:
+    try:
+        return str(value)
+    except ValueError:
+        return None
+
+
+def _whole(text: str) -> dict[str, Any] | list[FieldProblem]:
+    try:
+        value = parse_json(text)
+    except NotJson as problem:
+        return [FieldProblem("", f"It is not JSON: {problem.message}.")]
+    return value if isinstance(value, dict) else [FieldProblem("", "Arguments are an object in braces.")]

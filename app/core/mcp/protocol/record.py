@@ -1,0 +1,102 @@
+"""What the activity keeps of MCP messages: everything that matters, nothing long."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.core.mcp.protocol.exchange import Exchange
+
+if TYPE_CHECKING:
+    from app.core.mcp.protocol.exchange import Notice
+
+TEXT_LIMIT = 2_000
+ITEMS_LIMIT = 40
+DEPTH_LIMIT = 8
+NODES_LIMIT = 1_500
+BODY_SHOWN = 500
+# Progress comes in floods and is shown where the call is.
+UNRECORDED = frozenset({"notifications/progress"})
+
+log = logging.getLogger(__name__)
+
+
+class Recorder(Protocol):
+    """Where messages are recorded (`app.core.diagnostics.activity`)."""
+
+    def record(
+        self,
+        kind: str,
+        target: str,
+        summary: str,
+        status: str,
+        milliseconds: float | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> object: ...
+
+
+def record_message(recorder: Recorder, title: str, item: Exchange | Notice) -> None:
+    """Record a finished exchange or a notification with the server called `title`. Raises nothing."""
+    try:
+        if isinstance(item, Exchange):
+            _record_exchange(recorder, title, item)
+        elif item.method not in UNRECORDED:
+            arrow = "received" if item.inbound else "sent"
+            recorder.record("mcp", title, item.method, arrow, None, {"params": shortened(item.params)})
+    except Exception:
+        log.exception("a message was not recorded")
+
+
+def _record_exchange(recorder: Recorder, title: str, exchange: Exchange) -> None:
+    params = exchange.params or {}
+    name = params.get("name") or params.get("uri") or ""
+    detail = {"request": shortened(exchange.params), "response": shortened(_answer(exchange)), "http": exchange.status}
+    if exchange.body:
+        detail["body"] = exchange.body[:BODY_SHOWN].decode("utf-8", "replace")
+    milliseconds = None if exchange.seconds is None else exchange.seconds * 1000
+    recorder.record("mcp", title, f"{exchange.method} {name}".strip(), _status(exchange), milliseconds, detail)
+
+
+def _answer(exchange: Exchange) -> object:
+    error = exchange.error
+    return exchange.result if error is None else {"code": error.code, "message": error.message, "data": error.data}
+
+
+def _status(exchange: Exchange) -> str:
+    if exchange.error is not None:
+        return f"error {exchange.error.code}"
+    if exchange.result is None:
+        return "cancelled"
+    return "tool error" if exchange.result.get("isError") is True else "ok"
+
+
+def shortened(value: object) -> Any:
+    """A JSON-like copy of `value` with long texts, long lists and deep parts cut; costs the same for any size."""
+    return _shortened(value, DEPTH_LIMIT, [NODES_LIMIT])
+
+
+def _shortened(value: object, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return value if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]}… ({len(value)} characters)"
+        case dict() if depth > 0:
+            short: dict[str, Any] = {}
+            for name, item in value.items():
+                if left[0] <= 0 or len(short) >= ITEMS_LIMIT:
+                    short["…"] = f"{len(value) - len(short)} more"
+                    break
+                short[str(name)[:TEXT_LIMIT]] = _shortened(item, depth - 1, left)
+            return short
+        case list() | tuple() if depth > 0:
+            items: list[Any] = []
+            for item in value:
+                if left[0] <= 0 or len(items) >= ITEMS_LIMIT:
+                    items.append(f"… {len(value) - len(items)} more")
+                    break
+                items.append(_shortened(item, depth - 1, left))
+            return items
+        case _:
+            return f"… ({type(value).__name__})"

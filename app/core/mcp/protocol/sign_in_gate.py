@@ -1,0 +1,74 @@
+"""The person's sign-in as MCP connections see it: what carries the token, and when one may be asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.core.auth.grant.tokens import fingerprint
+from app.core.auth.status import SessionState
+from app.core.errors import BurrowError
+
+if TYPE_CHECKING:
+    from app.core.auth.grant.journal import Cause
+    from app.core.auth.grant.tokens import TokenSet
+    from app.core.auth.http.target import Target
+    from app.core.auth.status import SessionStatus
+    from app.core.events import Event
+
+log = logging.getLogger(__name__)
+
+
+class Credentials(Protocol):
+    """Who carries the person's token (`app.core.auth.credential`)."""
+
+    @property
+    def changed(self) -> Event[SessionStatus]: ...
+
+    @property
+    def status(self) -> SessionStatus: ...
+
+    def auth(self, target: Target) -> Any:
+        """An `httpx2.Auth`."""
+
+    async def access_token(self) -> TokenSet | None: ...
+
+    async def renew(self, refused: TokenSet, cause: Cause) -> TokenSet: ...
+
+
+class SignIn:
+    """What nobody waits for goes by this: it asks for nothing while only the person can help."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    async def ready(self) -> bool:
+        """Wait until somebody is signed in and the grant is where it can be kept; whether there was a wait."""
+        if self._usable():
+            return False
+        told = asyncio.Event()
+        unsubscribe = self._credentials.changed.subscribe(lambda _status: told.set())
+        try:
+            while not self._usable():
+                await told.wait()
+                told.clear()
+        finally:
+            unsubscribe()
+        return True
+
+    async def refused(self, bearer: str, cause: Cause) -> None:
+        """Have the token renewed that a request carried, named by the fingerprint of its header, unless it was already.
+
+        Raises nothing: a renewal that failed shows in the session's status.
+        """
+        try:
+            tokens = await self._credentials.access_token()
+            if tokens is not None and fingerprint(tokens.bearer) == bearer:
+                await self._credentials.renew(tokens, cause)
+        except BurrowError as failure:
+            log.info("a token refused while listening was not renewed: %s", type(failure).__name__)
+
+    def _usable(self) -> bool:
+        status = self._credentials.status
+        return status.state is SessionState.SIGNED_IN and not status.vault_troubled

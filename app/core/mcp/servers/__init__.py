@@ -1,0 +1,4 @@
+"""The list of MCP servers, their tools and their state.
+
+Door: `registry.Servers`.
+"""
