@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.diagnostics import report
-from app.core.diagnostics.snapshot import standing_of
+from app.core.diagnostics.snapshot import snapshot_of
 from app.terminal import printable
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ SHORT = ("host", "origin", "state", "account", "project", "store", "trouble", "r
 
 def record_of(backend: Backend) -> dict[str, Any]:
     """The short status as JSON values."""
-    everything = report.facts(standing_of(backend))
+    everything = report.facts(snapshot_of(backend))
     short = {name: everything[name] for name in SHORT}
-    return short if short["state"] != SessionState.SIGNED_IN.value else short | {"reason": None}
+    return short if short["state"] != CredentialState.SIGNED_IN.value else short | {"reason": None}
 
 
 def lines_of(backend: Backend) -> list[str]:
@@ -31,9 +31,9 @@ def lines_of(backend: Backend) -> list[str]:
 async def full_record_of(backend: Backend, limit: int) -> dict[str, Any]:
     """Everything as JSON values, the newest of at most `limit` steps last."""
     steps = await backend.timeline.recent(limit)
-    return report.facts(standing_of(backend)) | {"timeline": [report.record(step) for step in reversed(steps)]}
+    return report.facts(snapshot_of(backend)) | {"timeline": [report.record(step) for step in reversed(steps)]}
 
 
 async def full_lines_of(backend: Backend, limit: int) -> list[str]:
     """Everything as aligned lines, the newest of at most `limit` steps last."""
-    return report.text(standing_of(backend), await backend.timeline.recent(limit)).splitlines()
+    return report.text(snapshot_of(backend), await backend.timeline.recent(limit)).splitlines()

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.vault.base import StoreKind
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from _control import Pair
 
     from app.core.auth.grant.lock import ProcessLock
-    from app.core.auth.http.transport import Clients
+    from app.core.auth.http.transport import HttpClients
 
 LIFETIME_SECONDS = 3600.0
 PATH = "/api/projects/1/tasks/42/"
@@ -45,8 +45,8 @@ class Rig:
 
     storage: Storage
     shared: Shared
-    transport: Transport
-    session: Session
+    transport: HttpTransport
+    session: Credential
     host: Host
 
     def fetcher(self, in_flight: int) -> Fetcher:
@@ -65,7 +65,7 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def application(
-    origin: str, folder: Path, *, lock: ProcessLock | None = None, clients: Clients | None = None
+    origin: str, folder: Path, *, lock: ProcessLock | None = None, clients: HttpClients | None = None
 ) -> AsyncIterator[Rig]:
     """The application's own parts on `folder`, put together as `app.core.backend` does; nobody is signed in yet.
 
@@ -73,13 +73,13 @@ async def application(
     """
     host = Host("bench", "Bench", origin, client_id=CLIENT_ID)
     storage = Storage.open(folder)
-    transport = Transport(clients)
-    oauth = OAuth(transport, origin)
+    transport = HttpTransport(clients)
+    oauth = OAuthClient(transport, origin)
     shared = Shared.at(folder / "locks", host.key)
     if lock is not None:
         shared = replace(shared, lock=lock)
     journal = Journal(host.key, storage.grants, clock=oauth.time.clock, process="benchmark")
-    session = Session(host, oauth, shared, storage.settings, folder, store=StoreKind.FILE, journal=journal)
+    session = Credential(host, oauth, shared, storage.settings, folder, store=StoreKind.FILE, journal=journal)
     try:
         yield Rig(storage, shared, transport, session, host)
     finally:

@@ -53,9 +53,9 @@ def decoder(arm: str) -> Callable[[Any], object]:
 async def opened(arm: str) -> httpx.AsyncClient:
     """The client an arm asks."""
     if arm == "burrow":
-        from app.core.auth.http.transport import Transport
+        from app.core.auth.http.transport import HttpTransport
 
-        return await Transport().client()
+        return await HttpTransport().client()
     import httpx
 
     return httpx.AsyncClient(trust_env=False)

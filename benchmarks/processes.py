@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from _control import Control, rotating_server
 from _signed_in import PATH, Rig, application
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError
 from app.core.fetcher import IN_FLIGHT
 
@@ -69,7 +69,7 @@ async def take_part(rig: Rig) -> None:
             "began": began,
             "ended": ended,
             "failed": sum(isinstance(answer, BurrowError) for answer in answers),
-            "signed_out": rig.session.status.state is not SessionState.SIGNED_IN,
+            "signed_out": rig.session.status.state is not CredentialState.SIGNED_IN,
             "ways": ways,
         }
         print(json.dumps(found), flush=True)

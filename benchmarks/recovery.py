@@ -31,7 +31,7 @@ from _control import Control, rotating_server
 from _env import peer_python
 from _signed_in import CLIENT_ID, PATH, Rig, application
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError
 from app.core.fetcher import IN_FLIGHT
 
@@ -132,7 +132,7 @@ async def heal(rig: Rig, control: Control, grant: int, number: int, in_flight: i
         "rejected": after.rejected - before.rejected,
         "revoked": after.revoked,
         "failed": sum(isinstance(answer, BurrowError) for answer in answers),
-        "browsers": int(rig.session.status.state is not SessionState.SIGNED_IN),
+        "browsers": int(rig.session.status.state is not CredentialState.SIGNED_IN),
         "seconds": seconds,
     }
 

@@ -33,12 +33,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 from _bare import bare_client
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import IN_FLIGHT, Fetcher
 from app.core.hosts import Host
@@ -94,9 +94,9 @@ def server() -> Iterator[str]:
 @contextlib.asynccontextmanager
 async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
     host = Host("bench", "Bench", origin)
-    transport = Transport()
-    session = Session(
-        host, OAuth(transport, origin), Shared.at(folder, "grant"), Settings(), folder, vault=MemoryVault()
+    transport = HttpTransport()
+    session = Credential(
+        host, OAuthClient(transport, origin), Shared.at(folder, "grant"), Settings(), folder, vault=MemoryVault()
     )
     await session.adopt(Grant(TokenSet(TOKEN)), "benchmark")
     try:

@@ -17,7 +17,7 @@ from app.core.posthog.wire import decode_membership, encode_membership
 from app.core.storage import Scope
 
 if TYPE_CHECKING:
-    from app.core.auth.credential import Session
+    from app.core.auth.credential import Credential
     from app.core.hosts import Host
     from app.core.posthog.accounts import Accounts
     from app.core.posthog.types import Project, User
@@ -31,7 +31,7 @@ SOMEBODY_ELSE = "somebody-else"
 class Account:
     """The account of one host. `known` is None until somebody was ever signed in."""
 
-    def __init__(self, host: Host, session: Session, accounts: Accounts, settings: Settings) -> None:
+    def __init__(self, host: Host, session: Credential, accounts: Accounts, settings: Settings) -> None:
         self._host = host
         self._session = session
         self._accounts = accounts

@@ -12,12 +12,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.core.account import Account
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.journal import SIGNED_IN, Journal
 from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import Fingerprints
-from app.core.auth.oauth.server import OAuth
-from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, AuthEvent, SessionState, SessionStatus
+from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, AuthEvent, CredentialState, CredentialStatus
 from app.core.clock import watch_sleep
 from app.core.diagnostics.timeline import Timeline
 from app.core.errors import BurrowError, NotFound, SignInNeeded
@@ -62,7 +62,7 @@ class Backend:
         self._services = services
         settings = services.storage.settings
         shared = Shared.at(services.folder / "locks", _file_name(host.key))
-        oauth = OAuth(services.transport, host.origin)
+        oauth = OAuthClient(services.transport, host.origin)
         journal = Journal(
             host.key,
             services.storage.grants,
@@ -70,7 +70,7 @@ class Backend:
             fingerprints=_fingerprints(settings.get("install_key")),
             process=services.role,
         )
-        self.session = Session(host, oauth, shared, settings, services.folder, store=store, journal=journal)
+        self.session = Credential(host, oauth, shared, settings, services.folder, store=store, journal=journal)
         self.timeline = Timeline(journal, oauth.time.clock, services.role)
         anybodys = Fetcher(services.transport, self.session, host)
         self.fetcher = anybodys.owned(self)
@@ -218,14 +218,14 @@ class Backend:
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""
         await self.session.known()
-        if self.session.status.state is not SessionState.SIGNED_IN:
+        if self.session.status.state is not CredentialState.SIGNED_IN:
             raise self.session.missing()
         if self._loading is None or _failed(self._loading) or (self._loading.done() and not self.sure):
             self._loading = self._spawn(self._load())
         await asyncio.shield(self._loading)
 
-    def _session_changed(self, status: SessionStatus) -> None:
-        if status.state is not SessionState.SIGNED_IN:
+    def _session_changed(self, status: CredentialStatus) -> None:
+        if status.state is not CredentialState.SIGNED_IN:
             self._loading = None
         elif self._loading is None:
             if not self._signed_in_here and self._account.distrust():
@@ -254,7 +254,7 @@ class Backend:
     def _unsettled(self) -> bool:
         """Whether the host cannot be reached, or it is not known who is signed in there."""
         status = self.session.status
-        return status.trouble in TROUBLES or (status.state is SessionState.SIGNED_IN and not self.sure)
+        return status.trouble in TROUBLES or (status.state is CredentialState.SIGNED_IN and not self.sure)
 
     async def _check(self) -> None:
         """Ask the host itself until it answers again (lesson L-44: no third party's word)."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 RECORD_SECONDS = 1.0
 
 
-class Chores:
+class BackgroundTasks:
     """Tasks that nobody awaits. A failure ends its own task only: whoever can do something about it has seen it."""
 
     def __init__(self) -> None:

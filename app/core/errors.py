@@ -13,7 +13,7 @@ from typing import ClassVar
 from app.core.diagnostics.redaction import redact_text
 
 
-class Place(Enum):
+class Presentation(Enum):
     """Where a window shows an error of a kind."""
 
     FIELD = "field"
@@ -49,7 +49,7 @@ class BurrowError(Exception):
     title: ClassVar[str] = "Something went wrong"
     action: ClassVar[str] = "Try again."
     retryable: ClassVar[bool] = False
-    place: ClassVar[Place] = Place.CARD
+    place: ClassVar[Presentation] = Presentation.CARD
     exit_code: ClassVar[int] = 1
 
     def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
@@ -72,7 +72,7 @@ class Offline(BurrowError):
     title = "Offline"
     action = "Saved data stays readable; Burrow tries again by itself."
     retryable = True
-    place = Place.STATUS
+    place = Presentation.STATUS
     exit_code = 6
 
 
@@ -116,7 +116,7 @@ class SignInNeeded(BurrowError):
 
     title = "Sign in again to keep going"
     action = "Sign in; drafts and waiting work are kept."
-    place = Place.BAR
+    place = Presentation.BAR
     exit_code = 3
 
 
@@ -125,7 +125,7 @@ class VaultTrouble(BurrowError):
 
     title = "The keyring cannot be used"
     action = "Unlock the keyring and try again, or keep this session in memory only."
-    place = Place.BAR
+    place = Presentation.BAR
     exit_code = 3
 
 
@@ -158,7 +158,7 @@ class Rejected(BurrowError):
 
     title = "Not accepted"
     action = "Change the value and send it again."
-    place = Place.FIELD
+    place = Presentation.FIELD
     exit_code = 2
 
 

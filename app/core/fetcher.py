@@ -1,7 +1,7 @@
 """Fetcher: the only door to HTTP. A request goes in, a typed value or a typed error comes out.
 
 Requests to one host are gated before they reach httpx, whose pool collapses under many waiters (50 in flight: 85
-requests a second, 6 in flight: 500). Authentication and its healing are `SessionAuth`'s; here answers become values and
+requests a second, 6 in flight: 500). Authentication and its healing are `BearerAuth`'s; here answers become values and
 failures become `app.core.errors`.
 """
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from app.core.auth.credential import Session
-    from app.core.auth.http.bearer import SessionAuth
-    from app.core.auth.http.transport import Transport
+    from app.core.auth.credential import Credential
+    from app.core.auth.http.bearer import BearerAuth
+    from app.core.auth.http.transport import HttpTransport
     from app.core.hosts import Host
     from app.core.storage import Scope
 
@@ -83,7 +83,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class RequestRecord:
     """One finished request, for the activity record: no headers, no bodies, no query."""
 
     method: str
@@ -96,7 +96,7 @@ class Exchange:
     size: int
 
 
-class Owner(Protocol):
+class RequestOwner(Protocol):
     """Whose requests they are (`app.core.backend`)."""
 
     @property
@@ -117,17 +117,19 @@ class Owner(Protocol):
 class Fetcher:
     """Requests to one host as the signed-in person."""
 
-    def __init__(self, transport: Transport, session: Session, host: Host, *, in_flight: int = IN_FLIGHT) -> None:
-        self.finished: Event[Exchange] = Event()
+    def __init__(
+        self, transport: HttpTransport, session: Credential, host: Host, *, in_flight: int = IN_FLIGHT
+    ) -> None:
+        self.finished: Event[RequestRecord] = Event()
         self._transport = transport
         self._session = session
         self._host = host
         self._gate = asyncio.Semaphore(in_flight)
         self._target = Target(host.token_origins, name=host.name)
-        self._auth: SessionAuth | None = None
-        self._owner: Owner | None = None
+        self._auth: BearerAuth | None = None
+        self._owner: RequestOwner | None = None
 
-    def owned(self, owner: Owner) -> Self:
+    def owned(self, owner: RequestOwner) -> Self:
         """The same door for requests that belong to the account that is shown when they are asked for.
 
         Whenever somebody signs in they wait until it is known who that is, and are not sent for anybody else.
@@ -187,7 +189,7 @@ class Fetcher:
             raise
         finally:
             self.finished.emit(
-                Exchange(
+                RequestRecord(
                     method,
                     request.url.path,
                     self._host.origin,

@@ -19,7 +19,7 @@ from app.core.hosts import BUILT_IN, WORKSPACE, Host, is_loopback, origin_of, pa
 from app.core.storage import Storage
 
 if TYPE_CHECKING:
-    from app.core.auth.http.transport import Transport
+    from app.core.auth.http.transport import HttpTransport
     from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace
@@ -57,11 +57,11 @@ class Services:
         self._closed = False
 
     @cached_property
-    def transport(self) -> Transport:
+    def transport(self) -> HttpTransport:
         """The HTTP client of the process."""
-        from app.core.auth.http.transport import Transport
+        from app.core.auth.http.transport import HttpTransport
 
-        return Transport()
+        return HttpTransport()
 
     @cached_property
     def workspace(self) -> EmbeddedWorkspace:

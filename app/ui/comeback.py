@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import CredentialStatus
 
 TROUBLES = frozenset({"offline", "server", "refused"})
 
@@ -16,14 +16,14 @@ TROUBLES = frozenset({"offline", "server", "refused"})
 class Comeback:
     """Follows one session from the status it has now."""
 
-    def __init__(self, status: SessionStatus) -> None:
+    def __init__(self, status: CredentialStatus) -> None:
         self._well = _well(status)
 
-    def told(self, status: SessionStatus) -> bool:
+    def told(self, status: CredentialStatus) -> bool:
         """Whether the session has just become well."""
         before, self._well = self._well, _well(status)
         return self._well and not before
 
 
-def _well(status: SessionStatus) -> bool:
+def _well(status: CredentialStatus) -> bool:
     return status.state.name == "SIGNED_IN" and status.trouble not in TROUBLES

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import Journal, Log
+from app.core.auth.grant.journal import Journal, JournalStorage
 from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import Fingerprints, TokenSet
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.vault.base import Vault
 from app.core.auth.vault.vaults import FileVault
 from app.core.clock import Clock
@@ -46,9 +46,9 @@ class Rig:
 
     server: ScriptedServer
     issuer: Issuer
-    session: Session
+    session: Credential
     fetcher: Fetcher
-    transport: Transport
+    transport: HttpTransport
     remembered: Remembered
     folder: Path
     vault: Vault
@@ -76,7 +76,7 @@ async def signed_in(
     lifetime: Any = 3600,
     vault: Vault | None = None,
     clock: Clock | None = None,
-    log: Log | None = None,
+    log: JournalStorage | None = None,
     resource: str | None = None,
 ) -> AsyncIterator[Rig]:
     """A session that holds the issuer's current pair, stored in a private file."""
@@ -108,17 +108,17 @@ def client_of(
     vault: Vault | None = None,
     remembered: Remembered | None = None,
     clock: Clock | None = None,
-    log: Log | None = None,
+    log: JournalStorage | None = None,
     resource: str | None = None,
 ) -> Rig:
     """A client of a scripted host, signed out so far."""
     host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", "client", resource)
-    transport = Transport()
+    transport = HttpTransport()
     kept = remembered or Remembered()
     store = vault or FileVault(folder)
-    oauth = OAuth(transport, server.origin, clock=clock)
+    oauth = OAuthClient(transport, server.origin, clock=clock)
     journal = Journal(host.key, log, clock=oauth.time.clock, fingerprints=Fingerprints(b"test"), process="test")
-    session = Session(
+    session = Credential(
         host,
         oauth,
         Shared.at(folder, f"grant-{server.origin.rpartition(':')[2]}"),

@@ -26,7 +26,7 @@ from app.core.errors import (
     Throttled,
     TimedOut,
 )
-from app.core.fetcher import Exchange, plain_json
+from app.core.fetcher import RequestRecord, plain_json
 from tests.core.conftest import signed_in
 from tests.core.scripted import Reply, Request, ScriptedServer
 
@@ -168,7 +168,7 @@ async def test_a_cancelled_request_gives_its_place_back(tmp_path: Path) -> None:
 
         rig.server.views["/api/slow/"] = view
         rig.server.views["/api/x/"] = Reply(200, {})
-        finished: list[Exchange] = []
+        finished: list[RequestRecord] = []
         rig.fetcher.finished.subscribe(finished.append)
         waiting = [asyncio.create_task(rig.fetcher.get("/api/slow/")) for _ in range(fetcher_module.IN_FLIGHT)]
         for _ in waiting:
@@ -366,7 +366,7 @@ async def test_a_query_is_written_as_the_server_reads_it(tmp_path: Path) -> None
 
 async def test_what_is_recorded_of_a_request_holds_no_query_and_no_secret(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        told: list[Exchange] = []
+        told: list[RequestRecord] = []
         rig.fetcher.finished.subscribe(told.append)
         rig.server.views["/api/x/"] = rig.issuer.guard()
         rig.issuer.kill()
@@ -385,7 +385,7 @@ async def test_what_is_recorded_of_a_request_holds_no_query_and_no_secret(tmp_pa
 
 async def test_a_request_that_never_left_is_recorded_too(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        told: list[Exchange] = []
+        told: list[RequestRecord] = []
         rig.fetcher.finished.subscribe(told.append)
         await rig.server.__aexit__()
         with pytest.raises(Offline):
@@ -413,7 +413,7 @@ async def test_a_cookie_is_never_kept_beside_the_token(tmp_path: Path) -> None:
 async def test_a_failing_listener_does_not_fail_the_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with signed_in(tmp_path) as rig:
 
-        def broken(exchange: Exchange) -> None:
+        def broken(exchange: RequestRecord) -> None:
             raise RuntimeError("bug")
 
         rig.fetcher.finished.subscribe(broken)

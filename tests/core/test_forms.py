@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.mcp.forms.model import Draft, Entry, Field, FieldProblem, FormModel, Kind, NotJson, Presence
-from app.core.mcp.forms.validation import check, harmless
-from app.core.mcp.json_text import parse_json, same_json, write_json
+from app.core.mcp.forms.fields import Field, FieldKind
+from app.core.mcp.forms.model import FieldEntry, FormDraft, FormModel, Presence
+from app.core.mcp.forms.validation import FieldProblem, check, harmless
+from app.core.mcp.json_text import NotJson, parse_json, same_json, write_json
 
 CORPORA = sorted((Path(__file__).parent.parent / "corpora").glob("*.json"))
 TOOLS = [
@@ -32,24 +33,24 @@ def only(schema: Any, **root: Any) -> Field:
     return FormModel({"type": "object", "properties": {"x": schema}, **root})["x"]
 
 
-def sent(schema: Any, draft: Draft) -> Any:
+def sent(schema: Any, draft: FormDraft) -> Any:
     return form(x=schema).arguments(draft)
 
 
 def sample(schema: dict[str, Any], item: Field) -> Any:
     """A value for a field, good or bad."""
     match item.kind:
-        case Kind.TEXT:
+        case FieldKind.TEXT:
             return "text\nwith lines"
-        case Kind.INTEGER:
+        case FieldKind.INTEGER:
             return 2**70
-        case Kind.NUMBER:
+        case FieldKind.NUMBER:
             return Decimal("0.1000")
-        case Kind.BOOLEAN:
+        case FieldKind.BOOLEAN:
             return False
-        case Kind.CHOICE | Kind.CONST:
+        case FieldKind.CHOICE | FieldKind.CONST:
             return item.choices[-1].value
-        case Kind.LIST:
+        case FieldKind.LIST:
             return [item.choices[0].value] if item.choices else []
         case _:
             return {"deep": [1, {"a": None}], "number": Decimal("1E+3")}
@@ -74,7 +75,7 @@ def test_every_tool_of_the_corpora_gets_a_form_that_loses_nothing(schema: dict[s
 
 def test_few_fields_of_the_corpora_need_json(record_property: Any) -> None:
     fields = [item for schema in TOOLS for item in FormModel(schema.values[0]).fields]
-    forced = [item for item in fields if item.kind is Kind.JSON]
+    forced = [item for item in fields if item.kind is FieldKind.JSON]
     record_property("fields", len(fields))
     record_property("forced_to_json", len(forced))
     assert len(fields) > 250
@@ -89,7 +90,7 @@ def test_nothing_is_sent_that_was_not_touched() -> None:
     }
     model = FormModel(schema)
     assert model.arguments(model.seed()) == {}
-    assert model.seed().entry("page") == Entry(Presence.ABSENT, "5")
+    assert model.seed().entry("page") == FieldEntry(Presence.ABSENT, "5")
     assert model.arguments(model.seed().put("page", Presence.VALUE)) == {"page": 5}
 
 
@@ -113,50 +114,54 @@ def test_absent_null_and_empty_are_three_things() -> None:
     schema = {"type": ["string", "null"]}
     model = form(x=schema)
     assert model["x"].nullable
-    assert model.arguments(Draft()) == {}
-    assert model.arguments(Draft().put("x", Presence.NULL)) == {"x": None}
-    assert model.arguments(Draft().typed("x", "")) == {"x": ""}
-    kept = Draft().typed("x", "typed").put("x", Presence.NULL).put("x", Presence.VALUE)
+    assert model.arguments(FormDraft()) == {}
+    assert model.arguments(FormDraft().put("x", Presence.NULL)) == {"x": None}
+    assert model.arguments(FormDraft().typed("x", "")) == {"x": ""}
+    kept = FormDraft().typed("x", "typed").put("x", Presence.NULL).put("x", Presence.VALUE)
     assert model.arguments(kept) == {"x": "typed"}
 
 
 @pytest.mark.parametrize(
     ("schema", "kind", "item"),
     [
-        ({"type": "string"}, Kind.TEXT, None),
-        ({"type": "integer"}, Kind.INTEGER, None),
-        ({"type": "number"}, Kind.NUMBER, None),
-        ({"type": "boolean"}, Kind.BOOLEAN, None),
-        ({"enum": [1, "1", True, None]}, Kind.CHOICE, None),
-        ({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]}, Kind.CHOICE, None),
-        ({"const": 1.5}, Kind.CONST, None),
-        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, Kind.INTEGER, None),
-        ({"allOf": [{"type": "string"}], "description": "d"}, Kind.TEXT, None),
-        ({"$ref": "#/$defs/name"}, Kind.TEXT, None),
-        ({"$ref": "#/properties/x/oneOf/0", "oneOf": [{"type": "boolean"}]}, Kind.BOOLEAN, None),
-        ({"type": "array", "items": {"type": "string"}}, Kind.LIST, Kind.TEXT),
-        ({"type": "array", "items": {"enum": [1, 2]}}, Kind.LIST, Kind.CHOICE),
-        ({"type": "array", "items": {"$ref": "#/$defs/name"}}, Kind.LIST, Kind.TEXT),
-        ({"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "null"}]}, Kind.LIST, Kind.NUMBER),
-        ({"type": "array", "items": {"type": ["string", "null"]}}, Kind.JSON, None),
-        ({"type": "array", "items": {"type": "object"}}, Kind.JSON, None),
-        ({"type": "array"}, Kind.JSON, None),
-        ({"type": ["boolean", "string"]}, Kind.JSON, None),
-        ({"anyOf": [{"type": "string"}, {"type": "object"}]}, Kind.JSON, None),
-        ({"type": "object", "properties": {}}, Kind.JSON, None),
-        ({}, Kind.JSON, None),
-        (True, Kind.JSON, None),
-        (False, Kind.JSON, None),
-        (7, Kind.JSON, None),
-        ({"$ref": "#/properties/x"}, Kind.JSON, None),
-        ({"$ref": "#/nowhere"}, Kind.JSON, None),
-        ({"$ref": "https://elsewhere.test/schema"}, Kind.JSON, None),
-        ({"enum": [[1]]}, Kind.JSON, None),
-        ({"enum": []}, Kind.JSON, None),
-        ({"type": {"a": 1}}, Kind.JSON, None),
+        ({"type": "string"}, FieldKind.TEXT, None),
+        ({"type": "integer"}, FieldKind.INTEGER, None),
+        ({"type": "number"}, FieldKind.NUMBER, None),
+        ({"type": "boolean"}, FieldKind.BOOLEAN, None),
+        ({"enum": [1, "1", True, None]}, FieldKind.CHOICE, None),
+        ({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]}, FieldKind.CHOICE, None),
+        ({"const": 1.5}, FieldKind.CONST, None),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, FieldKind.INTEGER, None),
+        ({"allOf": [{"type": "string"}], "description": "d"}, FieldKind.TEXT, None),
+        ({"$ref": "#/$defs/name"}, FieldKind.TEXT, None),
+        ({"$ref": "#/properties/x/oneOf/0", "oneOf": [{"type": "boolean"}]}, FieldKind.BOOLEAN, None),
+        ({"type": "array", "items": {"type": "string"}}, FieldKind.LIST, FieldKind.TEXT),
+        ({"type": "array", "items": {"enum": [1, 2]}}, FieldKind.LIST, FieldKind.CHOICE),
+        ({"type": "array", "items": {"$ref": "#/$defs/name"}}, FieldKind.LIST, FieldKind.TEXT),
+        (
+            {"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "null"}]},
+            FieldKind.LIST,
+            FieldKind.NUMBER,
+        ),
+        ({"type": "array", "items": {"type": ["string", "null"]}}, FieldKind.JSON, None),
+        ({"type": "array", "items": {"type": "object"}}, FieldKind.JSON, None),
+        ({"type": "array"}, FieldKind.JSON, None),
+        ({"type": ["boolean", "string"]}, FieldKind.JSON, None),
+        ({"anyOf": [{"type": "string"}, {"type": "object"}]}, FieldKind.JSON, None),
+        ({"type": "object", "properties": {}}, FieldKind.JSON, None),
+        ({}, FieldKind.JSON, None),
+        (True, FieldKind.JSON, None),
+        (False, FieldKind.JSON, None),
+        (7, FieldKind.JSON, None),
+        ({"$ref": "#/properties/x"}, FieldKind.JSON, None),
+        ({"$ref": "#/nowhere"}, FieldKind.JSON, None),
+        ({"$ref": "https://elsewhere.test/schema"}, FieldKind.JSON, None),
+        ({"enum": [[1]]}, FieldKind.JSON, None),
+        ({"enum": []}, FieldKind.JSON, None),
+        ({"type": {"a": 1}}, FieldKind.JSON, None),
     ],
 )
-def test_each_schema_gets_its_editor(schema: Any, kind: Kind, item: Kind | None) -> None:
+def test_each_schema_gets_its_editor(schema: Any, kind: FieldKind, item: FieldKind | None) -> None:
     found = only(schema, **{"$defs": {"name": {"type": "string"}}})
     assert (found.kind, found.item) == (kind, item)
 
@@ -167,7 +172,7 @@ def test_a_sibling_reference_is_followed_with_its_own_words_kept() -> None:
         "properties": {"a": {"type": "boolean", "description": "first"}, "b": {"$ref": "#/properties/a", "title": "B"}},
     }
     second = FormModel(schema)["b"]
-    assert (second.kind, second.title, second.description) == (Kind.BOOLEAN, "B", "first")
+    assert (second.kind, second.title, second.description) == (FieldKind.BOOLEAN, "B", "first")
 
 
 def test_hints_say_what_is_valid() -> None:
@@ -193,7 +198,7 @@ def test_hints_say_what_is_valid() -> None:
     ],
 )
 def test_numbers_are_never_rounded(kind: str, text: str, value: Any) -> None:
-    found = sent({"type": kind}, Draft().typed("x", text))
+    found = sent({"type": kind}, FormDraft().typed("x", text))
     assert isinstance(found, dict)
     assert same_json(found["x"], value)
 
@@ -218,7 +223,7 @@ def test_numbers_are_never_rounded(kind: str, text: str, value: Any) -> None:
     ],
 )
 def test_invalid_text_is_named_and_never_dropped(schema: Any, text: str) -> None:
-    found = sent(schema, Draft().typed("x", text))
+    found = sent(schema, FormDraft().typed("x", text))
     assert isinstance(found, list)
     assert [problem.path for problem in found] == ["x"]
     assert found[0].message.endswith(".")
@@ -226,9 +231,9 @@ def test_invalid_text_is_named_and_never_dropped(schema: Any, text: str) -> None
 
 def test_a_list_is_typed_item_by_item() -> None:
     schema = {"type": "array", "items": {"type": "integer"}}
-    assert sent(schema, Draft().listed("x", ["1", "2"])) == {"x": [1, 2]}
-    assert sent(schema, Draft().listed("x", [])) == {"x": []}
-    problems = sent(schema, Draft().listed("x", ["1", "b"]))
+    assert sent(schema, FormDraft().listed("x", ["1", "2"])) == {"x": [1, 2]}
+    assert sent(schema, FormDraft().listed("x", [])) == {"x": []}
+    problems = sent(schema, FormDraft().listed("x", ["1", "b"]))
     assert problems == [FieldProblem("x", "Item 2: It must be a whole number.")]
 
 
@@ -236,7 +241,7 @@ def test_choices_keep_their_types() -> None:
     model = form(x={"enum": [1, "1", True, 1.5]})
     keys = [choice.key for choice in model["x"].choices]
     assert keys == ["1", '"1"', "true", "1.5"]
-    found = [model.arguments(Draft().typed("x", key)) for key in keys]
+    found = [model.arguments(FormDraft().typed("x", key)) for key in keys]
     assert all(
         isinstance(one, dict) and same_json(one["x"], value)
         for one, value in zip(found, [1, "1", True, Decimal("1.5")], strict=True)
@@ -268,7 +273,7 @@ def test_arguments_of_several_shapes_are_edited_as_one_text(schema: Any) -> None
     assert model.reason
     draft = model.draft_from({"a": 0.5})
     assert same_json(model.arguments(draft), {"a": Decimal("0.5")})
-    assert isinstance(model.arguments(Draft(whole="[1]")), list)
+    assert isinstance(model.arguments(FormDraft(whole="[1]")), list)
     assert model.arguments(model.seed()) == {}
 
 

@@ -32,8 +32,8 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.mcp.protocol import connection as connection_module
-from app.core.mcp.protocol.calls import Cancelled, ToolCall
-from app.core.mcp.protocol.connection import Connection, Peer
+from app.core.mcp.protocol.calls import CallCancelled, ToolCall
+from app.core.mcp.protocol.connection import Connection, Endpoint
 from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, real_server, tool
 
 PERSON = CredentialOwner.PERSON
@@ -66,7 +66,7 @@ async def silent(progress: float, total: float | None, message: str | None) -> N
 
 @asynccontextmanager
 async def connected(url: str, owner: CredentialOwner = PERSON, auth: Any = None) -> AsyncIterator[Connection]:
-    connection = Connection(Peer("scripted", url, owner), auth, lambda _peer, _item: None)
+    connection = Connection(Endpoint("scripted", url, owner), auth, lambda _peer, _item: None)
     try:
         yield connection
     finally:
@@ -424,7 +424,7 @@ async def test_cancelling_tells_the_server(legacy: bool) -> None:
         running = ToolCall(lambda report: connection.call("echo", {}, repeatable=False, on_progress=report))
         await server.arrived["tools/call"].wait()
         running.cancel()
-        with pytest.raises(Cancelled):
+        with pytest.raises(CallCancelled):
             await running.result()
         await (server.arrived["notifications/cancelled"] if legacy else server.gone).wait()
         del server.always["tools/call"]

@@ -15,14 +15,14 @@ import pytest
 from app.core.auth.grant.journal import Cause, CauseKind
 from app.core.auth.grant.tokens import TokenSet, fingerprint
 from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.status import SessionState, SessionStatus
+from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.diagnostics.activity import Activity
 from app.core.errors import Offline
 from app.core.hosts import Host, origin_of
 from app.core.mcp.protocol import connection as connection_module
 from app.core.mcp.protocol.listening import START_SECONDS
-from app.core.mcp.protocol.reconnect import Timing
-from app.core.mcp.protocol.sign_in_gate import SignIn
+from app.core.mcp.protocol.reconnect import ReconnectTiming
+from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.servers import registry as servers_module
 from app.core.mcp.servers.registry import Servers
 from app.core.storage.storage import Storage
@@ -115,7 +115,7 @@ async def test_a_connection_that_is_soon_closed_never_listens(tmp_path: Path) ->
         asked.set()
         await asyncio.Event().wait()
 
-    async with Streaming() as server, connected(server, Timing(endless)) as servers:
+    async with Streaming() as server, connected(server, ReconnectTiming(endless)) as servers:
         await servers.tools("workspace", refresh=True)
         await asked.wait()
         started = monotonic()
@@ -192,7 +192,7 @@ async def test_a_defect_in_listening_leaves_the_connection_as_it_is(caplog: pyte
     async def defect(_seconds: float) -> None:
         raise ZeroDivisionError
 
-    async with Streaming() as server, connected(server, Timing(defect)) as servers:
+    async with Streaming() as server, connected(server, ReconnectTiming(defect)) as servers:
         with caplog.at_level(logging.ERROR):
             await servers.tools("workspace", refresh=True)
             await servers.tools("workspace", refresh=True)
@@ -201,7 +201,7 @@ async def test_a_defect_in_listening_leaves_the_connection_as_it_is(caplog: pyte
 
 
 @asynccontextmanager
-async def connected(server: Streaming, timing: Timing) -> AsyncIterator[Servers]:
+async def connected(server: Streaming, timing: ReconnectTiming) -> AsyncIterator[Servers]:
     """The servers of a host whose own endpoint is `server`, with somebody signed in."""
     host = Host("workspace", "Workspace", origin_of(server.url), server.url)
     storage = Storage.in_memory()
@@ -259,7 +259,7 @@ class SignedIn:
 
     def __init__(self, **status: Any) -> None:
         self.changed = Watched()
-        self.status = SessionStatus(**{"state": SessionState.SIGNED_IN, **status})
+        self.status = CredentialStatus(**{"state": CredentialState.SIGNED_IN, **status})
         self.tokens: TokenSet | None = TokenSet("pha_1")
         self.refused: list[tuple[TokenSet, Cause]] = []
 
@@ -274,23 +274,23 @@ class SignedIn:
         raise Offline("no network")
 
     def become(self, **status: Any) -> None:
-        self.status = SessionStatus(**{"state": SessionState.SIGNED_IN, **status})
+        self.status = CredentialStatus(**{"state": CredentialState.SIGNED_IN, **status})
         self.changed.emit(self.status)
 
 
 @pytest.mark.parametrize(
     "status",
     [
-        {"state": SessionState.NEEDS_SIGN_IN},
-        {"state": SessionState.SIGNED_OUT},
-        {"state": SessionState.RESTORING},
-        {"state": SessionState.RESTORING, "trouble": "vault-locked"},
+        {"state": CredentialState.NEEDS_SIGN_IN},
+        {"state": CredentialState.SIGNED_OUT},
+        {"state": CredentialState.RESTORING},
+        {"state": CredentialState.RESTORING, "trouble": "vault-locked"},
         {"trouble": "vault-absent"},
     ],
 )
 async def test_listeners_wait_while_only_the_person_can_help(status: dict[str, Any]) -> None:
     credentials = SignedIn(**status)
-    waiting = asyncio.create_task(SignIn(credentials).ready())
+    waiting = asyncio.create_task(SignInGate(credentials).ready())
     await credentials.changed.waited_for.wait()
     credentials.become(**{**status, "renewing_since": 1.0})
     await asyncio.sleep(0)
@@ -302,17 +302,17 @@ async def test_listeners_wait_while_only_the_person_can_help(status: dict[str, A
 
 @pytest.mark.parametrize("trouble", [None, "offline", "server"])
 async def test_listeners_do_not_wait_for_what_passes_by_itself(trouble: str | None) -> None:
-    assert await SignIn(SignedIn(trouble=trouble)).ready() is False
+    assert await SignInGate(SignedIn(trouble=trouble)).ready() is False
 
 
 @pytest.mark.parametrize(("carried", "asked"), [("pha_1", 1), ("pha_0", 0)])
 async def test_only_the_current_token_is_renewed_and_a_failure_is_no_ones(carried: str, asked: int) -> None:
     credentials = SignedIn()
     cause = Cause(CauseKind.REFUSED, "streaming", "jsonrpc-auth")
-    await SignIn(credentials).refused(fingerprint(f"Bearer {carried}"), cause)
+    await SignInGate(credentials).refused(fingerprint(f"Bearer {carried}"), cause)
     assert [why for _tokens, why in credentials.refused] == [cause] * asked
     credentials.tokens = None
-    await SignIn(credentials).refused(fingerprint("Bearer pha_1"), cause)
+    await SignInGate(credentials).refused(fingerprint("Bearer pha_1"), cause)
     assert len(credentials.refused) == asked
 
 

@@ -6,51 +6,59 @@ import pytest
 
 from app.core.auth.http.classifier import CredentialOwner, Verdict
 from app.core.mcp.protocol.exchange import BROKEN, RpcError
-from app.core.mcp.protocol.reconnect import STEPS, Ended, Plan, Reopening, Step, Timing, step_after
+from app.core.mcp.protocol.reconnect import (
+    STEPS,
+    Reconnect,
+    ReconnectPolicy,
+    ReconnectStep,
+    ReconnectTiming,
+    StreamEnd,
+    step_after,
+)
 
 AUTH = RpcError(-32000, "refused", {"type": "authentication_error", "code": "authentication_failed"})
 LOST = RpcError(-32000, "SSE stream ended without a response")
 INSTALLATION = CredentialOwner.INSTALLATION
-VENDOR = Ended(401, body=b'{"error": "Installation needs re-authentication"}', owner=INSTALLATION)
-CUT = Ended(200, error=LOST, agreed=True)
-DEAD = Ended(200, error=AUTH, agreed=True)
-FRESH_REFUSED = Ended(401)
+VENDOR = StreamEnd(401, body=b'{"error": "Installation needs re-authentication"}', owner=INSTALLATION)
+CUT = StreamEnd(200, error=LOST, agreed=True)
+DEAD = StreamEnd(200, error=AUTH, agreed=True)
+FRESH_REFUSED = StreamEnd(401)
 
 
 @pytest.mark.parametrize(
     ("ended", "step"),
     [
-        (Ended(404), Step.NEVER),
-        (Ended(405), Step.NEVER),
-        (Ended(404, body=b'{"jsonrpc": "2.0", "error": {}}', error=RpcError(-32601, "no")), Step.NEVER),
-        (Ended(200, error=RpcError(-32601, "no")), Step.NEVER),
-        (Ended(200, error=RpcError(-32602, "no")), Step.NEVER),
-        (Ended(202, error=RpcError(-32600, "answered a request with 202")), Step.NEVER),
-        (Ended(200, agreed=False), Step.NEVER),
-        (Ended(400), Step.NEVER),
-        (Ended(307), Step.NEVER),
-        (Ended(403), Step.NEVER),
-        (Ended(403, body=b'{"error": "Server is disabled"}', owner=INSTALLATION), Step.NEVER),
-        (Ended(401), Step.REFUSED),
-        (Ended(401, unrenewed=True), Step.AGAIN),
-        (Ended(200, error=AUTH), Step.REFUSED),
-        (Ended(200, error=AUTH, unrenewed=True), Step.AGAIN),
-        (VENDOR, Step.SLOWLY),
-        (Ended(402), Step.SLOWLY),
-        (Ended(429), Step.AGAIN),
-        (Ended(503), Step.AGAIN),
-        (Ended(BROKEN), Step.AGAIN),
-        (Ended(None), Step.AGAIN),
-        (Ended(200, error=LOST), Step.AGAIN),
-        (Ended(200, error=RpcError(-32603, "Subscription limit reached")), Step.AGAIN),
-        (Ended(200, agreed=True), Step.AGAIN),
-        (CUT, Step.AGAIN),
-        (Ended(200, error=RpcError(-32601, "no"), agreed=True), Step.AGAIN),
-        (DEAD, Step.RENEW),
-        (Ended(200, error=AUTH, agreed=True, owner=INSTALLATION), Step.AGAIN),
+        (StreamEnd(404), ReconnectStep.NEVER),
+        (StreamEnd(405), ReconnectStep.NEVER),
+        (StreamEnd(404, body=b'{"jsonrpc": "2.0", "error": {}}', error=RpcError(-32601, "no")), ReconnectStep.NEVER),
+        (StreamEnd(200, error=RpcError(-32601, "no")), ReconnectStep.NEVER),
+        (StreamEnd(200, error=RpcError(-32602, "no")), ReconnectStep.NEVER),
+        (StreamEnd(202, error=RpcError(-32600, "answered a request with 202")), ReconnectStep.NEVER),
+        (StreamEnd(200, agreed=False), ReconnectStep.NEVER),
+        (StreamEnd(400), ReconnectStep.NEVER),
+        (StreamEnd(307), ReconnectStep.NEVER),
+        (StreamEnd(403), ReconnectStep.NEVER),
+        (StreamEnd(403, body=b'{"error": "Server is disabled"}', owner=INSTALLATION), ReconnectStep.NEVER),
+        (StreamEnd(401), ReconnectStep.REFUSED),
+        (StreamEnd(401, unrenewed=True), ReconnectStep.AGAIN),
+        (StreamEnd(200, error=AUTH), ReconnectStep.REFUSED),
+        (StreamEnd(200, error=AUTH, unrenewed=True), ReconnectStep.AGAIN),
+        (VENDOR, ReconnectStep.SLOWLY),
+        (StreamEnd(402), ReconnectStep.SLOWLY),
+        (StreamEnd(429), ReconnectStep.AGAIN),
+        (StreamEnd(503), ReconnectStep.AGAIN),
+        (StreamEnd(BROKEN), ReconnectStep.AGAIN),
+        (StreamEnd(None), ReconnectStep.AGAIN),
+        (StreamEnd(200, error=LOST), ReconnectStep.AGAIN),
+        (StreamEnd(200, error=RpcError(-32603, "Subscription limit reached")), ReconnectStep.AGAIN),
+        (StreamEnd(200, agreed=True), ReconnectStep.AGAIN),
+        (CUT, ReconnectStep.AGAIN),
+        (StreamEnd(200, error=RpcError(-32601, "no"), agreed=True), ReconnectStep.AGAIN),
+        (DEAD, ReconnectStep.RENEW),
+        (StreamEnd(200, error=AUTH, agreed=True, owner=INSTALLATION), ReconnectStep.AGAIN),
     ],
 )
-def test_each_ending_has_its_step(ended: Ended, step: Step) -> None:
+def test_each_ending_has_its_step(ended: StreamEnd, step: ReconnectStep) -> None:
     assert step_after(ended) is step
 
 
@@ -63,7 +71,7 @@ class Clock:
 
     def __init__(self, chance: float = 1.0) -> None:
         self.time = 0.0
-        self.timing = Timing(now=lambda: self.time, chance=lambda: chance)
+        self.timing = ReconnectTiming(now=lambda: self.time, chance=lambda: chance)
 
 
 @pytest.mark.parametrize(
@@ -74,18 +82,18 @@ class Clock:
         (0.5, [0.75, 1.5, 3, 6, 12, 24, 45, 45, 45]),
     ],
 )
-@pytest.mark.parametrize("ended", [CUT, Ended(503), Ended(401, unrenewed=True)])
+@pytest.mark.parametrize("ended", [CUT, StreamEnd(503), StreamEnd(401, unrenewed=True)])
 def test_pauses_double_up_to_a_minute_and_are_shortened_by_chance(
-    ended: Ended, chance: float, pauses: list[float]
+    ended: StreamEnd, chance: float, pauses: list[float]
 ) -> None:
-    reopening = Reopening(Clock(chance).timing)
+    reopening = ReconnectPolicy(Clock(chance).timing)
     assert [reopening.after(ended).pause for _ in pauses] == pauses
 
 
 @pytest.mark.parametrize(("lasted", "pause"), [(59.9, 8), (60.0, 1)])
 def test_a_stream_that_lasted_a_minute_makes_pauses_short_again(lasted: float, pause: float) -> None:
     clock = Clock()
-    reopening = Reopening(clock.timing)
+    reopening = ReconnectPolicy(clock.timing)
     for _ in range(3):
         reopening.after(CUT)
     reopening.opened()
@@ -95,16 +103,16 @@ def test_a_stream_that_lasted_a_minute_makes_pauses_short_again(lasted: float, p
 
 def test_time_without_a_stream_is_not_health() -> None:
     clock = Clock()
-    reopening = Reopening(clock.timing)
+    reopening = ReconnectPolicy(clock.timing)
     pauses = []
     for _ in range(4):
         clock.time += 1000
-        pauses.append(reopening.after(Ended(503)).pause)
+        pauses.append(reopening.after(StreamEnd(503)).pause)
     assert pauses == [1, 2, 4, 8]
 
 
 def test_signing_in_makes_pauses_short_again() -> None:
-    reopening = Reopening(Clock().timing)
+    reopening = ReconnectPolicy(Clock().timing)
     reopening.after(CUT)
     reopening.after(CUT)
     reopening.start_over()
@@ -113,25 +121,25 @@ def test_signing_in_makes_pauses_short_again() -> None:
 
 @pytest.mark.parametrize(("asked", "pause"), [("7", 7), ("0", 1), ("soon", 1)])
 def test_a_server_may_ask_for_a_longer_pause_but_not_for_a_shorter(asked: str, pause: float) -> None:
-    assert Reopening(Clock().timing).after(Ended(429, {"retry-after": asked})).pause == pause
+    assert ReconnectPolicy(Clock().timing).after(StreamEnd(429, {"retry-after": asked})).pause == pause
 
 
 def test_a_dead_token_is_renewed_once_until_a_stream_was_healthy() -> None:
     clock = Clock()
-    reopening = Reopening(clock.timing)
-    assert [reopening.after(DEAD), reopening.after(DEAD)] == [Plan(1, "jsonrpc-auth"), Plan(60)]
+    reopening = ReconnectPolicy(clock.timing)
+    assert [reopening.after(DEAD), reopening.after(DEAD)] == [Reconnect(1, "jsonrpc-auth"), Reconnect(60)]
     reopening.opened()
     clock.time += 60
-    assert reopening.after(DEAD) == Plan(1, "jsonrpc-auth")
+    assert reopening.after(DEAD) == Reconnect(1, "jsonrpc-auth")
 
 
 def test_a_server_that_refuses_three_fresh_tokens_in_a_row_is_left_in_peace() -> None:
-    reopening = Reopening(Clock().timing)
+    reopening = ReconnectPolicy(Clock().timing)
     assert [reopening.after(FRESH_REFUSED).pause for _ in range(3)] == [60, 60, None]
     assert reopening.over
 
 
 def test_a_vendor_that_is_not_signed_in_is_asked_once_a_minute() -> None:
-    reopening = Reopening(Clock().timing)
+    reopening = ReconnectPolicy(Clock().timing)
     assert [reopening.after(VENDOR).pause for _ in range(5)] == [60] * 5
     assert not reopening.over

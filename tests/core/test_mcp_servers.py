@@ -28,7 +28,7 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.hosts import Host, origin_of
-from app.core.mcp.protocol.calls import Cancelled
+from app.core.mcp.protocol.calls import CallCancelled
 from app.core.mcp.servers.registry import Servers
 from app.core.mcp.types import ImageBlock, LinkBlock, ServerState, TextBlock
 from app.core.posthog.types import Installation, StoreTool
@@ -466,7 +466,7 @@ async def test_closing_ends_calls_and_connections_in_under_a_second() -> None:
         started = monotonic()
         await servers.close()
         assert monotonic() - started < 1.0
-        with pytest.raises(Cancelled):
+        with pytest.raises(CallCancelled):
             await call.result()
         with pytest.raises(BurrowError):
             await servers.start_call("workspace", "echo", {}).result()

@@ -12,7 +12,7 @@ import pytest
 from app.core.backend import Backend
 from app.core.errors import PolicyRefused, SignInNeeded, VendorSignInNeeded
 from app.core.lab import Lab
-from app.core.mcp.protocol.calls import Cancelled
+from app.core.mcp.protocol.calls import CallCancelled
 from app.core.mcp.servers.registry import Servers
 from app.core.mcp.types import ImageBlock, LinkBlock, Progress, ResourceBlock, Server, ServerState
 from app.core.services import Services
@@ -82,7 +82,7 @@ async def test_the_workspaces_own_tools_work_and_a_dead_token_is_healed_unseen(t
         endless = servers.start_call("workspace", "slow_report", {"seconds": 600, "steps": 100})
         await counted(lab, "reports_running")
         endless.cancel()
-        with pytest.raises(Cancelled):
+        with pytest.raises(CallCancelled):
             await endless.result()
         await counted(lab, "reports_cancelled")
 

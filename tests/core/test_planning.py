@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.core.auth.grant.schedule import RENEW_AGAIN_SECONDS, Plan
+from app.core.auth.grant.schedule import RENEW_AGAIN_SECONDS, RefreshSchedule
 from app.core.auth.grant.tokens import TokenSet
 from app.core.clock import ServerTime
 from tests.clock import START, StillClock
@@ -18,7 +18,7 @@ class Renewed:
     def __init__(self) -> None:
         self.clock = StillClock()
         self.tokens: list[TokenSet] = []
-        self.plan = Plan(ServerTime(self.clock), self.tokens.append)
+        self.plan = RefreshSchedule(ServerTime(self.clock), self.tokens.append)
 
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(0)

@@ -26,8 +26,8 @@ from app.core.posthog.types import (
     NewTask,
     Organization,
     Project,
+    ServerTemplate,
     TaskQuery,
-    Template,
     User,
 )
 from tests.core.conftest import Rig, signed_in
@@ -312,7 +312,7 @@ async def test_a_failed_installation_is_explained_in_the_servers_words(
         rig.server.views[f"{STORE}install_template/"] = reply
         rig.server.views[f"{STORE}install_custom/"] = reply
         with pytest.raises(kind, match=words) as caught:
-            await store_of(rig).install(Template("t"))
+            await store_of(rig).install(ServerTemplate("t"))
         assert caught.value.facts.detail is not None
         with pytest.raises(kind, match=words):
             await store_of(rig).install_custom("Mine", "https://mcp.example.com")

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.shared import Shared
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import NotFound, Rejected
 from app.core.fetcher import Fetcher
@@ -31,9 +31,9 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"{workspace.url}/_tickets", headers={"X-Workspace-Secret": workspace.secret})
     host = workspace_host(workspace.url, client_id=workspace.ready["client_id"], secret=workspace.secret)
-    transport = Transport()
+    transport = HttpTransport()
     shared = Shared.at(folder, "grant")
-    session = Session(host, OAuth(transport, host.origin), shared, Remembered(), folder, vault=MemoryVault())
+    session = Credential(host, OAuthClient(transport, host.origin), shared, Remembered(), folder, vault=MemoryVault())
     try:
         await session.sign_in_with_ticket(answer.json()["ticket"])
         yield Fetcher(transport, session, host)

@@ -13,8 +13,8 @@ from app.core.auth.grant.journal import ASKED
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.http.target import Target
-from app.core.auth.oauth.server import OAuth
-from app.core.auth.status import SessionState
+from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.status import CredentialState
 from app.core.errors import (
     Offline,
     OutcomeUnknown,
@@ -103,7 +103,7 @@ async def test_a_request_refused_again_after_healing_is_not_renewed_again(tmp_pa
             await rig.fetcher.get("/api/x/")
         assert rig.issuer.accepted == 1
         assert rig.server.requests["/api/x/"] == 2
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
 
 
 async def test_the_brake_stops_a_grant_that_is_renewed_and_refused_for_ever(tmp_path: Path) -> None:
@@ -160,13 +160,13 @@ async def test_a_revoked_grant_ends_the_session_once_for_all_who_wait(tmp_path: 
     async with signed_in(tmp_path) as rig:
         rig.server.views["/api/x/"] = rig.issuer.guard()
         rig.issuer.revoked = True
-        told: list[SessionState] = []
+        told: list[CredentialState] = []
         rig.session.changed.subscribe(lambda status: told.append(status.state))
         failures = await asyncio.gather(*(rig.fetcher.get("/api/x/") for _ in range(20)), return_exceptions=True)
         assert {type(failure) for failure in failures} == {SignInNeeded}
         assert rig.server.requests["/oauth/token/"] == 1
-        assert rig.session.status.state is SessionState.NEEDS_SIGN_IN
-        assert [state for state in told if state is SessionState.NEEDS_SIGN_IN]
+        assert rig.session.status.state is CredentialState.NEEDS_SIGN_IN
+        assert [state for state in told if state is CredentialState.NEEDS_SIGN_IN]
         with pytest.raises(SignInNeeded):
             await rig.fetcher.get("/api/x/")
         assert rig.server.requests["/oauth/token/"] == 1
@@ -198,7 +198,7 @@ async def test_a_token_endpoint_that_stays_down_costs_an_error_but_not_the_sessi
         rig.issuer.script = [Reply(503, {"error": "temporarily_unavailable"})] * 3
         with pytest.raises(ServerTrouble):
             await rig.fetcher.get("/api/x/")
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         assert rig.session.status.trouble == "server"
         rig.session.wake()
         assert (await rig.fetcher.get("/api/x/")).status == 200
@@ -340,7 +340,7 @@ async def test_a_host_that_is_gone_is_offline_and_costs_no_sign_in(tmp_path: Pat
         await rig.server.__aexit__()
         with pytest.raises(Offline):
             await rig.fetcher.get("/api/x/")
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         assert rig.session.status.trouble == "offline"
 
 
@@ -352,7 +352,7 @@ async def test_an_unknown_client_id_that_a_person_configured_keeps_the_session(t
         with pytest.raises(Rejected) as caught:
             await rig.fetcher.get("/api/x/")
         assert caught.value.facts.attr == "client_id"
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
 
 
 async def test_a_refused_api_key_is_never_renewed(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ async def test_a_refused_api_key_is_never_renewed(tmp_path: Path) -> None:
         with pytest.raises(SignInNeeded):
             await rig.fetcher.get("/api/x/")
         assert rig.server.requests["/oauth/token/"] == 0
-        assert rig.session.status.state is SessionState.NEEDS_SIGN_IN
+        assert rig.session.status.state is CredentialState.NEEDS_SIGN_IN
 
 
 JSONRPC_FAILURE = {
@@ -431,7 +431,7 @@ async def test_a_session_restores_what_was_stored_and_needs_no_network(tmp_path:
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         before = len(rig.server.seen)
         await again.session.restore()
-        assert again.session.status.state is SessionState.SIGNED_IN
+        assert again.session.status.state is CredentialState.SIGNED_IN
         assert len(rig.server.seen) == before
         await again.session.close()
         await again.transport.close()
@@ -442,7 +442,7 @@ async def test_an_unreadable_stored_grant_asks_for_one_sign_in_and_is_not_writte
         await rig.vault.write(rig.name, "{torn")
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         await again.session.restore()
-        assert again.session.status.state is SessionState.NEEDS_SIGN_IN
+        assert again.session.status.state is CredentialState.NEEDS_SIGN_IN
         assert await rig.vault.read(rig.name) == "{torn"
         await again.session.close()
 
@@ -470,5 +470,5 @@ async def test_metadata_that_names_another_server_is_refused(tmp_path: Path) -> 
         ):
             server.views["/.well-known/oauth-authorization-server"] = Reply(200, {**honest.body, **change})
             with pytest.raises(Exception, match=r"names|calls|PKCE"):
-                await OAuth(rig.transport, server.origin).discover()
+                await OAuthClient(rig.transport, server.origin).discover()
         await rig.transport.close()

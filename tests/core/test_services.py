@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.core import backend as backend_module
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
 from app.core.errors import BurrowError, NotFound, Offline, Rejected, SignInNeeded, StorageTrouble
 from app.core.lab import Lab
@@ -144,7 +144,7 @@ async def test_the_next_start_shows_the_account_without_the_network(tmp_path: Pa
         assert (backend.account, backend.projects, backend.project, backend.scope) == known
         assert backend.host.mcp_url == before.host.mcp_url
         await backend.start()
-        assert backend.session.status.state is SessionState.SIGNED_IN
+        assert backend.session.status.state is CredentialState.SIGNED_IN
         with pytest.raises(Offline):
             await backend.ready()
         assert backend.session.status.trouble == "offline"
@@ -164,7 +164,7 @@ async def test_a_host_that_comes_back_is_noticed_by_itself(tmp_path: Path, start
         await until(backend, lambda: backend.session.status.trouble is None)
         await backend.ready()
         assert (await backend.tasks.list()).count > 0
-        assert backend.session.status.state is SessionState.SIGNED_IN
+        assert backend.session.status.state is CredentialState.SIGNED_IN
 
 
 async def test_a_start_without_the_network_becomes_ready_when_it_is_back(
@@ -206,7 +206,7 @@ async def test_a_revoked_grant_asks_for_a_sign_in_and_keeps_what_is_known(
             await backend.tasks.list()
         with pytest.raises(SignInNeeded):
             await backend.ready()
-        assert backend.session.status.state is SessionState.NEEDS_SIGN_IN
+        assert backend.session.status.state is CredentialState.NEEDS_SIGN_IN
         assert backend.scope == scope
         await sign_in(backend, workspace)
         await backend.ready()

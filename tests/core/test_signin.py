@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.shared import Shared
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth, safe_to_open
-from app.core.auth.status import SessionState
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient, safe_to_open
+from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import Rejected, SignInNeeded
 from app.core.fetcher import Fetcher
@@ -26,12 +26,14 @@ from tests.core.conftest import Remembered
 
 
 @asynccontextmanager
-async def session_on(workspace: RunningWorkspace, folder: Path, client_id: str | None = None) -> AsyncIterator[Session]:
+async def session_on(
+    workspace: RunningWorkspace, folder: Path, client_id: str | None = None
+) -> AsyncIterator[Credential]:
     host = Host(workspace.url, "Workspace", workspace.url, client_id=client_id)
-    transport = Transport()
-    session = Session(
+    transport = HttpTransport()
+    session = Credential(
         host,
-        OAuth(transport, host.origin),
+        OAuthClient(transport, host.origin),
         Shared.at(folder, "grant"),
         Remembered(),
         folder,
@@ -75,7 +77,7 @@ async def test_signing_in_through_the_browser_ends_with_a_token_that_works(
         await finishing
         assert page.status_code == 200
         assert page.headers["cache-control"] == "no-store"
-        assert session.status.state is SessionState.SIGNED_IN
+        assert session.status.state is CredentialState.SIGNED_IN
         fetcher = Fetcher(session.test_transport, session, session.host)  # type: ignore[attr-defined]
         me = (await fetcher.get("/api/users/@me/")).decode(dict[str, Any])
         assert me["email"] == "ana@example.org"
@@ -108,7 +110,7 @@ async def test_a_denial_in_the_browser_is_said_in_plain_words(workspace: Running
         await visit(str(httpx.URL(honest.partition("?")[0], params={**query, "error": "access_denied"})))
         with pytest.raises(SignInNeeded, match="denied"):
             await finishing
-        assert session.status.state is not SessionState.SIGNED_IN
+        assert session.status.state is not CredentialState.SIGNED_IN
 
 
 async def test_cancelling_frees_the_listener(workspace: RunningWorkspace, tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ async def test_of_two_sign_ins_begun_at_once_one_listens(workspace: RunningWorks
             await over
         await visit(await consented(workspace, begun[outcomes.index(listening)].url))
         await listening
-        assert session.status.state is SessionState.SIGNED_IN
+        assert session.status.state is CredentialState.SIGNED_IN
 
 
 async def test_closing_the_session_frees_the_listener_of_a_sign_in_that_nobody_waits_for(
@@ -177,7 +179,7 @@ async def test_a_login_ticket_works_once(workspace: RunningWorkspace, tmp_path: 
     async with session_on(workspace, tmp_path, "burrow-first-party") as session:
         used = await ticket(workspace)
         await session.sign_in_with_ticket(used)
-        assert session.status.state is SessionState.SIGNED_IN
+        assert session.status.state is CredentialState.SIGNED_IN
         with pytest.raises(Rejected):
             await session.sign_in_with_ticket(used)
 

@@ -23,12 +23,12 @@ from app.core.auth.grant.journal import (
 )
 from app.core.auth.status import AuthEvent
 from app.core.diagnostics import report
-from app.core.diagnostics.snapshot import Standing
-from app.core.diagnostics.timeline import LONGEST_SECONDS, RENEWALS, Kind, Timeline, kind_of, last_failure
+from app.core.diagnostics.snapshot import SignInSnapshot
+from app.core.diagnostics.timeline import LONGEST_SECONDS, RENEWALS, StepKind, Timeline, kind_of, last_failure
 from tests.clock import StillClock
 from tests.core.test_journal import GRANT, NEXT, REFUSED, journals
 
-STANDING = Standing(
+STANDING = SignInSnapshot(
     "ana@example.org",
     "PostHog US",
     "us",
@@ -50,7 +50,7 @@ def fresh(clock: StillClock, role: str = "window") -> tuple[Journal, Timeline]:
 
 
 @pytest.mark.parametrize(("outcome", "kind"), RENEWALS.items())
-async def test_every_outcome_of_a_renewal_has_a_kind_and_times_of_its_own(outcome: str, kind: Kind) -> None:
+async def test_every_outcome_of_a_renewal_has_a_kind_and_times_of_its_own(outcome: str, kind: StepKind) -> None:
     journal, timeline = fresh(StillClock())
     number = await journal.begin(GRANT, REFUSED)
     await journal.settle(number, outcome, milliseconds=41.5, renews_at=7.0)
@@ -66,7 +66,7 @@ async def test_an_outcome_that_nobody_knows_is_shown_in_its_own_words() -> None:
     journal, timeline = fresh(StillClock())
     await journal.settle(await journal.begin(GRANT, AHEAD), "FutureTrouble")
     steps = await timeline.recent(10)
-    assert steps[0].kind is Kind.OTHER
+    assert steps[0].kind is StepKind.OTHER
     assert "FutureTrouble" in report.text(STANDING, steps)
 
 
@@ -74,25 +74,25 @@ async def test_what_is_under_way_for_too_long_was_interrupted() -> None:
     clock = StillClock()
     journal, timeline = fresh(clock)
     await journal.begin(GRANT, AHEAD)
-    assert (await timeline.recent(1))[0].kind is Kind.UNDER_WAY
+    assert (await timeline.recent(1))[0].kind is StepKind.UNDER_WAY
     clock.advance(LONGEST_SECONDS + 1)
-    assert (await timeline.recent(1))[0].kind is Kind.INTERRUPTED
+    assert (await timeline.recent(1))[0].kind is StepKind.INTERRUPTED
     clock.set_wall(-3 * LONGEST_SECONDS)
-    assert (await timeline.recent(1))[0].kind is Kind.INTERRUPTED
+    assert (await timeline.recent(1))[0].kind is StepKind.INTERRUPTED
 
 
 @pytest.mark.parametrize(
     ("what", "outcome", "kind"),
     [
-        (SIGNED_IN, "ok", Kind.SIGNED_IN),
-        (SIGNED_IN, "not stored", Kind.SIGNED_IN_UNSTORED),
-        (SIGNED_OUT, "ok", Kind.SIGNED_OUT),
-        (ENDED, "invalid_grant", Kind.ENDED),
-        (ENDED, "key refused", Kind.ENDED),
-        ("of the future", "ok", Kind.OTHER),
+        (SIGNED_IN, "ok", StepKind.SIGNED_IN),
+        (SIGNED_IN, "not stored", StepKind.SIGNED_IN_UNSTORED),
+        (SIGNED_OUT, "ok", StepKind.SIGNED_OUT),
+        (ENDED, "invalid_grant", StepKind.ENDED),
+        (ENDED, "key refused", StepKind.ENDED),
+        ("of the future", "ok", StepKind.OTHER),
     ],
 )
-async def test_signing_in_and_out_and_an_end_have_a_kind(what: str, outcome: str, kind: Kind) -> None:
+async def test_signing_in_and_out_and_an_end_have_a_kind(what: str, outcome: str, kind: StepKind) -> None:
     clock = StillClock()
     journal, _ = fresh(clock)
     await journal.note(what, "browser", GRANT, outcome)
@@ -113,7 +113,12 @@ async def test_the_steps_of_every_process_stand_in_one_order_and_say_whose_they_
         clock.advance(1)
         timeline.heard(AuthEvent(SIGNED_IN, "another window", "ok", 1, "4567cdef"))
         steps = await timeline.recent(10)
-        assert [step.kind for step in steps] == [Kind.SIGNED_IN, Kind.TAKEN_OVER, Kind.RENEWED, Kind.SIGNED_IN]
+        assert [step.kind for step in steps] == [
+            StepKind.SIGNED_IN,
+            StepKind.TAKEN_OVER,
+            StepKind.RENEWED,
+            StepKind.SIGNED_IN,
+        ]
         assert [step.here for step in steps] == [True, True, False, True]
         assert steps[2].process.startswith("command line ")
         assert (steps[1].before, steps[1].after, steps[1].access) == (None, 5, "0123abcd")
@@ -128,7 +133,7 @@ async def test_the_last_failure_is_the_newest_that_was_one() -> None:
         await journal.settle(await journal.begin(GRANT, AHEAD), outcome)
     failure = last_failure(await timeline.recent(9))
     assert failure is not None
-    assert failure.kind is Kind.NO_ANSWER
+    assert failure.kind is StepKind.NO_ANSWER
 
 
 async def test_the_report_holds_no_token_and_is_aligned_with_the_newest_last() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
-from app.core.auth.vault.vaults import FileVault, KeyringVault, MemoryVault, WholeItems, open_vault
+from app.core.auth.vault.vaults import FileVault, KeyringVault, MemoryVault, SingleItems, open_vault
 from tests.core.conftest import client_of, signed_in
 from tests.core.scripted import Issuer, ScriptedServer
 from tests.secret_service import SecretService, environment_without_bus
@@ -92,7 +92,7 @@ class Hanging(KeyringBackend):
 
 async def test_a_keyring_that_hangs_gives_up_after_its_deadline_and_leaves_the_loop_free() -> None:
     backend = Hanging()
-    vault = KeyringVault(deadline=0.2, opened=lambda: WholeItems(backend))
+    vault = KeyringVault(deadline=0.2, opened=lambda: SingleItems(backend))
     started = time.monotonic()
     with pytest.raises(VaultFailure) as caught:
         await vault.read("a")
@@ -134,11 +134,11 @@ async def test_a_session_whose_keyring_is_locked_at_start_waits_and_is_not_signe
         service.lock()
         again = client_of(rig.server, rig.issuer, tmp_path, vault=KeyringVault(), remembered=rig.remembered)
         await again.session.restore()
-        assert again.session.status.state is SessionState.RESTORING
+        assert again.session.status.state is CredentialState.RESTORING
         assert again.session.status.trouble == "vault-locked"
         service.unlock()
         await again.session.restore()
-        assert again.session.status.state is SessionState.SIGNED_IN
+        assert again.session.status.state is CredentialState.SIGNED_IN
         assert again.session.status.trouble is None
         await again.session.close()
         gc.collect()
@@ -151,11 +151,11 @@ async def test_a_sign_in_without_a_keyring_stays_in_memory_and_says_so_until_the
 
     async with signed_in(tmp_path, vault=Absent()) as rig:
         status = rig.session.status
-        assert (status.state, status.persistent, status.trouble) == (SessionState.SIGNED_IN, False, "vault-absent")
+        assert (status.state, status.persistent, status.trouble) == (CredentialState.SIGNED_IN, False, "vault-absent")
         await rig.session.choose_store("file")
         status = rig.session.status
         assert (status.state, status.persistent, status.trouble, status.store) == (
-            SessionState.SIGNED_IN,
+            CredentialState.SIGNED_IN,
             True,
             None,
             "file",
@@ -186,7 +186,7 @@ async def test_signing_out_revokes_there_and_forgets_here(tmp_path: Path) -> Non
         await rig.session.sign_out()
         assert rig.issuer.revoked
         assert await rig.vault.read(rig.name) is None
-        assert rig.session.status.state is SessionState.SIGNED_OUT
+        assert rig.session.status.state is CredentialState.SIGNED_OUT
 
 
 async def test_waiting_for_the_lock_does_not_block_the_loop(tmp_path: Path) -> None:
@@ -221,4 +221,4 @@ async def test_an_issuer_without_a_stored_grant_leaves_the_keyring_alone(tmp_pat
     async with ScriptedServer() as server:
         rig = client_of(server, Issuer(server), tmp_path, vault=Untouchable())
         await rig.session.restore()
-        assert rig.session.status.state is SessionState.SIGNED_OUT
+        assert rig.session.status.state is CredentialState.SIGNED_OUT

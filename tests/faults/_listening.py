@@ -11,13 +11,13 @@ from typing import Any
 
 from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.http.target import Target
-from app.core.auth.status import SessionStatus
+from app.core.auth.status import CredentialStatus
 from app.core.events import Event
 from app.core.hosts import origin_of
-from app.core.mcp.protocol.connection import Connection, Peer
+from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.listening import Listening
-from app.core.mcp.protocol.reconnect import Timing
-from app.core.mcp.protocol.sign_in_gate import SignIn
+from app.core.mcp.protocol.reconnect import ReconnectTiming
+from app.core.mcp.protocol.sign_in_gate import SignInGate
 from tests.core.conftest import Rig, signed_in
 from tests.faults._streams import Refusal, Streaming
 from tests.faults.measure import Measure
@@ -30,7 +30,7 @@ class Clock:
         self.time = 0.0
         self.stands_still = False
         self.pauses: asyncio.Queue[float] = asyncio.Queue()
-        self.timing = Timing(self._sleep, lambda: self.time, lambda: 1.0)
+        self.timing = ReconnectTiming(self._sleep, lambda: self.time, lambda: 1.0)
 
     async def _sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -42,7 +42,7 @@ class Clock:
         return [await self.pauses.get() for _ in range(count)]
 
 
-class Watched(Event[SessionStatus]):
+class Watched(Event[CredentialStatus]):
     """An event that tells when somebody waits for it."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Watched(Event[SessionStatus]):
     def waiting(self) -> int:
         return len(self._callbacks)
 
-    def subscribe(self, callback: Callable[[SessionStatus], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[CredentialStatus], None]) -> Callable[[], None]:
         self.waited_for.set()
         return super().subscribe(callback)
 
@@ -102,8 +102,8 @@ async def listening(
             sign_ins.waited_for.clear()
         missed: asyncio.Queue[None] = asyncio.Queue()
         target = Target(frozenset({origin_of(server.url)}), owner, jsonrpc=True, name="streaming")
-        listens = Listening(target, SignIn(rig.session), lambda: missed.put_nowait(None), clock.timing)
-        peer = Peer(target.name, server.url, target.owner)
+        listens = Listening(target, SignInGate(rig.session), lambda: missed.put_nowait(None), clock.timing)
+        peer = Endpoint(target.name, server.url, target.owner)
         connection = Connection(peer, rig.session.auth(target), lambda _peer, _item: None, listens)
         try:
             await connection.tools()

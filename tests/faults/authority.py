@@ -17,11 +17,11 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.shared import Shared
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth
-from app.core.auth.oauth.sign_in import SignIn
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.sign_in import BrowserSignIn
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
@@ -147,10 +147,10 @@ async def browser_client(
         if client_id is not None:
             authority.clients[client_id] = "http://127.0.0.1/callback"
         host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", client_id)
-        transport, kept, vault = Transport(), remembered or Remembered(), MemoryVault()
+        transport, kept, vault = HttpTransport(), remembered or Remembered(), MemoryVault()
         stack.push_async_callback(transport.close)
-        oauth = OAuth(transport, server.origin)
-        session = Session(host, oauth, Shared.at(folder, "grant"), kept, folder, vault=vault)
+        oauth = OAuthClient(transport, server.origin)
+        session = Credential(host, oauth, Shared.at(folder, "grant"), kept, folder, vault=vault)
         stack.push_async_callback(session.close)
         fetcher = Fetcher(transport, session, host)
         yield Rig(server, authority, session, fetcher, transport, kept, folder, vault), authority
@@ -162,12 +162,12 @@ async def visit(address: str) -> httpx.Response:
         return await browser.get(address)
 
 
-async def agree(sign_in: SignIn) -> httpx.Response:
+async def agree(sign_in: BrowserSignIn) -> httpx.Response:
     """Open the consent page as it is addressed now; what the browser shows in the end."""
     return await visit(sign_in.url)
 
 
-async def sign_in_at(session: Session, scopes: Iterable[str] = ()) -> None:
+async def sign_in_at(session: Credential, scopes: Iterable[str] = ()) -> None:
     """The whole way: to the browser, there, and back."""
     sign_in = await session.begin_sign_in(scopes=scopes, open_browser=False)
     finishing = asyncio.create_task(sign_in.finish())

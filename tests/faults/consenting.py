@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.shared import Shared
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
@@ -22,12 +22,12 @@ from tests.core.conftest import Remembered
 
 
 @asynccontextmanager
-async def at_workspace(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[tuple[Session, Fetcher]]:
+async def at_workspace(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[tuple[Credential, Fetcher]]:
     """A client that registers itself there, signed out so far."""
     host = Host(workspace.url, "Workspace", workspace.url, f"{workspace.url}/mcp")
-    transport = Transport()
-    oauth = OAuth(transport, host.origin)
-    session = Session(host, oauth, Shared.at(folder, "grant"), Remembered(), folder, vault=MemoryVault())
+    transport = HttpTransport()
+    oauth = OAuthClient(transport, host.origin)
+    session = Credential(host, oauth, Shared.at(folder, "grant"), Remembered(), folder, vault=MemoryVault())
     try:
         yield session, Fetcher(transport, session, host)
     finally:
@@ -60,7 +60,7 @@ def _origin(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def sign_in_there(workspace: RunningWorkspace, session: Session, scopes: Iterable[str] = ()) -> None:
+async def sign_in_there(workspace: RunningWorkspace, session: Credential, scopes: Iterable[str] = ()) -> None:
     """The whole way: to the browser, there, and back."""
     sign_in = await session.begin_sign_in(scopes=scopes, open_browser=False)
     finishing = asyncio.create_task(sign_in.finish())

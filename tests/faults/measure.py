@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.status import SessionState, SessionStatus
+from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.errors import BurrowError, SignInNeeded
 from tests.core.conftest import Rig
 
@@ -40,11 +40,11 @@ class Measure:
 
     def watch_session(self, session: Any) -> None:
         """Count how often `session` asks for a sign-in."""
-        asking = session.status.state is SessionState.NEEDS_SIGN_IN
+        asking = session.status.state is CredentialState.NEEDS_SIGN_IN
 
-        def told(status: SessionStatus) -> None:
+        def told(status: CredentialStatus) -> None:
             nonlocal asking
-            asks = status.state is SessionState.NEEDS_SIGN_IN
+            asks = status.state is CredentialState.NEEDS_SIGN_IN
             self._prompts += asks and not asking
             asking = asks
 

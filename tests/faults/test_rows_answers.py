@@ -16,9 +16,9 @@ import httpx2
 import msgspec
 import pytest
 
-from app.core.auth.credential import SessionState
 from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.http.target import Target
+from app.core.auth.status import CredentialState
 from app.core.errors import (
     BurrowError,
     OutcomeUnknown,
@@ -28,7 +28,7 @@ from app.core.errors import (
     ServerTrouble,
 )
 from app.core.hosts import parse_host
-from app.core.mcp.protocol.connection import Connection, Peer
+from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.types import CallResult
 from tests.core import _mcp_server as mcp
 from tests.core.conftest import Rig, signed_in
@@ -67,7 +67,7 @@ async def call(rig: Rig, owner: CredentialOwner = CredentialOwner.PERSON) -> htt
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    connection = Connection(Peer("server", url, CredentialOwner.PERSON), None, lambda _peer, _item: None)
+    connection = Connection(Endpoint("server", url, CredentialOwner.PERSON), None, lambda _peer, _item: None)
     try:
         yield connection
     finally:
@@ -190,7 +190,7 @@ async def test_row_45_a_missing_permission_is_told_at_once_and_never_renews_howe
                 await rig.fetcher.get("/api/x/")
         assert nothing_renewed(rig)
         assert rig.server.requests["/api/x/"] == 101
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -276,7 +276,7 @@ async def test_row_50_a_401_page_is_healed_at_most_once_and_then_told_with_who_a
         assert (caught.value.facts.status, caught.value.facts.origin) == (401, rig.server.origin)
         assert renewed_once(rig)
         assert rig.server.requests["/api/x/"] == 2
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1, V=1)
 
 

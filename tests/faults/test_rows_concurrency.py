@@ -14,7 +14,7 @@ from app.core.auth.grant.journal import ASKED, Cause, CauseKind
 from app.core.auth.http.bodies import PEEK_BYTES
 from app.core.auth.http.target import Target
 from app.core.auth.http.transport import CONNECTIONS
-from app.core.auth.status import REFUSED, SessionState
+from app.core.auth.status import REFUSED, CredentialState
 from app.core.errors import ServerTrouble
 from app.core.fetcher import Fetcher
 from tests.clock import StillClock
@@ -230,7 +230,7 @@ async def test_row_08_a_refused_renewal_is_not_healed_itself(tmp_path: Path, mea
         rig.issuer.kill()
         rig.issuer.script = [Reply(status, DEAD.body)] * 5
         await measure.one(rig.fetcher.get(PATH))
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1, V=1)
 
 
@@ -275,7 +275,7 @@ async def test_row_10_a_grant_that_is_renewed_and_refused_stops_after_three_and_
             assert rig.issuer.accepted == 3 + probes
         # One state while it lasts, however many ask, and no other.
         assert [trouble for trouble, _ in groupby(troubles)] == [None, REFUSED]
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         clock.advance(66)
         await asyncio.sleep(0.01)
         assert rig.session.status.trouble is None

@@ -16,9 +16,9 @@ from keyring.errors import KeyringLocked
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ASKED
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.auth.vault.chunks import ChunkedItems
-from app.core.auth.vault.vaults import WINDOWS_ITEM_UNITS, KeyringVault, WholeItems
+from app.core.auth.vault.vaults import WINDOWS_ITEM_UNITS, KeyringVault, SingleItems
 from app.core.clock import watch_sleep
 from app.core.errors import Offline, VaultTrouble
 from tests.clock import StillClock
@@ -82,7 +82,7 @@ async def test_row_59_a_network_that_does_not_come_back_is_told_and_costs_no_sig
                     clock.advance(0.5)
                 await asyncio.sleep(0.002)
         assert isinstance(await request, Offline)
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -180,7 +180,7 @@ async def test_row_62_a_keyring_that_waits_for_a_person_holds_nothing_up_and_is_
         beating.cancel()
         assert max(gaps) < 0.25
         status = rig.session.status
-        assert (status.state, status.trouble, status.persistent) == (SessionState.SIGNED_IN, "vault-locked", False)
+        assert (status.state, status.trouble, status.persistent) == (CredentialState.SIGNED_IN, "vault-locked", False)
         locked_keyring.unlock()
         await rig.session.choose_store("memory")
         status = rig.session.status
@@ -207,7 +207,7 @@ async def test_row_62_a_keyring_locked_at_the_start_is_waited_for_and_nobody_is_
         again = client_of(rig.server, rig.issuer, tmp_path, vault=KeyringVault(deadline=0.3), remembered=rig.remembered)
         measure.watch(again)
         await again.session.restore()
-        assert again.session.status.state is SessionState.RESTORING
+        assert again.session.status.state is CredentialState.RESTORING
         assert isinstance(await measure.one(again.fetcher.get(PATH)), VaultTrouble)
         await again.session.close()
         await again.transport.close()
@@ -282,7 +282,7 @@ async def test_row_65_a_keychain_is_read_once_a_run_and_holds_one_item_a_server(
 ) -> None:
     measure.note = "items and reads are counted; the prompts themselves are macOS's"
     keychain = CredentialManager()
-    vault = KeyringVault(opened=lambda: WholeItems(keychain))
+    vault = KeyringVault(opened=lambda: SingleItems(keychain))
     async with signed_in(tmp_path, vault=vault) as rig:
         assert keychain.reads == 0
         again = client_of(rig.server, rig.issuer, tmp_path, vault=vault, remembered=rig.remembered)
@@ -318,12 +318,12 @@ class Denied(KeyringBackend):
 async def test_row_66_a_denied_keychain_leaves_the_session_in_memory(tmp_path: Path, measure: Measure) -> None:
     measure.note = "what keyring answers when a person denies; the dialog itself is macOS's"
     keychain = Denied()
-    async with signed_in(tmp_path, vault=KeyringVault(opened=lambda: WholeItems(keychain))) as rig:
+    async with signed_in(tmp_path, vault=KeyringVault(opened=lambda: SingleItems(keychain))) as rig:
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
         for _ in range(3):
             rig.issuer.kill()
             assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         status = rig.session.status
-        assert (status.state, status.trouble, status.persistent) == (SessionState.SIGNED_IN, "vault-locked", False)
+        assert (status.state, status.trouble, status.persistent) == (CredentialState.SIGNED_IN, "vault-locked", False)
         measure.expect(R=3)

@@ -15,7 +15,7 @@ from app.core.auth.grant.custody import SAVE_AGAIN_SECONDS
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ASKED, RENEWED, UNSTORED
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import VaultFailure, VaultState
 from app.core.auth.vault.vaults import FileVault
 from app.core.errors import ServerTrouble, SignInNeeded
@@ -48,7 +48,7 @@ async def renew(rig: Rig) -> None:
     await rig.session.renew(grant.tokens, ASKED)
 
 
-async def follows(rig: Rig, clock: StillClock, state: SessionState, generation: int | None = None) -> None:
+async def follows(rig: Rig, clock: StillClock, state: CredentialState, generation: int | None = None) -> None:
     """Wait until the session has noticed what another process did."""
 
     def noticed() -> bool:
@@ -70,7 +70,7 @@ async def test_row_15_what_another_process_renewed_is_taken_over_before_anything
         await renew(second)
         measure.watch(first, second)
         first.server.views[PATH] = first.issuer.guard()
-        await follows(first, clock, SessionState.SIGNED_IN, 2)
+        await follows(first, clock, CredentialState.SIGNED_IN, 2)
         assert (await measure.one(first.fetcher.get(PATH))).status == 200
         assert first.server.requests[PATH] == 1
         measure.expect(R=0)
@@ -146,11 +146,11 @@ async def test_row_17_signing_out_while_another_process_renews_brings_no_token_b
         request = asyncio.create_task(second.fetcher.get(PATH))
         await first.issuer.reached.wait()
         await first.session.sign_out()
-        assert first.session.status.state is SessionState.SIGNED_OUT
+        assert first.session.status.state is CredentialState.SIGNED_OUT
         first.issuer.gate.set()
         assert isinstance(await measure.one(request), SignInNeeded)
         assert await first.stored() is None
-        assert second.session.status.state is SessionState.SIGNED_OUT
+        assert second.session.status.state is CredentialState.SIGNED_OUT
         measure.expect(R=1)
 
 
@@ -165,7 +165,7 @@ async def test_row_17_signing_out_after_another_process_renewed_ends_what_it_sto
         assert await first.stored() is None
         revoked = [request.form["token"] for request in first.server.seen if request.path == "/oauth/revoke/"]
         assert revoked == ["phr_2"]
-        await follows(second, clock, SessionState.SIGNED_OUT)
+        await follows(second, clock, CredentialState.SIGNED_OUT)
         measure.expect(R=0)
 
 
@@ -179,7 +179,7 @@ async def test_row_17_whoever_finds_the_grant_gone_knows_whether_the_server_ende
         first.server.views[PATH] = DEAD
         vault.deleted = second.session.look
         assert isinstance(await measure.one(first.fetcher.get(PATH)), SignInNeeded)
-        assert second.session.status.state is SessionState.NEEDS_SIGN_IN
+        assert second.session.status.state is CredentialState.NEEDS_SIGN_IN
         measure.expect(R=1, B=2)
 
 
@@ -190,11 +190,11 @@ async def test_row_17_signing_in_again_in_one_process_is_seen_by_the_others(tmp_
         first.issuer.revoked = True
         first.server.views[PATH] = DEAD
         await measure.one(first.fetcher.get(PATH))
-        await follows(second, clock, SessionState.NEEDS_SIGN_IN)
+        await follows(second, clock, CredentialState.NEEDS_SIGN_IN)
         told: list[str] = []
         second.session.happened.subscribe(lambda event: told.append(f"{event.what}: {event.why}"))
         await first.session.adopt(Grant(TokenSet("pha_9", "phr_9", generation=1), "client"), "browser")
-        await follows(second, clock, SessionState.SIGNED_IN, 1)
+        await follows(second, clock, CredentialState.SIGNED_IN, 1)
         assert told == ["signed in: another window"]
         measure.expect(R=1, B=2)
 
@@ -206,7 +206,7 @@ async def test_row_17_a_request_of_one_account_is_never_repeated_as_another(tmp_
         await first.session.adopt(Grant(TokenSet("pha_ben", "phr_ben", generation=7), "client"), "browser")
         assert isinstance(await measure.one(second.fetcher.post(PATH, {"title": "Ana's"})), SignInNeeded)
         assert [request.bearer for request in first.server.seen if request.path == PATH] == ["pha_1"]
-        assert second.session.status.state is SessionState.SIGNED_IN
+        assert second.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0)
 
 
@@ -238,7 +238,7 @@ async def test_row_18_whoever_loses_the_race_leaves_the_winners_record_and_goes_
         rig.issuer.script = [INVALID_GRANT]
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         assert await rig.stored_refresh_token() == "phr_2"
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1)
 
 
@@ -267,7 +267,7 @@ async def test_row_20_a_pair_that_cannot_be_stored_is_used_and_said_and_stored_a
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         status = rig.session.status
         assert (status.state, status.persistent, status.trouble) == (
-            SessionState.SIGNED_IN,
+            CredentialState.SIGNED_IN,
             False,
             f"vault-{state.value}",
         )
@@ -330,7 +330,7 @@ async def test_row_21_a_damaged_record_asks_once_at_the_start_and_stays_as_it_is
         assert isinstance(await measure.one(again.fetcher.get(PATH)), SignInNeeded)
         assert await rig.vault.read(rig.name) == record
         await again.session.adopt(Grant(TokenSet("pha_1", "phr_1"), "client"), "browser")
-        assert again.session.status.state is SessionState.SIGNED_IN
+        assert again.session.status.state is CredentialState.SIGNED_IN
         await again.session.close()
         await again.transport.close()
         measure.expect(R=0, B=1)

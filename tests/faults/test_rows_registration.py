@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, Rejected, SignInNeeded, Throttled
 from tests.conftest import RunningWorkspace
 from tests.core.conftest import Rig
@@ -249,7 +249,7 @@ async def test_row_31_a_server_that_knows_no_client_is_registered_with_once_and_
         assert isinstance(outcome, Rejected)
         assert (outcome.facts.code, outcome.facts.attr) == ("invalid_client", None)
         assert rig.server.requests[REGISTER] == 2
-        assert rig.session.status.state is not SessionState.SIGNED_IN
+        assert rig.session.status.state is not CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -265,7 +265,7 @@ async def test_row_31_a_registration_renewed_before_the_browser_is_not_renewed_a
         assert isinstance(await finishing, Rejected)
         assert rig.server.requests[REGISTER] == 2
         # The grant of before is as it was.
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -327,7 +327,7 @@ async def test_row_31_a_server_that_takes_no_new_registration_says_so_and_the_gr
         failure = await measure.one(rig.session.begin_sign_in(open_browser=False))
         assert type(failure) is kind
         assert failure.facts.attr == attr
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 

@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.oauth.server import SCOPES
-from app.core.auth.oauth.step_up import Help, Need, StepUp, listed
-from app.core.auth.status import SessionState
+from app.core.auth.oauth.step_up import MissingScopes, StepUp, StepUpOption, listed
+from app.core.auth.status import CredentialState
 from app.core.diagnostics.activity import Activity
 from app.core.errors import PermissionMissing, SignInNeeded, TimedOut
 from app.core.mcp.servers.registry import Servers
@@ -37,7 +37,7 @@ PATH = "/api/x/"
 class Person:
     """Signs in to a session in a browser when asked, and counts how often. `whose` is the account they have."""
 
-    def __init__(self, session: Session, measure: Measure, act: Callable[[str], Awaitable[object]] = visit) -> None:
+    def __init__(self, session: Credential, measure: Measure, act: Callable[[str], Awaitable[object]] = visit) -> None:
         self.session, self.act = session, act
         self.whose: object = "ana"
         self.addresses: list[str] = []
@@ -53,7 +53,7 @@ class Person:
         await self.act(sign_in.url)
         await finishing
 
-    async def ask(self, need: Need) -> bool:
+    async def ask(self, need: MissingScopes) -> bool:
         return await self.step_up.ask(need, self.browser)
 
     @property
@@ -65,10 +65,10 @@ class Person:
         return None
 
 
-def need_of(failure: object, operation: str = PATH) -> Need:
+def need_of(failure: object, operation: str = PATH) -> MissingScopes:
     assert isinstance(failure, PermissionMissing)
     assert failure.facts.origin is not None
-    return Need(failure.facts.origin, operation, failure.facts.scopes)
+    return MissingScopes(failure.facts.origin, operation, failure.facts.scopes)
 
 
 @asynccontextmanager
@@ -99,7 +99,7 @@ async def test_row_46_a_missing_permission_is_asked_for_with_those_granted_and_o
         need = need_of(refused)
         assert need.scopes == ("gmail:send", "gmail:read")
         assert "This sign-in lacks gmail:send, gmail:read." in refused.advice
-        assert person.step_up.help_for(need) is Help.ASK
+        assert person.step_up.help_for(need) is StepUpOption.ASK
         assert await person.ask(need)
         assert person.asked == [*SCOPES, "gmail:send", "gmail:read"]
         assert (await rig.fetcher.post(PATH, {"n": 1})).status == 201
@@ -134,14 +134,14 @@ async def test_row_46_a_permission_that_is_not_granted_is_asked_for_twice_and_ne
 ) -> None:
     async with lacking(tmp_path, measure, "gmail:send") as (rig, authority, person):
         authority.allowed = frozenset(SCOPES)
-        helps: list[Help] = []
+        helps: list[StepUpOption] = []
         for _ in range(100):
             need = need_of(await measure.one(rig.fetcher.post(PATH, {})))
             helps.append(person.step_up.help_for(need))
-            if helps[-1] is Help.ASK:
+            if helps[-1] is StepUpOption.ASK:
                 assert not await person.ask(need)
-        assert helps == [Help.ASK] * 2 + [Help.TRIED] * 98
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert helps == [StepUpOption.ASK] * 2 + [StepUpOption.TRIED] * 98
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1, B=2)
 
 
@@ -152,9 +152,9 @@ async def test_row_46_a_denial_is_a_try_and_leaves_the_sign_in_as_it_was(tmp_pat
         need = need_of(await rig_error(rig))
         assert not await person.ask(need)
         assert not await person.ask(need)
-        assert person.step_up.help_for(need) is Help.TRIED
+        assert person.step_up.help_for(need) is StepUpOption.TRIED
         assert rig.session.grant is before
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         rig.server.views["/api/y/"] = authority.guard()
         assert (await rig.fetcher.get("/api/y/")).status == 200
         measure.expect(R=0, B=2)
@@ -180,7 +180,7 @@ async def test_row_46_what_keeps_the_person_from_answering_is_no_try(
                 await person.ask(need)
         assert rig.session.grant is before
         assert person.step_up.tries(need) == 0
-        assert person.step_up.help_for(need) is Help.ASK
+        assert person.step_up.help_for(need) is StepUpOption.ASK
         measure.expect(R=0, B=2)
 
 
@@ -191,7 +191,7 @@ async def test_row_46_a_server_that_refuses_what_is_granted_is_not_asked_about(
     async with lacking(tmp_path, measure) as (rig, _authority, person):
         rig.server.views[PATH] = Reply(403, "no", challenge)
         need = need_of(await measure.one(rig.fetcher.post(PATH, {})))
-        assert person.step_up.help_for(need) is Help.GRANTED
+        assert person.step_up.help_for(need) is StepUpOption.GRANTED
         measure.expect(R=0, V=1, B=0)
 
 
@@ -206,11 +206,11 @@ async def test_row_46_tries_are_counted_for_each_operation_and_forgotten_with_th
             await person.ask(need)
         assert [person.step_up.tries(each) for each in (need, *elsewhere)] == [2, 0, 0]
         person.whose = None
-        assert person.step_up.help_for(need) is Help.TRIED
+        assert person.step_up.help_for(need) is StepUpOption.TRIED
         person.whose = "ben"
-        assert person.step_up.help_for(need) is Help.ASK
+        assert person.step_up.help_for(need) is StepUpOption.ASK
         person.whose = "ana"
-        assert person.step_up.help_for(need) is Help.ASK
+        assert person.step_up.help_for(need) is StepUpOption.ASK
         measure.expect(R=0, B=2)
 
 
@@ -249,10 +249,10 @@ async def test_row_46_a_key_and_a_vendors_credential_are_not_the_persons_to_wide
     async with lacking(tmp_path, measure, "gmail:send") as (rig, _authority, person):
         need = need_of(await rig_error(rig))
         for owner in (CredentialOwner.INSTALLATION, CredentialOwner.SERVER):
-            assert person.step_up.help_for(replace(need, owner=owner)) is Help.NOT_OURS
-        assert person.step_up.help_for(replace(need, scopes=())) is Help.NOT_OURS
+            assert person.step_up.help_for(replace(need, owner=owner)) is StepUpOption.NOT_OURS
+        assert person.step_up.help_for(replace(need, scopes=())) is StepUpOption.NOT_OURS
         await rig.session.sign_in_with_key("phx_1")
-        assert person.step_up.help_for(need) is Help.KEY
+        assert person.step_up.help_for(need) is StepUpOption.KEY
         measure.expect(R=0)
 
 
@@ -279,7 +279,7 @@ def test_row_46_a_long_list_of_permissions_is_named_in_part() -> None:
 
 
 @asynccontextmanager
-async def servers_of(session: Session, fetcher: Any, folder: Path) -> AsyncIterator[Servers]:
+async def servers_of(session: Credential, fetcher: Any, folder: Path) -> AsyncIterator[Servers]:
     """The MCP servers of a signed-in session."""
     storage = Storage.open(folder / "data")
     store = McpStore(fetcher, lambda: 1)

@@ -15,10 +15,10 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ASKED
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, OutcomeUnknown
 from app.core.lab import Lab
-from app.core.mcp.protocol.connection import Connection, Peer
+from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.listening import START_SECONDS
 from app.core.mcp.types import ServerState
 from tests.conftest import RunningWorkspace
@@ -40,7 +40,7 @@ async def silent(progress: float, total: float | None, message: str | None) -> N
 async def calling(server: Streaming, measure: Measure, *, repeatable: bool = False) -> AsyncIterator[asyncio.Task[Any]]:
     """A call of a tool under way; measured are the calls beyond the first."""
     measure.count_effects(lambda: len(server.requests("tools/call")) - 1)
-    connection = Connection(Peer("streaming", server.url, CredentialOwner.PERSON), None, lambda _peer, _item: None)
+    connection = Connection(Endpoint("streaming", server.url, CredentialOwner.PERSON), None, lambda _peer, _item: None)
     call = asyncio.create_task(connection.call("echo", {}, repeatable=repeatable, on_progress=silent))
     try:
         yield call
@@ -249,7 +249,7 @@ async def test_row_53_a_token_endpoint_that_asks_to_wait_is_not_asked_by_each_at
         scene.rig.issuer.kill()
         await stream.end()
         assert await scene.clock.next(9) == [START_SECONDS, 1, 2, 4, 8, 16, 32, 60, 60]
-        assert scene.rig.session.status.state is SessionState.SIGNED_IN
+        assert scene.rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1)
 
 
@@ -264,7 +264,7 @@ async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes
         scene.rig.issuer.kill()
         await stream.end()
         await scene.sign_ins.waited_for.wait()
-        assert scene.rig.session.status.state is SessionState.NEEDS_SIGN_IN
+        assert scene.rig.session.status.state is CredentialState.NEEDS_SIGN_IN
         asked = [seen.bearer for seen in scene.server.requests("subscriptions/listen")]
         assert asked == ["pha_1", "pha_1"]
         scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.grant.refresh import GRANT_ENDED, Renewal
-from app.core.auth.status import OFFLINE, SessionState
+from app.core.auth.grant.refresh import GRANT_ENDED, TokenRefresh
+from app.core.auth.status import OFFLINE, CredentialState
 from app.core.errors import Offline, ProtocolTrouble, Rejected, ServerTrouble, SignInNeeded, TimedOut
 from app.core.storage import Storage
 from tests.clock import StillClock
@@ -125,7 +125,7 @@ async def test_row_27_without_a_connection_the_sign_in_is_kept_and_used_when_it_
             await clock.until_sleeping(pause)
             clock.advance(pause)
         assert isinstance(await request, Offline)
-        assert (rig.session.status.state, rig.session.status.trouble) == (SessionState.SIGNED_IN, OFFLINE)
+        assert (rig.session.status.state, rig.session.status.trouble) == (CredentialState.SIGNED_IN, OFFLINE)
         assert await rig.stored_refresh_token() == "phr_1"
         await rig.server.come_back()
         rig.session.wake()
@@ -144,7 +144,7 @@ async def test_row_27_an_endpoint_that_never_answers_is_left_after_its_time(
         dead(rig)
         rig.issuer.gate = asyncio.Event()
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), TimedOut)
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         rig.issuer.gate.set()
         rig.session.wake()
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
@@ -205,7 +205,7 @@ async def test_row_30_a_sign_in_that_the_server_ended_is_asked_for_after_a_resta
         stack.push_async_callback(after.transport.close)
         stack.push_async_callback(after.session.close)
         await after.session.restore()
-        assert after.session.status.state is SessionState.NEEDS_SIGN_IN
+        assert after.session.status.state is CredentialState.NEEDS_SIGN_IN
         assert after.session.status.reason == GRANT_ENDED
         assert isinstance(await measure.one(after.fetcher.get(PATH)), SignInNeeded)
         measure.expect(R=1, B=1)
@@ -239,7 +239,7 @@ async def test_row_32_a_scope_that_nobody_asked_for_is_told_and_costs_no_sign_in
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), Rejected)
         form = next(request.form for request in rig.server.seen if request.path == TOKEN_ENDPOINT)
         assert set(form) == {"grant_type", "refresh_token", "client_id"}
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1, V=1)
 
 
@@ -314,7 +314,7 @@ async def test_row_36_what_a_captive_portal_says_ends_nothing(
         dead(rig)
         rig.issuer.script = [answer] * 3
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ServerTrouble)
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         rig.session.wake()
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         measure.expect(R=4, V=1)
@@ -331,7 +331,7 @@ async def test_row_37_the_refresh_token_follows_no_redirect(
         rig.issuer.script = [Reply(status, b"", {"Location": f"{elsewhere.origin}/oauth/token/"})] * 3
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ServerTrouble)
         assert not elsewhere.seen
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=3, V=1)
 
 
@@ -343,7 +343,7 @@ async def test_row_38_a_token_of_an_unknown_type_is_not_used(tmp_path: Path, mea
         rig.issuer.extra = {"token_type": kind}
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ProtocolTrouble)
         assert "pha_2" not in {request.bearer for request in rig.server.seen}
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         rig.issuer.extra = {}
         rig.session.wake()
         # The pair is still good: inside the grace the server gives it again.
@@ -371,11 +371,11 @@ async def test_row_39_a_renewal_uses_what_the_server_said_of_itself_before(tmp_p
 async def test_row_39_an_endpoint_is_never_guessed(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Renewal, "wake", lambda *_, **__: None)
+    monkeypatch.setattr(TokenRefresh, "wake", lambda *_, **__: None)
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
         rig.server.views[METADATA] = Reply(503, b"")
         dead(rig)
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ServerTrouble)
-        assert rig.session.status.state is SessionState.SIGNED_IN
+        assert rig.session.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)

@@ -14,16 +14,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.credential import Session
+from app.core.auth.credential import Credential
 from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.keeper import Keeper
 from app.core.auth.grant.lock import Claim, ProcessLock
 from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.stamp import Stamp
 from app.core.auth.grant.tokens import Fingerprints
-from app.core.auth.http.transport import Transport
-from app.core.auth.oauth.server import OAuth
-from app.core.auth.status import SessionState
+from app.core.auth.http.transport import HttpTransport
+from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import FileVault, KeyringVault
 from app.core.errors import BurrowError
 from app.core.fetcher import Fetcher
@@ -73,7 +73,7 @@ def hang_at(step: str) -> None:
         case "written down":
             after(Journal, "begin", step)
         case "answered":
-            after(OAuth, "refresh", step)
+            after(OAuthClient, "refresh", step)
         case "stored":
             after(Keeper, "save", step)
         case "settled":
@@ -84,8 +84,8 @@ async def main(options: argparse.Namespace) -> None:
     folder, origin = Path(options.folder), options.origin
     storage = Storage.open(folder)
     host = Host("scripted", "Scripted", origin, None, "client")
-    transport = Transport()
-    oauth = OAuth(transport, origin)
+    transport = HttpTransport()
+    oauth = OAuthClient(transport, origin)
     name = "grant-" + origin.rpartition(":")[2]
     shared = Shared(
         ProcessLock(folder / f"{name}.lock", deadline=options.lock_seconds),
@@ -94,12 +94,12 @@ async def main(options: argparse.Namespace) -> None:
     )
     journal = Journal(host.key, storage.grants, fingerprints=Fingerprints(b"test"), process=options.name)
     vault = KeyringVault() if options.keyring else FileVault(folder)
-    session = Session(host, oauth, shared, storage.settings, folder, vault=vault, journal=journal)
+    session = Credential(host, oauth, shared, storage.settings, folder, vault=vault, journal=journal)
     asked = 0
 
     def told(status: Any) -> None:
         nonlocal asked
-        asked += status.state is SessionState.NEEDS_SIGN_IN
+        asked += status.state is CredentialState.NEEDS_SIGN_IN
 
     session.changed.subscribe(told)
     fetcher = Fetcher(transport, session, host)

@@ -20,7 +20,7 @@ from app.core.events import Event
 from app.core.mcp.protocol.calls import ToolCall
 from app.core.mcp.servers.catalog import read_tools
 from app.core.mcp.types import Annotations, Block, Server, ServerState, TextBlock, ToolInfo
-from app.core.posthog.types import Installation, Project, Template, User
+from app.core.posthog.types import Installation, Project, ServerTemplate, User
 from tests.ui._tasks_fakes import ANA, FakeNavigator, FakeServices, FakeSession, settle, until
 
 __all__ = ["FakeNavigator", "FakeServices", "settle", "until"]
@@ -150,20 +150,20 @@ class FakeServers:
 class FakeStore:
     def __init__(self, servers: FakeServers) -> None:
         self._servers = servers
-        self.offers: list[Template] = []
+        self.offers: list[ServerTemplate] = []
         self.asked: list[tuple[Any, ...]] = []
         self.answer: Installation | str = "https://vendor.example/authorize"
         self.fail: BurrowError | None = None
         self.listed: list[Installation] = []
 
-    async def templates(self) -> tuple[Template, ...]:
+    async def templates(self) -> tuple[ServerTemplate, ...]:
         return tuple(self.offers)
 
     async def installations(self) -> tuple[Installation, ...]:
         self.asked.append(("installations",))
         return tuple(self.listed)
 
-    async def install(self, template: Template, api_key: str | None = None) -> Installation | str:
+    async def install(self, template: ServerTemplate, api_key: str | None = None) -> Installation | str:
         return self._take("install", template.id, api_key)
 
     async def install_custom(self, name: str, url: str, **fields: Any) -> Installation | str:

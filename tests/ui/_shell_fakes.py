@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from app.core.diagnostics.activity import Activity
-from app.core.diagnostics.timeline import Step
+from app.core.diagnostics.timeline import TimelineStep
 from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import US, Host
@@ -91,11 +91,11 @@ class FakeTimeline:
     """What happened, the newest first; `hold` keeps it from being read."""
 
     def __init__(self) -> None:
-        self.steps: tuple[Step, ...] = ()
+        self.steps: tuple[TimelineStep, ...] = ()
         self.read = 0
         self.hold: asyncio.Event | None = None
 
-    async def recent(self, limit: int) -> tuple[Step, ...]:
+    async def recent(self, limit: int) -> tuple[TimelineStep, ...]:
         self.read += 1
         if self.hold is not None:
             await self.hold.wait()

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.auth.status import SessionState, SessionStatus
+from app.core.auth.status import CredentialState, CredentialStatus
 from app.ui.comeback import Comeback
 
-WELL = SessionStatus(SessionState.SIGNED_IN)
-RENEWING = SessionStatus(SessionState.SIGNED_IN, renewing_since=1.0)
+WELL = CredentialStatus(CredentialState.SIGNED_IN)
+RENEWING = CredentialStatus(CredentialState.SIGNED_IN, renewing_since=1.0)
 
 
 @pytest.mark.parametrize(
     "ill",
     [
-        SessionStatus(SessionState.NEEDS_SIGN_IN),
-        SessionStatus(SessionState.SIGNED_OUT),
-        SessionStatus(SessionState.RESTORING),
-        *(SessionStatus(SessionState.SIGNED_IN, trouble=trouble) for trouble in ("offline", "server", "refused")),
+        CredentialStatus(CredentialState.NEEDS_SIGN_IN),
+        CredentialStatus(CredentialState.SIGNED_OUT),
+        CredentialStatus(CredentialState.RESTORING),
+        *(CredentialStatus(CredentialState.SIGNED_IN, trouble=trouble) for trouble in ("offline", "server", "refused")),
     ],
     ids=lambda status: f"{status.state.value} {status.trouble}",
 )
-def test_a_session_that_is_well_again_is_told_once(ill: SessionStatus) -> None:
+def test_a_session_that_is_well_again_is_told_once(ill: CredentialStatus) -> None:
     comeback = Comeback(WELL)
     assert [comeback.told(status) for status in (ill, ill, WELL, RENEWING, WELL)] == [False, False, True, False, False]
     assert Comeback(ill).told(WELL)
@@ -29,5 +29,5 @@ def test_a_session_that_is_well_again_is_told_once(ill: SessionStatus) -> None:
 
 def test_renewals_and_a_keyring_that_fails_are_no_comeback() -> None:
     comeback = Comeback(WELL)
-    locked = SessionStatus(SessionState.SIGNED_IN, trouble="vault-locked", persistent=False)
+    locked = CredentialStatus(CredentialState.SIGNED_IN, trouble="vault-locked", persistent=False)
     assert not any(comeback.told(status) for status in (RENEWING, WELL, locked, RENEWING, WELL))

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
-from app.core.diagnostics.timeline import Kind, Step
+from app.core.diagnostics.timeline import StepKind, TimelineStep
 from app.ui.bridge import Bridge
 from app.ui.shell import details, step_words
 from app.ui.shell.details import SignInDetails
@@ -35,8 +35,8 @@ SECRETS = ("pha_an-access-token-of-ana", "phr_a-refresh-token-of-ana")
 HOSTILE = "x\x1b[31m\r\n\u202e" + "y" * 400
 
 
-def step(number: int, kind: Kind = Kind.RENEWED, ago: float = 60.0, **fields: Any) -> Step:
-    made = Step(
+def step(number: int, kind: StepKind = StepKind.RENEWED, ago: float = 60.0, **fields: Any) -> TimelineStep:
+    made = TimelineStep(
         f"k{number}",
         time.time() - ago,
         kind,
@@ -47,19 +47,19 @@ def step(number: int, kind: Kind = Kind.RENEWED, ago: float = 60.0, **fields: An
         "window 4242",
         True,
         4,
-        5 if kind is Kind.RENEWED else None,
+        5 if kind is StepKind.RENEWED else None,
         "11112222",
-        "33334444" if kind is Kind.RENEWED else "",
+        "33334444" if kind is StepKind.RENEWED else "",
         41.0,
-        time.time() + 1900 if kind is Kind.RENEWED else None,
+        time.time() + 1900 if kind is StepKind.RENEWED else None,
     )
     return made._replace(**fields)
 
 
-EVERY_KIND = tuple(step(number, kind, 60.0 * number) for number, kind in enumerate(Kind, 1))
+EVERY_KIND = tuple(step(number, kind, 60.0 * number) for number, kind in enumerate(StepKind, 1))
 
 
-def signed_in(*steps: Step, scope: str = "task:read task:write user:read") -> FakeBackend:
+def signed_in(*steps: TimelineStep, scope: str = "task:read task:write user:read") -> FakeBackend:
     backend = FakeBackend()
     backend.timeline.steps = steps
     now = time.time()
@@ -111,8 +111,8 @@ async def page(backend: FakeBackend) -> AsyncIterator[Page]:
 
 
 def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> None:
-    assert {kind.name for kind in Kind} - {"OTHER"} == set(STEP)
-    assert step_words.what(step(1, Kind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
+    assert {kind.name for kind in StepKind} - {"OTHER"} == set(STEP)
+    assert step_words.what(step(1, StepKind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_process_is_called_by_what_it_is(qapp: QApplication, process: str, her
 
 
 async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_how_long(qapp: QApplication) -> None:
-    async with page(signed_in(step(2), step(1, Kind.OFFLINE, 3000.0))) as shown:
+    async with page(signed_in(step(2), step(1, StepKind.OFFLINE, 3000.0))) as shown:
         await until(lambda: shown.rows == 2)
         columns = ("When", "What", "Why", "By", "Generation", "Took", "Next due")
         line = [shown.cell(0, column) for column in columns]
@@ -184,13 +184,13 @@ async def test_a_line_that_comes_while_it_is_open_is_shown_and_the_chosen_one_st
     async with page(signed_in(step(2), step(1, ago=120.0))) as shown:
         await until(lambda: shown.rows == 2)
         shown.dialog.table.selectRow(1)
-        shown.backend.timeline.steps = (step(3, Kind.UNDER_WAY, 0.0), *shown.backend.timeline.steps)
+        shown.backend.timeline.steps = (step(3, StepKind.UNDER_WAY, 0.0), *shown.backend.timeline.steps)
         shown.backend.session.happened.emit(object())
         await until(lambda: shown.rows == 3)
         current = shown.dialog.table.current()
         assert current is not None
         assert current.key == "k1"
-        changed = shown.backend.timeline.steps[0]._replace(kind=Kind.RENEWED)
+        changed = shown.backend.timeline.steps[0]._replace(kind=StepKind.RENEWED)
         shown.backend.timeline.steps = (changed, *shown.backend.timeline.steps[1:])
         shown.backend.session.become(trouble="offline")
         await until(lambda: shown.cell(0, "What") == "Renewed")
@@ -231,7 +231,7 @@ async def test_where_nothing_has_happened_yet_the_page_says_what_will_be_there(q
 
 async def test_a_renewal_that_failed_for_good_is_explained_with_one_way_on(qapp: QApplication) -> None:
     backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN, "The server no longer accepts this sign-in."))
-    backend.timeline.steps = (step(2, Kind.ENDED, 5.0), step(1, Kind.REFUSED, 6.0))
+    backend.timeline.steps = (step(2, StepKind.ENDED, 5.0), step(1, StepKind.REFUSED, 6.0))
     async with page(backend) as shown:
         await until(lambda: shown.rows == 2)
         assert "The server no longer accepts this sign-in." in shown.dialog.card.text()
@@ -263,7 +263,7 @@ async def test_an_api_key_is_said_to_be_used_as_it_is(qapp: QApplication) -> Non
 
 async def test_long_scopes_and_hostile_names_stay_in_their_place(qapp: QApplication) -> None:
     hostile = step(1, process=HOSTILE, target=HOSTILE, rule=HOSTILE, cause="refused", here=False, outcome=HOSTILE)
-    odd = step(2, Kind.OTHER, cause=HOSTILE, target="", outcome=HOSTILE)
+    odd = step(2, StepKind.OTHER, cause=HOSTILE, target="", outcome=HOSTILE)
     scope = " ".join(f"subject_number_{number}:read" for number in range(200)) + " " + "z" * 5000
     async with page(signed_in(hostile, odd, scope=scope)) as shown:
         await until(lambda: shown.rows == 2)
@@ -276,7 +276,7 @@ async def test_long_scopes_and_hostile_names_stay_in_their_place(qapp: QApplicat
 
 
 async def test_the_page_is_used_by_keyboard_alone(qapp: QApplication) -> None:
-    async with page(signed_in(step(2), step(1, Kind.OFFLINE, 3000.0))) as shown:
+    async with page(signed_in(step(2), step(1, StepKind.OFFLINE, 3000.0))) as shown:
         dialog = shown.dialog
         await until(dialog.table.hasFocus)
         first = dialog.line.text()

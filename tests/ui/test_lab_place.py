@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError, Facts, Offline, Rejected
 from app.core.events import Event
@@ -261,7 +261,7 @@ async def test_what_can_be_healed_is_healed_with_one_renewal_unseen(
         await until(lambda: not place.page.progress.active, 10)
         assert not place.page.card.isVisible()
         assert not alive.window.bar.isVisible()
-        assert alive.backend.session.status.state is SessionState.SIGNED_IN
+        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
         assert alive.said == []
 
 

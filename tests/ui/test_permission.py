@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.ui.servers import ServersPlace
 from app.ui.servers.calling import Phase, ToolSession
 from tests.faults.consenting import approve, deny
@@ -169,7 +169,7 @@ async def test_a_denial_leaves_the_sign_in_alone_and_the_second_one_is_the_last(
             assert not alive.window.bar.isVisible()
             assert len(opened) == tries
         assert on.token == before
-        assert alive.backend.session.status.state is SessionState.SIGNED_IN
+        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
         assert "by-hand" not in await on.documents()
         assert alive.word == "Signed in"
         # A bar that comes later has nothing to say about the denial.

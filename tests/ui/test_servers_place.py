@@ -30,7 +30,7 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.mcp.types import ServerState, TextBlock
-from app.core.posthog.types import Project, Template
+from app.core.posthog.types import Project, ServerTemplate
 from app.core.services import Services
 from app.core.storage import Scope
 from app.ui.bridge import Bridge
@@ -589,7 +589,7 @@ async def test_connecting_opens_the_browser_and_waits_until_it_is_done(
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
     async with desk(qapp) as on:
         backend = FakeBackend([own()], {"posthog": [tool("a")]})
-        backend.store.offers = [Template("t1", "Notes", "https://notes.example/mcp", auth_type="oauth")]
+        backend.store.offers = [ServerTemplate("t1", "Notes", "https://notes.example/mcp", auth_type="oauth")]
         await on.show(backend)
         on.place.connecting._poll = 0.01
         on.place.pane.show_available()
@@ -632,7 +632,7 @@ async def test_a_server_that_may_be_installed_is_not_called_refused(
 ) -> None:
     async with desk(qapp) as on:
         backend = FakeBackend([own()], {"posthog": [tool("a")]})
-        backend.store.offers = [Template("t1", "Notes", "https://notes.example/mcp", auth_type="oauth")]
+        backend.store.offers = [ServerTemplate("t1", "Notes", "https://notes.example/mcp", auth_type="oauth")]
         backend.store.fail = error
         await on.show(backend)
         on.place.pane.show_available()

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 from app.core.backend import Backend
 from app.core.errors import Facts, OutcomeUnknown, PermissionMissing, ProtocolTrouble
 from app.core.mcp.types import ServerState
-from app.core.posthog.types import Template
+from app.core.posthog.types import ServerTemplate
 from app.core.services import Services
 from app.ui.bridge import Bridge
 from app.ui.context import Context
@@ -182,8 +182,10 @@ async def test_every_scene_can_be_painted_and_named(
             place.show()
             backend = FakeBackend(list(STATES), {"posthog": corpus("everything-stdio.json"), "i1": list(TOOLS)})
             backend.store.offers = [
-                Template("t1", "Notes", "https://notes.example/mcp", "", "Read and write notes.", "oauth", None, "dev"),
-                Template("t2", "Mail", "https://mail.example/mcp", "", "Send mail.", "api_key", None, "business"),
+                ServerTemplate(
+                    "t1", "Notes", "https://notes.example/mcp", "", "Read and write notes.", "oauth", None, "dev"
+                ),
+                ServerTemplate("t2", "Mail", "https://mail.example/mcp", "", "Send mail.", "api_key", None, "business"),
             ]
             place.set_backend(cast(Backend, backend))
             await settle()

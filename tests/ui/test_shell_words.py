@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 from PySide6.QtWidgets import QApplication, QPushButton
 
-from app.core.auth.status import SessionState, SessionStatus
+from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.auth.vault.base import VaultState
 from app.ui.shell.session_words import session_key, session_note
 from app.ui.shell.signin_bar import SignInBar
@@ -16,29 +16,29 @@ from app.ui.shell.vault_words import FILE, KEYRING, vault_words
 from app.ui.theme.state import SESSION, session_state
 
 REASON = "PostHog US keeps refusing tokens that were issued a moment ago."
-SIGNED_IN = SessionStatus(SessionState.SIGNED_IN)
+SIGNED_IN = CredentialStatus(CredentialState.SIGNED_IN)
 
 
 @pytest.mark.parametrize(
     ("status", "word"),
     [
         (SIGNED_IN, "Signed in"),
-        (SessionStatus(), "Opening"),
-        (SessionStatus(SessionState.SIGNED_OUT), "Signed out"),
-        (SessionStatus(SessionState.NEEDS_SIGN_IN, trouble="offline"), "Sign in"),
-        (SessionStatus(SessionState.SIGNED_IN, renewing_since=inf), "Signed in"),
-        (SessionStatus(SessionState.SIGNED_IN, renewing_since=monotonic() - 2.1), "Renewing sign-in…"),
-        (SessionStatus(SessionState.SIGNED_IN, trouble="offline"), "Offline"),
-        (SessionStatus(SessionState.SIGNED_IN, trouble="server"), "Server in trouble"),
-        (SessionStatus(SessionState.SIGNED_IN, trouble="refused", reason=REASON), "Refused by server"),
-        (SessionStatus(trouble="vault-locked"), "Keyring needed"),
-        (SessionStatus(trouble="vault-absent"), "Keyring needed"),
-        (SessionStatus(trouble="vault-unreadable"), "Keyring needed"),
-        (SessionStatus(trouble="vault-unreadable", store="file"), "Sign-in not stored"),
-        (SessionStatus(trouble="vault-damaged"), "Sign-in unreadable"),
+        (CredentialStatus(), "Opening"),
+        (CredentialStatus(CredentialState.SIGNED_OUT), "Signed out"),
+        (CredentialStatus(CredentialState.NEEDS_SIGN_IN, trouble="offline"), "Sign in"),
+        (CredentialStatus(CredentialState.SIGNED_IN, renewing_since=inf), "Signed in"),
+        (CredentialStatus(CredentialState.SIGNED_IN, renewing_since=monotonic() - 2.1), "Renewing sign-in…"),
+        (CredentialStatus(CredentialState.SIGNED_IN, trouble="offline"), "Offline"),
+        (CredentialStatus(CredentialState.SIGNED_IN, trouble="server"), "Server in trouble"),
+        (CredentialStatus(CredentialState.SIGNED_IN, trouble="refused", reason=REASON), "Refused by server"),
+        (CredentialStatus(trouble="vault-locked"), "Keyring needed"),
+        (CredentialStatus(trouble="vault-absent"), "Keyring needed"),
+        (CredentialStatus(trouble="vault-unreadable"), "Keyring needed"),
+        (CredentialStatus(trouble="vault-unreadable", store="file"), "Sign-in not stored"),
+        (CredentialStatus(trouble="vault-damaged"), "Sign-in unreadable"),
     ],
 )
-def test_a_status_has_its_word(qapp: QApplication, status: SessionStatus, word: str) -> None:
+def test_a_status_has_its_word(qapp: QApplication, status: CredentialStatus, word: str) -> None:
     key = session_key(status)
     assert key in SESSION
     assert session_state(key).word == word
@@ -46,7 +46,7 @@ def test_a_status_has_its_word(qapp: QApplication, status: SessionStatus, word: 
 
 def test_tokens_that_are_refused_again_and_again_are_a_word_with_advice_and_no_bar(qapp: QApplication) -> None:
     bar = SignInBar()
-    status = SessionStatus(SessionState.SIGNED_IN, trouble="refused", reason=REASON)
+    status = CredentialStatus(CredentialState.SIGNED_IN, trouble="refused", reason=REASON)
     bar.set_status(status, 4)
     assert bar.isHidden()
     note = session_note(session_key(status), status.reason)
@@ -54,10 +54,10 @@ def test_tokens_that_are_refused_again_and_again_are_a_word_with_advice_and_no_b
 
 
 PHASES = {
-    "closed": (SessionState.RESTORING, True, 0),
-    "closed, signed in": (SessionState.SIGNED_IN, True, 3),
-    "held": (SessionState.SIGNED_IN, False, 1),
-    "renewed": (SessionState.SIGNED_IN, False, 2),
+    "closed": (CredentialState.RESTORING, True, 0),
+    "closed, signed in": (CredentialState.SIGNED_IN, True, 3),
+    "held": (CredentialState.SIGNED_IN, False, 1),
+    "renewed": (CredentialState.SIGNED_IN, False, 2),
 }
 
 
@@ -68,7 +68,7 @@ def test_every_trouble_of_a_vault_is_said_with_its_way_on(
     qapp: QApplication, phase: str, vault: str, store: str
 ) -> None:
     state, persistent, generation = PHASES[phase]
-    status = SessionStatus(state, "Why.", trouble=f"vault-{vault}", store=store, persistent=persistent)
+    status = CredentialStatus(state, "Why.", trouble=f"vault-{vault}", store=store, persistent=persistent)
     words = vault_words(status, generation)
     bar, wanted, said = SignInBar(), [], []
     bar.store_wanted.connect(wanted.append)
@@ -95,6 +95,8 @@ def test_a_renewed_sign_in_that_is_being_stored_again_is_not_shouted(qapp: QAppl
     for generation, persistent, assertive in ((1, False, True), (2, False, False)):
         bar, said = SignInBar(), []
         bar.said.connect(lambda _text, loudly, said=said: said.append(loudly))
-        bar.set_status(SessionStatus(SessionState.SIGNED_IN, trouble="vault-locked", persistent=persistent), generation)
+        bar.set_status(
+            CredentialStatus(CredentialState.SIGNED_IN, trouble="vault-locked", persistent=persistent), generation
+        )
         bar._say_soon.timeout.emit()
         assert said == [assertive]

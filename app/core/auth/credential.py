@@ -13,19 +13,19 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.core.auth.grant.coordinator import Renewing
+from app.core.auth.grant.coordinator import RefreshCoordinator
 from app.core.auth.grant.custody import Custody
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ENDED, EXPIRED, RENEWAL, SIGNED_IN, SIGNED_OUT, Journal
-from app.core.auth.grant.refresh import GRANT_ENDED, SIGNED_OUT_ELSEWHERE, How, Renewal
-from app.core.auth.grant.state import Current
+from app.core.auth.grant.refresh import GRANT_ENDED, SIGNED_OUT_ELSEWHERE, Obtained, TokenRefresh
+from app.core.auth.grant.state import GrantState
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.grant.watcher import Follower
-from app.core.auth.oauth.registration import Client
-from app.core.auth.settings import HostSettings
-from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, SessionState
+from app.core.auth.grant.watcher import GrantWatcher
+from app.core.auth.oauth.registration import ClientRegistrar
+from app.core.auth.settings import CredentialSettings
+from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, CredentialState
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
-from app.core.background import Chores
+from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, Facts, Rejected, SignInNeeded, VaultTrouble
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
     from app.core.auth.grant.journal import Cause
     from app.core.auth.grant.shared import Shared
-    from app.core.auth.http.bearer import SessionAuth
+    from app.core.auth.http.bearer import BearerAuth
     from app.core.auth.http.target import Target
-    from app.core.auth.oauth.server import OAuth
-    from app.core.auth.oauth.sign_in import SignIn
-    from app.core.auth.settings import Remembered
-    from app.core.auth.status import AuthEvent, SessionStatus
+    from app.core.auth.oauth.server import OAuthClient
+    from app.core.auth.oauth.sign_in import BrowserSignIn
+    from app.core.auth.settings import SettingsStore
+    from app.core.auth.status import AuthEvent, CredentialStatus
     from app.core.auth.vault.base import Vault
     from app.core.events import Event
     from app.core.hosts import Host
@@ -54,15 +54,15 @@ PERSONAL_KEY_PREFIX = "phx_"
 SIGNED_IN_NOWHERE = "Nobody is signed in."
 
 
-class Session:
+class Credential:
     """The grant of one host. All methods run on the loop; `fit` is the hot path and takes no lock."""
 
     def __init__(
         self,
         host: Host,
-        oauth: OAuth,
+        oauth: OAuthClient,
         shared: Shared,
-        remembered: Remembered,
+        remembered: SettingsStore,
         folder: Path,
         *,
         store: StoreKind | None = None,
@@ -73,10 +73,10 @@ class Session:
         self.oauth = oauth
         clock = oauth.time.clock
         self.journal = journal or Journal(host.key, clock=clock)
-        settings = HostSettings(remembered, host.key)
-        self.client = Client(host, oauth, settings)
+        settings = CredentialSettings(remembered, host.key)
+        self.client = ClientRegistrar(host, oauth, settings)
         self._shared = shared
-        self._current = Current(oauth.time, self.journal.fingerprint)
+        self._current = GrantState(oauth.time, self.journal.fingerprint)
         self._custody = Custody(
             self._current,
             self.look,
@@ -89,17 +89,17 @@ class Session:
             store=store,
             vault=vault,
         )
-        self._chores = Chores()
-        renewal = Renewal(host, oauth, self.client, shared, self.journal)
-        self._renewing = Renewing(
+        self._chores = BackgroundTasks()
+        renewal = TokenRefresh(host, oauth, self.client, shared, self.journal)
+        self._renewing = RefreshCoordinator(
             self, host.origin, self._current, renewal, self._custody, self.journal, self._chores, oauth.time
         )
         self._known = asyncio.Event()
-        self._follower = Follower(clock, lambda: self._custody.keeper.moved, self.look)
-        self._sign_in: SignIn | None = None
+        self._follower = GrantWatcher(clock, lambda: self._custody.keeper.moved, self.look)
+        self._sign_in: BrowserSignIn | None = None
 
     @property
-    def changed(self) -> Event[SessionStatus]:
+    def changed(self) -> Event[CredentialStatus]:
         """Tells each new status."""
         return self._current.changed
 
@@ -109,7 +109,7 @@ class Session:
         return self._current.happened
 
     @property
-    def status(self) -> SessionStatus:
+    def status(self) -> CredentialStatus:
         return self._current.status
 
     @property
@@ -125,7 +125,7 @@ class Session:
     async def restore(self) -> None:
         """Read the stored grant. Ends in any other state than `RESTORING`, or in that with a vault trouble."""
         note = self._current.note
-        note(state=SessionState.RESTORING, reason=None, trouble=None)
+        note(state=CredentialState.RESTORING, reason=None, trouble=None)
         self._follower.start()
         keeper = self._custody.keeper
         try:
@@ -136,13 +136,13 @@ class Session:
                 return
             stored = await keeper.read()
             if stored is None:
-                note(state=SessionState.NEEDS_SIGN_IN, reason="The stored sign-in is gone.")
+                note(state=CredentialState.NEEDS_SIGN_IN, reason="The stored sign-in is gone.")
             elif self.grant is None:
                 self._renewing.put_in_force(stored)
                 await self._renewing.finish(stored)
         except VaultFailure as failure:
             if failure.state is VaultState.DAMAGED:
-                note(state=SessionState.NEEDS_SIGN_IN, reason="The stored sign-in is unreadable.")
+                note(state=CredentialState.NEEDS_SIGN_IN, reason="The stored sign-in is unreadable.")
             else:
                 self._custody.failed(failure)
         finally:
@@ -189,7 +189,7 @@ class Session:
     async def renew(self, refused: TokenSet, cause: Cause) -> TokenSet:
         """A newer token than `refused`: the current one, or what the one renewal brings that all callers share.
 
-        Raises what `Renewal.run` raises, and `missing` without a grant.
+        Raises what `TokenRefresh.run` raises, and `missing` without a grant.
         """
         grant = self.grant
         if grant is None:
@@ -217,28 +217,28 @@ class Session:
     def key_refused(self, cause: Cause) -> None:
         """A personal API key, or a token of the wrong kind, was refused: nothing can renew it."""
         grant = self.grant
-        if grant is not None and not grant.renewable and self.status.state is not SessionState.NEEDS_SIGN_IN:
+        if grant is not None and not grant.renewable and self.status.state is not CredentialState.NEEDS_SIGN_IN:
             self._current.tell(ENDED, str(cause), "key refused", grant)
             self._chores.record(self.journal.ended(grant, cause, "key refused"))
-            self._current.note(state=SessionState.NEEDS_SIGN_IN, reason="The server refused this API key.")
+            self._current.note(state=CredentialState.NEEDS_SIGN_IN, reason="The server refused this API key.")
 
-    def auth(self, target: Target) -> SessionAuth:
+    def auth(self, target: Target) -> BearerAuth:
         """What makes an httpx or httpx2 client carry this session's token to `target` and heal it."""
-        from app.core.auth.http.bearer import SessionAuth
+        from app.core.auth.http.bearer import BearerAuth
 
-        return SessionAuth(self, target)
+        return BearerAuth(self, target)
 
-    async def begin_sign_in(self, *, scopes: Iterable[str] = (), open_browser: bool = True) -> SignIn:
+    async def begin_sign_in(self, *, scopes: Iterable[str] = (), open_browser: bool = True) -> BrowserSignIn:
         """Start signing in through the browser; a sign-in already under way is cancelled.
 
         `scopes` are asked for besides the usual ones and those granted so far (MCP 2025-11-25: the union).
         """
-        from app.core.auth.oauth.sign_in import SignIn
+        from app.core.auth.oauth.sign_in import BrowserSignIn
         from app.core.auth.oauth.step_up import union
 
         self._cancel_sign_in()
         granted = self.grant.tokens.scope.split() if scopes and self.grant is not None else ()
-        sign_in = await SignIn.begin(self, scopes=union(granted, scopes), open_browser=open_browser)
+        sign_in = await BrowserSignIn.begin(self, scopes=union(granted, scopes), open_browser=open_browser)
         # Of two that were begun at once, the later one.
         self._cancel_sign_in()
         self._sign_in = sign_in
@@ -283,7 +283,7 @@ class Session:
         Another process that is just renewing it is not waited for long: it looks before it stores (faults row 17).
         """
         grant = self.grant
-        self._leave(SessionState.SIGNED_OUT)
+        self._leave(CredentialState.SIGNED_OUT)
         async with self._shared.lock.hold_briefly():
             newest = await self._custody.remove_sign_in(grant)
             if newest is not None:
@@ -313,7 +313,7 @@ class Session:
         elif self.grant is None or not stored.same_sign_in(self.grant):
             self.replaced_by(stored)
         elif stored.tokens.generation > self.grant.tokens.generation:
-            self._current.tell(RENEWAL, "noticed", How.ADOPTED.value, stored)
+            self._current.tell(RENEWAL, "noticed", Obtained.ADOPTED.value, stored)
             self._renewing.put_in_force(stored, persistent=True)
 
     async def close(self) -> None:
@@ -336,7 +336,7 @@ class Session:
                 await self.journal.ended(grant, cause, outcome)
                 await self._custody.remove_ended()
         if stored is grant:
-            self._leave(SessionState.NEEDS_SIGN_IN, failure.cause)
+            self._leave(CredentialState.NEEDS_SIGN_IN, failure.cause)
             self._current.tell(ENDED, str(cause), outcome, grant)
         elif stored is None:
             await self._follow_end()
@@ -376,14 +376,14 @@ class Session:
         if self.grant is not None:
             self._leave(*await self._how_it_ended())
 
-    async def _how_it_ended(self) -> tuple[SessionState, str | None]:
+    async def _how_it_ended(self) -> tuple[CredentialState, str | None]:
         """Whether the person knows that nobody is signed in, and what to say."""
         last = await self.journal.last_end()
         if last is not None and last.what == ENDED:
-            return SessionState.NEEDS_SIGN_IN, GRANT_ENDED
-        return SessionState.SIGNED_OUT, None
+            return CredentialState.NEEDS_SIGN_IN, GRANT_ENDED
+        return CredentialState.SIGNED_OUT, None
 
-    def _leave(self, state: SessionState, reason: str | None = None) -> None:
+    def _leave(self, state: CredentialState, reason: str | None = None) -> None:
         """There is no grant any more."""
         self._renewing.start_over()
         self._renewing.stop()

@@ -10,7 +10,7 @@ from app.core.errors import StorageTrouble
 log = logging.getLogger(__name__)
 
 
-class Remembered(Protocol):
+class SettingsStore(Protocol):
     """Where settings are kept (`storage.settings`)."""
 
     def get(self, key: str, default: object = None) -> object: ...
@@ -20,10 +20,10 @@ class Remembered(Protocol):
     async def refresh(self, key: str) -> None: ...
 
 
-class HostSettings:
+class CredentialSettings:
     """The settings under `auth:{host key}:`."""
 
-    def __init__(self, remembered: Remembered, host_key: str) -> None:
+    def __init__(self, remembered: SettingsStore, host_key: str) -> None:
         self._remembered = remembered
         self._prefix = f"auth:{host_key}:"
 

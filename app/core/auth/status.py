@@ -17,7 +17,7 @@ CANCELLED = "cancelled"
 REPLACED = "replaced"
 
 
-class SessionState(Enum):
+class CredentialState(Enum):
     """`RESTORING` is "not known yet", never "signed out"."""
 
     SIGNED_OUT = "signed_out"
@@ -27,7 +27,7 @@ class SessionState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionStatus:
+class CredentialStatus:
     """What a window shows of a session.
 
     `renewing_since` is `time.monotonic()` of a renewal under way. `trouble` is `offline`, `server`, `refused` (the
@@ -35,7 +35,7 @@ class SessionStatus:
     `vault-damaged`. `persistent` tells whether the grant outlives the process.
     """
 
-    state: SessionState = SessionState.RESTORING
+    state: CredentialState = CredentialState.RESTORING
     reason: str | None = None
     renewing_since: float | None = None
     trouble: str | None = None

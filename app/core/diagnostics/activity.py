@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.core.auth.status import AuthEvent
-    from app.core.fetcher import Exchange
+    from app.core.fetcher import RequestRecord
     from app.core.storage.log import ActivityLog
 
 RING_RECORDS = 5_000
@@ -89,7 +89,7 @@ class Activity:
         self.changed.emit(record)
         return record
 
-    def record_request(self, exchange: Exchange) -> None:
+    def record_request(self, exchange: RequestRecord) -> None:
         """Keep what became of a request of the fetcher."""
         self.record(
             kind="http",

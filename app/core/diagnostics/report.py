@@ -14,8 +14,8 @@ from app.core.diagnostics.redaction import redact_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from app.core.diagnostics.snapshot import Standing
-    from app.core.diagnostics.timeline import Step
+    from app.core.diagnostics.snapshot import SignInSnapshot
+    from app.core.diagnostics.timeline import TimelineStep
 
 COLUMNS = ("when", "what", "generation", "brought", "took", "by", "next due", "why")
 RIGHT = frozenset({"took"})
@@ -34,18 +34,18 @@ def skew_words(skew: float) -> str | None:
     return f"{abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the server's"
 
 
-def why(step: Step) -> str:
+def why(step: TimelineStep) -> str:
     """Why it happened, with the rule of the classifier that judged the answer."""
     words = f"{step.cause} by {step.target}" if step.target else step.cause
     return f"{words} ({step.rule})" if step.rule else words
 
 
-def generations(step: Step) -> str:
+def generations(step: TimelineStep) -> str:
     """Such as `4 -> 5`."""
     return " -> ".join(str(number) for number in (step.before, step.after) if number is not None)
 
 
-def facts(standing: Standing) -> dict[str, Any]:
+def facts(standing: SignInSnapshot) -> dict[str, Any]:
     """The standing as JSON values."""
     return {
         "host": standing.host,
@@ -67,7 +67,7 @@ def facts(standing: Standing) -> dict[str, Any]:
     }
 
 
-def record(step: Step) -> dict[str, Any]:
+def record(step: TimelineStep) -> dict[str, Any]:
     """A step as JSON values."""
     return {
         "at": iso(step.at),
@@ -87,7 +87,7 @@ def record(step: Step) -> dict[str, Any]:
     }
 
 
-def fact_lines(standing: Standing) -> list[str]:
+def fact_lines(standing: SignInSnapshot) -> list[str]:
     """The standing as aligned lines; what there is nothing to say of is left out."""
     number = f"generation {standing.generation}" if standing.generation else ""
     rows = {
@@ -110,7 +110,7 @@ def fact_lines(standing: Standing) -> list[str]:
     return [f"{name:<{width}}{GAP}{_plain(value)}" for name, value in rows.items() if value]
 
 
-def step_lines(steps: Sequence[Step]) -> list[str]:
+def step_lines(steps: Sequence[TimelineStep]) -> list[str]:
     """The steps as an aligned table in the order given, with a heading; nothing when there are none."""
     if not steps:
         return []
@@ -119,13 +119,13 @@ def step_lines(steps: Sequence[Step]) -> list[str]:
     return [_line(row, widths) for row in table]
 
 
-def text(standing: Standing, steps: Sequence[Step]) -> str:
+def text(standing: SignInSnapshot, steps: Sequence[TimelineStep]) -> str:
     """All of it, the newest step last."""
     lines = [*fact_lines(standing), "", *(step_lines(tuple(reversed(steps))) or ["Nothing has happened yet."])]
     return "\n".join(lines) + "\n"
 
 
-def _cells(step: Step) -> tuple[str, ...]:
+def _cells(step: TimelineStep) -> tuple[str, ...]:
     cells = (
         iso(step.at),
         step.kind.value if step.kind.value != "other" else step.outcome,

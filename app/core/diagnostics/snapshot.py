@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 SKEW_TOLD_FROM = 5.0
 
 
-class Standing(NamedTuple):
+class SignInSnapshot(NamedTuple):
     """Times are unix seconds of this computer's clock. `skew` says how far the server's is ahead, 0 if it hardly is.
 
     `token` is a fingerprint, `generation` counts the renewals of the grant. `renewable` is False for an API key.
@@ -36,11 +36,11 @@ class Standing(NamedTuple):
     scopes: tuple[str, ...] = ()
 
 
-def standing_of(backend: Backend) -> Standing:
+def snapshot_of(backend: Backend) -> SignInSnapshot:
     """How things stand now."""
     session, account, project = backend.session, backend.account, backend.project
     status, grant, time = session.status, session.grant, session.oauth.time
-    standing = Standing(
+    standing = SignInSnapshot(
         (account.email or account.short_name) if account else None,
         backend.host.name,
         backend.host.key,

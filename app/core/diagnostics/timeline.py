@@ -26,7 +26,7 @@ KEPT_HERE = 100
 LONGEST_SECONDS = 60.0
 
 
-class Kind(Enum):
+class StepKind(Enum):
     """What a step came to; the value is what it is called on the command line."""
 
     UNDER_WAY = "under way"
@@ -50,48 +50,48 @@ class Kind(Enum):
     OTHER = "other"
 
 
-RENEWALS: dict[str, Kind] = {
-    UNDER_WAY: Kind.UNDER_WAY,
-    RENEWED: Kind.RENEWED,
-    ADOPTED: Kind.TAKEN_OVER,
-    UNSTORED: Kind.UNSTORED,
-    INTERRUPTED: Kind.INTERRUPTED,
-    "invalid_grant": Kind.REFUSED,
-    "invalid_token": Kind.REFUSED,
-    "invalid_client": Kind.CLIENT_UNKNOWN,
-    "Offline": Kind.OFFLINE,
-    "TimedOut": Kind.NO_ANSWER,
-    "ServerTrouble": Kind.SERVER,
-    "ProtocolTrouble": Kind.SERVER,
-    "Throttled": Kind.THROTTLED,
-    "Rejected": Kind.NOT_ACCEPTED,
-    "VaultFailure": Kind.KEYRING,
-    "VaultTrouble": Kind.KEYRING,
-    "signed out meanwhile": Kind.OVERTAKEN,
+RENEWALS: dict[str, StepKind] = {
+    UNDER_WAY: StepKind.UNDER_WAY,
+    RENEWED: StepKind.RENEWED,
+    ADOPTED: StepKind.TAKEN_OVER,
+    UNSTORED: StepKind.UNSTORED,
+    INTERRUPTED: StepKind.INTERRUPTED,
+    "invalid_grant": StepKind.REFUSED,
+    "invalid_token": StepKind.REFUSED,
+    "invalid_client": StepKind.CLIENT_UNKNOWN,
+    "Offline": StepKind.OFFLINE,
+    "TimedOut": StepKind.NO_ANSWER,
+    "ServerTrouble": StepKind.SERVER,
+    "ProtocolTrouble": StepKind.SERVER,
+    "Throttled": StepKind.THROTTLED,
+    "Rejected": StepKind.NOT_ACCEPTED,
+    "VaultFailure": StepKind.KEYRING,
+    "VaultTrouble": StepKind.KEYRING,
+    "signed out meanwhile": StepKind.OVERTAKEN,
 }
 FAILED = frozenset(
     {
-        Kind.INTERRUPTED,
-        Kind.REFUSED,
-        Kind.CLIENT_UNKNOWN,
-        Kind.OFFLINE,
-        Kind.NO_ANSWER,
-        Kind.SERVER,
-        Kind.THROTTLED,
-        Kind.NOT_ACCEPTED,
-        Kind.KEYRING,
-        Kind.ENDED,
+        StepKind.INTERRUPTED,
+        StepKind.REFUSED,
+        StepKind.CLIENT_UNKNOWN,
+        StepKind.OFFLINE,
+        StepKind.NO_ANSWER,
+        StepKind.SERVER,
+        StepKind.THROTTLED,
+        StepKind.NOT_ACCEPTED,
+        StepKind.KEYRING,
+        StepKind.ENDED,
     }
 )
 """What counts as a failure of the sign-in."""
-OTHERS: dict[tuple[str, str], Kind] = {
-    (SIGNED_IN, "ok"): Kind.SIGNED_IN,
-    (SIGNED_IN, "not stored"): Kind.SIGNED_IN_UNSTORED,
-    (SIGNED_OUT, "ok"): Kind.SIGNED_OUT,
+OTHERS: dict[tuple[str, str], StepKind] = {
+    (SIGNED_IN, "ok"): StepKind.SIGNED_IN,
+    (SIGNED_IN, "not stored"): StepKind.SIGNED_IN_UNSTORED,
+    (SIGNED_OUT, "ok"): StepKind.SIGNED_OUT,
 }
 
 
-class Step(NamedTuple):
+class TimelineStep(NamedTuple):
     """One line of the timeline. Times are in unix seconds; `before` and `after` are generations of the token.
 
     `outcome` is the journal's own word, for what no kind is known of. `here` tells whether this process did it;
@@ -100,7 +100,7 @@ class Step(NamedTuple):
 
     key: str
     at: float
-    kind: Kind
+    kind: StepKind
     outcome: str
     cause: str
     target: str
@@ -123,7 +123,7 @@ class Timeline:
         self._journal = journal
         self._clock = clock
         self._process = f"{role} {os.getpid()}".lstrip()
-        self._here: deque[Step] = deque(maxlen=KEPT_HERE)
+        self._here: deque[TimelineStep] = deque(maxlen=KEPT_HERE)
         self._count = 0
 
     def heard(self, event: AuthEvent) -> None:
@@ -131,9 +131,9 @@ class Timeline:
         if event.outcome != ADOPTED and event.why != ELSEWHERE:
             return
         self._count += 1
-        kind = Kind.TAKEN_OVER if event.outcome == ADOPTED else Kind.SIGNED_IN
+        kind = StepKind.TAKEN_OVER if event.outcome == ADOPTED else StepKind.SIGNED_IN
         self._here.append(
-            Step(
+            TimelineStep(
                 f"here {self._count}",
                 self._clock.wall(),
                 kind,
@@ -151,18 +151,18 @@ class Timeline:
             )
         )
 
-    async def recent(self, limit: int) -> tuple[Step, ...]:
+    async def recent(self, limit: int) -> tuple[TimelineStep, ...]:
         """The newest steps of every process on this data folder. Raises nothing."""
         now = self._clock.wall()
         told = [self._step(event, now) for event in await self._journal.recent(limit)]
         both = sorted((*told, *reversed(self._here)), key=lambda step: step.at, reverse=True)
         return tuple(both[:limit])
 
-    def _step(self, event: GrantEvent, now: float) -> Step:
+    def _step(self, event: GrantEvent, now: float) -> TimelineStep:
         kind = kind_of(event, now)
-        brought = kind in {Kind.RENEWED, Kind.UNSTORED}
+        brought = kind in {StepKind.RENEWED, StepKind.UNSTORED}
         began = event.what == SIGNED_IN
-        return Step(
+        return TimelineStep(
             f"kept {event.number}",
             event.at,
             kind,
@@ -182,17 +182,17 @@ class Timeline:
         )
 
 
-def kind_of(event: GrantEvent, now: float) -> Kind:
+def kind_of(event: GrantEvent, now: float) -> StepKind:
     """What an event of the journal came to, at `now` (unix seconds)."""
     if event.what == ENDED:
-        return Kind.ENDED
+        return StepKind.ENDED
     if event.what != RENEWAL:
-        return OTHERS.get((event.what, event.outcome), Kind.OTHER)
-    kind = RENEWALS.get(event.outcome, Kind.OTHER)
-    dead = kind is Kind.UNDER_WAY and not -LONGEST_SECONDS < now - event.at < LONGEST_SECONDS
-    return Kind.INTERRUPTED if dead else kind
+        return OTHERS.get((event.what, event.outcome), StepKind.OTHER)
+    kind = RENEWALS.get(event.outcome, StepKind.OTHER)
+    dead = kind is StepKind.UNDER_WAY and not -LONGEST_SECONDS < now - event.at < LONGEST_SECONDS
+    return StepKind.INTERRUPTED if dead else kind
 
 
-def last_failure(steps: tuple[Step, ...]) -> Step | None:
+def last_failure(steps: tuple[TimelineStep, ...]) -> TimelineStep | None:
     """The newest failure among `steps`."""
     return next((step for step in steps if step.kind in FAILED), None)

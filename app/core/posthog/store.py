@@ -13,7 +13,7 @@ import msgspec
 
 from app.core.errors import Facts, ProtocolTrouble
 from app.core.hosts import is_loopback
-from app.core.posthog.types import ApprovalState, Installation, StoreTool, Template
+from app.core.posthog.types import ApprovalState, Installation, ServerTemplate, StoreTool
 from app.core.posthog.wire import MAX_LIMIT, decode_one, decode_page, segment
 
 if TYPE_CHECKING:
@@ -41,20 +41,20 @@ class McpStore:
         self._fetcher = fetcher
         self._project = project
 
-    async def templates(self) -> tuple[Template, ...]:
+    async def templates(self) -> tuple[ServerTemplate, ...]:
         """The servers on offer."""
-        return await self._all(f"{self._base()}/mcp_servers/", Template)
+        return await self._all(f"{self._base()}/mcp_servers/", ServerTemplate)
 
     async def installations(self) -> tuple[Installation, ...]:
         """The servers that the account or its team installed."""
         return await self._all(self._path(), Installation, limit=MAX_LIMIT)
 
-    async def install(self, template: Template | str, api_key: str | None = None) -> Installation | str:
+    async def install(self, template: ServerTemplate | str, api_key: str | None = None) -> Installation | str:
         """Install a server on offer: the installation, or the address where the person allows it (OAuth).
 
         After the person was there, poll `installations` until `pending_oauth` is false.
         """
-        template_id = template.id if isinstance(template, Template) else template
+        template_id = template.id if isinstance(template, ServerTemplate) else template
         return await self._install("install_template", {"template_id": template_id, "api_key": api_key or None})
 
     async def install_custom(

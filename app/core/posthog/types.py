@@ -141,7 +141,7 @@ class NewTask(Value, frozen=True):
     repository: str | None = None
 
 
-class Template(Value, frozen=True):
+class ServerTemplate(Value, frozen=True):
     """A server of the MCP store. `auth_type` is `api_key` or `oauth`."""
 
     id: str

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
     from app.core.errors import BurrowError
-    from app.core.posthog.types import Template
+    from app.core.posthog.types import ServerTemplate
 
 
 class LabelledField(QWidget):
@@ -73,7 +73,7 @@ class TemplatePage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.template: Template | None = None
+        self.template: ServerTemplate | None = None
         self._installed: str | None = None
         self.page = Page()
         area = ScrollColumn(self.tr("Server on offer"), side=tokens.SPACE_4, top=tokens.SPACE_2)
@@ -104,7 +104,7 @@ class TemplatePage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.page)
 
-    def show_template(self, template: Template, installed: str | None) -> None:
+    def show_template(self, template: ServerTemplate, installed: str | None) -> None:
         """Show a server; `installed` is the id of its installation, if there is one."""
         if self.template is None or self.template.id != template.id:
             self.key.clear()

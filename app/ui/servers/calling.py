@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.auth.oauth.step_up import Help, Need
+from app.core.auth.oauth.step_up import MissingScopes, StepUpOption
 from app.core.auth.status import CANCELLED, REPLACED
 from app.core.errors import BurrowError, PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
-from app.core.mcp.protocol.calls import Cancelled
+from app.core.mcp.protocol.calls import CallCancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import CredentialStatus
     from app.core.backend import Backend
-    from app.core.mcp.forms.model import Draft
+    from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.protocol.calls import ToolCall
     from app.core.mcp.types import CallResult, Progress, Server, ToolInfo
     from app.ui.bridge import Bridge
@@ -62,7 +62,7 @@ class ToolSession(QObject):
         self._bridge, self._backend = bridge, backend
         self._scope = backend.scope
         self.server, self.tool = server, tool
-        self.draft: Draft | None = None
+        self.draft: FormDraft | None = None
         self.json_text: str | None = None
         self.touched = False
         self.phase = Phase.IDLE
@@ -90,17 +90,17 @@ class ToolSession(QObject):
         return self.running or self.phase is Phase.ALLOWING
 
     @property
-    def need(self) -> Need | None:
+    def need(self) -> MissingScopes | None:
         """The permissions that the last call was refused for."""
         error = self.error
         if not isinstance(error, PermissionMissing) or not error.facts.scopes:
             return None
-        return Need(self.server.url, self.tool.name, error.facts.scopes, self.server.owner)
+        return MissingScopes(self.server.url, self.tool.name, error.facts.scopes, self.server.owner)
 
     @property
-    def help(self) -> Help:
+    def help(self) -> StepUpOption:
         """Whether the person can help with what is missing."""
-        return Help.NOT_OURS if self.need is None else self._backend.step_up.help_for(self.need)
+        return StepUpOption.NOT_OURS if self.need is None else self._backend.step_up.help_for(self.need)
 
     @property
     def granted(self) -> int:
@@ -221,7 +221,7 @@ class ToolSession(QObject):
             self._end(Phase.QUIET)
             return
         self._call = None
-        if isinstance(error, Cancelled):
+        if isinstance(error, CallCancelled):
             self._end(Phase.CANCELLED)
         elif isinstance(error, PolicyRefused) and error.facts.code == "-32001":
             self._end(Phase.ASKING)
@@ -250,7 +250,7 @@ class ToolSession(QObject):
         self.phase = phase
         self.changed.emit()
 
-    def _session_changed(self, status: SessionStatus) -> None:
+    def _session_changed(self, status: CredentialStatus) -> None:
         if status.state.name != "SIGNED_IN" or not self.waiting or self.arguments is None:
             return
         if self.tool.annotations.read_only is True and not self._repeated:

@@ -16,10 +16,10 @@ from app.ui.comeback import Comeback
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from app.core.auth.status import AuthEvent, SessionStatus
+    from app.core.auth.status import AuthEvent, CredentialStatus
     from app.core.backend import Backend
     from app.core.mcp.types import Server, ToolInfo
-    from app.core.posthog.types import Installation, Template
+    from app.core.posthog.types import Installation, ServerTemplate
     from app.ui.bridge import Bridge, Job
 
 POLICY_AT_ONCE = 4
@@ -63,7 +63,7 @@ class ServerDesk(QObject):
         self.tools: dict[str, tuple[ToolInfo, ...]]
         self.tool_errors: dict[str, BurrowError]
         self.loading_tools: set[str]
-        self.templates: tuple[Template, ...] | None
+        self.templates: tuple[ServerTemplate, ...] | None
         self.template_error: BurrowError | None
         self.loading_templates: bool
         self.busy: set[str]
@@ -147,12 +147,12 @@ class ServerDesk(QObject):
             return
         self.loading_templates, self.template_error = True, None
 
-        async def read() -> tuple[Template, ...]:
+        async def read() -> tuple[ServerTemplate, ...]:
             if backend.project is None:
                 await backend.ready()
             return await backend.store.templates()
 
-        def done(templates: tuple[Template, ...]) -> None:
+        def done(templates: tuple[ServerTemplate, ...]) -> None:
             self.loading_templates, self.templates = False, templates
             self.templates_changed.emit()
 
@@ -301,7 +301,7 @@ class ServerDesk(QObject):
 
         self._spawn(sync(), done, lambda error: _expected(error))
 
-    def _session_changed(self, status: SessionStatus) -> None:
+    def _session_changed(self, status: CredentialStatus) -> None:
         if self._comeback is None or not self._comeback.told(status):
             return
         if not self.loading and (not self.loaded or self.error is not None):
@@ -326,7 +326,7 @@ class ServerDesk(QObject):
         return self._bridge.spawn(self._epoch, work, done=done, failed=failed, key=key)
 
 
-def installed_for(template: Template, installations: Sequence[Installation]) -> Installation | None:
+def installed_for(template: ServerTemplate, installations: Sequence[Installation]) -> Installation | None:
     """The installation made from a template."""
     return next(
         (each for each in installations if each.template_id == template.id or (each.url and each.url == template.url)),

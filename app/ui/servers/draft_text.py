@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from app.core.mcp.forms.model import Draft, Entry, FormModel, NotJson, Presence, parse_json, write_json
+from app.core.mcp.forms.model import FieldEntry, FormDraft, FormModel, Presence
+from app.core.mcp.json_text import NotJson, parse_json, write_json
 
 KIND = "tool"
 LONGEST = 1_000_000
 
 
-def encode(draft: Draft, text: str | None) -> dict[str, str] | None:
+def encode(draft: FormDraft, text: str | None) -> dict[str, str] | None:
     """The fields to keep; None when it is too long to be kept."""
     entries = {
         name: [entry.presence.value, entry.text, list(entry.items), entry.as_json]
@@ -26,7 +27,7 @@ def encode(draft: Draft, text: str | None) -> dict[str, str] | None:
     return kept if sum(len(value) for value in kept.values()) <= LONGEST else None
 
 
-def decode(kept: dict[str, str], model: FormModel) -> tuple[Draft, str | None] | None:
+def decode(kept: dict[str, str], model: FormModel) -> tuple[FormDraft, str | None] | None:
     """The draft and the text of the JSON editor; fields that the tool no longer has are left out."""
     known = {field.name for field in model.fields}
     try:
@@ -36,9 +37,9 @@ def decode(kept: dict[str, str], model: FormModel) -> tuple[Draft, str | None] |
         return None
     if not isinstance(extra, dict):
         return None
-    return Draft({**model.seed().entries, **entries}, extra, kept.get("whole", "{}")), kept.get("json")
+    return FormDraft({**model.seed().entries, **entries}, extra, kept.get("whole", "{}")), kept.get("json")
 
 
-def _entry(item: Any) -> Entry:
+def _entry(item: Any) -> FieldEntry:
     presence, text, items, as_json = item
-    return Entry(Presence(presence), str(text), tuple(str(one) for one in items), bool(as_json))
+    return FieldEntry(Presence(presence), str(text), tuple(str(one) for one in items), bool(as_json))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import Draft, FormModel, NotJson
+from app.core.mcp.forms.model import FormDraft, FormModel
+from app.core.mcp.json_text import NotJson
 from app.ui.servers.form_fields import FieldRow
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import Segmented
@@ -18,7 +19,8 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.core.mcp.forms.model import Entry, FieldProblem
+    from app.core.mcp.forms.model import FieldEntry
+    from app.core.mcp.forms.validation import FieldProblem
 
 JSON_LINES = 12
 FORM, JSON = "form", "json"
@@ -34,7 +36,7 @@ class ArgumentForm(QWidget):
         super().__init__(parent)
         current = theme()
         self.model = FormModel({})
-        self._draft = Draft()
+        self._draft = FormDraft()
         self._json = False
         self._why = ""
         self._filling = False
@@ -66,7 +68,7 @@ class ArgumentForm(QWidget):
         box.addWidget(self.json)
 
     @property
-    def draft(self) -> Draft:
+    def draft(self) -> FormDraft:
         """What the form holds; in JSON mode as it was when the form was left."""
         return self._draft
 
@@ -80,7 +82,7 @@ class ArgumentForm(QWidget):
         """Why the arguments cannot be sent, empty when they can be tried."""
         return self._why
 
-    def show_model(self, model: FormModel, draft: Draft | None = None, text: str | None = None) -> None:
+    def show_model(self, model: FormModel, draft: FormDraft | None = None, text: str | None = None) -> None:
         """Show a tool's arguments: from `draft`, or from JSON `text` in the editor."""
         self.model, self._draft = model, draft if draft is not None else model.seed()
         self._json = model.whole_json or text is not None
@@ -209,15 +211,15 @@ class ArgumentForm(QWidget):
             self.rows[field.name] = row
             self._fields.addWidget(row)
 
-    def _typed(self, name: str, entry: Entry) -> None:
-        self._draft = Draft({**self._draft.entries, name: entry}, self._draft.extra, self._draft.whole)
+    def _typed(self, name: str, entry: FieldEntry) -> None:
+        self._draft = FormDraft({**self._draft.entries, name: entry}, self._draft.extra, self._draft.whole)
         self.changed.emit()
 
     def _json_typed(self) -> None:
         if self._filling:
             return
         if self.model.whole_json:
-            self._draft = Draft(whole=self.json.text())
+            self._draft = FormDraft(whole=self.json.text())
         self.changed.emit()
 
     def _show_mode(self) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QCompleter, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import Entry, Kind, Presence
+from app.core.mcp.forms.fields import FieldKind
+from app.core.mcp.forms.model import FieldEntry, Presence
 from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton, Segmented, Select
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QKeyEvent
 
-    from app.core.mcp.forms.model import Choice, Field
+    from app.core.mcp.forms.fields import Choice, Field
 
 FEW_CHOICES = 7
 TALL_LINES = 4
@@ -33,7 +34,7 @@ class FieldRow(QWidget):
 
     changed = Signal(object)
 
-    def __init__(self, field: Field, entry: Entry, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, entry: FieldEntry, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.field = field
         self._entry = entry
@@ -68,7 +69,7 @@ class FieldRow(QWidget):
         self._build()
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> FieldEntry:
         """What stands in the field."""
         return self._entry
 
@@ -92,7 +93,7 @@ class FieldRow(QWidget):
         self, *, presence: Presence | None = None, text: str | None = None, items: tuple[str, ...] | None = None
     ) -> None:
         was = self._entry
-        self._entry = Entry(
+        self._entry = FieldEntry(
             presence or Presence.VALUE,
             was.text if text is None else text,
             was.items if items is None else items,
@@ -142,9 +143,9 @@ class FieldRow(QWidget):
 
     def _make_editor(self) -> QWidget:
         field, entry = self.field, self._entry
-        if entry.as_json or field.kind is Kind.JSON:
+        if entry.as_json or field.kind is FieldKind.JSON:
             return self._code(entry.text, JSON_LINES)
-        if field.kind is Kind.LIST:
+        if field.kind is FieldKind.LIST:
             return ListEditor(field, entry.items, lambda items: self._put(items=items), self._name)
         return scalar_editor(
             field.kind, field.choices, entry, self._name, lambda text: self._put(text=text), tall=field.multiline
@@ -161,22 +162,22 @@ class FieldRow(QWidget):
 
 
 def scalar_editor(
-    kind: Kind | None,
+    kind: FieldKind | None,
     choices: Sequence[Choice],
-    entry: Entry,
+    entry: FieldEntry,
     name: str,
     put: Callable[[str], None],
     *,
     tall: bool = False,
 ) -> QWidget:
     """The editor of one plain value; `put` is told its text in the form model's terms."""
-    if kind is Kind.BOOLEAN:
+    if kind is FieldKind.BOOLEAN:
         return _yes_or_no(entry, name, put)
-    if kind is Kind.CONST:
+    if kind is FieldKind.CONST:
         return Text(choices[0].label if choices else entry.text, selectable=True)
-    if kind is Kind.CHOICE:
+    if kind is FieldKind.CHOICE:
         return _choice(choices, entry, name, put)
-    if kind is Kind.TEXT and (tall or "\n" in entry.text):
+    if kind is FieldKind.TEXT and (tall or "\n" in entry.text):
         edit = CodeEdit(name, wrap=True)
         edit.setPlainText(entry.text)
         edit.setFixedHeight(edit.fontMetrics().lineSpacing() * TALL_LINES + theme().px(tokens.SPACE_4))
@@ -185,20 +186,20 @@ def scalar_editor(
     line = QLineEdit(entry.text)
     line.setAccessibleName(name)
     line.setMaxLength(1_000_000)
-    if kind in {Kind.INTEGER, Kind.NUMBER}:
+    if kind in {FieldKind.INTEGER, FieldKind.NUMBER}:
         line.setMaximumWidth(theme().px(240))
     line.textChanged.connect(put)
     return line
 
 
-def _yes_or_no(entry: Entry, name: str, put: Callable[[str], None]) -> QWidget:
+def _yes_or_no(entry: FieldEntry, name: str, put: Callable[[str], None]) -> QWidget:
     choice = Segmented([("true", tr("Yes"), "", "accent"), ("false", tr("No"), "", "accent")], name)
     choice.set_value(entry.text or None)
     choice.chosen.connect(put)
     return choice
 
 
-def _choice(choices: Sequence[Choice], entry: Entry, name: str, put: Callable[[str], None]) -> QWidget:
+def _choice(choices: Sequence[Choice], entry: FieldEntry, name: str, put: Callable[[str], None]) -> QWidget:
     select = Select(name, [(choice.key, choice.label) for choice in choices])
     select.setCurrentIndex(select.findData(entry.text))
     select.setMaximumWidth(theme().px(360))
@@ -294,7 +295,7 @@ class ListEditor(QWidget):
             editor = scalar_editor(
                 self._field.item,
                 self._field.choices,
-                Entry(Presence.VALUE, text),
+                FieldEntry(Presence.VALUE, text),
                 name,
                 self._setter(place),
             )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.core.auth.oauth.step_up import Help, Need, listed
+from app.core.auth.oauth.step_up import MissingScopes, StepUpOption, listed
 from app.core.errors import (
     BurrowError,
     OutcomeUnknown,
@@ -34,20 +34,26 @@ class Words(NamedTuple):
 
 
 SOMEBODY_ELSE = "Ask an administrator, or sign in with an account that may do this."
-LACKING: Mapping[Help, Words] = {
-    Help.ASK: Words("{tool} needs {scopes}", "{granted}", "Only this call waits. It runs by itself once allowed."),
-    Help.TRIED: Words("{tool} needs {scopes}", "You were asked for it twice.", SOMEBODY_ELSE),
-    Help.GRANTED: Words("Not permitted", "{server} has refused it although {scopes} is granted.", SOMEBODY_ELSE),
-    Help.KEY: Words(
+LACKING: Mapping[StepUpOption, Words] = {
+    StepUpOption.ASK: Words(
+        "{tool} needs {scopes}", "{granted}", "Only this call waits. It runs by itself once allowed."
+    ),
+    StepUpOption.TRIED: Words("{tool} needs {scopes}", "You were asked for it twice.", SOMEBODY_ELSE),
+    StepUpOption.GRANTED: Words(
+        "Not permitted", "{server} has refused it although {scopes} is granted.", SOMEBODY_ELSE
+    ),
+    StepUpOption.KEY: Words(
         "{tool} needs {scopes}",
         "A personal API key keeps the permissions that it was made with.",
         "Make a key that has this one, or sign in with the browser.",
     ),
 }
 # Instead, when the person was just asked.
-NOT_GRANTED: Mapping[Help, Words] = {
-    Help.ASK: Words("Not granted", "{tool} still needs {scopes}. {granted}", "You can be asked once more."),
-    Help.TRIED: Words("Not granted", "{tool} still needs {scopes}. You were asked for it twice.", SOMEBODY_ELSE),
+NOT_GRANTED: Mapping[StepUpOption, Words] = {
+    StepUpOption.ASK: Words("Not granted", "{tool} still needs {scopes}. {granted}", "You can be asked once more."),
+    StepUpOption.TRIED: Words(
+        "Not granted", "{tool} still needs {scopes}. You were asked for it twice.", SOMEBODY_ELSE
+    ),
 }
 
 
@@ -87,7 +93,7 @@ class Outcome:
                 self._cancelled(session)
             case Phase.FAILED if session.need is not None and session.not_asked is not None:
                 self._not_asked(session, session.need, session.not_asked)
-            case Phase.FAILED if session.need is not None and session.help is not Help.NOT_OURS:
+            case Phase.FAILED if session.need is not None and session.help is not StepUpOption.NOT_OURS:
                 self._lacking(session, session.need)
             case _ if session.error is not None:
                 self._failed(session, session.error)
@@ -106,7 +112,7 @@ class Outcome:
             tone="attention",
         )
 
-    def _lacking(self, session: ToolSession, need: Need) -> None:
+    def _lacking(self, session: ToolSession, need: MissingScopes) -> None:
         """The call was refused for want of a permission (ux 6.6, faults row 46)."""
         words = (NOT_GRANTED.get(session.help) if session.not_granted else None) or LACKING[session.help]
         parts = {
@@ -117,15 +123,15 @@ class Outcome:
         }
         title, cause, advice = (_tr(part).format_map(parts).strip() for part in words)
         actions: list[Action] = []
-        if session.help is Help.ASK:
+        if session.help is StepUpOption.ASK:
             actions = self._offer(session)
-        elif session.help is Help.GRANTED:
+        elif session.help is StepUpOption.GRANTED:
             actions = [(_tr("Run again"), session.again)]
         self._view.show_card(
-            "", None, title, cause, advice, actions, tone="attention" if session.help is Help.ASK else "bad"
+            "", None, title, cause, advice, actions, tone="attention" if session.help is StepUpOption.ASK else "bad"
         )
 
-    def _allowing(self, session: ToolSession, need: Need) -> None:
+    def _allowing(self, session: ToolSession, need: MissingScopes) -> None:
         self._view.show_card(
             "",
             None,
@@ -135,7 +141,7 @@ class Outcome:
             tone="info",
         )
 
-    def _not_asked(self, session: ToolSession, need: Need, error: BurrowError) -> None:
+    def _not_asked(self, session: ToolSession, need: MissingScopes, error: BurrowError) -> None:
         cause = "" if error.cause == error.title else f"{error.cause} "
         still = _tr("{0} still needs {1}.").format(session.tool.label, listed(need.scopes))
         self._view.show_card("", None, error.title, cause + still, error.advice, self._offer(session), tone="attention")

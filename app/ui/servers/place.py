@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.mcp.types import Block, Server, ToolInfo
-    from app.core.posthog.types import Template
+    from app.core.posthog.types import ServerTemplate
     from app.ui.context import Context
     from app.ui.identity import Identity
     from app.ui.servers.calling import ToolSession
@@ -531,7 +531,7 @@ class ServersPlace(QWidget):
         target = self.template.key.edit if self.template.key.isVisible() else self.template.connect_button
         target.setFocus(Qt.FocusReason.TabFocusReason)
 
-    def _template(self, template_id: str) -> Template | None:
+    def _template(self, template_id: str) -> ServerTemplate | None:
         return next((each for each in self.desk.templates or () if each.id == template_id), None)
 
     def _connected_server(self, installation_id: str, title: str) -> None:

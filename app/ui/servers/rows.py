@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.core.mcp.types import Server, ToolInfo
-    from app.core.posthog.types import Template
+    from app.core.posthog.types import ServerTemplate
 
 GROUPED_FROM = 21
 SHOWN_DESCRIPTION = 160
@@ -46,14 +46,14 @@ def server_row(server: Server, *, waiting: bool = False) -> Row:
     )
 
 
-def template_row(template: Template) -> Row:
+def template_row(template: ServerTemplate) -> Row:
     """Title, how it signs in and what it is for."""
     auth = auth_words(template.auth_type)
     detail = f"{auth}  ·  {first_line(template.description)}" if template.description else auth
     return Row(template.id, template.name or template.url, detail, tooltip=template.url)
 
 
-def template_groups(templates: Iterable[Template], needle: str, category: str) -> list[Group]:
+def template_groups(templates: Iterable[ServerTemplate], needle: str, category: str) -> list[Group]:
     """Templates under their categories; every word of `needle` occurs in name, description or address."""
     words = needle.casefold().split()
     found: dict[str, list[Row]] = {}

@@ -28,7 +28,7 @@ from app.ui.widgets.when import duration
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
-    from app.core.mcp.forms.validation import Verdict
+    from app.core.mcp.forms.validation import ValidationResult
     from app.ui.bridge import Bridge
 
 TICK_MS = 500
@@ -112,7 +112,7 @@ class ToolPage(QWidget):
             return
         model = self.form.model
 
-        def checked(verdict: Verdict) -> None:
+        def checked(verdict: ValidationResult) -> None:
             if session is not self._session:
                 return
             if verdict.problems:

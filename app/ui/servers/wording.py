@@ -15,7 +15,7 @@ from app.ui.theme.state import State, server_state
 
 if TYPE_CHECKING:
     from app.core.mcp.types import Server, ToolInfo
-    from app.core.posthog.types import Template
+    from app.core.posthog.types import ServerTemplate
 
 CATEGORIES = {
     "business": "Business",
@@ -100,7 +100,7 @@ def auth_words(auth_type: str) -> str:
     return tr(AUTH[auth_type]) if auth_type in AUTH else auth_type
 
 
-def category_of(template: Template) -> str:
+def category_of(template: ServerTemplate) -> str:
     """The heading a template stands under."""
     return category_words(template.category or "")
 

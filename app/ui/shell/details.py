@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 
 from app import __version__
 from app.core.diagnostics import report
-from app.core.diagnostics.snapshot import standing_of
+from app.core.diagnostics.snapshot import snapshot_of
 from app.ui.shell import step_words
 from app.ui.shell.session_words import session_key, session_note
 from app.ui.shell.standing_facts import StandingFacts
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.core.backend import Backend
-    from app.core.diagnostics.timeline import Step
+    from app.core.diagnostics.timeline import TimelineStep
     from app.ui.bridge import Bridge
 
 WIDTH, HEIGHT = 940, 660
@@ -70,7 +70,7 @@ class SignInDetails(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(self.tr("Sign-in details"))
         self._backend, self._bridge = backend, bridge
-        self._steps: tuple[Step, ...] = ()
+        self._steps: tuple[TimelineStep, ...] = ()
         self._loaded = False
         self._build()
         self._soon = QTimer(self, singleShot=True, interval=READ_AFTER_MS)
@@ -94,7 +94,7 @@ class SignInDetails(QDialog):
 
     def text(self) -> str:
         """The whole page as plain text for a report."""
-        return f"Burrow {__version__}\n\n{report.text(standing_of(self._backend), self._steps)}"
+        return f"Burrow {__version__}\n\n{report.text(snapshot_of(self._backend), self._steps)}"
 
     def copy(self) -> None:
         """Put the page on the clipboard."""
@@ -160,8 +160,8 @@ class SignInDetails(QDialog):
         row.addWidget(self.count, 1, Qt.AlignmentFlag.AlignBottom)
         return row
 
-    def _build_table(self) -> DataTable[Step]:
-        columns: list[Column[Step]] = [
+    def _build_table(self) -> DataTable[TimelineStep]:
+        columns: list[Column[TimelineStep]] = [
             Column(self.tr("When"), step_words.when, 92, tooltip=lambda step: absolute(moment_at(step.at))),
             Column(
                 self.tr("What"),
@@ -184,7 +184,9 @@ class SignInDetails(QDialog):
                 tooltip=lambda step: absolute(moment_at(step.renews_at)) if step.renews_at is not None else "",
             ),
         ]
-        table: DataTable[Step] = DataTable(self.tr("What happened to the sign-in"), columns, lambda step: step.key)
+        table: DataTable[TimelineStep] = DataTable(
+            self.tr("What happened to the sign-in"), columns, lambda step: step.key
+        )
         table.setTextElideMode(Qt.TextElideMode.ElideRight)
         table.picked.connect(lambda step: self.line.setText(step_words.sentence(step) if step is not None else ""))
         return table
@@ -234,7 +236,7 @@ class SignInDetails(QDialog):
     def _read(self) -> None:
         self._bridge.spawn(self, self._backend.timeline.recent(SHOWN_STEPS), done=self._show_steps, key="read")
 
-    def _show_steps(self, steps: tuple[Step, ...]) -> None:
+    def _show_steps(self, steps: tuple[TimelineStep, ...]) -> None:
         # What did not change stays the same value, so that the view keeps its selection and place.
         known = {step: step for step in self._steps}
         self._steps = tuple(known.get(step, step) for step in steps)
@@ -257,7 +259,7 @@ class SignInDetails(QDialog):
         self._show_standing()
 
     def _show_standing(self) -> None:
-        standing, status = standing_of(self._backend), self._backend.session.status
+        standing, status = snapshot_of(self._backend), self._backend.session.status
         key = session_key(status)
         self.state.set_state(session_state(key))
         self.facts.show_standing(standing, self._steps)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication
 
 if TYPE_CHECKING:
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import CredentialStatus
 
 RENEWING_SHOWN_AFTER = 2.0
 
@@ -16,7 +16,7 @@ STATES = {"signed_in": "fresh", "restoring": "restoring", "needs_sign_in": "need
 TROUBLES = {"offline": "offline", "server": "server", "refused": "refused", "vault-damaged": "damaged"}
 
 
-def session_key(status: SessionStatus) -> str:
+def session_key(status: CredentialStatus) -> str:
     """The word for a status now. A renewal has none until it has taken two seconds (`renewing_in`)."""
     trouble = status.trouble or ""
     if status.state.value == "needs_sign_in":
@@ -30,7 +30,7 @@ def session_key(status: SessionStatus) -> str:
     return STATES.get(status.state.value, "signed_out")
 
 
-def renewing_in(status: SessionStatus) -> float | None:
+def renewing_in(status: CredentialStatus) -> float | None:
     """In how many seconds a renewal under way is to be shown; None when there is none."""
     if status.renewing_since is None:
         return None

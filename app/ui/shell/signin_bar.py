@@ -14,8 +14,8 @@ from app.ui.widgets.places import Banner
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
-    from app.core.auth.oauth.sign_in import SignIn
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.oauth.sign_in import BrowserSignIn
+    from app.core.auth.status import CredentialStatus
     from app.core.errors import BurrowError
 
 BACK_SHOWN_MS = 3000
@@ -35,8 +35,8 @@ class SignInBar(Banner):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._sign_in: SignIn | None = None
-        self._status: SessionStatus | None = None
+        self._sign_in: BrowserSignIn | None = None
+        self._status: CredentialStatus | None = None
         self._failure: BurrowError | None = None
         self._generation = 0
         self._waiting = self._calls = 0
@@ -50,7 +50,7 @@ class SignInBar(Banner):
         self._say_soon = QTimer(self, singleShot=True, interval=SAY_AFTER_MS)
         self._say_soon.timeout.connect(lambda: self.said.emit(self.text(), self._assertive))
 
-    def set_status(self, status: SessionStatus | None, generation: int = 0) -> None:
+    def set_status(self, status: CredentialStatus | None, generation: int = 0) -> None:
         """Follow the session, whose token is of that `generation`. None: there is no backend."""
         self._status, self._generation = status, generation
         if status is None:
@@ -72,12 +72,12 @@ class SignInBar(Banner):
         self._repeated += 1
         self._show_more()
 
-    def show_browser(self, sign_in: SignIn) -> None:
+    def show_browser(self, sign_in: BrowserSignIn) -> None:
         """A browser is open for this sign-in."""
         self._sign_in, self._failure = sign_in, None
         self._show()
 
-    def leave_browser(self, sign_in: SignIn, status: SessionStatus) -> None:
+    def leave_browser(self, sign_in: BrowserSignIn, status: CredentialStatus) -> None:
         """This sign-in is waited for no more, however it ended, unless another took its place."""
         if self._sign_in is sign_in:
             self._sign_in = None
@@ -129,7 +129,7 @@ class SignInBar(Banner):
             self._said, self._assertive = key, assertive
             self._say_soon.start()
 
-    def _show_needed(self, status: SessionStatus) -> None:
+    def _show_needed(self, status: CredentialStatus) -> None:
         if self._failure is not None:
             words = self.tr("Signing in did not work. {0} Drafts are kept.").format(self._failure.cause)
         else:
@@ -142,7 +142,7 @@ class SignInBar(Banner):
         self.setToolTip(status.reason or "")
         self._say(key, assertive=True)
 
-    def _show_browser(self, sign_in: SignIn) -> None:
+    def _show_browser(self, sign_in: BrowserSignIn) -> None:
         words = self.tr("Waiting for your browser…")
         if self._put("browser", f"{words}{id(sign_in)}"):
             actions = [
@@ -169,7 +169,7 @@ class SignInBar(Banner):
         }
         return words[bool(changes), bool(calls)].format(*parts)
 
-    def _show_vault(self, status: SessionStatus) -> None:
+    def _show_vault(self, status: CredentialStatus) -> None:
         words = vault_words(status, self._generation)
         if not self._put("vault", words):
             return
@@ -204,5 +204,5 @@ class SignInBar(Banner):
             self.clear()
 
 
-def _open_again(sign_in: SignIn) -> None:
+def _open_again(sign_in: BrowserSignIn) -> None:
     sign_in.open_again()

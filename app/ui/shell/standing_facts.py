@@ -17,8 +17,8 @@ from app.ui.widgets.when import absolute, due, duration, moment_at, relative
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
-    from app.core.diagnostics.snapshot import Standing
-    from app.core.diagnostics.timeline import Step
+    from app.core.diagnostics.snapshot import SignInSnapshot
+    from app.core.diagnostics.timeline import TimelineStep
 
 TWO_COLUMNS = 640
 SHOWN_SCOPES = 60
@@ -42,7 +42,7 @@ class StandingFacts(QWidget):
         box.addLayout(self._columns)
         box.addWidget(self.granted)
 
-    def show_standing(self, standing: Standing, steps: tuple[Step, ...]) -> None:
+    def show_standing(self, standing: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> None:
         """Show how things stand, with the last failure among `steps`."""
         who, token = self.who, self.token
         who.put(self.tr("Account"), harmless(standing.account or self.tr("nobody")))
@@ -60,7 +60,7 @@ class StandingFacts(QWidget):
         self.granted.put(self.tr("Granted"), self._scopes(standing.scopes))
         self._arrange()
 
-    def _kept(self, standing: Standing) -> str:
+    def _kept(self, standing: SignInSnapshot) -> str:
         stores = {
             "keyring": self.tr("the system's keyring"),
             "file": self.tr("a private file"),
@@ -70,13 +70,13 @@ class StandingFacts(QWidget):
         stays = self.tr("outlives Burrow") if standing.persistent else self.tr("ends with Burrow")
         return f"{kept}, {stays}" if standing.token else kept
 
-    def _token(self, standing: Standing) -> str:
+    def _token(self, standing: SignInSnapshot) -> str:
         if not standing.token:
             return ""
         number = self.tr("generation {0}").format(standing.generation) if standing.generation else ""
         return ", ".join(part for part in (standing.token, number) if part)
 
-    def _failure(self, standing: Standing, steps: tuple[Step, ...]) -> tuple[str, str]:
+    def _failure(self, standing: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> tuple[str, str]:
         failure = last_failure(steps)
         when = f"{what(failure).word}, {relative(moment_at(failure.at))}" if failure is not None else ""
         tooltip = absolute(moment_at(failure.at)) if failure is not None else ""

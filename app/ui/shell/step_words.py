@@ -16,7 +16,7 @@ from app.ui.theme.words import marked
 from app.ui.widgets.when import absolute, due, duration, moment_at, relative
 
 if TYPE_CHECKING:
-    from app.core.diagnostics.timeline import Step
+    from app.core.diagnostics.timeline import TimelineStep
     from app.ui.theme.state import State
 
 LONGEST_NAME = 80
@@ -42,16 +42,16 @@ PROCESSES: dict[str, str] = {
 }
 
 
-def what(step: Step) -> State:
+def what(step: TimelineStep) -> State:
     """Glyph, word and tone of a step."""
     return step_state(step.kind.name, harmless(step.outcome or step.kind.value))
 
 
-def when(step: Step) -> str:
+def when(step: TimelineStep) -> str:
     return relative(moment_at(step.at))
 
 
-def why(step: Step) -> str:
+def why(step: TimelineStep) -> str:
     """Why it happened: of a refusal, who refused."""
     if step.target and step.cause == "refused":
         return _tr("Refused by {0}").format(harmless(step.target))
@@ -62,13 +62,13 @@ def why(step: Step) -> str:
     return cause[:1].upper() + cause[1:]
 
 
-def why_exactly(step: Step) -> str:
+def why_exactly(step: TimelineStep) -> str:
     """The same with the rule of the classifier that judged the answer."""
     rule = _tr("judged by the rule {0}").format(harmless(step.rule)) if step.rule else ""
     return ", ".join(part for part in (why(step), rule) if part)
 
 
-def process(step: Step) -> str:
+def process(step: TimelineStep) -> str:
     """Which process did it, by what it is and its number."""
     if step.here:
         return _tr("This window")
@@ -77,16 +77,16 @@ def process(step: Step) -> str:
     return _tr(known).format(harmless(number)) if known is not None else harmless(step.process)
 
 
-def generations(step: Step) -> str:
+def generations(step: TimelineStep) -> str:
     """Such as `4 → 5`."""
     return " → ".join(str(number) for number in (step.before, step.after) if number is not None)
 
 
-def took(step: Step) -> str:
+def took(step: TimelineStep) -> str:
     return "" if step.milliseconds is None else duration(step.milliseconds / 1000)
 
 
-def next_due(step: Step) -> str:
+def next_due(step: TimelineStep) -> str:
     """When the token that it brought is, or was, to be renewed."""
     if step.renews_at is None:
         return ""
@@ -94,7 +94,7 @@ def next_due(step: Step) -> str:
     return due(moment) if moment > datetime.now(UTC) else relative(moment)
 
 
-def sentence(step: Step) -> str:
+def sentence(step: TimelineStep) -> str:
     """Everything about a step in one line."""
     parts = [absolute(moment_at(step.at)), what(step).word, why_exactly(step)]
     if step.outcome.casefold() not in {*SAID_ANYWAY, what(step).word.casefold()}:

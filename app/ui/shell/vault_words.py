@@ -9,7 +9,7 @@ from PySide6.QtCore import QCoreApplication
 from app.ui.theme.words import marked
 
 if TYPE_CHECKING:
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import CredentialStatus
 
 # Nothing can be read; signed in, and it ends with Burrow; renewed in memory, and storing is tried again.
 CLOSED, HELD, RENEWED = "closed", "held", "renewed"
@@ -50,14 +50,14 @@ INSTEAD: dict[str, str] = {
 }
 
 
-def phase_of(status: SessionStatus, generation: int) -> str:
+def phase_of(status: CredentialStatus, generation: int) -> str:
     """How far the sign-in got; `generation` is that of its token, 0 without one."""
     if status.state.value != "signed_in" or status.persistent:
         return CLOSED
     return RENEWED if generation > 1 else HELD
 
 
-def vault_words(status: SessionStatus, generation: int) -> str:
+def vault_words(status: CredentialStatus, generation: int) -> str:
     """The sentence for a status whose trouble is the vault's."""
     phase = phase_of(status, generation)
     if status.trouble == "vault-damaged":
@@ -67,7 +67,7 @@ def vault_words(status: SessionStatus, generation: int) -> str:
     return _tr(KEYRING.get((status.trouble or "", phase), KEYRING["vault-unreadable", phase]))
 
 
-def other_stores(status: SessionStatus) -> list[tuple[str, str]]:
+def other_stores(status: CredentialStatus) -> list[tuple[str, str]]:
     """Where else the sign-in can be kept: a store, and the words of its button."""
     return [(store, _tr(words)) for store, words in INSTEAD.items() if store != status.store]
 

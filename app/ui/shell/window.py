@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import CredentialStatus
     from app.core.backend import Backend
     from app.core.services import Services
     from app.core.storage import Scope
@@ -522,7 +522,7 @@ class MainWindow(QWidget):
                 self.former.forget()
                 self.former.ask(former, name)
 
-    def _session_changed(self, status: SessionStatus | None) -> None:
+    def _session_changed(self, status: CredentialStatus | None) -> None:
         # Values arrive in a later turn: what counts is how the session stands now.
         current = self._backend.session.status if self._backend is not None else status
         self.corner.set_backend(self._backend)

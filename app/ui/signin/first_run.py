@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QKeyEvent
 
-    from app.core.auth.oauth.sign_in import SignIn
+    from app.core.auth.oauth.sign_in import BrowserSignIn
     from app.core.errors import BurrowError
 
 OWN = "own"
@@ -45,7 +45,7 @@ class FirstRun(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName(self.tr("Welcome to Burrow"))
         self._on_host, self._on_key = on_host, on_key
-        self._sign_in: SignIn | None = None
+        self._sign_in: BrowserSignIn | None = None
         self.try_button = PrimaryButton(self.tr("Try it here"), "home", clicked=on_workspace)
         self.try_button.setAccessibleDescription(self.tr("A workspace on this computer, without an account"))
         self.back_button = QuietButton(self.tr("Back"), "back", kind="flat", clicked=on_leave)
@@ -99,7 +99,7 @@ class FirstRun(QScrollArea):
         self._sign_in = None
         self._under_way(words, "")
 
-    def waiting(self, sign_in: SignIn) -> None:
+    def waiting(self, sign_in: BrowserSignIn) -> None:
         """A browser is open."""
         self._sign_in = sign_in
         hint = self.tr("Approve the sign-in there; this page goes on by itself.")

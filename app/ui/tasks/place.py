@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QHideEvent, QShowEvent
 
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import CredentialStatus
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Task, TaskQuery
@@ -599,7 +599,7 @@ class TasksPlace(QWidget):
     def _outbox_trouble(self, error: BurrowError) -> None:
         self._navigator.status(error.title)
 
-    def _session_changed(self, status: SessionStatus) -> None:
+    def _session_changed(self, status: CredentialStatus) -> None:
         self.pane.show_session()
         if self._comeback is not None and self._comeback.told(status):
             if self.desk.load.error is not None:

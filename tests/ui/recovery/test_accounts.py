@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.backend import Backend
 from app.core.fetcher import plain_json
 from app.core.posthog.types import TaskQuery
@@ -40,7 +40,7 @@ async def sign_in_as_ben(alive: Living) -> Scope:
     await alive.lab.path_fault(ME, status=200, body=ben, content_type="application/json", times=1000)
     await alive.lab.revoke_grant()
     alive.tasks.refresh()
-    await until(lambda: alive.backend.session.status.state is SessionState.NEEDS_SIGN_IN, 10)
+    await until(lambda: alive.backend.session.status.state is CredentialState.NEEDS_SIGN_IN, 10)
     return former
 
 

@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.lab import Lab
 from app.ui.shell import signin_bar
 from app.ui.shell.details import SignInDetails
@@ -250,5 +250,5 @@ async def test_the_details_follow_a_renewal_while_they_are_open_and_show_no_toke
         assert "generation 3" in words
         assert "task\u00a0read,\u00a0write" in words
         assert "Next renewal" in words
-        assert alive.backend.session.status.state is SessionState.SIGNED_IN
+        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
         dialog.reject()

@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.auth.grant import custody
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from tests.conftest import RunningWorkspace
 from tests.secret_service import SecretService
 from tests.ui._tasks_fakes import settle, until
@@ -46,7 +46,7 @@ async def test_without_a_keyring_the_bar_offers_three_ways_and_the_chosen_one_is
         await until(bar.isVisible, 10)
         assert bar.text() == "There is no keyring on this computer. Where shall the sign-in be kept?"
         assert alive.word == "Keyring needed"
-        assert session.status.state is SessionState.SIGNED_IN
+        assert session.status.state is CredentialState.SIGNED_IN
         await until(lambda: all(shows(bar, words) for words in CHOICES))
         button(bar, "Keep in a private file").click()
         await until(lambda: not bar.isVisible() and session.status.persistent, 10)
@@ -66,14 +66,14 @@ async def test_a_locked_keyring_at_the_start_is_asked_for_and_no_browser_opens(
         await until(bar.isVisible, 15)
         assert bar.text() == "Unlock your keyring to continue."
         await until(lambda: all(shows(bar, words) for words in CHOICES))
-        assert session.status.state is SessionState.RESTORING
+        assert session.status.state is CredentialState.RESTORING
         await until(lambda: titles <= set(alive.titles()), 10)
         await press(bar, "Try again")
         await until(lambda: session.status.trouble == "vault-locked", 15)
         assert bar.isVisible()
         service.unlock()
         await press(bar, "Try again")
-        await until(lambda: session.status.state is SessionState.SIGNED_IN, 15)
+        await until(lambda: session.status.state is CredentialState.SIGNED_IN, 15)
         await until(lambda: not bar.isVisible() and alive.word == "Signed in", 10)
         assert browser == []
         await until(lambda: alive.tasks.desk.load.loaded, 15)

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.ui.servers.calling import Phase
 from tests.conftest import RunningWorkspace
 from tests.ui._tasks_fakes import until
@@ -126,7 +126,7 @@ async def test_offline_is_a_word_and_the_list_stays_usable(qapp: QApplication, t
         assert alive.window.corner.word.toolTip() == "Offline — showing saved data"
         assert alive.titles() == titles
         assert not alive.window.bar.isVisible()
-        assert alive.backend.session.status.state is SessionState.SIGNED_IN
+        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
         assert alive.backend.session.grant is not None
         keys = [line.key for line in alive.tasks.pane.table.rows.lines() if line.key.startswith("task:")]
         alive.tasks.pane.table.select_key(keys[2])
@@ -156,7 +156,7 @@ async def test_a_token_endpoint_in_trouble_is_a_word_that_goes_by_itself_and_nev
         alive.tasks.refresh()
         await until(lambda: alive.word in {"Server in trouble", "Offline"}, 15)
         assert "showing saved data" in alive.window.corner.word.toolTip()
-        assert alive.backend.session.status.state is SessionState.SIGNED_IN
+        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
         assert alive.backend.session.grant is grant
         assert alive.titles() == titles
         assert not alive.window.bar.isVisible()
@@ -179,7 +179,7 @@ async def test_a_server_that_refuses_every_new_token_is_a_word_with_advice_and_n
         assert "signing in again may help" in alive.window.corner.word.toolTip()
         assert await alive.renewals() == (3, 0)
         assert not alive.window.bar.isVisible()
-        assert alive.backend.session.status.state is SessionState.SIGNED_IN
+        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
         assert alive.titles() == titles
         assert alive.loud == []
         asked = await requests_made(alive)

@@ -9,8 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.grant.journal import AHEAD, RENEWAL, UNFINISHED, CauseKind
-from app.core.auth.grant.refresh import BRAKED, SIGNED_OUT_ELSEWHERE, How
-from app.core.auth.grant.schedule import Plan
+from app.core.auth.grant.refresh import BRAKED, SIGNED_OUT_ELSEWHERE, Obtained
+from app.core.auth.grant.schedule import RefreshSchedule
 from app.core.auth.status import OFFLINE, REFUSED, REPLACED, SERVER
 from app.core.auth.vault.base import VaultFailure
 from app.core.background import retrieve
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from app.core.auth.grant.custody import Custody
     from app.core.auth.grant.grant import Grant
     from app.core.auth.grant.journal import Cause, Journal
-    from app.core.auth.grant.refresh import Outcome, Renewal
-    from app.core.auth.grant.state import Current
+    from app.core.auth.grant.refresh import RefreshResult, TokenRefresh
+    from app.core.auth.grant.state import GrantState
     from app.core.auth.grant.tokens import TokenSet
-    from app.core.background import Chores
+    from app.core.background import BackgroundTasks
     from app.core.clock import ServerTime
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ CLOSE_SECONDS = 2.0
 BRAKED_LONGER_SECONDS = 5.0
 
 
-class Owner(Protocol):
+class RefreshOwner(Protocol):
     """The session whose grant is renewed: it decides what becomes of a grant that is over."""
 
     async def over(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> Grant | None:
@@ -46,7 +46,7 @@ class Owner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Unproven:
+class UnprovenRefresh:
     """A renewal whose token no server has taken yet; `number` is that of the journal.
 
     Of a renewal because of a refusal only who refused can tell: a server that takes every token does not make good for
@@ -64,18 +64,18 @@ class Unproven:
         return self.cause.kind is not CauseKind.REFUSED or self.cause.target == target
 
 
-class Renewing:
+class RefreshCoordinator:
     """Lets callers join a renewal, and puts what it brings in force."""
 
     def __init__(
         self,
-        owner: Owner,
+        owner: RefreshOwner,
         origin: str,
-        current: Current,
-        renewal: Renewal,
+        current: GrantState,
+        renewal: TokenRefresh,
         custody: Custody,
         journal: Journal,
-        chores: Chores,
+        chores: BackgroundTasks,
         time: ServerTime,
     ) -> None:
         self._owner = owner
@@ -86,11 +86,11 @@ class Renewing:
         self._journal = journal
         self._chores = chores
         self._time = time
-        self._plan = Plan(time, lambda tokens: self._chores.start(self._quietly(tokens, AHEAD)))
+        self._plan = RefreshSchedule(time, lambda tokens: self._chores.start(self._quietly(tokens, AHEAD)))
         self._in_flight: asyncio.Task[TokenSet] | None = None
         # The token being renewed is still good: nobody needs to wait.
         self._ahead = False
-        self._unproven: Unproven | None = None
+        self._unproven: UnprovenRefresh | None = None
         self._braked_until = 0.0
         # Counts signings in and out: the outcome of a renewal that was begun before the last of them is void.
         self._epoch = 0
@@ -103,7 +103,7 @@ class Renewing:
     async def newer(self, grant: Grant, refused: TokenSet, cause: Cause) -> TokenSet:
         """A newer token than `refused`, where `grant` is in force; joins the renewal in flight, or starts the only one.
 
-        The renewal itself is not cancelled with a caller (faults rows 6 and 7). Raises what `Renewal.run` raises.
+        The renewal itself is not cancelled with a caller (faults rows 6 and 7). Raises what `TokenRefresh.run` raises.
         """
         changed = grant.tokens.access_token != refused.access_token
         in_flight = self._in_flight if self._in_flight is not None and not self._in_flight.done() else None
@@ -193,15 +193,15 @@ class Renewing:
         finally:
             self._current.note(renewing_since=None)
 
-    def _renewed(self, outcome: Outcome, cause: Cause, milliseconds: float) -> TokenSet:
-        if outcome.how is How.REPLACED:
+    def _renewed(self, outcome: RefreshResult, cause: Cause, milliseconds: float) -> TokenSet:
+        if outcome.how is Obtained.REPLACED:
             self._owner.replaced_by(outcome.grant)
             facts = Facts(code=REPLACED, origin=self._origin)
             raise SignInNeeded("Somebody signed in again in another window.", facts)
         tokens = outcome.grant.tokens
         self._current.tell(RENEWAL, str(cause), outcome.how.value, outcome.grant, milliseconds)
-        if outcome.how is How.RENEWED:
-            self._unproven = Unproven(outcome.number, cause, tokens)
+        if outcome.how is Obtained.RENEWED:
+            self._unproven = UnprovenRefresh(outcome.number, cause, tokens)
         self.put_in_force(outcome.grant, number=outcome.number)
         return tokens
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from app.core.auth.grant.grant import Grant
     from app.core.auth.grant.journal import Journal
     from app.core.auth.grant.shared import Shared
-    from app.core.auth.grant.state import Current
-    from app.core.auth.settings import HostSettings
+    from app.core.auth.grant.state import GrantState
+    from app.core.auth.settings import CredentialSettings
     from app.core.auth.vault.base import Vault
     from app.core.clock import Clock
 
@@ -37,11 +37,11 @@ class Custody:
 
     def __init__(
         self,
-        current: Current,
+        current: GrantState,
         look: Callable[[], Awaitable[None]],
         origin: str,
         folder: Path,
-        settings: HostSettings,
+        settings: CredentialSettings,
         shared: Shared,
         journal: Journal,
         clock: Clock,

@@ -64,7 +64,7 @@ EXPIRED, AHEAD, UNFINISHED, ASKED = map(
 )
 
 
-class Log(Protocol):
+class JournalStorage(Protocol):
     """Where events are kept (`storage.grants`). Every method raises `StorageTrouble`."""
 
     async def add(self, event: GrantEvent, *, settles: str | None = None) -> int: ...
@@ -76,7 +76,7 @@ class Log(Protocol):
     async def open_events(self, host: str) -> tuple[GrantEvent, ...]: ...
 
 
-class MemoryLog:
+class MemoryJournalStorage:
     """Events that live as long as the process: where nothing else is kept either, and when the disk is full."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Journal:
     def __init__(
         self,
         host_key: str,
-        kept: Log | None = None,
+        kept: JournalStorage | None = None,
         *,
         clock: Clock | None = None,
         fingerprints: Fingerprints | None = None,
@@ -113,8 +113,8 @@ class Journal:
     ) -> None:
         """`process` says which program writes here, for people: a window, the command line."""
         self._host = host_key
-        self._spare = MemoryLog()
-        self._kept: Log = kept or self._spare
+        self._spare = MemoryJournalStorage()
+        self._kept: JournalStorage = kept or self._spare
         self._clock = clock or SystemClock()
         self._process = f"{process} {os.getpid()}".lstrip()
         self.fingerprint = fingerprints or Fingerprints()
@@ -204,7 +204,7 @@ class Journal:
         else:
             await self._try(lambda kept: kept.change(number, **columns))
 
-    async def _try(self, action: Callable[[Log], Awaitable[T]]) -> T | None:
+    async def _try(self, action: Callable[[JournalStorage], Awaitable[T]]) -> T | None:
         try:
             return await action(self._kept)
         except StorageTrouble as trouble:

@@ -15,7 +15,7 @@ from app.core.errors import StorageTrouble
 
 if TYPE_CHECKING:
     from app.core.auth.grant.stamp import Stamp
-    from app.core.auth.settings import HostSettings
+    from app.core.auth.settings import CredentialSettings
     from app.core.auth.vault.base import Vault
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ STORED = "stored"
 class Keeper:
     """Reads, writes and forgets one named grant. Every coroutine raises `VaultFailure`."""
 
-    def __init__(self, vault: Vault, name: str, settings: HostSettings, stamp: Stamp) -> None:
+    def __init__(self, vault: Vault, name: str, settings: CredentialSettings, stamp: Stamp) -> None:
         self.vault = vault
         self.name = name
         self._settings = settings

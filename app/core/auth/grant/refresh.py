@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from app.core.auth.grant.keeper import Keeper
     from app.core.auth.grant.shared import Shared
     from app.core.auth.grant.tokens import TokenSet
-    from app.core.auth.oauth.registration import Client
-    from app.core.auth.oauth.server import Metadata, OAuth
+    from app.core.auth.oauth.registration import ClientRegistrar
+    from app.core.auth.oauth.server import OAuthClient, ServerMetadata
     from app.core.hosts import Host
 
 ATTEMPTS = 3
@@ -51,7 +51,7 @@ NOTHING_DONE = frozenset({429, 503})
 MOVED_AWAY = frozenset({404, 405, 410})
 
 
-class How(Enum):
+class Obtained(Enum):
     """How a newer grant was had: renewed here, taken over from another process, or from somebody who signed in."""
 
     RENEWED = "renewed"
@@ -60,18 +60,20 @@ class How(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RefreshResult:
     """A grant newer than the one asked about. `number` is that of the journal's event, for `Journal.accept`."""
 
     grant: Grant
-    how: How
+    how: Obtained
     number: int = 0
 
 
-class Renewal:
+class TokenRefresh:
     """Renews grants of one host. `refused` refresh tokens are remembered and never sent twice."""
 
-    def __init__(self, host: Host, oauth: OAuth, client: Client, shared: Shared, journal: Journal) -> None:
+    def __init__(
+        self, host: Host, oauth: OAuthClient, client: ClientRegistrar, shared: Shared, journal: Journal
+    ) -> None:
         self._host = host
         self._oauth = oauth
         self._client = client
@@ -103,7 +105,7 @@ class Renewal:
 
     async def run(
         self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
-    ) -> Outcome:
+    ) -> RefreshResult:
         """A grant newer than `grant`.
 
         `save` is called inside the lock before a renewed grant is returned, and tells whether it is durable. Raises
@@ -124,7 +126,7 @@ class Renewal:
 
     async def _locked(
         self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
-    ) -> Outcome:
+    ) -> RefreshResult:
         try:
             async with self._shared.lock.hold():
                 stored = await self._newest(grant, keeper)
@@ -158,18 +160,18 @@ class Renewal:
             raise SignInNeeded("Signed out in another window.", facts)
         return stored
 
-    def _taken_over(self, stored: Grant, grant: Grant) -> Outcome | None:
+    def _taken_over(self, stored: Grant, grant: Grant) -> RefreshResult | None:
         """What the others left in place of `grant`, if it is of use."""
         if not stored.same_sign_in(grant):
-            return Outcome(stored, How.REPLACED)
+            return RefreshResult(stored, Obtained.REPLACED)
         newer = stored.tokens.access_token != grant.tokens.access_token
         if newer and not stored.tokens.expired(self._oauth.time.now()):
-            return Outcome(stored, How.ADOPTED)
+            return RefreshResult(stored, Obtained.ADOPTED)
         return None
 
     async def _spend(
         self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
-    ) -> Outcome:
+    ) -> RefreshResult:
         """Renew at the token endpoint; a refused grant that the vault replaced meanwhile is tried once (row 16)."""
         for last_try in (False, True):
             await self._check_spendable(grant, cause)
@@ -199,7 +201,7 @@ class Renewal:
 
     async def _keep(
         self, renewed: Grant, number: int, began: float, save: Callable[[Grant], Awaitable[bool]]
-    ) -> Outcome:
+    ) -> RefreshResult:
         access = self._journal.fingerprint(renewed.tokens.access_token)
         took = self._since(began)
         try:
@@ -209,7 +211,7 @@ class Renewal:
             raise
         outcome = RENEWED if stored else UNSTORED
         await self._journal.settle(number, outcome, open=not stored, milliseconds=took, access=access)
-        return Outcome(renewed, How.RENEWED, number)
+        return RefreshResult(renewed, Obtained.RENEWED, number)
 
     async def _check_spendable(self, grant: Grant, cause: Cause) -> None:
         if not grant.renewable or grant.digest in self._refused:
@@ -254,7 +256,7 @@ class Renewal:
     async def _attempts(self, grant: Grant) -> TokenSet:
         until = self._clock.boot() + LONGEST_SECONDS
         attempt, looked = 0, False
-        metadata: Metadata | None = None
+        metadata: ServerMetadata | None = None
         while True:
             try:
                 metadata = metadata or self._of_same_issuer(await self._client.metadata(), grant)
@@ -272,14 +274,14 @@ class Renewal:
                     raise
                 await self._clock.sleep(pause)
 
-    async def _moved(self, metadata: Metadata, grant: Grant, failure: BurrowError) -> Metadata:
+    async def _moved(self, metadata: ServerMetadata, grant: Grant, failure: BurrowError) -> ServerMetadata:
         """Where the token endpoint is now. Raises `failure` if it is where it was."""
         found = self._of_same_issuer(await self._client.rediscover(), grant)
         if found.token_endpoint == metadata.token_endpoint:
             raise failure
         return found
 
-    def _of_same_issuer(self, metadata: Metadata, grant: Grant) -> Metadata:
+    def _of_same_issuer(self, metadata: ServerMetadata, grant: Grant) -> ServerMetadata:
         """A refresh token is never sent to another issuer than its own (faults row 40)."""
         if grant.issuer and metadata.issuer != grant.issuer:
             facts = Facts(code="issuer-changed", origin=self._host.origin)

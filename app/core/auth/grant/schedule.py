@@ -17,7 +17,7 @@ JITTER = 0.05
 RENEW_AGAIN_SECONDS = 15.0
 
 
-class Plan:
+class RefreshSchedule:
     """At most one renewal ahead of time, planned by the server's clock and awaited by the machine's."""
 
     def __init__(self, time: ServerTime, renew: Callable[[TokenSet], None]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from app.core.auth.status import AuthEvent, SessionState, SessionStatus
+from app.core.auth.status import AuthEvent, CredentialState, CredentialStatus
 from app.core.events import Event
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from app.core.clock import ServerTime
 
 
-class Current:
+class GrantState:
     """At most one grant, with a status. `changed` tells each new status, `happened` what became of a grant."""
 
     def __init__(self, time: ServerTime, fingerprint: Fingerprints) -> None:
-        self.changed: Event[SessionStatus] = Event()
+        self.changed: Event[CredentialStatus] = Event()
         self.happened: Event[AuthEvent] = Event()
-        self.status = SessionStatus()
+        self.status = CredentialStatus()
         self.grant: Grant | None = None
         self._time = time
         self._fingerprint = fingerprint
@@ -39,9 +39,9 @@ class Current:
         if persistent is not None:
             self.note(persistent=persistent)
         reason = None if self.status.persistent and self.status.trouble is None else self.status.reason
-        self.note(state=SessionState.SIGNED_IN, reason=reason)
+        self.note(state=CredentialState.SIGNED_IN, reason=reason)
 
-    def drop(self, state: SessionState, reason: str | None = None) -> None:
+    def drop(self, state: CredentialState, reason: str | None = None) -> None:
         """There is no grant any more."""
         self.grant, self._fit_until = None, -inf
         self.note(state=state, reason=reason, trouble=None, renewing_since=None)

@@ -20,7 +20,7 @@ LOOK_SECONDS = 1.0
 AGAIN_SECONDS = 30.0
 
 
-class Follower:
+class GrantWatcher:
     """Calls `changed` while `moved` says that another process did something."""
 
     def __init__(self, clock: Clock, moved: Callable[[], bool], changed: Callable[[], Awaitable[None]]) -> None:

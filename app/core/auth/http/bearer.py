@@ -14,7 +14,7 @@ import httpx
 import httpx2
 
 from app.core.auth.grant.journal import Cause, CauseKind
-from app.core.auth.http.bodies import IN_MEMORY, Kept, first_message, keep, peek
+from app.core.auth.http.bodies import IN_MEMORY, ReplayableBody, first_message, keep, peek
 from app.core.auth.http.classifier import Reply, Verdict, classify
 from app.core.auth.http.target import RENEWAL_FAILURE, RULE
 from app.core.errors import BurrowError, Facts, ServerTrouble
@@ -22,7 +22,7 @@ from app.core.errors import BurrowError, Facts, ServerTrouble
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from app.core.auth.credential import Session
+    from app.core.auth.credential import Credential
     from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.http.target import Target
 
@@ -39,10 +39,10 @@ TOOK_THE_TOKEN = frozenset(Verdict) - {
 }
 
 
-class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
+class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
     """Resolves the bearer per request; one renewal and one replay per request, ever."""
 
-    def __init__(self, session: Session, target: Target) -> None:
+    def __init__(self, session: Credential, target: Target) -> None:
         self._session = session
         self._target = target
         self._allowed = frozenset(_parts(origin) for origin in target.origins)
@@ -64,7 +64,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             replayed = yield request
             await self._judge_replay(request, replayed, newer)
 
-    async def _prepare(self, request: Any) -> tuple[TokenSet | None, Kept]:
+    async def _prepare(self, request: Any) -> tuple[TokenSet | None, ReplayableBody]:
         """Put the token on a request that may carry it; whatever else it carried as such goes."""
         tokens = None
         try:
@@ -89,7 +89,7 @@ class SessionAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generato
             request.extensions[RENEWAL_FAILURE] = self._session.missing()
         return tokens
 
-    async def _healed(self, request: Any, response: Any, tokens: TokenSet, kept: Kept) -> TokenSet | None:
+    async def _healed(self, request: Any, response: Any, tokens: TokenSet, kept: ReplayableBody) -> TokenSet | None:
         """The token to replay with, None when the answer stands."""
         try:
             reply = await self._reply(response)

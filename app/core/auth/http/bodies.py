@@ -20,7 +20,7 @@ REPLAY_BYTES = 4 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class Kept:
+class ReplayableBody:
     """Whether and how the body of one request can be sent again."""
 
     async def restore(self, request: Any, response: Any) -> bool:
@@ -34,7 +34,7 @@ class Kept:
         return True
 
 
-class KeptStream(Kept):
+class ReplayableStream(ReplayableBody):
     """A body that can be read once, kept up to the cap while it is sent."""
 
     def __init__(self, request: Any) -> None:
@@ -63,14 +63,14 @@ class KeptStream(Kept):
         self._complete = True
 
 
-IN_MEMORY = Kept()
+IN_MEMORY = ReplayableBody()
 
 
-def keep(request: Any) -> Kept:
+def keep(request: Any) -> ReplayableBody:
     """Called before `request` is sent."""
     if isinstance(request.stream, httpx.ByteStream | httpx2.ByteStream):
         return IN_MEMORY
-    return KeptStream(request)
+    return ReplayableStream(request)
 
 
 async def peek(response: Any) -> bytes:

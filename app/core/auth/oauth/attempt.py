@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from app.core.auth.oauth.callback import CallbackServer, Redirect
+from app.core.auth.oauth.callback import AuthorizationResponse, CallbackServer
 from app.core.auth.oauth.server import ClientRefused, GrantRefused, safe_to_open
 from app.core.auth.status import CANCELLED
 from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, TimedOut
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.core.auth.grant.tokens import TokenSet
-    from app.core.auth.oauth.server import AuthorizationRequest, Metadata, OAuth, Registration
+    from app.core.auth.oauth.server import AuthorizationRequest, ClientRegistration, OAuthClient, ServerMetadata
     from app.core.hosts import Host
 
 LIMIT_SECONDS = 180.0
 
 
-class Trip:
+class AuthorizationAttempt:
     """Who asks, what is asked, and where the answer comes. Listens from `begin` until `tokens` has ended."""
 
     def __init__(
         self,
         host: Host,
-        oauth: OAuth,
-        metadata: Metadata,
-        registration: Registration,
+        oauth: OAuthClient,
+        metadata: ServerMetadata,
+        registration: ClientRegistration,
         request: AuthorizationRequest,
         server: CallbackServer,
     ) -> None:
@@ -41,15 +41,19 @@ class Trip:
 
     @staticmethod
     async def begin(
-        host: Host, oauth: OAuth, metadata: Metadata, registration: Registration, scopes: Iterable[str]
-    ) -> Trip:
+        host: Host,
+        oauth: OAuthClient,
+        metadata: ServerMetadata,
+        registration: ClientRegistration,
+        scopes: Iterable[str],
+    ) -> AuthorizationAttempt:
         """Listen for the answer to a request for `scopes` besides the usual ones; nothing is opened yet.
 
         Raises `ProtocolTrouble` when the sign-in page's address is neither https nor on this machine.
         """
         holder: list[AuthorizationRequest] = []
 
-        def accepts(redirect: Redirect) -> bool:
+        def accepts(redirect: AuthorizationResponse) -> bool:
             return bool(holder) and holder[0].is_answered_by(redirect.state, redirect.issuer)
 
         server = CallbackServer(registration.redirect_path, accepts)
@@ -59,7 +63,7 @@ class Trip:
         if not safe_to_open(request.url):
             server.close()
             raise ProtocolTrouble(f"{host.name} names a sign-in page that is not safe to open.")
-        return Trip(host, oauth, metadata, registration, request, server)
+        return AuthorizationAttempt(host, oauth, metadata, registration, request, server)
 
     @property
     def url(self) -> str:
@@ -90,7 +94,7 @@ class Trip:
         except ClientRefused:
             return None
 
-    async def _redirect(self, cancelled: asyncio.Event) -> Redirect:
+    async def _redirect(self, cancelled: asyncio.Event) -> AuthorizationResponse:
         waiting = asyncio.create_task(self._server.wait())
         cancelling = asyncio.create_task(cancelled.wait())
         try:

@@ -27,7 +27,7 @@ p{{margin:0;opacity:.75}}</style></head>
 
 
 @dataclass(frozen=True)
-class Redirect:
+class AuthorizationResponse:
     """What the browser brought back; exactly one of `code` and `error` is set by an honest server."""
 
     code: str | None = field(repr=False)
@@ -46,11 +46,11 @@ class CallbackServer:
     answered 400 without its error text and the listener keeps waiting, so that another page cannot end the flow.
     """
 
-    def __init__(self, path: str, accepts: Callable[[Redirect], bool]) -> None:
+    def __init__(self, path: str, accepts: Callable[[AuthorizationResponse], bool]) -> None:
         self._path = path
         self._accepts = accepts
         self._server: asyncio.Server | None = None
-        self._result: asyncio.Future[Redirect] = asyncio.get_running_loop().create_future()
+        self._result: asyncio.Future[AuthorizationResponse] = asyncio.get_running_loop().create_future()
 
     async def open(self) -> str:
         """Start listening on a port the system chooses; returns the redirect URI."""
@@ -58,7 +58,7 @@ class CallbackServer:
         port = self._server.sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}{self._path}"
 
-    async def wait(self) -> Redirect:
+    async def wait(self) -> AuthorizationResponse:
         """The accepted redirect."""
         return await asyncio.shield(self._result)
 
@@ -97,7 +97,7 @@ class CallbackServer:
             values = query.get(name, [])
             return values[0] if len(values) == 1 else None
 
-        redirect = Redirect(one("code"), one("state"), one("error"), one("iss"))
+        redirect = AuthorizationResponse(one("code"), one("state"), one("error"), one("iss"))
         if self._result.done():
             return _page(410, "Already done", "You can close this tab.")
         if not self._accepts(redirect):

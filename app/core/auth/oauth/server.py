@@ -26,7 +26,7 @@ from app.core.hosts import is_loopback, origin_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from app.core.auth.http.transport import Transport
+    from app.core.auth.http.transport import HttpTransport
     from app.core.clock import Clock
 
 CLIENT_NAME = "Burrow"
@@ -64,7 +64,7 @@ class ClientRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class ServerMetadata:
     """What an authorization server says of itself (RFC 8414)."""
 
     issuer: str
@@ -76,7 +76,7 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
+class ClientRegistration:
     """Burrow as a client of one issuer. `redirect_path` is registered with it; the port may differ (RFC 8252 7.3)."""
 
     client_id: str
@@ -111,15 +111,15 @@ class AuthorizationRequest:
         return same_state and hmac.compare_digest(self.issuer.encode(), (issuer or "").encode())
 
 
-class OAuth:
+class OAuthClient:
     """The protocol with one host. Every call raises `BurrowError` kinds for transport and server trouble."""
 
-    def __init__(self, transport: Transport, origin: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, transport: HttpTransport, origin: str, *, clock: Clock | None = None) -> None:
         self.time = ServerTime(clock or SystemClock())
         self._transport = transport
         self._origin = origin
 
-    async def discover(self) -> Metadata:
+    async def discover(self) -> ServerMetadata:
         """The host's metadata; a host without any gets PostHog's documented paths (contract section 1.3).
 
         Raises `ProtocolTrouble` when the metadata names another issuer, an endpoint elsewhere, or no S256.
@@ -132,7 +132,7 @@ class OAuth:
             raise self._failure(status, headers, answer)
         return self._checked(answer)
 
-    async def register(self, metadata: Metadata) -> Registration:
+    async def register(self, metadata: ServerMetadata) -> ClientRegistration:
         """Register Burrow as a native public client (RFC 7591).
 
         Which scopes it may ask for is left to the server: a registration is remembered, and a later step-up asks for
@@ -147,7 +147,7 @@ class OAuth:
             metadata.registration_endpoint,
             json_body={
                 "client_name": CLIENT_NAME,
-                "redirect_uris": [Registration("", path, "").redirect_uri],
+                "redirect_uris": [ClientRegistration("", path, "").redirect_uri],
                 "grant_types": ["authorization_code", "refresh_token"],
                 "response_types": ["code"],
                 "token_endpoint_auth_method": "none",
@@ -163,9 +163,9 @@ class OAuth:
             raise failure
         if not isinstance(client_id, str) or not client_id:
             raise ProtocolTrouble(f"{self._origin} registered Burrow without naming a client id.")
-        return Registration(client_id, path, metadata.issuer)
+        return ClientRegistration(client_id, path, metadata.issuer)
 
-    async def knows(self, metadata: Metadata, registration: Registration) -> bool:
+    async def knows(self, metadata: ServerMetadata, registration: ClientRegistration) -> bool:
         """Whether the server still knows a registration, as far as it tells without a person (faults row 31).
 
         Only a plain refusal says that it does not; a page, a redirect, trouble, or silence for five seconds say
@@ -182,7 +182,7 @@ class OAuth:
 
     def request_authorization(
         self,
-        metadata: Metadata,
+        metadata: ServerMetadata,
         client_id: str,
         redirect_uri: str,
         *,
@@ -230,7 +230,9 @@ class OAuth:
             )
         return code
 
-    async def exchange(self, metadata: Metadata, client_id: str, code: str, request: AuthorizationRequest) -> TokenSet:
+    async def exchange(
+        self, metadata: ServerMetadata, client_id: str, code: str, request: AuthorizationRequest
+    ) -> TokenSet:
         """Trade an authorization code for tokens. Raises `GrantRefused`, `ClientRefused` or a `BurrowError`.
 
         An answer without `scope` grants what was asked for (RFC 6749 section 5.1).
@@ -245,7 +247,7 @@ class OAuth:
         return self._tokens({"scope": request.scope, **await self._token_endpoint(metadata, form)}, previous=None)
 
     async def refresh(
-        self, metadata: Metadata, client_id: str, tokens: TokenSet, *, resource: str | None = None
+        self, metadata: ServerMetadata, client_id: str, tokens: TokenSet, *, resource: str | None = None
     ) -> TokenSet:
         """Renew `tokens`; the old refresh token is kept when the answer brings none (faults row 33).
 
@@ -263,12 +265,12 @@ class OAuth:
                     raise
         return self._tokens(await self._token_endpoint(metadata, form), previous=tokens)
 
-    async def revoke(self, metadata: Metadata, client_id: str, token: str) -> None:
+    async def revoke(self, metadata: ServerMetadata, client_id: str, token: str) -> None:
         """Revoke a token (RFC 7009). Raises `BurrowError` when the server could not be asked."""
         if metadata.revocation_endpoint is not None:
             await self._send("POST", metadata.revocation_endpoint, form={"token": token, "client_id": client_id})
 
-    async def _token_endpoint(self, metadata: Metadata, form: dict[str, str]) -> dict[str, Any]:
+    async def _token_endpoint(self, metadata: ServerMetadata, form: dict[str, str]) -> dict[str, Any]:
         status, headers, body = await self._send("POST", metadata.token_endpoint, form=form, timeout=TOKEN_SECONDS)
         answer = self._object(status, headers, body)
         if status == 200:
@@ -365,7 +367,7 @@ class OAuth:
             action="Ask its administrator for an OAuth client id, or use a personal API key.",
         )
 
-    def _checked(self, answer: dict[str, Any]) -> Metadata:
+    def _checked(self, answer: dict[str, Any]) -> ServerMetadata:
         def endpoint(name: str) -> str | None:
             value = answer.get(name)
             if value is None:
@@ -383,7 +385,7 @@ class OAuth:
         authorize, token = endpoint("authorization_endpoint"), endpoint("token_endpoint")
         if authorize is None or token is None:
             raise ProtocolTrouble(f"{self._origin} does not name its sign-in endpoints.")
-        return Metadata(
+        return ServerMetadata(
             issuer,
             authorize,
             token,
@@ -392,9 +394,11 @@ class OAuth:
             answer.get("authorization_response_iss_parameter_supported") is True,
         )
 
-    def _documented(self) -> Metadata:
+    def _documented(self) -> ServerMetadata:
         base = f"{self._origin}/oauth"
-        return Metadata(self._origin, f"{base}/authorize/", f"{base}/token/", f"{base}/register/", f"{base}/revoke/")
+        return ServerMetadata(
+            self._origin, f"{base}/authorize/", f"{base}/token/", f"{base}/register/", f"{base}/revoke/"
+        )
 
 
 def safe_to_open(url: str) -> bool:

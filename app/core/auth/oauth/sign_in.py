@@ -9,32 +9,32 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.oauth.attempt import Trip, cancellation
+from app.core.auth.oauth.attempt import AuthorizationAttempt, cancellation
 from app.core.errors import Facts, Rejected
 from app.core.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.core.auth.oauth.registration import Client
-    from app.core.auth.oauth.server import Metadata, OAuth, Registration
+    from app.core.auth.oauth.registration import ClientRegistrar
+    from app.core.auth.oauth.server import ClientRegistration, OAuthClient, ServerMetadata
     from app.core.hosts import Host
 
 log = logging.getLogger(__name__)
 
 
-class Party(Protocol):
+class SignInTarget(Protocol):
     """Who signs in, and to which host (`app.core.auth.credential`)."""
 
     host: Host
-    oauth: OAuth
-    client: Client
+    oauth: OAuthClient
+    client: ClientRegistrar
 
     async def adopt(self, grant: Grant, why: str) -> None:
         """Make a freshly issued grant the current one."""
 
 
-class SignIn:
+class BrowserSignIn:
     """A sign-in that waits for the browser. Ends by `finish`, `cancel` or after three minutes.
 
     A registration of Burrow's own that the server does not know is made anew, once: before the browser is opened where
@@ -42,26 +42,28 @@ class SignIn:
     page's new address.
     """
 
-    def __init__(self, party: Party, metadata: Metadata, scopes: tuple[str, ...], *, open_browser: bool) -> None:
+    def __init__(
+        self, party: SignInTarget, metadata: ServerMetadata, scopes: tuple[str, ...], *, open_browser: bool
+    ) -> None:
         self.moved: Event[str] = Event()
         self._party = party
         self._metadata = metadata
         self._scopes = scopes
         self._open_browser = open_browser
-        self._trip: Trip | None = None
+        self._trip: AuthorizationAttempt | None = None
         self._registered_anew = False
         self._cancelled = asyncio.Event()
         self._opening: set[asyncio.Task[bool]] = set()
 
     @staticmethod
-    async def begin(party: Party, *, scopes: Iterable[str] = (), open_browser: bool = True) -> SignIn:
+    async def begin(party: SignInTarget, *, scopes: Iterable[str] = (), open_browser: bool = True) -> BrowserSignIn:
         """Discover, register, listen, and open the browser; `scopes` are asked for besides the usual ones.
 
         Raises `BurrowError` kinds when the host cannot be asked, `ProtocolTrouble` when its sign-in page's address is
         neither https nor on this machine.
         """
         metadata = await party.client.rediscover()
-        sign_in = SignIn(party, metadata, tuple(scopes), open_browser=open_browser)
+        sign_in = BrowserSignIn(party, metadata, tuple(scopes), open_browser=open_browser)
         await sign_in._set_out(await sign_in._registration())
         return sign_in
 
@@ -97,16 +99,18 @@ class SignIn:
         await self._party.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")
 
     @property
-    def _under_way(self) -> Trip:
+    def _under_way(self) -> AuthorizationAttempt:
         assert self._trip is not None
         return self._trip
 
-    async def _set_out(self, registration: Registration) -> None:
-        self._trip = await Trip.begin(self._party.host, self._party.oauth, self._metadata, registration, self._scopes)
+    async def _set_out(self, registration: ClientRegistration) -> None:
+        self._trip = await AuthorizationAttempt.begin(
+            self._party.host, self._party.oauth, self._metadata, registration, self._scopes
+        )
         if self._open_browser:
             self.open_again()
 
-    async def _registration(self) -> Registration:
+    async def _registration(self) -> ClientRegistration:
         """A remembered one is shown to the server first: the browser would show its refusal to the person only, and
         Burrow would wait for an answer that never comes.
         """
@@ -116,12 +120,12 @@ class SignIn:
             return await client.registration(self._metadata)
         return await self._register_anew()
 
-    async def _register_anew(self) -> Registration:
+    async def _register_anew(self) -> ClientRegistration:
         log.info("%s does not know this registration; registering anew", self._party.host.origin)
         self._registered_anew = True
         return await self._party.client.register(self._metadata)
 
-    async def _another_registration(self) -> Registration:
+    async def _another_registration(self) -> ClientRegistration:
         """In place of the one that the token endpoint does not know. Raises `Rejected` when there can be none."""
         host, client = self._party.host, self._party.client
         facts = Facts(code="invalid_client", origin=host.origin)

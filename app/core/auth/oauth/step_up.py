@@ -25,7 +25,7 @@ MOST_NAMED = 5
 EVERYTHING = "*"
 
 
-class Help(Enum):
+class StepUpOption(Enum):
     """Whether the person can help, else what keeps them from it."""
 
     ASK = "ask"
@@ -36,7 +36,7 @@ class Help(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class MissingScopes:
     """What an operation at a resource was refused for. `scopes` are in the server's order."""
 
     resource: str
@@ -66,27 +66,27 @@ class StepUp:
         grant = self._grant()
         return () if grant is None else tuple(grant.tokens.scope.split())
 
-    def met(self, need: Need) -> bool:
+    def met(self, need: MissingScopes) -> bool:
         """Whether everything that was missing is granted now."""
         return EVERYTHING in self.granted or set(need.scopes) <= set(self.granted)
 
-    def help_for(self, need: Need) -> Help:
+    def help_for(self, need: MissingScopes) -> StepUpOption:
         """Whether asking the person for what is missing may help."""
         grant = self._grant()
         if need.owner is not CredentialOwner.PERSON or not need.scopes:
-            return Help.NOT_OURS
+            return StepUpOption.NOT_OURS
         if grant is not None and grant.personal_key:
-            return Help.KEY
+            return StepUpOption.KEY
         if self.met(need):
-            return Help.GRANTED
-        return Help.TRIED if self.tries(need) >= MOST_TRIES else Help.ASK
+            return StepUpOption.GRANTED
+        return StepUpOption.TRIED if self.tries(need) >= MOST_TRIES else StepUpOption.ASK
 
-    def tries(self, need: Need) -> int:
+    def tries(self, need: MissingScopes) -> int:
         """How often this account was asked for what the operation needs."""
         self._notice_account()
         return self._tries[need.resource, need.operation]
 
-    async def ask(self, need: Need, browser: Callable[[tuple[str, ...]], Awaitable[None]]) -> bool:
+    async def ask(self, need: MissingScopes, browser: Callable[[tuple[str, ...]], Awaitable[None]]) -> bool:
         """Have `browser` ask for what is missing; whether the same account has it now.
 
         A denial is an answer, and so is a sign-in that brings too little: both count as a try and are no error. What

@@ -24,14 +24,14 @@ TAGS = ("a", "b")
 HEAD = "burrow-parts"
 
 
-class Head:
+class PartsHead:
     """What the named item says about its parts."""
 
     def __init__(self, tag: str, parts: int, digest: str) -> None:
         self.tag, self.parts, self.digest = tag, parts, digest
 
     @staticmethod
-    def of(text: str | None) -> Head | None:
+    def of(text: str | None) -> PartsHead | None:
         """The head in an item; None when the item is a whole secret, or there is none."""
         if text is None or HEAD not in text:
             return None
@@ -40,7 +40,7 @@ class Head:
             tag, parts, digest = record[HEAD], int(record["parts"]), str(record["digest"])
         except (ValueError, KeyError, TypeError):
             return None
-        return Head(tag, parts, digest) if tag in TAGS and 0 < parts <= MOST_PARTS else None
+        return PartsHead(tag, parts, digest) if tag in TAGS and 0 < parts <= MOST_PARTS else None
 
     def text(self) -> str:
         return json.dumps({HEAD: self.tag, "parts": self.parts, "digest": self.digest})
@@ -61,7 +61,7 @@ class ChunkedItems:
     def get(self, name: str) -> str | None:
         """The whole secret. Raises `VaultFailure` (damaged) when parts are missing or torn."""
         text = self._keyring.get_password(self._service, name)
-        head = Head.of(text)
+        head = PartsHead.of(text)
         if head is None:
             return text
         parts = [self._keyring.get_password(self._service, part) for part in head.names(name)]
@@ -72,13 +72,13 @@ class ChunkedItems:
 
     def set(self, name: str, secret: str) -> None:
         """Keep `secret`, in parts where one item does not hold it."""
-        former = Head.of(self._keyring.get_password(self._service, name))
+        former = PartsHead.of(self._keyring.get_password(self._service, name))
         pieces = list(pieces_of(secret, self._limit))
         if len(pieces) == 1 and HEAD not in secret:
             self._keyring.set_password(self._service, name, secret)
         else:
             tag = TAGS[former is not None and former.tag == TAGS[0]]
-            head = Head(tag, len(pieces), _digest(secret))
+            head = PartsHead(tag, len(pieces), _digest(secret))
             for part, piece in zip(head.names(name), pieces, strict=True):
                 self._keyring.set_password(self._service, part, piece)
             self._keyring.set_password(self._service, name, head.text())
@@ -86,10 +86,10 @@ class ChunkedItems:
 
     def delete(self, name: str) -> None:
         """Remove every item of a secret; nothing happens when there is none."""
-        self._delete_parts(name, Head.of(self._keyring.get_password(self._service, name)))
+        self._delete_parts(name, PartsHead.of(self._keyring.get_password(self._service, name)))
         self._delete(name)
 
-    def _delete_parts(self, name: str, head: Head | None) -> None:
+    def _delete_parts(self, name: str, head: PartsHead | None) -> None:
         for part in head.names(name) if head is not None else ():
             self._delete(part)
 

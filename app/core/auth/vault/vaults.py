@@ -117,7 +117,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-class Items(Protocol):
+class KeyringItems(Protocol):
     """The secrets of Burrow in an open keyring. Blocks, and raises what the backend does."""
 
     def get(self, name: str) -> str | None: ...
@@ -127,7 +127,7 @@ class Items(Protocol):
     def delete(self, name: str) -> None: ...
 
 
-class WholeItems:
+class SingleItems:
     """One item a secret."""
 
     def __init__(self, keyring: KeyringBackend) -> None:
@@ -151,11 +151,11 @@ class KeyringVault:
 
     kind = StoreKind.KEYRING
 
-    def __init__(self, *, deadline: float = DEADLINE_SECONDS, opened: Callable[[], Items] | None = None) -> None:
+    def __init__(self, *, deadline: float = DEADLINE_SECONDS, opened: Callable[[], KeyringItems] | None = None) -> None:
         """`opened` opens the keyring, in the thread of the first call."""
         self._deadline = deadline
         self._open = opened or platform_items
-        self._items: Items | None = None
+        self._items: KeyringItems | None = None
         self._turn = asyncio.Lock()
         self._hung: threading.Thread | None = None
 
@@ -168,7 +168,7 @@ class KeyringVault:
     async def delete(self, name: str) -> None:
         await self._call(lambda items: items.delete(name))
 
-    async def _call(self, action: Callable[[Items], T]) -> T:
+    async def _call(self, action: Callable[[KeyringItems], T]) -> T:
         async with self._turn:
             if self._hung is not None and self._hung.is_alive():
                 raise VaultFailure(VaultState.LOCKED, "The keyring still waits to be unlocked.")
@@ -214,13 +214,13 @@ class KeyringVault:
                 raise translated(failure) from failure
 
 
-def platform_items() -> Items:
+def platform_items() -> KeyringItems:
     """The platform's keyring; on Windows, where an item holds little, with secrets in parts."""
     if sys.platform == "win32":
         from app.core.auth.vault.chunks import ChunkedItems
 
         return ChunkedItems(platform_backend(), SERVICE, WINDOWS_ITEM_UNITS)
-    return WholeItems(platform_backend())
+    return SingleItems(platform_backend())
 
 
 def translated(failure: Exception) -> VaultFailure:

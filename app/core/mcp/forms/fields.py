@@ -65,7 +65,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-class Kind(Enum):
+class FieldKind(Enum):
     """The editor a field needs."""
 
     TEXT = "text"
@@ -79,20 +79,20 @@ class Kind(Enum):
 
 
 NAMES = {
-    Kind.TEXT: "text",
-    Kind.INTEGER: "whole number",
-    Kind.NUMBER: "number",
-    Kind.BOOLEAN: "yes or no",
-    Kind.CHOICE: "choice",
-    Kind.CONST: "fixed value",
-    Kind.LIST: "list",
-    Kind.JSON: "JSON",
+    FieldKind.TEXT: "text",
+    FieldKind.INTEGER: "whole number",
+    FieldKind.NUMBER: "number",
+    FieldKind.BOOLEAN: "yes or no",
+    FieldKind.CHOICE: "choice",
+    FieldKind.CONST: "fixed value",
+    FieldKind.LIST: "list",
+    FieldKind.JSON: "JSON",
 }
 OF_TYPE = {
-    "string": Kind.TEXT,
-    "integer": Kind.INTEGER,
-    "number": Kind.NUMBER,
-    "boolean": Kind.BOOLEAN,
+    "string": FieldKind.TEXT,
+    "integer": FieldKind.INTEGER,
+    "number": FieldKind.NUMBER,
+    "boolean": FieldKind.BOOLEAN,
 }
 
 
@@ -115,13 +115,13 @@ class Field:
     """
 
     name: str
-    kind: Kind
+    kind: FieldKind
     schema: dict[str, Any] = field(repr=False)
     title: str = ""
     description: str = ""
     required: bool = False
     nullable: bool = False
-    item: Kind | None = None
+    item: FieldKind | None = None
     choices: tuple[Choice, ...] = ()
     hints: tuple[str, ...] = ()
     multiline: bool = False
@@ -140,8 +140,8 @@ class Field:
 
 @dataclass(frozen=True)
 class _Shape:
-    kind: Kind
-    item: Kind | None = None
+    kind: FieldKind
+    item: FieldKind | None = None
     choices: tuple[Choice, ...] = ()
     why: str = ""
 
@@ -151,7 +151,7 @@ def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
     found = resolved(schema, root)
     if found is None:
         why = "Its schema refers to something that is not there, or to itself."
-        return Field(name, Kind.JSON, schema if isinstance(schema, dict) else {}, required=required, why=why)
+        return Field(name, FieldKind.JSON, schema if isinstance(schema, dict) else {}, required=required, why=why)
     shape = _shape(found, root)
     return Field(
         name=name,
@@ -164,7 +164,7 @@ def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
         item=shape.item,
         choices=shape.choices,
         hints=_hints(found, shape, root),
-        multiline=shape.kind is Kind.TEXT and _long(name, found),
+        multiline=shape.kind is FieldKind.TEXT and _long(name, found),
         default=exact(found["default"]) if "default" in found else MISSING,
         why=shape.why,
     )
@@ -178,41 +178,41 @@ def _shape(schema: dict[str, Any], root: Any) -> _Shape:
     if types == ("array",):
         return _list(schema, root)
     if types == ("object",) or (not types and "properties" in schema):
-        return _Shape(Kind.JSON, why="It is made of several values.")
+        return _Shape(FieldKind.JSON, why="It is made of several values.")
     if len(types) > 1 or any(word in schema for word in ("anyOf", "oneOf")):
-        return _Shape(Kind.JSON, why="It may be of different kinds.")
-    return _Shape(Kind.JSON, why="The server does not say what kind of value it is.")
+        return _Shape(FieldKind.JSON, why="It may be of different kinds.")
+    return _Shape(FieldKind.JSON, why="The server does not say what kind of value it is.")
 
 
 def _scalar(schema: dict[str, Any]) -> _Shape | None:
     """The shape of a single value, None when it is none."""
     if "const" in schema:
         choices = _choices([(schema["const"], schema.get("title"))])
-        return _Shape(Kind.CONST, choices=choices) if choices and schema["const"] is not None else None
+        return _Shape(FieldKind.CONST, choices=choices) if choices and schema["const"] is not None else None
     values = schema.get("enum")
     if isinstance(values, list):
         names = schema.get("enumNames")
         labels = names if isinstance(names, list) and len(names) == len(values) else [None] * len(values)
         choices = _choices([(value, label) for value, label in zip(values, labels, strict=True) if value is not None])
-        return _Shape(Kind.CHOICE, choices=choices) if choices else None
+        return _Shape(FieldKind.CHOICE, choices=choices) if choices else None
     types = types_of(schema)
     for word in ("oneOf", "anyOf"):
         branches = schema.get(word)
         if isinstance(branches, list) and branches and all(isinstance(b, dict) and "const" in b for b in branches):
             choices = _choices([(branch["const"], branch.get("title")) for branch in branches])
-            return _Shape(Kind.CHOICE, choices=choices) if choices else None
+            return _Shape(FieldKind.CHOICE, choices=choices) if choices else None
     kind = OF_TYPE.get(types[0]) if len(types) == 1 else None
     return None if kind is None else _Shape(kind)
 
 
 def _list(schema: dict[str, Any], root: Any) -> _Shape:
     if "prefixItems" in schema or isinstance(schema.get("items"), list):
-        return _Shape(Kind.JSON, why="Its items differ by their place.")
+        return _Shape(FieldKind.JSON, why="Its items differ by their place.")
     items = resolved(schema["items"], root) if "items" in schema else None
     shape = None if items is None or nullable(items) else _scalar(items)
     if shape is None:
-        return _Shape(Kind.JSON, why="Its items are not plain values.")
-    return _Shape(Kind.LIST, item=shape.kind, choices=shape.choices)
+        return _Shape(FieldKind.JSON, why="Its items are not plain values.")
+    return _Shape(FieldKind.LIST, item=shape.kind, choices=shape.choices)
 
 
 def _choices(values: list[tuple[Any, Any]]) -> tuple[Choice, ...]:
@@ -236,13 +236,13 @@ def _choices(values: list[tuple[Any, Any]]) -> tuple[Choice, ...]:
 def _hints(schema: dict[str, Any], shape: _Shape, root: Any) -> tuple[str, ...]:
     hints = _ranges(schema)
     parts = [schema]
-    if shape.kind is Kind.LIST:
+    if shape.kind is FieldKind.LIST:
         items = resolved(schema.get("items"), root) or {}
         hints += [f"each {words}" for words in _ranges(items)]
         parts.append(items)
         if schema.get("uniqueItems") is True:
             hints.append("no item twice")
-    if shape.kind in {Kind.TEXT, Kind.LIST}:
+    if shape.kind in {FieldKind.TEXT, FieldKind.LIST}:
         for part in parts:
             if isinstance(part.get("format"), str):
                 hints.append(FORMATS.get(part["format"], part["format"]))

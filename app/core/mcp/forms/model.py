@@ -13,28 +13,13 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from app.core.mcp.forms.fields import MISSING, Choice, Field, Kind, field_of
+from app.core.mcp.forms.fields import MISSING, Choice, Field, FieldKind, field_of
 from app.core.mcp.forms.schemas import NOTES, follow
-from app.core.mcp.forms.validation import FieldProblem, Verdict, validate
+from app.core.mcp.forms.validation import FieldProblem, ValidationResult, validate
 from app.core.mcp.json_text import NotJson, exact, parse_json, same_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-__all__ = [
-    "Choice",
-    "Draft",
-    "Entry",
-    "Field",
-    "FieldProblem",
-    "FormModel",
-    "Kind",
-    "NotJson",
-    "Presence",
-    "Verdict",
-    "parse_json",
-    "write_json",
-]
 
 WHOLE = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -52,7 +37,7 @@ class Presence(Enum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class FieldEntry:
     """What stands in one field.
 
     `text` is what was typed: for a CHOICE or CONST the choice's key, for a BOOLEAN `true` or `false`. `items` are the
@@ -67,34 +52,34 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Draft:
+class FormDraft:
     """A form being filled in. `extra` are arguments that the schema does not name; `whole` is the JSON of a form that
     is edited as one text."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, FieldEntry] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     whole: str = "{}"
 
-    def entry(self, name: str) -> Entry:
-        return self.entries.get(name, Entry())
+    def entry(self, name: str) -> FieldEntry:
+        return self.entries.get(name, FieldEntry())
 
-    def typed(self, name: str, text: str) -> Draft:
+    def typed(self, name: str, text: str) -> FormDraft:
         """The draft with `text` in a field; the argument is a value from then on."""
         return self._with(name, text=text, presence=Presence.VALUE)
 
-    def listed(self, name: str, items: Iterable[str]) -> Draft:
+    def listed(self, name: str, items: Iterable[str]) -> FormDraft:
         """The draft with the texts of a LIST's items."""
         return self._with(name, items=tuple(items), presence=Presence.VALUE, as_json=False)
 
-    def put(self, name: str, presence: Presence) -> Draft:
+    def put(self, name: str, presence: Presence) -> FormDraft:
         """The draft with an argument absent, null or a value; what was typed stays."""
         return self._with(name, presence=presence)
 
-    def in_json(self, name: str, text: str) -> Draft:
+    def in_json(self, name: str, text: str) -> FormDraft:
         """The draft with a field edited as JSON."""
         return self._with(name, text=text, presence=Presence.VALUE, as_json=True)
 
-    def _with(self, name: str, **changes: Any) -> Draft:
+    def _with(self, name: str, **changes: Any) -> FormDraft:
         return replace(self, entries=MappingProxyType({**self.entries, name: replace(self.entry(name), **changes)}))
 
 
@@ -116,34 +101,34 @@ class FormModel:
         """The field of a name; raises `KeyError`."""
         return self._by_name[name]
 
-    def seed(self) -> Draft:
+    def seed(self) -> FormDraft:
         """The draft a form opens with.
 
         Required arguments with a default or a single possible value are there; optional ones are absent, with their
         default as the text that setting them starts from.
         """
-        entries: dict[str, Entry] = {}
+        entries: dict[str, FieldEntry] = {}
         for item in self.fields:
             value = item.default
-            if value is MISSING and item.kind is Kind.CONST:
+            if value is MISSING and item.kind is FieldKind.CONST:
                 value = item.choices[0].value
             if value is MISSING:
                 continue
             entry = _entry(item, value)
             entries[item.name] = entry if item.required else replace(entry, presence=Presence.ABSENT)
-        return Draft(MappingProxyType(entries))
+        return FormDraft(MappingProxyType(entries))
 
-    def draft_from(self, arguments: Mapping[str, Any]) -> Draft:
+    def draft_from(self, arguments: Mapping[str, Any]) -> FormDraft:
         """The draft that gives exactly `arguments` again; fractions may be float or `Decimal`."""
         kept = exact(dict(arguments))
         if self.whole_json:
-            return Draft(whole=write_json(kept))
+            return FormDraft(whole=write_json(kept))
         entries = {name: _entry(self._by_name[name], value) for name, value in kept.items() if name in self._by_name}
         extra = {name: value for name, value in kept.items() if name not in self._by_name}
         # What was never set still shows its default when somebody sets it.
-        return Draft(MappingProxyType({**self._absent(), **entries}), MappingProxyType(extra))
+        return FormDraft(MappingProxyType({**self._absent(), **entries}), MappingProxyType(extra))
 
-    def arguments(self, draft: Draft) -> dict[str, Any] | list[FieldProblem]:
+    def arguments(self, draft: FormDraft) -> dict[str, Any] | list[FieldProblem]:
         """The arguments to send, or what keeps them from being sent, in the order of the fields.
 
         Fractions come as `Decimal`, integers exact. Nothing typed is ever left out silently.
@@ -165,25 +150,25 @@ class FormModel:
                 problems.append(FieldProblem(item.name, "It is needed."))
         return problems or {**values, **draft.extra}
 
-    async def validate(self, arguments: dict[str, Any]) -> Verdict:
+    async def validate(self, arguments: dict[str, Any]) -> ValidationResult:
         """Check parsed arguments against the whole schema, in a worker thread and within 50 ms."""
         return await validate(self.schema, arguments)
 
-    def as_json(self, draft: Draft) -> str | list[FieldProblem]:
+    def as_json(self, draft: FormDraft) -> str | list[FieldProblem]:
         """The JSON tab's text for a draft, or why there is none yet."""
         if self.whole_json:
             return draft.whole
         found = self.arguments(draft)
         return write_json(found) if isinstance(found, dict) else found
 
-    def from_json(self, text: str) -> Draft:
+    def from_json(self, text: str) -> FormDraft:
         """The draft for the JSON tab's text. Raises `NotJson`, also when it is no object."""
         value = parse_json(text)
         if not isinstance(value, dict):
             raise NotJson("Arguments are an object in braces")
         return self.draft_from(value)
 
-    def _absent(self) -> dict[str, Entry]:
+    def _absent(self) -> dict[str, FieldEntry]:
         return {name: replace(entry, presence=Presence.ABSENT) for name, entry in self.seed().entries.items()}
 
 
@@ -229,48 +214,48 @@ def _fields(root: dict[str, Any], document: dict[str, Any]) -> tuple[Field, ...]
     return tuple(fields)
 
 
-def _entry(item: Field, value: Any) -> Entry:
+def _entry(item: Field, value: Any) -> FieldEntry:
     """What stands in a field that holds `value`; as JSON when its own editor cannot hold it unchanged."""
     if value is None:
-        return Entry(Presence.NULL)
-    if item.kind is Kind.LIST and item.item is not None and isinstance(value, list):
+        return FieldEntry(Presence.NULL)
+    if item.kind is FieldKind.LIST and item.item is not None and isinstance(value, list):
         texts = [_text(item.item, one, item.choices) for one in value]
         known = [text for text in texts if text is not None]
         if len(known) == len(texts):
-            return Entry(Presence.VALUE, items=tuple(known))
+            return FieldEntry(Presence.VALUE, items=tuple(known))
     text = _text(item.kind, value, item.choices)
     if text is not None:
-        return Entry(Presence.VALUE, text=text)
-    return Entry(Presence.VALUE, text=write_json(value), as_json=item.kind is not Kind.JSON)
+        return FieldEntry(Presence.VALUE, text=text)
+    return FieldEntry(Presence.VALUE, text=write_json(value), as_json=item.kind is not FieldKind.JSON)
 
 
-def _text(kind: Kind, value: Any, choices: tuple[Choice, ...]) -> str | None:
+def _text(kind: FieldKind, value: Any, choices: tuple[Choice, ...]) -> str | None:
     """The text that an editor of `kind` turns into exactly `value`, None when there is none."""
     match kind:
-        case Kind.TEXT:
+        case FieldKind.TEXT:
             return value if isinstance(value, str) else None
-        case Kind.BOOLEAN:
+        case FieldKind.BOOLEAN:
             return str(value).lower() if isinstance(value, bool) else None
-        case Kind.INTEGER | Kind.NUMBER if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        case FieldKind.INTEGER | FieldKind.NUMBER if isinstance(value, int | Decimal) and not isinstance(value, bool):
             text = _digits(value)
             try:
                 return text if text is not None and same_json(_number(kind, text), value) else None
             except ValueError:
                 return None
-        case Kind.CHOICE | Kind.CONST:
+        case FieldKind.CHOICE | FieldKind.CONST:
             return next((choice.key for choice in choices if same_json(choice.value, value)), None)
         case _:
             return None
 
 
-def _value(item: Field, entry: Entry) -> Any:
+def _value(item: Field, entry: FieldEntry) -> Any:
     """The value of what was typed; raises `ValueError` in words for the person."""
-    if entry.as_json or item.kind is Kind.JSON:
+    if entry.as_json or item.kind is FieldKind.JSON:
         try:
             return parse_json(entry.text)
         except NotJson as problem:
             raise ValueError(f"It is not JSON: {problem.message}.") from None
-    if item.kind is Kind.LIST and item.item is not None:
+    if item.kind is FieldKind.LIST and item.item is not None:
         return [_numbered(item, number, text) for number, text in enumerate(entry.items, 1)]
     return _parsed(item.kind, entry.text, item.choices)
 
@@ -283,15 +268,15 @@ def _numbered(item: Field, number: int, text: str) -> Any:
         raise ValueError(f"Item {number}: {problem}") from None
 
 
-def _parsed(kind: Kind, text: str, choices: tuple[Choice, ...]) -> Any:
+def _parsed(kind: FieldKind, text: str, choices: tuple[Choice, ...]) -> Any:
     match kind:
-        case Kind.TEXT:
+        case FieldKind.TEXT:
             return text
-        case Kind.BOOLEAN:
+        case FieldKind.BOOLEAN:
             if text not in {"true", "false"}:
                 raise ValueError("Choose yes or no.")
             return text == "true"
-        case Kind.CHOICE | Kind.CONST:
+        case FieldKind.CHOICE | FieldKind.CONST:
             for choice in choices:
                 if choice.key == text:
                     return choice.value
@@ -300,14 +285,14 @@ def _parsed(kind: Kind, text: str, choices: tuple[Choice, ...]) -> Any:
             return _number(kind, text)
 
 
-def _number(kind: Kind, text: str) -> int | Decimal:
+def _number(kind: FieldKind, text: str) -> int | Decimal:
     typed = text.strip()
     try:
         if WHOLE.fullmatch(typed):
             return int(typed)
         if NUMBER.fullmatch(typed):
             number = Decimal(typed)
-            if kind is Kind.NUMBER or number == number.to_integral_value():
+            if kind is FieldKind.NUMBER or number == number.to_integral_value():
                 return number
             raise ValueError("It must be a whole number.")
     except InvalidOperation:
@@ -318,7 +303,9 @@ def _number(kind: Kind, text: str) -> int | Decimal:
         ) from None
     if not typed:
         raise ValueError("Type a number, or leave the argument out.")
-    raise ValueError("It must be a whole number." if kind is Kind.INTEGER else "It must be a number, like 12 or 0.5.")
+    raise ValueError(
+        "It must be a whole number." if kind is FieldKind.INTEGER else "It must be a number, like 12 or 0.5."
+    )
 
 
 def _digits(value: int | Decimal) -> str | None:

@@ -38,7 +38,7 @@ class FieldProblem:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationResult:
     """`complete` is False when the check gave up: the server then decides."""
 
     problems: tuple[FieldProblem, ...] = ()
@@ -49,29 +49,29 @@ class _GaveUp(Exception):
     """The check is over its limits."""
 
 
-async def validate(schema: dict[str, Any], arguments: dict[str, Any], *, seconds: float = SECONDS) -> Verdict:
+async def validate(schema: dict[str, Any], arguments: dict[str, Any], *, seconds: float = SECONDS) -> ValidationResult:
     """Check `arguments` off the loop. Never raises."""
     return await asyncio.to_thread(check, schema, arguments, seconds=seconds)
 
 
-def check(schema: dict[str, Any], arguments: dict[str, Any], *, seconds: float = SECONDS) -> Verdict:
+def check(schema: dict[str, Any], arguments: dict[str, Any], *, seconds: float = SECONDS) -> ValidationResult:
     """The same on the calling thread."""
     problems: list[FieldProblem] = []
     try:
         if not _bounded(schema, SUBSCHEMAS_LIMIT, DEPTH_LIMIT) or not _bounded(
             arguments, VALUES_LIMIT, DEPTH_LIMIT * 2
         ):
-            return Verdict(complete=False)
+            return ValidationResult(complete=False)
         clock = _Clock()
         validator = _validator(schema, clock)
         clock.end = monotonic() + seconds
         for error in validator.iter_errors(_plain(arguments)):
             if len(problems) >= PROBLEMS_LIMIT:
-                return Verdict(tuple(dict.fromkeys(problems)), complete=False)
+                return ValidationResult(tuple(dict.fromkeys(problems)), complete=False)
             problems.append(_problem(error))
     except Exception:  # noqa: BLE001 (a stranger's schema may break the validator in any way)
-        return Verdict(tuple(dict.fromkeys(problems)), complete=False)
-    return Verdict(tuple(dict.fromkeys(problems)))
+        return ValidationResult(tuple(dict.fromkeys(problems)), complete=False)
+    return ValidationResult(tuple(dict.fromkeys(problems)))
 
 
 class _Clock:

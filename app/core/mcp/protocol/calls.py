@@ -21,13 +21,13 @@ LONGEST_SECONDS = 30 * 60.0
 OFF_LOOP_BYTES = 256 * 1024
 
 
-class Report(Protocol):
+class ProgressReport(Protocol):
     """Hears how far a call got."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
 
 
-class Cancelled(BurrowError):
+class CallCancelled(BurrowError):
     """The person cancelled a call; what the server had begun may have taken effect."""
 
     title = "Cancelled"
@@ -39,7 +39,7 @@ class ToolCall:
 
     def __init__(
         self,
-        run: Callable[[Report], Awaitable[dict[str, Any]]],
+        run: Callable[[ProgressReport], Awaitable[dict[str, Any]]],
         *,
         silence: float = SILENCE_SECONDS,
         longest: float = LONGEST_SECONDS,
@@ -66,8 +66,8 @@ class ToolCall:
         """Wait for the answer.
 
         Raises `TimedOut` with `facts.code` "silence" when nothing was heard for 60 s: the call still runs, and waiting
-        again keeps waiting. With code "longest" after 30 minutes: the call was cancelled. `Cancelled` after `cancel`.
-        Any other error of the family ends the call. Cancelling this coroutine cancels the call.
+        again keeps waiting. With code "longest" after 30 minutes: the call was cancelled. `CallCancelled` after
+        `cancel`. Any other error of the family ends the call. Cancelling this coroutine cancels the call.
         """
         patient_from = monotonic()
         try:
@@ -89,14 +89,14 @@ class ToolCall:
             self.cancel()
             raise
         if self._task.cancelled():
-            raise Cancelled("The call was cancelled.")
+            raise CallCancelled("The call was cancelled.")
         return self._task.result()
 
     def cancel(self) -> None:
         """Stop waiting and tell the server; safe to call at any time."""
         self._task.cancel()
 
-    async def _drive(self, run: Callable[[Report], Awaitable[dict[str, Any]]]) -> CallResult:
+    async def _drive(self, run: Callable[[ProgressReport], Awaitable[dict[str, Any]]]) -> CallResult:
         raw = await run(self._report)
         seconds = monotonic() - self.started
         if _weight(raw) > OFF_LOOP_BYTES:

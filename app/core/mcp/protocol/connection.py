@@ -17,7 +17,7 @@ from app.core.auth.http.classifier import Reply
 from app.core.error_mapping import concerns_token
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.hosts import origin_of
-from app.core.mcp.protocol.errors import Failure, typed
+from app.core.mcp.protocol.errors import FailedExchange, typed
 from app.core.mcp.protocol.exact import prepare
 from app.core.mcp.protocol.exchange import BROKEN
 from app.core.mcp.servers.catalog import read_tools
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from app.core.auth.http.classifier import CredentialOwner
-    from app.core.mcp.protocol.calls import Report
+    from app.core.mcp.protocol.calls import ProgressReport
     from app.core.mcp.protocol.exchange import Exchange, Notice
     from app.core.mcp.protocol.listening import Listening
-    from app.core.mcp.protocol.session import Session
+    from app.core.mcp.protocol.session import McpSession
     from app.core.mcp.types import ToolInfo
 
 OPEN_SECONDS = 45.0
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Peer:
+class Endpoint:
     """Where a connection leads and with whose credential. `headers` is asked at each opening."""
 
     title: str
@@ -72,22 +72,22 @@ def _import_wire() -> Any:
     return wire
 
 
-class Line:
+class OpenSession:
     """One opening of a connection: the task that owns it and the session in it."""
 
     def __init__(self) -> None:
         self.owner: asyncio.Task[None] | None = None
-        self.opened: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        self.opened: asyncio.Future[McpSession] = asyncio.get_running_loop().create_future()
         self.opened.add_done_callback(_retrieve)
         self.leave = asyncio.Event()
         self._users = 0
         self._retired = False
 
     @property
-    def session(self) -> Session:
+    def session(self) -> McpSession:
         return self.opened.result()
 
-    async def use(self, send: Callable[[Session], Awaitable[Exchange]]) -> Exchange:
+    async def use(self, send: Callable[[McpSession], Awaitable[Exchange]]) -> Exchange:
         """Run one request; a retired line is left when its last request is over."""
         self._users += 1
         try:
@@ -111,17 +111,17 @@ class Connection:
 
     def __init__(
         self,
-        peer: Peer,
+        peer: Endpoint,
         auth: Any,
-        told: Callable[[Peer, Exchange | Notice], None],
+        told: Callable[[Endpoint, Exchange | Notice], None],
         listening: Listening | None = None,
     ) -> None:
         self.peer = peer
         self._auth = auth
         self._told = told
         self._listening = listening
-        self._line: Line | None = None
-        self._lines: set[Line] = set()
+        self._line: OpenSession | None = None
+        self._lines: set[OpenSession] = set()
         self._legacy = False
         self._closed = False
         self._tool_problem: Callable[[dict[str, Any]], str | None] | None = None
@@ -141,7 +141,7 @@ class Connection:
         arguments: dict[str, Any],
         *,
         repeatable: bool,
-        on_progress: Report,
+        on_progress: ProgressReport,
         admit: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any]:
         """The raw result of `tools/call`. `repeatable`: a second execution would do no harm.
@@ -150,7 +150,7 @@ class Connection:
         """
         prepared, marks = prepare(arguments)
 
-        async def send(session: Session) -> Exchange:
+        async def send(session: McpSession) -> Exchange:
             if admit is not None:
                 await admit()
             exchange = await session.call_tool(name, prepared, marks, on_progress)
@@ -183,7 +183,7 @@ class Connection:
     async def _tools(self) -> list[ToolInfo]:
         items: list[Any] = []
 
-        async def gather(session: Session) -> Exchange:
+        async def gather(session: McpSession) -> Exchange:
             items.clear()
             self._tool_problem = session.tool_problem
             return await self._pages(session, into=items)
@@ -191,7 +191,7 @@ class Connection:
         await self._request(gather)
         return read_tools(items, self._tool_problem)
 
-    async def _pages(self, session: Session, *, into: list[Any] | None = None, until: str | None = None) -> Exchange:
+    async def _pages(self, session: McpSession, *, into: list[Any] | None = None, until: str | None = None) -> Exchange:
         """Walk `tools/list` to its end, or until a page names a tool; the last exchange tells how it went."""
         cursor: str | None = None
         seen: set[str] = set()
@@ -216,7 +216,7 @@ class Connection:
 
     async def _request(
         self,
-        send: Callable[[Session], Awaitable[Exchange]],
+        send: Callable[[McpSession], Awaitable[Exchange]],
         *,
         repeatable: bool = True,
         calling: bool = False,
@@ -234,13 +234,13 @@ class Connection:
             return exchange.result
         raise self._error(exchange, repeatable=repeatable, calling=calling)
 
-    async def _ready(self) -> Line:
+    async def _ready(self) -> OpenSession:
         """The current line, open; single-flight for all who ask at once."""
         if self._closed:
             raise ProtocolTrouble("The connection was closed.")
         line = self._line
         if line is None or line.owner is None or line.owner.done():
-            line = Line()
+            line = OpenSession()
             # Assigned before anything is awaited: whoever comes meanwhile waits for the same opening.
             self._line = line
             self._lines.add(line)
@@ -249,13 +249,13 @@ class Connection:
         await asyncio.shield(line.opened)
         return line
 
-    def _retire(self, line: Line) -> None:
+    def _retire(self, line: OpenSession) -> None:
         """Leave a session that the server no longer knows, as soon as no other request waits on it."""
         if self._line is line:
             self._line = None
         line.retire()
 
-    async def _own(self, line: Line) -> None:
+    async def _own(self, line: OpenSession) -> None:
         try:
             wire = await load_wire()
             async with AsyncExitStack() as stack:
@@ -307,7 +307,7 @@ class Connection:
         if stray is not None:
             return ProtocolTrouble(stray)
         return typed(
-            Failure(
+            FailedExchange(
                 owner=self.peer.owner,
                 name=self.peer.title,
                 origin=origin_of(self.peer.url),
@@ -324,7 +324,7 @@ class Connection:
         )
 
 
-def _session_over(exchange: Exchange, session: Session) -> bool:
+def _session_over(exchange: Exchange, session: McpSession) -> bool:
     """Whether the request certainly was not executed and a new session may help (contract section 2.3).
 
     The server forgot the session (404), the session was bound to a token that has been renewed since (401 or 403), or

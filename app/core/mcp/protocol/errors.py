@@ -49,7 +49,7 @@ MEANINGS: Mapping[int, str] = {
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedExchange:
     """The parts of a failed exchange that decide.
 
     `name` is what a person calls the server. `status` is None when HTTP gave no answer; `unsent` then says that the
@@ -71,7 +71,7 @@ class Failure:
     rpc: RpcError | None = None
 
 
-def typed(failure: Failure) -> BurrowError:
+def typed(failure: FailedExchange) -> BurrowError:
     """The error to raise."""
     if failure.limit is not None:
         megabytes = failure.limit // (1024 * 1024)
@@ -91,7 +91,7 @@ def typed(failure: Failure) -> BurrowError:
     return ProtocolTrouble("The server's answer could not be understood.", _facts(failure))
 
 
-def _answered_in_protocol(failure: Failure) -> bool:
+def _answered_in_protocol(failure: FailedExchange) -> bool:
     """Whether a JSON-RPC error in the body says more than the HTTP status around it."""
     return (
         failure.rpc is not None
@@ -101,18 +101,18 @@ def _answered_in_protocol(failure: Failure) -> bool:
     )
 
 
-def _no_answer(failure: Failure) -> BurrowError:
+def _no_answer(failure: FailedExchange) -> BurrowError:
     if failure.unsent:
         return Offline(f"{failure.origin} cannot be reached.", _facts(failure))
     return _broken_off(failure, f"The connection to {failure.origin} broke before an answer came.")
 
 
-def _broken_off(failure: Failure, words: str) -> BurrowError:
+def _broken_off(failure: FailedExchange, words: str) -> BurrowError:
     kind = ServerTrouble if failure.repeatable else OutcomeUnknown
     return kind(words, _facts(failure))
 
 
-def _http(failure: Failure) -> BurrowError:
+def _http(failure: FailedExchange) -> BurrowError:
     assert failure.status is not None
     reply = Reply(failure.status, failure.headers or {}, failure.body, failure.owner)
     repeatable = failure.repeatable or not failure.calling
@@ -122,7 +122,7 @@ def _http(failure: Failure) -> BurrowError:
     return error
 
 
-def _rpc(failure: Failure, error: RpcError) -> BurrowError:
+def _rpc(failure: FailedExchange, error: RpcError) -> BurrowError:
     code, message = error.code, error.message[:MESSAGE_LIMIT]
     facts = _facts(failure, code=str(code), detail=message or None)
     if code in POLICY_CODES and failure.calling and failure.owner is CredentialOwner.INSTALLATION:
@@ -144,5 +144,5 @@ def _page_to_open(data: Any) -> str | None:
             return None
 
 
-def _facts(failure: Failure, *, code: str | None = None, detail: str | None = None) -> Facts:
+def _facts(failure: FailedExchange, *, code: str | None = None, detail: str | None = None) -> Facts:
     return Facts(failure.status, code, detail, retry_after=retry_after(failure.headers or {}), origin=failure.origin)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.json_text import Marks
     from app.core.mcp.protocol.exchange import Exchange
-    from app.core.mcp.protocol.legacy_listen import Standing
+    from app.core.mcp.protocol.legacy_listen import LegacyListenStream
 
 ANSWER_LIMIT = 32 * 1024 * 1024
 ERROR_BODY_LIMIT = 64 * 1024
@@ -58,11 +58,11 @@ def tls_context() -> ssl.SSLContext:
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-class TooLarge(httpx2.StreamError):
+class AnswerTooLarge(httpx2.StreamError):
     """An answer longer than `ANSWER_LIMIT`."""
 
 
-class Interrupted(httpx2.StreamError):
+class AnswerInterrupted(httpx2.StreamError):
     """An answer that broke off."""
 
 
@@ -81,7 +81,7 @@ class _Body(httpx2.AsyncByteStream):
                 self._weigh(chunk)
                 yield chunk
         except httpx2.HTTPError as failure:
-            raise self._note(Interrupted(str(failure))) from failure
+            raise self._note(AnswerInterrupted(str(failure))) from failure
         if self._stream and self._exchange is not None:
             # The SDK leaves a stream at its result; whoever reads it to its end found none.
             self._exchange.cut_off = True
@@ -91,23 +91,23 @@ class _Body(httpx2.AsyncByteStream):
         end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n")) if self._stream else -1
         self._size = self._size + len(chunk) if end < 0 else len(chunk) - end
         if self._size > ANSWER_LIMIT:
-            raise self._note(TooLarge("the answer is too large"))
+            raise self._note(AnswerTooLarge("the answer is too large"))
 
     async def aclose(self) -> None:
         await self._source.aclose()
 
-    def _note(self, failure: TooLarge | Interrupted) -> Exception:
+    def _note(self, failure: AnswerTooLarge | AnswerInterrupted) -> Exception:
         if self._exchange is not None:
-            self._exchange.limit = ANSWER_LIMIT if isinstance(failure, TooLarge) else None
-            self._exchange.cut_off = isinstance(failure, Interrupted)
+            self._exchange.limit = ANSWER_LIMIT if isinstance(failure, AnswerTooLarge) else None
+            self._exchange.cut_off = isinstance(failure, AnswerInterrupted)
         return failure
 
 
-class Client(httpx2.AsyncClient):
+class RecordingHttpClient(httpx2.AsyncClient):
     """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
 
     def __init__(
-        self, open_exchanges: Mapping[int | str, Exchange], standing: Standing | None = None, **options: Any
+        self, open_exchanges: Mapping[int | str, Exchange], standing: LegacyListenStream | None = None, **options: Any
     ) -> None:
         super().__init__(**options, event_hooks={"response": [self._answered]})
         self._open_exchanges = open_exchanges

@@ -17,7 +17,7 @@ import httpx2
 
 from app.core.auth.http.target import RENEWAL_FAILURE
 from app.core.mcp.protocol.exchange import EVENT_STREAM, media_type
-from app.core.mcp.protocol.reconnect import Ended, Reopening
+from app.core.mcp.protocol.reconnect import ReconnectPolicy, StreamEnd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -46,13 +46,13 @@ class _Unbroken(httpx2.AsyncByteStream):
         await self._body.aclose()
 
 
-class Standing:
+class LegacyListenStream:
     """Answers the SDK's requests for the stream of one session."""
 
     def __init__(self, listening: Listening) -> None:
         self._listening = listening
         # Another session may be let listen where this one was not.
-        self._reopening = Reopening(listening.timing)
+        self._reopening = ReconnectPolicy(listening.timing)
         self._pause: float | None = 0.0 if listening.worth_it else None
         self._heard_before = False
 
@@ -69,18 +69,18 @@ class Standing:
                 return response
             if response.status_code == 200 and media_type(response.headers) == EVENT_STREAM:
                 self._opened()
-                response.stream = _Unbroken(response.stream, lambda: self._over(Ended(200, agreed=True)))
+                response.stream = _Unbroken(response.stream, lambda: self._over(StreamEnd(200, agreed=True)))
                 return response
             await response.aclose()
             self._over(self._refused(response, unrenewed=RENEWAL_FAILURE in request.extensions))
         return httpx2.Response(NOT_ALLOWED, request=request)
 
-    def _refused(self, response: httpx2.Response, *, unrenewed: bool) -> Ended:
+    def _refused(self, response: httpx2.Response, *, unrenewed: bool) -> StreamEnd:
         if response.status_code < 400:
             # A success without a stream comes from a server that has none to give.
-            return Ended(NOT_ALLOWED)
+            return StreamEnd(NOT_ALLOWED)
         owner = self._listening.target.owner
-        return Ended(response.status_code, response.headers, response.content, owner=owner, unrenewed=unrenewed)
+        return StreamEnd(response.status_code, response.headers, response.content, owner=owner, unrenewed=unrenewed)
 
     def _opened(self) -> None:
         self._reopening.opened()
@@ -88,7 +88,7 @@ class Standing:
             self._listening.missed()
         self._heard_before = True
 
-    def _over(self, ended: Ended) -> None:
+    def _over(self, ended: StreamEnd) -> None:
         self._pause = self._reopening.after(ended).pause
         if self._pause is None:
             log.info("the server has no stream of changes: %s", ended.status)

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.grant.journal import Cause, CauseKind
 from app.core.auth.http.classifier import CredentialOwner
-from app.core.mcp.protocol.reconnect import Ended, Reopening, Timing
+from app.core.mcp.protocol.reconnect import ReconnectPolicy, ReconnectTiming, StreamEnd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from app.core.auth.http.target import Target
-    from app.core.mcp.protocol.session import Session
-    from app.core.mcp.protocol.sign_in_gate import SignIn
+    from app.core.mcp.protocol.session import McpSession
+    from app.core.mcp.protocol.sign_in_gate import SignInGate
 
 # A connection that is soon closed again, as a command's is, never listens.
 START_SECONDS = 1.0
-REAL = Timing()
+REAL = ReconnectTiming()
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,14 @@ log = logging.getLogger(__name__)
 class Listening:
     """Listening over all sessions with one server. `missed` hears that changes may have gone unheard."""
 
-    def __init__(self, target: Target, sign_in: SignIn, missed: Callable[[], None], timing: Timing = REAL) -> None:
+    def __init__(
+        self, target: Target, sign_in: SignInGate, missed: Callable[[], None], timing: ReconnectTiming = REAL
+    ) -> None:
         self.target = target
         self.sign_in = sign_in
         self.missed = missed
         self.timing = timing
-        self.reopening = Reopening(timing)
+        self.reopening = ReconnectPolicy(timing)
 
     @property
     def worth_it(self) -> bool:
@@ -48,7 +50,7 @@ class Listening:
         return self.target.owner is not CredentialOwner.INSTALLATION
 
     @asynccontextmanager
-    async def to(self, session: Session, title: str) -> AsyncIterator[None]:
+    async def to(self, session: McpSession, title: str) -> AsyncIterator[None]:
         """Listen meanwhile, unless the server does not tell of changes or refused to before."""
         if self.reopening.over or not self.worth_it or not session.tells_of_tools:
             yield
@@ -64,7 +66,7 @@ class Listening:
 class Listener:
     """Keeps one stream of a session open until it is cancelled or the server will not have it."""
 
-    def __init__(self, listening: Listening, session: Session) -> None:
+    def __init__(self, listening: Listening, session: McpSession) -> None:
         self._listening = listening
         self._session = session
         self._agreed: bool | None = None
@@ -89,7 +91,7 @@ class Listener:
             # The session's own tasks are gone; the connection's next request opens another.
             return False
         plan = to.reopening.after(
-            Ended(
+            StreamEnd(
                 status=exchange.status,
                 headers=exchange.headers,
                 body=exchange.body,

@@ -29,7 +29,7 @@ FRESH_REFUSALS = 3
 FINAL_CODES = frozenset({-32601, -32600, -32602})
 
 
-class Step(Enum):
+class ReconnectStep(Enum):
     """What follows the end of a listen stream.
 
     `AGAIN`: the next pause, then another. `RENEW`: the same with a renewed token. `SLOWLY`: the longest pause.
@@ -43,25 +43,25 @@ class Step(Enum):
     NEVER = "never"
 
 
-STEPS: Mapping[Verdict, Step] = {
-    Verdict.FINE: Step.AGAIN,
-    Verdict.TRANSIENT: Step.AGAIN,
-    Verdict.THROTTLED: Step.AGAIN,
-    Verdict.QUOTA: Step.SLOWLY,
-    Verdict.VENDOR_SIGN_IN: Step.SLOWLY,
-    Verdict.KEY_REFUSED: Step.REFUSED,
-    Verdict.RECOVERABLE_AUTH: Step.REFUSED,
-    Verdict.POLICY: Step.NEVER,
-    Verdict.PERMISSION: Step.NEVER,
-    Verdict.SCOPE: Step.NEVER,
-    Verdict.NOT_FOUND: Step.NEVER,
-    Verdict.REJECTED: Step.NEVER,
-    Verdict.NOT_OURS: Step.NEVER,
+STEPS: Mapping[Verdict, ReconnectStep] = {
+    Verdict.FINE: ReconnectStep.AGAIN,
+    Verdict.TRANSIENT: ReconnectStep.AGAIN,
+    Verdict.THROTTLED: ReconnectStep.AGAIN,
+    Verdict.QUOTA: ReconnectStep.SLOWLY,
+    Verdict.VENDOR_SIGN_IN: ReconnectStep.SLOWLY,
+    Verdict.KEY_REFUSED: ReconnectStep.REFUSED,
+    Verdict.RECOVERABLE_AUTH: ReconnectStep.REFUSED,
+    Verdict.POLICY: ReconnectStep.NEVER,
+    Verdict.PERMISSION: ReconnectStep.NEVER,
+    Verdict.SCOPE: ReconnectStep.NEVER,
+    Verdict.NOT_FOUND: ReconnectStep.NEVER,
+    Verdict.REJECTED: ReconnectStep.NEVER,
+    Verdict.NOT_OURS: ReconnectStep.NEVER,
 }
 
 
 @dataclass(frozen=True)
-class Ended:
+class StreamEnd:
     """How one opening of a listen stream went.
 
     `status` is None when HTTP gave no answer. `agreed`: whether the server was going to tell of changes, None when it
@@ -85,17 +85,17 @@ class Ended:
         return classify(Reply(self.status or BROKEN, self.headers, body, self.owner))
 
 
-def step_after(ended: Ended) -> Step:
+def step_after(ended: StreamEnd) -> ReconnectStep:
     """The step that an ending calls for, whatever came before it."""
     verdict, _rule = ended.judged()
     if ended.agreed is False:
-        return Step.NEVER
+        return ReconnectStep.NEVER
     if ended.agreed:
-        return Step.RENEW if verdict is Verdict.RECOVERABLE_AUTH else Step.AGAIN
+        return ReconnectStep.RENEW if verdict is Verdict.RECOVERABLE_AUTH else ReconnectStep.AGAIN
     if verdict is Verdict.RECOVERABLE_AUTH and ended.unrenewed:
-        return Step.AGAIN
+        return ReconnectStep.AGAIN
     if verdict is Verdict.FINE and ended.error is not None and ended.error.code in FINAL_CODES:
-        return Step.NEVER
+        return ReconnectStep.NEVER
     return STEPS[verdict]
 
 
@@ -106,7 +106,7 @@ def _chance() -> float:
 
 
 @dataclass(frozen=True)
-class Timing:
+class ReconnectTiming:
     """Where pauses come from, so that a test need not wait for them. Seconds; `chance` is between 0 and 1."""
 
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
@@ -115,7 +115,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Reconnect:
     """`pause` in seconds, None when the stream is not opened again.
 
     `refused_by` is the classifier's rule by which the token is to be renewed first, empty when it is not.
@@ -125,7 +125,7 @@ class Plan:
     refused_by: str = ""
 
 
-class Reopening:
+class ReconnectPolicy:
     """What one server's listen streams have come to so far.
 
     Pauses double from 1 s to 60 s, each shortened by up to a half so that many listeners do not come at once, and begin
@@ -133,7 +133,7 @@ class Reopening:
     after such a healthy one: to the session a stream that opens proves its token, so its brake cannot count these.
     """
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, timing: ReconnectTiming) -> None:
         self._timing = timing
         self._opened_at: float | None = None
         self.over = False
@@ -149,26 +149,26 @@ class Reopening:
         """The server has begun to tell of changes."""
         self._opened_at = self._timing.now()
 
-    def after(self, ended: Ended) -> Plan:
+    def after(self, ended: StreamEnd) -> Reconnect:
         """What to do now that a stream ended or did not open."""
         if self._opened_at is not None and self._timing.now() - self._opened_at >= HEALTHY_SECONDS:
             self.start_over()
         self._opened_at = None
         step = step_after(ended)
-        if step is Step.RENEW:
-            step = Step.REFUSED if self._renewed else step
+        if step is ReconnectStep.RENEW:
+            step = ReconnectStep.REFUSED if self._renewed else step
             self._renewed = True
-        if step is Step.REFUSED:
+        if step is ReconnectStep.REFUSED:
             self._refusals += 1
-        if step is Step.NEVER or self._refusals >= FRESH_REFUSALS:
+        if step is ReconnectStep.NEVER or self._refusals >= FRESH_REFUSALS:
             self.over = True
-            return Plan(None)
-        return Plan(self._pause(step, ended), ended.judged()[1] if step is Step.RENEW else "")
+            return Reconnect(None)
+        return Reconnect(self._pause(step, ended), ended.judged()[1] if step is ReconnectStep.RENEW else "")
 
-    def _pause(self, step: Step, ended: Ended) -> float:
+    def _pause(self, step: ReconnectStep, ended: StreamEnd) -> float:
         from app.core.auth.http.transport import retry_after
 
-        seconds = self._step_seconds if step in {Step.AGAIN, Step.RENEW} else LONGEST_SECONDS
+        seconds = self._step_seconds if step in {ReconnectStep.AGAIN, ReconnectStep.RENEW} else LONGEST_SECONDS
         self._step_seconds = min(2 * seconds, LONGEST_SECONDS)
         shortened = seconds * (0.5 + self._timing.chance() / 2)
         return max(shortened, retry_after(ended.headers) or 0.0)

@@ -21,7 +21,7 @@ UNRECORDED = frozenset({"notifications/progress"})
 log = logging.getLogger(__name__)
 
 
-class Recorder(Protocol):
+class MessageRecorder(Protocol):
     """Where messages are recorded (`app.core.diagnostics.activity`)."""
 
     def record(
@@ -35,7 +35,7 @@ class Recorder(Protocol):
     ) -> object: ...
 
 
-def record_message(recorder: Recorder, title: str, item: Exchange | Notice) -> None:
+def record_message(recorder: MessageRecorder, title: str, item: Exchange | Notice) -> None:
     """Record a finished exchange or a notification with the server called `title`. Raises nothing."""
     try:
         if isinstance(item, Exchange):
@@ -47,7 +47,7 @@ def record_message(recorder: Recorder, title: str, item: Exchange | Notice) -> N
         log.exception("a message was not recorded")
 
 
-def _record_exchange(recorder: Recorder, title: str, exchange: Exchange) -> None:
+def _record_exchange(recorder: MessageRecorder, title: str, exchange: Exchange) -> None:
     params = exchange.params or {}
     name = params.get("name") or params.get("uri") or ""
     detail = {"request": shortened(exchange.params), "response": shortened(_answer(exchange)), "http": exchange.status}

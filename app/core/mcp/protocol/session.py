@@ -35,8 +35,8 @@ from pydantic import TypeAdapter, ValidationError
 from app import __version__
 from app.core.hosts import is_loopback
 from app.core.mcp.protocol.exchange import BROKEN, Exchange, Notice, RpcError
-from app.core.mcp.protocol.http_client import Client, tls_context, working_for
-from app.core.mcp.protocol.legacy_listen import Standing
+from app.core.mcp.protocol.http_client import RecordingHttpClient, tls_context, working_for
+from app.core.mcp.protocol.legacy_listen import LegacyListenStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -62,7 +62,7 @@ _exchanges: ContextVar[list[Exchange] | None] = ContextVar("_exchanges", default
 _marks: ContextVar[Marks | None] = ContextVar("_marks", default=None)
 
 
-class Refused(Exception):
+class SessionRefused(Exception):
     """No session came about; `exchange` is the request that the server refused last."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -70,7 +70,7 @@ class Refused(Exception):
         self.exchange = exchange
 
 
-class Tap(JSONRPCDispatcher[Any]):
+class RecordingDispatcher(JSONRPCDispatcher[Any]):
     """A dispatcher that keeps every message.
 
     `told` hears each finished `Exchange` and each `Notice`. `version` answers the revision agreed on, None before.
@@ -115,7 +115,7 @@ class Tap(JSONRPCDispatcher[Any]):
         except MCPError as failure:
             exchange.error = RpcError(failure.error.code, failure.error.message, failure.error.data)
             if method == "server/discover" and decisive(exchange):
-                raise Refused(exchange) from failure
+                raise SessionRefused(exchange) from failure
             raise
         finally:
             working_for.reset(working)
@@ -150,7 +150,7 @@ class Tap(JSONRPCDispatcher[Any]):
 
 
 @dataclass(frozen=True)
-class Session:
+class McpSession:
     """An open, negotiated session."""
 
     sdk: ClientSession
@@ -257,18 +257,18 @@ async def open_session(
     told: Callable[[Exchange | Notice], None],
     listening: Listening | None = None,
     legacy: bool = False,
-) -> AsyncIterator[Session]:
+) -> AsyncIterator[McpSession]:
     """A negotiated session with the server at `url`; must be left by the task that entered it.
 
     `listening` is for the stream that the SDK opens before revision 2026-07-28. `legacy` skips the probe for the newest
-    revision. Raises `Refused`, `MCPError` or `RuntimeError`.
+    revision. Raises `SessionRefused`, `MCPError` or `RuntimeError`.
     """
     open_exchanges: dict[int | str, Exchange] = {}
     context = await asyncio.to_thread(tls_context)
     async with AsyncExitStack() as stack:
-        client = Client(
+        client = RecordingHttpClient(
             open_exchanges,
-            None if listening is None else Standing(listening),
+            None if listening is None else LegacyListenStream(listening),
             auth=auth,
             headers={"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **headers},
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS, write=60.0),
@@ -288,7 +288,7 @@ async def open_session(
                 opening[:] = [item]
             told(item)
 
-        tap = Tap(
+        tap = RecordingDispatcher(
             *streams,
             open_exchanges=open_exchanges,
             told=heard,
@@ -302,8 +302,8 @@ async def open_session(
             else:
                 await negotiate_auto(sdk)
         except MCPError as failure:
-            raise Refused(opening[-1]) from failure
-        yield Session(sdk, opening[-1].bearer if opening else "")
+            raise SessionRefused(opening[-1]) from failure
+        yield McpSession(sdk, opening[-1].bearer if opening else "")
 
 
 def decisive(exchange: Exchange) -> bool:

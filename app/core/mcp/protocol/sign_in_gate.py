@@ -7,27 +7,27 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.auth.grant.tokens import fingerprint
-from app.core.auth.status import SessionState
+from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
     from app.core.auth.grant.journal import Cause
     from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.http.target import Target
-    from app.core.auth.status import SessionStatus
+    from app.core.auth.status import CredentialStatus
     from app.core.events import Event
 
 log = logging.getLogger(__name__)
 
 
-class Credentials(Protocol):
+class CredentialSource(Protocol):
     """Who carries the person's token (`app.core.auth.credential`)."""
 
     @property
-    def changed(self) -> Event[SessionStatus]: ...
+    def changed(self) -> Event[CredentialStatus]: ...
 
     @property
-    def status(self) -> SessionStatus: ...
+    def status(self) -> CredentialStatus: ...
 
     def auth(self, target: Target) -> Any:
         """An `httpx2.Auth`."""
@@ -37,10 +37,10 @@ class Credentials(Protocol):
     async def renew(self, refused: TokenSet, cause: Cause) -> TokenSet: ...
 
 
-class SignIn:
+class SignInGate:
     """What nobody waits for goes by this: it asks for nothing while only the person can help."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: CredentialSource) -> None:
         self._credentials = credentials
 
     async def ready(self) -> bool:
@@ -71,4 +71,4 @@ class SignIn:
 
     def _usable(self) -> bool:
         status = self._credentials.status
-        return status.state is SessionState.SIGNED_IN and not status.vault_troubled
+        return status.state is CredentialState.SIGNED_IN and not status.vault_troubled

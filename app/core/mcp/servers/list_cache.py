@@ -28,7 +28,7 @@ LIMIT = 4 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
-class Keep(Protocol):
+class CacheStorage(Protocol):
     """The cached answers of an account (`app.core.storage`)."""
 
     async def put(self, scope: Scope, name: str, payload: bytes) -> None: ...
@@ -36,10 +36,10 @@ class Keep(Protocol):
     async def get(self, scope: Scope, name: str) -> Cached | None: ...
 
 
-class Kept:
+class ServerListCache:
     """The lists of one account and project. Losing one costs a request, so nothing here raises."""
 
-    def __init__(self, cache: Keep, scope: Scope | None, project: int | None) -> None:
+    def __init__(self, cache: CacheStorage, scope: Scope | None, project: int | None) -> None:
         self._cache = cache
         self._scope = scope
         self._project = project

@@ -26,23 +26,23 @@ from app.core.errors import (
 from app.core.events import Event
 from app.core.hosts import origin_of
 from app.core.mcp.protocol.calls import ToolCall
-from app.core.mcp.protocol.connection import Connection, Peer
+from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.exchange import Exchange, Notice
 from app.core.mcp.protocol.listening import REAL, Listening
-from app.core.mcp.protocol.record import Recorder, record_message
-from app.core.mcp.protocol.sign_in_gate import SignIn
+from app.core.mcp.protocol.record import MessageRecorder, record_message
+from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.catalog import from_store, merge_policy
-from app.core.mcp.servers.list_cache import Keep, Kept
+from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
 from app.core.mcp.types import Server, ServerState, ToolInfo, installation_state
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from app.core.hosts import Host
-    from app.core.mcp.protocol.calls import Report
-    from app.core.mcp.protocol.reconnect import Timing
-    from app.core.mcp.protocol.sign_in_gate import Credentials
+    from app.core.mcp.protocol.calls import ProgressReport
+    from app.core.mcp.protocol.reconnect import ReconnectTiming
+    from app.core.mcp.protocol.sign_in_gate import CredentialSource
     from app.core.mcp.types import Block
     from app.core.posthog.types import Installation, StoreTool
     from app.core.storage.values import Scope
@@ -57,7 +57,7 @@ CLIENT_NAME = "burrow"
 log = logging.getLogger(__name__)
 
 
-class Store(Protocol):
+class StoreEndpoints(Protocol):
     """The MCP store's endpoints (`app.core.posthog.store`)."""
 
     async def installations(self) -> tuple[Installation, ...]: ...
@@ -83,15 +83,15 @@ class Servers:
     def __init__(
         self,
         host: Host,
-        store: Store,
-        session: Credentials,
-        activity: Recorder,
-        cache: Keep,
+        store: StoreEndpoints,
+        session: CredentialSource,
+        activity: MessageRecorder,
+        cache: CacheStorage,
         *,
         scope: Callable[[], Scope | None] = lambda: None,
         project: Callable[[], int | None] = lambda: None,
         admit: Callable[[Scope | None], Awaitable[None]] | None = None,
-        timing: Timing = REAL,
+        timing: ReconnectTiming = REAL,
     ) -> None:
         self.changed: Event[tuple[Server, ...]] = Event()
         self.tools_changed: Event[str] = Event()
@@ -104,14 +104,14 @@ class Servers:
         self._project = project
         self._admit = admit
         self._timing = timing
-        self._sign_in = SignIn(session)
+        self._sign_in = SignInGate(session)
         self._servers: dict[str, Server] = {}
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
         self._connections: dict[str, Connection] = {}
         self._synced: set[str] = set()
         self._announced: set[str] = set()
         self._whose: tuple[Scope | None, int | None] = (None, None)
-        self._kept = Kept(cache, None, None)
+        self._kept = ServerListCache(cache, None, None)
         self._calls: set[ToolCall] = set()
         self._chores: dict[str, asyncio.Task[None]] = {}
         self._closed = False
@@ -156,7 +156,7 @@ class Servers:
         """Call a tool. Everything that goes wrong is raised by the call's `result`."""
         scope = self._scope()
 
-        async def run(report: Report) -> dict[str, Any]:
+        async def run(report: ProgressReport) -> dict[str, Any]:
             server = await self._server(server_id)
             name = tool.name if isinstance(tool, ToolInfo) else tool
             info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
@@ -214,7 +214,7 @@ class Servers:
         """Forget the servers of a former account or project; what was unknown until now is no change."""
         before, now = self._whose, (self._scope(), self._project())
         self._whose = (now[0] or before[0], before[1] if now[1] is None else now[1])
-        self._kept = Kept(self._cache, *self._whose)
+        self._kept = ServerListCache(self._cache, *self._whose)
         if all(old is None or old == new for old, new in zip(before, self._whose, strict=True)):
             return
         self._servers.clear()
@@ -341,7 +341,7 @@ class Servers:
             self._leave(server.id)
             connection = None
         if connection is None:
-            peer = Peer(server.title, url, server.owner, self._headers)
+            peer = Endpoint(server.title, url, server.owner, self._headers)
             target = _target(server, url)
             listening = Listening(target, self._sign_in, partial(self._tools_announced, peer), self._timing)
             connection = Connection(peer, self._session.auth(target), self._heard, listening)
@@ -431,12 +431,12 @@ class Servers:
         self._chores[name] = task
         task.add_done_callback(done)
 
-    def _heard(self, peer: Peer, item: Exchange | Notice) -> None:
+    def _heard(self, peer: Endpoint, item: Exchange | Notice) -> None:
         record_message(self._activity, peer.title, item)
         if isinstance(item, Notice) and item.inbound and item.method == "notifications/tools/list_changed":
             self._tools_announced(peer)
 
-    def _tools_announced(self, peer: Peer) -> None:
+    def _tools_announced(self, peer: Endpoint) -> None:
         for server_id, connection in self._connections.items():
             if connection.peer is peer and server_id in self._tools:
                 self._announced.add(server_id)
