@@ -17,7 +17,7 @@ from app.core.auth.grant.journal import SIGNED_IN, Journal
 from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import Fingerprints
 from app.core.auth.oauth.server import OAuthClient
-from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, AuthEvent, CredentialState, CredentialStatus
+from app.core.auth.status import ELSEWHERE, AuthEvent, CredentialState, CredentialStatus
 from app.core.clock import watch_sleep
 from app.core.diagnostics.timeline import Timeline
 from app.core.errors import BurrowError, NotFound, SignInNeeded
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 # How long until a host that could not be reached is asked again (contract section 6.3).
 RECHECK_SECONDS = (3.0, 10.0)
 RECHECK_GROWTH = 1.5
-TROUBLES = frozenset({OFFLINE, SERVER})
 
 
 class Backend:
@@ -231,7 +230,7 @@ class Backend:
             if not self._signed_in_here and self._account.distrust():
                 self.changed.emit(self)
             self._loading = self._spawn(self._load())
-        if status.trouble in TROUBLES:
+        if status.unreachable:
             self._keep_asking()
 
     async def _load(self) -> None:
@@ -254,7 +253,7 @@ class Backend:
     def _unsettled(self) -> bool:
         """Whether the host cannot be reached, or it is not known who is signed in there."""
         status = self.session.status
-        return status.trouble in TROUBLES or (status.state is CredentialState.SIGNED_IN and not self.sure)
+        return status.unreachable or (status.state is CredentialState.SIGNED_IN and not self.sure)
 
     async def _check(self) -> None:
         """Ask the host itself until it answers again (lesson L-44: no third party's word)."""
@@ -270,7 +269,7 @@ class Backend:
                 return
             except BurrowError as failure:
                 log.info("%s is still in trouble: %s", self.host.origin, type(failure).__name__)
-                if not failure.retryable and self.session.status.trouble not in TROUBLES:
+                if not failure.retryable and not self.session.status.unreachable:
                     return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -20,6 +20,7 @@ import msgspec
 from app.core.auth.http.classifier import Reply
 from app.core.auth.http.target import RENEWAL_FAILURE, RULE, Target
 from app.core.auth.http.transport import transport_error
+from app.core.auth.status import Trouble
 from app.core.error_mapping import answer_error, concerns_token
 from app.core.errors import (
     BurrowError,
@@ -289,9 +290,9 @@ class Fetcher:
 
     def _note(self, failure: BurrowError) -> None:
         if isinstance(failure, Offline | TimedOut):
-            self._session.unreachable("offline")
+            self._session.unreachable(Trouble.OFFLINE)
         elif isinstance(failure, ServerTrouble) and failure.facts.status is None:
-            self._session.unreachable("server")
+            self._session.unreachable(Trouble.SERVER)
 
     def _too_large(self, response: httpx.Response, repeatable: bool) -> BurrowError:
         kind = ProtocolTrouble if repeatable else OutcomeUnknown

@@ -10,20 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.core.auth.status import CredentialStatus
 
-TROUBLES = frozenset({"offline", "server", "refused"})
-
 
 class Comeback:
     """Follows one session from the status it has now."""
 
     def __init__(self, status: CredentialStatus) -> None:
-        self._well = _well(status)
+        self._well = status.well
 
     def told(self, status: CredentialStatus) -> bool:
         """Whether the session has just become well."""
-        before, self._well = self._well, _well(status)
+        before, self._well = self._well, status.well
         return self._well and not before
-
-
-def _well(status: CredentialStatus) -> bool:
-    return status.state.name == "SIGNED_IN" and status.trouble not in TROUBLES

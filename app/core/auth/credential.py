@@ -23,7 +23,7 @@ from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.grant.watcher import GrantWatcher
 from app.core.auth.oauth.registration import ClientRegistrar
 from app.core.auth.settings import CredentialSettings
-from app.core.auth.status import ELSEWHERE, OFFLINE, SERVER, CredentialState
+from app.core.auth.status import ELSEWHERE, CredentialState
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, Facts, Rejected, SignInNeeded, VaultTrouble
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from app.core.auth.oauth.server import OAuthClient
     from app.core.auth.oauth.sign_in import BrowserSignIn
     from app.core.auth.settings import SettingsStore
-    from app.core.auth.status import AuthEvent, CredentialStatus
+    from app.core.auth.status import AuthEvent, CredentialStatus, Trouble
     from app.core.auth.vault.base import Vault
     from app.core.events import Event
     from app.core.hosts import Host
@@ -202,11 +202,11 @@ class Credential:
         if self.oauth.time.learn(headers):
             current.measure()
         self._renewing.accepted(tokens, target)
-        if current.status.trouble in {OFFLINE, SERVER} and current.grant is not None and current.grant.tokens is tokens:
+        if current.status.unreachable and current.grant is not None and current.grant.tokens is tokens:
             current.note(trouble=None)
 
-    def unreachable(self, trouble: str) -> None:
-        """The host could not be reached (`offline`) or is in trouble (`server`)."""
+    def unreachable(self, trouble: Trouble) -> None:
+        """The host could not be reached (`OFFLINE`), or it failed (`SERVER`)."""
         if self.status.trouble is None:
             self._current.note(trouble=trouble)
 

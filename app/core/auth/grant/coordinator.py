@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from app.core.auth.grant.journal import AHEAD, RENEWAL, UNFINISHED, CauseKind
 from app.core.auth.grant.refresh import BRAKED, SIGNED_OUT_ELSEWHERE, Obtained
 from app.core.auth.grant.schedule import RefreshSchedule
-from app.core.auth.status import OFFLINE, REFUSED, REPLACED, SERVER
+from app.core.auth.status import REPLACED, Trouble
 from app.core.auth.vault.base import VaultFailure
 from app.core.background import retrieve
 from app.core.errors import BurrowError, Facts, Offline, SignInNeeded
@@ -136,9 +136,9 @@ class RefreshCoordinator:
         if self._unproven is not None and self._unproven.by(tokens, target):
             self._chores.record(self._journal.accept(self._unproven.number))
             self._unproven = None
-            if self._current.status.trouble == REFUSED:
+            if self._current.status.trouble is Trouble.REFUSED:
                 self._renewal.wake()
-                self._current.lift(REFUSED)
+                self._current.lift(Trouble.REFUSED)
 
     def wake(self, *, slept: bool = False) -> None:
         """The network is back, or the machine `slept`: forget the pause after a failed renewal."""
@@ -151,7 +151,7 @@ class RefreshCoordinator:
         self._epoch += 1
         self._renewal.start_over()
         self._unproven = None
-        self._current.lift(REFUSED)
+        self._current.lift(Trouble.REFUSED)
 
     def stop(self) -> None:
         """Plan nothing."""
@@ -211,21 +211,21 @@ class RefreshCoordinator:
         elif failure.facts.code == BRAKED:
             self._braked(failure)
         elif self._current.status.trouble is None:
-            self._current.note(trouble=OFFLINE if isinstance(failure, Offline) else SERVER)
+            self._current.note(trouble=Trouble.OFFLINE if isinstance(failure, Offline) else Trouble.SERVER)
         if self._current.grant is grant:
             self._plan.plan(grant.tokens, failing=True)
 
     def _braked(self, failure: BurrowError) -> None:
         """One clear state while the brake is on and somebody still asks; it goes when nobody does any more."""
         self._braked_until = self._time.clock.boot() + (failure.facts.retry_after or 0.0) + BRAKED_LONGER_SECONDS
-        if self._current.status.trouble != REFUSED:
+        if self._current.status.trouble is not Trouble.REFUSED:
             self._chores.start(self._release())
-        self._current.note(trouble=REFUSED, reason=failure.cause)
+        self._current.note(trouble=Trouble.REFUSED, reason=failure.cause)
 
     async def _release(self) -> None:
         while (left := self._braked_until - self._time.clock.boot()) > 0:
             await self._time.clock.sleep(left)
-        self._current.lift(REFUSED)
+        self._current.lift(Trouble.REFUSED)
 
     async def _quietly(self, tokens: TokenSet, cause: Cause) -> None:
         grant = self._current.grant

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from app.core.auth.grant.keeper import Keeper
-from app.core.auth.status import VAULT
+from app.core.auth.status import Trouble
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
 from app.core.auth.vault.vaults import open_vault
 from app.core.errors import StorageTrouble
@@ -85,7 +85,7 @@ class Custody:
 
     def failed(self, failure: VaultFailure) -> None:
         """The vault could not be used: say so."""
-        self._current.note(trouble=f"{VAULT}{failure.state.value}", reason=failure.cause)
+        self._current.note(trouble=Trouble.of_vault(failure.state), reason=failure.cause)
 
     async def signed_out_meanwhile(self, renewed: Grant) -> bool:
         """Whether another process removed or replaced the grant while this one renewed it (faults row 17)."""

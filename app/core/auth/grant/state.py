@@ -12,6 +12,7 @@ from app.core.events import Event
 if TYPE_CHECKING:
     from app.core.auth.grant.grant import Grant
     from app.core.auth.grant.tokens import Fingerprints, TokenSet
+    from app.core.auth.status import Trouble
     from app.core.clock import ServerTime
 
 
@@ -60,9 +61,9 @@ class GrantState:
             self.status = status
             self.changed.emit(status)
 
-    def lift(self, trouble: str) -> None:
+    def lift(self, trouble: Trouble) -> None:
         """`trouble` troubles no longer, if it did."""
-        if self.status.trouble == trouble:
+        if self.status.trouble is trouble:
             self.note(trouble=None, reason=None)
 
     def tell(self, what: str, why: str, outcome: str, grant: Grant, milliseconds: float | None = None) -> None:
