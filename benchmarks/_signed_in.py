@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.core.auth.credential import Credential
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal
-from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient
@@ -44,7 +44,7 @@ class Rig:
     """One process of the application, as far as signing in and asking go."""
 
     storage: Storage
-    shared: Shared
+    files: GrantFiles
     transport: HttpTransport
     session: Credential
     host: Host
@@ -75,13 +75,13 @@ async def application(
     storage = Storage.open(folder)
     transport = HttpTransport(clients)
     oauth = OAuthClient(transport, origin)
-    shared = Shared.at(folder / "locks", host.key)
+    files = GrantFiles(folder / "locks", host.key)
     if lock is not None:
-        shared = replace(shared, lock=lock)
+        files.lock = lock
     journal = Journal(host.key, storage.grants, clock=oauth.time.clock, process="benchmark")
-    session = Credential(host, oauth, shared, storage.settings, folder, store=StoreKind.FILE, journal=journal)
+    session = Credential(host, oauth, files, storage.settings, folder, store=StoreKind.FILE, journal=journal)
     try:
-        yield Rig(storage, shared, transport, session, host)
+        yield Rig(storage, files, transport, session, host)
     finally:
         await session.close()
         await transport.close()

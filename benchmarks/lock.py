@@ -30,8 +30,8 @@ from app.core.auth.http.transport import HttpClients
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from app.core.auth.grant.files import GrantFiles
     from app.core.auth.grant.lock import ProcessLock
-    from app.core.auth.grant.shared import Shared
 
 RENEWALS = 200
 WARM_UP = 5
@@ -63,11 +63,11 @@ def token_endpoint() -> httpx.MockTransport:
     return httpx.MockTransport(answer)
 
 
-async def seconds_of_lock(shared: Shared, look: bool) -> float:
+async def seconds_of_lock(files: GrantFiles, look: bool) -> float:
     began = perf_counter()
-    async with shared.lock.hold():
+    async with files.lock.hold():
         if look:
-            shared.stamp.read()
+            files.stamp()
     return perf_counter() - began
 
 
@@ -103,8 +103,8 @@ async def measure(number: int) -> None:
             for _ in range(WARM_UP):
                 await seconds_of_renewal(ours)
                 await seconds_of_renewal(free)
-            held = [await seconds_of_lock(ours.shared, False) for _ in range(number)]
-            looked = [await seconds_of_lock(ours.shared, True) for _ in range(number)]
+            held = [await seconds_of_lock(ours.files, False) for _ in range(number)]
+            looked = [await seconds_of_lock(ours.files, True) for _ in range(number)]
             pairs = []
             for turn in range(number):
                 if turn % 2:

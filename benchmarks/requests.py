@@ -34,8 +34,8 @@ import msgspec
 from _bare import bare_client
 
 from app.core.auth.credential import Credential
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient
@@ -96,7 +96,7 @@ async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
     host = Host("bench", "Bench", origin)
     transport = HttpTransport()
     session = Credential(
-        host, OAuthClient(transport, origin), Shared.at(folder, "grant"), Settings(), folder, vault=MemoryVault()
+        host, OAuthClient(transport, origin), GrantFiles(folder, "grant"), Settings(), folder, vault=MemoryVault()
     )
     await session.adopt(Grant(TokenSet(TOKEN)), "benchmark")
     try:

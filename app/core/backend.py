@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.account import Account
 from app.core.auth.credential import Credential
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.journal import SIGNED_IN, Journal
-from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import Fingerprints
 from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.status import ELSEWHERE, AuthEvent, CredentialState, CredentialStatus
@@ -60,7 +60,7 @@ class Backend:
         self.changed: Event[Backend] = Event()
         self._services = services
         settings = services.storage.settings
-        shared = Shared.at(services.folder / "locks", _file_name(host.key))
+        files = GrantFiles(services.folder / "locks", _file_name(host.key))
         oauth = OAuthClient(services.transport, host.origin)
         journal = Journal(
             host.key,
@@ -69,7 +69,7 @@ class Backend:
             fingerprints=_fingerprints(settings.get("install_key")),
             process=services.role,
         )
-        self.session = Credential(host, oauth, shared, settings, services.folder, store=store, journal=journal)
+        self.session = Credential(host, oauth, files, settings, services.folder, store=store, journal=journal)
         self.timeline = Timeline(journal, oauth.time.clock, services.role)
         anybodys = Fetcher(services.transport, self.session, host)
         self.fetcher = anybodys.owned(self)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from app.core.auth.credential import Credential
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal, JournalStorage
-from app.core.auth.grant.shared import Shared
 from app.core.auth.grant.tokens import Fingerprints, TokenSet
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient
@@ -66,7 +66,7 @@ class Rig:
     @property
     def name(self) -> str:
         """What the grant is called in the vault."""
-        return self.session._custody.keeper.name
+        return self.session._store.name
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ def client_of(
     session = Credential(
         host,
         oauth,
-        Shared.at(folder, f"grant-{server.origin.rpartition(':')[2]}"),
+        GrantFiles(folder, f"grant-{server.origin.rpartition(':')[2]}"),
         kept,
         folder,
         vault=store,

@@ -11,19 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from app.core.auth.grant.files import NEVER, GrantFiles
 from app.core.auth.grant.lock import LockBusy, ProcessLock
-from app.core.auth.grant.shared import Shared
-from app.core.auth.grant.stamp import NEVER, Stamp
 from app.core.errors import StorageTrouble
 
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from app.core.auth.grant.lock import Claim, ProcessLock
+from app.core.auth.grant.files import GrantFiles
 async def main():
-    async with ProcessLock(Path(sys.argv[1])).hold():
-        claim = Claim(Path(sys.argv[2]))
-        claim.take()
+    files = GrantFiles(Path(sys.argv[1]), "g")
+    async with files.lock.hold():
+        files.claim()
         print("held", flush=True)
         sys.stdin.read()
 asyncio.run(main())
@@ -34,7 +33,7 @@ asyncio.run(main())
 def holder(tmp_path: Path) -> subprocess.Popen[str]:
     """A process that holds lock and claim until it is killed."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "g.lock"), str(tmp_path / "g.unstored")],
+        [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -96,42 +95,42 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         async with ProcessLock(tmp_path / "in the way" / "g.lock").hold():
             pass
     with pytest.raises(StorageTrouble, match="in the way"):
-        Stamp(tmp_path / "in the way" / "g.stamp").move()
+        GrantFiles(tmp_path / "in the way", "g").move_stamp()
 
 
 async def test_a_claim_is_seen_by_others_until_its_process_dies(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    shared = Shared.at(tmp_path, "g")
-    assert shared.claim.taken_elsewhere
-    shared.claim.take()
+    files = GrantFiles(tmp_path, "g")
+    assert files.claimed_elsewhere
+    files.claim()
     holder.kill()
     holder.wait()
-    assert not shared.claim.taken_elsewhere
+    assert not files.claimed_elsewhere
 
 
 def test_ones_own_claim_is_not_somebody_elses(tmp_path: Path) -> None:
-    shared = Shared.at(tmp_path, "g")
-    shared.claim.take()
-    shared.claim.take()
-    assert not shared.claim.taken_elsewhere
-    assert Shared.at(tmp_path, "g").claim.taken_elsewhere
-    shared.claim.drop()
-    shared.claim.drop()
-    assert not Shared.at(tmp_path, "g").claim.taken_elsewhere
+    files = GrantFiles(tmp_path, "g")
+    files.claim()
+    files.claim()
+    assert not files.claimed_elsewhere
+    assert GrantFiles(tmp_path, "g").claimed_elsewhere
+    files.release_claim()
+    files.release_claim()
+    assert not GrantFiles(tmp_path, "g").claimed_elsewhere
 
 
 def test_a_stamp_is_never_what_it_was(tmp_path: Path) -> None:
-    stamp = Stamp(tmp_path / "locks" / "g.stamp")
-    assert stamp.read() == NEVER
-    seen = {stamp.move() for _ in range(50)}
+    files = GrantFiles(tmp_path / "locks", "g")
+    assert files.stamp() == NEVER
+    seen = {files.move_stamp() for _ in range(50)}
     assert len(seen) == 50
-    assert stamp.read() in seen
+    assert files.stamp() in seen
     assert NEVER not in seen
 
 
 def test_a_torn_stamp_only_differs(tmp_path: Path) -> None:
-    stamp = Stamp(tmp_path / "g.stamp")
-    known = stamp.move()
+    files = GrantFiles(tmp_path, "g")
+    known = files.move_stamp()
     os.truncate(tmp_path / "g.stamp", 5)
-    assert stamp.read() != known
+    assert files.stamp() != known
     (tmp_path / "g.stamp").write_bytes(b"\xff\xfe")
-    assert stamp.read() != known
+    assert files.stamp() != known

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.core.auth.credential import Credential
-from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.vault.vaults import MemoryVault
@@ -32,8 +32,8 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
         answer = await client.post(f"{workspace.url}/_tickets", headers={"X-Workspace-Secret": workspace.secret})
     host = workspace_host(workspace.url, client_id=workspace.ready["client_id"], secret=workspace.secret)
     transport = HttpTransport()
-    shared = Shared.at(folder, "grant")
-    session = Credential(host, OAuthClient(transport, host.origin), shared, Remembered(), folder, vault=MemoryVault())
+    files = GrantFiles(folder, "grant")
+    session = Credential(host, OAuthClient(transport, host.origin), files, Remembered(), folder, vault=MemoryVault())
     try:
         await session.sign_in_with_ticket(answer.json()["ticket"])
         yield Fetcher(transport, session, host)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.core.auth.credential import Credential
-from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient, safe_to_open
 from app.core.auth.status import CredentialState
@@ -34,7 +34,7 @@ async def session_on(
     session = Credential(
         host,
         OAuthClient(transport, host.origin),
-        Shared.at(folder, "grant"),
+        GrantFiles(folder, "grant"),
         Remembered(),
         folder,
         vault=MemoryVault(),

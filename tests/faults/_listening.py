@@ -96,7 +96,7 @@ async def listening(
         Streaming(legacy=legacy, admits=lambda bearer: bearer == rig.issuer.access_token) as server,
     ):
         server.refusals.update(refusals or {})
-        rig.session._current.changed = sign_ins = Watched()
+        rig.session._state.changed = sign_ins = Watched()
         if measure is not None:
             measure.watch(rig)
             sign_ins.waited_for.clear()

@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from app.core.auth.credential import Credential
-from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.oauth.sign_in import BrowserSignIn
@@ -150,7 +150,7 @@ async def browser_client(
         transport, kept, vault = HttpTransport(), remembered or Remembered(), MemoryVault()
         stack.push_async_callback(transport.close)
         oauth = OAuthClient(transport, server.origin)
-        session = Credential(host, oauth, Shared.at(folder, "grant"), kept, folder, vault=vault)
+        session = Credential(host, oauth, GrantFiles(folder, "grant"), kept, folder, vault=vault)
         stack.push_async_callback(session.close)
         fetcher = Fetcher(transport, session, host)
         yield Rig(server, authority, session, fetcher, transport, kept, folder, vault), authority

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.core.auth.credential import Credential
-from app.core.auth.grant.shared import Shared
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient
 from app.core.auth.vault.vaults import MemoryVault
@@ -27,7 +27,7 @@ async def at_workspace(workspace: RunningWorkspace, folder: Path) -> AsyncIterat
     host = Host(workspace.url, "Workspace", workspace.url, f"{workspace.url}/mcp")
     transport = HttpTransport()
     oauth = OAuthClient(transport, host.origin)
-    session = Credential(host, oauth, Shared.at(folder, "grant"), Remembered(), folder, vault=MemoryVault())
+    session = Credential(host, oauth, GrantFiles(folder, "grant"), Remembered(), folder, vault=MemoryVault())
     try:
         yield session, Fetcher(transport, session, host)
     finally:

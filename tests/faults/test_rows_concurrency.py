@@ -14,7 +14,7 @@ from app.core.auth.grant.journal import ASKED, Cause, CauseKind
 from app.core.auth.http.bodies import PEEK_BYTES
 from app.core.auth.http.target import Target
 from app.core.auth.http.transport import CONNECTIONS
-from app.core.auth.status import REFUSED, CredentialState
+from app.core.auth.status import CredentialState, Trouble
 from app.core.errors import ServerTrouble
 from app.core.fetcher import Fetcher
 from tests.clock import StillClock
@@ -268,13 +268,13 @@ async def test_row_10_a_grant_that_is_renewed_and_refused_stops_after_three_and_
         rig.server.views[PATH] = DEAD
         await hammer(rig, measure, 20)
         assert rig.issuer.accepted == 3
-        assert rig.session.status.trouble == REFUSED
+        assert rig.session.status.trouble == Trouble.REFUSED
         for probes in (1, 2):
             clock.advance(61)
             await hammer(rig, measure, 10)
             assert rig.issuer.accepted == 3 + probes
         # One state while it lasts, however many ask, and no other.
-        assert [trouble for trouble, _ in groupby(troubles)] == [None, REFUSED]
+        assert [trouble for trouble, _ in groupby(troubles)] == [None, Trouble.REFUSED]
         assert rig.session.status.state is CredentialState.SIGNED_IN
         clock.advance(66)
         await asyncio.sleep(0.01)
@@ -290,7 +290,7 @@ async def test_row_10_a_server_that_takes_the_token_again_lets_go_of_the_brake(
         rig.server.views[PATH] = DEAD
         for _ in range(5):
             await measure.one(rig.fetcher.get(PATH))
-        assert rig.session.status.trouble == REFUSED
+        assert rig.session.status.trouble == Trouble.REFUSED
         rig.server.views[PATH] = rig.issuer.guard()
         assert ok([await measure.one(rig.fetcher.get(PATH))])
         assert rig.session.status.trouble is None

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.grant.custody import SAVE_AGAIN_SECONDS
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ASKED, RENEWED, UNSTORED
+from app.core.auth.grant.lifecycle import SAVE_AGAIN_SECONDS
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import VaultFailure, VaultState
@@ -95,7 +95,7 @@ async def test_row_15_a_renewal_that_waited_for_the_lock_sees_what_another_task_
         first.issuer.grace = False
         await renew(second)
         measure.watch(first, second)
-        async with second.session._shared.lock.hold():
+        async with second.session._store._files.lock.hold():
             waiting = asyncio.create_task(renew(first))
             await asyncio.sleep(0.01)
             await first.session.look()
@@ -339,7 +339,7 @@ async def test_row_21_a_damaged_record_asks_once_at_the_start_and_stays_as_it_is
 async def test_row_21_a_record_that_is_damaged_meanwhile_costs_nothing(tmp_path: Path, measure: Measure) -> None:
     async with two_windows(tmp_path) as (first, second):
         await second.vault.write(second.name, "{torn")
-        second.session._shared.stamp.move()
+        second.session._store._files.move_stamp()
         measure.watch(first, second)
         first.server.views[PATH] = first.issuer.guard()
         first.issuer.kill()

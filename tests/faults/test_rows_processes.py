@@ -39,7 +39,7 @@ async def stored(folder: Path, measure: Measure, *, past: bool = False) -> Async
         storage = Storage.open(folder)
         rig = client_of(server, issuer, folder, log=storage.grants)
         rig.session.client._settings._remembered = storage.settings
-        rig.session._custody._settings._remembered = storage.settings
+        rig.session._store._settings._remembered = storage.settings
         now = rig.session.oauth.time.now()
         tokens = rig.issuer.pair
         made = TokenSet(tokens["access_token"], tokens["refresh_token"], now - 7200, now + 3600, generation=1)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.core.auth.grant.refresh import GRANT_ENDED, TokenRefresh
-from app.core.auth.status import OFFLINE, CredentialState
+from app.core.auth.status import CredentialState, Trouble
 from app.core.errors import Offline, ProtocolTrouble, Rejected, ServerTrouble, SignInNeeded, TimedOut
 from app.core.storage import Storage
 from tests.clock import StillClock
@@ -125,7 +125,7 @@ async def test_row_27_without_a_connection_the_sign_in_is_kept_and_used_when_it_
             await clock.until_sleeping(pause)
             clock.advance(pause)
         assert isinstance(await request, Offline)
-        assert (rig.session.status.state, rig.session.status.trouble) == (CredentialState.SIGNED_IN, OFFLINE)
+        assert (rig.session.status.state, rig.session.status.trouble) == (CredentialState.SIGNED_IN, Trouble.OFFLINE)
         assert await rig.stored_refresh_token() == "phr_1"
         await rig.server.come_back()
         rig.session.wake()

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from app.core.auth.credential import Credential
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.journal import Journal
-from app.core.auth.grant.keeper import Keeper
-from app.core.auth.grant.lock import Claim, ProcessLock
-from app.core.auth.grant.shared import Shared
-from app.core.auth.grant.stamp import Stamp
+from app.core.auth.grant.lock import ProcessLock
+from app.core.auth.grant.store import GrantStore
 from app.core.auth.grant.tokens import Fingerprints
 from app.core.auth.http.transport import HttpTransport
 from app.core.auth.oauth.server import OAuthClient
@@ -69,13 +68,13 @@ def hang_at(step: str) -> None:
         case "before the lock":
             before(ProcessLock, "_wait", step)
         case "in the lock":
-            before(Keeper, "newest", step)
+            before(GrantStore, "newest", step)
         case "written down":
             after(Journal, "begin", step)
         case "answered":
             after(OAuthClient, "refresh", step)
         case "stored":
-            after(Keeper, "save", step)
+            after(GrantStore, "save", step)
         case "settled":
             after(Journal, "settle", step)
 
@@ -87,14 +86,10 @@ async def main(options: argparse.Namespace) -> None:
     transport = HttpTransport()
     oauth = OAuthClient(transport, origin)
     name = "grant-" + origin.rpartition(":")[2]
-    shared = Shared(
-        ProcessLock(folder / f"{name}.lock", deadline=options.lock_seconds),
-        Stamp(folder / f"{name}.stamp"),
-        Claim(folder / f"{name}.unstored"),
-    )
+    files = GrantFiles(folder, name, deadline=options.lock_seconds)
     journal = Journal(host.key, storage.grants, fingerprints=Fingerprints(b"test"), process=options.name)
     vault = KeyringVault() if options.keyring else FileVault(folder)
-    session = Credential(host, oauth, shared, storage.settings, folder, vault=vault, journal=journal)
+    session = Credential(host, oauth, files, storage.settings, folder, vault=vault, journal=journal)
     asked = 0
 
     def told(status: Any) -> None:

@@ -1,30 +1,30 @@
-"""Session: who is signed in to one host.
+"""Credential: who the user is to one host, kept signed in.
 
-The state machine of contract section 1.14, with these rules: a renewal is single-flight in the process and
-locked across processes; what other processes store is taken over; the new pair is durable before anyone sees it; only
-`invalid_grant` and `invalid_token` end a session; a refused refresh token is never sent twice.
+The rules: a refresh is single-flight in the process and locked across processes; what other processes store is adopted;
+the new pair is durable before anyone sees it; only `invalid_grant` and `invalid_token` end a grant; a refused refresh
+token is never sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.core.auth.grant.coordinator import RefreshCoordinator
-from app.core.auth.grant.custody import Custody
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ENDED, EXPIRED, RENEWAL, SIGNED_IN, SIGNED_OUT, Journal
-from app.core.auth.grant.refresh import GRANT_ENDED, SIGNED_OUT_ELSEWHERE, Obtained, TokenRefresh
+from app.core.auth.grant.journal import ENDED, EXPIRED, Journal
+from app.core.auth.grant.lifecycle import GrantLifecycle
+from app.core.auth.grant.refresh import TokenRefresh
 from app.core.auth.grant.state import GrantState
+from app.core.auth.grant.store import GrantStore
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.grant.watcher import GrantWatcher
 from app.core.auth.oauth.registration import ClientRegistrar
 from app.core.auth.settings import CredentialSettings
-from app.core.auth.status import ELSEWHERE, CredentialState
-from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
+from app.core.auth.status import CredentialState
+from app.core.auth.vault.base import StoreKind
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, Facts, Rejected, SignInNeeded, VaultTrouble
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from app.core.auth.grant.files import GrantFiles
     from app.core.auth.grant.journal import Cause
-    from app.core.auth.grant.shared import Shared
     from app.core.auth.http.bearer import BearerAuth
     from app.core.auth.http.target import Target
     from app.core.auth.oauth.server import OAuthClient
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Inside the margin before its expiry a token is renewed first, but not waited for longer than this.
+# Inside the margin before its expiry a token is refreshed first, but not waited for longer than this.
 MARGIN_WAIT_SECONDS = 2.0
 REVOKE_SECONDS = 5.0
 PERSONAL_KEY_PREFIX = "phx_"
@@ -61,7 +61,7 @@ class Credential:
         self,
         host: Host,
         oauth: OAuthClient,
-        shared: Shared,
+        files: GrantFiles,
         remembered: SettingsStore,
         folder: Path,
         *,
@@ -75,76 +75,51 @@ class Credential:
         self.journal = journal or Journal(host.key, clock=clock)
         settings = CredentialSettings(remembered, host.key)
         self.client = ClientRegistrar(host, oauth, settings)
-        self._shared = shared
-        self._current = GrantState(oauth.time, self.journal.fingerprint)
-        self._custody = Custody(
-            self._current,
-            self.look,
-            host.origin,
-            folder,
-            settings,
-            shared,
-            self.journal,
-            clock,
-            store=store,
-            vault=vault,
-        )
-        self._chores = BackgroundTasks()
-        renewal = TokenRefresh(host, oauth, self.client, shared, self.journal)
-        self._renewing = RefreshCoordinator(
-            self, host.origin, self._current, renewal, self._custody, self.journal, self._chores, oauth.time
+        self._state = GrantState(oauth.time, self.journal.fingerprint)
+        # State that is kept in another folder is another profile, in the keyring too.
+        profile = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        self._store = GrantStore(f"{host.origin}|{profile}", folder, settings, files, kind=store, vault=vault)
+        self._lifecycle = GrantLifecycle(self._state, self._store, files, self.journal, clock, self.revoke)
+        self._background = BackgroundTasks()
+        refresh = TokenRefresh(host, oauth, self.client, self._store, files, self.journal)
+        self._coordinator = RefreshCoordinator(
+            host.origin, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
         )
         self._known = asyncio.Event()
-        self._follower = GrantWatcher(clock, lambda: self._custody.keeper.moved, self.look)
+        self._watcher = GrantWatcher(clock, lambda: self._store.moved, self.look)
         self._sign_in: BrowserSignIn | None = None
 
     @property
     def changed(self) -> Event[CredentialStatus]:
         """Tells each new status."""
-        return self._current.changed
+        return self._state.changed
 
     @property
     def happened(self) -> Event[AuthEvent]:
         """Tells each thing that happened to the grant."""
-        return self._current.happened
+        return self._state.happened
 
     @property
     def status(self) -> CredentialStatus:
-        return self._current.status
+        return self._state.status
 
     @property
     def grant(self) -> Grant | None:
         """The current grant. Its tokens are secrets: show fingerprints only."""
-        return self._current.grant
+        return self._state.grant
 
     @property
     def renews_at(self) -> float | None:
         """When the token will be renewed ahead of its expiry, in Unix seconds; None when nothing is due."""
-        return self._renewing.due
+        return self._coordinator.due
 
     async def restore(self) -> None:
-        """Read the stored grant. Ends in any other state than `RESTORING`, or in that with a vault trouble."""
-        note = self._current.note
-        note(state=CredentialState.RESTORING, reason=None, trouble=None)
-        self._follower.start()
-        keeper = self._custody.keeper
+        """Read the stored grant. Ends in any other state than `RESTORING`, or in that with a trouble of the vault."""
+        self._watcher.start()
         try:
-            if not keeper.expects_one:
-                keeper.skip()
-                state, reason = await self._how_it_ended()
-                note(state=state, reason=reason)
-                return
-            stored = await keeper.read()
-            if stored is None:
-                note(state=CredentialState.NEEDS_SIGN_IN, reason="The stored sign-in is gone.")
-            elif self.grant is None:
-                self._renewing.put_in_force(stored)
-                await self._renewing.finish(stored)
-        except VaultFailure as failure:
-            if failure.state is VaultState.DAMAGED:
-                note(state=CredentialState.NEEDS_SIGN_IN, reason="The stored sign-in is unreadable.")
-            else:
-                self._custody.failed(failure)
+            restored = await self._lifecycle.restore()
+            if restored is not None:
+                await self._coordinator.finish(restored)
         finally:
             self._known.set()
 
@@ -155,7 +130,7 @@ class Credential:
 
     def fit(self) -> TokenSet | None:
         """The token to send now, without waiting; None when `access_token` must be asked."""
-        return self._current.fit()
+        return self._state.fit()
 
     async def access_token(self) -> TokenSet | None:
         """A token fit to be sent, renewed first when it has run out; None when there is no grant.
@@ -194,33 +169,33 @@ class Credential:
         grant = self.grant
         if grant is None:
             raise self.missing()
-        return await self._renewing.newer(grant, refused, cause)
+        return await self._coordinator.newer(grant, refused, cause)
 
     def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
         """`target` answered a request carrying `tokens`: they are proven, and troubles are over."""
-        current = self._current
         if self.oauth.time.learn(headers):
-            current.measure()
-        self._renewing.accepted(tokens, target)
-        if current.status.unreachable and current.grant is not None and current.grant.tokens is tokens:
-            current.note(trouble=None)
+            self._state.measure()
+        self._coordinator.accepted(tokens, target)
+        grant = self._state.grant
+        if self.status.unreachable and grant is not None and grant.tokens is tokens:
+            self._state.note(trouble=None)
 
     def unreachable(self, trouble: Trouble) -> None:
         """The host could not be reached (`OFFLINE`), or it failed (`SERVER`)."""
         if self.status.trouble is None:
-            self._current.note(trouble=trouble)
+            self._state.note(trouble=trouble)
 
     def wake(self, *, slept: bool = False) -> None:
         """The network is back, or the machine `slept`: forget the pause after a failed renewal."""
-        self._renewing.wake(slept=slept)
+        self._coordinator.wake(slept=slept)
 
     def key_refused(self, cause: Cause) -> None:
         """A personal API key, or a token of the wrong kind, was refused: nothing can renew it."""
         grant = self.grant
         if grant is not None and not grant.renewable and self.status.state is not CredentialState.NEEDS_SIGN_IN:
-            self._current.tell(ENDED, str(cause), "key refused", grant)
-            self._chores.record(self.journal.ended(grant, cause, "key refused"))
-            self._current.note(state=CredentialState.NEEDS_SIGN_IN, reason="The server refused this API key.")
+            self._state.tell(ENDED, str(cause), "key refused", grant)
+            self._background.record(self.journal.ended(grant, cause, "key refused"))
+            self._state.note(state=CredentialState.NEEDS_SIGN_IN, reason="The server refused this API key.")
 
     def auth(self, target: Target) -> BearerAuth:
         """What makes an httpx or httpx2 client carry this session's token to `target` and heal it."""
@@ -263,96 +238,36 @@ class Credential:
         await self.adopt(Grant(TokenSet(typed, issued_at=self.oauth.time.now())), "personal API key")
 
     async def adopt(self, grant: Grant, why: str) -> None:
-        """Make a freshly issued grant the current one: durable first, published after.
+        """Make a newly issued grant the one in force: durable first, published afterwards.
 
         A vault that fails leaves the grant in memory and says so in the status; nothing else is tried silently.
         """
-        self._renewing.start_over()
-        signed_in = replace(grant, sign_in=secrets.token_hex(8))
-        async with self._shared.lock.hold_briefly():
-            stored = await self._custody.save(signed_in)
-            number = await self.journal.note(SIGNED_IN, why, signed_in, "ok" if stored else "not stored")
-        self._follower.start()
+        await self._lifecycle.adopt(grant, why)
+        self._watcher.start()
         self._known.set()
-        self._current.tell(SIGNED_IN, why, "ok", signed_in)
-        self._renewing.put_in_force(signed_in, number=number)
 
     async def sign_out(self) -> None:
-        """Forget the grant here and revoke it there, best effort within five seconds.
-
-        Another process that is just renewing it is not waited for long: it looks before it stores (faults row 17).
-        """
-        grant = self.grant
-        self._leave(CredentialState.SIGNED_OUT)
-        async with self._shared.lock.hold_briefly():
-            newest = await self._custody.remove_sign_in(grant)
-            if newest is not None:
-                await self.journal.note(SIGNED_OUT, "asked", newest)
-        if newest is not None:
-            self._current.tell(SIGNED_OUT, "asked", "ok", newest)
-            await self.revoke(newest)
+        """Forget the grant here and revoke it there, best effort within five seconds."""
+        await self._lifecycle.sign_out()
 
     async def choose_store(self, kind: str) -> None:
-        """Keep the grant elsewhere from now on: `keyring`, `file` or `memory`, as the person chose."""
-        await self._custody.move_to(StoreKind(kind))
+        """Store the grant elsewhere from now on: `keyring`, `file` or `memory`, as the user chose."""
+        await self._lifecycle.move_to(StoreKind(kind))
         if self.grant is None:
             await self.restore()
 
     async def look(self) -> None:
-        """Another process changed the stored grant: make this session agree with it. Raises `VaultFailure`."""
-        await self._custody.follow_choice()
-        try:
-            stored = await self._custody.keeper.read()
-        except VaultFailure as failure:
-            if failure.state is VaultState.DAMAGED:
-                return
-            raise
-        self._known.set()
-        if stored is None:
-            await self._follow_end()
-        elif self.grant is None or not stored.same_sign_in(self.grant):
-            self.replaced_by(stored)
-        elif stored.tokens.generation > self.grant.tokens.generation:
-            self._current.tell(RENEWAL, "noticed", Obtained.ADOPTED.value, stored)
-            self._renewing.put_in_force(stored, persistent=True)
+        """Another process changed the stored grant: make this credential agree with it. Raises `VaultFailure`."""
+        if await self._lifecycle.look():
+            self._known.set()
 
     async def close(self) -> None:
-        """Let a renewal in flight become durable (at most two seconds), then stop everything."""
+        """Let a refresh in flight become durable (at most two seconds), then stop everything."""
         self._cancel_sign_in()
-        await self._renewing.close()
-        await self._follower.stop()
-        await self._custody.close()
-        await self._chores.close()
-
-    async def over(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> Grant | None:
-        """The grant is over: forget it here if the vault still holds this very one, else go on with what it holds."""
-        if failure.facts.code == SIGNED_OUT_ELSEWHERE:
-            await self._follow_end()
-            return None
-        outcome = failure.facts.code or "refused"
-        async with self._shared.lock.hold_briefly():
-            stored = await self._custody.in_place_of(grant)
-            if stored is grant:
-                await self.journal.ended(grant, cause, outcome)
-                await self._custody.remove_ended()
-        if stored is grant:
-            self._leave(CredentialState.NEEDS_SIGN_IN, failure.cause)
-            self._current.tell(ENDED, str(cause), outcome, grant)
-        elif stored is None:
-            await self._follow_end()
-        elif stored.same_sign_in(grant):
-            self._renewing.put_in_force(stored, persistent=True)
-            return stored
-        else:
-            self.replaced_by(stored)
-        return None
-
-    def replaced_by(self, grant: Grant) -> None:
-        """Somebody signed in in another process, perhaps as somebody else."""
-        self._renewing.start_over()
-        self._current.tell(SIGNED_IN, ELSEWHERE, "ok", grant)
-        self._current.note(reason=None, trouble=None)
-        self._renewing.put_in_force(grant, persistent=True)
+        await self._coordinator.close()
+        await self._watcher.stop()
+        await self._lifecycle.close()
+        await self._background.close()
 
     async def revoke(self, grant: Grant) -> None:
         """At the server that issued it, best effort (faults row 40). A personal API key is not ours to revoke."""
@@ -370,24 +285,6 @@ class Credential:
     def _cancel_sign_in(self) -> None:
         if self._sign_in is not None:
             self._sign_in.cancel()
-
-    async def _follow_end(self) -> None:
-        """The stored grant was removed by another process: it signed out, or the server had ended the grant."""
-        if self.grant is not None:
-            self._leave(*await self._how_it_ended())
-
-    async def _how_it_ended(self) -> tuple[CredentialState, str | None]:
-        """Whether the person knows that nobody is signed in, and what to say."""
-        last = await self.journal.last_end()
-        if last is not None and last.what == ENDED:
-            return CredentialState.NEEDS_SIGN_IN, GRANT_ENDED
-        return CredentialState.SIGNED_OUT, None
-
-    def _leave(self, state: CredentialState, reason: str | None = None) -> None:
-        """There is no grant any more."""
-        self._renewing.start_over()
-        self._renewing.stop()
-        self._current.drop(state, reason)
 
     def _alive(self, grant: Grant) -> bool:
         """Whether the token itself has not run out, however close that is."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from app.core.auth.grant import custody
+from app.core.auth.grant import lifecycle
 from app.core.auth.status import CredentialState
 from tests.conftest import RunningWorkspace
 from tests.secret_service import SecretService
@@ -86,7 +86,7 @@ async def test_a_renewal_that_the_locked_keyring_does_not_take_is_used_and_store
     service: SecretService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(custody, "SAVE_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr(lifecycle, "SAVE_AGAIN_SECONDS", 0.5)
     await sign_in_before(tmp_path / "app", workspace, "keyring")
     async with living(qapp, tmp_path / "app", running=workspace, opens=("SignInDetails",)) as alive:
         bar, session = alive.window.bar, alive.backend.session

@@ -1,4 +1,4 @@
-"""Locks between processes that vanish with a killed holder (faults rows 11 to 14)."""
+"""A lock between processes that vanishes with a killed holder (faults rows 11 to 14)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
-# Longer than any renewal a holder may be in (`renewal.LONGEST_SECONDS`), and the keyring's deadline after it.
+# Longer than any refresh that a holder may be in (`refresh.LONGEST_SECONDS`), and the keyring's deadline after it.
 DEADLINE_SECONDS = 55.0
 POLL_SECONDS = (0.002, 0.05)
 BRIEFLY_SECONDS = 2.0
@@ -25,13 +25,14 @@ log = logging.getLogger(__name__)
 
 
 class LockBusy(TimedOut):
-    """Another process holds the lock and does not let go of it."""
+    """Another process holds the lock and does not release it."""
 
 
 class ProcessLock:
     """One holder at a time on this machine, for one grant."""
 
     def __init__(self, path: Path, *, deadline: float = DEADLINE_SECONDS) -> None:
+        """`deadline` is in seconds."""
         self._path = path
         self._deadline = deadline
 
@@ -49,9 +50,9 @@ class ProcessLock:
 
     @asynccontextmanager
     async def hold_briefly(self) -> AsyncIterator[None]:
-        """Wait two seconds at most and go on without the lock then: for what a person has just decided.
+        """Wait two seconds at most, then go on without the lock: for what the user has just decided.
 
-        Whoever holds it looks at the stamp before it stores anything.
+        Going on is safe: whoever holds the lock checks the stamp before it stores anything.
         """
         lock: FileLock | None = None
         try:
@@ -67,54 +68,25 @@ class ProcessLock:
     async def _wait(self, seconds: float) -> FileLock:
         until = monotonic() + seconds
         pause = POLL_SECONDS[0]
-        lock = _file_lock(self._path)
-        while not _acquired(lock, self._path):
+        lock = file_lock(self._path)
+        while not acquired(lock, self._path):
             if monotonic() >= until:
-                raise LockBusy("Another Burrow process holds the sign-in and does not let go of it.")
+                raise LockBusy("Another Burrow process holds the sign-in and does not release it.")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_SECONDS[1])
         return lock
 
 
-class Claim:
-    """Says that this process lives and has in memory alone what belongs on the disk (faults row 20)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock: FileLock | None = None
-
-    def take(self) -> None:
-        """Claim it, unless another process has. Raises `StorageTrouble` when the folder cannot be written."""
-        if self._lock is None:
-            lock = _file_lock(self._path)
-            self._lock = lock if _acquired(lock, self._path) else None
-
-    def drop(self) -> None:
-        """Give it up."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
-
-    @property
-    def taken_elsewhere(self) -> bool:
-        """Whether another process that lives has claimed it. Raises `StorageTrouble`."""
-        if self._lock is not None:
-            return False
-        lock = _file_lock(self._path)
-        free = _acquired(lock, self._path)
-        if free:
-            lock.release()
-        return not free
-
-
-def _file_lock(path: Path) -> FileLock:
-    # 20 ms of import, for the first renewal only.
+def file_lock(path: Path) -> FileLock:
+    """The file lock at `path`, not acquired yet."""
+    # 20 ms of import, for the first refresh only.
     from filelock import FileLock
 
     return FileLock(path, thread_local=False)
 
 
-def _acquired(lock: FileLock, path: Path) -> bool:
+def acquired(lock: FileLock, path: Path) -> bool:
+    """Acquire `lock` at once or not at all. Raises `StorageTrouble` when its file at `path` cannot be made."""
     from filelock import Timeout
 
     try:

@@ -1,8 +1,8 @@
-"""Renewal: what happens between a refused token and a newer one, once the session has decided that it must be.
+"""TokenRefresh: what happens between a refused token and a newer one.
 
-The rules, in order: allowed at all; locked across processes; another process's renewal taken over; the intent written
-down before the refresh token is spent; asked for at most three times; durable before anyone sees it. The session makes
-sure that only one runs at a time in this process.
+The rules, in this order: allowed at all; locked across processes; the refresh of another process adopted; the intent
+written to the journal before the refresh token is spent; at most three attempts; durable before anyone sees it.
+`RefreshCoordinator` makes sure that only one runs at a time in this process.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from app.core.errors import BurrowError, Facts, Offline, Rejected, ServerTrouble
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from app.core.auth.grant.files import GrantFiles
     from app.core.auth.grant.grant import Grant
     from app.core.auth.grant.journal import Cause, Journal
-    from app.core.auth.grant.keeper import Keeper
-    from app.core.auth.grant.shared import Shared
+    from app.core.auth.grant.store import GrantStore
     from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.oauth.registration import ClientRegistrar
     from app.core.auth.oauth.server import OAuthClient, ServerMetadata
@@ -52,7 +52,7 @@ MOVED_AWAY = frozenset({404, 405, 410})
 
 
 class Obtained(Enum):
-    """How a newer grant was had: renewed here, taken over from another process, or from somebody who signed in."""
+    """How the new grant was obtained: refreshed here, adopted from another process, or by a sign-in there."""
 
     RENEWED = "renewed"
     ADOPTED = "adopted"
@@ -64,20 +64,27 @@ class RefreshResult:
     """A grant newer than the one asked about. `number` is that of the journal's event, for `Journal.accept`."""
 
     grant: Grant
-    how: Obtained
+    obtained: Obtained
     number: int = 0
 
 
 class TokenRefresh:
-    """Renews grants of one host. `refused` refresh tokens are remembered and never sent twice."""
+    """Refreshes grants of one credential. A refresh token that was refused is remembered and never sent again."""
 
     def __init__(
-        self, host: Host, oauth: OAuthClient, client: ClientRegistrar, shared: Shared, journal: Journal
+        self,
+        host: Host,
+        oauth: OAuthClient,
+        client: ClientRegistrar,
+        store: GrantStore,
+        files: GrantFiles,
+        journal: Journal,
     ) -> None:
         self._host = host
         self._oauth = oauth
         self._client = client
-        self._shared = shared
+        self._store = store
+        self._files = files
         self._journal = journal
         self._clock = oauth.time.clock
         self._refused: set[str] = set()
@@ -103,9 +110,7 @@ class TokenRefresh:
         self._failure = None
         self.wake()
 
-    async def run(
-        self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
-    ) -> RefreshResult:
+    async def run(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
         """A grant newer than `grant`.
 
         `save` is called inside the lock before a renewed grant is returned, and tells whether it is durable. Raises
@@ -114,7 +119,7 @@ class TokenRefresh:
         """
         try:
             self._check_allowed(grant)
-            outcome = await self._locked(grant, keeper, cause, save)
+            outcome = await self._locked(grant, cause, save)
         except SignInNeeded:
             raise
         except BurrowError as failure:
@@ -124,16 +129,14 @@ class TokenRefresh:
         self.wake()
         return outcome
 
-    async def _locked(
-        self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
-    ) -> RefreshResult:
+    async def _locked(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
         try:
-            async with self._shared.lock.hold():
-                stored = await self._newest(grant, keeper)
-                return self._taken_over(stored, grant) or await self._spend(stored, keeper, cause, save)
+            async with self._files.lock.hold():
+                stored = await self._newest(grant)
+                return self._taken_over(stored, grant) or await self._spend(stored, cause, save)
         except LockBusy:
             # Its holder hangs: what it has stored counts, but the refresh token is its to spend (faults row 14).
-            found = self._taken_over(await self._newest(grant, keeper), grant)
+            found = self._taken_over(await self._newest(grant), grant)
             if found is None:
                 raise
             return found
@@ -152,9 +155,9 @@ class TokenRefresh:
         self._pause_until = self._clock.boot() + max(failure.facts.retry_after or 0.0, self._pause)
         self._pause = min(self._pause * 2, COOLDOWN[1])
 
-    async def _newest(self, grant: Grant, keeper: Keeper) -> Grant:
+    async def _newest(self, grant: Grant) -> Grant:
         """What another process stored meanwhile, else `grant`."""
-        stored = await keeper.newest(grant)
+        stored = await self._store.newest(grant)
         if stored is None:
             facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self._host.origin)
             raise SignInNeeded("Signed out in another window.", facts)
@@ -169,9 +172,7 @@ class TokenRefresh:
             return RefreshResult(stored, Obtained.ADOPTED)
         return None
 
-    async def _spend(
-        self, grant: Grant, keeper: Keeper, cause: Cause, save: Callable[[Grant], Awaitable[bool]]
-    ) -> RefreshResult:
+    async def _spend(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
         """Renew at the token endpoint; a refused grant that the vault replaced meanwhile is tried once (row 16)."""
         for last_try in (False, True):
             await self._check_spendable(grant, cause)
@@ -181,7 +182,7 @@ class TokenRefresh:
             except GrantRefused as refusal:
                 self._refused.add(grant.digest)
                 await self._journal.settle(number, refusal.code, milliseconds=self._since(began))
-                newer = None if last_try else await self._replaced(grant, keeper)
+                newer = None if last_try else await self._replaced(grant)
                 if newer is None:
                     raise SignInNeeded(GRANT_ENDED, Facts(code=refusal.code, origin=self._host.origin)) from None
                 found = self._taken_over(newer, grant)
@@ -225,7 +226,7 @@ class TokenRefresh:
                     action="Burrow tries once more in a minute; signing in again may help.",
                 )
         open_event = await self._journal.unfinished(grant)
-        if open_event is None or open_event.outcome != UNSTORED or not self._shared.claim.taken_elsewhere:
+        if open_event is None or open_event.outcome != UNSTORED or not self._files.claimed_elsewhere:
             return
         if not 0 <= self._clock.boot() - open_event.boot < GRACE_SECONDS:
             raise ServerTrouble(
@@ -234,10 +235,10 @@ class TokenRefresh:
                 action="Unlock the keyring or free some disk space there.",
             )
 
-    async def _replaced(self, grant: Grant, keeper: Keeper) -> Grant | None:
+    async def _replaced(self, grant: Grant) -> Grant | None:
         """What the vault holds instead of a refused grant, if it can be tried."""
         try:
-            newer = await keeper.read() if keeper.persistent else None
+            newer = await self._store.read() if self._store.persistent else None
         except VaultFailure:
             return None
         return newer if newer is not None and newer.renewable and newer.digest not in self._refused else None
