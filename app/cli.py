@@ -114,7 +114,7 @@ async def _login(options: argparse.Namespace) -> int:
             if options.store:
                 await session.choose_store(options.store)
             if options.token is not None:
-                await session.sign_in_with_key(_secret(options.token))
+                await backend.sign_in_with_key(_secret(options.token))
             else:
                 await _through_browser(backend, open_browser=not options.no_browser)
         await _insist_on_store(backend)

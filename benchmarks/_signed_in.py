@@ -20,10 +20,11 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.vault.base import StoreKind
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
+from app.core.posthog.profile import posthog_profile
 from app.core.storage import Storage
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Rig:
 
     async def sign_in(self, pair: Pair) -> None:
         """Make `pair` the grant of the session. Metadata is known from then on, as after every signing in."""
-        metadata = await self.session.client.metadata()
+        metadata = await self.session.registrar.metadata()
         now = self.session.oauth.time.now()
         tokens = TokenSet(
             pair.access, pair.refresh, issued_at=now, expires_at=now + LIFETIME_SECONDS, scope="task:read", generation=1
@@ -74,12 +75,12 @@ async def application(
     host = Host("bench", "Bench", origin, client_id=CLIENT_ID)
     storage = Storage.open(folder)
     transport = HttpTransport(clients)
-    oauth = OAuthClient(transport, origin)
+    oauth = OAuthClient(transport, posthog_profile(host))
     files = GrantFiles(folder / "locks", host.key)
     if lock is not None:
         files.lock = lock
-    journal = Journal(host.key, storage.grants, clock=oauth.time.clock, process="benchmark")
-    session = Credential(host, oauth, files, storage.settings, folder, store=StoreKind.FILE, journal=journal)
+    journal = Journal(oauth.profile.key, storage.grants, clock=oauth.time.clock, process="benchmark")
+    session = Credential(oauth, files, storage.settings, folder, store=StoreKind.FILE, journal=journal)
     try:
         yield Rig(storage, files, transport, session, host)
     finally:

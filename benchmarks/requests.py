@@ -38,10 +38,11 @@ from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import IN_FLIGHT, Fetcher
 from app.core.hosts import Host
+from app.core.posthog.profile import posthog_profile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -96,7 +97,11 @@ async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
     host = Host("bench", "Bench", origin)
     transport = HttpTransport()
     session = Credential(
-        host, OAuthClient(transport, origin), GrantFiles(folder, "grant"), Settings(), folder, vault=MemoryVault()
+        OAuthClient(transport, posthog_profile(host)),
+        GrantFiles(folder, "grant"),
+        Settings(),
+        folder,
+        vault=MemoryVault(),
     )
     await session.adopt(Grant(TokenSet(TOKEN)), "benchmark")
     try:

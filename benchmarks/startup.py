@@ -112,7 +112,7 @@ async def prepare(folder: Path, url: str, secret: str) -> None:
     backend = await services.connect(await services.resolve(url))
     await backend.session.choose_store("file")
     key = (await Lab(url, secret).state())["personal_api_key"]
-    await backend.session.sign_in_with_key(str(key))
+    await backend.sign_in_with_key(str(key))
     await backend.ready()
     page = await backend.tasks.list(TaskQuery(), limit=1)
     missing = range(TASKS - page.count)

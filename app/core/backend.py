@@ -12,11 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.core.account import Account
-from app.core.auth.credential import Credential
-from app.core.auth.grant.files import GrantFiles
-from app.core.auth.grant.journal import SIGNED_IN, Journal
-from app.core.auth.grant.tokens import Fingerprints
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.grant.journal import SIGNED_IN
 from app.core.auth.status import ELSEWHERE, AuthEvent, CredentialState, CredentialStatus
 from app.core.clock import watch_sleep
 from app.core.diagnostics.timeline import Timeline
@@ -24,20 +20,22 @@ from app.core.errors import BurrowError, NotFound, SignInNeeded
 from app.core.events import Event
 from app.core.fetcher import Fetcher
 from app.core.posthog.accounts import Accounts
+from app.core.posthog.profile import sign_in_with_key, sign_in_with_ticket
 from app.core.posthog.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from app.core.auth.credential import Credential
+    from app.core.auth.http.transport import HttpTransport
     from app.core.auth.oauth.step_up import StepUp
-    from app.core.auth.vault.base import StoreKind
     from app.core.diagnostics.activity import Activity
+    from app.core.embedded import EmbeddedWorkspace
     from app.core.hosts import Host
     from app.core.lab import Lab
     from app.core.mcp.servers.registry import Servers
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
-    from app.core.services import Services
     from app.core.storage import Scope, Storage
 
 log = logging.getLogger(__name__)
@@ -55,27 +53,30 @@ class Backend:
     that is shown when it is asked for: after a signing in it waits until it is known who that was.
     """
 
-    def __init__(self, services: Services, host: Host, *, store: StoreKind | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        credential: Credential,
+        transport: HttpTransport,
+        storage: Storage,
+        activity: Activity,
+        *,
+        role: str,
+        workspace: EmbeddedWorkspace | None = None,
+    ) -> None:
+        """`role` is what records call this process; `workspace` is the embedded one where `host` is that."""
         self.host = host
         self.changed: Event[Backend] = Event()
-        self._services = services
-        settings = services.storage.settings
-        files = GrantFiles(services.folder / "locks", _file_name(host.key))
-        oauth = OAuthClient(services.transport, host.origin)
-        journal = Journal(
-            host.key,
-            services.storage.grants,
-            clock=oauth.time.clock,
-            fingerprints=_fingerprints(settings.get("install_key")),
-            process=services.role,
-        )
-        self.session = Credential(host, oauth, files, settings, services.folder, store=store, journal=journal)
-        self.timeline = Timeline(journal, oauth.time.clock, services.role)
-        anybodys = Fetcher(services.transport, self.session, host)
+        self.session = credential
+        self.storage = storage
+        self.activity = activity
+        self._workspace = workspace
+        self.timeline = Timeline(credential.journal, credential.oauth.time.clock, role)
+        anybodys = Fetcher(transport, credential, host)
         self.fetcher = anybodys.owned(self)
         self.accounts = Accounts(anybodys)
         self.tasks = Tasks(self.fetcher, self.require_project)
-        self._account = Account(host, self.session, self.accounts, services.storage.settings)
+        self._account = Account(host, self.session, self.accounts, storage.settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lab: tuple[str | None, Lab] | None = None
         self._signed_in_here = False
@@ -103,8 +104,8 @@ class Backend:
             self.host,
             self.store,
             self.session,
-            self._services.activity,
-            self._services.storage.cache,
+            self.activity,
+            self.storage.cache,
             scope=lambda: self.scope,
             project=lambda: self.project.id if self.project else None,
             admit=self.admit,
@@ -124,19 +125,11 @@ class Backend:
             return None
         from app.core.lab import Lab
 
-        ready = self._services.workspace.ready if self.host.embedded else None
+        ready = None if self._workspace is None else self._workspace.ready
         secret = self.host.secret if ready is None else ready.secret
         if self._lab is None or self._lab[0] != secret:
             self._lab = (secret, Lab(self.host.origin, secret))
         return self._lab[1]
-
-    @property
-    def storage(self) -> Storage:
-        return self._services.storage
-
-    @property
-    def activity(self) -> Activity:
-        return self._services.activity
 
     @property
     def account(self) -> User | None:
@@ -184,10 +177,14 @@ class Backend:
     async def start(self) -> None:
         """Restore the session; on the embedded workspace, sign in without asking."""
         self._spawn(watch_sleep(self.session.oauth.time.clock, lambda: self.session.wake(slept=True)))
-        if self.host.embedded:
-            await self.session.sign_in_with_ticket(await self._services.workspace.ticket())
+        if self._workspace is not None:
+            await sign_in_with_ticket(self.session, await self._workspace.ticket())
         else:
             await self.session.restore()
+
+    async def sign_in_with_key(self, key: str) -> None:
+        """Use a personal API key. Raises `Rejected` (attr `key`) when it cannot be one."""
+        await sign_in_with_key(self.session, key)
 
     async def ready(self) -> None:
         """Wait until it is clear who is signed in, and until account and project are known.
@@ -204,7 +201,7 @@ class Backend:
             await self._account.remember()
 
     async def close(self) -> None:
-        """Stop everything that this backend started."""
+        """Stop everything that this backend started; the credential stays with whoever opened it."""
         for unsubscribe in self._subscriptions:
             unsubscribe()
         for task in tuple(self._tasks):
@@ -212,7 +209,6 @@ class Backend:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if "servers" in self.__dict__:
             await self.servers.close()
-        await self.session.close()
 
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""
@@ -299,12 +295,3 @@ class Backend:
 
 def _failed(task: asyncio.Task[None]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _fingerprints(key: object) -> Fingerprints:
-    """Those of this installation, so that the processes on its folder call a token alike."""
-    return Fingerprints(key.encode() if isinstance(key, str) else None)
-
-
-def _file_name(origin: str) -> str:
-    return "".join(character if character.isalnum() else "-" for character in origin)

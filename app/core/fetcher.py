@@ -33,7 +33,7 @@ from app.core.errors import (
     TimedOut,
 )
 from app.core.events import Event
-from app.core.hosts import is_loopback, origin_of
+from app.core.urls import is_loopback, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -8,8 +8,8 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.core.errors import Facts, Rejected
+from app.core.urls import DEFAULT_PORTS, is_loopback, origin_of
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 POSTHOG_MCP_URL = "https://mcp.posthog.com/mcp"
 WORKSPACE = "workspace"
 HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
@@ -50,28 +50,6 @@ class Host:
 US = Host("us", "PostHog US", "https://us.posthog.com", POSTHOG_MCP_URL)
 EU = Host("eu", "PostHog EU", "https://eu.posthog.com", POSTHOG_MCP_URL)
 BUILT_IN = {host.key: host for host in (US, EU)}
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of `url`, lower-cased, the scheme's default port left out."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    if ":" in host:
-        host = f"[{host}]"
-    port = parts.port
-    if port is None or port == DEFAULT_PORTS.get(parts.scheme):
-        return f"{parts.scheme}://{host}"
-    return f"{parts.scheme}://{host}:{port}"
-
-
-def is_loopback(hostname: str) -> bool:
-    """Whether a host name can only mean this machine (RFC 8252 section 8.3)."""
-    if hostname == "localhost":
-        return True
-    try:
-        return ip_address(hostname).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_host(text: str, client_id: str | None = None) -> Host:

@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError
 from app.core.events import Event
-from app.core.hosts import BUILT_IN, WORKSPACE, Host, is_loopback, origin_of, parse_host
+from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
+from app.core.urls import is_loopback, origin_of
 
 if TYPE_CHECKING:
     from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.registry import Credentials
     from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace
@@ -64,6 +66,16 @@ class Services:
         return HttpTransport()
 
     @cached_property
+    def credentials(self) -> Credentials:
+        """The credentials that the process has open."""
+        from app.core.auth.registry import Credentials
+
+        storage = self.storage
+        return Credentials(
+            self.folder, self.transport, storage.settings, storage.grants, role=self.role, store=self._store
+        )
+
+    @cached_property
     def workspace(self) -> EmbeddedWorkspace:
         """The supervisor of the embedded workspace."""
         from app.core.embedded import EmbeddedWorkspace
@@ -100,9 +112,20 @@ class Services:
         """Make `host` the current one, and that of the next start; the former backend is closed first."""
         from app.core.auth.vault.base import StoreKind
         from app.core.backend import Backend
+        from app.core.posthog.profile import posthog_profile
 
         await self.disconnect()
-        backend = Backend(self, host, store=StoreKind.MEMORY if host.embedded else self._store)
+        store = StoreKind.MEMORY if host.embedded else None
+        credential = self.credentials.acquire(posthog_profile(host), store=store)
+        backend = Backend(
+            host,
+            credential,
+            self.transport,
+            self.storage,
+            self.activity,
+            role=self.role,
+            workspace=self.workspace if host.embedded else None,
+        )
         self.backend = backend
         self.backend_changed.emit(backend)
         if remember:
@@ -117,6 +140,7 @@ class Services:
         if backend is not None:
             self.backend_changed.emit(None)
             await backend.close()
+            await self.credentials.release(backend.session)
 
     async def close(self) -> None:
         """End everything in order: backend, client, workspace, storage. Safe to call again."""

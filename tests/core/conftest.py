@@ -15,12 +15,13 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal, JournalStorage
 from app.core.auth.grant.tokens import Fingerprints, TokenSet
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.vault.base import Vault
 from app.core.auth.vault.vaults import FileVault
 from app.core.clock import Clock
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
+from app.core.posthog.profile import posthog_profile
 from tests.core.scripted import Issuer, ScriptedServer
 
 
@@ -52,6 +53,7 @@ class Rig:
     remembered: Remembered
     folder: Path
     vault: Vault
+    host: Host
 
     async def stored(self) -> Grant | None:
         """What stands in the vault."""
@@ -116,10 +118,11 @@ def client_of(
     transport = HttpTransport()
     kept = remembered or Remembered()
     store = vault or FileVault(folder)
-    oauth = OAuthClient(transport, server.origin, clock=clock)
-    journal = Journal(host.key, log, clock=oauth.time.clock, fingerprints=Fingerprints(b"test"), process="test")
+    oauth = OAuthClient(transport, posthog_profile(host), clock=clock)
+    journal = Journal(
+        oauth.profile.key, log, clock=oauth.time.clock, fingerprints=Fingerprints(b"test"), process="test"
+    )
     session = Credential(
-        host,
         oauth,
         GrantFiles(folder, f"grant-{server.origin.rpartition(':')[2]}"),
         kept,
@@ -127,4 +130,4 @@ def client_of(
         vault=store,
         journal=journal,
     )
-    return Rig(server, issuer, session, Fetcher(transport, session, host), transport, kept, folder, store)
+    return Rig(server, issuer, session, Fetcher(transport, session, host), transport, kept, folder, store, host)

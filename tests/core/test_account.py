@@ -49,7 +49,7 @@ async def signed_in_as_ana(services: Services, running: RunningWorkspace) -> Bac
 
 async def sign_in_as_ana(backend: Backend, running: RunningWorkspace) -> None:
     key = (await Lab(running.url, running.secret).state())["personal_api_key"]
-    await backend.session.sign_in_with_key(key)
+    await backend.sign_in_with_key(key)
 
 
 def when_somebody_signs_in(backend: Backend, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
@@ -89,7 +89,7 @@ async def test_an_account_that_was_learnt_for_another_sign_in_is_not_trusted(
     async with services_in(tmp_path / "app") as services:
         await signed_in_as_ana(services, workspace)
         anas = services.storage.settings.get(f"account:{workspace.url}")
-        await services.backend.session.sign_in_with_key(add_ben(workspace.data))  # type: ignore[union-attr]
+        await services.backend.sign_in_with_key(add_ben(workspace.data))  # type: ignore[union-attr]
         await services.backend.ready()  # type: ignore[union-attr]
         await services.storage.settings.set(f"account:{workspace.url}", anas)
     lab = Lab(workspace.url, workspace.secret)
@@ -115,7 +115,7 @@ async def test_a_signing_in_leaves_no_account_to_start_with_until_it_is_learnt(
         backend = await signed_in_as_ana(services, workspace)
         lab = Lab(workspace.url, workspace.secret)
         await lab.path_fault(ME, status=503, body={"detail": "Later."}, times=1000)
-        await backend.session.sign_in_with_key(add_ben(workspace.data))
+        await backend.sign_in_with_key(add_ben(workspace.data))
         with pytest.raises(ServerTrouble):
             await backend.ready()
         assert names(backend) == "Ana"
@@ -157,7 +157,7 @@ async def test_what_was_asked_for_as_one_person_is_not_sent_as_the_other_who_sig
             assert names(other) == "Ana"
             sent = when_somebody_signs_in(backend, lambda: backend.tasks.create(NewTask("Ana's own words")))
             await asyncio.sleep(0)
-            await other.session.sign_in_with_key(add_ben(workspace.data))
+            await other.sign_in_with_key(add_ben(workspace.data))
             await other.ready()
             assert names(other) == "Ben"
             with pytest.raises(SignInNeeded) as caught:
@@ -175,7 +175,7 @@ async def test_a_call_of_one_person_is_not_made_as_the_other_who_signed_in_meanw
     async with services_in(tmp_path / "app") as services:
         backend = await signed_in_as_ana(services, workspace)
         await backend.servers.tools("workspace")
-        await backend.session.sign_in_with_key(add_ben(workspace.data))
+        await backend.sign_in_with_key(add_ben(workspace.data))
         call = backend.servers.start_call("workspace", "create_task", {"description": "Ana's own words"})
         with pytest.raises(SignInNeeded) as caught:
             await call.result()

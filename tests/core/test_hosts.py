@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import Rejected
-from app.core.hosts import EU, US, Host, is_loopback, origin_of, parse_host, workspace_host
+from app.core.hosts import EU, US, Host, parse_host, workspace_host
+from app.core.urls import is_loopback, origin_of
 
 REFUSED = [
     "",

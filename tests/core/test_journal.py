@@ -25,6 +25,7 @@ from app.core.auth.grant.journal import (
     Journal,
 )
 from app.core.auth.grant.tokens import Fingerprints, TokenSet
+from app.core.auth.key import CredentialKey
 from app.core.errors import StorageTrouble
 from app.core.storage import Storage
 from app.core.storage.grant_log import KEPT_EVENTS
@@ -35,6 +36,7 @@ GRANT = Grant(TokenSet("pha_secret", "phr_secret", generation=4), "client", sign
 NEXT = Grant(TokenSet("pha_next", "phr_next", generation=5), "client", sign_in="1f")
 REFUSED = Cause(CauseKind.REFUSED, "PostHog US", "unauthorized")
 KEYS = Fingerprints(b"key")
+US_KEY = CredentialKey("https://us.posthog.com")
 
 
 @asynccontextmanager
@@ -43,7 +45,7 @@ async def journals(folder: Path, clock: StillClock | None = None) -> AsyncIterat
     storages = Storage.open(folder), Storage.open(folder)
     clock = clock or StillClock()
     first, second = (
-        Journal("us", storage.grants, clock=clock, fingerprints=KEYS, process=name)
+        Journal(US_KEY, storage.grants, clock=clock, fingerprints=KEYS, process=name)
         for storage, name in zip(storages, ("window", "command line"), strict=True)
     )
     try:
@@ -129,7 +131,7 @@ async def test_an_installation_keeps_one_key_for_its_fingerprints(tmp_path: Path
 
 async def test_old_events_go_and_open_ones_stay(tmp_path: Path) -> None:
     storage = Storage.open(tmp_path)
-    journal = Journal("us", storage.grants, fingerprints=KEYS)
+    journal = Journal(US_KEY, storage.grants, fingerprints=KEYS)
     await journal.begin(GRANT, REFUSED)
     blank = GrantEvent(0, "us", "signed in", "asked for", "", "", "", 0, 0, 1, "")
     for _ in range(KEPT_EVENTS + 5):
@@ -150,7 +152,7 @@ class FullDisk:
 
 
 async def test_a_full_disk_costs_the_journal_and_not_the_sign_in() -> None:
-    journal = Journal("us", FullDisk(), fingerprints=KEYS)  # type: ignore[arg-type]
+    journal = Journal(US_KEY, FullDisk(), fingerprints=KEYS)  # type: ignore[arg-type]
     number = await journal.begin(GRANT, REFUSED)
     assert await journal.unfinished(GRANT) is None
     await journal.settle(number, RENEWED)

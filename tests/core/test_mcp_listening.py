@@ -18,7 +18,7 @@ from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.diagnostics.activity import Activity
 from app.core.errors import Offline
-from app.core.hosts import Host, origin_of
+from app.core.hosts import Host
 from app.core.mcp.protocol import connection as connection_module
 from app.core.mcp.protocol.listening import START_SECONDS
 from app.core.mcp.protocol.reconnect import ReconnectTiming
@@ -26,6 +26,7 @@ from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.servers import registry as servers_module
 from app.core.mcp.servers.registry import Servers
 from app.core.storage.storage import Storage
+from app.core.urls import origin_of
 from tests.core._mcp_server import tool
 from tests.core.test_mcp_servers import Store, refreshed
 from tests.faults._listening import Clock, Scene, Watched, listening
@@ -269,7 +270,7 @@ class SignedIn:
     async def access_token(self) -> TokenSet | None:
         return self.tokens
 
-    async def renew(self, refused: TokenSet, cause: Cause) -> TokenSet:
+    async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
         self.refused.append((refused, cause))
         raise Offline("no network")
 

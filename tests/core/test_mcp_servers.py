@@ -27,13 +27,14 @@ from app.core.errors import (
     SignInNeeded,
     VendorSignInNeeded,
 )
-from app.core.hosts import Host, origin_of
+from app.core.hosts import Host
 from app.core.mcp.protocol.calls import CallCancelled
 from app.core.mcp.servers.registry import Servers
 from app.core.mcp.types import ImageBlock, LinkBlock, ServerState, TextBlock
 from app.core.posthog.types import Installation, StoreTool
 from app.core.storage.storage import Storage
 from app.core.storage.values import Scope
+from app.core.urls import origin_of
 from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, tool
 
 SCOPE = Scope("workspace", "ana")

@@ -12,12 +12,13 @@ import pytest
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import NotFound, Rejected
 from app.core.fetcher import Fetcher
 from app.core.hosts import workspace_host
 from app.core.posthog.accounts import Accounts
+from app.core.posthog.profile import posthog_profile, sign_in_with_ticket
 from app.core.posthog.store import McpStore
 from app.core.posthog.tasks import Tasks
 from app.core.posthog.types import NewTask, TaskQuery
@@ -33,9 +34,11 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
     host = workspace_host(workspace.url, client_id=workspace.ready["client_id"], secret=workspace.secret)
     transport = HttpTransport()
     files = GrantFiles(folder, "grant")
-    session = Credential(host, OAuthClient(transport, host.origin), files, Remembered(), folder, vault=MemoryVault())
+    session = Credential(
+        OAuthClient(transport, posthog_profile(host)), files, Remembered(), folder, vault=MemoryVault()
+    )
     try:
-        await session.sign_in_with_ticket(answer.json()["ticket"])
+        await sign_in_with_ticket(session, answer.json()["ticket"])
         yield Fetcher(transport, session, host)
     finally:
         await session.close()

@@ -13,7 +13,7 @@ from app.core.auth.grant.journal import ASKED
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.http.target import Target
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.status import CredentialState
 from app.core.errors import (
     Offline,
@@ -23,6 +23,7 @@ from app.core.errors import (
     ServerTrouble,
     SignInNeeded,
 )
+from app.core.posthog.profile import posthog_profile, sign_in_with_key
 from tests.clock import StillClock
 from tests.core.conftest import client_of, signed_in
 from tests.core.scripted import DEAD, Issuer, Reply, Request, ScriptedServer
@@ -88,7 +89,7 @@ async def test_closing_waits_until_a_renewal_under_way_is_stored(tmp_path: Path)
     async with signed_in(tmp_path) as rig:
         rig.issuer.gate = asyncio.Event()
         assert rig.session.grant is not None
-        renewal = asyncio.create_task(rig.session.renew(rig.session.grant.tokens, ASKED))
+        renewal = asyncio.create_task(rig.session.refresh(rig.session.grant.tokens, ASKED))
         await rig.issuer.reached.wait()
         rig.issuer.gate.set()
         await rig.session.close()
@@ -258,7 +259,7 @@ async def test_a_renewal_without_a_refresh_token_keeps_the_old_one(tmp_path: Pat
     async with signed_in(tmp_path) as rig:
         rig.issuer.extra = {"refresh_token": None}
         assert rig.session.grant is not None
-        await rig.session.renew(rig.session.grant.tokens, ASKED)
+        await rig.session.refresh(rig.session.grant.tokens, ASKED)
         assert rig.session.grant.tokens.refresh_token == "phr_1"
 
 
@@ -268,7 +269,7 @@ async def test_what_another_process_renewed_is_adopted(tmp_path: Path) -> None:
         try:
             await other.session.restore()
             assert other.session.grant is not None
-            await other.session.renew(other.session.grant.tokens, ASKED)
+            await other.session.refresh(other.session.grant.tokens, ASKED)
             rig.server.views["/api/x/"] = rig.issuer.guard()
             assert (await rig.fetcher.get("/api/x/")).status == 200
             assert (rig.issuer.accepted, rig.issuer.rejected) == (1, 0)
@@ -299,7 +300,7 @@ async def test_the_token_goes_to_its_own_host_only(tmp_path: Path) -> None:
         with pytest.raises(Rejected):
             await rig.fetcher.get(f"{stranger.origin}/api/x/")
         client = await rig.transport.client()
-        await client.get(f"{stranger.origin}/api/x/", auth=rig.session.auth(Target(rig.session.host.token_origins)))
+        await client.get(f"{stranger.origin}/api/x/", auth=rig.session.auth(Target(rig.host.token_origins)))
         assert [request.bearer for request in stranger.seen] == [""]
 
 
@@ -357,7 +358,7 @@ async def test_an_unknown_client_id_that_a_person_configured_keeps_the_session(t
 
 async def test_a_refused_api_key_is_never_renewed(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        await rig.session.sign_in_with_key("phx_secret")
+        await sign_in_with_key(rig.session, "phx_secret")
         rig.server.views["/api/x/"] = Reply(
             401,
             {**ENVELOPE, "detail": "Personal API key found in request Authorization header is invalid."},
@@ -389,7 +390,7 @@ async def test_a_json_rpc_failure_inside_a_200_is_healed(tmp_path: Path, as_even
         rig.server.views["/mcp"] = rig.issuer.guard(failure)
         rig.issuer.kill()
         client = await rig.transport.client()
-        target = Target(rig.session.host.token_origins, jsonrpc=True, reports_own_auth=True)
+        target = Target(rig.host.token_origins, jsonrpc=True, reports_own_auth=True)
         answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=rig.session.auth(target))
         assert answer.json() == {"ok": True}
         assert rig.issuer.accepted == 1
@@ -404,7 +405,7 @@ async def test_a_result_that_only_quotes_the_words_passes_byte_for_byte(tmp_path
     async with signed_in(tmp_path) as rig:
         rig.server.views["/mcp"] = Reply(200, quoting, {"Content-Type": "application/json"})
         client = await rig.transport.client()
-        target = Target(rig.session.host.token_origins, owner, jsonrpc=True, reports_own_auth=True)
+        target = Target(rig.host.token_origins, owner, jsonrpc=True, reports_own_auth=True)
         answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=rig.session.auth(target))
         assert answer.content == quoting
         assert rig.issuer.accepted == 0
@@ -418,10 +419,10 @@ async def test_a_failing_auth_layer_returns_the_original_answer(
         async def broken(*_: object) -> TokenSet:
             raise RuntimeError("bug")
 
-        monkeypatch.setattr(rig.session, "renew", broken)
+        monkeypatch.setattr(rig.session, "refresh", broken)
         rig.server.views["/mcp"] = DEAD
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.session.host.token_origins, jsonrpc=True))
+        auth = rig.session.auth(Target(rig.host.token_origins, jsonrpc=True))
         assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401
         assert "healing failed" in caplog.text
 
@@ -470,5 +471,5 @@ async def test_metadata_that_names_another_server_is_refused(tmp_path: Path) -> 
         ):
             server.views["/.well-known/oauth-authorization-server"] = Reply(200, {**honest.body, **change})
             with pytest.raises(Exception, match=r"names|calls|PKCE"):
-                await OAuthClient(rig.transport, server.origin).discover()
+                await OAuthClient(rig.transport, posthog_profile(rig.host)).discover()
         await rig.transport.close()

@@ -15,12 +15,14 @@ import pytest
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.server import OAuthClient, safe_to_open
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import Rejected, SignInNeeded
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
+from app.core.posthog.profile import posthog_profile, sign_in_with_key, sign_in_with_ticket
+from app.core.urls import is_confidential
 from tests.conftest import RunningWorkspace
 from tests.core.conftest import Remembered
 
@@ -32,14 +34,13 @@ async def session_on(
     host = Host(workspace.url, "Workspace", workspace.url, client_id=client_id)
     transport = HttpTransport()
     session = Credential(
-        host,
-        OAuthClient(transport, host.origin),
+        OAuthClient(transport, posthog_profile(host)),
         GrantFiles(folder, "grant"),
         Remembered(),
         folder,
         vault=MemoryVault(),
     )
-    session.test_transport = transport  # type: ignore[attr-defined]
+    session.test_transport, session.test_host = transport, host  # type: ignore[attr-defined]
     try:
         yield session
     finally:
@@ -78,7 +79,7 @@ async def test_signing_in_through_the_browser_ends_with_a_token_that_works(
         assert page.status_code == 200
         assert page.headers["cache-control"] == "no-store"
         assert session.status.state is CredentialState.SIGNED_IN
-        fetcher = Fetcher(session.test_transport, session, session.host)  # type: ignore[attr-defined]
+        fetcher = Fetcher(session.test_transport, session, session.test_host)  # type: ignore[attr-defined]
         me = (await fetcher.get("/api/users/@me/")).decode(dict[str, Any])
         assert me["email"] == "ana@example.org"
 
@@ -130,12 +131,12 @@ async def test_a_registration_that_the_server_forgot_is_made_anew(
 ) -> None:
     first = start_workspace()
     async with session_on(first, tmp_path) as session:
-        metadata = await session.client.rediscover()
-        registration = await session.client.registration(metadata)
-        again = await session.client.registration(metadata)
+        metadata = await session.registrar.rediscover()
+        registration = await session.registrar.registration(metadata)
+        again = await session.registrar.registration(metadata)
         assert registration == again
-        await session.client.forget_registration()
-        assert (await session.client.registration(metadata)).client_id != registration.client_id
+        await session.registrar.forget_registration()
+        assert (await session.registrar.registration(metadata)).client_id != registration.client_id
 
 
 async def test_a_registration_leaves_room_for_permissions_that_are_asked_for_later(
@@ -153,7 +154,7 @@ async def test_a_registration_leaves_room_for_permissions_that_are_asked_for_lat
 
 async def test_of_two_sign_ins_begun_at_once_one_listens(workspace: RunningWorkspace, tmp_path: Path) -> None:
     async with session_on(workspace, tmp_path) as session:
-        await session.client.registration(await session.client.metadata())
+        await session.registrar.registration(await session.registrar.metadata())
         begun = await asyncio.gather(*(session.begin_sign_in(open_browser=False) for _ in range(2)))
         outcomes = [asyncio.create_task(attempt.finish()) for attempt in begun]
         [over], [listening] = await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
@@ -178,10 +179,10 @@ async def test_closing_the_session_frees_the_listener_of_a_sign_in_that_nobody_w
 async def test_a_login_ticket_works_once(workspace: RunningWorkspace, tmp_path: Path) -> None:
     async with session_on(workspace, tmp_path, "burrow-first-party") as session:
         used = await ticket(workspace)
-        await session.sign_in_with_ticket(used)
+        await sign_in_with_ticket(session, used)
         assert session.status.state is CredentialState.SIGNED_IN
         with pytest.raises(Rejected):
-            await session.sign_in_with_ticket(used)
+            await sign_in_with_ticket(session, used)
 
 
 @pytest.mark.parametrize("key", ["", "pha_x", "phx_a b", "phx_é", "phx_\n1"])
@@ -190,7 +191,7 @@ async def test_what_cannot_be_an_api_key_is_refused_before_it_is_stored(
 ) -> None:
     async with session_on(workspace, tmp_path) as session:
         with pytest.raises(Rejected) as caught:
-            await session.sign_in_with_key(key)
+            await sign_in_with_key(session, key)
         assert caught.value.facts.attr == "key"
 
 
@@ -210,4 +211,4 @@ async def test_what_cannot_be_an_api_key_is_refused_before_it_is_stored(
     ],
 )
 def test_only_https_or_this_machine_is_handed_to_the_browser(url: str, safe: bool) -> None:
-    assert safe_to_open(url) is safe
+    assert is_confidential(url) is safe

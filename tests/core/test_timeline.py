@@ -26,7 +26,7 @@ from app.core.diagnostics import report
 from app.core.diagnostics.snapshot import SignInSnapshot
 from app.core.diagnostics.timeline import LONGEST_SECONDS, RENEWALS, StepKind, Timeline, kind_of, last_failure
 from tests.clock import StillClock
-from tests.core.test_journal import GRANT, NEXT, REFUSED, journals
+from tests.core.test_journal import GRANT, NEXT, REFUSED, US_KEY, journals
 
 STANDING = SignInSnapshot(
     "ana@example.org",
@@ -45,7 +45,7 @@ STANDING = SignInSnapshot(
 
 def fresh(clock: StillClock, role: str = "window") -> tuple[Journal, Timeline]:
     """A process and its timeline, kept nowhere."""
-    journal = Journal("us", clock=clock, process=role)
+    journal = Journal(US_KEY, clock=clock, process=role)
     return journal, Timeline(journal, clock, role)
 
 

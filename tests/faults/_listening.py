@@ -13,11 +13,11 @@ from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.http.target import Target
 from app.core.auth.status import CredentialStatus
 from app.core.events import Event
-from app.core.hosts import origin_of
 from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.listening import Listening
 from app.core.mcp.protocol.reconnect import ReconnectTiming
 from app.core.mcp.protocol.sign_in_gate import SignInGate
+from app.core.urls import origin_of
 from tests.core.conftest import Rig, signed_in
 from tests.faults._streams import Refusal, Streaming
 from tests.faults.measure import Measure

@@ -20,11 +20,12 @@ import httpx
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.oauth.sign_in import BrowserSignIn
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
+from app.core.posthog.profile import posthog_profile
 from tests.core.conftest import Remembered, Rig
 from tests.core.scripted import Handler, Issuer, Reply, Request, ScriptedServer
 
@@ -149,11 +150,11 @@ async def browser_client(
         host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", client_id)
         transport, kept, vault = HttpTransport(), remembered or Remembered(), MemoryVault()
         stack.push_async_callback(transport.close)
-        oauth = OAuthClient(transport, server.origin)
-        session = Credential(host, oauth, GrantFiles(folder, "grant"), kept, folder, vault=vault)
+        oauth = OAuthClient(transport, posthog_profile(host))
+        session = Credential(oauth, GrantFiles(folder, "grant"), kept, folder, vault=vault)
         stack.push_async_callback(session.close)
         fetcher = Fetcher(transport, session, host)
-        yield Rig(server, authority, session, fetcher, transport, kept, folder, vault), authority
+        yield Rig(server, authority, session, fetcher, transport, kept, folder, vault, host), authority
 
 
 async def visit(address: str) -> httpx.Response:

@@ -27,6 +27,7 @@ from app.core.auth.http import bearer as recovery
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
 from app.core.hosts import Host
+from app.core.posthog.profile import sign_in_with_key
 from app.core.services import Services
 from tests.core.scripted import DEAD, Reply, ScriptedServer
 
@@ -102,7 +103,7 @@ class Canary:
     async def renewals(self) -> None:
         grant = self.session.grant
         assert grant is not None
-        await self.try_(self.session.renew(grant.tokens, ASKED))
+        await self.try_(self.session.refresh(grant.tokens, ASKED))
         self.server.views["/oauth/token/"] = Reply(
             200,
             {
@@ -113,10 +114,10 @@ class Canary:
             },
         )
         self.session.wake()
-        await self.try_(self.session.renew(grant.tokens, ASKED))
+        await self.try_(self.session.refresh(grant.tokens, ASKED))
         self.server.views["/oauth/token/"] = Reply(400, {"error": "invalid_client", "hint": self.secrets["refresh"]})
         assert self.session.grant is not None
-        await self.try_(self.session.renew(self.session.grant.tokens, ASKED))
+        await self.try_(self.session.refresh(self.session.grant.tokens, ASKED))
 
     async def bugs(self) -> None:
         """Exceptions that carry secrets, in the healing, in a task, in a thread and in nobody's hands."""
@@ -156,7 +157,7 @@ class Canary:
         await self.try_(attempt.finish())
 
     async def key(self) -> None:
-        await self.session.sign_in_with_key(self.secrets["key"])
+        await sign_in_with_key(self.session, self.secrets["key"])
         await self.try_(self.backend.fetcher.get("/api/echo/"))
 
     def records(self, services: Services) -> None:

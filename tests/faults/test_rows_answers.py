@@ -60,7 +60,7 @@ async def mcp_client() -> AsyncIterator[httpx2.AsyncClient]:
 async def call(rig: Rig, owner: CredentialOwner = CredentialOwner.PERSON) -> httpx2.Response:
     """One `tools/call` to `/mcp`, as the MCP SDK's client sends it."""
     own = owner is CredentialOwner.PERSON
-    target = Target(rig.session.host.token_origins, owner, jsonrpc=True, reports_own_auth=own)
+    target = Target(rig.host.token_origins, owner, jsonrpc=True, reports_own_auth=own)
     async with mcp_client() as client:
         return await client.post(f"{rig.server.origin}/mcp", json=CALL, auth=rig.session.auth(target))
 

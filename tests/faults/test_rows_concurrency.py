@@ -48,7 +48,7 @@ async def test_row_01_refused_requests_that_hold_every_connection_leave_one_to_t
         page = Reply(401, b"x" * (8 * PEEK_BYTES))
         rig.server.views[PATH] = rig.issuer.guard(page)
         rig.issuer.kill()
-        fetcher = Fetcher(rig.transport, rig.session, rig.session.host, in_flight=2 * CONNECTIONS)
+        fetcher = Fetcher(rig.transport, rig.session, rig.host, in_flight=2 * CONNECTIONS)
         assert ok(await measure.all(*(fetcher.get(PATH) for _ in range(2 * CONNECTIONS))))
         measure.expect(R=1)
 
@@ -149,7 +149,7 @@ async def test_row_05_a_good_token_lets_all_requests_and_a_long_stream_run_side_
         rig.server.views[PATH] = meet
         rig.server.views["/api/stream/"] = stream
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.session.host.token_origins))
+        auth = rig.session.auth(Target(rig.host.token_origins))
         origin = rig.server.origin
         listening = asyncio.create_task(client.get(f"{origin}/api/stream/", auth=auth, timeout=None))
         await stream_open.wait()
@@ -253,7 +253,7 @@ async def hammer(rig: Rig, measure: Measure, rounds: int) -> None:
         assert grant is not None
         await measure.all(
             *(rig.fetcher.get(PATH) for _ in range(5)),
-            *(rig.session.renew(grant.tokens, refused) for _ in range(5)),
+            *(rig.session.refresh(grant.tokens, refused) for _ in range(5)),
         )
 
 
@@ -308,7 +308,7 @@ async def test_row_10_a_server_that_takes_every_token_does_not_make_good_for_one
         rig.server.views[PATH] = rig.issuer.guard()
         rig.server.views["/mcp"] = DEAD
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.session.host.token_origins, jsonrpc=True, name="the other"))
+        auth = rig.session.auth(Target(rig.host.token_origins, jsonrpc=True, name="the other"))
         for _ in range(10):
             assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401
             assert ok([await measure.one(rig.fetcher.get(PATH))])
@@ -336,12 +336,12 @@ async def test_row_70_whatever_breaks_in_the_healing_the_servers_own_answer_come
         measure.watch(rig)
         rig.server.views["/mcp"] = DEAD
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.session.host.token_origins, jsonrpc=True))
+        auth = rig.session.auth(Target(rig.host.token_origins, jsonrpc=True))
 
         def bug(*_: object) -> object:
             raise RuntimeError("a bug")
 
-        for broken in ("fit", "renew", "accepted"):
+        for broken in ("fit", "refresh", "accepted"):
             with monkeypatch.context() as patch:
                 patch.setattr(rig.session, broken, bug)
                 answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)
@@ -364,5 +364,5 @@ async def test_a_renewal_that_somebody_asks_for_counts_for_no_brake(tmp_path: Pa
         for _ in range(6):
             grant = rig.session.grant
             assert grant is not None
-            await rig.session.renew(grant.tokens, ASKED)
+            await rig.session.refresh(grant.tokens, ASKED)
         assert rig.issuer.accepted == 6

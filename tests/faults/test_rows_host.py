@@ -45,7 +45,7 @@ async def test_row_59_twenty_timers_after_a_long_sleep_cost_one_renewal_once_the
     async with signed_in(tmp_path, clock=clock) as rig:
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
-        await rig.session.client.metadata()
+        await rig.session.registrar.metadata()
         watching = asyncio.create_task(watch_sleep(clock, lambda: rig.session.wake(slept=True)))
 
         async def timer() -> object:
@@ -139,7 +139,7 @@ async def test_row_61_a_network_that_flaps_during_a_renewal_is_not_shown(tmp_pat
     async with signed_in(tmp_path, clock=clock) as rig:
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
-        await rig.session.client.metadata()
+        await rig.session.registrar.metadata()
         await rig.server.go_away()
         clock.advance(4000)
         requests = [asyncio.create_task(measure.one(rig.fetcher.get(PATH))) for _ in range(10)]
@@ -291,7 +291,7 @@ async def test_row_65_a_keychain_is_read_once_a_run_and_holds_one_item_a_server(
         assert keychain.reads == 1
         for _ in range(5):
             assert again.session.grant is not None
-            await again.session.renew(again.session.grant.tokens, ASKED)
+            await again.session.refresh(again.session.grant.tokens, ASKED)
         assert keychain.reads == 1
         assert len(keychain.items) == 1
         await again.session.close()

@@ -45,7 +45,7 @@ async def renew(rig: Rig) -> None:
     """Renew, whatever the token is good for."""
     grant = rig.session.grant
     assert grant is not None
-    await rig.session.renew(grant.tokens, ASKED)
+    await rig.session.refresh(grant.tokens, ASKED)
 
 
 async def follows(rig: Rig, clock: StillClock, state: CredentialState, generation: int | None = None) -> None:

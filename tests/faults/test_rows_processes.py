@@ -17,6 +17,7 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
 from app.core.fetcher import plain_json
 from app.core.lab import SECRET_HEADER, Lab
+from app.core.posthog.profile import sign_in_with_ticket
 from app.core.services import Services
 from app.core.storage import Storage
 from tests.conftest import RunningWorkspace
@@ -38,7 +39,7 @@ async def stored(folder: Path, measure: Measure, *, past: bool = False) -> Async
         issuer = Issuer(server)
         storage = Storage.open(folder)
         rig = client_of(server, issuer, folder, log=storage.grants)
-        rig.session.client._settings._remembered = storage.settings
+        rig.session.registrar._settings._remembered = storage.settings
         rig.session._store._settings._remembered = storage.settings
         now = rig.session.oauth.time.now()
         tokens = rig.issuer.pair
@@ -73,7 +74,7 @@ async def signed_in_on(workspace: RunningWorkspace, folder: Path) -> Lab:
     backend = await services.connect(await services.resolve(workspace.url), restore=False)
     await backend.session.choose_store("file")
     answer = await plain_json("POST", f"{workspace.url}/_tickets", headers={SECRET_HEADER: workspace.secret})
-    await backend.session.sign_in_with_ticket(answer["ticket"])
+    await sign_in_with_ticket(backend.session, answer["ticket"])
     await services.close()
     return Lab(workspace.url, workspace.secret)
 

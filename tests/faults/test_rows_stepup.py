@@ -15,12 +15,13 @@ import pytest
 
 from app.core.auth.credential import Credential
 from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.oauth.server import SCOPES
 from app.core.auth.oauth.step_up import MissingScopes, StepUp, StepUpOption, listed
 from app.core.auth.status import CredentialState
 from app.core.diagnostics.activity import Activity
 from app.core.errors import PermissionMissing, SignInNeeded, TimedOut
+from app.core.hosts import Host
 from app.core.mcp.servers.registry import Servers
+from app.core.posthog.profile import SCOPES, sign_in_with_key
 from app.core.posthog.store import McpStore
 from app.core.storage import Scope, Storage
 from tests.conftest import RunningWorkspace
@@ -251,7 +252,7 @@ async def test_row_46_a_key_and_a_vendors_credential_are_not_the_persons_to_wide
         for owner in (CredentialOwner.INSTALLATION, CredentialOwner.SERVER):
             assert person.step_up.help_for(replace(need, owner=owner)) is StepUpOption.NOT_OURS
         assert person.step_up.help_for(replace(need, scopes=())) is StepUpOption.NOT_OURS
-        await rig.session.sign_in_with_key("phx_1")
+        await sign_in_with_key(rig.session, "phx_1")
         assert person.step_up.help_for(need) is StepUpOption.KEY
         measure.expect(R=0)
 
@@ -283,9 +284,11 @@ async def servers_of(session: Credential, fetcher: Any, folder: Path) -> AsyncIt
     """The MCP servers of a signed-in session."""
     storage = Storage.open(folder / "data")
     store = McpStore(fetcher, lambda: 1)
-    scope = Scope(session.host.key, "ana")
+    origin = session.profile.origin
+    host = Host(origin, "Workspace", origin, f"{origin}/mcp")
+    scope = Scope(host.key, "ana")
     servers = Servers(
-        session.host, store, session, Activity(storage.activity), storage.cache, scope=lambda: scope, project=lambda: 1
+        host, store, session, Activity(storage.activity), storage.cache, scope=lambda: scope, project=lambda: 1
     )
     try:
         yield servers

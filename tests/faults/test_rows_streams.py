@@ -83,7 +83,7 @@ async def test_row_51_a_token_that_was_renewed_meanwhile_is_not_renewed_again(tm
         await first.acknowledge()
         await scene.missed.get()
         assert scene.rig.session.grant is not None
-        await scene.rig.session.renew(scene.rig.session.grant.tokens, ASKED)
+        await scene.rig.session.refresh(scene.rig.session.grant.tokens, ASKED)
         await first.answer(error=AUTH_ERROR)
         assert (await scene.server.listeners.get()).seen.bearer == "pha_2"
         measure.expect(R=1)

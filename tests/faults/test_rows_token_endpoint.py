@@ -137,7 +137,7 @@ async def test_row_27_without_a_connection_the_sign_in_is_kept_and_used_when_it_
 async def test_row_27_an_endpoint_that_never_answers_is_left_after_its_time(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.oauth.server.TOKEN_SECONDS", 0.2)
+    monkeypatch.setattr("app.core.auth.oauth.client.TOKEN_SECONDS", 0.2)
     monkeypatch.setattr("app.core.auth.grant.refresh.PAUSES", (0.01, 0.01))
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
@@ -355,7 +355,7 @@ async def test_row_38_a_token_of_an_unknown_type_is_not_used(tmp_path: Path, mea
 async def test_row_39_a_renewal_uses_what_the_server_said_of_itself_before(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
-        await rig.session.client.metadata()
+        await rig.session.registrar.metadata()
         rig.server.views[METADATA] = Reply(503, b"")
         dead(rig)
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200

@@ -21,12 +21,13 @@ from app.core.auth.grant.lock import ProcessLock
 from app.core.auth.grant.store import GrantStore
 from app.core.auth.grant.tokens import Fingerprints
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.server import OAuthClient
+from app.core.auth.oauth.client import OAuthClient
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import FileVault, KeyringVault
 from app.core.errors import BurrowError
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
+from app.core.posthog.profile import posthog_profile
 from app.core.storage import Storage
 
 STEPS = ("before the lock", "in the lock", "written down", "answered", "stored", "settled")
@@ -84,12 +85,12 @@ async def main(options: argparse.Namespace) -> None:
     storage = Storage.open(folder)
     host = Host("scripted", "Scripted", origin, None, "client")
     transport = HttpTransport()
-    oauth = OAuthClient(transport, origin)
+    oauth = OAuthClient(transport, posthog_profile(host))
     name = "grant-" + origin.rpartition(":")[2]
     files = GrantFiles(folder, name, deadline=options.lock_seconds)
-    journal = Journal(host.key, storage.grants, fingerprints=Fingerprints(b"test"), process=options.name)
+    journal = Journal(oauth.profile.key, storage.grants, fingerprints=Fingerprints(b"test"), process=options.name)
     vault = KeyringVault() if options.keyring else FileVault(folder)
-    session = Credential(host, oauth, files, storage.settings, folder, vault=vault, journal=journal)
+    session = Credential(oauth, files, storage.settings, folder, vault=vault, journal=journal)
     asked = 0
 
     def told(status: Any) -> None:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from app.core.backend import Backend
 from app.core.fetcher import plain_json
 from app.core.lab import Lab
+from app.core.posthog.profile import sign_in_with_ticket
 from app.core.services import Services
 from app.main import _places
 from app.ui.bridge import Bridge
@@ -85,7 +86,7 @@ class Living:
         if self.running is not None:
             await sign_in_on(self.backend, self.running)
         else:
-            await self.backend.session.sign_in_with_ticket(await self.services.workspace.ticket())
+            await sign_in_with_ticket(self.backend.session, await self.services.workspace.ticket())
 
     async def ticket(self) -> str:
         """What stands for Ana having agreed on the consent page."""

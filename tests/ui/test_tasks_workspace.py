@@ -10,6 +10,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.backend import Backend
+from app.core.posthog.profile import sign_in_with_ticket
 from app.core.posthog.types import TaskQuery
 from app.core.services import Services
 from app.ui.tasks import TasksPlace
@@ -86,7 +87,7 @@ async def test_a_task_written_while_the_grant_is_gone_is_sent_after_signing_in(
         await until(lambda: [p.state.value for p in place.outgoing.pending] == ["waiting-sign-in"], 10)
         assert backend.scope is not None
         assert [item.state for item in await services.storage.outbox.list(backend.scope)] == ["waiting-sign-in"]
-        await backend.session.sign_in_with_ticket(await services.workspace.ticket())
+        await sign_in_with_ticket(backend.session, await services.workspace.ticket())
         await until(lambda: not place.outgoing.pending, 10)
         assert [t.title for t in (await backend.tasks.list(TaskQuery(search="Later"))).items] == ["Later"]
         assert await services.storage.outbox.list(backend.scope) == ()

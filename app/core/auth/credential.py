@@ -1,4 +1,4 @@
-"""Credential: who the user is to one host, kept signed in.
+"""Credential: who the user is to one issuer, for one resource, in one slot, kept signed in.
 
 The rules: a refresh is single-flight in the process and locked across processes; what other processes store is adopted;
 the new pair is durable before anyone sees it; only `invalid_grant` and `invalid_token` end a grant; a refused refresh
@@ -13,43 +13,42 @@ import logging
 from typing import TYPE_CHECKING
 
 from app.core.auth.grant.coordinator import RefreshCoordinator
-from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ENDED, EXPIRED, Journal
 from app.core.auth.grant.lifecycle import GrantLifecycle
 from app.core.auth.grant.refresh import TokenRefresh
 from app.core.auth.grant.state import GrantState
 from app.core.auth.grant.store import GrantStore
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.grant.watcher import GrantWatcher
-from app.core.auth.oauth.registration import ClientRegistrar
+from app.core.auth.oauth.registrar import ClientRegistrar
 from app.core.auth.settings import CredentialSettings
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
 from app.core.background import BackgroundTasks
-from app.core.errors import BurrowError, Facts, Rejected, SignInNeeded, VaultTrouble
+from app.core.errors import BurrowError, Facts, SignInNeeded, VaultTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from app.core.auth.grant.files import GrantFiles
+    from app.core.auth.grant.grant import Grant
     from app.core.auth.grant.journal import Cause
+    from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.http.bearer import BearerAuth
     from app.core.auth.http.target import Target
-    from app.core.auth.oauth.server import OAuthClient
+    from app.core.auth.key import CredentialKey
+    from app.core.auth.oauth.client import OAuthClient
     from app.core.auth.oauth.sign_in import BrowserSignIn
     from app.core.auth.settings import SettingsStore
     from app.core.auth.status import AuthEvent, CredentialStatus, Trouble
     from app.core.auth.vault.base import Vault
     from app.core.events import Event
-    from app.core.hosts import Host
 
 log = logging.getLogger(__name__)
 
 # Inside the margin before its expiry a token is refreshed first, but not waited for longer than this.
 MARGIN_WAIT_SECONDS = 2.0
 REVOKE_SECONDS = 5.0
-PERSONAL_KEY_PREFIX = "phx_"
 
 SIGNED_IN_NOWHERE = "Nobody is signed in."
 
@@ -59,7 +58,6 @@ class Credential:
 
     def __init__(
         self,
-        host: Host,
         oauth: OAuthClient,
         files: GrantFiles,
         remembered: SettingsStore,
@@ -69,25 +67,32 @@ class Credential:
         vault: Vault | None = None,
         journal: Journal | None = None,
     ) -> None:
-        self.host = host
+        """`oauth` brings the profile and the clock. `store` and `vault` are used instead of what was chosen before."""
+        self.profile = oauth.profile
         self.oauth = oauth
         clock = oauth.time.clock
-        self.journal = journal or Journal(host.key, clock=clock)
-        settings = CredentialSettings(remembered, host.key)
-        self.client = ClientRegistrar(host, oauth, settings)
-        self._state = GrantState(oauth.time, self.journal.fingerprint)
+        key = self.profile.key
+        self.journal = journal or Journal(key, clock=clock)
+        settings = CredentialSettings(remembered, key)
         # State that is kept in another folder is another profile, in the keyring too.
-        profile = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-        self._store = GrantStore(f"{host.origin}|{profile}", folder, settings, files, kind=store, vault=vault)
+        folder_digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        self._store = GrantStore(key.vault_name(folder_digest), folder, settings, files, kind=store, vault=vault)
+        self.registrar = ClientRegistrar(self.profile, oauth, settings, self._store)
+        self._state = GrantState(oauth.time, self.journal.fingerprint)
         self._lifecycle = GrantLifecycle(self._state, self._store, files, self.journal, clock, self.revoke)
         self._background = BackgroundTasks()
-        refresh = TokenRefresh(host, oauth, self.client, self._store, files, self.journal)
+        refresh = TokenRefresh(oauth, self.registrar, self._store, files, self.journal)
         self._coordinator = RefreshCoordinator(
-            host.origin, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
+            self.profile.origin, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
         )
         self._known = asyncio.Event()
         self._watcher = GrantWatcher(clock, lambda: self._store.moved, self.look)
         self._sign_in: BrowserSignIn | None = None
+
+    @property
+    def key(self) -> CredentialKey:
+        """The name of everything that is kept of this credential."""
+        return self.profile.key
 
     @property
     def changed(self) -> Event[CredentialStatus]:
@@ -146,22 +151,22 @@ class Credential:
         if self._alive(grant):
             try:
                 async with asyncio.timeout(MARGIN_WAIT_SECONDS):
-                    return await self.renew(grant.tokens, EXPIRED)
+                    return await self.refresh(grant.tokens, EXPIRED)
             except SignInNeeded:
                 raise
             except (BurrowError, TimeoutError):
                 if self._alive(grant):
                     return grant.tokens
-        return await self.renew(grant.tokens, EXPIRED)
+        return await self.refresh(grant.tokens, EXPIRED)
 
     def missing(self) -> BurrowError:
         """Why there is no token."""
         status = self.status
         if status.vault_troubled:
             return VaultTrouble(status.reason or "", Facts(code=status.trouble))
-        return SignInNeeded(status.reason or SIGNED_IN_NOWHERE, Facts(origin=self.host.origin))
+        return SignInNeeded(status.reason or SIGNED_IN_NOWHERE, Facts(origin=self.profile.origin))
 
-    async def renew(self, refused: TokenSet, cause: Cause) -> TokenSet:
+    async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
         """A newer token than `refused`: the current one, or what the one renewal brings that all callers share.
 
         Raises what `TokenRefresh.run` raises, and `missing` without a grant.
@@ -219,24 +224,6 @@ class Credential:
         self._sign_in = sign_in
         return sign_in
 
-    async def sign_in_with_ticket(self, ticket: str) -> None:
-        """Sign in to the embedded workspace without a page (it gives tickets to its own supervisor)."""
-        metadata = await self.client.metadata()
-        client_id = (await self.client.registration(metadata)).client_id
-        request = self.oauth.request_authorization(
-            metadata, client_id, "http://127.0.0.1:1/callback", parameters={"login_ticket": ticket}
-        )
-        code = await self.oauth.follow_ticket(request)
-        tokens = await self.oauth.exchange(metadata, client_id, code, request)
-        await self.adopt(Grant(tokens, client_id, metadata.issuer), "ticket")
-
-    async def sign_in_with_key(self, key: str) -> None:
-        """Use a personal API key (contract section 1.10). Raises `Rejected` (attr `key`) when it cannot be one."""
-        typed = key.strip()
-        if not typed.startswith(PERSONAL_KEY_PREFIX) or not typed.isascii() or not typed.isprintable() or " " in typed:
-            raise Rejected("A personal API key starts with phx_.", Facts(attr="key"), action="Paste the whole key.")
-        await self.adopt(Grant(TokenSet(typed, issued_at=self.oauth.time.now())), "personal API key")
-
     async def adopt(self, grant: Grant, why: str) -> None:
         """Make a newly issued grant the one in force: durable first, published afterwards.
 
@@ -270,15 +257,15 @@ class Credential:
         await self._background.close()
 
     async def revoke(self, grant: Grant) -> None:
-        """At the server that issued it, best effort (faults row 40). A personal API key is not ours to revoke."""
-        if grant.personal_key:
+        """At the server that issued it, best effort (faults row 40). An API key is not ours to revoke."""
+        if grant.api_key:
             return
         token = grant.tokens.refresh_token or grant.tokens.access_token
         try:
             async with asyncio.timeout(REVOKE_SECONDS):
-                metadata = await self.client.metadata()
+                metadata = await self.registrar.metadata()
                 if grant.issuer in {"", metadata.issuer}:
-                    await self.oauth.revoke(metadata, grant.client_id, token)
+                    await self.oauth.revoke(metadata, grant.registration, token)
         except (TimeoutError, BurrowError) as failure:
             log.info("the grant could not be revoked: %s", type(failure).__name__)
 

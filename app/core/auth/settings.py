@@ -1,11 +1,14 @@
-"""The settings of one host that belong to signing in. They survive a restart and hold no secret."""
+"""The settings of one credential. They survive a restart and hold no secret."""
 
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from app.core.errors import StorageTrouble
+
+if TYPE_CHECKING:
+    from app.core.auth.key import CredentialKey
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +24,11 @@ class SettingsStore(Protocol):
 
 
 class CredentialSettings:
-    """The settings under `auth:{host key}:`."""
+    """The settings under `auth:{key}:`."""
 
-    def __init__(self, remembered: SettingsStore, host_key: str) -> None:
+    def __init__(self, remembered: SettingsStore, key: CredentialKey) -> None:
         self._remembered = remembered
-        self._prefix = f"auth:{host_key}:"
+        self._prefix = f"auth:{key.text}:"
 
     def get(self, name: str, default: object = None) -> object:
         return self._remembered.get(f"{self._prefix}{name}", default)

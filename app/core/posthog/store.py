@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.core.errors import Facts, ProtocolTrouble
-from app.core.hosts import is_loopback
 from app.core.posthog.types import ApprovalState, Installation, ServerTemplate, StoreTool
 from app.core.posthog.wire import MAX_LIMIT, decode_one, decode_page, segment
+from app.core.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

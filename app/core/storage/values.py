@@ -55,16 +55,17 @@ class ActivityRow(NamedTuple):
 
 
 class GrantEvent(NamedTuple):
-    """One thing that happened to a host's grant: a renewal, or signing in or out. Holds fingerprints, never tokens.
+    """One thing that happened to a credential's grant: a refresh, a sign-in or a sign-out. Holds fingerprints only.
 
+    `credential` is the text of its key (`auth/key.py`).
     `what` is `renewal`, `signed in`, `signed out` or `ended`; `cause`, `target` and `rule` say why. `at` is in unix
-    seconds, `boot` in seconds of this boot (`auth/clock.py`). `generation` and `refresh` are of the token that the
+    seconds, `boot` in seconds of this boot (`core/clock.py`). `generation` and `refresh` are of the token that the
     event was about, `access` of the one it brought. While `open`, a refresh token may have been spent whose successor
     nobody has stored. `renews_at` is in unix seconds; `accepted` says that a server took the new access token.
     """
 
     number: int
-    host: str
+    credential: str
     what: str
     cause: str
     target: str

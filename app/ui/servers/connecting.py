@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
 
-from app.core.auth.oauth.server import safe_to_open
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.posthog.types import Installation
+from app.core.urls import is_confidential
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -72,7 +72,7 @@ class Connecting(QObject):
             answer = await work
             if isinstance(answer, Installation):
                 return answer.id
-            if not safe_to_open(answer):
+            if not is_confidential(answer):
                 raise ProtocolTrouble("The server named an address that is not safe to open.")
             self.url = answer
             self._set(Stage.WAITING)

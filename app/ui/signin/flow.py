@@ -73,7 +73,7 @@ class Connecting(QObject):
 
     async def _with_key(self, named: str, key: str) -> None:
         backend = await self._connect(named)
-        await backend.session.sign_in_with_key(key)
+        await backend.sign_in_with_key(key)
         await backend.ready()
 
     def _busy(self, words: str) -> None:

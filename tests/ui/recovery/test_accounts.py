@@ -133,7 +133,7 @@ async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what
         alive.tasks.new_task()
         alive.tasks.composer.title.setText("Ana thinks")
         other = await stack.enter_async_context(another_window(folder, workspace))
-        await other.session.sign_in_with_key(key)
+        await other.sign_in_with_key(key)
         await other.ready()
         await until(lambda: alive.backend.account.first_name == "Ben", 15)
         await until(alive.window.former.isVisible, 10)
@@ -163,7 +163,7 @@ async def test_until_it_is_known_who_signed_in_elsewhere_what_is_typed_is_the_fo
         await other.ready()
         former, first = scope_of(alive), alive.backend.session.grant
         await alive.lab.path_fault(ME, status=503, body={"detail": "Later."}, times=1000)
-        await other.session.sign_in_with_key(key)
+        await other.sign_in_with_key(key)
         await until(lambda: alive.backend.session.grant is not first, 10)
         assert scope_of(alive) == former
         assert not alive.backend.sure
@@ -205,7 +205,7 @@ async def test_those_behind_one_that_was_sent_stay_when_somebody_else_signs_in_b
         await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=1.5, times=1)
         await alive.sign_in_again()
         await until(lambda: "sending" in alive.waiting, 10)
-        await other.session.sign_in_with_key(key)
+        await other.sign_in_with_key(key)
         await until(lambda: alive.backend.account.first_name == "Ben", 15)
         await until(lambda: alive.waiting == [], 10)
         await other.ready()
@@ -226,7 +226,7 @@ async def test_a_call_that_waits_is_not_made_for_somebody_else_who_signs_in(
         assert session.waiting
         before = calls_made(alive)
         async with another_window(folder, workspace) as other:
-            await other.session.sign_in_with_key(key)
+            await other.sign_in_with_key(key)
             await other.ready()
             await until(lambda: alive.backend.account.first_name == "Ben", 15)
             await until(lambda: alive.servers.waiting == 0, 10)

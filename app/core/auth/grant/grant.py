@@ -1,37 +1,67 @@
-"""Grant: what the vault keeps of one sign-in, and its tolerant encoding (faults rows 21 and 23)."""
+"""Grant: what the vault stores of one sign-in, and its tolerant encoding (faults rows 21 and 23)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.oauth.registration import AuthMethod, ClientRegistration, method_of
 
 VERSION = 1
-TEXTS = ("client_id", "issuer", "sign_in")
+TEXTS = ("client_id", "issuer", "sign_in", "resource", "client_secret", "auth_method")
+# Written only where they say something: versions before them read everything else.
+OPTIONAL = frozenset({"resource", "client_secret", "auth_method"})
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Tokens, and the client and issuer that they belong to. A personal API key is a grant without a client.
+    """Tokens, and the client, issuer and resource that they belong to. An API key is a grant without a client.
 
-    `sign_in` names the signing in that all renewals of a grant descend from, so that a renewed grant is told from that
-    of somebody who signed in meanwhile. It is no secret.
+    `sign_in` identifies the sign-in; refreshes keep it. It tells a refreshed grant from that of somebody who signed in
+    meanwhile, and is no secret. `resource` was sent when the grant was made and is sent unchanged with every refresh
+    (RFC 8707); empty for none. `client_secret` and `auth_method` are how the client authenticates; empty for a public
+    client.
     """
 
     tokens: TokenSet
     client_id: str = ""
     issuer: str = ""
     sign_in: str = ""
+    resource: str = ""
+    client_secret: str = field(default="", repr=False)
+    auth_method: str = ""
 
     @property
     def renewable(self) -> bool:
+        """Whether there is a refresh token."""
         return self.tokens.refresh_token is not None
 
     @property
-    def personal_key(self) -> bool:
+    def api_key(self) -> bool:
+        """Whether the access token is a key that no sign-in has issued."""
         return not self.client_id
+
+    @property
+    def registration(self) -> ClientRegistration:
+        """The client that the grant belongs to, as token requests authenticate it."""
+        method = method_of(self.auth_method, AuthMethod.NONE)
+        return ClientRegistration(self.client_id, "", self.issuer, self.client_secret or None, method)
+
+    @staticmethod
+    def issued(tokens: TokenSet, registration: ClientRegistration, resource: str | None) -> Grant:
+        """The grant of a new sign-in as this client, for this resource."""
+        secret = registration.secret or ""
+        method = registration.method.value if secret else ""
+        return Grant(
+            tokens,
+            registration.client_id,
+            registration.issuer,
+            resource=resource or "",
+            client_secret=secret,
+            auth_method=method,
+        )
 
     @property
     def digest(self) -> str:
@@ -40,12 +70,13 @@ class Grant:
         return hashlib.sha256(secret.encode()).hexdigest()
 
     def same_sign_in(self, other: Grant) -> bool:
-        """Whether both descend from one signing in; a record that does not say, from whichever it is found with."""
+        """Whether both are of one sign-in; a record that does not say counts as of whichever it is found with."""
         return self.sign_in == other.sign_in or not (self.sign_in and other.sign_in)
 
     def encode(self) -> str:
         """One line of ASCII JSON."""
-        named = {name: getattr(self, name) for name in TEXTS}
+        texts = {name: getattr(self, name) for name in TEXTS}
+        named = {name: text for name, text in texts.items() if text or name not in OPTIONAL}
         return json.dumps({"v": VERSION, **named, **asdict(self.tokens)}, separators=(",", ":"))
 
     @staticmethod
@@ -57,7 +88,7 @@ class Grant:
         record = json.loads(text)
         if not isinstance(record, dict) or not isinstance(record.get("access_token"), str):
             raise ValueError("no grant")
-        known = {field.name for field in fields(TokenSet)}
+        known = {each.name for each in fields(TokenSet)}
         values = {name: value for name, value in record.items() if name in known}
         for name in ("scoped_teams", "scoped_organizations"):
             values[name] = tuple(values.get(name) or ())

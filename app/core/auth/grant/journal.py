@@ -1,4 +1,4 @@
-"""Journal: what happened to one host's grant, written before a refresh token is spent (faults rows 10, 19 and 20).
+"""Journal: what happened to a grant, written before a refresh token is spent (faults rows 10, 19 and 20).
 
 An event is left open until the successor of the refresh token that it names is stored. So whoever finds an open event
 that names the stored refresh token knows that it may have been spent by a process that has died since, and that
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from app.core.auth.grant.grant import Grant
+    from app.core.auth.key import CredentialKey
     from app.core.clock import Clock
 
 T = TypeVar("T")
@@ -71,9 +72,9 @@ class JournalStorage(Protocol):
 
     async def change(self, number: int, **columns: Any) -> None: ...
 
-    async def recent(self, host: str, limit: int) -> tuple[GrantEvent, ...]: ...
+    async def recent(self, credential: str, limit: int) -> tuple[GrantEvent, ...]: ...
 
-    async def open_events(self, host: str) -> tuple[GrantEvent, ...]: ...
+    async def open_events(self, credential: str) -> tuple[GrantEvent, ...]: ...
 
 
 class MemoryJournalStorage:
@@ -83,7 +84,7 @@ class MemoryJournalStorage:
         self._events: list[GrantEvent] = []
 
     async def add(self, event: GrantEvent, *, settles: str | None = None) -> int:
-        for left in await self.open_events(event.host) if settles is not None else ():
+        for left in await self.open_events(event.credential) if settles is not None else ():
             await self.change(left.number, open=False, outcome=settles)
         # Negative, so that they are told from those on the disk.
         self._events.append(event._replace(number=-len(self._events) - 1))
@@ -92,19 +93,19 @@ class MemoryJournalStorage:
     async def change(self, number: int, **columns: Any) -> None:
         self._events[-number - 1] = self._events[-number - 1]._replace(**columns)
 
-    async def recent(self, host: str, limit: int) -> tuple[GrantEvent, ...]:
-        return tuple([event for event in reversed(self._events) if event.host == host][:limit])
+    async def recent(self, credential: str, limit: int) -> tuple[GrantEvent, ...]:
+        return tuple([event for event in reversed(self._events) if event.credential == credential][:limit])
 
-    async def open_events(self, host: str) -> tuple[GrantEvent, ...]:
-        return tuple(event for event in await self.recent(host, len(self._events)) if event.open)
+    async def open_events(self, credential: str) -> tuple[GrantEvent, ...]:
+        return tuple(event for event in await self.recent(credential, len(self._events)) if event.open)
 
 
 class Journal:
-    """Events of one host. A disk that fails costs the journal, never the sign-in: events then stay in memory."""
+    """Events of one credential. A disk that fails costs the journal, never the sign-in: events then stay in memory."""
 
     def __init__(
         self,
-        host_key: str,
+        key: CredentialKey,
         kept: JournalStorage | None = None,
         *,
         clock: Clock | None = None,
@@ -112,7 +113,7 @@ class Journal:
         process: str = "",
     ) -> None:
         """`process` says which program writes here, for people: a window, the command line."""
-        self._host = host_key
+        self._credential = key.text
         self._spare = MemoryJournalStorage()
         self._kept: JournalStorage = kept or self._spare
         self._clock = clock or SystemClock()
@@ -157,7 +158,7 @@ class Journal:
     async def unfinished(self, grant: Grant) -> GrantEvent | None:
         """The open renewal of `grant`, if there is one: its refresh token may have been spent."""
         refresh = self.fingerprint(grant.tokens.refresh_token or "")
-        found = await self._try(lambda kept: kept.open_events(self._host)) or ()
+        found = await self._try(lambda kept: kept.open_events(self._credential)) or ()
         return next((event for event in found if event.refresh == refresh), None)
 
     async def renewals(self) -> tuple[GrantEvent, ...]:
@@ -172,8 +173,8 @@ class Journal:
 
     async def recent(self, limit: int) -> tuple[GrantEvent, ...]:
         """The newest events of every process on this machine, the newest first."""
-        spare = await self._spare.recent(self._host, limit)
-        kept = await self._try(lambda kept: kept.recent(self._host, limit)) or ()
+        spare = await self._spare.recent(self._credential, limit)
+        kept = await self._try(lambda kept: kept.recent(self._credential, limit)) or ()
         both = kept if self._kept is self._spare else (*spare, *kept)
         return tuple(sorted(both, key=lambda event: event.at, reverse=True)[:limit]) if spare else both
 
@@ -181,7 +182,7 @@ class Journal:
         tokens = grant.tokens
         return GrantEvent(
             0,
-            self._host,
+            self._credential,
             what,
             cause.kind.value,
             cause.target,
@@ -208,5 +209,5 @@ class Journal:
         try:
             return await action(self._kept)
         except StorageTrouble as trouble:
-            log.warning("the journal of %s could not be used: %s", self._host, trouble.cause)
+            log.warning("the journal of %s could not be used: %s", self._credential, trouble.cause)
             return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.core.auth.grant import brake
 from app.core.auth.grant.journal import RENEWED, UNSTORED, CauseKind
 from app.core.auth.grant.lock import LockBusy
-from app.core.auth.oauth.server import ClientRefused, GrantRefused
+from app.core.auth.oauth.client import ClientRefused, GrantRefused
 from app.core.auth.vault.base import VaultFailure
 from app.core.errors import BurrowError, Facts, Offline, Rejected, ServerTrouble, SignInNeeded, Throttled, TimedOut
 
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from app.core.auth.grant.grant import Grant
     from app.core.auth.grant.journal import Cause, Journal
     from app.core.auth.grant.store import GrantStore
-    from app.core.auth.grant.tokens import TokenSet
-    from app.core.auth.oauth.registration import ClientRegistrar
-    from app.core.auth.oauth.server import OAuthClient, ServerMetadata
-    from app.core.hosts import Host
+    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.oauth.registrar import ClientRegistrar
 
 ATTEMPTS = 3
 PAUSES = (0.3, 1.0)
@@ -73,16 +72,15 @@ class TokenRefresh:
 
     def __init__(
         self,
-        host: Host,
         oauth: OAuthClient,
-        client: ClientRegistrar,
+        registrar: ClientRegistrar,
         store: GrantStore,
         files: GrantFiles,
         journal: Journal,
     ) -> None:
-        self._host = host
+        self._profile = oauth.profile
         self._oauth = oauth
-        self._client = client
+        self._registrar = registrar
         self._store = store
         self._files = files
         self._journal = journal
@@ -143,7 +141,7 @@ class TokenRefresh:
 
     def _check_allowed(self, grant: Grant) -> None:
         if not grant.renewable or grant.digest in self._refused:
-            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._host.origin))
+            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._profile.origin))
         if self._failure is not None and self._clock.boot() < self._pause_until:
             raise self._failure
 
@@ -159,7 +157,7 @@ class TokenRefresh:
         """What another process stored meanwhile, else `grant`."""
         stored = await self._store.newest(grant)
         if stored is None:
-            facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self._host.origin)
+            facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self._profile.origin)
             raise SignInNeeded("Signed out in another window.", facts)
         return stored
 
@@ -178,13 +176,13 @@ class TokenRefresh:
             await self._check_spendable(grant, cause)
             number, began = await self._journal.begin(grant, cause), self._clock.boot()
             try:
-                tokens = await self._attempts(grant)
+                refreshed = await self._attempts(grant)
             except GrantRefused as refusal:
                 self._refused.add(grant.digest)
                 await self._journal.settle(number, refusal.code, milliseconds=self._since(began))
                 newer = None if last_try else await self._replaced(grant)
                 if newer is None:
-                    raise SignInNeeded(GRANT_ENDED, Facts(code=refusal.code, origin=self._host.origin)) from None
+                    raise SignInNeeded(GRANT_ENDED, Facts(code=refusal.code, origin=self._profile.origin)) from None
                 found = self._taken_over(newer, grant)
                 if found is not None:
                     return found
@@ -197,7 +195,7 @@ class TokenRefresh:
                 await self._journal.settle(number, outcome, open=spent, milliseconds=self._since(began))
                 raise
             else:
-                return await self._keep(replace(grant, tokens=tokens), number, began, save)
+                return await self._keep(refreshed, number, began, save)
         raise AssertionError("the second try returns or raises")
 
     async def _keep(
@@ -216,13 +214,13 @@ class TokenRefresh:
 
     async def _check_spendable(self, grant: Grant, cause: Cause) -> None:
         if not grant.renewable or grant.digest in self._refused:
-            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._host.origin))
+            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._profile.origin))
         if cause.kind is CauseKind.REFUSED:
             wait = brake.wait(await self._journal.renewals(), self._clock.boot())
             if wait > 0:
                 raise ServerTrouble(
-                    f"{cause.target or self._host.name} keeps refusing tokens that were issued a moment ago.",
-                    Facts(code=BRAKED, retry_after=wait, origin=self._host.origin),
+                    f"{cause.target or self._profile.name} keeps refusing tokens that were issued a moment ago.",
+                    Facts(code=BRAKED, retry_after=wait, origin=self._profile.origin),
                     action="Burrow tries once more in a minute; signing in again may help.",
                 )
         open_event = await self._journal.unfinished(grant)
@@ -231,7 +229,7 @@ class TokenRefresh:
         if not 0 <= self._clock.boot() - open_event.boot < GRACE_SECONDS:
             raise ServerTrouble(
                 "Another Burrow process has renewed the sign-in and could not store it yet.",
-                Facts(code="unstored", origin=self._host.origin),
+                Facts(code="unstored", origin=self._profile.origin),
                 action="Unlock the keyring or free some disk space there.",
             )
 
@@ -244,24 +242,29 @@ class TokenRefresh:
         return newer if newer is not None and newer.renewable and newer.digest not in self._refused else None
 
     async def _unknown_client(self, grant: Grant) -> BurrowError:
-        facts = Facts(code="invalid_client", attr="client_id", origin=self._host.origin)
-        if self._host.client_id is not None:
+        facts = Facts(code="invalid_client", attr="client_id", origin=self._profile.origin)
+        if self._registrar.gave(grant.client_id):
             return Rejected(
-                f"{self._host.name} does not know the configured client id.",
+                f"{self._profile.name} does not know the configured client id.",
                 facts,
-                action="Check the client id and that the region is the right one.",
+                action="Check that the client id is one of this server.",
             )
-        await self._client.forget_registration(grant.client_id)
-        return SignInNeeded(f"{self._host.name} no longer knows this installation of Burrow.", facts)
+        await self._registrar.forget_registration(grant.client_id)
+        return SignInNeeded(f"{self._profile.name} no longer knows this installation of Burrow.", facts)
 
-    async def _attempts(self, grant: Grant) -> TokenSet:
+    async def _attempts(self, grant: Grant) -> Grant:
+        """`grant` with newer tokens, after at most three attempts."""
         until = self._clock.boot() + LONGEST_SECONDS
         attempt, looked = 0, False
         metadata: ServerMetadata | None = None
         while True:
             try:
-                metadata = metadata or self._of_same_issuer(await self._client.metadata(), grant)
-                return await self._oauth.refresh(metadata, grant.client_id, grant.tokens, resource=self._host.resource)
+                metadata = metadata or self._of_same_issuer(await self._registrar.metadata(), grant)
+                tokens, taken = await self._oauth.refresh(
+                    metadata, grant.registration, grant.tokens, resource=grant.resource or self._profile.resource
+                )
+                # The server may have taken the client's secret in the other way only: the next refresh begins with it.
+                return replace(grant, tokens=tokens, auth_method=taken.method.value if taken.secret else "")
             except (Offline, TimedOut, ServerTrouble, Throttled, Rejected) as failure:
                 if metadata is not None and failure.facts.status in MOVED_AWAY and not looked:
                     metadata, looked = await self._moved(metadata, grant, failure), True
@@ -277,7 +280,7 @@ class TokenRefresh:
 
     async def _moved(self, metadata: ServerMetadata, grant: Grant, failure: BurrowError) -> ServerMetadata:
         """Where the token endpoint is now. Raises `failure` if it is where it was."""
-        found = self._of_same_issuer(await self._client.rediscover(), grant)
+        found = self._of_same_issuer(await self._registrar.rediscover(), grant)
         if found.token_endpoint == metadata.token_endpoint:
             raise failure
         return found
@@ -285,8 +288,8 @@ class TokenRefresh:
     def _of_same_issuer(self, metadata: ServerMetadata, grant: Grant) -> ServerMetadata:
         """A refresh token is never sent to another issuer than its own (faults row 40)."""
         if grant.issuer and metadata.issuer != grant.issuer:
-            facts = Facts(code="issuer-changed", origin=self._host.origin)
-            raise SignInNeeded(f"{self._host.name} signs in through another issuer now.", facts)
+            facts = Facts(code="issuer-changed", origin=self._profile.origin)
+            raise SignInNeeded(f"{self._profile.name} signs in through another issuer now.", facts)
         return metadata
 
     def _since(self, began: float) -> float:

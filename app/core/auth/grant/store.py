@@ -57,6 +57,16 @@ class GrantStore:
         self._looked = False
 
     @property
+    def vault(self) -> Vault:
+        """Where the grant is stored, and the client's secret beside it."""
+        return self._vault
+
+    @property
+    def client_name(self) -> str:
+        """The name of the client's secret in the vault."""
+        return f"{self.name}|client"
+
+    @property
     def kind(self) -> StoreKind:
         """Where the grant is stored."""
         return self._vault.kind

@@ -14,16 +14,20 @@ class Fingerprints:
     """Eight hexadecimal digits that stand for a token in records; who lacks the key learns nothing from them.
 
     The key of an installation relates the records of all its processes; without one they relate those of this run.
+    Fingerprints of one `scope`, that of a credential's key, relate no tokens of another one.
     """
 
-    def __init__(self, key: bytes | None = None) -> None:
+    def __init__(self, key: bytes | None = None, scope: str = "") -> None:
         self._key = key or os.urandom(32)
+        self._scope = scope
 
     def __call__(self, token: str) -> str:
         """The fingerprint of `token`, empty for none."""
         import hmac
 
-        return hmac.new(self._key, token.encode(), "sha256").hexdigest()[:FINGERPRINT_LENGTH] if token else ""
+        if not token:
+            return ""
+        return hmac.new(self._key, f"{self._scope}{token}".encode(), "sha256").hexdigest()[:FINGERPRINT_LENGTH]
 
 
 fingerprint = Fingerprints()

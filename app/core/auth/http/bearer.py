@@ -101,7 +101,7 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
                 self._session.accepted(tokens, self._target.name, response.headers)
             if verdict is not Verdict.RECOVERABLE_AUTH:
                 return None
-            newer = await self._session.renew(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
+            newer = await self._session.refresh(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
             if await kept.restore(request, response):
                 return newer
             request.extensions[RENEWAL_FAILURE] = _not_repeated(self._target.name, reply)

@@ -1,4 +1,4 @@
-"""Trip: one way to the consent page and back to a listener of its own (RFC 8252; contract section 1.4)."""
+"""AuthorizationAttempt: one request to the consent page, and the listener for its answer (RFC 8252 section 7.3)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from app.core.auth.oauth.callback import AuthorizationResponse, CallbackServer
-from app.core.auth.oauth.server import ClientRefused, GrantRefused, safe_to_open
+from app.core.auth.oauth.client import ClientRefused, GrantRefused
 from app.core.auth.status import CANCELLED
 from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, TimedOut
+from app.core.urls import is_confidential
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from app.core.auth.grant.tokens import TokenSet
-    from app.core.auth.oauth.server import AuthorizationRequest, ClientRegistration, OAuthClient, ServerMetadata
-    from app.core.hosts import Host
+    from app.core.auth.oauth.authorization import AuthorizationRequest
+    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.oauth.registration import ClientRegistration
+    from app.core.auth.profile import CredentialProfile
 
 LIMIT_SECONDS = 180.0
 
 
 class AuthorizationAttempt:
-    """Who asks, what is asked, and where the answer comes. Listens from `begin` until `tokens` has ended."""
+    """Listens from `begin` until `tokens` has ended."""
 
     def __init__(
         self,
-        host: Host,
         oauth: OAuthClient,
         metadata: ServerMetadata,
         registration: ClientRegistration,
@@ -33,7 +34,7 @@ class AuthorizationAttempt:
         server: CallbackServer,
     ) -> None:
         self.registration = registration
-        self._host = host
+        self._profile = oauth.profile
         self._oauth = oauth
         self._metadata = metadata
         self._request = request
@@ -41,11 +42,7 @@ class AuthorizationAttempt:
 
     @staticmethod
     async def begin(
-        host: Host,
-        oauth: OAuthClient,
-        metadata: ServerMetadata,
-        registration: ClientRegistration,
-        scopes: Iterable[str],
+        oauth: OAuthClient, metadata: ServerMetadata, registration: ClientRegistration, scopes: tuple[str, ...]
     ) -> AuthorizationAttempt:
         """Listen for the answer to a request for `scopes` besides the usual ones; nothing is opened yet.
 
@@ -53,17 +50,17 @@ class AuthorizationAttempt:
         """
         holder: list[AuthorizationRequest] = []
 
-        def accepts(redirect: AuthorizationResponse) -> bool:
-            return bool(holder) and holder[0].is_answered_by(redirect.state, redirect.issuer)
+        def accepts(answer: AuthorizationResponse) -> bool:
+            return bool(holder) and holder[0].is_answered_by(answer.state, answer.issuer)
 
         server = CallbackServer(registration.redirect_path, accepts)
         redirect_uri = await server.open()
         request = oauth.request_authorization(metadata, registration.client_id, redirect_uri, scopes=scopes)
         holder.append(request)
-        if not safe_to_open(request.url):
+        if not is_confidential(request.url):
             server.close()
-            raise ProtocolTrouble(f"{host.name} names a sign-in page that is not safe to open.")
-        return AuthorizationAttempt(host, oauth, metadata, registration, request, server)
+            raise ProtocolTrouble(f"{oauth.profile.name} names a sign-in page that is not safe to open.")
+        return AuthorizationAttempt(oauth, metadata, registration, request, server)
 
     @property
     def url(self) -> str:
@@ -75,26 +72,29 @@ class AuthorizationAttempt:
         self._server.close()
 
     async def tokens(self, cancelled: asyncio.Event) -> TokenSet | None:
-        """What the browser's answer buys; None when the token endpoint does not know the client.
+        """The tokens for the browser's answer; None when the token endpoint does not know the client.
 
-        Raises `TimedOut` after three minutes, `SignInNeeded` when cancelled here or denied there, `Rejected` when the
-        server refuses the code, other `BurrowError` kinds for transport trouble.
+        `registration` is afterwards the one that the server has taken. Raises `TimedOut` after three minutes,
+        `SignInNeeded` when cancelled here or denied there, `Rejected` when the server refuses the code, other
+        `BurrowError` kinds for transport trouble.
         """
-        redirect = await self._redirect(cancelled)
-        if redirect.code is None:
-            denied = redirect.error == "access_denied"
-            cause = "Access was denied in the browser." if denied else f"{self._host.name} did not sign you in."
-            raise SignInNeeded(cause, Facts(code=redirect.error, origin=self._host.origin))
+        answer = await self._answer(cancelled)
+        origin = self._profile.origin
+        if answer.code is None:
+            denied = answer.error == "access_denied"
+            cause = "Access was denied in the browser." if denied else f"{self._profile.name} did not sign you in."
+            raise SignInNeeded(cause, Facts(code=answer.error, origin=origin))
         try:
-            return await self._oauth.exchange(self._metadata, self.registration.client_id, redirect.code, self._request)
+            tokens, self.registration = await self._oauth.exchange(
+                self._metadata, self.registration, answer.code, self._request
+            )
         except GrantRefused as refusal:
-            raise Rejected(
-                "The authorization code was refused.", Facts(code=refusal.code, origin=self._host.origin)
-            ) from None
+            raise Rejected("The authorization code was refused.", Facts(code=refusal.code, origin=origin)) from None
         except ClientRefused:
             return None
+        return tokens
 
-    async def _redirect(self, cancelled: asyncio.Event) -> AuthorizationResponse:
+    async def _answer(self, cancelled: asyncio.Event) -> AuthorizationResponse:
         waiting = asyncio.create_task(self._server.wait())
         cancelling = asyncio.create_task(cancelled.wait())
         try:
@@ -102,10 +102,10 @@ class AuthorizationAttempt:
                 {waiting, cancelling}, timeout=LIMIT_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if cancelled.is_set():
-                raise cancellation(self._host)
+                raise cancellation(self._profile)
             if waiting in done:
                 return waiting.result()
-            facts = Facts(origin=self._host.origin)
+            facts = Facts(origin=self._profile.origin)
             raise TimedOut("The browser did not come back within three minutes.", facts)
         finally:
             waiting.cancel()
@@ -113,6 +113,6 @@ class AuthorizationAttempt:
             self.end()
 
 
-def cancellation(host: Host) -> SignInNeeded:
-    """What a sign-in that was cancelled here ends with."""
-    return SignInNeeded("Signing in was cancelled.", Facts(code=CANCELLED, origin=host.origin))
+def cancellation(profile: CredentialProfile) -> SignInNeeded:
+    """The error that a sign-in ends with when it is cancelled here."""
+    return SignInNeeded("Signing in was cancelled.", Facts(code=CANCELLED, origin=profile.origin))

@@ -1,89 +1,107 @@
-"""Client: Burrow as one host knows it, with what that host says of itself; both are asked for once and remembered."""
+"""ClientRegistration: Burrow as a client of one issuer, and how it authenticates there (RFC 7591, RFC 6749 2.3.1)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
-from app.core.auth.oauth.server import ClientRegistration, ServerMetadata
-from app.core.hosts import origin_of
+from app.core.diagnostics.redaction import hide
 
 if TYPE_CHECKING:
-    from app.core.auth.oauth.server import OAuthClient
-    from app.core.auth.settings import CredentialSettings
-    from app.core.hosts import Host
+    from app.core.auth.oauth.metadata import ServerMetadata
 
-METADATA, REGISTRATION = "metadata", "client"
+# A secret that runs out within a minute would run out while the person reads the consent page.
+SECRET_MARGIN = 60.0
 
 
-class ClientRegistrar:
-    """Metadata (RFC 8414) and registration (RFC 7591) of one host."""
+class AuthMethod(Enum):
+    """How a client authenticates at the token endpoint (RFC 7591 section 2). One of them for each request."""
 
-    def __init__(self, host: Host, oauth: OAuthClient, settings: CredentialSettings) -> None:
-        self._host = host
-        self._oauth = oauth
-        self._settings = settings
-        self._metadata: ServerMetadata | None = None
-
-    async def metadata(self) -> ServerMetadata:
-        """The host's metadata, remembered so that a renewal needs no discovery (faults row 39)."""
-        if self._metadata is None:
-            self._metadata = self._remembered_metadata() or await self.rediscover()
-        return self._metadata
-
-    async def rediscover(self) -> ServerMetadata:
-        """Ask the host for its metadata afresh, as every sign-in does."""
-        self._metadata = await self._oauth.discover()
-        await self._settings.set(METADATA, _plain(self._metadata))
-        return self._metadata
+    NONE = "none"
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
 
     @property
-    def configured(self) -> bool:
-        """Whether a person named the client id; such a one is never replaced."""
-        return self._host.client_id is not None
-
-    async def registration(self, metadata: ServerMetadata) -> ClientRegistration:
-        """The registration with the issuer: configured, remembered, or made now."""
-        if self._host.client_id is not None:
-            return ClientRegistration(self._host.client_id, "/callback", metadata.issuer)
-        return self.remembered(metadata) or await self.register(metadata)
-
-    def remembered(self, metadata: ServerMetadata) -> ClientRegistration | None:
-        """The registration that was made with this issuer; that of another one is none (faults row 40)."""
-        remembered = self._settings.get(REGISTRATION)
-        if self.configured or not isinstance(remembered, dict) or remembered.get("issuer") != metadata.issuer:
-            return None
-        try:
-            return ClientRegistration(**remembered)
-        except TypeError:
-            return None
-
-    async def register(self, metadata: ServerMetadata) -> ClientRegistration:
-        """Register with the issuer, in place of a registration that it no longer knows (faults row 31)."""
-        registration = await self._oauth.register(metadata)
-        await self._settings.set(REGISTRATION, _plain(registration))
-        return registration
-
-    async def forget_registration(self, client_id: str | None = None) -> None:
-        """The issuer no longer knows the client: the next sign-in registers anew (faults row 31).
-
-        With `client_id`, only if it is still the one that is remembered: another process may have registered anew.
-        """
-        await self._settings.refresh(REGISTRATION)
-        remembered = self._settings.get(REGISTRATION)
-        if client_id is None or not isinstance(remembered, dict) or remembered.get("client_id") == client_id:
-            await self._settings.set(REGISTRATION, None)
-
-    def _remembered_metadata(self) -> ServerMetadata | None:
-        remembered = self._settings.get(METADATA)
-        if not isinstance(remembered, dict):
-            return None
-        try:
-            known = ServerMetadata(**remembered)
-        except TypeError:
-            return None
-        # The embedded workspace changes its port; and no token ever goes to another origin.
-        return known if origin_of(known.token_endpoint) == self._host.origin else None
+    def other(self) -> AuthMethod:
+        """The other way to send a secret."""
+        return AuthMethod.POST if self is AuthMethod.BASIC else AuthMethod.BASIC
 
 
-def _plain(value: ServerMetadata | ClientRegistration) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+@dataclass(frozen=True, slots=True)
+class ClientRegistration:
+    """Burrow as a client of one issuer.
+
+    `redirect_path` is registered with it; the port may differ (RFC 8252 section 7.3). `secret_expires_at` is in Unix
+    seconds, 0 for never (RFC 7591 section 3.2.1). `given` by a person: it is never replaced.
+    """
+
+    client_id: str
+    redirect_path: str
+    issuer: str
+    secret: str | None = field(default=None, repr=False)
+    method: AuthMethod = AuthMethod.NONE
+    secret_expires_at: float = 0.0
+    given: bool = False
+
+    def __post_init__(self) -> None:
+        hide(self.secret)
+
+    @property
+    def redirect_uri(self) -> str:
+        """The redirect URI as it is registered."""
+        return f"http://127.0.0.1{self.redirect_path}"
+
+    def expired(self, now: float) -> bool:
+        """Whether its secret is over, or will be in a minute, at `now` (Unix seconds)."""
+        return bool(self.secret and self.secret_expires_at and now >= self.secret_expires_at - SECRET_MARGIN)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values, without the secret."""
+        record: dict[str, Any] = {
+            "client_id": self.client_id,
+            "redirect_path": self.redirect_path,
+            "issuer": self.issuer,
+        }
+        if self.secret is not None:
+            record |= {"method": self.method.value, "secret_expires_at": self.secret_expires_at}
+        return record | {"given": True} if self.given else record
+
+    @staticmethod
+    def of_record(record: object) -> ClientRegistration | None:
+        """What `record` made, without the secret; None for anything else."""
+        match record:
+            case {"client_id": str(client_id), "redirect_path": str(path), "issuer": str(issuer), **rest}:
+                expires = rest.get("secret_expires_at", 0.0)
+                return ClientRegistration(
+                    client_id,
+                    path,
+                    issuer,
+                    method=method_of(rest.get("method"), AuthMethod.NONE),
+                    secret_expires_at=expires if isinstance(expires, int | float) else 0.0,
+                    given=rest.get("given") is True,
+                )
+            case _:
+                return None
+
+
+def method_of(value: object, default: AuthMethod) -> AuthMethod:
+    """The method that a server or a record names, else `default`."""
+    try:
+        return AuthMethod(value)
+    except ValueError:
+        return default
+
+
+def secret_method(metadata: ServerMetadata | None, named: object = None) -> AuthMethod:
+    """How to send a secret: as the registration says, else as the issuer offers, else in the header.
+
+    RFC 7591 section 2: a registration that does not say means `client_secret_basic`.
+    """
+    method = method_of(named, AuthMethod.NONE)
+    if method is not AuthMethod.NONE:
+        return method
+    offered = [method_of(one, AuthMethod.NONE) for one in metadata.auth_methods] if metadata is not None else []
+    if AuthMethod.POST in offered and AuthMethod.BASIC not in offered:
+        return AuthMethod.POST
+    return AuthMethod.BASIC

@@ -1,4 +1,4 @@
-"""SignIn: signing in through the browser, with a registration that the server knows (RFC 8252, faults row 31)."""
+"""BrowserSignIn: a sign-in through the browser, with a registration that the server knows (RFC 8252, faults row 31)."""
 
 from __future__ import annotations
 
@@ -16,54 +16,56 @@ from app.core.events import Event
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.core.auth.oauth.registration import ClientRegistrar
-    from app.core.auth.oauth.server import ClientRegistration, OAuthClient, ServerMetadata
-    from app.core.hosts import Host
+    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.oauth.registrar import ClientRegistrar
+    from app.core.auth.oauth.registration import ClientRegistration
+    from app.core.auth.profile import CredentialProfile
 
 log = logging.getLogger(__name__)
 
 
 class SignInTarget(Protocol):
-    """Who signs in, and to which host (`app.core.auth.credential`)."""
+    """The credential that somebody signs in to (`app.core.auth.credential`)."""
 
-    host: Host
+    profile: CredentialProfile
     oauth: OAuthClient
-    client: ClientRegistrar
+    registrar: ClientRegistrar
 
     async def adopt(self, grant: Grant, why: str) -> None:
-        """Make a freshly issued grant the current one."""
+        """Put a newly issued grant in force."""
 
 
 class BrowserSignIn:
     """A sign-in that waits for the browser. Ends by `finish`, `cancel` or after three minutes.
 
     A registration of Burrow's own that the server does not know is made anew, once: before the browser is opened where
-    the server says so when it is asked, else after it, and then the consent page is opened again. `moved` tells that
+    the server says so when it is asked, else afterwards, and then the consent page is opened again. `moved` tells that
     page's new address.
     """
 
     def __init__(
-        self, party: SignInTarget, metadata: ServerMetadata, scopes: tuple[str, ...], *, open_browser: bool
+        self, target: SignInTarget, metadata: ServerMetadata, scopes: tuple[str, ...], *, open_browser: bool
     ) -> None:
         self.moved: Event[str] = Event()
-        self._party = party
+        self._target = target
         self._metadata = metadata
         self._scopes = scopes
         self._open_browser = open_browser
-        self._trip: AuthorizationAttempt | None = None
+        self._attempt: AuthorizationAttempt | None = None
         self._registered_anew = False
         self._cancelled = asyncio.Event()
         self._opening: set[asyncio.Task[bool]] = set()
 
     @staticmethod
-    async def begin(party: SignInTarget, *, scopes: Iterable[str] = (), open_browser: bool = True) -> BrowserSignIn:
+    async def begin(target: SignInTarget, *, scopes: Iterable[str] = (), open_browser: bool = True) -> BrowserSignIn:
         """Discover, register, listen, and open the browser; `scopes` are asked for besides the usual ones.
 
-        Raises `BurrowError` kinds when the host cannot be asked, `ProtocolTrouble` when its sign-in page's address is
-        neither https nor on this machine.
+        Raises `BurrowError` kinds when the server cannot be asked, `ProtocolTrouble` when its sign-in page's address is
+        neither https nor on this machine, `Rejected` (attr `client_id`) when a client id must be given.
         """
-        metadata = await party.client.rediscover()
-        sign_in = BrowserSignIn(party, metadata, tuple(scopes), open_browser=open_browser)
+        metadata = await target.registrar.rediscover()
+        sign_in = BrowserSignIn(target, metadata, tuple(scopes), open_browser=open_browser)
         await sign_in._set_out(await sign_in._registration())
         return sign_in
 
@@ -81,11 +83,11 @@ class BrowserSignIn:
     def cancel(self) -> None:
         """End the sign-in; `finish` raises `SignInNeeded`."""
         self._cancelled.set()
-        if self._trip is not None:
-            self._trip.end()
+        if self._attempt is not None:
+            self._attempt.end()
 
     async def finish(self) -> None:
-        """Wait for the browser, trade the code and hand the grant over.
+        """Wait for the browser, exchange the code and put the grant in force.
 
         Raises `TimedOut` after three minutes, `SignInNeeded` when cancelled here or denied there, `Rejected` when the
         server refuses the code or the client, other `BurrowError` kinds for transport trouble.
@@ -95,18 +97,19 @@ class BrowserSignIn:
             await self._set_out(await self._another_registration())
             self.moved.emit(self.url)
             tokens = await self._under_way.tokens(self._cancelled)
-        client_id = self._under_way.registration.client_id
-        await self._party.adopt(Grant(tokens, client_id, self._metadata.issuer), "browser")
+        registration = self._under_way.registration
+        if registration.secret is not None:
+            # The server may have taken the secret in the other way only.
+            await self._target.registrar.remember(registration)
+        await self._target.adopt(Grant.issued(tokens, registration, self._target.profile.resource), "browser")
 
     @property
     def _under_way(self) -> AuthorizationAttempt:
-        assert self._trip is not None
-        return self._trip
+        assert self._attempt is not None
+        return self._attempt
 
     async def _set_out(self, registration: ClientRegistration) -> None:
-        self._trip = await AuthorizationAttempt.begin(
-            self._party.host, self._party.oauth, self._metadata, registration, self._scopes
-        )
+        self._attempt = await AuthorizationAttempt.begin(self._target.oauth, self._metadata, registration, self._scopes)
         if self._open_browser:
             self.open_again()
 
@@ -114,35 +117,37 @@ class BrowserSignIn:
         """A remembered one is shown to the server first: the browser would show its refusal to the person only, and
         Burrow would wait for an answer that never comes.
         """
-        client = self._party.client
-        known = client.remembered(self._metadata)
-        if known is None or await self._party.oauth.knows(self._metadata, known):
-            return await client.registration(self._metadata)
+        registrar = self._target.registrar
+        known = await registrar.known(self._metadata)
+        if known is None:
+            return await registrar.register(self._metadata)
+        if registrar.gave(known.client_id) or await self._target.oauth.knows(self._metadata, known):
+            return known
         return await self._register_anew()
 
     async def _register_anew(self) -> ClientRegistration:
-        log.info("%s does not know this registration; registering anew", self._party.host.origin)
+        log.info("%s does not know this registration; registering anew", self._target.profile.origin)
         self._registered_anew = True
-        return await self._party.client.register(self._metadata)
+        return await self._target.registrar.register(self._metadata)
 
     async def _another_registration(self) -> ClientRegistration:
         """In place of the one that the token endpoint does not know. Raises `Rejected` when there can be none."""
-        host, client = self._party.host, self._party.client
-        facts = Facts(code="invalid_client", origin=host.origin)
-        if client.configured:
+        profile, registrar = self._target.profile, self._target.registrar
+        facts = Facts(code="invalid_client", origin=profile.origin)
+        if registrar.gave(self._under_way.registration.client_id):
             raise Rejected(
-                f"{host.name} does not know the configured client id.",
+                f"{profile.name} does not know the configured client id.",
                 replace(facts, attr="client_id"),
                 action="Check the client id and that the region is the right one.",
             )
         if self._registered_anew:
-            await client.forget_registration()
+            await registrar.forget_registration()
             raise Rejected(
-                f"{host.name} does not know this installation of Burrow.",
+                f"{profile.name} does not know this installation of Burrow.",
                 facts,
                 action="Sign in again: Burrow registers itself anew.",
             )
         registration = await self._register_anew()
         if self._cancelled.is_set():
-            raise cancellation(host)
+            raise cancellation(profile)
         return registration

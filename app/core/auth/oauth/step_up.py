@@ -75,7 +75,7 @@ class StepUp:
         grant = self._grant()
         if need.owner is not CredentialOwner.PERSON or not need.scopes:
             return StepUpOption.NOT_OURS
-        if grant is not None and grant.personal_key:
+        if grant is not None and grant.api_key:
             return StepUpOption.KEY
         if self.met(need):
             return StepUpOption.GRANTED

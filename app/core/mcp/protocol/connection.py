@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from app.core.auth.http.classifier import Reply
 from app.core.error_mapping import concerns_token
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
-from app.core.hosts import origin_of
 from app.core.mcp.protocol.errors import FailedExchange, typed
 from app.core.mcp.protocol.exact import prepare
 from app.core.mcp.protocol.exchange import BROKEN
 from app.core.mcp.servers.catalog import read_tools
+from app.core.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

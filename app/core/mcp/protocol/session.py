@@ -33,10 +33,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
 from app import __version__
-from app.core.hosts import is_loopback
 from app.core.mcp.protocol.exchange import BROKEN, Exchange, Notice, RpcError
 from app.core.mcp.protocol.http_client import RecordingHttpClient, tls_context, working_for
 from app.core.mcp.protocol.legacy_listen import LegacyListenStream
+from app.core.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

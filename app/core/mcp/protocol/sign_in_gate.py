@@ -34,7 +34,7 @@ class CredentialSource(Protocol):
 
     async def access_token(self) -> TokenSet | None: ...
 
-    async def renew(self, refused: TokenSet, cause: Cause) -> TokenSet: ...
+    async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet: ...
 
 
 class SignInGate:
@@ -65,7 +65,7 @@ class SignInGate:
         try:
             tokens = await self._credentials.access_token()
             if tokens is not None and fingerprint(tokens.bearer) == bearer:
-                await self._credentials.renew(tokens, cause)
+                await self._credentials.refresh(tokens, cause)
         except BurrowError as failure:
             log.info("a token refused while listening was not renewed: %s", type(failure).__name__)
 

@@ -24,7 +24,6 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.events import Event
-from app.core.hosts import origin_of
 from app.core.mcp.protocol.calls import ToolCall
 from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.exchange import Exchange, Notice
@@ -35,6 +34,7 @@ from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.catalog import from_store, merge_policy
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
 from app.core.mcp.types import Server, ServerState, ToolInfo, installation_state
+from app.core.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence

@@ -1,0 +1,98 @@
+"""AuthorizationRequest: one request to the consent page, with what proves that an answer belongs to it.
+
+RFC 6749 section 4.1, PKCE with S256 (RFC 7636), issuer identification (RFC 9207), resource indicators (RFC 8707).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from app.core.diagnostics.redaction import hide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.profile import CredentialProfile
+
+OFFLINE_ACCESS = "offline_access"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AuthorizationRequest:
+    """One authorization under way; holds the verifier and the state that prove the answer is ours.
+
+    `issuer` is whom the request was sent to; with `must_name_issuer` an answer that does not name it is refused.
+    """
+
+    url: str
+    redirect_uri: str
+    state: str
+    verifier: str
+    issuer: str
+    must_name_issuer: bool
+    scope: str
+    resource: str | None
+
+    def __post_init__(self) -> None:
+        hide(self.state, self.verifier)
+
+    def is_answered_by(self, state: str | None, issuer: str | None) -> bool:
+        """Whether a redirect with this `state` and `iss` answers this request (RFC 9207 section 2.4).
+
+        A wrong `iss` is refused whatever the metadata promises: it is the answer of another server, to which our code
+        must not be sent.
+        """
+        same_state = hmac.compare_digest(self.state.encode(), (state or "").encode())
+        if issuer is None:
+            return same_state and not self.must_name_issuer
+        return same_state and hmac.compare_digest(self.issuer.encode(), issuer.encode())
+
+
+def authorization_request(
+    metadata: ServerMetadata,
+    profile: CredentialProfile,
+    client_id: str,
+    redirect_uri: str,
+    *,
+    scopes: Iterable[str] = (),
+    parameters: Mapping[str, str] | None = None,
+) -> AuthorizationRequest:
+    """Build the address to open in the browser, with PKCE S256 and a new `state`.
+
+    `scopes` are asked for besides the profile's, `parameters` are added for this request only.
+    """
+    verifier = secrets.token_urlsafe(48)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    state = secrets.token_urlsafe(32)
+    asked = list(dict.fromkeys((*profile.scopes, *scopes)))
+    if asked and OFFLINE_ACCESS in metadata.scopes and OFFLINE_ACCESS not in asked:
+        # Where it is offered a refresh token is given only to who asks for it; where it is not, asking is an error.
+        asked.append(OFFLINE_ACCESS)
+    scope = " ".join(asked)
+    query = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        "scope": scope,
+        "state": state,
+        "resource": profile.resource or "",
+        # OpenID Connect Core section 11: offline access needs consent.
+        "prompt": "consent" if OFFLINE_ACCESS in asked else "",
+        **dict(profile.parameters),
+        **(parameters or {}),
+    }
+    separator = "&" if urlsplit(metadata.authorization_endpoint).query else "?"
+    stated = urlencode({name: value for name, value in query.items() if value})
+    url = f"{metadata.authorization_endpoint}{separator}{stated}"
+    return AuthorizationRequest(
+        url, redirect_uri, state, verifier, metadata.issuer, metadata.names_issuer, scope, profile.resource
+    )

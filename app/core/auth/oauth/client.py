@@ -1,0 +1,324 @@
+"""OAuthClient: Burrow's requests to one authorization server, without state of its own.
+
+RFC 6749 (sections 2.3.1, 4.1, 5 and 6), 7009 and 7591.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import replace
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.oauth.authorization import authorization_request
+from app.core.auth.oauth.discovery import find_metadata
+from app.core.auth.oauth.registration import AuthMethod, ClientRegistration, method_of, secret_method
+from app.core.auth.oauth.requests import send
+from app.core.auth.profile import IssuerTrust
+from app.core.clock import ServerTime, SystemClock
+from app.core.diagnostics.redaction import hide
+from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble
+from app.core.urls import origin_of, same_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.oauth.authorization import AuthorizationRequest
+    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.profile import CredentialProfile
+    from app.core.clock import Clock
+
+CLIENT_NAME = "Burrow"
+GRANT_OVER = frozenset({"invalid_grant", "invalid_token"})
+TOKEN_TYPES = frozenset({"bearer", "dpop"})
+# What a server answers to a parameter that it does not take from this client (RFC 6749 section 5.2, RFC 8707).
+NARROWING_REFUSED = frozenset({"invalid_scope", "invalid_target"})
+# How an authorization endpoint says that it does not know a client or its redirect URI, or no longer does.
+CLIENT_UNKNOWN = frozenset({"invalid_client", "unauthorized_client", "invalid_request"})
+# A reply that is lost is asked for again well inside the shortest grace for a spent refresh token that is known.
+TOKEN_SECONDS = 20.0
+KNOWS_SECONDS = 5.0
+
+
+class GrantRefused(Exception):
+    """The authorization server says that the grant is over (`invalid_grant` or `invalid_token`). Terminal."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class ClientRefused(Exception):
+    """`invalid_client`: the registration is unknown there. The grant is not at fault."""
+
+
+class OAuthClient:
+    """The protocol with the issuer of one profile. Every call raises `BurrowError` kinds for transport and server
+    trouble.
+    """
+
+    def __init__(self, transport: HttpTransport, profile: CredentialProfile, *, clock: Clock | None = None) -> None:
+        self.time = ServerTime(clock or SystemClock())
+        self.profile = profile
+        self._transport = transport
+
+    async def discover(self) -> ServerMetadata:
+        """The issuer's metadata; see `find_metadata` for what it raises."""
+        return await find_metadata(self._transport, self.profile)
+
+    def trusts(self, metadata: ServerMetadata) -> bool:
+        """Whether remembered metadata still belongs to the profile: a server on this machine changes its port."""
+        if self.profile.trust is IssuerTrust.SAME_ORIGIN:
+            return origin_of(metadata.token_endpoint) == self.profile.origin
+        return same_url(metadata.issuer, self.profile.issuer)
+
+    async def register(self, metadata: ServerMetadata) -> ClientRegistration:
+        """Register Burrow as a native public client (RFC 7591).
+
+        Which scopes it may ask for is left to the server: a registration is remembered, and a later step-up asks for
+        scopes that nobody can name now. Raises `Rejected` (attr `client_id`) when the issuer offers no registration
+        or refuses it.
+        """
+        if metadata.registration_endpoint is None:
+            raise self._unregistered(origin_of(metadata.issuer), "does not let applications register themselves")
+        path = f"/callback/{secrets.token_urlsafe(12)}"
+        public = not metadata.auth_methods or AuthMethod.NONE.value in metadata.auth_methods
+        asked = AuthMethod.NONE if public else secret_method(metadata)
+        answer = await send(
+            self._transport,
+            "POST",
+            metadata.registration_endpoint,
+            json_body={
+                "client_name": CLIENT_NAME,
+                "redirect_uris": [ClientRegistration("", path, "").redirect_uri],
+                "grant_types": ["authorization_code", "refresh_token"],
+                "response_types": ["code"],
+                "token_endpoint_auth_method": asked.value,
+                "application_type": "native",
+            },
+        )
+        record = answer.object()
+        client_id = record.get("client_id")
+        if answer.status not in {200, 201}:
+            failure = answer.failure(record)
+            if isinstance(failure, Rejected):
+                why = f"refused to register Burrow ({failure.facts.code or answer.status})"
+                raise self._unregistered(answer.origin, why, failure.facts)
+            raise failure
+        if not isinstance(client_id, str) or not client_id:
+            raise ProtocolTrouble(f"{answer.origin} registered Burrow without naming a client id.")
+        return self._registered(ClientRegistration(client_id, path, metadata.issuer), record, metadata, answer.origin)
+
+    async def knows(self, metadata: ServerMetadata, registration: ClientRegistration) -> bool:
+        """Whether the server still knows a registration, as far as it says so without a person (faults row 31).
+
+        Only a plain refusal says that it does not; a page, a redirect, trouble, or silence for five seconds say
+        nothing. It is asked with a request that nobody waits for, so that no answer to it is worth anything.
+        """
+        trial = self.request_authorization(metadata, registration.client_id, registration.redirect_uri)
+        try:
+            answer = await send(self._transport, "GET", trial.url, timeout=KNOWS_SECONDS)
+            error = answer.object().get("error")
+        except BurrowError:
+            return True
+        return not (answer.status in {400, 401} and isinstance(error, str) and error in CLIENT_UNKNOWN)
+
+    def request_authorization(
+        self,
+        metadata: ServerMetadata,
+        client_id: str,
+        redirect_uri: str,
+        *,
+        scopes: tuple[str, ...] = (),
+        parameters: Mapping[str, str] | None = None,
+    ) -> AuthorizationRequest:
+        """A request for the profile's scopes and for `scopes` besides; see `authorization_request`."""
+        return authorization_request(
+            metadata, self.profile, client_id, redirect_uri, scopes=scopes, parameters=parameters
+        )
+
+    async def authorize_directly(self, request: AuthorizationRequest) -> str:
+        """Ask for the authorization without a browser, and return the code.
+
+        For a server that grants a request because of what its address carries (a single-use ticket). Raises
+        `Rejected` when it answers anything but the redirect.
+        """
+        answer = await send(self._transport, "GET", request.url)
+        target = urlsplit(answer.headers.get("location", ""))
+        query = parse_qs(target.query)
+        state, issuer, code = (query.get(name, [None])[0] for name in ("state", "iss", "code"))
+        hide(code)
+        expected = urlsplit(request.redirect_uri)
+        arrived = answer.status == 302 and target[:3] == expected[:3] and request.is_answered_by(state, issuer)
+        if not arrived or not code:
+            facts = Facts(status=answer.status, origin=answer.origin)
+            raise Rejected(f"{answer.origin} did not accept the login ticket.", facts)
+        return code
+
+    async def exchange(
+        self, metadata: ServerMetadata, registration: ClientRegistration, code: str, request: AuthorizationRequest
+    ) -> tuple[TokenSet, ClientRegistration]:
+        """Exchange an authorization code for tokens; also the registration as the server has taken it.
+
+        Raises `GrantRefused`, `ClientRefused` or a `BurrowError`. An answer without `scope` grants what was asked for
+        (RFC 6749 section 5.1).
+        """
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": request.redirect_uri,
+            "code_verifier": request.verifier,
+            **({} if request.resource is None else {"resource": request.resource}),
+        }
+        answer, registration = await self._token_request(metadata, registration, form)
+        return self._tokens({"scope": request.scope, **answer}, None), registration
+
+    async def refresh(
+        self,
+        metadata: ServerMetadata,
+        registration: ClientRegistration,
+        tokens: TokenSet,
+        *,
+        resource: str | None = None,
+    ) -> tuple[TokenSet, ClientRegistration]:
+        """Refresh `tokens`; the old refresh token is kept when the answer brings none (faults row 33).
+
+        `resource` is the one that the grant was made with (RFC 8707), left out at a second try where a server does not
+        take it (faults row 32). Raises `GrantRefused`, `ClientRefused`, or a `BurrowError` for what may pass.
+        """
+        if tokens.refresh_token is None:
+            raise GrantRefused("no_refresh_token")
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
+        if resource is not None:
+            try:
+                answer, taken = await self._token_request(metadata, registration, {**form, "resource": resource})
+                return self._tokens(answer, tokens), taken
+            except Rejected as refusal:
+                if refusal.facts.code not in NARROWING_REFUSED:
+                    raise
+        answer, taken = await self._token_request(metadata, registration, form)
+        return self._tokens(answer, tokens), taken
+
+    async def revoke(self, metadata: ServerMetadata, registration: ClientRegistration, token: str) -> None:
+        """Revoke a token (RFC 7009). Raises `BurrowError` when the server could not be asked."""
+        if metadata.revocation_endpoint is not None:
+            form, headers = authenticated(registration, {"token": token})
+            await send(self._transport, "POST", metadata.revocation_endpoint, form=form, headers=headers)
+
+    async def _token_request(
+        self, metadata: ServerMetadata, registration: ClientRegistration, form: Mapping[str, str]
+    ) -> tuple[dict[str, Any], ClientRegistration]:
+        """Ask the token endpoint; a secret that it does not take in one way is sent in the other one, once.
+
+        A server refuses a client before it looks at the grant, so the second request spends nothing twice.
+        """
+        try:
+            return await self._ask_token_endpoint(metadata, registration, form), registration
+        except ClientRefused:
+            if registration.secret is None:
+                raise
+        other = replace(registration, method=registration.method.other)
+        return await self._ask_token_endpoint(metadata, other, form), other
+
+    async def _ask_token_endpoint(
+        self, metadata: ServerMetadata, registration: ClientRegistration, form: Mapping[str, str]
+    ) -> dict[str, Any]:
+        body, headers = authenticated(registration, form)
+        answer = await send(
+            self._transport, "POST", metadata.token_endpoint, form=body, headers=headers, timeout=TOKEN_SECONDS
+        )
+        found = answer.object()
+        if answer.status == 200:
+            self.time.learn(answer.headers, at_once=True)
+        error = found.get("error")
+        if isinstance(error, str):
+            if error in GRANT_OVER and 400 <= answer.status < 500:
+                raise GrantRefused(error)
+            if error == "invalid_client":
+                raise ClientRefused(error)
+        if answer.status != 200 or error is not None:
+            raise answer.failure(found)
+        return found
+
+    def _tokens(self, answer: dict[str, Any], previous: TokenSet | None) -> TokenSet:
+        origin = self.profile.origin
+        access_token, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
+        if not isinstance(access_token, str) or not access_token:
+            raise ServerTrouble(f"{origin} answered without an access token.", Facts(origin=origin))
+        if not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
+            raise ProtocolTrouble(f"{origin} gave a token of an unknown type.", Facts(origin=origin))
+        refresh_token = answer.get("refresh_token")
+        if not isinstance(refresh_token, str) or not refresh_token:
+            refresh_token = previous.refresh_token if previous else None
+        issued_at = self.time.now()
+        lifetime = _lifetime(answer.get("expires_in"))
+        scope = answer.get("scope")
+        return TokenSet(
+            access_token=access_token,
+            refresh_token=refresh_token,
+            issued_at=issued_at,
+            expires_at=None if lifetime is None else issued_at + lifetime,
+            scope=scope if isinstance(scope, str) else (previous.scope if previous else ""),
+            generation=previous.generation + 1 if previous else 1,
+            scoped_teams=tuple(t for t in _list(answer.get("scoped_teams")) if isinstance(t, int)),
+            scoped_organizations=tuple(o for o in _list(answer.get("scoped_organizations")) if isinstance(o, str)),
+        )
+
+    def _registered(
+        self, registration: ClientRegistration, record: dict[str, Any], metadata: ServerMetadata, origin: str
+    ) -> ClientRegistration:
+        """The registration as the server answered it: it may give a secret, and another way to authenticate."""
+        secret, named = record.get("client_secret"), record.get("token_endpoint_auth_method")
+        if isinstance(named, str) and named and method_of(named, AuthMethod.NONE).value != named:
+            raise self._unregistered(origin, f"wants a way to authenticate that Burrow does not have ({named[:60]})")
+        if not isinstance(secret, str) or not secret:
+            if method_of(named, AuthMethod.NONE) is not AuthMethod.NONE:
+                raise self._unregistered(origin, "wants a client secret and gave none")
+            return registration
+        if named == AuthMethod.NONE.value:
+            return registration
+        expires = record.get("client_secret_expires_at")
+        until = float(expires) if isinstance(expires, int | float) and not isinstance(expires, bool) else 0.0
+        return replace(
+            registration,
+            secret=secret,
+            method=secret_method(metadata, named),
+            secret_expires_at=until if isfinite(until) and until > 0 else 0.0,
+        )
+
+    def _unregistered(self, origin: str, why: str, facts: Facts | None = None) -> Rejected:
+        return Rejected(
+            f"{origin} {why}.",
+            replace(facts or Facts(origin=origin), attr="client_id"),
+            action=self.profile.without_registration,
+        )
+
+
+def authenticated(registration: ClientRegistration, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """`form` and headers with the client's authentication, in one way only (RFC 6749 section 2.3.1)."""
+    if registration.secret is not None and registration.method is AuthMethod.BASIC:
+        pair = f"{quote(registration.client_id, safe='')}:{quote(registration.secret, safe='')}"
+        return dict(form), {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    body = {**form, "client_id": registration.client_id}
+    if registration.secret is not None and registration.method is AuthMethod.POST:
+        body["client_secret"] = registration.secret
+    return body, {}
+
+
+def _lifetime(value: object) -> float | None:
+    """Seconds, or None for what servers send instead of a positive number (faults row 34)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if isfinite(seconds) and seconds > 0 else None
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

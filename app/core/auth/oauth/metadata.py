@@ -1,0 +1,42 @@
+"""ServerMetadata: what an authorization server says about itself (RFC 8414)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMetadata:
+    """`names_issuer`: an authorization response names the issuer (RFC 9207).
+
+    `scopes` are those that the server offers, `auth_methods` how a client may authenticate at the token endpoint; both
+    are empty when it does not say. `takes_metadata_documents`: a client id may be the address of a metadata document.
+    """
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    registration_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    names_issuer: bool = False
+    scopes: tuple[str, ...] = ()
+    auth_methods: tuple[str, ...] = ()
+    takes_metadata_documents: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values, for the settings."""
+        return asdict(self)
+
+    @staticmethod
+    def of_record(record: object) -> ServerMetadata | None:
+        """What `record` made, in this version or another one; None for anything else."""
+        if not isinstance(record, dict):
+            return None
+        known = {field.name for field in fields(ServerMetadata)}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        stated: dict[str, Any] = {name: value for name, value in values.items() if name in known}
+        try:
+            return ServerMetadata(**stated)
+        except TypeError:
+            return None

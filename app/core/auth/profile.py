@@ -1,0 +1,64 @@
+"""CredentialProfile: what is special about the credential of one issuer and resource. Everything else is common code.
+
+PostHog's profiles are made in `core/posthog/profile.py`, that of a custom MCP server by `oauth/discovery.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.core.auth.key import CredentialKey
+    from app.core.auth.oauth.metadata import ServerMetadata
+
+
+class IssuerTrust(Enum):
+    """What an authorization server may be.
+
+    `SAME_ORIGIN`: it is the server that requests go to, and all its endpoints are there. `METADATA`: the one whose
+    identifier the protected resource names (RFC 9728), with endpoints wherever its metadata says, https only.
+    """
+
+    SAME_ORIGIN = "same-origin"
+    METADATA = "metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """A client that a person registered with the issuer by hand. `secret` is None for a public client."""
+
+    client_id: str
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialProfile:
+    """What a credential needs to know of its issuer.
+
+    `name` is what people call the server, `origin` where it is. `issuer` is the identifier that its metadata must have.
+    `resource` is sent with every authorization and token request (RFC 8707). `scopes` are asked for at a sign-in,
+    `parameters` are added to the authorization request. `client` replaces every other registration, and
+    `client_metadata_url` is a client id metadata document for issuers that take one. `documented` is what applies to
+    an issuer that publishes no metadata. `check_url` answers with 2xx to a live access token and refuses a dead one in
+    the server's own shape; None where nothing does. `without_registration` is what to do where nobody can register.
+    """
+
+    key: CredentialKey
+    name: str
+    origin: str
+    issuer: str
+    trust: IssuerTrust = IssuerTrust.METADATA
+    resource: str | None = None
+    scopes: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+    client: ClientIdentity | None = None
+    client_metadata_url: str | None = None
+    documented: ServerMetadata | None = None
+    check_url: str | None = None
+    without_registration: str = "Ask its administrator for an OAuth client id."
+
+    def in_slot(self, slot: str) -> CredentialProfile:
+        """The profile of another account at the same issuer."""
+        return replace(self, key=self.key._replace(slot=slot))

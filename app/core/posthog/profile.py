@@ -1,0 +1,81 @@
+"""The profiles of PostHog's credentials, and the two ways to sign in to PostHog that need no browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.key import CredentialKey
+from app.core.auth.oauth.metadata import ServerMetadata
+from app.core.auth.profile import ClientIdentity, CredentialProfile, IssuerTrust
+from app.core.errors import Facts, Rejected
+from app.core.hosts import WORKSPACE
+
+if TYPE_CHECKING:
+    from app.core.auth.credential import Credential
+    from app.core.hosts import Host
+
+SCOPES = (
+    "openid",
+    "user:read",
+    "organization:read",
+    "project:read",
+    "task:read",
+    "task:write",
+    "integration:read",
+)
+# The consent page then asks for one project, or for several, instead of a whole organization.
+PARAMETERS = (("required_access_level", "project"),)
+PERSONAL_KEY_PREFIX = "phx_"
+# Any address on this machine: the code is taken from the redirect itself, and nobody listens there.
+TICKET_REDIRECT = "http://127.0.0.1:1/callback"
+
+
+def posthog_profile(host: Host, slot: str = "") -> CredentialProfile:
+    """The profile of an account on a PostHog-compatible server: cloud, self-hosted or the embedded workspace.
+
+    The server is its own authorization server. One without metadata has its endpoints at PostHog's documented paths.
+    The embedded workspace has another address at each start, so its key goes by a fixed name.
+    """
+    base = f"{host.origin}/oauth"
+    return CredentialProfile(
+        CredentialKey(WORKSPACE if host.embedded else host.origin, slot=slot),
+        host.name,
+        host.origin,
+        host.origin,
+        IssuerTrust.SAME_ORIGIN,
+        resource=host.resource,
+        scopes=SCOPES,
+        parameters=PARAMETERS,
+        client=None if host.client_id is None else ClientIdentity(host.client_id),
+        documented=ServerMetadata(
+            host.origin, f"{base}/authorize/", f"{base}/token/", f"{base}/register/", f"{base}/revoke/"
+        ),
+        check_url=f"{host.origin}/api/users/@me/",
+        without_registration="Ask its administrator for an OAuth client id, or use a personal API key.",
+    )
+
+
+async def sign_in_with_ticket(credential: Credential, ticket: str) -> None:
+    """Sign in to the embedded workspace without a page: it gives single-use tickets to the process that started it.
+
+    Raises `Rejected` when the workspace does not accept the ticket.
+    """
+    oauth, registrar = credential.oauth, credential.registrar
+    metadata = await registrar.metadata()
+    registration = await registrar.registration(metadata)
+    request = oauth.request_authorization(
+        metadata, registration.client_id, TICKET_REDIRECT, parameters={"login_ticket": ticket}
+    )
+    code = await oauth.authorize_directly(request)
+    tokens, registration = await oauth.exchange(metadata, registration, code, request)
+    await credential.adopt(Grant.issued(tokens, registration, request.resource), "ticket")
+
+
+async def sign_in_with_key(credential: Credential, key: str) -> None:
+    """Use a personal API key, which no server refreshes. Raises `Rejected` (attr `key`) when it cannot be one."""
+    typed = key.strip()
+    if not typed.startswith(PERSONAL_KEY_PREFIX) or not typed.isascii() or not typed.isprintable() or " " in typed:
+        raise Rejected("A personal API key starts with phx_.", Facts(attr="key"), action="Paste the whole key.")
+    await credential.adopt(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "personal API key")
