@@ -17,12 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.workspace.context import CONSENT_SECONDS, FIRST_PARTY_CLIENT_ID, TICKET_SECONDS, Clock, Settings, Workspace
-from app.workspace.counters import Counters
-from app.workspace.database import Database
-from app.workspace.faults import Faults
-from app.workspace.onetime import OneTime
-from app.workspace.seed import seed
+from app.workspace.faults.switchboard import Faults
+from app.workspace.runtime.context import (
+    CONSENT_SECONDS,
+    FIRST_PARTY_CLIENT_ID,
+    TICKET_SECONDS,
+    Clock,
+    Settings,
+    Workspace,
+)
+from app.workspace.runtime.counters import Counters
+from app.workspace.runtime.database import Database
+from app.workspace.runtime.onetime import OneTime
+from app.workspace.seed.fill import seed
 from app.workspace.server import Server
 
 if TYPE_CHECKING:

@@ -13,11 +13,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
-from app.workspace import faults, mcp_endpoint, mcp_proxy, mcp_store, oauth, runs, tasks, users, vendor
-from app.workspace.context import Workspace, workspace_of
-from app.workspace.door import Connection, Door, connections
-from app.workspace.envelope import ApiError, api_error_response, http_error_response, reply
-from app.workspace.oauth_wire import OAuthError, oauth_error_response
+from app.workspace.accounts import users
+from app.workspace.faults import switchboard
+from app.workspace.mcp import endpoint
+from app.workspace.oauth import routes as oauth
+from app.workspace.oauth.wire import OAuthError, oauth_error_response
+from app.workspace.runtime.context import Workspace, workspace_of
+from app.workspace.store import proxy
+from app.workspace.store import views as store
+from app.workspace.tasks import run_views, task_views
+from app.workspace.vendors import endpoints as vendors
+from app.workspace.web.envelope import ApiError, api_error_response, http_error_response, reply
+from app.workspace.web.guard import Connection, Door, connections
 
 if TYPE_CHECKING:
     import socket
@@ -30,13 +37,13 @@ if TYPE_CHECKING:
 MODULES: tuple[ModuleType, ...] = (
     oauth,
     users,
-    tasks,
-    runs,
-    mcp_store,
-    mcp_proxy,
-    vendor,
-    mcp_endpoint,
-    faults,
+    task_views,
+    run_views,
+    store,
+    proxy,
+    vendors,
+    endpoint,
+    switchboard,
 )
 CUT_AFTER = 0.3
 

@@ -1,0 +1,251 @@
+"""The authorization endpoint: checks of the request, consent, the answer with `state` and `iss` (contract 1.4).
+
+PKCE with S256 is mandatory for every client. Errors that the redirect URI itself might be part of are shown,
+all others are sent back to the client. A login ticket stands for a person who has already agreed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from app.workspace.oauth import grants
+from app.workspace.oauth.clients import SELF_SERVE, find_client, unique_scopes
+from app.workspace.oauth.consent_page import ALL, LEVELS, ORGANIZATION, TEAM, Choice, Page, consent_page, message_page
+from app.workspace.oauth.grants import Consent
+from app.workspace.oauth.redirect_uris import form_action_source, is_allowed, with_query
+from app.workspace.oauth.wire import OAuthError, once, parameters
+from app.workspace.runtime.context import workspace_of
+from app.workspace.web.envelope import choice, json_object, not_found, reply
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from app.workspace.oauth.clients import Client
+    from app.workspace.runtime.context import Workspace
+
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+LEVEL_HINTS = {"project": TEAM, "team": TEAM, "organization": ORGANIZATION}
+USER_ID = 1
+NO_CACHE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A checked authorization request that waits for the person."""
+
+    client: Client
+    redirect_uri: str
+    state: str | None
+    scopes: tuple[str, ...]
+    challenge: str
+    level: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who signs in here, and what their grants may be narrowed to."""
+
+    name: str
+    organization: str
+    project: int
+    organizations: tuple[Choice, ...]
+    projects: tuple[Choice, ...]
+
+
+class ReturnedError(Exception):
+    """A refusal the client learns through its redirect URI."""
+
+    def __init__(self, error: str, description: str | None = None) -> None:
+        super().__init__(error)
+        self.values = {"error": error}
+        if description:
+            self.values["error_description"] = description
+
+
+def routes() -> list[BaseRoute]:
+    paths = ("/oauth/authorize", "/oauth/authorize/")
+    return [
+        *(Route(path, authorize, methods=["GET"]) for path in paths),
+        *(Route(path, decide, methods=["POST"]) for path in paths),
+        Route("/_tickets", ticket, methods=["POST"]),
+    ]
+
+
+async def ticket(request: Request) -> Response:
+    """A single-use login ticket, 60 s, for the holder of the workspace's secret.
+
+    An optional `access_level` (all, organization, team) narrows the grant it leads to.
+    """
+    workspace = workspace_of(request)
+    given = request.headers.get("x-workspace-secret", "").encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(given, workspace.settings.secret.encode()):
+        raise not_found()
+    level = choice(await json_object(request), "access_level", LEVELS) or ALL
+    return reply({"ticket": workspace.tickets.put(level)}, 200, NO_CACHE)
+
+
+async def authorize(request: Request) -> Response:
+    """Check the request, then show the consent page, or answer at once for a login ticket."""
+    workspace = workspace_of(request)
+    given = once(request.query_params.multi_items())
+    client, redirect_uri = await _client_and_redirect(workspace, given)
+    state = given.get("state")
+    try:
+        pending = _checked(client, redirect_uri, state, given)
+    except ReturnedError as refusal:
+        return _answer(workspace, redirect_uri, state, refusal.values)
+    level = workspace.tickets.take(given.get("login_ticket", ""))
+    person = await workspace.db.read(_person)
+    if level is not None:
+        return await _grant(workspace, pending, _narrowed(pending, person, level))
+    return consent_page(await _page(workspace, pending, person))
+
+
+async def decide(request: Request) -> Response:
+    """The consent form: only the token of the page travels, the request itself stayed here."""
+    workspace = workspace_of(request)
+    given = await parameters(request)
+    pending = workspace.consents.take(given.get("csrf", ""))
+    if pending is None:
+        return message_page("This page is no longer valid", "Start the sign-in again from the application.", 403)
+    if given.get("decision") == "deny":
+        return _answer(workspace, pending.redirect_uri, pending.state, {"error": "access_denied"})
+    person = await workspace.db.read(_person)
+    agreed = _narrowed(pending, person, given.get("access_level", ""), given) if _approves(given) else None
+    if agreed is None:
+        problem = "Choose where the application may act, then approve or deny."
+        return consent_page(replace(await _page(workspace, pending, person), problem=problem), 400)
+    return await _grant(workspace, pending, agreed)
+
+
+async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> tuple[Client, str]:
+    client_id = given.get("client_id", "")
+    client = await workspace.db.read(lambda db: find_client(db, client_id))
+    if client is None:
+        detail = "Unknown client_id here; if it belongs to PostHog Cloud, sign in at us.posthog.com or eu.posthog.com."
+        raise OAuthError("invalid_request", detail if client_id else "Missing client_id parameter.")
+    redirect_uri = given.get("redirect_uri")
+    if redirect_uri is None:
+        raise OAuthError("invalid_request", "Missing redirect URI.")
+    if not is_allowed(client, redirect_uri):
+        raise OAuthError("invalid_request", "Mismatching redirect URI.")
+    if given.get("prompt") == "login":
+        raise OAuthError("login_required", status=401)
+    return client, redirect_uri
+
+
+def _checked(client: Client, redirect_uri: str, state: str | None, given: dict[str, str]) -> Pending:
+    kind = given.get("response_type")
+    if kind is None:
+        raise ReturnedError("invalid_request", "Missing response_type parameter.")
+    if kind != "code":
+        raise ReturnedError("unsupported_response_type")
+    challenge = given.get("code_challenge")
+    if not challenge:
+        raise ReturnedError("invalid_request", "Code challenge required.")
+    if given.get("code_challenge_method", "plain") != "S256":
+        raise ReturnedError("invalid_request", "Transform algorithm not supported.")
+    if not CHALLENGE.fullmatch(challenge):
+        raise ReturnedError("invalid_request", "The code challenge is not an S256 challenge.")
+    if given.get("prompt") == "none":
+        raise ReturnedError("consent_required")
+    asked = unique_scopes(given.get("scope", ""))
+    if not asked:
+        asked = list(SELF_SERVE)
+    level = ALL
+    if client.dynamic:
+        level = LEVEL_HINTS.get(given.get("required_access_level", ""), ALL)
+    return Pending(client, redirect_uri, state, tuple(client.cap(asked)), challenge, level)
+
+
+def _person(db: sqlite3.Connection) -> Person:
+    user = db.execute("SELECT * FROM users WHERE id = ?", (USER_ID,)).fetchone()
+    organizations = db.execute("SELECT id, name FROM organizations ORDER BY name").fetchall()
+    projects = db.execute("SELECT id, name FROM projects ORDER BY id").fetchall()
+    return Person(
+        f"{user['first_name']} {user['last_name']} ({user['email']})",
+        user["current_organization"],
+        user["current_project"],
+        tuple(Choice(row["id"], row["name"]) for row in organizations),
+        tuple(Choice(str(row["id"]), row["name"]) for row in projects),
+    )
+
+
+async def _page(workspace: Workspace, pending: Pending, person: Person) -> Page:
+    target = urlsplit(pending.redirect_uri)
+    held = await workspace.db.read(lambda db: grants.held(db, pending.client.client_id, USER_ID))
+    level, chosen = (pending.level, "") if held is None else _reach(held)
+    return Page(
+        client_name=pending.client.name,
+        unverified=pending.client.dynamic,
+        person=person.name,
+        scopes=pending.scopes,
+        organizations=person.organizations,
+        projects=person.projects,
+        level=level,
+        csrf=workspace.consents.put(pending),
+        returns_to=f"{target.scheme}://{target.netloc}" if target.netloc else f"{target.scheme}:",
+        redirect_source=form_action_source(pending.redirect_uri),
+        held=() if held is None else tuple(held.scope.split()),
+        chosen=chosen,
+    )
+
+
+def _reach(agreed: Consent) -> tuple[str, str]:
+    """Where an agreement counts: the level, and the organisation or project if it is one."""
+    if agreed.teams:
+        return TEAM, str(agreed.teams[0])
+    if agreed.organizations:
+        return ORGANIZATION, agreed.organizations[0]
+    return ALL, ""
+
+
+def _approves(given: dict[str, str]) -> bool:
+    return given.get("decision") == "approve"
+
+
+def _narrowed(pending: Pending, person: Person, level: str, given: dict[str, str] | None = None) -> Consent | None:
+    scope = " ".join(pending.scopes)
+    given = given or {"organization": person.organization, "team": str(person.project)}
+    if level == ALL:
+        return Consent(USER_ID, scope)
+    if level == ORGANIZATION:
+        organization = given.get("organization")
+        if any(organization == known.id for known in person.organizations):
+            return Consent(USER_ID, scope, organizations=(str(organization),))
+    if level == TEAM:
+        team = given.get("team")
+        if any(team == known.id for known in person.projects):
+            return Consent(USER_ID, scope, teams=(int(str(team)),))
+    return None
+
+
+async def _grant(workspace: Workspace, pending: Pending, agreed: Consent | None) -> Response:
+    if agreed is None:
+        return _answer(workspace, pending.redirect_uri, pending.state, {"error": "access_denied"})
+    code = secrets.token_urlsafe(32)
+    expires_at = workspace.clock.now() + workspace.settings.code_seconds
+    await workspace.db.run(
+        lambda db: grants.store_code(
+            db, code, pending.client, agreed, pending.redirect_uri, pending.challenge, expires_at
+        )
+    )
+    return _answer(workspace, pending.redirect_uri, pending.state, {"code": code})
+
+
+def _answer(workspace: Workspace, redirect_uri: str, state: str | None, values: dict[str, str]) -> Response:
+    if state is not None:
+        values = {**values, "state": state}
+    values = {**values, "iss": workspace.settings.url}
+    return RedirectResponse(with_query(redirect_uri, values), 302, NO_CACHE)
