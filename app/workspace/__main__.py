@@ -17,18 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.workspace.faults.switchboard import Faults
-from app.workspace.runtime.context import (
-    CONSENT_SECONDS,
-    FIRST_PARTY_CLIENT_ID,
-    TICKET_SECONDS,
-    Clock,
-    Settings,
-    Workspace,
-)
+from app.workspace.runtime.clock import AdjustableClock
+from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace, WorkspaceSettings
 from app.workspace.runtime.counters import Counters
-from app.workspace.runtime.database import Database
-from app.workspace.runtime.onetime import OneTime
+from app.workspace.runtime.database import WorkspaceDatabase
+from app.workspace.runtime.fault_rules import FaultRules
 from app.workspace.seed.fill import seed
 from app.workspace.server import Server
 
@@ -45,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     folder = Path(options.data).expanduser()
     try:
         listener = _listen(options.port)
-        database = Database.open(folder)
+        database = WorkspaceDatabase.open(folder)
     except (OSError, sqlite3.Error) as trouble:
         logging.getLogger("app.workspace").error("cannot start: %s", trouble)
         return 1
@@ -92,8 +85,10 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-async def _serve(options: argparse.Namespace, listener: socket.socket, database: Database, folder: Path) -> int:
-    settings = Settings(
+async def _serve(
+    options: argparse.Namespace, listener: socket.socket, database: WorkspaceDatabase, folder: Path
+) -> int:
+    settings = WorkspaceSettings(
         url=f"http://{options.host_name}:{listener.getsockname()[1]}",
         data=folder,
         secret=secrets.token_urlsafe(32),
@@ -103,16 +98,7 @@ async def _serve(options: argparse.Namespace, listener: socket.socket, database:
         refresh_grace_seconds=options.refresh_grace_seconds,
         code_seconds=options.code_seconds,
     )
-    clock = Clock()
-    workspace = Workspace(
-        settings,
-        database,
-        clock,
-        Faults(),
-        Counters(),
-        tickets=OneTime(clock.now, TICKET_SECONDS),
-        consents=OneTime(clock.now, CONSENT_SECONDS),
-    )
+    workspace = Workspace(settings, database, AdjustableClock(), FaultRules(), Counters())
     await seed(workspace)
     runtime = folder / RUNTIME_FILE
     line = json.dumps(

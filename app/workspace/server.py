@@ -16,14 +16,14 @@ from starlette.routing import BaseRoute, Route
 from app.workspace.accounts import users
 from app.workspace.faults import switchboard
 from app.workspace.mcp import endpoint
-from app.workspace.oauth import routes as oauth
+from app.workspace.oauth import authorize, metadata, registration, token
 from app.workspace.oauth.wire import OAuthError, oauth_error_response
 from app.workspace.runtime.context import Workspace, workspace_of
 from app.workspace.store import proxy
 from app.workspace.store import views as store
 from app.workspace.tasks import run_views, task_views
 from app.workspace.vendors import endpoints as vendors
-from app.workspace.web.envelope import ApiError, api_error_response, http_error_response, reply
+from app.workspace.web.errors import ApiError, api_error_response, http_error_response, reply
 from app.workspace.web.guard import Connection, Door, connections
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MODULES: tuple[ModuleType, ...] = (
-    oauth,
+    metadata,
+    registration,
+    authorize,
+    token,
     users,
     task_views,
     run_views,
@@ -45,21 +48,21 @@ MODULES: tuple[ModuleType, ...] = (
     endpoint,
     switchboard,
 )
+"""Each has `routes()`, in matching order."""
+STARTUP = (vendors.startup, endpoint.startup)
+"""Called before the first request."""
+AFTER_READY = (store.after_ready, endpoint.after_ready)
+"""Started in the background once connections are accepted."""
 CUT_AFTER = 0.3
 
 
 def build_app(workspace: Workspace) -> Starlette:
-    """Compose every module's `routes()`.
-
-    A module may also have `async startup(workspace)`, awaited before the first request, and
-    `async after_ready(workspace)`, started in the background once connections are accepted.
-    """
+    """All routes, the error handlers, and the start and end of what runs beside requests."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        for module in MODULES:
-            if hasattr(module, "startup"):
-                await module.startup(workspace)
+        for prepare in STARTUP:
+            prepare(workspace)
         try:
             yield
         finally:
@@ -112,9 +115,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
-            for module in MODULES:
-                if hasattr(module, "after_ready"):
-                    self._workspace.background(module.after_ready(self._workspace))
+            for work in AFTER_READY:
+                self._workspace.background(work(self._workspace))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._workspace.stopping.set()

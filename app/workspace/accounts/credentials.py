@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.workspace.runtime.context import Workspace, workspace_of
-from app.workspace.web.envelope import ApiError, not_found, permission_denied
+from app.workspace.web.errors import ApiError, not_found, permission_denied
 
 if TYPE_CHECKING:
     import sqlite3

@@ -8,17 +8,8 @@ from starlette.routing import Route
 
 from app.workspace.accounts.credentials import PROJECTS_ONLY, authenticate, authenticate_in_project, organization_of
 from app.workspace.runtime.context import workspace_of
-from app.workspace.web.envelope import (
-    as_uuid,
-    checked_text,
-    identifier,
-    integer,
-    json_object,
-    not_found,
-    permission_denied,
-    reply,
-    validation,
-)
+from app.workspace.web.errors import not_found, permission_denied, reply, validation
+from app.workspace.web.fields import as_uuid, checked_text, identifier, integer, json_object
 from app.workspace.web.pagination import page, window
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from mcp_types import CallToolResult, ResourceLink, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from app.workspace.mcp.server import DOCUMENT_SCHEME, READS, WorkspaceServer, caller
-from app.workspace.runtime.moments import iso
+from app.workspace.runtime.clock import iso
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,12 +14,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app.workspace.accounts.credentials import ACCESS_PREFIX, PERSONAL_PREFIX, bearer_of, challenge_header, grant_of
-from app.workspace.mcp.mount import McpMount, Principal, header
+from app.workspace.mcp.mount import WORKSPACE, McpMount, Principal, header, mounts_of
 from app.workspace.mcp.scopes import once_more, refusal, scope_of_call
+from app.workspace.mcp.state import McpState
 from app.workspace.runtime.context import workspace_of
-from app.workspace.store.state import UPSTREAM_SECONDS, ToolFailure, runtime_of
-from app.workspace.web.envelope import ApiError, boolean, choice, integer, number
-from app.workspace.web.guard import cut
+from app.workspace.web.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from app.workspace.accounts.credentials import Grant
     from app.workspace.mcp.server import WorkspaceServer
     from app.workspace.runtime.context import Workspace
-    from app.workspace.store.state import StoreRuntime
 
 PATH = "/mcp"
 LISTEN = "subscriptions/listen"
@@ -49,25 +47,18 @@ def routes() -> list[BaseRoute]:
     return [Route(PATH, WorkspaceEndpoint()), Route(f"{PATH}/", WorkspaceEndpoint())]
 
 
-async def startup(workspace: Workspace) -> None:
-    """Put the endpoint's switches on the fault switchboard."""
-    runtime = runtime_of(workspace)
-    runtime.mounts["workspace"] = McpMount(workspace, _build)
-
-    def reset() -> None:
-        runtime.reset()
-        workspace.background(_offer_extra_tool(workspace, False))
-
-    workspace.faults.register("mcp", _fault, reset)
+def startup(workspace: Workspace) -> None:
+    """Make the endpoint ready to be imported."""
+    mounts_of(workspace)[WORKSPACE] = McpMount(workspace, _build)
 
 
 async def after_ready(workspace: Workspace) -> None:
     """Import the SDK in a thread now, so that the first request does not wait for it."""
-    await runtime_of(workspace).mounts["workspace"].server()
+    await mounts_of(workspace)[WORKSPACE].server()
 
 
 def _build(workspace: Workspace) -> MCPServer[Any]:
-    from app.workspace.mcp.server import build_workspace_server
+    from app.workspace.mcp.build import build_workspace_server
 
     return build_workspace_server(workspace)
 
@@ -78,8 +69,7 @@ class WorkspaceEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         workspace = workspace_of(request)
-        runtime = runtime_of(workspace)
-        mount = runtime.mounts["workspace"]
+        mount = mounts_of(workspace)[WORKSPACE]
         admitted = await _admit(workspace, bearer_of(request))
         if isinstance(admitted, Principal) and admitted.grant is not None and request.method == "POST":
             body = await request.body()
@@ -89,22 +79,22 @@ class WorkspaceEndpoint:
         if not isinstance(admitted, Principal):
             await admitted(scope, receive, send)
             return
-        with _listener(runtime, scope):
+        with _listener(workspace.state(McpState), scope):
             await mount.serve(scope, receive, send, admitted)
 
 
 @contextmanager
-def _listener(runtime: StoreRuntime, scope: Scope) -> Iterator[None]:
+def _listener(state: McpState, scope: Scope) -> Iterator[None]:
     """Have it known meanwhile whose request is a listen stream, so that the switchboard can cut it."""
     client = scope.get("client")
     if client is None or header(scope, "mcp-method") != LISTEN:
         yield
         return
-    runtime.listeners.add(tuple(client))
+    state.listeners.add(tuple(client))
     try:
         yield
     finally:
-        runtime.listeners.discard(tuple(client))
+        state.listeners.discard(tuple(client))
 
 
 async def _admit(workspace: Workspace, credential: str | None) -> Principal | Response:
@@ -123,56 +113,15 @@ async def _admit(workspace: Workspace, credential: str | None) -> Principal | Re
 
 def _session_key(workspace: Workspace, grant: Grant) -> str:
     """Whose a session is: the person's with this client, or this token's only where the switch says so."""
-    if runtime_of(workspace).bind_sessions_to_token:
+    if workspace.state(McpState).bind_sessions_to_token:
         return grant.credential
     return f"{grant.user_id}:{grant.client_id or 'personal'}"
 
 
-async def _fault(workspace: Workspace, body: dict[str, object]) -> object:
-    """`POST /_faults/mcp`: switches of the MCP parts; answers with how they stand.
-
-    `tool_authentication_failed` {n}: the next n tool calls at /mcp answer 200 with a JSON-RPC `error`
-    (`shape` "error") or an `isError` result (`shape` "result") that says `authentication_failed`.
-    `bind_sessions_to_token`: a session answers 404 to a renewed token. `throttles` false lifts the limits of
-    the proxy and of connecting. `upstream_seconds`: how long the proxy waits for a server. `extra_tool`: the list of
-    tools at /mcp has one more, and who listens is told. `cut_listeners` true breaks every listen stream there.
-    """
-    runtime = runtime_of(workspace)
-    times = integer(body, "tool_authentication_failed", minimum=0, maximum=1_000_000)
-    shape = choice(body, "shape", ("error", "result"))
-    if times is not None:
-        runtime.tool_failure = ToolFailure(times, shape or "error")
-    bound = boolean(body, "bind_sessions_to_token")
-    if bound is not None:
-        runtime.bind_sessions_to_token = bound
-    throttles = boolean(body, "throttles")
-    if throttles is not None:
-        runtime.throttles.lifted = not throttles
-    seconds = number(body, "upstream_seconds", minimum=0.05, maximum=UPSTREAM_SECONDS)
-    if seconds is not None:
-        runtime.upstream_seconds = seconds
-    extra = boolean(body, "extra_tool")
-    if extra is not None:
-        await _offer_extra_tool(workspace, extra)
-    if boolean(body, "cut_listeners"):
-        for client in tuple(runtime.listeners):
-            cut(client)
-    return {
-        "tool_authentication_failed": runtime.tool_failure.times,
-        "shape": runtime.tool_failure.shape,
-        "bind_sessions_to_token": runtime.bind_sessions_to_token,
-        "throttles": not runtime.throttles.lifted,
-        "upstream_seconds": runtime.upstream_seconds,
-        "reports_running": runtime.reports_running,
-        "reports_cancelled": runtime.reports_cancelled,
-        "extra_tool": runtime.extra_tool,
-        "listeners": len(runtime.listeners),
-    }
-
-
-async def _offer_extra_tool(workspace: Workspace, offered: bool) -> None:
+async def offer_extra_tool(workspace: Workspace, offered: bool) -> None:
+    """Add one tool to the list, or take it away, and tell the listeners."""
     from app.workspace.mcp.server import WorkspaceServer
 
-    server = await runtime_of(workspace).mounts["workspace"].server()
+    server = await mounts_of(workspace)[WORKSPACE].server()
     assert isinstance(server, WorkspaceServer)
     await server.offer_extra_tool(offered)

@@ -17,8 +17,8 @@ from mcp_types import CallToolResult, EmbeddedResource, ImageContent, TextConten
 from pydantic import BaseModel, Field
 
 from app.workspace.mcp.server import DESTROYS, READS, WorkspaceServer, caller
+from app.workspace.mcp.state import McpState
 from app.workspace.pictures import trend_chart
-from app.workspace.store.state import runtime_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -298,18 +298,18 @@ def _add_report(server: WorkspaceServer) -> None:
     ) -> str:
         """Write a report on the last 30 days, slowly, telling its progress. It can be cancelled."""
         who = await caller(server, ctx)
-        runtime = runtime_of(server.workspace)
-        runtime.reports_running += 1
+        state = server.workspace.state(McpState)
+        state.reports_running += 1
         try:
             for step in range(steps):
                 await ctx.report_progress(step, steps, f"Part {step + 1} of {steps}")
                 await asyncio.sleep(seconds / steps)
             await ctx.report_progress(steps, steps, "Done")
         except asyncio.CancelledError:
-            runtime.reports_cancelled += 1
+            state.reports_cancelled += 1
             raise
         finally:
-            runtime.reports_running -= 1
+            state.reports_running -= 1
         since = _since(server, 30)
         query = "SELECT event, distinct_id FROM events WHERE project_id = ? AND timestamp >= ?"
         rows = await server.workspace.db.read(lambda at: at.execute(query, (who.project, since)).fetchall())

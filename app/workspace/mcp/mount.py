@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from app.workspace.store.state import in_thread
+from app.workspace.runtime.import_thread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SESSION_IDLE_SECONDS = 1800.0
 GRANT_KEY = "workspace.grant"
+WORKSPACE = "workspace"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,14 @@ class McpMount:
         finally:
             if not ready.done():
                 ready.cancel()
+
+
+class McpMounts(dict[str, McpMount]):
+    """The mounts of a running workspace: `WORKSPACE` is its own MCP server, a vendor's is under the vendor's slug."""
+
+
+def mounts_of(workspace: Workspace) -> McpMounts:
+    return workspace.state(McpMounts)
 
 
 def _assemble(server: MCPServer[Any]) -> tuple[MCPServer[Any], StreamableHTTPSessionManager]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse
 
-from app.workspace.web.envelope import decode_json
+from app.workspace.web.fields import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

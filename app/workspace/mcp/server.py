@@ -1,4 +1,4 @@
-"""The workspace's own MCP server: who calls, what every tool shares, documents as resources, the prompt.
+"""The workspace's own MCP server: who calls, and what all its tools share.
 
 Imported in a thread, because the MCP SDK takes a second to import.
 """
@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.subscriptions import InMemorySubscriptionBus, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, Resource, TextContent, ToolAnnotations
-from pydantic import Field
 
 from app.workspace.accounts.credentials import Grant
 from app.workspace.mcp.mount import GRANT_KEY
-from app.workspace.store.state import runtime_of
+from app.workspace.mcp.state import McpState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,10 +83,10 @@ class WorkspaceServer(MCPServer[Any]):
 
     async def offer_extra_tool(self, offered: bool) -> None:
         """Let the tool list change, and tell who listens."""
-        runtime = runtime_of(self.workspace)
-        if offered == runtime.extra_tool:
+        state = self.workspace.state(McpState)
+        if offered == state.extra_tool:
             return
-        runtime.extra_tool = offered
+        state.extra_tool = offered
         if offered:
             self.add_tool(_extra_tool, EXTRA_TOOL, "Extra tool", annotations=READS)
         else:
@@ -111,7 +110,7 @@ class WorkspaceServer(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        failure = runtime_of(self.workspace).tool_failure
+        failure = self.workspace.state(McpState).tool_failure
         if failure.times > 0:
             failure.times -= 1
             if failure.shape == "error":
@@ -123,21 +122,6 @@ class WorkspaceServer(MCPServer[Any]):
         if needed is not None and grant is not None and not grant.covers(needed):
             raise _denied(f"API key missing required scope '{needed}'")
         return await super().call_tool(name, arguments, context)
-
-
-def build_workspace_server(workspace: Workspace) -> MCPServer[Any]:
-    """The server with all its tools, resources and prompts."""
-    from app.workspace.mcp.document_tools import add_document_tools
-    from app.workspace.mcp.event_tools import add_event_tools
-    from app.workspace.mcp.task_tools import add_task_tools
-
-    server = WorkspaceServer(workspace, workspace.settings.version)
-    add_task_tools(server)
-    add_event_tools(server)
-    add_document_tools(server)
-    _add_resources(server)
-    _add_prompt(server)
-    return server
 
 
 def _extra_tool() -> str:
@@ -181,31 +165,3 @@ async def caller(server: WorkspaceServer, ctx: Context[Any, Any]) -> Caller:
 def _denied(detail: str) -> ToolError:
     body = {"type": "authentication_error", "code": "permission_denied", "detail": detail, "attr": None}
     return ToolError(json.dumps(body))
-
-
-def _add_resources(server: WorkspaceServer) -> None:
-    @server.resource(DOCUMENT_SCHEME + "{document_id}", name="document", title="A document", mime_type="text/markdown")
-    async def document(document_id: str, ctx: Context) -> str:
-        """The Markdown text of one document of the project."""
-        who = await caller(server, ctx)
-        query = "SELECT markdown FROM documents WHERE id = ? AND project_id = ?"
-        row = await server.workspace.db.read(lambda db: db.execute(query, (document_id, who.project)).fetchone())
-        if row is None:
-            raise ResourceNotFoundError(f"There is no document {document_id}.")
-        return str(row["markdown"])
-
-
-def _add_prompt(server: WorkspaceServer) -> None:
-    @server.prompt(title="Weekly review")
-    def weekly_review(
-        focus: Annotated[str, Field(description="What to look at most closely, such as checkout")] = "checkout",
-        days: Annotated[str, Field(description="How many days back, such as 7")] = "7",
-    ) -> str:
-        """Review the last days of a project: what happened, what broke, what to do next."""
-        return (
-            f"Review the last {days} days of this project, looking most closely at {focus}.\n"
-            "1. Call list_event_names, then event_trend for the events that matter.\n"
-            "2. Compare with the days before and name what changed.\n"
-            "3. Search the tasks for work that is already under way.\n"
-            "4. Propose at most three new tasks, each with one sentence why."
-        )

@@ -6,7 +6,6 @@ all others are sent back to the client. A login ticket stands for a person who h
 
 from __future__ import annotations
 
-import hmac
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -21,9 +20,12 @@ from app.workspace.oauth.clients import SELF_SERVE, find_client, unique_scopes
 from app.workspace.oauth.consent_page import ALL, LEVELS, ORGANIZATION, TEAM, Choice, Page, consent_page, message_page
 from app.workspace.oauth.grants import Consent
 from app.workspace.oauth.redirect_uris import form_action_source, is_allowed, with_query
+from app.workspace.oauth.state import AuthorizationRequest, OAuthState
 from app.workspace.oauth.wire import OAuthError, once, parameters
 from app.workspace.runtime.context import workspace_of
-from app.workspace.web.envelope import choice, json_object, not_found, reply
+from app.workspace.web.errors import reply
+from app.workspace.web.fields import choice, json_object
+from app.workspace.web.secret import require_secret
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,18 +40,6 @@ CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 LEVEL_HINTS = {"project": TEAM, "team": TEAM, "organization": ORGANIZATION}
 USER_ID = 1
 NO_CACHE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A checked authorization request that waits for the person."""
-
-    client: Client
-    redirect_uri: str
-    state: str | None
-    scopes: tuple[str, ...]
-    challenge: str
-    level: str
 
 
 @dataclass(frozen=True)
@@ -87,12 +77,10 @@ async def ticket(request: Request) -> Response:
 
     An optional `access_level` (all, organization, team) narrows the grant it leads to.
     """
+    require_secret(request)
     workspace = workspace_of(request)
-    given = request.headers.get("x-workspace-secret", "").encode("utf-8", "surrogateescape")
-    if not hmac.compare_digest(given, workspace.settings.secret.encode()):
-        raise not_found()
     level = choice(await json_object(request), "access_level", LEVELS) or ALL
-    return reply({"ticket": workspace.tickets.put(level)}, 200, NO_CACHE)
+    return reply({"ticket": workspace.state(OAuthState).tickets.put(level, workspace.clock.now())}, 200, NO_CACHE)
 
 
 async def authorize(request: Request) -> Response:
@@ -105,7 +93,7 @@ async def authorize(request: Request) -> Response:
         pending = _checked(client, redirect_uri, state, given)
     except ReturnedError as refusal:
         return _answer(workspace, redirect_uri, state, refusal.values)
-    level = workspace.tickets.take(given.get("login_ticket", ""))
+    level = workspace.state(OAuthState).tickets.take(given.get("login_ticket", ""), workspace.clock.now())
     person = await workspace.db.read(_person)
     if level is not None:
         return await _grant(workspace, pending, _narrowed(pending, person, level))
@@ -116,7 +104,7 @@ async def decide(request: Request) -> Response:
     """The consent form: only the token of the page travels, the request itself stayed here."""
     workspace = workspace_of(request)
     given = await parameters(request)
-    pending = workspace.consents.take(given.get("csrf", ""))
+    pending = workspace.state(OAuthState).consents.take(given.get("csrf", ""), workspace.clock.now())
     if pending is None:
         return message_page("This page is no longer valid", "Start the sign-in again from the application.", 403)
     if given.get("decision") == "deny":
@@ -145,7 +133,7 @@ async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> t
     return client, redirect_uri
 
 
-def _checked(client: Client, redirect_uri: str, state: str | None, given: dict[str, str]) -> Pending:
+def _checked(client: Client, redirect_uri: str, state: str | None, given: dict[str, str]) -> AuthorizationRequest:
     kind = given.get("response_type")
     if kind is None:
         raise ReturnedError("invalid_request", "Missing response_type parameter.")
@@ -166,7 +154,7 @@ def _checked(client: Client, redirect_uri: str, state: str | None, given: dict[s
     level = ALL
     if client.dynamic:
         level = LEVEL_HINTS.get(given.get("required_access_level", ""), ALL)
-    return Pending(client, redirect_uri, state, tuple(client.cap(asked)), challenge, level)
+    return AuthorizationRequest(client, redirect_uri, state, tuple(client.cap(asked)), challenge, level)
 
 
 def _person(db: sqlite3.Connection) -> Person:
@@ -182,7 +170,7 @@ def _person(db: sqlite3.Connection) -> Person:
     )
 
 
-async def _page(workspace: Workspace, pending: Pending, person: Person) -> Page:
+async def _page(workspace: Workspace, pending: AuthorizationRequest, person: Person) -> Page:
     target = urlsplit(pending.redirect_uri)
     held = await workspace.db.read(lambda db: grants.held(db, pending.client.client_id, USER_ID))
     level, chosen = (pending.level, "") if held is None else _reach(held)
@@ -194,7 +182,7 @@ async def _page(workspace: Workspace, pending: Pending, person: Person) -> Page:
         organizations=person.organizations,
         projects=person.projects,
         level=level,
-        csrf=workspace.consents.put(pending),
+        csrf=workspace.state(OAuthState).consents.put(pending, workspace.clock.now()),
         returns_to=f"{target.scheme}://{target.netloc}" if target.netloc else f"{target.scheme}:",
         redirect_source=form_action_source(pending.redirect_uri),
         held=() if held is None else tuple(held.scope.split()),
@@ -215,7 +203,9 @@ def _approves(given: dict[str, str]) -> bool:
     return given.get("decision") == "approve"
 
 
-def _narrowed(pending: Pending, person: Person, level: str, given: dict[str, str] | None = None) -> Consent | None:
+def _narrowed(
+    pending: AuthorizationRequest, person: Person, level: str, given: dict[str, str] | None = None
+) -> Consent | None:
     scope = " ".join(pending.scopes)
     given = given or {"organization": person.organization, "team": str(person.project)}
     if level == ALL:
@@ -231,7 +221,7 @@ def _narrowed(pending: Pending, person: Person, level: str, given: dict[str, str
     return None
 
 
-async def _grant(workspace: Workspace, pending: Pending, agreed: Consent | None) -> Response:
+async def _grant(workspace: Workspace, pending: AuthorizationRequest, agreed: Consent | None) -> Response:
     if agreed is None:
         return _answer(workspace, pending.redirect_uri, pending.state, {"error": "access_denied"})
     code = secrets.token_urlsafe(32)

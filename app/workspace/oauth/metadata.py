@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from app.workspace.oauth.clients import SELF_SERVE
 from app.workspace.runtime.context import workspace_of
-from app.workspace.web.envelope import reply
+from app.workspace.web.errors import reply
 
 if TYPE_CHECKING:
     from starlette.requests import Request

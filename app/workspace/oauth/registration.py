@@ -12,10 +12,11 @@ from starlette.routing import Route
 from app.workspace.accounts.credentials import digest
 from app.workspace.oauth.clients import SELF_SERVE, unique_scopes
 from app.workspace.oauth.redirect_uris import problem_with
+from app.workspace.oauth.state import OAuthState
 from app.workspace.oauth.wire import NO_STORE, OAuthError
 from app.workspace.runtime.context import workspace_of
-from app.workspace.web.envelope import decode_json, reply, throttled
-from app.workspace.web.throttle import Throttle
+from app.workspace.web.errors import reply
+from app.workspace.web.fields import decode_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,17 +25,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from app.workspace.runtime.context import Workspace
-
 GRANT_TYPES = ("authorization_code", "refresh_token")
 AUTH_METHODS = ("none", "client_secret_post")
 RESERVED_WORDS = ("official", "verified", "trusted")
 MOST_REDIRECTS = 20
-LIMITS = Throttle((60, 60.0), (1000, 3600.0))
-
-
-async def startup(workspace: Workspace) -> None:
-    workspace.faults.resets.append(LIMITS.reset)
 
 
 def routes() -> list[BaseRoute]:
@@ -45,9 +39,7 @@ async def register(request: Request) -> Response:
     """Answer 201 with the registration, 400 `invalid_client_metadata` or `invalid_redirect_uri`, or 429."""
     workspace = workspace_of(request)
     now = workspace.clock.now()
-    wait = LIMITS.wait(request.client.host if request.client else "", now)
-    if wait:
-        raise throttled(wait)
+    workspace.state(OAuthState).registrations.check(request.client.host if request.client else "", now)
     try:
         body = decode_json(await request.body())
     except ValueError:

@@ -16,7 +16,7 @@ from app.workspace.oauth.grants import Issued, Refusal
 from app.workspace.oauth.metadata import JWT_BEARER
 from app.workspace.oauth.wire import NO_STORE, OAuthError, parameters
 from app.workspace.runtime.context import workspace_of
-from app.workspace.web.envelope import ApiError, permission_denied, reply
+from app.workspace.web.errors import ApiError, permission_denied, reply
 
 if TYPE_CHECKING:
     from starlette.requests import Request

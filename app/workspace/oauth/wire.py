@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from app.workspace.web.envelope import decode_json, reply
+from app.workspace.web.errors import reply
+from app.workspace.web.fields import decode_json
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -1,11 +1,11 @@
-"""What every part of the embedded workspace shares: settings, clock, database, faults and counters."""
+"""The running workspace: what every view is given."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import hmac
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
     from starlette.requests import HTTPConnection
 
-    from app.workspace.faults.switchboard import Faults
-    from app.workspace.oauth.authorize import Pending
+    from app.workspace.runtime.clock import AdjustableClock
     from app.workspace.runtime.counters import Counters
-    from app.workspace.runtime.database import Database
-    from app.workspace.runtime.onetime import OneTime
+    from app.workspace.runtime.database import WorkspaceDatabase
+    from app.workspace.runtime.fault_rules import FaultRules
 
+S = TypeVar("S")
 FIRST_PARTY_CLIENT_ID = "burrow-first-party"
 
 
 @dataclass(frozen=True)
-class Settings:
+class WorkspaceSettings:
     """Fixed at start. Lifetimes in seconds; `url` is the origin without a trailing slash."""
 
     url: str
@@ -39,34 +39,30 @@ class Settings:
     def mcp_url(self) -> str:
         return f"{self.url}/mcp"
 
-
-class Clock:
-    """Wall clock that the fault switchboard can push forward, so that tokens expire without waiting."""
-
-    def __init__(self) -> None:
-        self.offset = 0.0
-
-    def now(self) -> float:
-        """Seconds since the epoch, with the offset."""
-        return time.time() + self.offset
-
-    def advance(self, seconds: float) -> None:
-        self.offset += seconds
+    def is_secret(self, given: str) -> bool:
+        """Whether `given` is the secret of the ready line; takes the same time for every wrong one."""
+        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.secret.encode())
 
 
 @dataclass
 class Workspace:
     """The running workspace; on `app.state.workspace`."""
 
-    settings: Settings
-    db: Database
-    clock: Clock
-    faults: Faults
+    settings: WorkspaceSettings
+    db: WorkspaceDatabase
+    clock: AdjustableClock
+    faults: FaultRules
     counters: Counters
-    tickets: OneTime[str]
-    consents: OneTime[Pending]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _states: dict[type[Any], Any] = field(default_factory=dict)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def state(self, kind: type[S]) -> S:
+        """What one package keeps in memory: its only instance of `kind`, made at first use."""
+        if kind not in self._states:
+            self._states[kind] = kind()
+        found: S = self._states[kind]
+        return found
 
     def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run `work` until it ends or the workspace stops, which cancels it."""
@@ -75,15 +71,21 @@ class Workspace:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than the workspace runs."""
+        if seconds <= 0:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return
+
     async def stop_background(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-TICKET_SECONDS = 60.0
-CONSENT_SECONDS = 600.0
 
 
 def workspace_of(request: HTTPConnection) -> Workspace:

@@ -31,7 +31,7 @@ class UnusableError(Exception):
         self.word = word
 
 
-class Database:
+class WorkspaceDatabase:
     """One connection in one thread.
 
     `notices` says in a sentence each what was set aside at opening.
@@ -43,7 +43,7 @@ class Database:
         self.notices = notices
 
     @classmethod
-    def open(cls, folder: Path) -> Database:
+    def open(cls, folder: Path) -> WorkspaceDatabase:
         """Open or create the database in `folder`, which is created with mode 0700."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         worker = ThreadPoolExecutor(1, thread_name_prefix="sqlite")

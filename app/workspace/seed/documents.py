@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from app.workspace.runtime.moments import iso
+from app.workspace.runtime.clock import iso
 
 if TYPE_CHECKING:
     import sqlite3

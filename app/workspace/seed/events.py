@@ -6,7 +6,7 @@ import json
 from random import Random
 from typing import TYPE_CHECKING
 
-from app.workspace.runtime.moments import iso
+from app.workspace.runtime.clock import iso
 
 if TYPE_CHECKING:
     import sqlite3

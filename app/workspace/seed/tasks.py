@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from app.workspace.runtime.moments import iso
+from app.workspace.runtime.clock import iso
 
 if TYPE_CHECKING:
     import sqlite3

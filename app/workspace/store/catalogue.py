@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
-from app.workspace.store.state import absolute
+from app.workspace.store.addresses import absolute
 from app.workspace.vendors.names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET, LEDGER, POSTBOX, PREFIX, TIMESHEET
 
 if TYPE_CHECKING:

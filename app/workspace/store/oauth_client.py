@@ -9,16 +9,16 @@ import base64
 import dataclasses
 import hashlib
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from app.workspace.accounts.credentials import digest
+from app.workspace.store.addresses import absolute, is_loopback, relative, url_problem
 from app.workspace.store.rows import Connection, Installation, installation, mark_needs_reauth, save_connection
-from app.workspace.store.state import absolute, relative, runtime_of
-from app.workspace.web.envelope import decode_json
+from app.workspace.store.state import StoreState
+from app.workspace.web.fields import decode_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,42 +59,9 @@ class Discovered:
     scope: str
 
 
-def url_problem(url: str) -> str | None:
-    """Why an MCP server's address is not acceptable, None when it is."""
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return "Invalid URL"
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        return "Invalid URL"
-    if parts.scheme not in ("http", "https") or not host:
-        return "Scheme must be http or https"
-    if parts.username is not None or parts.password is not None:
-        return "Credentials in the address"
-    if is_loopback(url):
-        return None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None if parts.scheme == "https" else "Plain http is for this machine only"
-    if not address.is_global:
-        return "Private IP address not allowed"
-    return None if parts.scheme == "https" else "Plain http is for this machine only"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine, the only place the workspace calls."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and parts.hostname in ("127.0.0.1", "localhost", "::1")
-    except ValueError:
-        return False
-
-
 async def connect(workspace: Workspace, url: str, client_id: str, client_secret: str) -> Connection:
     """Discover a server's authorization server and become its client. Raises `ConnectTrouble`."""
-    await runtime_of(workspace).http()
+    await workspace.state(StoreState).http()
     import httpx2
 
     origin = workspace.settings.url
@@ -242,7 +209,7 @@ def take_state(db: sqlite3.Connection, state: str, now: float) -> PendingState |
 
 async def finish(workspace: Workspace, pending: PendingState, code: str, issuer: str | None) -> bool:
     """Exchange the code and store the vendor's tokens; False when the vendor refused or cannot be believed."""
-    await runtime_of(workspace).http()
+    await workspace.state(StoreState).http()
     import httpx2
 
     wanted = await workspace.db.read(lambda db: installation(db, pending.project_id, pending.installation_id))
@@ -272,7 +239,7 @@ async def vendor_token(workspace: Workspace, wanted: Installation, refused: str 
     One renewal at a time per installation; late comers use what the first one stored.
     Raises `VendorRefused` and marks the installation, or `VendorUnreachable`.
     """
-    async with runtime_of(workspace).refreshing[wanted.id]:
+    async with workspace.state(StoreState).refreshing[wanted.id]:
         current = await workspace.db.read(lambda db: installation(db, wanted.project_id, wanted.id))
         connection = current.connection if current is not None else None
         if connection is None or (current is not None and current.needs_reauth):
@@ -286,7 +253,7 @@ async def vendor_token(workspace: Workspace, wanted: Installation, refused: str 
 
 
 async def _renew(workspace: Workspace, wanted: Installation, connection: Connection) -> str:
-    await runtime_of(workspace).http()
+    await workspace.state(StoreState).http()
     import httpx2
 
     now = workspace.clock.now()
@@ -356,7 +323,7 @@ async def _call(
     form: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, object]]:
     """One small JSON exchange with an authorization server; a body that is no JSON object reads as empty."""
-    client: httpx2.AsyncClient = await runtime_of(workspace).http()
+    client: httpx2.AsyncClient = await workspace.state(StoreState).http()
     async with client.stream(method, address, json=json, data=form, timeout=CALL_SECONDS) as response:
         raw = b""
         async for piece in response.aiter_bytes():

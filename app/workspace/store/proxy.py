@@ -15,10 +15,12 @@ from starlette.routing import Route
 
 from app.workspace.accounts.credentials import authenticate_in_project, bearer_of
 from app.workspace.runtime.context import workspace_of
-from app.workspace.store.oauth_client import VendorRefused, VendorUnreachable, is_loopback, url_problem, vendor_token
+from app.workspace.store.addresses import absolute, is_loopback, url_problem
+from app.workspace.store.oauth_client import VendorRefused, VendorUnreachable, vendor_token
 from app.workspace.store.rows import APPROVED, DO_NOT_USE, Installation, installation, tool
-from app.workspace.store.state import CONNECT_SECONDS, absolute, runtime_of
-from app.workspace.web.envelope import decode_json, method_not_allowed, not_found, reply
+from app.workspace.store.state import CONNECT_SECONDS, StoreState
+from app.workspace.web.errors import method_not_allowed, not_found, reply
+from app.workspace.web.fields import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -59,7 +61,7 @@ async def _proxy(request: Request) -> Response:
     workspace = workspace_of(request)
     if request.method != "POST":
         raise method_not_allowed(request.method)
-    runtime_of(workspace).throttles.hit("proxy", str(grant.user_id), workspace.clock.now())
+    workspace.state(StoreState).throttles.check("proxy", str(grant.user_id), workspace.clock.now())
     wanted_id = str(request.path_params["installation_id"])
     wanted = await workspace.db.read(lambda db: installation(db, project, wanted_id))
     if wanted is None:
@@ -179,11 +181,11 @@ async def _send(
     request: Request, workspace: Workspace, url: str, headers: dict[str, str], credential: str, raw: bytes
 ) -> httpx2.Response:
     """One upstream request up to its headers; given up when the caller goes away."""
-    runtime = runtime_of(workspace)
-    client = await runtime.http()
+    state = workspace.state(StoreState)
+    client = await state.http()
     import httpx2
 
-    limit = httpx2.Timeout(runtime.upstream_seconds, connect=min(CONNECT_SECONDS, runtime.upstream_seconds))
+    limit = httpx2.Timeout(state.upstream_seconds, connect=min(CONNECT_SECONDS, state.upstream_seconds))
     sent = {**headers, "authorization": f"Bearer {credential}"}
     outgoing = client.build_request("POST", url, content=raw, headers=sent, timeout=limit)
     try:

@@ -7,8 +7,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.workspace.runtime.moments import iso
-from app.workspace.store.state import absolute
+from app.workspace.runtime.clock import iso
+from app.workspace.store.addresses import absolute
 
 if TYPE_CHECKING:
     import sqlite3

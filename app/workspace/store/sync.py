@@ -6,14 +6,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from app.workspace.mcp.mount import WORKSPACE, mounts_of
+from app.workspace.runtime.import_thread import in_thread
+from app.workspace.store.addresses import absolute, is_loopback
 from app.workspace.store.oauth_client import (
     VendorRefused,
     VendorUnreachable,
-    is_loopback,
     vendor_token,
 )
 from app.workspace.store.rows import Installation, ListedTool, installation, save_tools
-from app.workspace.store.state import absolute, in_thread, runtime_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ async def sync_quietly(workspace: Workspace, project: int, wanted: str) -> None:
 async def _listed(workspace: Workspace, wanted: Installation) -> Sequence[ListedTool]:
     if wanted.is_own_server:
         try:
-            server = await runtime_of(workspace).mounts["workspace"].server()
+            server = await mounts_of(workspace)[WORKSPACE].server()
         except ImportError:
             raise SyncFailed from None
         return [_tool(one) for one in await server.list_tools()]

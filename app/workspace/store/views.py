@@ -12,8 +12,9 @@ from starlette.routing import Route
 
 from app.workspace.accounts.credentials import authenticate_in_project
 from app.workspace.pictures import letter_tile
+from app.workspace.runtime.clock import iso
 from app.workspace.runtime.context import workspace_of
-from app.workspace.runtime.moments import iso
+from app.workspace.store.addresses import absolute, relative, url_problem
 from app.workspace.store.catalogue import BY_ID, TEMPLATES, Template
 from app.workspace.store.oauth_client import (
     REDIRECT_PATH,
@@ -22,7 +23,6 @@ from app.workspace.store.oauth_client import (
     connect,
     finish,
     take_state,
-    url_problem,
 )
 from app.workspace.store.rows import (
     APPROVAL_STATES,
@@ -35,21 +35,11 @@ from app.workspace.store.rows import (
     set_approval,
     tools,
 )
-from app.workspace.store.state import Throttles, absolute, relative, runtime_of
+from app.workspace.store.state import StoreState, StoreThrottles
 from app.workspace.store.sync import SyncFailed, sync_quietly, sync_tools
 from app.workspace.vendors.pages import PAGE_HEADERS
-from app.workspace.web.envelope import (
-    boolean,
-    choice,
-    identifier,
-    json_object,
-    method_not_allowed,
-    not_found,
-    reply,
-    required,
-    text,
-    validation,
-)
+from app.workspace.web.errors import method_not_allowed, not_found, reply, validation
+from app.workspace.web.fields import boolean, choice, identifier, json_object, required, text
 from app.workspace.web.pagination import page, window
 
 if TYPE_CHECKING:
@@ -132,8 +122,8 @@ async def _wanted(request: Request) -> Installation:
     return found
 
 
-def _throttles(workspace: Workspace) -> Throttles:
-    return runtime_of(workspace).throttles
+def _throttles(workspace: Workspace) -> StoreThrottles:
+    return workspace.state(StoreState).throttles
 
 
 async def _templates(request: Request) -> Response:
@@ -211,7 +201,7 @@ async def _rescope(request: Request, scope: str) -> Response:
 async def _install_template(request: Request) -> Response:
     grant, project = await _project(request)
     workspace, body = workspace_of(request), await json_object(request)
-    _throttles(workspace).hit("oauth", str(grant.user_id), workspace.clock.now())
+    _throttles(workspace).check("oauth", str(grant.user_id), workspace.clock.now())
     wanted = identifier(body, "template_id") or str(required(body, "template_id"))
     try:
         template = BY_ID.get(wanted)
@@ -226,7 +216,7 @@ async def _install_template(request: Request) -> Response:
 async def _install_custom(request: Request) -> Response:
     grant, project = await _project(request)
     workspace, body = workspace_of(request), await json_object(request)
-    _throttles(workspace).hit("oauth", str(grant.user_id), workspace.clock.now())
+    _throttles(workspace).check("oauth", str(grant.user_id), workspace.clock.now())
     required(body, "auth_type")
     origin = workspace.settings.url
     url = (text(body, "url", maximum=2000, needed=True, blank=False) or "").strip()
@@ -350,7 +340,7 @@ def _callback(value: object) -> str:
 async def _authorize(request: Request) -> Response:
     grant, project = await _project(request)
     workspace, query = workspace_of(request), request.query_params
-    _throttles(workspace).hit("oauth", str(grant.user_id), workspace.clock.now())
+    _throttles(workspace).check("oauth", str(grant.user_id), workspace.clock.now())
     wanted, template_id = query.get("installation_id"), query.get("template_id")
     if (wanted is None) == (template_id is None):
         raise validation("Provide exactly one of installation_id or template_id.", "installation_id")
@@ -413,7 +403,7 @@ async def _begin(workspace: Workspace, found: Installation, callback: str) -> st
 async def _oauth_redirect(request: Request) -> Response:
     workspace, query = workspace_of(request), request.query_params
     now = workspace.clock.now()
-    _throttles(workspace).hit("redirect", request.client.host if request.client else "", now)
+    _throttles(workspace).check("redirect", request.client.host if request.client else "", now)
     state = query.get("state", "")
     pending = await workspace.db.run(lambda db: take_state(db, state, now))
     if pending is None:

@@ -6,18 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from app.workspace.web.envelope import (
-    as_uuid,
-    boolean,
-    checked_text,
-    choice,
-    identifier,
-    integer,
-    items,
-    mapping,
-    text,
-    validation,
-)
+from app.workspace.web.errors import validation
+from app.workspace.web.fields import as_uuid, boolean, checked_text, choice, identifier, integer, items, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,10 +9,10 @@ import json
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from app.workspace.runtime.moments import iso
+from app.workspace.runtime.clock import iso
 from app.workspace.tasks.fields import PROVIDERS, TERMINAL
 from app.workspace.tasks.task_rows import touch_task
-from app.workspace.web.envelope import validation
+from app.workspace.web.errors import validation
 
 if TYPE_CHECKING:
     import sqlite3

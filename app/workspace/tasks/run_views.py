@@ -9,23 +9,12 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from app.workspace.faults.switchboard import hold
 from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import run_rows, task_rows
 from app.workspace.tasks.fields import ENVIRONMENTS, TERMINAL, read_pending_message, read_run, read_run_change
 from app.workspace.tasks.task_views import BASE, reader, task_in_path, writer
-from app.workspace.web.envelope import (
-    ApiError,
-    as_uuid,
-    checked_text,
-    choice,
-    json_object,
-    mapping,
-    not_found,
-    reply,
-    text,
-    validation,
-)
+from app.workspace.web.errors import ApiError, not_found, reply, validation
+from app.workspace.web.fields import as_uuid, checked_text, choice, json_object, mapping, text
 from app.workspace.web.pagination import page, window
 
 if TYPE_CHECKING:
@@ -322,7 +311,7 @@ async def _events(workspace: Workspace, task_id: str, run_id: str, position: int
         if loop.time() >= end:
             yield 'event: end\ndata: {"type":"rotated"}\n\n'
             return
-        await hold(POLL_SECONDS, workspace.stopping)
+        await workspace.pause(POLL_SECONDS)
 
 
 def _state_event(run: sqlite3.Row) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from app.workspace.accounts.users import user_summary
-from app.workspace.runtime.moments import iso
+from app.workspace.runtime.clock import iso
 
 if TYPE_CHECKING:
     import sqlite3

@@ -12,7 +12,8 @@ from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import task_rows
 from app.workspace.tasks.fields import STATUSES, read_new_task, read_task_change, valid_ids
 from app.workspace.tasks.task_rows import Filters
-from app.workspace.web.envelope import as_uuid, boolean, checked_text, json_object, not_found, reply, validation
+from app.workspace.web.errors import not_found, reply, validation
+from app.workspace.web.fields import as_uuid, boolean, checked_text, json_object
 from app.workspace.web.pagination import page, window
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import hmac
 import json
 import secrets
 import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,10 +20,11 @@ from starlette.responses import RedirectResponse, Response
 
 from app.workspace.accounts.credentials import digest
 from app.workspace.runtime.context import workspace_of
-from app.workspace.store.state import PendingConsent, runtime_of
+from app.workspace.runtime.one_time import OneTimeValues
 from app.workspace.vendors.names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET, TIMESHEET_ISSUER, VENDORS, Issuer
 from app.workspace.vendors.pages import consent_page, page
-from app.workspace.web.envelope import decode_json, reply
+from app.workspace.web.errors import reply
+from app.workspace.web.fields import decode_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,6 +40,27 @@ CONSENT_SECONDS = 600.0
 MOST_CONSENTS = 200
 MOST_CLIENTS = 500
 MOST_REDIRECTS = 10
+
+
+@dataclass(frozen=True)
+class VendorAuthorizationRequest:
+    """An authorization request that waits for the person's decision."""
+
+    issuer: str
+    client_id: str
+    redirect_uri: str
+    state: str | None
+    challenge: str
+    scope: str
+
+
+@dataclass
+class VendorState:
+    """What the vendors keep in memory; one per running workspace."""
+
+    consents: OneTimeValues[VendorAuthorizationRequest] = field(
+        default_factory=lambda: OneTimeValues(CONSENT_SECONDS, MOST_CONSENTS)
+    )
 
 
 class OAuthRefusal(Exception):
@@ -131,22 +154,15 @@ class AuthorizationServer:
         trouble = self._trouble(request, asked, known)
         if trouble is not None:
             return self._answer(request, redirect_uri, state, {"error": trouble[0], "error_description": trouble[1]})
-        runtime, now = runtime_of(workspace), workspace.clock.now()
-        for ticket in [ticket for ticket, old in runtime.consents.items() if old.expires_at <= now]:
-            del runtime.consents[ticket]
-        if len(runtime.consents) >= MOST_CONSENTS:
-            runtime.consents.pop(next(iter(runtime.consents)))
-        ticket = secrets.token_urlsafe(24)
-        runtime.consents[ticket] = PendingConsent(
+        pending = VendorAuthorizationRequest(
             issuer=self._issuer.path,
             client_id=client_id,
-            client_name=client["client_name"],
             redirect_uri=redirect_uri,
             state=state,
             challenge=query["code_challenge"],
             scope=" ".join(asked),
-            expires_at=now + CONSENT_SECONDS,
         )
+        ticket = workspace.state(VendorState).consents.put(pending, workspace.clock.now())
         return consent_page(self._issuer, ticket, client["client_name"], asked)
 
     def _trouble(self, request: Request, asked: list[str], known: list[str]) -> tuple[str, str] | None:
@@ -174,9 +190,9 @@ class AuthorizationServer:
     async def decide(self, request: Request) -> Response:
         workspace = workspace_of(request)
         form = _form_fields(await request.body())
-        pending = runtime_of(workspace).consents.pop(form.get("ticket", ""), None)
         now = workspace.clock.now()
-        if pending is None or pending.issuer != self._issuer.path or pending.expires_at <= now:
+        pending = workspace.state(VendorState).consents.take(form.get("ticket", ""), now)
+        if pending is None or pending.issuer != self._issuer.path:
             return page("This page is too old", "Start connecting again from your application.", status=400)
         if form.get("decision") != "approve":
             refused = {"error": "access_denied", "error_description": "The person said no."}

@@ -14,14 +14,12 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from app.workspace.accounts.credentials import bearer_of, digest
-from app.workspace.faults.switchboard import Rule
-from app.workspace.mcp.mount import McpMount, Principal
+from app.workspace.mcp.mount import McpMount, Principal, mounts_of
 from app.workspace.runtime.context import workspace_of
-from app.workspace.store.state import runtime_of
 from app.workspace.vendors.authorization_server import AuthorizationServer, live_token
 from app.workspace.vendors.names import ISSUERS, POSTBOX, PREFIX, VENDORS, Vendor
 from app.workspace.vendors.pages import page
-from app.workspace.web.envelope import choice, integer, number, reply, validation
+from app.workspace.web.errors import reply
 
 if TYPE_CHECKING:
     import sqlite3
@@ -61,10 +59,9 @@ def routes() -> list[BaseRoute]:
     return found
 
 
-async def startup(workspace: Workspace) -> None:
-    """Put the vendors on the fault switchboard and make their endpoints ready to be imported."""
-    workspace.faults.register("vendor", _fault)
-    mounts = runtime_of(workspace).mounts
+def startup(workspace: Workspace) -> None:
+    """Make the vendors' endpoints ready to be imported."""
+    mounts = mounts_of(workspace)
     for slug in VENDORS:
         mounts[slug] = McpMount(workspace, _builder(slug))
 
@@ -91,7 +88,7 @@ class VendorEndpoint:
         if principal is None:
             await self._refusal(workspace)(scope, receive, send)
             return
-        await runtime_of(workspace).mounts[self._vendor.slug].serve(scope, receive, send, principal)
+        await mounts_of(workspace)[self._vendor.slug].serve(scope, receive, send, principal)
 
     async def _principal(self, workspace: Workspace, credential: str | None) -> Principal | None:
         if credential is None:
@@ -151,36 +148,3 @@ async def _keys_page(request: Request) -> Response:
     key = await workspace_of(request).db.run(lambda db: issue_api_key(db, POSTBOX))
     words = "Copy it now; it is not shown again."
     return page(f"{POSTBOX.name}: your new key", words, f"<p><code>{key}</code></p>")
-
-
-async def _fault(workspace: Workspace, body: dict[str, object]) -> object:
-    """`POST /_faults/vendor`: `{"vendor": slug, "action": …, "times"?, "seconds"?}`.
-
-    `kill_access_token` lets the workspace renew unseen, `revoke` ends every credential of the vendor,
-    `unreachable` and `slow` act on the next `times` connections (null: until reset), `reachable` ends both.
-    """
-    slug = choice(body, "vendor", VENDORS)
-    actions = ("kill_access_token", "revoke", "unreachable", "slow", "reachable")
-    action = choice(body, "action", actions)
-    if slug is None or action is None:
-        raise validation("This field is required.", "vendor" if slug is None else "action", "required")
-    vendor, faults = VENDORS[slug], workspace.faults
-    path = vendor.path
-    if action in ("kill_access_token", "revoke"):
-        return {"ended": await workspace.db.run(lambda db: _kill(db, vendor, action))}
-    if action == "reachable":
-        faults.rules = [rule for rule in faults.rules if not (rule.kind == "vendor" and rule.path == path)]
-        return {"reachable": slug}
-    times = integer(body, "times", minimum=1, maximum=1_000_000)
-    delay = (number(body, "seconds", minimum=0, maximum=600) or 0.0) if action == "slow" else 0.0
-    drop = "before_commit" if action == "unreachable" else None
-    return faults.add(Rule(0, path, delay=delay, drop=drop, left=times, kind="vendor")).as_json()
-
-
-def _kill(db: sqlite3.Connection, vendor: Vendor, action: str) -> int:
-    if vendor.issuer is None:
-        return db.execute("DELETE FROM vendor_api_keys WHERE vendor = ?", (vendor.slug,)).rowcount
-    kinds = ("access",) if action == "kill_access_token" else ("access", "refresh")
-    marks = ", ".join("?" for _kind in kinds)
-    query = f"DELETE FROM vendor_tokens WHERE issuer = ? AND kind IN ({marks})"
-    return db.execute(query, (vendor.issuer.path, *kinds)).rowcount

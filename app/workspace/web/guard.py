@@ -15,8 +15,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from app.workspace.faults.switchboard import PREFIX, Rule, hold
-from app.workspace.web.envelope import BODY_LIMIT, ApiError, permission_denied, server_error, too_large
+from app.workspace.runtime.fault_rules import FAULTS_PREFIX
+from app.workspace.web.errors import ApiError, permission_denied, server_error, too_large
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from app.workspace.runtime.context import Workspace
+    from app.workspace.runtime.fault_rules import FaultRule
 
 log = logging.getLogger("app.workspace")
+BODY_LIMIT = 4 * 1024 * 1024
 
 _transports: MutableMapping[tuple[str, int], asyncio.Transport] = {}
 
@@ -76,13 +78,13 @@ class Door:
             await refusal.response()(scope, receive, send)
             return
         path = scope["path"]
-        if path == PREFIX or path.startswith(f"{PREFIX}/"):
+        if path == FAULTS_PREFIX or path.startswith(f"{FAULTS_PREFIX}/"):
             await self._serve(scope, receive, send)
             return
         self._workspace.counters.request(path)
         rule, delay = self._workspace.faults.take(scope["method"], path)
         try:
-            await hold(delay, self._workspace.stopping)
+            await self._workspace.pause(delay)
             if rule is None:
                 await self._serve(scope, receive, send)
             elif rule.drop is not None:
@@ -133,7 +135,7 @@ class Door:
                 raise
             await server_error().response()(scope, receive, send)
 
-    async def _drop(self, rule: Rule, scope: Scope, receive: Receive) -> None:
+    async def _drop(self, rule: FaultRule, scope: Scope, receive: Receive) -> None:
         async def silence(_message: Message) -> None:
             return
 
@@ -145,7 +147,7 @@ class Door:
             continue
 
 
-def _answer(rule: Rule) -> Response:
+def _answer(rule: FaultRule) -> Response:
     response = Response(rule.body, rule.status or 200, media_type=None)
     names = {name.lower() for name in rule.headers}
     if rule.body and "content-type" not in names:

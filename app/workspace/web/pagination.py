@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from app.workspace.runtime.context import workspace_of
-from app.workspace.web.envelope import reply
+from app.workspace.web.errors import reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
