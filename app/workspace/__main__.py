@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from app import __version__
 from app.workspace.runtime.clock import AdjustableClock
 from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace, WorkspaceSettings
-from app.workspace.runtime.counters import Counters
+from app.workspace.runtime.counters import RequestCounters
 from app.workspace.runtime.database import WorkspaceDatabase
 from app.workspace.runtime.fault_rules import FaultRules
 from app.workspace.seed.fill import seed
-from app.workspace.server import Server
+from app.workspace.server import WorkspaceHttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,7 @@ async def _serve(
         refresh_grace_seconds=options.refresh_grace_seconds,
         code_seconds=options.code_seconds,
     )
-    workspace = Workspace(settings, database, AdjustableClock(), FaultRules(), Counters())
+    workspace = Workspace(settings, database, AdjustableClock(), FaultRules(), RequestCounters())
     await seed(workspace)
     runtime = folder / RUNTIME_FILE
     line = json.dumps(
@@ -121,7 +121,7 @@ async def _serve(
 
     for notice in database.notices:
         logging.getLogger("app.workspace").warning("%s", notice)
-    server = Server(workspace, ready)
+    server = WorkspaceHttpServer(workspace, ready)
     if options.watch_stdin:
         _stop_with_stdin(asyncio.get_running_loop(), server)
     try:
@@ -132,7 +132,7 @@ async def _serve(
     return 0
 
 
-def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: Server) -> None:
+def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: WorkspaceHttpServer) -> None:
     def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 4096):

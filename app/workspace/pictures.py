@@ -40,7 +40,7 @@ _FONT = bytes.fromhex(
 )
 
 
-class Picture:
+class PngCanvas:
     """A mutable RGB canvas, origin at the top left, sizes in pixels."""
 
     def __init__(self, width: int, height: int, ground: Colour = PAPER) -> None:
@@ -106,7 +106,7 @@ def trend_chart(
     height: int = 360,
 ) -> bytes:
     """A line chart as PNG: one value per label in every series, zero at the foot of the axis."""
-    picture = Picture(width, height)
+    picture = PngCanvas(width, height)
     left, right, top, foot = 56, 16, 44, 52
     plot_width, plot_height = width - left - right, height - top - foot
     picture.text(16, 14, title[:60], INK, 2)
@@ -151,7 +151,7 @@ def letter_tile(name: str, dark: bool, size: int = 64) -> bytes:
     """A square icon with the first letter of `name`, its colour derived from the name."""
     tint = SERIES[hashlib.sha256(name.encode()).digest()[0] % len(SERIES)]
     red, green, blue = (channel * 3 // 4 for channel in tint) if dark else tint
-    picture = Picture(size, size, (red, green, blue))
+    picture = PngCanvas(size, size, (red, green, blue))
     scale = max(size // 12, 1)
     letter = (name.strip() or "?")[0].upper()
     picture.text((size - text_width(letter, scale)) // 2, (size - 7 * scale) // 2, letter, PAPER, scale)

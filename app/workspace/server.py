@@ -24,7 +24,7 @@ from app.workspace.store import views as store
 from app.workspace.tasks import run_views, task_views
 from app.workspace.vendors import endpoints as vendors
 from app.workspace.web.errors import ApiError, api_error_response, http_error_response, reply
-from app.workspace.web.guard import Connection, Door, connections
+from app.workspace.web.guard import RequestGuard, TrackedConnection, connections
 
 if TYPE_CHECKING:
     import socket
@@ -91,7 +91,7 @@ async def _about(request: Request) -> Response:
     return reply({"name": "burrow-workspace", "version": settings.version, "mcp_url": settings.mcp_url})
 
 
-class Server(uvicorn.Server):
+class WorkspaceHttpServer(uvicorn.Server):
     """Calls `ready` when connections are accepted; stops within a second, streams open or not."""
 
     def __init__(self, workspace: Workspace, ready: Callable[[], None]) -> None:
@@ -99,9 +99,9 @@ class Server(uvicorn.Server):
         self._ready = ready
         super().__init__(
             uvicorn.Config(
-                Door(build_app(workspace), workspace),
+                RequestGuard(build_app(workspace), workspace),
                 loop="asyncio",
-                http=Connection,
+                http=TrackedConnection,
                 ws="none",
                 lifespan="on",
                 log_config=None,

@@ -32,7 +32,7 @@ PROJECTS_ONLY = "API keys with scoped projects are only supported on project-bas
 
 
 @dataclass(frozen=True)
-class Grant:
+class BearerGrant:
     """What a credential lets its bearer do. Empty `teams` and `organizations` mean all of the user's."""
 
     user_id: int
@@ -67,7 +67,7 @@ def bearer_of(request: HTTPConnection) -> str | None:
     return value.strip() or None if kind.lower() == "bearer" else None
 
 
-async def grant_of(workspace: Workspace, credential: str) -> Grant:
+async def grant_of(workspace: Workspace, credential: str) -> BearerGrant:
     """Look a credential up. Raises `ApiError` 401 `authentication_failed` with the contract's detail."""
     if credential.startswith(ACCESS_PREFIX):
         found = await workspace.db.read(lambda db: _by_access_token(db, credential))
@@ -83,7 +83,7 @@ async def grant_of(workspace: Workspace, credential: str) -> Grant:
     raise _failed(BAD_KEY)
 
 
-async def authenticate(request: Request, *scopes: str, challenge: bool) -> Grant:
+async def authenticate(request: Request, *scopes: str, challenge: bool) -> BearerGrant:
     """Authenticate and demand `scopes`. `challenge` picks 401 with a challenge or 403 for a failed credential."""
     workspace = workspace_of(request)
     credential = bearer_of(request)
@@ -110,13 +110,13 @@ def challenge_header(workspace: Workspace, suffix: str = "") -> str:
     return f'Bearer resource_metadata="{workspace.settings.url}/.well-known/oauth-protected-resource{suffix}"'
 
 
-async def authenticate_in_project(request: Request, *scopes: str, challenge: bool) -> tuple[Grant, int]:
+async def authenticate_in_project(request: Request, *scopes: str, challenge: bool) -> tuple[BearerGrant, int]:
     """Authenticate for the project in the path (`project_id`). Raises 403 outside the grant, 404 if unknown."""
     grant = await authenticate(request, *scopes, challenge=challenge)
     return grant, await project_in_path(request, grant)
 
 
-async def project_in_path(request: Request, grant: Grant) -> int:
+async def project_in_path(request: Request, grant: BearerGrant) -> int:
     workspace = workspace_of(request)
     asked = str(request.path_params["project_id"])
     if asked == "@current":
@@ -148,7 +148,7 @@ def _failed(detail: str) -> ApiError:
     return ApiError(401, "authentication_error", "authentication_failed", detail)
 
 
-def _by_access_token(db: sqlite3.Connection, token: str) -> Grant | None:
+def _by_access_token(db: sqlite3.Connection, token: str) -> BearerGrant | None:
     row = db.execute(
         "SELECT a.hash, a.scope, a.expires_at, g.id, g.client_id, g.user_id, g.teams, g.organizations"
         " FROM access_tokens a JOIN grants g ON g.id = a.grant_id WHERE a.hash = ? AND g.revoked_at IS NULL",
@@ -156,7 +156,7 @@ def _by_access_token(db: sqlite3.Connection, token: str) -> Grant | None:
     ).fetchone()
     if row is None:
         return None
-    return Grant(
+    return BearerGrant(
         user_id=row["user_id"],
         client_id=row["client_id"],
         scopes=frozenset(row["scope"].split()),
@@ -168,11 +168,11 @@ def _by_access_token(db: sqlite3.Connection, token: str) -> Grant | None:
     )
 
 
-def _by_personal_key(db: sqlite3.Connection, key: str) -> Grant | None:
+def _by_personal_key(db: sqlite3.Connection, key: str) -> BearerGrant | None:
     row = db.execute("SELECT hash, user_id, scopes FROM personal_keys WHERE hash = ?", (digest(key),)).fetchone()
     if row is None:
         return None
-    return Grant(
+    return BearerGrant(
         user_id=row["user_id"],
         client_id=None,
         scopes=frozenset(row["scopes"].split()),

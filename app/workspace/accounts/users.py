@@ -10,7 +10,7 @@ from app.workspace.accounts.credentials import PROJECTS_ONLY, authenticate, auth
 from app.workspace.runtime.context import workspace_of
 from app.workspace.web.errors import not_found, permission_denied, reply, validation
 from app.workspace.web.fields import as_uuid, checked_text, identifier, integer, json_object
-from app.workspace.web.pagination import page, window
+from app.workspace.web.pagination import page, page_range
 
 if TYPE_CHECKING:
     import sqlite3
@@ -103,7 +103,7 @@ async def organizations(request: Request) -> Response:
         ]
     )
     rows = [row for row in rows if not grant.organizations or row["id"] in grant.organizations]
-    asked = window(request)
+    asked = page_range(request)
     return page(request, rows[asked.offset : asked.offset + asked.limit], len(rows), asked)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from app.workspace.mcp.document_tools import add_document_tools
 from app.workspace.mcp.event_tools import add_event_tools
-from app.workspace.mcp.server import DOCUMENT_SCHEME, WorkspaceServer, caller
+from app.workspace.mcp.server import DOCUMENT_SCHEME, WorkspaceMcpServer, caller
 from app.workspace.mcp.task_tools import add_task_tools
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def build_workspace_server(workspace: Workspace) -> MCPServer[Any]:
     """The server, ready to be mounted."""
-    server = WorkspaceServer(workspace, workspace.settings.version)
+    server = WorkspaceMcpServer(workspace, workspace.settings.version)
     add_task_tools(server)
     add_event_tools(server)
     add_document_tools(server)
@@ -31,7 +31,7 @@ def build_workspace_server(workspace: Workspace) -> MCPServer[Any]:
     return server
 
 
-def _add_resources(server: WorkspaceServer) -> None:
+def _add_resources(server: WorkspaceMcpServer) -> None:
     @server.resource(DOCUMENT_SCHEME + "{document_id}", name="document", title="A document", mime_type="text/markdown")
     async def document(document_id: str, ctx: Context) -> str:
         """The Markdown text of one document of the project."""
@@ -43,7 +43,7 @@ def _add_resources(server: WorkspaceServer) -> None:
         return str(row["markdown"])
 
 
-def _add_prompt(server: WorkspaceServer) -> None:
+def _add_prompt(server: WorkspaceMcpServer) -> None:
     @server.prompt(title="Weekly review")
     def weekly_review(
         focus: Annotated[str, Field(description="What to look at most closely, such as checkout")] = "checkout",

@@ -10,7 +10,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, ResourceLink, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
-from app.workspace.mcp.server import DOCUMENT_SCHEME, READS, WorkspaceServer, caller
+from app.workspace.mcp.server import DOCUMENT_SCHEME, READS, WorkspaceMcpServer, caller
 from app.workspace.runtime.clock import iso
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Document(DocumentLine):
     words: int
 
 
-def add_document_tools(server: WorkspaceServer) -> None:
+def add_document_tools(server: WorkspaceMcpServer) -> None:
     """Register the document tools."""
     db = server.workspace.db
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
-    from app.workspace.accounts.credentials import Grant
-    from app.workspace.mcp.server import WorkspaceServer
+    from app.workspace.accounts.credentials import BearerGrant
+    from app.workspace.mcp.server import WorkspaceMcpServer
     from app.workspace.runtime.context import Workspace
 
 PATH = "/mcp"
@@ -74,7 +74,7 @@ class WorkspaceEndpoint:
         if isinstance(admitted, Principal) and admitted.grant is not None and request.method == "POST":
             body = await request.body()
             receive = once_more(body, receive)
-            server = cast("WorkspaceServer", await mount.server())
+            server = cast("WorkspaceMcpServer", await mount.server())
             admitted = refusal(admitted.grant, scope_of_call(body, server.scopes)) or admitted
         if not isinstance(admitted, Principal):
             await admitted(scope, receive, send)
@@ -111,7 +111,7 @@ async def _admit(workspace: Workspace, credential: str | None) -> Principal | Re
     return refusal(grant, ENTRY_SCOPE) or Principal(_session_key(workspace, grant), grant.scopes, grant)
 
 
-def _session_key(workspace: Workspace, grant: Grant) -> str:
+def _session_key(workspace: Workspace, grant: BearerGrant) -> str:
     """Whose a session is: the person's with this client, or this token's only where the switch says so."""
     if workspace.state(McpState).bind_sessions_to_token:
         return grant.credential
@@ -120,8 +120,8 @@ def _session_key(workspace: Workspace, grant: Grant) -> str:
 
 async def offer_extra_tool(workspace: Workspace, offered: bool) -> None:
     """Add one tool to the list, or take it away, and tell the listeners."""
-    from app.workspace.mcp.server import WorkspaceServer
+    from app.workspace.mcp.server import WorkspaceMcpServer
 
     server = await mounts_of(workspace)[WORKSPACE].server()
-    assert isinstance(server, WorkspaceServer)
+    assert isinstance(server, WorkspaceMcpServer)
     await server.offer_extra_tool(offered)

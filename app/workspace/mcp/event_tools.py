@@ -16,7 +16,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, EmbeddedResource, ImageContent, TextContent, TextResourceContents
 from pydantic import BaseModel, Field
 
-from app.workspace.mcp.server import DESTROYS, READS, WorkspaceServer, caller
+from app.workspace.mcp.server import DESTROYS, READS, WorkspaceMcpServer, caller
 from app.workspace.mcp.state import McpState
 from app.workspace.pictures import trend_chart
 
@@ -136,7 +136,7 @@ class Forgotten(BaseModel):
     events: int
 
 
-def add_event_tools(server: WorkspaceServer) -> None:
+def add_event_tools(server: WorkspaceMcpServer) -> None:
     """Register the event tools."""
     _add_counts(server)
     _add_trends(server)
@@ -144,7 +144,7 @@ def add_event_tools(server: WorkspaceServer) -> None:
     _add_report(server)
 
 
-def _add_counts(server: WorkspaceServer) -> None:
+def _add_counts(server: WorkspaceMcpServer) -> None:
     db = server.workspace.db
 
     @server.needing("project:read", title="List event names", annotations=READS)
@@ -206,7 +206,7 @@ def _add_counts(server: WorkspaceServer) -> None:
         return CallToolResult(content=[words, EmbeddedResource(type="resource", resource=contents)])
 
 
-def _add_trends(server: WorkspaceServer) -> None:
+def _add_trends(server: WorkspaceMcpServer) -> None:
     db = server.workspace.db
 
     async def trend(project: int, events: list[str], days: int) -> Trend:
@@ -247,7 +247,7 @@ def _add_trends(server: WorkspaceServer) -> None:
         )
 
 
-def _add_people(server: WorkspaceServer) -> None:
+def _add_people(server: WorkspaceMcpServer) -> None:
     db = server.workspace.db
 
     @server.needing("project:read", title="Funnel", annotations=READS)
@@ -289,7 +289,7 @@ def _add_people(server: WorkspaceServer) -> None:
         return Forgotten(person=person, events=deleted)
 
 
-def _add_report(server: WorkspaceServer) -> None:
+def _add_report(server: WorkspaceMcpServer) -> None:
     @server.needing("project:read", title="Slow report", annotations=READS)
     async def slow_report(
         ctx: Context,
@@ -319,7 +319,7 @@ def _add_report(server: WorkspaceServer) -> None:
         return "\n".join((f"# The last 30 days\n\n{len(rows)} events of {people} people.\n", *lines))
 
 
-def _since(server: WorkspaceServer, days: int) -> str:
+def _since(server: WorkspaceMcpServer, days: int) -> str:
     """Midnight UTC of the first of `days` days that end today, as timestamps are stored."""
     today = datetime.fromtimestamp(server.workspace.clock.now(), UTC).date()
     return f"{(today - timedelta(days=days - 1)).isoformat()}T00:00:00"

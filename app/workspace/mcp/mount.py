@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
     from starlette.types import Receive, Scope, Send
 
-    from app.workspace.accounts.credentials import Grant
+    from app.workspace.accounts.credentials import BearerGrant
     from app.workspace.runtime.context import Workspace
 
 SESSION_IDLE_SECONDS = 1800.0
@@ -35,7 +35,7 @@ class Principal:
 
     key: str
     scopes: frozenset[str]
-    grant: Grant | None = None
+    grant: BearerGrant | None = None
 
 
 class McpMount:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Message, Receive
 
-    from app.workspace.accounts.credentials import Grant
+    from app.workspace.accounts.credentials import BearerGrant
 
 
-def refusal(grant: Grant, scope: str | None) -> Response | None:
+def refusal(grant: BearerGrant, scope: str | None) -> Response | None:
     """The answer to a token that lacks `scope`; None when it does not."""
     if scope is None or grant.covers(scope):
         return None

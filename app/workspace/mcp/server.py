@@ -15,7 +15,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, Resource, TextContent, ToolAnnotations
 
-from app.workspace.accounts.credentials import Grant
+from app.workspace.accounts.credentials import BearerGrant
 from app.workspace.mcp.mount import GRANT_KEY
 from app.workspace.mcp.state import McpState
 
@@ -50,11 +50,11 @@ INSTRUCTIONS = (
 class Caller:
     """Who called a tool and for which project."""
 
-    grant: Grant
+    grant: BearerGrant
     project: int
 
 
-class WorkspaceServer(MCPServer[Any]):
+class WorkspaceMcpServer(MCPServer[Any]):
     """Documents come from the database at each listing; tool calls can be made to fail by the switchboard."""
 
     def __init__(self, workspace: Workspace, version: str) -> None:
@@ -129,14 +129,14 @@ def _extra_tool() -> str:
     return "Here."
 
 
-def grant_in(ctx: Context[Any, Any] | None) -> Grant | None:
+def grant_in(ctx: Context[Any, Any] | None) -> BearerGrant | None:
     """Whose credential a request came with."""
     request = ctx.request_context.request if ctx is not None else None
     grant = request.scope.get(GRANT_KEY) if request is not None else None
-    return grant if isinstance(grant, Grant) else None
+    return grant if isinstance(grant, BearerGrant) else None
 
 
-async def caller(server: WorkspaceServer, ctx: Context[Any, Any]) -> Caller:
+async def caller(server: WorkspaceMcpServer, ctx: Context[Any, Any]) -> Caller:
     """The caller of this request. Raises `ToolError` with the API's own refusal.
     (Refuse a tool beyond a token's scopes in the workspace as PostHog does)
 

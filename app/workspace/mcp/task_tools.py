@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.server.mcpserver import Context  # noqa: TC002 - read at run time from the tools' signatures
 from mcp.server.mcpserver.exceptions import ToolError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.workspace.mcp.server import ADDS, CHANGES, READS, Caller, WorkspaceServer, caller
+from app.workspace.mcp.server import ADDS, CHANGES, READS, Caller, WorkspaceMcpServer, caller
 from app.workspace.tasks import task_rows
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ class TaskDetail(TaskLine):
     runs: list[str] = Field(description="One line per run, newest first")
 
 
-class Account(BaseModel):
+class CallerAccount(BaseModel):
     """Who the credential belongs to and what it may do."""
+
+    model_config = ConfigDict(title="Account")
 
     name: str
     email: str
@@ -54,7 +56,7 @@ _TASKS = (
 )
 
 
-def add_task_tools(server: WorkspaceServer) -> None:
+def add_task_tools(server: WorkspaceMcpServer) -> None:
     """Register the task tools."""
     db = server.workspace.db
 
@@ -145,7 +147,7 @@ def add_task_tools(server: WorkspaceServer) -> None:
         return await change(who, task, {"archived": True})
 
     @server.needing("project:read", title="Who am I", annotations=READS)
-    async def who_am_i(ctx: Context) -> Account:
+    async def who_am_i(ctx: Context) -> CallerAccount:
         """Tell whose credential is used, for which project, and what it may do."""
         who = await caller(server, ctx)
         query = (
@@ -153,7 +155,7 @@ def add_task_tools(server: WorkspaceServer) -> None:
             " FROM users u, projects p JOIN organizations o ON o.id = p.organization_id WHERE u.id = ? AND p.id = ?"
         )
         row = await db.read(lambda at: at.execute(query, (who.grant.user_id, who.project)).fetchone())
-        return Account(**dict(row), scopes=sorted(who.grant.scopes))
+        return CallerAccount(**dict(row), scopes=sorted(who.grant.scopes))
 
     @server.needing("task:write", title="Import a legacy export", annotations=ADDS)
     async def import_legacy_export(

@@ -17,10 +17,19 @@ from starlette.routing import Route
 
 from app.workspace.oauth import grants
 from app.workspace.oauth.clients import SELF_SERVE, find_client, unique_scopes
-from app.workspace.oauth.consent_page import ALL, LEVELS, ORGANIZATION, TEAM, Choice, Page, consent_page, message_page
-from app.workspace.oauth.grants import Consent
+from app.workspace.oauth.consent_page import (
+    ALL,
+    LEVELS,
+    ORGANIZATION,
+    TEAM,
+    ConsentOption,
+    ConsentPage,
+    consent_page,
+    message_page,
+)
+from app.workspace.oauth.grants import ConsentedAccess
 from app.workspace.oauth.redirect_uris import form_action_source, is_allowed, with_query
-from app.workspace.oauth.state import AuthorizationRequest, OAuthState
+from app.workspace.oauth.state import OAuthState, PendingAuthorization
 from app.workspace.oauth.wire import OAuthError, once, parameters
 from app.workspace.runtime.context import workspace_of
 from app.workspace.web.errors import reply
@@ -33,7 +42,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from app.workspace.oauth.clients import Client
+    from app.workspace.oauth.clients import OAuthClient
     from app.workspace.runtime.context import Workspace
 
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -43,17 +52,17 @@ NO_CACHE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
 @dataclass(frozen=True)
-class Person:
+class ConsentingUser:
     """Who signs in here, and what their grants may be narrowed to."""
 
     name: str
     organization: str
     project: int
-    organizations: tuple[Choice, ...]
-    projects: tuple[Choice, ...]
+    organizations: tuple[ConsentOption, ...]
+    projects: tuple[ConsentOption, ...]
 
 
-class ReturnedError(Exception):
+class RedirectedError(Exception):
     """A refusal the client learns through its redirect URI."""
 
     def __init__(self, error: str, description: str | None = None) -> None:
@@ -91,7 +100,7 @@ async def authorize(request: Request) -> Response:
     state = given.get("state")
     try:
         pending = _checked(client, redirect_uri, state, given)
-    except ReturnedError as refusal:
+    except RedirectedError as refusal:
         return _answer(workspace, redirect_uri, state, refusal.values)
     level = workspace.state(OAuthState).tickets.take(given.get("login_ticket", ""), workspace.clock.now())
     person = await workspace.db.read(_person)
@@ -117,7 +126,7 @@ async def decide(request: Request) -> Response:
     return await _grant(workspace, pending, agreed)
 
 
-async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> tuple[Client, str]:
+async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> tuple[OAuthClient, str]:
     client_id = given.get("client_id", "")
     client = await workspace.db.read(lambda db: find_client(db, client_id))
     if client is None:
@@ -133,48 +142,48 @@ async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> t
     return client, redirect_uri
 
 
-def _checked(client: Client, redirect_uri: str, state: str | None, given: dict[str, str]) -> AuthorizationRequest:
+def _checked(client: OAuthClient, redirect_uri: str, state: str | None, given: dict[str, str]) -> PendingAuthorization:
     kind = given.get("response_type")
     if kind is None:
-        raise ReturnedError("invalid_request", "Missing response_type parameter.")
+        raise RedirectedError("invalid_request", "Missing response_type parameter.")
     if kind != "code":
-        raise ReturnedError("unsupported_response_type")
+        raise RedirectedError("unsupported_response_type")
     challenge = given.get("code_challenge")
     if not challenge:
-        raise ReturnedError("invalid_request", "Code challenge required.")
+        raise RedirectedError("invalid_request", "Code challenge required.")
     if given.get("code_challenge_method", "plain") != "S256":
-        raise ReturnedError("invalid_request", "Transform algorithm not supported.")
+        raise RedirectedError("invalid_request", "Transform algorithm not supported.")
     if not CHALLENGE.fullmatch(challenge):
-        raise ReturnedError("invalid_request", "The code challenge is not an S256 challenge.")
+        raise RedirectedError("invalid_request", "The code challenge is not an S256 challenge.")
     if given.get("prompt") == "none":
-        raise ReturnedError("consent_required")
+        raise RedirectedError("consent_required")
     asked = unique_scopes(given.get("scope", ""))
     if not asked:
         asked = list(SELF_SERVE)
     level = ALL
     if client.dynamic:
         level = LEVEL_HINTS.get(given.get("required_access_level", ""), ALL)
-    return AuthorizationRequest(client, redirect_uri, state, tuple(client.cap(asked)), challenge, level)
+    return PendingAuthorization(client, redirect_uri, state, tuple(client.cap(asked)), challenge, level)
 
 
-def _person(db: sqlite3.Connection) -> Person:
+def _person(db: sqlite3.Connection) -> ConsentingUser:
     user = db.execute("SELECT * FROM users WHERE id = ?", (USER_ID,)).fetchone()
     organizations = db.execute("SELECT id, name FROM organizations ORDER BY name").fetchall()
     projects = db.execute("SELECT id, name FROM projects ORDER BY id").fetchall()
-    return Person(
+    return ConsentingUser(
         f"{user['first_name']} {user['last_name']} ({user['email']})",
         user["current_organization"],
         user["current_project"],
-        tuple(Choice(row["id"], row["name"]) for row in organizations),
-        tuple(Choice(str(row["id"]), row["name"]) for row in projects),
+        tuple(ConsentOption(row["id"], row["name"]) for row in organizations),
+        tuple(ConsentOption(str(row["id"]), row["name"]) for row in projects),
     )
 
 
-async def _page(workspace: Workspace, pending: AuthorizationRequest, person: Person) -> Page:
+async def _page(workspace: Workspace, pending: PendingAuthorization, person: ConsentingUser) -> ConsentPage:
     target = urlsplit(pending.redirect_uri)
     held = await workspace.db.read(lambda db: grants.held(db, pending.client.client_id, USER_ID))
     level, chosen = (pending.level, "") if held is None else _reach(held)
-    return Page(
+    return ConsentPage(
         client_name=pending.client.name,
         unverified=pending.client.dynamic,
         person=person.name,
@@ -190,7 +199,7 @@ async def _page(workspace: Workspace, pending: AuthorizationRequest, person: Per
     )
 
 
-def _reach(agreed: Consent) -> tuple[str, str]:
+def _reach(agreed: ConsentedAccess) -> tuple[str, str]:
     """Where an agreement counts: the level, and the organisation or project if it is one."""
     if agreed.teams:
         return TEAM, str(agreed.teams[0])
@@ -204,24 +213,24 @@ def _approves(given: dict[str, str]) -> bool:
 
 
 def _narrowed(
-    pending: AuthorizationRequest, person: Person, level: str, given: dict[str, str] | None = None
-) -> Consent | None:
+    pending: PendingAuthorization, person: ConsentingUser, level: str, given: dict[str, str] | None = None
+) -> ConsentedAccess | None:
     scope = " ".join(pending.scopes)
     given = given or {"organization": person.organization, "team": str(person.project)}
     if level == ALL:
-        return Consent(USER_ID, scope)
+        return ConsentedAccess(USER_ID, scope)
     if level == ORGANIZATION:
         organization = given.get("organization")
         if any(organization == known.id for known in person.organizations):
-            return Consent(USER_ID, scope, organizations=(str(organization),))
+            return ConsentedAccess(USER_ID, scope, organizations=(str(organization),))
     if level == TEAM:
         team = given.get("team")
         if any(team == known.id for known in person.projects):
-            return Consent(USER_ID, scope, teams=(int(str(team)),))
+            return ConsentedAccess(USER_ID, scope, teams=(int(str(team)),))
     return None
 
 
-async def _grant(workspace: Workspace, pending: AuthorizationRequest, agreed: Consent | None) -> Response:
+async def _grant(workspace: Workspace, pending: PendingAuthorization, agreed: ConsentedAccess | None) -> Response:
     if agreed is None:
         return _answer(workspace, pending.redirect_uri, pending.state, {"error": "access_denied"})
     code = secrets.token_urlsafe(32)

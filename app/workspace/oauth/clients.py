@@ -22,7 +22,7 @@ SELF_SERVE: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
-class Client:
+class OAuthClient:
     """A registered application. `ceiling` None means no ceiling: `*` is kept as it is."""
 
     client_id: str
@@ -42,12 +42,12 @@ class Client:
         return [scope for scope in scopes if scope in self.ceiling]
 
 
-def find_client(db: sqlite3.Connection, client_id: str) -> Client | None:
+def find_client(db: sqlite3.Connection, client_id: str) -> OAuthClient | None:
     row = db.execute("SELECT * FROM clients WHERE client_id = ?", (client_id,)).fetchone()
     if row is None:
         return None
     ceiling = row["lowered_ceiling"] if row["lowered_ceiling"] is not None else row["ceiling"]
-    return Client(
+    return OAuthClient(
         client_id=row["client_id"],
         name=row["name"],
         dynamic=bool(row["dynamic"]),

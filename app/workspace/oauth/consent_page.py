@@ -85,7 +85,7 @@ MOST_SHOWN = 14
 
 
 @dataclass(frozen=True)
-class Choice:
+class ConsentOption:
     """An organisation or project the grant may be narrowed to."""
 
     id: str
@@ -93,7 +93,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Page:
+class ConsentPage:
     """What the page shows. `redirect_source` is the CSP source of where the answer leads.
 
     `held` are the scopes that the person has agreed to before for this client, and `chosen` the organisation or project
@@ -104,8 +104,8 @@ class Page:
     unverified: bool
     person: str
     scopes: Sequence[str]
-    organizations: Sequence[Choice]
-    projects: Sequence[Choice]
+    organizations: Sequence[ConsentOption]
+    projects: Sequence[ConsentOption]
     level: str
     csrf: str
     returns_to: str
@@ -135,7 +135,7 @@ def in_words(scopes: Sequence[str]) -> list[tuple[str, str]]:
     return lines
 
 
-def consent_page(page: Page, status: int = 200) -> HTMLResponse:
+def consent_page(page: ConsentPage, status: int = 200) -> HTMLResponse:
     name = html.escape(page.client_name)
     badge = ' <span class="badge">unverified</span>' if page.unverified else ""
     warning = (
@@ -175,7 +175,7 @@ def message_page(title: str, text: str, status: int) -> HTMLResponse:
     return _html(title, body, "'none'", status)
 
 
-def _scopes(page: Page) -> str:
+def _scopes(page: ConsentPage) -> str:
     """What it will be able to do; what is new apart from what it can do already, by the scopes' names too."""
     if not page.more:
         return f'<section aria-labelledby="may"><h2 id="may">It will be able to</h2>{_list(page.scopes)}</section>'
@@ -198,7 +198,7 @@ def _list(scopes: Sequence[str], *, named: bool = False) -> str:
     return f"<ul>{''.join(lines[:MOST_SHOWN])}</ul>{more}"
 
 
-def _level(page: Page, value: str, label: str, extra: str) -> str:
+def _level(page: ConsentPage, value: str, label: str, extra: str) -> str:
     checked = " checked" if page.level == value else ""
     detail = extra if extra.startswith("<") else f"<small>{html.escape(extra)}</small>"
     return (
@@ -207,7 +207,7 @@ def _level(page: Page, value: str, label: str, extra: str) -> str:
     )
 
 
-def _select(name: str, label: str, choices: Sequence[Choice], chosen: str) -> str:
+def _select(name: str, label: str, choices: Sequence[ConsentOption], chosen: str) -> str:
     options = "".join(
         f'<option value="{html.escape(choice.id)}"{" selected" if choice.id == chosen else ""}>'
         f"{html.escape(choice.name)}</option>"

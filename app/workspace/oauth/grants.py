@@ -1,6 +1,6 @@
 """Grants and their tokens: issue, exchange, rotate, revoke (contract 1.5, 1.6).
 
-Everything here runs inside one database transaction and returns a `Refusal` rather than raising one, since
+Everything here runs inside one database transaction and returns a `TokenRefusal` rather than raising one, since
 a refusal may have to be committed (reuse revokes the family).
 
 Tokens are kept as SHA-256 only. To hand out *the same pair* again within the grace period, the successors of
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.workspace.accounts.credentials import ACCESS_PREFIX, REFRESH_PREFIX, digest
-from app.workspace.oauth.clients import Client, unique_scopes
+from app.workspace.oauth.clients import OAuthClient, unique_scopes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,7 +42,7 @@ TEMPORARILY_UNAVAILABLE = {
 
 
 @dataclass(frozen=True)
-class Refusal:
+class TokenRefusal:
     """An OAuth error answer."""
 
     error: str
@@ -52,7 +52,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedTokens:
     """What the token endpoint hands out. `expires_in` in seconds."""
 
     access_token: str
@@ -64,11 +64,11 @@ class Issued:
     replayed: bool = False
 
     def __repr__(self) -> str:
-        return f"Issued(scope={self.scope!r}, expires_in={self.expires_in})"
+        return f"IssuedTokens(scope={self.scope!r}, expires_in={self.expires_in})"
 
 
 @dataclass(frozen=True)
-class Consent:
+class ConsentedAccess:
     """What the person agreed to. Empty `teams` and `organizations` mean everything the person may reach."""
 
     user_id: int
@@ -80,8 +80,8 @@ class Consent:
 def store_code(
     db: sqlite3.Connection,
     code: str,
-    client: Client,
-    consent: Consent,
+    client: OAuthClient,
+    consent: ConsentedAccess,
     redirect_uri: str,
     challenge: str,
     expires_at: float,
@@ -102,7 +102,7 @@ def store_code(
     )
 
 
-def held(db: sqlite3.Connection, client_id: str, user_id: int) -> Consent | None:
+def held(db: sqlite3.Connection, client_id: str, user_id: int) -> ConsentedAccess | None:
     """What the person has agreed to for a client and not taken back: all the scopes, and where the last time."""
     rows = db.execute(
         "SELECT scope, teams, organizations FROM grants WHERE client_id = ? AND user_id = ? AND revoked_at IS NULL"
@@ -113,29 +113,29 @@ def held(db: sqlite3.Connection, client_id: str, user_id: int) -> Consent | None
         return None
     scope = " ".join(unique_scopes(" ".join(row["scope"] for row in rows)))
     last = rows[-1]
-    return Consent(user_id, scope, tuple(json.loads(last["teams"])), tuple(json.loads(last["organizations"])))
+    return ConsentedAccess(user_id, scope, tuple(json.loads(last["teams"])), tuple(json.loads(last["organizations"])))
 
 
 def exchange_code(
     db: sqlite3.Connection,
-    client: Client,
+    client: OAuthClient,
     code: str,
     redirect_uri: str | None,
     verifier: str | None,
     now: float,
     lifetime: float,
-) -> Issued | Refusal:
+) -> IssuedTokens | TokenRefusal:
     """Trade an authorization code for the first pair of a new grant. A code works once."""
     db.execute("DELETE FROM codes WHERE expires_at < ?", (now - RETENTION_SECONDS,))
     row = db.execute("SELECT * FROM codes WHERE hash = ?", (digest(code),)).fetchone()
     if row is None or row["client_id"] != client.client_id or row["expires_at"] <= now:
-        return Refusal("invalid_grant", BAD_CODE)
+        return TokenRefusal("invalid_grant", BAD_CODE)
     if not verifier:
-        return Refusal("invalid_request", "Code verifier required.")
+        return TokenRefusal("invalid_request", "Code verifier required.")
     if not hmac.compare_digest(s256(verifier), row["challenge"]):
-        return Refusal("invalid_grant", "Code verifier does not match the code challenge.")
+        return TokenRefusal("invalid_grant", "Code verifier does not match the code challenge.")
     if redirect_uri != row["redirect_uri"]:
-        return Refusal("invalid_request", "Mismatching redirect URI.")
+        return TokenRefusal("invalid_request", "Mismatching redirect URI.")
     db.execute("DELETE FROM codes WHERE hash = ?", (row["hash"],))
     grant = db.execute(
         "INSERT INTO grants (client_id, user_id, scope, teams, organizations, created_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -149,13 +149,13 @@ def exchange_code(
 
 def refresh(
     db: sqlite3.Connection,
-    client: Client,
+    client: OAuthClient,
     token: str,
     requested: str | None,
     now: float,
     lifetime: float,
     grace: float,
-) -> Issued | Refusal:
+) -> IssuedTokens | TokenRefusal:
     """Renew. A first-party refresh token rotates and its access token dies at once; a dynamic client's stays."""
     row = db.execute(
         "SELECT r.*, g.client_id, g.scope, g.revoked_at, g.revoked_because FROM refresh_tokens r"
@@ -163,19 +163,19 @@ def refresh(
         (digest(token),),
     ).fetchone()
     if row is None or row["client_id"] != client.client_id:
-        return Refusal("invalid_grant")
+        return TokenRefusal("invalid_grant")
     if row["revoked_at"] is not None:
-        return Refusal("invalid_grant", REVOKED_WORDS.get(row["revoked_because"]))
+        return TokenRefusal("invalid_grant", REVOKED_WORDS.get(row["revoked_because"]))
     grant = int(row["grant_id"])
     if row["spent_at"] is not None:
         if row["successor_salt"] is None or now - row["spent_at"] >= grace:
-            return Refusal("invalid_grant", revoked=revoke_grant(db, grant, "reuse", now))
+            return TokenRefusal("invalid_grant", revoked=revoke_grant(db, grant, "reuse", now))
         access, successor = _successors(token, row["successor_salt"])
         left = row["successor_expires_at"] - now
         return _issued(db, client, grant, access, successor, row["successor_scope"], left, replayed=True)
 
     scope = _narrowed(client, row["scope"], requested)
-    if isinstance(scope, Refusal):
+    if isinstance(scope, TokenRefusal):
         return scope
     if client.dynamic:
         access = ACCESS_PREFIX + secrets.token_urlsafe(32)
@@ -284,20 +284,20 @@ def s256(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashed).rstrip(b"=").decode()
 
 
-def _narrowed(client: Client, granted: str, requested: str | None) -> str | Refusal:
+def _narrowed(client: OAuthClient, granted: str, requested: str | None) -> str | TokenRefusal:
     scopes = unique_scopes(granted)
     if not scopes:
-        return Refusal("invalid_grant", NO_SCOPES)
+        return TokenRefusal("invalid_grant", NO_SCOPES)
     capped = client.cap(scopes)
     if not capped:
-        return Refusal("invalid_grant", OUT_OF_CEILING)
+        return TokenRefusal("invalid_grant", OUT_OF_CEILING)
     if requested:
         wanted = unique_scopes(requested)
         if "*" not in scopes and not set(wanted) <= set(scopes):
-            return Refusal("invalid_scope")
+            return TokenRefusal("invalid_scope")
         capped = wanted if "*" in capped else [scope for scope in capped if scope in wanted]
         if not capped:
-            return Refusal("invalid_grant", OUT_OF_CEILING)
+            return TokenRefusal("invalid_grant", OUT_OF_CEILING)
     return " ".join(capped)
 
 
@@ -328,7 +328,7 @@ def _store_access(
 
 def _issued(
     db: sqlite3.Connection,
-    client: Client,
+    client: OAuthClient,
     grant: int,
     access: str,
     refresh_token: str,
@@ -336,7 +336,7 @@ def _issued(
     lifetime: float,
     *,
     replayed: bool = False,
-) -> Issued:
+) -> IssuedTokens:
     row = db.execute("SELECT teams, organizations FROM grants WHERE id = ?", (grant,)).fetchone()
     teams: tuple[int, ...] = tuple(json.loads(row["teams"]))
     organizations: tuple[str, ...] = tuple(json.loads(row["organizations"]))
@@ -347,4 +347,4 @@ def _issued(
             organizations,
         )
         teams = tuple(project["id"] for project in found.fetchall())
-    return Issued(access, refresh_token, max(0, int(lifetime)), scope, teams, organizations, replayed)
+    return IssuedTokens(access, refresh_token, max(0, int(lifetime)), scope, teams, organizations, replayed)

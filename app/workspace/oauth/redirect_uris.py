@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from app.workspace.oauth.clients import Client
+    from app.workspace.oauth.clients import OAuthClient
 
 BLOCKED_SCHEMES = frozenset({"javascript", "data", "file", "blob", "vbscript"})
 LOOPBACK_LITERALS = frozenset({"127.0.0.1", "::1"})
@@ -33,7 +33,7 @@ def problem_with(uri: str) -> str | None:
     return None
 
 
-def is_allowed(client: Client, given: str) -> bool:
+def is_allowed(client: OAuthClient, given: str) -> bool:
     """Whether `given` is one of the client's: exactly, or on loopback with another port."""
     if problem_with(given) is not None:
         return False

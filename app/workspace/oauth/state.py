@@ -9,17 +9,17 @@ from app.workspace.runtime.one_time import OneTimeValues
 from app.workspace.web.throttle import HOUR, MINUTE, Throttle
 
 if TYPE_CHECKING:
-    from app.workspace.oauth.clients import Client
+    from app.workspace.oauth.clients import OAuthClient
 
 TICKET_SECONDS = 60.0
 CONSENT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class AuthorizationRequest:
+class PendingAuthorization:
     """An authorization request that was checked and waits for the person's decision."""
 
-    client: Client
+    client: OAuthClient
     redirect_uri: str
     state: str | None
     scopes: tuple[str, ...]
@@ -32,5 +32,5 @@ class OAuthState:
     """One per running workspace. A login ticket carries the access level of the grant it leads to."""
 
     tickets: OneTimeValues[str] = field(default_factory=lambda: OneTimeValues(TICKET_SECONDS))
-    consents: OneTimeValues[AuthorizationRequest] = field(default_factory=lambda: OneTimeValues(CONSENT_SECONDS))
+    consents: OneTimeValues[PendingAuthorization] = field(default_factory=lambda: OneTimeValues(CONSENT_SECONDS))
     registrations: Throttle = field(default_factory=lambda: Throttle((60, MINUTE), (1000, HOUR)))

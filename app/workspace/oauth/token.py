@@ -12,7 +12,7 @@ from starlette.routing import Route
 from app.workspace.accounts.credentials import authenticate, bearer_of, digest, grant_of
 from app.workspace.oauth import grants
 from app.workspace.oauth.clients import find_client
-from app.workspace.oauth.grants import Issued, Refusal
+from app.workspace.oauth.grants import IssuedTokens, TokenRefusal
 from app.workspace.oauth.metadata import JWT_BEARER
 from app.workspace.oauth.wire import NO_STORE, OAuthError, parameters
 from app.workspace.runtime.context import workspace_of
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from app.workspace.accounts.credentials import Grant
-    from app.workspace.oauth.clients import Client
+    from app.workspace.accounts.credentials import BearerGrant
+    from app.workspace.oauth.clients import OAuthClient
     from app.workspace.runtime.context import Workspace
 
 
@@ -124,7 +124,7 @@ async def userinfo(request: Request) -> Response:
     )
 
 
-async def _issue(workspace: Workspace, given: dict[str, str]) -> Issued:
+async def _issue(workspace: Workspace, given: dict[str, str]) -> IssuedTokens:
     kind = given.get("grant_type", "")
     if kind == JWT_BEARER and not given.get("assertion"):
         raise OAuthError("invalid_request", "assertion is required")
@@ -132,39 +132,39 @@ async def _issue(workspace: Workspace, given: dict[str, str]) -> Issued:
         raise OAuthError("unsupported_grant_type")
     now, settings = workspace.clock.now(), workspace.settings
 
-    def work(db: sqlite3.Connection) -> Issued | Refusal:
+    def work(db: sqlite3.Connection) -> IssuedTokens | TokenRefusal:
         client = find_client(db, given.get("client_id", ""))
         if client is None or not _knows_secret(client, given):
-            return Refusal("invalid_client", status=401)
+            return TokenRefusal("invalid_client", status=401)
         lifetime = settings.dynamic_access_token_seconds if client.dynamic else settings.access_token_seconds
         if kind == JWT_BEARER:
-            return Refusal("invalid_grant", "The assertion is not from a trusted issuer.")
+            return TokenRefusal("invalid_grant", "The assertion is not from a trusted issuer.")
         if kind == "authorization_code":
             code = given.get("code")
             if not code:
-                return Refusal("invalid_request", "Missing code parameter.")
+                return TokenRefusal("invalid_request", "Missing code parameter.")
             verifier, redirect_uri = given.get("code_verifier"), given.get("redirect_uri")
             return grants.exchange_code(db, client, code, redirect_uri, verifier, now, lifetime)
         refresh_token = given.get("refresh_token")
         if not refresh_token:
-            return Refusal("invalid_request", "Missing refresh token parameter.")
+            return TokenRefusal("invalid_request", "Missing refresh token parameter.")
         grace = settings.refresh_grace_seconds
         return grants.refresh(db, client, refresh_token, given.get("scope"), now, lifetime, grace)
 
     outcome = await workspace.db.run(work)
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, TokenRefusal):
         workspace.counters.grants_revoked += outcome.revoked
         raise OAuthError(outcome.error, outcome.description, outcome.status)
     return outcome
 
 
-def _knows_secret(client: Client, given: dict[str, str]) -> bool:
+def _knows_secret(client: OAuthClient, given: dict[str, str]) -> bool:
     if client.secret_hash is None:
         return True
     return hmac.compare_digest(client.secret_hash, digest(given.get("client_secret", "")))
 
 
-async def _description(workspace: Workspace, grant: Grant) -> dict[str, object]:
+async def _description(workspace: Workspace, grant: BearerGrant) -> dict[str, object]:
     client_id = grant.client_id or ""
     client = await workspace.db.read(lambda db: find_client(db, client_id))
     return {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from app.workspace.runtime.clock import AdjustableClock
-    from app.workspace.runtime.counters import Counters
+    from app.workspace.runtime.counters import RequestCounters
     from app.workspace.runtime.database import WorkspaceDatabase
     from app.workspace.runtime.fault_rules import FaultRules
 
@@ -52,7 +52,7 @@ class Workspace:
     db: WorkspaceDatabase
     clock: AdjustableClock
     faults: FaultRules
-    counters: Counters
+    counters: RequestCounters
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _states: dict[type[Any], Any] = field(default_factory=dict)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -8,7 +8,7 @@ DISTINCT_PATHS = 2000
 
 
 @dataclass
-class Counters:
+class RequestCounters:
     """Counts since start or the last reset.
 
     `refreshes_accepted` counts rotations that issued new tokens, `refreshes_replayed` answers out of the

@@ -23,7 +23,7 @@ SIDE_FILES = ("", "-wal", "-shm")
 BUSY_SECONDS = 5.0
 
 
-class UnusableError(Exception):
+class UnusableDatabase(Exception):
     """The file cannot serve; the text says why, the attribute names the word for its new name."""
 
     def __init__(self, word: str, reason: str) -> None:
@@ -82,7 +82,7 @@ def _open(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     notices: list[str] = []
     try:
         return _connect(path), notices
-    except UnusableError as unusable:
+    except UnusableDatabase as unusable:
         aside = _set_aside(path, unusable.word)
         notices.append(f"The workspace database {unusable}; it was kept as {aside.name} and a new one was made.")
     return _connect(path), notices
@@ -90,7 +90,7 @@ def _open(path: Path) -> tuple[sqlite3.Connection, list[str]]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     if path.exists() and not path.is_file():
-        raise UnusableError("damaged", "is not a file")
+        raise UnusableDatabase("damaged", "is not a file")
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     # Case-insensitive search beyond ASCII, which SQLite's own lower() does not do.
@@ -101,17 +101,17 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
-    except UnusableError:
+    except UnusableDatabase:
         connection.close()
         raise
     except sqlite3.OperationalError as trouble:
         connection.close()
         if "locked" in str(trouble) or "busy" in str(trouble):
             raise
-        raise UnusableError("damaged", "could not be read") from trouble
+        raise UnusableDatabase("damaged", "could not be read") from trouble
     except sqlite3.DatabaseError as trouble:
         connection.close()
-        raise UnusableError("damaged", "is damaged") from trouble
+        raise UnusableDatabase("damaged", "is damaged") from trouble
     path.chmod(0o600)
     return connection
 
@@ -119,11 +119,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _check(connection: sqlite3.Connection) -> None:
     [finding] = connection.execute("PRAGMA quick_check(1)").fetchone()
     if finding != "ok":
-        raise UnusableError("damaged", "is damaged")
+        raise UnusableDatabase("damaged", "is damaged")
     [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     [owner] = connection.execute("PRAGMA application_id").fetchone()
     if tables and owner != APPLICATION_ID:
-        raise UnusableError("foreign", "belongs to another program")
+        raise UnusableDatabase("foreign", "belongs to another program")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -132,7 +132,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     have = dict(connection.execute("SELECT track, version FROM schema_versions").fetchall())
     for track, version in have.items():
         if version > len(TRACKS.get(track, ())):
-            raise UnusableError("newer", "was written by a newer version")
+            raise UnusableDatabase("newer", "was written by a newer version")
     for track, scripts in TRACKS.items():
         for version, script in enumerate(scripts, start=1):
             if version > have.get(track, 0):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Template:
+class StoreTemplate:
     """One offer. `client_id` and `client_secret` are set where the vendor knows the workspace beforehand."""
 
     name: str
@@ -56,7 +56,7 @@ class Template:
         }
 
 
-LEDGER_TEMPLATE = Template(
+LEDGER_TEMPLATE = StoreTemplate(
     "Ledger",
     f"self:{LEDGER.path}",
     "",
@@ -65,7 +65,7 @@ LEDGER_TEMPLATE = Template(
     "ledger.example",
     "business",
 )
-POSTBOX_TEMPLATE = Template(
+POSTBOX_TEMPLATE = StoreTemplate(
     "Postbox",
     f"self:{POSTBOX.path}",
     f"self:{PREFIX}/{POSTBOX.slug}/keys",
@@ -74,7 +74,7 @@ POSTBOX_TEMPLATE = Template(
     "postbox.example",
     "productivity",
 )
-TIMESHEET_TEMPLATE = Template(
+TIMESHEET_TEMPLATE = StoreTemplate(
     "Timesheet",
     f"self:{TIMESHEET.path}",
     "",
@@ -85,11 +85,11 @@ TIMESHEET_TEMPLATE = Template(
     CLOSED_CLIENT_ID,
     CLOSED_CLIENT_SECRET,
 )
-TEMPLATES: tuple[Template, ...] = (
+TEMPLATES: tuple[StoreTemplate, ...] = (
     LEDGER_TEMPLATE,
     POSTBOX_TEMPLATE,
     TIMESHEET_TEMPLATE,
-    Template(
+    StoreTemplate(
         "GitHub",
         "https://api.githubcopilot.com/mcp/",
         "https://github.com/github/github-mcp-server",
@@ -98,7 +98,7 @@ TEMPLATES: tuple[Template, ...] = (
         "github.com",
         "dev",
     ),
-    Template(
+    StoreTemplate(
         "Linear",
         "https://mcp.linear.app/mcp",
         "https://linear.app/docs/mcp",
@@ -107,7 +107,7 @@ TEMPLATES: tuple[Template, ...] = (
         "linear.app",
         "productivity",
     ),
-    Template(
+    StoreTemplate(
         "Notion",
         "https://mcp.notion.com/mcp",
         "https://developers.notion.com/docs/mcp",
@@ -116,7 +116,7 @@ TEMPLATES: tuple[Template, ...] = (
         "notion.so",
         "productivity",
     ),
-    Template(
+    StoreTemplate(
         "Sentry",
         "https://mcp.sentry.dev/mcp",
         "https://docs.sentry.io/product/sentry-mcp/",
@@ -125,7 +125,7 @@ TEMPLATES: tuple[Template, ...] = (
         "sentry.io",
         "infra",
     ),
-    Template(
+    StoreTemplate(
         "Stripe",
         "https://mcp.stripe.com/",
         "https://docs.stripe.com/mcp",
@@ -134,7 +134,7 @@ TEMPLATES: tuple[Template, ...] = (
         "stripe.com",
         "business",
     ),
-    Template(
+    StoreTemplate(
         "Figma",
         "https://mcp.figma.com/mcp",
         "https://help.figma.com/hc/en-us/articles/32132100833559",
@@ -143,7 +143,7 @@ TEMPLATES: tuple[Template, ...] = (
         "figma.com",
         "design",
     ),
-    Template(
+    StoreTemplate(
         "Context7",
         "https://mcp.context7.com/mcp",
         "https://context7.com/",
@@ -152,7 +152,7 @@ TEMPLATES: tuple[Template, ...] = (
         "context7.com",
         "dev",
     ),
-    Template(
+    StoreTemplate(
         "Cloudflare",
         "https://observability.mcp.cloudflare.com/mcp",
         "https://developers.cloudflare.com/agents/model-context-protocol/",
@@ -161,7 +161,7 @@ TEMPLATES: tuple[Template, ...] = (
         "cloudflare.com",
         "infra",
     ),
-    Template(
+    StoreTemplate(
         "Hugging Face",
         "https://huggingface.co/mcp",
         "https://huggingface.co/settings/mcp",

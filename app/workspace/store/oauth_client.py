@@ -16,7 +16,13 @@ from urllib.parse import urlencode, urlsplit
 
 from app.workspace.accounts.credentials import digest
 from app.workspace.store.addresses import absolute, is_loopback, relative, url_problem
-from app.workspace.store.rows import Connection, Installation, installation, mark_needs_reauth, save_connection
+from app.workspace.store.rows import (
+    StoreInstallation,
+    VendorConnection,
+    installation,
+    mark_needs_reauth,
+    save_connection,
+)
 from app.workspace.store.state import StoreState
 from app.workspace.web.fields import decode_json
 
@@ -35,11 +41,11 @@ LARGEST_ANSWER = 1024 * 1024
 REDIRECT_PATH = "/api/mcp_store/oauth_redirect/"
 
 
-class ConnectTrouble(Exception):
+class ConnectFailed(Exception):
     """Why an OAuth server could not be installed; the text is the API's `detail`."""
 
 
-class VendorRefused(Exception):
+class VendorGrantEnded(Exception):
     """The vendor ended its grant: only the person can connect it again."""
 
 
@@ -48,7 +54,7 @@ class VendorUnreachable(Exception):
 
 
 @dataclass(frozen=True)
-class Discovered:
+class DiscoveredVendor:
     """What a server's metadata said; addresses absolute."""
 
     issuer: str
@@ -59,8 +65,8 @@ class Discovered:
     scope: str
 
 
-async def connect(workspace: Workspace, url: str, client_id: str, client_secret: str) -> Connection:
-    """Discover a server's authorization server and become its client. Raises `ConnectTrouble`."""
+async def connect(workspace: Workspace, url: str, client_id: str, client_secret: str) -> VendorConnection:
+    """Discover a server's authorization server and become its client. Raises `ConnectFailed`."""
     await workspace.state(StoreState).http()
     import httpx2
 
@@ -70,15 +76,15 @@ async def connect(workspace: Workspace, url: str, client_id: str, client_secret:
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError):
         found = None
     if found is None:
-        raise ConnectTrouble("OAuth discovery failed.")
+        raise ConnectFailed("OAuth discovery failed.")
     if not client_id:
         if not found.registration_endpoint:
-            raise ConnectTrouble("This MCP server does not support Dynamic Client Registration (DCR).")
+            raise ConnectFailed("This MCP server does not support Dynamic Client Registration (DCR).")
         try:
             client_id, client_secret = await _register(workspace, found)
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError):
-            raise ConnectTrouble("OAuth registration failed.") from None
-    return Connection(
+            raise ConnectFailed("OAuth registration failed.") from None
+    return VendorConnection(
         issuer=relative(found.issuer, origin),
         authorization_endpoint=relative(found.authorization_endpoint, origin),
         token_endpoint=relative(found.token_endpoint, origin),
@@ -89,7 +95,7 @@ async def connect(workspace: Workspace, url: str, client_id: str, client_secret:
     )
 
 
-async def _discover(workspace: Workspace, url: str) -> Discovered | None:
+async def _discover(workspace: Workspace, url: str) -> DiscoveredVendor | None:
     if not is_loopback(url):
         return None
     parts = urlsplit(url)
@@ -118,7 +124,7 @@ async def _discover(workspace: Workspace, url: str) -> Discovered | None:
         if not isinstance(methods, list) or "S256" not in methods or not all(_usable(end) for end in ends):
             return None
         registration = metadata.get("registration_endpoint")
-        return Discovered(
+        return DiscoveredVendor(
             issuer, str(ends[0]), str(ends[1]), str(registration) if _usable(registration) else "", resource, scope
         )
     return None
@@ -136,7 +142,7 @@ def _usable(end: object) -> bool:
     return isinstance(end, str) and url_problem(end) is None and is_loopback(end)
 
 
-async def _register(workspace: Workspace, found: Discovered) -> tuple[str, str]:
+async def _register(workspace: Workspace, found: DiscoveredVendor) -> tuple[str, str]:
     body: dict[str, object] = {
         "client_name": "Burrow workspace",
         "redirect_uris": [workspace.settings.url + REDIRECT_PATH],
@@ -153,7 +159,7 @@ async def _register(workspace: Workspace, found: Discovered) -> tuple[str, str]:
     return client_id, client_secret
 
 
-def begin(workspace: Workspace, db: sqlite3.Connection, wanted: Installation, callback: str) -> str:
+def begin(workspace: Workspace, db: sqlite3.Connection, wanted: StoreInstallation, callback: str) -> str:
     """Remember a new authorization request and return the address to open in the browser.
 
     The installation must have a connection. `callback` is where the browser ends, empty for the workspace's page.
@@ -183,7 +189,7 @@ def begin(workspace: Workspace, db: sqlite3.Connection, wanted: Installation, ca
 
 
 @dataclass(frozen=True)
-class PendingState:
+class StateRecord:
     """An authorization request whose answer came back."""
 
     installation_id: str
@@ -192,7 +198,7 @@ class PendingState:
     callback: str
 
 
-def take_state(db: sqlite3.Connection, state: str, now: float) -> PendingState | None:
+def take_state(db: sqlite3.Connection, state: str, now: float) -> StateRecord | None:
     """Use up a state; None when it is unknown, used or older than 600 s."""
     row = db.execute(
         "SELECT s.*, i.project_id FROM store_oauth_states s JOIN store_installations i ON i.id = s.installation_id"
@@ -204,10 +210,10 @@ def take_state(db: sqlite3.Connection, state: str, now: float) -> PendingState |
     db.execute("DELETE FROM store_oauth_states WHERE state_hash = ?", (row["state_hash"],))
     if row["expires_at"] <= now:
         return None
-    return PendingState(row["installation_id"], row["project_id"], row["verifier"], row["callback_url"])
+    return StateRecord(row["installation_id"], row["project_id"], row["verifier"], row["callback_url"])
 
 
-async def finish(workspace: Workspace, pending: PendingState, code: str, issuer: str | None) -> bool:
+async def finish(workspace: Workspace, pending: StateRecord, code: str, issuer: str | None) -> bool:
     """Exchange the code and store the vendor's tokens; False when the vendor refused or cannot be believed."""
     await workspace.state(StoreState).http()
     import httpx2
@@ -233,17 +239,17 @@ async def finish(workspace: Workspace, pending: PendingState, code: str, issuer:
     return await _store_tokens(workspace, wanted.id, connection, answer) is not None
 
 
-async def vendor_token(workspace: Workspace, wanted: Installation, refused: str | None) -> str:
+async def vendor_token(workspace: Workspace, wanted: StoreInstallation, refused: str | None) -> str:
     """The vendor's access token for an installation, renewed when it is about to end or is the `refused` one.
 
     One renewal at a time per installation; late comers use what the first one stored.
-    Raises `VendorRefused` and marks the installation, or `VendorUnreachable`.
+    Raises `VendorGrantEnded` and marks the installation, or `VendorUnreachable`.
     """
     async with workspace.state(StoreState).refreshing[wanted.id]:
         current = await workspace.db.read(lambda db: installation(db, wanted.project_id, wanted.id))
         connection = current.connection if current is not None else None
         if connection is None or (current is not None and current.needs_reauth):
-            raise VendorRefused
+            raise VendorGrantEnded
         ending = connection.expires_at is not None and (
             connection.expires_at <= workspace.clock.now() + RENEW_BEFORE_SECONDS
         )
@@ -252,7 +258,7 @@ async def vendor_token(workspace: Workspace, wanted: Installation, refused: str 
         return await _renew(workspace, wanted, connection)
 
 
-async def _renew(workspace: Workspace, wanted: Installation, connection: Connection) -> str:
+async def _renew(workspace: Workspace, wanted: StoreInstallation, connection: VendorConnection) -> str:
     await workspace.state(StoreState).http()
     import httpx2
 
@@ -270,12 +276,12 @@ async def _renew(workspace: Workspace, wanted: Installation, connection: Connect
             return token
     if status in (400, 401) and answer.get("error") in ("invalid_grant", "invalid_client", "unauthorized_client"):
         await workspace.db.run(lambda db: mark_needs_reauth(db, wanted.id, True, now))
-        raise VendorRefused
+        raise VendorGrantEnded
     raise VendorUnreachable
 
 
 async def _store_tokens(
-    workspace: Workspace, wanted: str, connection: Connection, answer: Mapping[str, object]
+    workspace: Workspace, wanted: str, connection: VendorConnection, answer: Mapping[str, object]
 ) -> str | None:
     token, refresh, life = answer.get("access_token"), answer.get("refresh_token"), answer.get("expires_in")
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
@@ -298,7 +304,7 @@ async def _store_tokens(
 
 
 async def _token_call(
-    workspace: Workspace, connection: Connection, form: Mapping[str, str]
+    workspace: Workspace, connection: VendorConnection, form: Mapping[str, str]
 ) -> tuple[int, dict[str, object]]:
     origin = workspace.settings.url
     fields = {**form, "client_id": connection.client_id, "resource": absolute(connection.resource, origin)}

@@ -16,8 +16,8 @@ from starlette.routing import Route
 from app.workspace.accounts.credentials import authenticate_in_project, bearer_of
 from app.workspace.runtime.context import workspace_of
 from app.workspace.store.addresses import absolute, is_loopback, url_problem
-from app.workspace.store.oauth_client import VendorRefused, VendorUnreachable, vendor_token
-from app.workspace.store.rows import APPROVED, DO_NOT_USE, Installation, installation, tool
+from app.workspace.store.oauth_client import VendorGrantEnded, VendorUnreachable, vendor_token
+from app.workspace.store.rows import APPROVED, DO_NOT_USE, StoreInstallation, installation, tool
 from app.workspace.store.state import CONNECT_SECONDS, StoreState
 from app.workspace.web.errors import method_not_allowed, not_found, reply
 from app.workspace.web.fields import decode_json
@@ -38,7 +38,7 @@ RETURNED = ("content-type", "mcp-session-id", "cache-control", "x-accel-bufferin
 BATCH, NEEDS_APPROVAL, DISABLED, UNKNOWN_TOOL = -32000, -32001, -32002, -32601
 
 
-class _VendorAnswer(Exception):
+class _ProxyRefusal(Exception):
     """An answer about the vendor or the policy, in the proxy's own words."""
 
     def __init__(self, status: int, error: str) -> None:
@@ -68,7 +68,7 @@ async def _proxy(request: Request) -> Response:
         raise not_found()
     try:
         if not wanted.is_enabled:
-            raise _VendorAnswer(403, "Server is disabled")
+            raise _ProxyRefusal(403, "Server is disabled")
         raw = await _body(request)
         message = _message(raw)
         if isinstance(message, list):
@@ -77,7 +77,7 @@ async def _proxy(request: Request) -> Response:
         if refusal is not None:
             return refusal
         return await _forward(request, workspace, wanted, raw)
-    except _VendorAnswer as answer:
+    except _ProxyRefusal as answer:
         return answer.response()
 
 
@@ -88,7 +88,7 @@ async def _body(request: Request) -> bytes:
         if size <= LARGEST_BODY:
             pieces.append(piece)
     if size > LARGEST_BODY:
-        raise _VendorAnswer(413, "Request body too large")
+        raise _ProxyRefusal(413, "Request body too large")
     return b"".join(pieces)
 
 
@@ -98,11 +98,11 @@ def _message(raw: bytes) -> dict[str, object] | list[object]:
     except ValueError:
         message = None
     if not isinstance(message, dict | list):
-        raise _VendorAnswer(400, "Request body must be valid JSON")
+        raise _ProxyRefusal(400, "Request body must be valid JSON")
     return message
 
 
-async def _policy(workspace: Workspace, wanted: Installation, message: dict[str, object]) -> Response | None:
+async def _policy(workspace: Workspace, wanted: StoreInstallation, message: dict[str, object]) -> Response | None:
     """The refusal of a tool call the approval states do not allow."""
     if message.get("method") != "tools/call":
         return None
@@ -131,14 +131,14 @@ def _rpc_error(request_id: object, code: int, message: str) -> Response:
     return reply({"jsonrpc": "2.0", "id": known, "error": {"code": code, "message": message}})
 
 
-async def _forward(request: Request, workspace: Workspace, wanted: Installation, raw: bytes) -> Response:
+async def _forward(request: Request, workspace: Workspace, wanted: StoreInstallation, raw: bytes) -> Response:
     url = absolute(wanted.url, workspace.settings.url)
     problem = url_problem(url)
     if problem is not None:
-        raise _VendorAnswer(400, f"URL not allowed: {problem}")
+        raise _ProxyRefusal(400, f"URL not allowed: {problem}")
     credential = await _credential(request, workspace, wanted, None)
     if not is_loopback(url):
-        raise _VendorAnswer(502, "Upstream MCP server unreachable")
+        raise _ProxyRefusal(502, "Upstream MCP server unreachable")
     headers = {
         "content-type": "application/json",
         "accept": request.headers.get("accept", "application/json, text/event-stream"),
@@ -152,29 +152,29 @@ async def _forward(request: Request, workspace: Workspace, wanted: Installation,
         answer = await _send(request, workspace, url, headers, credential, raw)
     if 300 <= answer.status_code < 400:
         await answer.aclose()
-        raise _VendorAnswer(502, "Upstream MCP server unreachable")
+        raise _ProxyRefusal(502, "Upstream MCP server unreachable")
     returned = {name: value for name, value in answer.headers.items() if name in RETURNED}
     return StreamingResponse(_pieces(answer), answer.status_code, returned)
 
 
-async def _credential(request: Request, workspace: Workspace, wanted: Installation, refused: str | None) -> str:
+async def _credential(request: Request, workspace: Workspace, wanted: StoreInstallation, refused: str | None) -> str:
     """What the upstream is sent. `refused` is the vendor token that just failed."""
     if wanted.is_own_server:
         return bearer_of(request) or ""
     if wanted.auth_type == "api_key":
         if not wanted.api_key:
-            raise _VendorAnswer(401, "No credentials configured")
+            raise _ProxyRefusal(401, "No credentials configured")
         return wanted.api_key
     if wanted.pending_oauth:
-        raise _VendorAnswer(401, "No credentials configured")
+        raise _ProxyRefusal(401, "No credentials configured")
     if wanted.needs_reauth:
-        raise _VendorAnswer(401, "Installation needs re-authentication")
+        raise _ProxyRefusal(401, "Installation needs re-authentication")
     try:
         return await vendor_token(workspace, wanted, refused)
-    except VendorRefused:
-        raise _VendorAnswer(401, "Authentication failed") from None
+    except VendorGrantEnded:
+        raise _ProxyRefusal(401, "Authentication failed") from None
     except VendorUnreachable:
-        raise _VendorAnswer(502, "Upstream MCP server unreachable") from None
+        raise _ProxyRefusal(502, "Upstream MCP server unreachable") from None
 
 
 async def _send(
@@ -192,9 +192,9 @@ async def _send(
         return await _while_connected(request, lambda: client.send(outgoing, stream=True))
     except httpx2.TimeoutException as trouble:
         words = "unreachable" if isinstance(trouble, httpx2.ConnectTimeout) else "timed out"
-        raise _VendorAnswer(502, f"Upstream MCP server {words}") from None
+        raise _ProxyRefusal(502, f"Upstream MCP server {words}") from None
     except httpx2.HTTPError:
-        raise _VendorAnswer(502, "Upstream MCP server unreachable") from None
+        raise _ProxyRefusal(502, "Upstream MCP server unreachable") from None
 
 
 async def _while_connected(request: Request, work: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
@@ -204,7 +204,7 @@ async def _while_connected(request: Request, work: Callable[[], Awaitable[httpx2
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise _VendorAnswer(502, "Upstream MCP server unreachable")
+            raise _ProxyRefusal(502, "Upstream MCP server unreachable")
         return await working
     finally:
         for task in (working, leaving):

@@ -20,7 +20,7 @@ APPROVAL_STATES = (APPROVED, NEEDS_APPROVAL, DO_NOT_USE)
 
 
 @dataclass(frozen=True)
-class Connection:
+class VendorConnection:
     """OAuth facts of one installation; addresses as stored, empty `access_token` until connected."""
 
     issuer: str
@@ -36,7 +36,7 @@ class Connection:
 
 
 @dataclass(frozen=True)
-class Installation:
+class StoreInstallation:
     """One installed server; `url` as stored (`self:` for the workspace's own origin)."""
 
     id: str
@@ -56,7 +56,7 @@ class Installation:
     created_at: str
     updated_at: str
     tool_count: int
-    connection: Connection | None
+    connection: VendorConnection | None
 
     @property
     def pending_oauth(self) -> bool:
@@ -107,7 +107,7 @@ _SELECT = (
 )
 
 
-def installations(db: sqlite3.Connection, project: int, limit: int, offset: int) -> tuple[list[Installation], int]:
+def installations(db: sqlite3.Connection, project: int, limit: int, offset: int) -> tuple[list[StoreInstallation], int]:
     """One window of a project's installations, oldest first, and how many there are."""
     query = f"{_SELECT} ORDER BY i.created_at, i.rowid LIMIT ? OFFSET ?"
     rows = [_installation(db, row) for row in db.execute(query, (project, limit, offset)).fetchall()]
@@ -115,25 +115,25 @@ def installations(db: sqlite3.Connection, project: int, limit: int, offset: int)
     return rows, count
 
 
-def installation(db: sqlite3.Connection, project: int, wanted: str) -> Installation | None:
+def installation(db: sqlite3.Connection, project: int, wanted: str) -> StoreInstallation | None:
     row = db.execute(f"{_SELECT} AND i.id = ?", (project, wanted)).fetchone()
     return None if row is None else _installation(db, row)
 
 
-def installation_at(db: sqlite3.Connection, project: int, url: str) -> Installation | None:
+def installation_at(db: sqlite3.Connection, project: int, url: str) -> StoreInstallation | None:
     """The installation of a stored address."""
     row = db.execute(f"{_SELECT} AND rtrim(i.url, '/') = rtrim(?, '/')", (project, url)).fetchone()
     return None if row is None else _installation(db, row)
 
 
-def _installation(db: sqlite3.Connection, row: sqlite3.Row) -> Installation:
+def _installation(db: sqlite3.Connection, row: sqlite3.Row) -> StoreInstallation:
     linked = db.execute("SELECT * FROM store_connections WHERE installation_id = ?", (row["id"],)).fetchone()
     connection = None
     if linked is not None:
-        connection = Connection(**{name: linked[name] for name in Connection.__dataclass_fields__})
-    fields = {name: row[name] for name in Installation.__dataclass_fields__ if name != "connection"}
+        connection = VendorConnection(**{name: linked[name] for name in VendorConnection.__dataclass_fields__})
+    fields = {name: row[name] for name in StoreInstallation.__dataclass_fields__ if name != "connection"}
     fields["is_enabled"], fields["needs_reauth"] = bool(row["is_enabled"]), bool(row["needs_reauth"])
-    return Installation(**fields, connection=connection)
+    return StoreInstallation(**fields, connection=connection)
 
 
 def add_installation(
@@ -179,9 +179,9 @@ def add_installation(
     return new
 
 
-def save_connection(db: sqlite3.Connection, wanted: str, connection: Connection) -> None:
+def save_connection(db: sqlite3.Connection, wanted: str, connection: VendorConnection) -> None:
     """Store or replace the OAuth facts of an installation; does nothing when it is gone."""
-    names = tuple(Connection.__dataclass_fields__)
+    names = tuple(VendorConnection.__dataclass_fields__)
     marks = ", ".join("?" for _name in names)
     db.execute(
         f"INSERT OR REPLACE INTO store_connections (installation_id, {', '.join(names)})"

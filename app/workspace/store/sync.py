@@ -10,11 +10,11 @@ from app.workspace.mcp.mount import WORKSPACE, mounts_of
 from app.workspace.runtime.import_thread import in_thread
 from app.workspace.store.addresses import absolute, is_loopback
 from app.workspace.store.oauth_client import (
-    VendorRefused,
+    VendorGrantEnded,
     VendorUnreachable,
     vendor_token,
 )
-from app.workspace.store.rows import Installation, ListedTool, installation, save_tools
+from app.workspace.store.rows import ListedTool, StoreInstallation, installation, save_tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ class SyncFailed(Exception):
     """The server's tools could not be listed."""
 
 
-async def sync_tools(workspace: Workspace, wanted: Installation) -> None:
+async def sync_tools(workspace: Workspace, wanted: StoreInstallation) -> None:
     """List the server's tools and store them. Raises `SyncFailed`."""
     try:
         async with asyncio.timeout(SYNC_SECONDS):
@@ -52,7 +52,7 @@ async def sync_quietly(workspace: Workspace, project: int, wanted: str) -> None:
         logging.getLogger(__name__).info("The tools of an installation could not be listed")
 
 
-async def _listed(workspace: Workspace, wanted: Installation) -> Sequence[ListedTool]:
+async def _listed(workspace: Workspace, wanted: StoreInstallation) -> Sequence[ListedTool]:
     if wanted.is_own_server:
         try:
             server = await mounts_of(workspace)[WORKSPACE].server()
@@ -68,7 +68,7 @@ async def _listed(workspace: Workspace, wanted: Installation) -> Sequence[Listed
     for _attempt in range(2):
         try:
             token = await vendor_token(workspace, wanted, refused)
-        except (VendorRefused, VendorUnreachable):
+        except (VendorGrantEnded, VendorUnreachable):
             raise SyncFailed from None
         statuses: set[int] = set()
         try:

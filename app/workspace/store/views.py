@@ -15,10 +15,10 @@ from app.workspace.pictures import letter_tile
 from app.workspace.runtime.clock import iso
 from app.workspace.runtime.context import workspace_of
 from app.workspace.store.addresses import absolute, relative, url_problem
-from app.workspace.store.catalogue import BY_ID, TEMPLATES, Template
+from app.workspace.store.catalogue import BY_ID, TEMPLATES, StoreTemplate
 from app.workspace.store.oauth_client import (
     REDIRECT_PATH,
-    ConnectTrouble,
+    ConnectFailed,
     begin,
     connect,
     finish,
@@ -26,7 +26,7 @@ from app.workspace.store.oauth_client import (
 )
 from app.workspace.store.rows import (
     APPROVAL_STATES,
-    Installation,
+    StoreInstallation,
     add_installation,
     installation,
     installation_at,
@@ -40,7 +40,7 @@ from app.workspace.store.sync import SyncFailed, sync_quietly, sync_tools
 from app.workspace.vendors.pages import PAGE_HEADERS
 from app.workspace.web.errors import method_not_allowed, not_found, reply, validation
 from app.workspace.web.fields import boolean, choice, identifier, json_object, required, text
-from app.workspace.web.pagination import page, window
+from app.workspace.web.pagination import page, page_range
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from app.workspace.accounts.credentials import Grant
+    from app.workspace.accounts.credentials import BearerGrant
     from app.workspace.runtime.context import Workspace
 
 SCOPE = "project:read"
@@ -109,11 +109,11 @@ async def after_ready(workspace: Workspace) -> None:
         await sync_quietly(workspace, project, wanted)
 
 
-async def _project(request: Request) -> tuple[Grant, int]:
+async def _project(request: Request) -> tuple[BearerGrant, int]:
     return await authenticate_in_project(request, SCOPE, challenge=True)
 
 
-async def _wanted(request: Request) -> Installation:
+async def _wanted(request: Request) -> StoreInstallation:
     _grant, project = await _project(request)
     wanted = str(request.path_params["installation_id"])
     found = await workspace_of(request).db.read(lambda db: installation(db, project, wanted))
@@ -143,7 +143,7 @@ async def _list(request: Request) -> Response:
     _grant, project = await _project(request)
     if request.method in ("POST", "PUT"):
         raise method_not_allowed(request.method)
-    workspace, asked = workspace_of(request), window(request)
+    workspace, asked = workspace_of(request), page_range(request)
     rows, count = await workspace.db.read(lambda db: installations(db, project, asked.limit, asked.offset))
     return page(request, [row.as_json(workspace.settings.url) for row in rows], count, asked)
 
@@ -257,7 +257,7 @@ class _Plan:
     template_id: str | None = None
 
     @classmethod
-    def of_template(cls, template: Template, api_key: str) -> _Plan:
+    def of_template(cls, template: StoreTemplate, api_key: str) -> _Plan:
         return cls(
             name=template.name,
             url=template.url,
@@ -289,7 +289,7 @@ async def _install(workspace: Workspace, project: int, body: Mapping[str, object
         return await _shown(workspace, project, new, origin, 201)
     try:
         connection = await connect(workspace, absolute(plan.url, origin), plan.client_id, plan.client_secret)
-    except ConnectTrouble as trouble:
+    except ConnectFailed as trouble:
         raise _Refused(str(trouble)) from None
     new = await _add(workspace, project, plan, scope)
 
@@ -357,7 +357,7 @@ async def _authorize(request: Request) -> Response:
 
 async def _to_authorize(
     workspace: Workspace, project: int, wanted: str | None, template_id: str | None
-) -> Installation:
+) -> StoreInstallation:
     if wanted is not None:
         found = await workspace.db.read(lambda db: installation(db, project, wanted))
         if found is None:
@@ -377,7 +377,7 @@ async def _to_authorize(
     return found
 
 
-async def _begin(workspace: Workspace, found: Installation, callback: str) -> str:
+async def _begin(workspace: Workspace, found: StoreInstallation, callback: str) -> str:
     if found.auth_type != "oauth":
         raise _Refused("Installation is missing OAuth state — reinstall the server")
     connection = found.connection
@@ -386,7 +386,7 @@ async def _begin(workspace: Workspace, found: Installation, callback: str) -> st
         known = (template.client_id, template.client_secret) if template is not None else ("", "")
         try:
             connection = await connect(workspace, absolute(found.url, workspace.settings.url), *known)
-        except ConnectTrouble as trouble:
+        except ConnectFailed as trouble:
             raise _Refused(str(trouble)) from None
     linked = dataclasses.replace(found, connection=connection)
 

@@ -15,7 +15,7 @@ from app.workspace.tasks.fields import ENVIRONMENTS, TERMINAL, read_pending_mess
 from app.workspace.tasks.task_views import BASE, reader, task_in_path, writer
 from app.workspace.web.errors import ApiError, not_found, reply, validation
 from app.workspace.web.fields import as_uuid, checked_text, choice, json_object, mapping, text
-from app.workspace.web.pagination import page, window
+from app.workspace.web.pagination import page, page_range
 
 if TYPE_CHECKING:
     import sqlite3
@@ -74,7 +74,7 @@ async def run_task(request: Request) -> Response:
 
 async def list_runs(request: Request) -> Response:
     _, project = await reader(request)
-    asked = window(request)
+    asked = page_range(request)
 
     def work(db: sqlite3.Connection) -> tuple[list[dict[str, object]], int]:
         task = task_in_path(db, request, project)
@@ -197,7 +197,7 @@ async def logs(request: Request) -> Response:
 async def session_logs(request: Request) -> Response:
     """A bare array; the counts are in the headers."""
     _, project = await reader(request)
-    asked = window(request, LOG_PAGE, LARGEST_LOG_PAGE)
+    asked = page_range(request, LOG_PAGE, LARGEST_LOG_PAGE)
     query = request.query_params
     only, without = _words(query.get("event_types")), _words(query.get("exclude_types"))
     after = query.get("after", "")

@@ -39,7 +39,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Filters:
+class TaskFilters:
     """Which tasks of a project; None means no restriction."""
 
     archived: bool | None = False
@@ -61,7 +61,7 @@ def find_tasks(
     db: sqlite3.Connection,
     project: int,
     user_id: int,
-    filters: Filters,
+    filters: TaskFilters,
     ordering: str = DEFAULT_ORDERING,
     limit: int = 50,
     offset: int = 0,
@@ -312,7 +312,7 @@ def _encoded(value: object) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _where(project: int, user_id: int, filters: Filters) -> tuple[str, list[object]]:
+def _where(project: int, user_id: int, filters: TaskFilters) -> tuple[str, list[object]]:
     clauses = ["t.project_id = ?", "t.deleted = 0"]
     values: list[object] = [project]
 

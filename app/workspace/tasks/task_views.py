@@ -11,10 +11,10 @@ from app.workspace.accounts.credentials import authenticate_in_project
 from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import task_rows
 from app.workspace.tasks.fields import STATUSES, read_new_task, read_task_change, valid_ids
-from app.workspace.tasks.task_rows import Filters
+from app.workspace.tasks.task_rows import TaskFilters
 from app.workspace.web.errors import not_found, reply, validation
 from app.workspace.web.fields import as_uuid, boolean, checked_text, json_object
-from app.workspace.web.pagination import page, window
+from app.workspace.web.pagination import page, page_range
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from app.workspace.accounts.credentials import Grant
+    from app.workspace.accounts.credentials import BearerGrant
 
 BASE = "/api/projects/{project_id}/tasks/"
 MOST_FOUND = 50
@@ -49,12 +49,12 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def reader(request: Request) -> tuple[Grant, int]:
+async def reader(request: Request) -> tuple[BearerGrant, int]:
     """Authenticate for reading tasks."""
     return await authenticate_in_project(request, "task:read", challenge=False)
 
 
-async def writer(request: Request) -> tuple[Grant, int]:
+async def writer(request: Request) -> tuple[BearerGrant, int]:
     """Authenticate for changing tasks."""
     return await authenticate_in_project(request, "task:write", challenge=False)
 
@@ -69,7 +69,7 @@ def task_in_path(db: sqlite3.Connection, request: Request, project: int) -> sqli
 
 async def list_tasks(request: Request) -> Response:
     grant, project = await reader(request)
-    filters, asked = _filters(request.query_params), window(request)
+    filters, asked = _filters(request.query_params), page_range(request)
     ordering = request.query_params.get("ordering", task_rows.DEFAULT_ORDERING)
     rows, count = await workspace_of(request).db.read(
         lambda db: task_rows.find_tasks(db, project, grant.user_id, filters, ordering, asked.limit, asked.offset)
@@ -88,7 +88,7 @@ async def create(request: Request) -> Response:
 async def search(request: Request) -> Response:
     _, project = await reader(request)
     words = checked_text(request.query_params.get("q", ""), "q", maximum=500).strip()
-    limit = window(request, MOST_FOUND, MOST_FOUND).limit
+    limit = page_range(request, MOST_FOUND, MOST_FOUND).limit
     if not words:
         return reply([])
     return reply(await workspace_of(request).db.read(lambda db: task_rows.search_everything(db, project, words, limit)))
@@ -97,7 +97,7 @@ async def search(request: Request) -> Response:
 async def summaries(request: Request) -> Response:
     _, project = await reader(request)
     ids = valid_ids(await json_object(request), "ids", MOST_SUMMARIES)
-    asked = window(request)
+    asked = page_range(request)
     rows, count = await workspace_of(request).db.read(
         lambda db: task_rows.summaries(db, project, ids, asked.limit, asked.offset)
     )
@@ -173,8 +173,8 @@ async def usage(request: Request) -> Response:
     return reply({"input_tokens": 0, "output_tokens": 0, "total_cost_usd": "0.00"})
 
 
-def _filters(query: Mapping[str, str]) -> Filters:
-    return Filters(
+def _filters(query: Mapping[str, str]) -> TaskFilters:
+    return TaskFilters(
         archived=_three(query, "archived", "false"),
         internal=_three(query, "internal", "false"),
         pinned=_three(query, "pinned", "all"),

@@ -43,7 +43,7 @@ MOST_REDIRECTS = 10
 
 
 @dataclass(frozen=True)
-class VendorAuthorizationRequest:
+class PendingVendorAuthorization:
     """An authorization request that waits for the person's decision."""
 
     issuer: str
@@ -58,12 +58,12 @@ class VendorAuthorizationRequest:
 class VendorState:
     """What the vendors keep in memory; one per running workspace."""
 
-    consents: OneTimeValues[VendorAuthorizationRequest] = field(
+    consents: OneTimeValues[PendingVendorAuthorization] = field(
         default_factory=lambda: OneTimeValues(CONSENT_SECONDS, MOST_CONSENTS)
     )
 
 
-class OAuthRefusal(Exception):
+class VendorOAuthError(Exception):
     """An error answer of RFC 6749 section 5.2 or RFC 7591 section 3.2.2."""
 
     def __init__(self, error: str, description: str, status: int = 400) -> None:
@@ -76,7 +76,7 @@ class OAuthRefusal(Exception):
         return _no_store({"error": self.error, "error_description": self.description}, self.status)
 
 
-class AuthorizationServer:
+class VendorAuthorizationServer:
     """The endpoints of one authorization server."""
 
     def __init__(self, issuer: Issuer) -> None:
@@ -104,20 +104,20 @@ class AuthorizationServer:
         workspace = workspace_of(request)
         try:
             return await self._register(workspace, _json_fields(await request.body()))
-        except OAuthRefusal as refusal:
+        except VendorOAuthError as refusal:
             return refusal.response()
 
     async def _register(self, workspace: Workspace, asked: Mapping[str, object]) -> Response:
         uris = asked.get("redirect_uris")
         if not isinstance(uris, list) or not 1 <= len(uris) <= MOST_REDIRECTS:
-            raise OAuthRefusal("invalid_redirect_uri", "redirect_uris must name at least one address")
+            raise VendorOAuthError("invalid_redirect_uri", "redirect_uris must name at least one address")
         redirects = [_checked_redirect(uri) for uri in uris]
         name = asked.get("client_name", "")
         if not isinstance(name, str) or len(name) > 200:
-            raise OAuthRefusal("invalid_client_metadata", "client_name must be a short text")
+            raise VendorOAuthError("invalid_client_metadata", "client_name must be a short text")
         method = asked.get("token_endpoint_auth_method", "none")
         if method not in ("none", "client_secret_post", "client_secret_basic"):
-            raise OAuthRefusal("invalid_client_metadata", "this authentication method is not supported")
+            raise VendorOAuthError("invalid_client_metadata", "this authentication method is not supported")
         client_id, now = str(uuid.uuid4()), workspace.clock.now()
         secret = "" if method == "none" else secrets.token_urlsafe(32)
 
@@ -154,7 +154,7 @@ class AuthorizationServer:
         trouble = self._trouble(request, asked, known)
         if trouble is not None:
             return self._answer(request, redirect_uri, state, {"error": trouble[0], "error_description": trouble[1]})
-        pending = VendorAuthorizationRequest(
+        pending = PendingVendorAuthorization(
             issuer=self._issuer.path,
             client_id=client_id,
             redirect_uri=redirect_uri,
@@ -227,10 +227,10 @@ class AuthorizationServer:
             elif form.get("grant_type") == "refresh_token":
                 outcome = await workspace.db.run(lambda db: _rotate(db, self._issuer.path, client_id, form, now))
             else:
-                raise OAuthRefusal("unsupported_grant_type", "use authorization_code or refresh_token")
-            if isinstance(outcome, OAuthRefusal):
+                raise VendorOAuthError("unsupported_grant_type", "use authorization_code or refresh_token")
+            if isinstance(outcome, VendorOAuthError):
                 raise outcome
-        except OAuthRefusal as refusal:
+        except VendorOAuthError as refusal:
             return refusal.response()
         return _no_store(outcome)
 
@@ -246,38 +246,38 @@ class AuthorizationServer:
             client_id, secret = _basic_credentials(packed)
         client = await workspace.db.read(lambda db: _client(db, self._issuer.path, client_id))
         if client is None:
-            raise OAuthRefusal("invalid_client", "this client is not known", 401)
+            raise VendorOAuthError("invalid_client", "this client is not known", 401)
         if client["secret_hash"] and not hmac.compare_digest(client["secret_hash"], digest(secret)):
-            raise OAuthRefusal("invalid_client", "the client secret is wrong", 401)
+            raise VendorOAuthError("invalid_client", "the client secret is wrong", 401)
         return client_id
 
 
 def _exchange(
     db: sqlite3.Connection, issuer: str, client_id: str, form: Mapping[str, str], now: float
-) -> dict[str, object] | OAuthRefusal:
+) -> dict[str, object] | VendorOAuthError:
     row = db.execute("SELECT * FROM vendor_codes WHERE code_hash = ?", (digest(form.get("code", "")),)).fetchone()
     if row is None or row["client_id"] != client_id or row["expires_at"] <= now:
-        return OAuthRefusal("invalid_grant", "the code is unknown, used or expired")
+        return VendorOAuthError("invalid_grant", "the code is unknown, used or expired")
     db.execute("DELETE FROM vendor_codes WHERE code_hash = ?", (row["code_hash"],))
     if form.get("redirect_uri") != row["redirect_uri"]:
-        return OAuthRefusal("invalid_grant", "the redirect_uri differs from the authorization request")
+        return VendorOAuthError("invalid_grant", "the redirect_uri differs from the authorization request")
     if not hmac.compare_digest(_s256(form.get("code_verifier", "")), row["challenge"]):
-        return OAuthRefusal("invalid_grant", "the code_verifier does not match")
+        return VendorOAuthError("invalid_grant", "the code_verifier does not match")
     return _issue(db, issuer, client_id, str(uuid.uuid4()), row["scope"], now)
 
 
 def _rotate(
     db: sqlite3.Connection, issuer: str, client_id: str, form: Mapping[str, str], now: float
-) -> dict[str, object] | OAuthRefusal:
+) -> dict[str, object] | VendorOAuthError:
     row = db.execute(
         "SELECT * FROM vendor_tokens WHERE token_hash = ? AND kind = 'refresh' AND issuer = ? AND client_id = ?",
         (digest(form.get("refresh_token", "")), issuer, client_id),
     ).fetchone()
     if row is None:
-        return OAuthRefusal("invalid_grant", "the refresh token is unknown or revoked")
+        return VendorOAuthError("invalid_grant", "the refresh token is unknown or revoked")
     if row["spent"]:
         db.execute("DELETE FROM vendor_tokens WHERE family = ?", (row["family"],))
-        return OAuthRefusal("invalid_grant", "the refresh token was used before; the grant has ended")
+        return VendorOAuthError("invalid_grant", "the refresh token was used before; the grant has ended")
     db.execute("UPDATE vendor_tokens SET spent = 1 WHERE token_hash = ?", (row["token_hash"],))
     db.execute("DELETE FROM vendor_tokens WHERE family = ? AND kind = 'access'", (row["family"],))
     return _issue(db, issuer, client_id, row["family"], row["scope"], now)
@@ -344,14 +344,14 @@ def _client(db: sqlite3.Connection, issuer: str, client_id: str) -> sqlite3.Row 
 
 def _checked_redirect(uri: object) -> str:
     if not isinstance(uri, str) or len(uri) > 2000 or not uri.isascii() or not uri.isprintable():
-        raise OAuthRefusal("invalid_redirect_uri", "a redirect address must be a URL")
+        raise VendorOAuthError("invalid_redirect_uri", "a redirect address must be a URL")
     try:
         parts = urlsplit(uri)
         loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     except ValueError:
-        raise OAuthRefusal("invalid_redirect_uri", "a redirect address must be a URL") from None
+        raise VendorOAuthError("invalid_redirect_uri", "a redirect address must be a URL") from None
     if parts.fragment or not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
-        raise OAuthRefusal("invalid_redirect_uri", "use https, or http on the loopback address")
+        raise VendorOAuthError("invalid_redirect_uri", "use https, or http on the loopback address")
     return uri
 
 
@@ -391,7 +391,7 @@ def _json_fields(raw: bytes) -> dict[str, object]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise OAuthRefusal("invalid_client_metadata", "the body must be a JSON object")
+        raise VendorOAuthError("invalid_client_metadata", "the body must be a JSON object")
     return value
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from app.workspace.accounts.credentials import bearer_of, digest
 from app.workspace.mcp.mount import McpMount, Principal, mounts_of
 from app.workspace.runtime.context import workspace_of
-from app.workspace.vendors.authorization_server import AuthorizationServer, live_token
+from app.workspace.vendors.authorization_server import VendorAuthorizationServer, live_token
 from app.workspace.vendors.names import ISSUERS, POSTBOX, PREFIX, VENDORS, Vendor
 from app.workspace.vendors.pages import page
 from app.workspace.web.errors import reply
@@ -38,7 +38,7 @@ def routes() -> list[BaseRoute]:
     """Metadata, authorization servers and MCP endpoints of all vendors."""
     found: list[BaseRoute] = []
     for issuer in ISSUERS:
-        at = AuthorizationServer(issuer)
+        at = VendorAuthorizationServer(issuer)
         found += [
             Route(f"/.well-known/oauth-authorization-server{issuer.path}", at.metadata, methods=["GET"]),
             Route(f"{issuer.path}/.well-known/openid-configuration", at.metadata, methods=["GET"]),

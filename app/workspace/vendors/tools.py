@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,8 +29,10 @@ InvoiceNumber = Annotated[str, Field(description="Invoice number, such as HB-204
 Status = Literal["draft", "sent", "paid", "overdue", "void"]
 
 
-class Line(BaseModel):
+class InvoiceLine(BaseModel):
     """One line of an invoice."""
+
+    model_config = ConfigDict(title="Line")
 
     description: str = Field(max_length=200)
     quantity: int = Field(1, ge=1, le=100_000)
@@ -47,7 +49,7 @@ class Invoice(BaseModel):
     issued_on: date
     due_on: date
     total_cents: int
-    lines: list[Line]
+    lines: list[InvoiceLine]
 
 
 class InvoiceList(BaseModel):
@@ -78,8 +80,10 @@ class Message(BaseModel):
     unread: bool
 
 
-class Entry(BaseModel):
+class TimeEntry(BaseModel):
     """Time spent on a project."""
+
+    model_config = ConfigDict(title="Entry")
 
     id: int
     person: str
@@ -122,7 +126,7 @@ def build_ledger(workspace: Workspace) -> MCPServer[Any]:
     async def create_draft(
         ctx: Context,
         customer: Annotated[str, Field(description="Whom the invoice is for", min_length=1, max_length=100)],
-        lines: Annotated[list[Line], Field(description="What is charged", min_length=1, max_length=50)],
+        lines: Annotated[list[InvoiceLine], Field(description="What is charged", min_length=1, max_length=50)],
         currency: Annotated[Literal["EUR", "USD", "GBP"], Field(description="Currency of all lines")] = "EUR",
         due_in_days: Annotated[int, Field(ge=0, le=365)] = 30,
     ) -> Invoice:
@@ -221,7 +225,7 @@ def build_timesheet(workspace: Workspace) -> MCPServer[Any]:
     async def list_entries(
         since: Annotated[date | None, Field(description="First day, such as 2026-03-01")] = None,
         project: Annotated[str, Field(description="Part of the project's name", max_length=100)] = "",
-    ) -> list[Entry]:
+    ) -> list[TimeEntry]:
         """List time entries, newest first."""
         sql = (
             "SELECT * FROM timesheet_entries WHERE day >= ? AND instr(lower(project), lower(?))"
@@ -237,10 +241,10 @@ def build_timesheet(workspace: Workspace) -> MCPServer[Any]:
         minutes: Annotated[int, Field(ge=1, le=1440)],
         day: date,
         note: Annotated[str, Field(max_length=500)] = "",
-    ) -> Entry:
+    ) -> TimeEntry:
         """Add time somebody spent on a project."""
 
-        def store(db: sqlite3.Connection) -> Entry:
+        def store(db: sqlite3.Connection) -> TimeEntry:
             cursor = db.execute(
                 "INSERT INTO timesheet_entries (person, project, day, minutes, note) VALUES (?, ?, ?, ?, ?)",
                 (person, project, day.isoformat(), minutes, note),
@@ -274,7 +278,7 @@ def _invoice_row(db: sqlite3.Connection, number: str) -> sqlite3.Row:
 
 
 def _invoice(row: sqlite3.Row) -> Invoice:
-    lines = [Line.model_validate(line) for line in json.loads(row["lines"])]
+    lines = [InvoiceLine.model_validate(line) for line in json.loads(row["lines"])]
     total = sum(line.quantity * line.unit_cents for line in lines)
     return Invoice.model_validate(dict(row) | {"lines": lines, "total_cents": total})
 
@@ -283,5 +287,5 @@ def _message(row: sqlite3.Row) -> Message:
     return Message.model_validate(dict(row) | {"recipients": json.loads(row["recipients"])})
 
 
-def _entry(row: sqlite3.Row) -> Entry:
-    return Entry.model_validate(dict(row))
+def _entry(row: sqlite3.Row) -> TimeEntry:
+    return TimeEntry.model_validate(dict(row))

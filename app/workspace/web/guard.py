@@ -33,7 +33,7 @@ BODY_LIMIT = 4 * 1024 * 1024
 _transports: MutableMapping[tuple[str, int], asyncio.Transport] = {}
 
 
-class Connection(H11Protocol):
+class TrackedConnection(H11Protocol):
     """uvicorn's HTTP/1.1 protocol that leaves its transport where a fault can cut it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -59,7 +59,7 @@ def connections(server: uvicorn.Server) -> list[asyncio.Transport]:
     return [connection.transport for connection in list(server.server_state.connections)]
 
 
-class Door:
+class RequestGuard:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, workspace: Workspace) -> None:

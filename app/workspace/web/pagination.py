@@ -21,23 +21,23 @@ LARGEST_OFFSET = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Window:
+class PageRange:
     """Which rows of the whole are asked for."""
 
     limit: int
     offset: int
 
 
-def window(request: Request, default: int = DEFAULT_LIMIT, maximum: int = LARGEST_LIMIT) -> Window:
+def page_range(request: Request, default: int = DEFAULT_LIMIT, maximum: int = LARGEST_LIMIT) -> PageRange:
     """Read `limit` and `offset`; nonsense falls back to the default and too much is cut, as the original does."""
     limit = _natural(request.query_params.get("limit"), maximum) or default
     offset = _natural(request.query_params.get("offset"), LARGEST_OFFSET) or 0
-    return Window(limit, offset)
+    return PageRange(limit, offset)
 
 
-def page(request: Request, rows: Sequence[object], count: int, asked: Window | None = None) -> Response:
+def page(request: Request, rows: Sequence[object], count: int, asked: PageRange | None = None) -> Response:
     """One page as JSON. `rows` are those of the window, `count` is the size of the whole."""
-    asked = asked or window(request)
+    asked = asked or page_range(request)
     after = asked.offset + asked.limit
     before = max(0, asked.offset - asked.limit)
     return reply(
