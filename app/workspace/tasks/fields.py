@@ -1,4 +1,4 @@
-"""Reading what a client may write: the fields of a task and of a run (contract 3.4, 3.5, 3.6)."""
+"""What clients may write: the fields of a task and of a run, checked (docs/wire.md, "Tasks" and "Starting a run")."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def read_run(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def read_pending_message(body: Mapping[str, object]) -> dict[str, object]:
-    """What a run begins with. No artifact exists here, so any id is missing."""
+    """The first message of a run. The workspace stores no artifacts, so it refuses every artifact id."""
     name = "pending_user_artifact_ids"
     if items(body, name, lambda value: checked_text(value, name), maximum=100):
         raise validation("Some artifacts do not exist.", name, "missing_artifacts")
@@ -145,7 +145,7 @@ def read_run_change(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def repository_name(value: object, attr: str) -> str:
-    """An `org/repo` in lower case."""
+    """A repository as `organization/repository` in lower case."""
     name = checked_text(value, attr, maximum=255).strip()
     if not REPOSITORY.fullmatch(name):
         raise validation("Repository must be in the format organization/repository.", attr, "invalid")
@@ -189,7 +189,7 @@ def _shared(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def _check_hints(body: Mapping[str, object]) -> None:
-    """Warm-start hints are checked and otherwise without effect: nothing is booted here."""
+    """Check the hints for a warm start. They have no effect: the workspace boots no sandbox."""
     text(body, "branch", maximum=255)
     _model(body)
     read_pending_message(body)
@@ -262,7 +262,7 @@ def _first_line(description: str) -> str:
 
 
 def valid_ids(body: Mapping[str, object], name: str, maximum: int) -> list[str]:
-    """A needed list of UUIDs."""
+    """A required list of UUIDs."""
 
     def read(value: object) -> str:
         found = as_uuid(value)

@@ -1,6 +1,7 @@
-"""Task runs in the database: creation, change, cancellation, log entries (contract 3.5 to 3.7).
+"""Runs of tasks in the database, and their log entries (docs/wire.md, "Runs" and "Run logs").
 
-Nothing executes runs here yet, so a run stays `queued` until a client says otherwise.
+Nothing executes runs yet, so a run stays `queued` until a client changes it. Every function runs inside a transaction
+of its caller.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def create_run(
     environment: str,
     now: float,
 ) -> sqlite3.Row:
-    """Queue a run of `task`; `options` as `fields.read_run` returns them. Raises 400 for a foreign resume."""
+    """Queue a run of `task`; `options` as `fields.read_run` returns them.
+
+    Raises 400 when the run to resume is not one of this task.
+    """
     resumed = options.get("resume_from_run_id")
     if resumed is not None and find_run(db, task["id"], str(resumed)) is None:
         raise validation("The run to resume does not belong to this task.", "resume_from_run_id", "does_not_exist")
@@ -95,7 +99,7 @@ def find_runs(db: sqlite3.Connection, task_id: str, limit: int, offset: int) -> 
 
 
 def change_run(db: sqlite3.Connection, run: sqlite3.Row, values: Mapping[str, object], now: float) -> sqlite3.Row:
-    """Set columns and merge state. A terminal run is never overwritten."""
+    """Set columns and merge `state`. A run that has ended is returned unchanged."""
     if run["status"] in TERMINAL:
         return run
     moment = iso(now)
@@ -122,6 +126,7 @@ def change_run(db: sqlite3.Connection, run: sqlite3.Row, values: Mapping[str, ob
 
 
 def set_output(db: sqlite3.Connection, run: sqlite3.Row, output: object, now: float) -> sqlite3.Row:
+    """Replace the output, even of a run that has ended."""
     moment = iso(now)
     encoded = None if output is None else json.dumps(output)
     db.execute("UPDATE runs SET output = ?, updated_at = ? WHERE id = ?", (encoded, moment, run["id"]))
@@ -145,7 +150,7 @@ def log_entries(db: sqlite3.Connection, run_id: str) -> list[dict[str, object]]:
 
 
 def with_ancestors(db: sqlite3.Connection, run: sqlite3.Row) -> list[sqlite3.Row]:
-    """The chain of resumed runs that ends in `run`, oldest first."""
+    """The run, preceded by the runs that it resumed, oldest first. A run that names itself again ends the chain."""
     chain, current = [run], run
     while True:
         earlier = json.loads(current["state"]).get("resume_from_run_id")

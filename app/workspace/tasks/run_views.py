@@ -1,8 +1,7 @@
-"""The runs API (contract 3.5 to 3.7, 3.10): create, follow, change, cancel. A dead token is a 403 here."""
+"""REST views of runs (docs/wire.md, "Runs" to "Run stream"). A dead token is a 403 here."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from starlette.routing import Route
 from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import run_rows, task_rows
 from app.workspace.tasks.fields import ENVIRONMENTS, TERMINAL, read_pending_message, read_run, read_run_change
+from app.workspace.tasks.run_stream import events_of, first_position
 from app.workspace.tasks.task_views import BASE, reader, task_in_path, writer
 from app.workspace.web.errors import ApiError, not_found, reply, validation
 from app.workspace.web.fields import as_uuid, checked_text, choice, json_object, mapping, text
@@ -19,21 +19,17 @@ from app.workspace.web.pagination import page, page_range
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from app.workspace.runtime.context import Workspace
 
 TASK = f"{BASE}{{task_id}}/"
 RUN = f"{TASK}runs/{{run_id}}/"
 LOG_PAGE = 1000
 LARGEST_LOG_PAGE = 5000
 MOST_ENTRIES = 1000
-POLL_SECONDS = 0.5
-KEEPALIVE_SECONDS = 20.0
-ROTATION_SECONDS = 900.0
 STARTABLE = ("not_started", "queued")
 
 
@@ -58,7 +54,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def run_task(request: Request) -> Response:
-    """Queue a cloud run; answers the task with its new `latest_run`."""
+    """Queue a cloud run, and answer with the task, whose `latest_run` it is."""
     grant, project = await writer(request)
     options = read_run(await json_object(request))
     workspace = workspace_of(request)
@@ -123,7 +119,7 @@ async def set_output(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """Let a bootstrapped run begin; it stays queued until something executes runs."""
+    """Start a run that was created by `POST runs/`. It stays `queued`, because nothing executes runs yet."""
     _, project = await writer(request)
     pending = read_pending_message(await json_object(request))
     workspace = workspace_of(request)
@@ -143,7 +139,7 @@ async def start(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """202 when it was still going, 200 when it had already ended."""
+    """Answers 202 for a run that was active, 200 for one that had already ended."""
     _, project = await writer(request)
     reason = text(await json_object(request), "reason", maximum=500)
     workspace = workspace_of(request)
@@ -173,7 +169,7 @@ async def append_log(request: Request) -> Response:
 
 
 async def command(request: Request) -> Response:
-    """No sandbox runs here."""
+    """Always refused, because no sandbox runs here."""
     _, project = await writer(request)
     body = await json_object(request)
     checked_text(body.get("method"), "method", maximum=100)
@@ -182,7 +178,7 @@ async def command(request: Request) -> Response:
 
 
 async def logs(request: Request) -> Response:
-    """JSON lines of the run and of the runs it resumed."""
+    """The log entries of the run and, before them, of the runs that it resumed, as JSON lines."""
     _, project = await reader(request)
 
     def work(db: sqlite3.Connection) -> list[dict[str, object]]:
@@ -195,7 +191,7 @@ async def logs(request: Request) -> Response:
 
 
 async def session_logs(request: Request) -> Response:
-    """A bare array; the counts are in the headers."""
+    """Log entries as a bare array; the counts are in headers."""
     _, project = await reader(request)
     asked = page_range(request, LOG_PAGE, LARGEST_LOG_PAGE)
     query = request.query_params
@@ -222,18 +218,18 @@ async def session_logs(request: Request) -> Response:
 
 
 async def stream(request: Request) -> Response:
-    """Server-sent events: the run's state now and at each change, log entries as they come, then `stream-end`."""
+    """Server-sent events; see `run_stream.events_of`."""
     _, project = await reader(request)
     workspace = workspace_of(request)
     run = await workspace.db.read(lambda db: _run(db, request, project))
     latest = request.query_params.get("start") == "latest"
-    events = _events(workspace, run["task_id"], run["id"], _position(request, latest))
+    events = events_of(workspace, run["task_id"], run["id"], first_position(request, latest))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def stream_token(request: Request) -> Response:
-    """A null base: stream from `stream/` itself."""
+    """A null base address means: use `stream/` itself."""
     _, project = await reader(request)
     await workspace_of(request).db.read(lambda db: _run(db, request, project))
     return reply({"token": None, "stream_base_url": None})
@@ -269,52 +265,3 @@ def _words(value: str | None) -> frozenset[str]:
 def _method(entry: dict[str, object]) -> str:
     notification = entry.get("notification")
     return str(notification.get("method", "")) if isinstance(notification, dict) else ""
-
-
-def _position(request: Request, latest: bool) -> int | None:
-    """After which log entry to begin; None for the end."""
-    mark, _, number = request.headers.get("last-event-id", "").partition("-")
-    if mark == "log" and number.isascii() and number.isdigit() and len(number) <= 18:
-        return int(number)
-    return None if latest else 0
-
-
-async def _events(workspace: Workspace, task_id: str, run_id: str, position: int | None) -> AsyncIterator[str]:
-    loop = asyncio.get_running_loop()
-    end, quiet_since, seen = loop.time() + ROTATION_SECONDS, loop.time(), None
-
-    def look(db: sqlite3.Connection, after: int | None) -> tuple[sqlite3.Row | None, list[sqlite3.Row], int]:
-        run = run_rows.find_run(db, task_id, run_id)
-        if after is None:
-            last = db.execute("SELECT max(position) FROM log_entries WHERE run_id = ?", (run_id,)).fetchone()[0]
-            return run, [], last or 0
-        rows = db.execute(
-            "SELECT position, entry FROM log_entries WHERE run_id = ? AND position > ? ORDER BY position LIMIT 500",
-            (run_id, after),
-        ).fetchall()
-        return run, rows, rows[-1]["position"] if rows else after
-
-    while not workspace.stopping.is_set():
-        before = position
-        run, rows, position = await workspace.db.read(lambda db, after=before: look(db, after))  # type: ignore[misc]
-        for row in rows:
-            yield f"id: log-{row['position']}\ndata: {row['entry']}\n\n"
-        if run is not None and run["updated_at"] != seen:
-            seen = run["updated_at"]
-            yield f"data: {json.dumps(_state_event(run))}\n\n"
-        elif not rows and loop.time() - quiet_since >= KEEPALIVE_SECONDS:
-            yield 'event: keepalive\ndata: {"type":"keepalive"}\n\n'
-            quiet_since = loop.time()
-        if run is None or (run["status"] in TERMINAL and not rows):
-            yield 'event: stream-end\ndata: {"status":"complete"}\n\n'
-            return
-        if loop.time() >= end:
-            yield 'event: end\ndata: {"type":"rotated"}\n\n'
-            return
-        await workspace.pause(POLL_SECONDS)
-
-
-def _state_event(run: sqlite3.Row) -> dict[str, object]:
-    shown = task_rows.run_json(run, 0)
-    names = ("status", "stage", "output", "error_message", "branch", "updated_at", "completed_at", "state")
-    return {"type": "task_run_state", **{name: shown[name] for name in names}, "task_summary": None}

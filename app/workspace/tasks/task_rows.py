@@ -1,4 +1,7 @@
-"""Tasks in the database and as the API shows them (contract 3.3). Runs inside one transaction each."""
+"""Tasks in the database, and tasks and runs as the API shows them (docs/wire.md, "Tasks" and "Runs").
+
+Every function runs inside a transaction of its caller.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class TaskFilters:
-    """Which tasks of a project; None means no restriction."""
+    """Which tasks of a project; None means any. `nothing` matches no task at all."""
 
     archived: bool | None = False
     internal: bool | None = False
@@ -66,7 +69,7 @@ def find_tasks(
     limit: int = 50,
     offset: int = 0,
 ) -> tuple[list[dict[str, object]], int]:
-    """One page of tasks as the API shows them, and how many match in all."""
+    """One page of tasks as the API shows them, and how many match in total."""
     where, values = _where(project, user_id, filters)
     [count] = db.execute(f"SELECT count(*) {FROM} WHERE {where}", values).fetchone()
     order = ORDERINGS.get(ordering, ORDERINGS[DEFAULT_ORDERING])
@@ -127,7 +130,7 @@ def create_task(
 def change_task(
     db: sqlite3.Connection, row: sqlite3.Row, values: Mapping[str, object], now: float
 ) -> dict[str, object]:
-    """Set columns of a task; archiving keeps the moment it first happened."""
+    """Set columns of a task. Archiving an archived task again does not change when it was archived."""
     moment = iso(now)
     columns: dict[str, object] = {name: values[name] for name in COLUMNS if name in values}
     if "json_schema" in columns:
@@ -147,12 +150,13 @@ def change_task(
 
 
 def delete_task(db: sqlite3.Connection, row: sqlite3.Row, now: float) -> None:
-    """Soft: the row stays, no view shows it."""
+    """Hide a task from every view. The row stays, so its number is not given out again."""
     db.execute("UPDATE tasks SET deleted = 1, updated_at = ? WHERE id = ?", (iso(now), row["id"]))
     db.execute("DELETE FROM pins WHERE task_id = ?", (row["id"],))
 
 
 def touch_task(db: sqlite3.Connection, task_id: str, moment: str) -> None:
+    """Record activity at `moment`, as `iso` writes it."""
     db.execute("UPDATE tasks SET last_activity_at = ? WHERE id = ?", (moment, task_id))
 
 
@@ -242,7 +246,7 @@ def search_everything(db: sqlite3.Connection, project: int, words: str, limit: i
 
 
 def slug(db: sqlite3.Connection, row: sqlite3.Row) -> str:
-    """Short name of a task, such as HED-12."""
+    """The short name of a task, such as HED-12: three letters of the project and the task's number."""
     name = db.execute("SELECT name FROM projects WHERE id = ?", (row["project_id"],)).fetchone()[0]
     letters = "".join(character for character in name.upper() if character.isascii() and character.isalpha())
     return f"{letters[:3] or 'TSK'}-{row['task_number']}"
@@ -284,7 +288,7 @@ def task_json(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, object]:
 
 
 def run_json(row: sqlite3.Row, project: int) -> dict[str, object]:
-    """The TaskRun object of contract 3.6. No log is presigned here: `session_logs/` has all of it."""
+    """The TaskRun object. `log_url` is always null: no log is stored elsewhere, `session_logs/` has all of it."""
     return {
         "id": row["id"],
         "task": row["task_id"],

@@ -1,4 +1,4 @@
-"""The tasks API (contract 3.2 to 3.4). Its views cannot challenge: a dead token is a 403 here."""
+"""REST views of tasks (docs/wire.md, "Tasks"). A dead token is a 403 here."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def routes() -> list[BaseRoute]:
 
 
 async def reader(request: Request) -> tuple[BearerGrant, int]:
-    """Authenticate for reading tasks."""
+    """Authenticate for reading tasks: the credential and the project."""
     return await authenticate_in_project(request, "task:read", challenge=False)
 
 
 async def writer(request: Request) -> tuple[BearerGrant, int]:
-    """Authenticate for changing tasks."""
+    """Authenticate for changing tasks: the credential and the project."""
     return await authenticate_in_project(request, "task:write", challenge=False)
 
 
 def task_in_path(db: sqlite3.Connection, request: Request, project: int) -> sqlite3.Row:
-    """The task the path names. Raises 404 when it is not visible in the project."""
+    """The task in the path. Raises 404 when the project has no such task."""
     row = task_rows.find_task(db, project, as_uuid(request.path_params["task_id"]))
     if row is None:
         raise not_found()
@@ -111,14 +111,14 @@ async def repositories(request: Request) -> Response:
 
 
 async def repository_readiness(request: Request) -> Response:
-    """Nothing is connected here, so no repository is ever ready."""
+    """No repository is ever ready, because the workspace connects to no code host."""
     await reader(request)
     repository = checked_text(request.query_params.get("repository", ""), "repository", maximum=255)
     return reply({"repository": repository, "ready": False, "reason": "github_not_connected"})
 
 
 async def models(request: Request) -> Response:
-    """Empty, the documented answer when no model gateway can be reached."""
+    """An empty list, as PostHog answers when its model gateway cannot be reached."""
     await reader(request)
     return reply({"models": []})
 
@@ -187,17 +187,18 @@ def _filters(query: Mapping[str, str]) -> TaskFilters:
         created_by=_number(query, "created_by"),
         pr_state=query.get("pr_state") or None,
         ci_status=query.get("ci_status") or None,
-        nothing=_asks_for_absent(query),
+        nothing=_names_what_no_task_has(query),
     )
 
 
-def _asks_for_absent(query: Mapping[str, str]) -> bool:
-    """Comments, mentions, channels and flows do not exist here, so nothing carries one."""
+def _names_what_no_task_has(query: Mapping[str, str]) -> bool:
+    """Whether a filter names what no task here has: a comment, a mention, a channel or a flow."""
     named = [_number(query, "commented_by"), _number(query, "mentions"), _uuid(query, "channel")]
     return any(value is not None for value in named) or bool(query.get("hog_flow_id"))
 
 
 def _three(query: Mapping[str, str], name: str, default: str) -> bool | None:
+    """A filter of `true`, `false` or `all`; None for `all`."""
     value = query.get(name, "").lower() or default
     found = {"true": True, "1": True, "false": False, "0": False, "all": None}
     if value not in found:
