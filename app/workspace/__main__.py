@@ -1,4 +1,4 @@
-"""`burrow workspace`: start the embedded workspace, say where it is in one line, end with its parent."""
+"""`burrow workspace`: starts the workspace, prints one line of JSON when it is ready, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 lets the system choose")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
     for name, seconds, words in (
-        ("--access-token-seconds", 604_800.0, "life of the first-party client's access tokens"),
-        ("--dynamic-access-token-seconds", 604_800.0, "life of registered clients' access tokens"),
-        ("--refresh-grace-seconds", 120.0, "how long a spent refresh token returns the pair it bought"),
-        ("--code-seconds", 300.0, "life of an authorization code"),
+        ("--access-token-seconds", 604_800.0, "lifetime of the first-party client's access tokens"),
+        ("--dynamic-access-token-seconds", 604_800.0, "lifetime of registered clients' access tokens"),
+        ("--refresh-grace-seconds", 120.0, "how long a spent refresh token still returns its successors"),
+        ("--code-seconds", 300.0, "lifetime of an authorization code"),
     ):
         parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
     return parser
@@ -72,7 +72,7 @@ def _seconds(text: str) -> float:
 
 
 def _listen(port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off only where the protocol is named; else every answer waits 40 ms.
+    # asyncio disables Nagle's algorithm only where the protocol is given; otherwise each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,6 +133,8 @@ async def _serve(
 
 
 def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: WorkspaceHttpServer) -> None:
+    """End when standard input does: a parent that is killed closes it too, without any handler of its own."""
+
     def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
@@ -144,6 +146,7 @@ def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: WorkspaceHttpServe
 
 
 def _write_private(path: Path, content: str) -> None:
+    """Replace the file in one step, so that a reader never sees half of it and nobody else can read the secret."""
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -153,6 +156,7 @@ def _write_private(path: Path, content: str) -> None:
 
 
 def _is_ours(runtime: Path) -> bool:
+    """Whether the file still names this process; a workspace that was started later has replaced it."""
     try:
         found = json.loads(runtime.read_text("utf-8"))
     except (OSError, ValueError):

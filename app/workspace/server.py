@@ -19,7 +19,7 @@ from app.workspace.mcp import endpoint
 from app.workspace.oauth import authorize, metadata, registration, token
 from app.workspace.oauth.wire import OAuthError, oauth_error_response
 from app.workspace.runtime.context import Workspace, workspace_of
-from app.workspace.store import proxy
+from app.workspace.store import connecting, proxy
 from app.workspace.store import views as store
 from app.workspace.tasks import run_views, task_views
 from app.workspace.vendors import endpoints as vendors
@@ -42,6 +42,7 @@ MODULES: tuple[ModuleType, ...] = (
     users,
     task_views,
     run_views,
+    connecting,
     store,
     proxy,
     vendors,
@@ -53,7 +54,7 @@ STARTUP = (vendors.startup, endpoint.startup)
 """Called before the first request."""
 AFTER_READY = (store.after_ready, endpoint.after_ready)
 """Started in the background once connections are accepted."""
-CUT_AFTER = 0.3
+CUT_AFTER_SECONDS = 0.3
 
 
 def build_app(workspace: Workspace) -> Starlette:
@@ -92,7 +93,7 @@ async def _about(request: Request) -> Response:
 
 
 class WorkspaceHttpServer(uvicorn.Server):
-    """Calls `ready` when connections are accepted; stops within a second, streams open or not."""
+    """Calls `ready` once connections are accepted, and stops within a second even while streams are open."""
 
     def __init__(self, workspace: Workspace, ready: Callable[[], None]) -> None:
         self._workspace = workspace
@@ -120,14 +121,15 @@ class WorkspaceHttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._workspace.stopping.set()
-        asyncio.get_running_loop().call_later(CUT_AFTER, self._cut)
+        asyncio.get_running_loop().call_later(CUT_AFTER_SECONDS, self._cut)
         await super().shutdown(sockets)
 
     def stop(self) -> None:
-        """Begin the end; safe to call in the loop's thread only."""
+        """Begin to shut down. Call it in the loop's thread only."""
         self.should_exit = True
 
     def _cut(self) -> None:
+        """Close what is still open: uvicorn would wait for streams without an end."""
         for transport in connections(self):
             transport.abort()
         for task in list(self.server_state.tasks):

@@ -1,17 +1,17 @@
-"""Who calls: bearer tokens and personal API keys, and every refusal of contract 2.1.
+"""Who calls: access tokens and personal API keys, and how they are refused (docs/wire.md, "Dead tokens").
 
-Views that list the session authenticator first (tasks and runs) cannot challenge and answer 403 where
-the others answer 401 with `WWW-Authenticate`; the bodies are the same.
+A failed credential is 401 with `WWW-Authenticate`, except in the views of tasks and runs, which answer 403 with the
+same body: in PostHog their first authenticator has no challenge to offer.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.workspace.runtime.context import Workspace, workspace_of
+from app.workspace.runtime.digests import digest
 from app.workspace.web.errors import ApiError, not_found, permission_denied
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PROJECTS_ONLY = "API keys with scoped projects are only supported on project-bas
 
 @dataclass(frozen=True)
 class BearerGrant:
-    """What a credential lets its bearer do. Empty `teams` and `organizations` mean all of the user's."""
+    """What a credential allows whoever sends it. Empty `teams` and `organizations` mean all that the user has."""
 
     user_id: int
     client_id: str | None
@@ -50,15 +50,11 @@ class BearerGrant:
         return self.client_id is None
 
     def covers(self, scope: str) -> bool:
+        """Whether `scope` is granted; `x:write` includes `x:read`."""
         if "*" in self.scopes or scope in self.scopes:
             return True
         subject, _, level = scope.partition(":")
         return level == "read" and f"{subject}:write" in self.scopes
-
-
-def digest(secret: str) -> str:
-    """How tokens, codes and keys are kept at rest: SHA-256 in hex."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def bearer_of(request: HTTPConnection) -> str | None:
@@ -68,7 +64,10 @@ def bearer_of(request: HTTPConnection) -> str | None:
 
 
 async def grant_of(workspace: Workspace, credential: str) -> BearerGrant:
-    """Look a credential up. Raises `ApiError` 401 `authentication_failed` with the contract's detail."""
+    """Look a credential up. Raises `ApiError` 401 `authentication_failed`.
+
+    Only access tokens are looked up as tokens: anything without their prefix is refused as a bad personal API key.
+    """
     if credential.startswith(ACCESS_PREFIX):
         found = await workspace.db.read(lambda db: _by_access_token(db, credential))
         if found is None:
@@ -84,7 +83,11 @@ async def grant_of(workspace: Workspace, credential: str) -> BearerGrant:
 
 
 async def authenticate(request: Request, *scopes: str, challenge: bool) -> BearerGrant:
-    """Authenticate and demand `scopes`. `challenge` picks 401 with a challenge or 403 for a failed credential."""
+    """Authenticate and require `scopes`.
+
+    A missing or failed credential raises 401 with `WWW-Authenticate` when `challenge` is true, else 403. A missing
+    scope raises 403 `permission_denied`.
+    """
     workspace = workspace_of(request)
     credential = bearer_of(request)
     try:
@@ -111,7 +114,10 @@ def challenge_header(workspace: Workspace, suffix: str = "") -> str:
 
 
 async def authenticate_in_project(request: Request, *scopes: str, challenge: bool) -> tuple[BearerGrant, int]:
-    """Authenticate for the project in the path (`project_id`). Raises 403 outside the grant, 404 if unknown."""
+    """Authenticate for the project in the path, whose parameter is `project_id`.
+
+    Also raises 404 for an unknown project and 403 `permission_denied` for one that the credential does not cover.
+    """
     grant = await authenticate(request, *scopes, challenge=challenge)
     return grant, await project_in_path(request, grant)
 

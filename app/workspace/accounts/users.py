@@ -1,4 +1,7 @@
-"""The person, their organisations and projects (contract 5.1). These views challenge: a dead token is a 401."""
+"""REST views of the user, their organisations and projects (docs/wire.md, "Users, organisations and projects").
+
+A dead token is a 401 in these views.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def read_me(request: Request) -> Response:
-    """The liveness probe: outside all team and organisation scoping."""
+    """Open to every token with `user:read`, whatever projects it is limited to; so clients probe a token here."""
     grant = await authenticate(request, "user:read", challenge=True)
     return reply(await workspace_of(request).db.read(lambda db: me(db, grant.user_id)))
 
@@ -83,7 +86,7 @@ async def change_me(request: Request) -> Response:
 
 
 async def my_integrations(request: Request) -> Response:
-    """The person's own connections to code hosts: none, as nothing here reaches the internet."""
+    """The user's own connections to code hosts: none, because the workspace never reaches the internet."""
     await authenticate(request, "integration:read", challenge=True)
     return reply({"results": []})
 
@@ -108,7 +111,7 @@ async def organizations(request: Request) -> Response:
 
 
 async def organization(request: Request) -> Response:
-    """Refused to team-scoped tokens, as the original does."""
+    """Refused to tokens that are limited to projects, as in PostHog."""
     grant = await authenticate(request, "organization:read", challenge=True)
     if grant.teams:
         raise permission_denied(PROJECTS_ONLY)
@@ -185,7 +188,7 @@ def me(db: sqlite3.Connection, user_id: int) -> dict[str, object]:
 
 
 def user_summary(row: sqlite3.Row) -> dict[str, object]:
-    """A person as other objects name them, for instance in `created_by`."""
+    """A user as shown inside other objects, for instance in `created_by`."""
     return {
         "id": row["id"],
         "uuid": row["uuid"],

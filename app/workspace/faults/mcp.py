@@ -8,20 +8,22 @@ from app.workspace.mcp.endpoint import offer_extra_tool
 from app.workspace.mcp.state import McpState, ToolFailure
 from app.workspace.store.state import UPSTREAM_SECONDS, StoreState
 from app.workspace.web.fields import boolean, choice, integer, number
-from app.workspace.web.guard import cut
+from app.workspace.web.guard import abort_connection
 
 if TYPE_CHECKING:
     from app.workspace.runtime.context import Workspace
 
 
 async def switch(workspace: Workspace, body: dict[str, object]) -> object:
-    """`POST /_faults/mcp`: switches of the MCP parts; answers with how they stand.
+    """`POST /_faults/mcp`: changes the switches that the body names; answers with all of them.
 
-    `tool_authentication_failed` {n}: the next n tool calls at /mcp answer 200 with a JSON-RPC `error`
-    (`shape` "error") or an `isError` result (`shape` "result") that says `authentication_failed`.
-    `bind_sessions_to_token`: a session answers 404 to a renewed token. `throttles` false lifts the limits of
-    the proxy and of connecting. `upstream_seconds`: how long the proxy waits for a server. `extra_tool`: the list of
-    tools at /mcp has one more, and who listens is told. `cut_listeners` true breaks every listen stream there.
+    - `tool_authentication_failed`, a number: so many of the next tool calls at /mcp answer 200 with a failure that says
+      `authentication_failed`: a JSON-RPC `error` (`shape` "error") or an `isError` result (`shape` "result").
+    - `bind_sessions_to_token`: an MCP session answers 404 to a refreshed token.
+    - `throttles`: false lifts the limits of the proxy and of connecting servers.
+    - `upstream_seconds`: how long the proxy waits for a server.
+    - `extra_tool`: /mcp lists one tool more, and listeners are notified.
+    - `cut_listeners`: true closes every listen stream at /mcp.
     """
     mcp, store = workspace.state(McpState), workspace.state(StoreState)
     times = integer(body, "tool_authentication_failed", minimum=0, maximum=1_000_000)
@@ -42,7 +44,7 @@ async def switch(workspace: Workspace, body: dict[str, object]) -> object:
         await offer_extra_tool(workspace, extra)
     if boolean(body, "cut_listeners"):
         for client in tuple(mcp.listeners):
-            cut(client)
+            abort_connection(client)
     return {
         "tool_authentication_failed": mcp.tool_failure.times,
         "shape": mcp.tool_failure.shape,
@@ -57,7 +59,7 @@ async def switch(workspace: Workspace, body: dict[str, object]) -> object:
 
 
 def reset(workspace: Workspace) -> None:
-    """Turn all switches off. Taking the extra tool away may import the SDK, so nobody waits for that."""
+    """Turn all switches off. Taking the extra tool away may import the SDK, so that happens in the background."""
     workspace.state(McpState).reset()
     workspace.state(StoreState).reset()
     workspace.background(offer_extra_tool(workspace, False))

@@ -1,7 +1,8 @@
-"""The fault switchboard: make the workspace fail on purpose, the same way for tests and for people.
+"""The routes of the fault switchboard. Without the secret of the ready line they answer 404.
 
-Rules answer matching requests before any view sees them; `app.workspace.web.guard` applies them. The routes
-under `/_faults` are guarded by the secret of the ready line and look like nothing (404) without it.
+Two kinds of faults. Some really happen: tokens are deleted, grants revoked, the clock moves, and what follows is the
+server's normal behaviour. The others are rules: `app.workspace.web.guard` answers, delays or drops matching requests
+before or after the view. Rules never apply to the switchboard itself, so every fault can be lifted again.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ FURTHEST_CLOCK = 10 * 365 * 86_400.0
 
 Switch = Callable[[Workspace, dict[str, object]], Awaitable[object]]
 PART_SWITCHES: dict[str, Switch] = {"mcp": mcp.switch, "vendor": vendors.switch}
-"""Each takes several settings of one part of the workspace and answers how they stand."""
+"""The switches that are modules of their own; `GET state` lists their names."""
 
 
 def routes() -> list[BaseRoute]:
-    """The switchboard's routes."""
+    """One route for each switch, and one that reads the state."""
     switches: dict[str, Switch] = {
         "reset": _reset,
         "kill-access-token": _kill_access_tokens,
@@ -114,6 +115,7 @@ async def _revoke_grants(workspace: Workspace, body: dict[str, object]) -> objec
 
 
 async def _scope_ceiling(workspace: Workspace, body: dict[str, object]) -> object:
+    """Lower the scopes of a client; its next refresh gets fewer, or `invalid_grant` when none are left."""
     client = text(body, "client_id", needed=True) or ""
     scope = text(body, "scope", needed=True) or ""
     return {"clients": await workspace.db.run(lambda db: grants.set_ceiling(db, client, scope))}
@@ -129,6 +131,7 @@ async def _advance_clock(workspace: Workspace, body: dict[str, object]) -> objec
 
 
 async def _token_endpoint(workspace: Workspace, body: dict[str, object]) -> object:
+    """A rule for the token endpoint. A 503 without a body gets the one that PostHog sends."""
     rule = _rule(body, TOKEN_PATH, "POST")
     rule.kind = "token-endpoint"
     if rule.status == 503 and "body" not in body:
@@ -144,6 +147,7 @@ async def _path(workspace: Workspace, body: dict[str, object]) -> object:
 
 
 async def _slow(workspace: Workspace, body: dict[str, object]) -> object:
+    """Delay every request (under a path) until it is lifted with 0 seconds; a new delay replaces the former one."""
     required(body, "seconds")
     seconds = number(body, "seconds", minimum=0, maximum=LONGEST_DELAY) or 0.0
     path = text(body, "path", maximum=2000)

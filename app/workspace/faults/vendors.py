@@ -1,4 +1,4 @@
-"""The switches of the vendors: their credentials end, or they answer late or not at all."""
+"""The switch of the vendors: ends their credentials, or makes them slow or unreachable."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 async def switch(workspace: Workspace, body: dict[str, object]) -> object:
     """`POST /_faults/vendor`: `{"vendor": slug, "action": …, "times"?, "seconds"?}`.
 
-    `kill_access_token` lets the workspace renew unseen, `revoke` ends every credential of the vendor,
-    `unreachable` and `slow` act on the next `times` connections (null: until reset), `reachable` ends both.
+    - `kill_access_token` deletes the vendor's access tokens (Postbox: its API keys); the store refreshes by itself.
+    - `revoke` deletes every credential of the vendor; the person must connect it again.
+    - `unreachable` and `slow` apply to the next `times` requests (null: until they are lifted).
+    - `reachable` lifts both.
     """
     slug = choice(body, "vendor", VENDORS)
     actions = ("kill_access_token", "revoke", "unreachable", "slow", "reachable")

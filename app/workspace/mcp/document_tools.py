@@ -1,4 +1,4 @@
-"""Tools on the project's documents, which are MCP resources too."""
+"""Tools for the project's documents, which are also MCP resources."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Document(DocumentLine):
 
 
 def add_document_tools(server: WorkspaceMcpServer) -> None:
-    """Register the document tools."""
+    """Register the tools for documents."""
     db = server.workspace.db
 
     @server.needing("project:read", title="List documents", annotations=READS)

@@ -1,7 +1,7 @@
-"""The workspace's own MCP endpoint at /mcp: who may enter, in the shapes of contract 2.3.
+"""The workspace's own MCP endpoint at /mcp and its authentication (docs/wire.md, "The host's MCP endpoint").
 
-The tools behind it are in `app.workspace.mcp.server`. Streamable HTTP with sessions and without a listen stream (GET is
-405) for the handshake revisions; without sessions and with `subscriptions/listen` for 2026-07-28.
+Streamable HTTP. Revisions with a handshake have sessions but no listen stream (GET is 405); revision 2026-07-28 has
+`subscriptions/listen` and no sessions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from app.workspace.accounts.credentials import ACCESS_PREFIX, PERSONAL_PREFIX, bearer_of, challenge_header, grant_of
 from app.workspace.mcp.mount import WORKSPACE, McpMount, Principal, header, mounts_of
-from app.workspace.mcp.scopes import once_more, refusal, scope_of_call
+from app.workspace.mcp.scopes import refusal, replayed, scope_of_call
 from app.workspace.mcp.state import McpState
 from app.workspace.runtime.context import workspace_of
 from app.workspace.web.errors import ApiError
@@ -48,7 +48,7 @@ def routes() -> list[BaseRoute]:
 
 
 def startup(workspace: Workspace) -> None:
-    """Make the endpoint ready to be imported."""
+    """Mount the endpoint. Its server is built at first use."""
     mounts_of(workspace)[WORKSPACE] = McpMount(workspace, _build)
 
 
@@ -73,7 +73,7 @@ class WorkspaceEndpoint:
         admitted = await _admit(workspace, bearer_of(request))
         if isinstance(admitted, Principal) and admitted.grant is not None and request.method == "POST":
             body = await request.body()
-            receive = once_more(body, receive)
+            receive = replayed(body, receive)
             server = cast("WorkspaceMcpServer", await mount.server())
             admitted = refusal(admitted.grant, scope_of_call(body, server.scopes)) or admitted
         if not isinstance(admitted, Principal):
@@ -85,7 +85,7 @@ class WorkspaceEndpoint:
 
 @contextmanager
 def _listener(state: McpState, scope: Scope) -> Iterator[None]:
-    """Have it known meanwhile whose request is a listen stream, so that the switchboard can cut it."""
+    """Note the client's address while a listen stream is open, so that the fault switchboard can break it."""
     client = scope.get("client")
     if client is None or header(scope, "mcp-method") != LISTEN:
         yield
@@ -112,7 +112,10 @@ async def _admit(workspace: Workspace, credential: str | None) -> Principal | Re
 
 
 def _session_key(workspace: Workspace, grant: BearerGrant) -> str:
-    """Whose a session is: the person's with this client, or this token's only where the switch says so."""
+    """What a session is bound to: the user and client, so that it outlives a refresh.
+
+    With the switch `bind_sessions_to_token` it is the token itself, as at PostHog.
+    """
     if workspace.state(McpState).bind_sessions_to_token:
         return grant.credential
     return f"{grant.user_id}:{grant.client_id or 'personal'}"

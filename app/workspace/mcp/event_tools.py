@@ -1,4 +1,4 @@
-"""Tools on the project's events: counts, trends, a chart, breakdowns, funnels, an export, a slow report."""
+"""Tools for the project's events: counts, trends, a chart, breakdowns, funnels, an export, a slow report."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Forgotten(BaseModel):
 
 
 def add_event_tools(server: WorkspaceMcpServer) -> None:
-    """Register the event tools."""
+    """Register the tools for events."""
     _add_counts(server)
     _add_trends(server)
     _add_people(server)
@@ -320,7 +320,7 @@ def _add_report(server: WorkspaceMcpServer) -> None:
 
 
 def _since(server: WorkspaceMcpServer, days: int) -> str:
-    """Midnight UTC of the first of `days` days that end today, as timestamps are stored."""
+    """Midnight UTC of the first of the last `days` days, today included, in the form that timestamps are stored in."""
     today = datetime.fromtimestamp(server.workspace.clock.now(), UTC).date()
     return f"{(today - timedelta(days=days - 1)).isoformat()}T00:00:00"
 
@@ -351,6 +351,7 @@ def _where(project: int, event: str, since: str, filters: list[Any]) -> tuple[st
 
 
 def _funnel(at: sqlite3.Connection, project: int, steps: list[FunnelStep], since: str, span: timedelta) -> list[int]:
+    """How many people took each step after the ones before it, within `span` of their first step."""
     reached = [0] * len(steps)
     progress: dict[str, tuple[int, datetime]] = {}
     moments: list[tuple[datetime, str, int]] = []

@@ -1,6 +1,6 @@
-"""MCP servers built with the SDK and served inside the workspace, over Streamable HTTP in both protocol eras.
+"""MCP servers built with the SDK, served by the workspace over Streamable HTTP in both protocol eras.
 
-The SDK takes about a second to import, so a mount imports it in a thread, at its first use or when warmed.
+The SDK takes about a second to import, so a mount builds its server in a thread, when it is first used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ WORKSPACE = "workspace"
 
 @dataclass(frozen=True)
 class Principal:
-    """Who may use a session: `key` decides, `scopes` and `grant` are what tools look at."""
+    """An authenticated caller.
+
+    The SDK lets only callers with the same `key` use a session. `scopes` and `grant` are what tools look at.
+    """
 
     key: str
     scopes: frozenset[str]
@@ -47,11 +50,11 @@ class McpMount:
         self._ready: asyncio.Future[tuple[MCPServer[Any], StreamableHTTPSessionManager]] | None = None
 
     async def server(self) -> MCPServer[Any]:
-        """The SDK's server, imported and running."""
+        """The SDK's server, built and running."""
         return (await self._started())[0]
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
-        """Answer one request of an authenticated caller. There is no listen stream: GET is refused with 405."""
+        """Answer one request of an authenticated caller. GET, the listen stream of older revisions, is refused."""
         if scope["method"] not in ("POST", "DELETE"):
             await Response(status_code=405, headers={"Allow": "POST, DELETE"})(scope, receive, send)
             return
@@ -61,6 +64,7 @@ class McpMount:
         await manager.handle_request(scope, receive, send)
 
     async def _started(self) -> tuple[MCPServer[Any], StreamableHTTPSessionManager]:
+        # Callers wait for one start together; one that failed is tried again by the next caller.
         if self._ready is None or (self._ready.done() and self._ready.exception() is not None):
             self._ready = asyncio.get_running_loop().create_future()
             self._workspace.background(self._run(self._ready))
@@ -82,7 +86,7 @@ class McpMount:
 
 
 class McpMounts(dict[str, McpMount]):
-    """The mounts of a running workspace: `WORKSPACE` is its own MCP server, a vendor's is under the vendor's slug."""
+    """The mounts of a running workspace: its own MCP server under `WORKSPACE`, each vendor's under its slug."""
 
 
 def mounts_of(workspace: Workspace) -> McpMounts:

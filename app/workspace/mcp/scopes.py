@@ -1,4 +1,4 @@
-"""Whether a token reaches as far as what it is used for, told before anything runs (RFC 6750 section 3.1)."""
+"""Refuses a tool call before it runs when the token lacks the tool's scope (RFC 6750, section 3.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def refusal(grant: BearerGrant, scope: str | None) -> Response | None:
-    """The answer to a token that lacks `scope`; None when it does not."""
+    """403 `insufficient_scope` for a token that lacks `scope`; None for one that has it."""
     if scope is None or grant.covers(scope):
         return None
     header = f'Bearer error="insufficient_scope", scope="{scope}"'
@@ -26,7 +26,7 @@ def refusal(grant: BearerGrant, scope: str | None) -> Response | None:
 
 
 def scope_of_call(body: bytes, scopes: Mapping[str, str]) -> str | None:
-    """What the tool needs that a message calls; None for any other message and for a tool that is not there."""
+    """The scope of the tool that a message calls; None for any other message and for an unknown tool."""
     try:
         message = decode_json(body)
     except ValueError:
@@ -38,8 +38,8 @@ def scope_of_call(body: bytes, scopes: Mapping[str, str]) -> str | None:
             return None
 
 
-def once_more(body: bytes, receive: Receive) -> Receive:
-    """What is left to receive of a request whose body was read, with that body before it."""
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that yields the body again that was read from `receive`, then what follows."""
     left = [body]
 
     async def received() -> Message:

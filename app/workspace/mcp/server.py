@@ -48,14 +48,14 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True)
 class Caller:
-    """Who called a tool and for which project."""
+    """The credential that a tool is called with, and the project it acts on."""
 
     grant: BearerGrant
     project: int
 
 
 class WorkspaceMcpServer(MCPServer[Any]):
-    """Documents come from the database at each listing; tool calls can be made to fail by the switchboard."""
+    """Lists documents from the database as resources. The fault switchboard can make its tool calls fail."""
 
     def __init__(self, workspace: Workspace, version: str) -> None:
         self.changes = InMemorySubscriptionBus()
@@ -69,7 +69,7 @@ class WorkspaceMcpServer(MCPServer[Any]):
         )
         self.workspace = workspace
         self.scopes: dict[str, str] = {}
-        """What each tool needs."""
+        """The scope that each tool needs, by the tool's name."""
 
     def needing(self, scope: str, *, title: str, annotations: ToolAnnotations) -> Callable[[Function], Function]:
         """Register a tool that only a credential with `scope` may call."""
@@ -82,7 +82,7 @@ class WorkspaceMcpServer(MCPServer[Any]):
         return registered
 
     async def offer_extra_tool(self, offered: bool) -> None:
-        """Let the tool list change, and tell who listens."""
+        """Add the extra tool, or take it away, and notify the listeners."""
         state = self.workspace.state(McpState)
         if offered == state.extra_tool:
             return
@@ -117,7 +117,7 @@ class WorkspaceMcpServer(MCPServer[Any]):
                 raise MCPError(API_REFUSED, "The API refused the request", AUTHENTICATION_FAILED)
             words = f"Error calling the API: {json.dumps(AUTHENTICATION_FAILED)}"
             return CallToolResult(content=[TextContent(type="text", text=words)], is_error=True)
-        # The endpoint has refused this already, unless it reads the request otherwise than the SDK does.
+        # The endpoint has checked this too, but it reads the body by itself and may read it otherwise than the SDK.
         needed, grant = self.scopes.get(name), grant_in(context)
         if needed is not None and grant is not None and not grant.covers(needed):
             raise _denied(f"API key missing required scope '{needed}'")
@@ -130,18 +130,17 @@ def _extra_tool() -> str:
 
 
 def grant_in(ctx: Context[Any, Any] | None) -> BearerGrant | None:
-    """Whose credential a request came with."""
+    """The credential that came with a request."""
     request = ctx.request_context.request if ctx is not None else None
     grant = request.scope.get(GRANT_KEY) if request is not None else None
     return grant if isinstance(grant, BearerGrant) else None
 
 
 async def caller(server: WorkspaceMcpServer, ctx: Context[Any, Any]) -> Caller:
-    """The caller of this request. Raises `ToolError` with the API's own refusal.
-    (Refuse a tool beyond a token's scopes in the workspace as PostHog does)
+    """The caller of this request. Raises `ToolError` with the API's error envelope.
 
-       The project is that of the `x-posthog-project-id` header or the `project_id` query parameter, else the
-       person's current one.
+    The project is that of the header `x-posthog-project-id` or the query parameter `project_id`, else the user's
+    current one.
     """
     request, grant = ctx.request_context.request, grant_in(ctx)
     if request is None or grant is None:

@@ -1,4 +1,4 @@
-"""Tools on the project's tasks, and the two that show how calls can go: the failing and the refusing one."""
+"""Tools for the project's tasks and for the caller's account, and one tool that always fails."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _TASKS = (
 
 
 def add_task_tools(server: WorkspaceMcpServer) -> None:
-    """Register the task tools."""
+    """Register the tools for tasks."""
     db = server.workspace.db
 
     async def change(who: Caller, task: str, values: dict[str, object]) -> TaskDetail:

@@ -1,7 +1,8 @@
-"""The authorization endpoint: checks of the request, consent, the answer with `state` and `iss` (contract 1.4).
+"""The authorization endpoint: checks the request, asks for consent, answers with `state` and `iss`.
 
-PKCE with S256 is mandatory for every client. Errors that the redirect URI itself might be part of are shown,
-all others are sent back to the client. A login ticket stands for a person who has already agreed.
+See docs/wire.md, "Authorization request". PKCE with S256 is required of every client. While the client or its redirect
+URI is in doubt, errors are shown here; all others are sent to the redirect URI. A login ticket stands for a person who
+has already approved.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ NO_CACHE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 @dataclass(frozen=True)
 class ConsentingUser:
-    """Who signs in here, and what their grants may be narrowed to."""
+    """The person who signs in here, and what their grants can be limited to."""
 
     name: str
     organization: str
@@ -63,7 +64,7 @@ class ConsentingUser:
 
 
 class RedirectedError(Exception):
-    """A refusal the client learns through its redirect URI."""
+    """A refusal that is sent to the client's redirect URI."""
 
     def __init__(self, error: str, description: str | None = None) -> None:
         super().__init__(error)
@@ -82,9 +83,9 @@ def routes() -> list[BaseRoute]:
 
 
 async def ticket(request: Request) -> Response:
-    """A single-use login ticket, 60 s, for the holder of the workspace's secret.
+    """A login ticket for the holder of the workspace's secret: it works once, within 60 seconds.
 
-    An optional `access_level` (all, organization, team) narrows the grant it leads to.
+    An optional `access_level` (`all`, `organization`, `team`) limits the grant that it leads to.
     """
     require_secret(request)
     workspace = workspace_of(request)
@@ -93,7 +94,7 @@ async def ticket(request: Request) -> Response:
 
 
 async def authorize(request: Request) -> Response:
-    """Check the request, then show the consent page, or answer at once for a login ticket."""
+    """Check the request; then show the consent page, or redirect at once with a login ticket."""
     workspace = workspace_of(request)
     given = once(request.query_params.multi_items())
     client, redirect_uri = await _client_and_redirect(workspace, given)
@@ -110,7 +111,7 @@ async def authorize(request: Request) -> Response:
 
 
 async def decide(request: Request) -> Response:
-    """The consent form: only the token of the page travels, the request itself stayed here."""
+    """The answer of the consent form. It carries a one-time token; the request itself is kept here."""
     workspace = workspace_of(request)
     given = await parameters(request)
     pending = workspace.state(OAuthState).consents.take(given.get("csrf", ""), workspace.clock.now())
@@ -121,7 +122,7 @@ async def decide(request: Request) -> Response:
     person = await workspace.db.read(_person)
     agreed = _narrowed(pending, person, given.get("access_level", ""), given) if _approves(given) else None
     if agreed is None:
-        problem = "Choose where the application may act, then approve or deny."
+        problem = "Choose what the application may access, then approve or deny."
         return consent_page(replace(await _page(workspace, pending, person), problem=problem), 400)
     return await _grant(workspace, pending, agreed)
 
@@ -200,7 +201,7 @@ async def _page(workspace: Workspace, pending: PendingAuthorization, person: Con
 
 
 def _reach(agreed: ConsentedAccess) -> tuple[str, str]:
-    """Where an agreement counts: the level, and the organisation or project if it is one."""
+    """The access level of an approval, and the id of its organisation or project, if it is limited to one."""
     if agreed.teams:
         return TEAM, str(agreed.teams[0])
     if agreed.organizations:

@@ -1,4 +1,4 @@
-"""OAuth clients as the authorization server knows them, and the scopes each may have (contract 1.8, 1.11)."""
+"""Registered OAuth clients and the scopes each may have (docs/wire.md, "Client registration" and "Scopes")."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ SELF_SERVE: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class OAuthClient:
-    """A registered application. `ceiling` None means no ceiling: `*` is kept as it is."""
+    """A registered application.
+
+    `dynamic` clients registered themselves. `ceiling` are the scopes they can have at most; None means no limit, and
+    then `*` is granted as it is.
+    """
 
     client_id: str
     name: str
@@ -34,7 +38,7 @@ class OAuthClient:
     ceiling: frozenset[str] | None
 
     def cap(self, scopes: list[str]) -> list[str]:
-        """Clamp requested scopes to the ceiling; nothing is refused, what is not allowed is left out."""
+        """The requested scopes within the ceiling; the others are left out silently, never refused."""
         if self.ceiling is None:
             return scopes
         if "*" in scopes:
@@ -59,5 +63,5 @@ def find_client(db: sqlite3.Connection, client_id: str) -> OAuthClient | None:
 
 
 def unique_scopes(text: str) -> list[str]:
-    """The words of a scope parameter, each once, in order."""
+    """The scopes of a scope parameter, each once, in their order."""
     return list(dict.fromkeys(text.split()))

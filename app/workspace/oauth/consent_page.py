@@ -1,4 +1,4 @@
-"""The consent page: plain HTML with its own small style sheet, no script, nothing from elsewhere."""
+"""The consent page: plain HTML with a style sheet of its own, without scripts or anything loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ MOST_SHOWN = 14
 
 @dataclass(frozen=True)
 class ConsentOption:
-    """An organisation or project the grant may be narrowed to."""
+    """An organisation or project that the grant can be limited to."""
 
     id: str
     name: str
@@ -94,10 +94,10 @@ class ConsentOption:
 
 @dataclass(frozen=True)
 class ConsentPage:
-    """What the page shows. `redirect_source` is the CSP source of where the answer leads.
+    """What the page shows.
 
-    `held` are the scopes that the person has agreed to before for this client, and `chosen` the organisation or project
-    of the last time.
+    `redirect_source` is the Content-Security-Policy source of the redirect URI. `held` are the scopes that the person
+    approved earlier for this client, and `chosen` is the organisation or project of the last time.
     """
 
     client_name: str
@@ -116,13 +116,13 @@ class ConsentPage:
 
     @property
     def more(self) -> list[str]:
-        """The scopes that are asked for besides those held."""
+        """The requested scopes that are not held yet; empty at the first time."""
         first_time = not self.held
         return [] if first_time or "*" in self.held else [scope for scope in self.scopes if scope not in self.held]
 
 
 def in_words(scopes: Sequence[str]) -> list[tuple[str, str]]:
-    """Scopes, each as a person reads it; write implies read."""
+    """Each scope with its words for a person. `x:write` includes `x:read`, which is then left out."""
     lines = []
     for scope in scopes:
         subject, _, level = scope.partition(":")
@@ -155,8 +155,8 @@ def consent_page(page: ConsentPage, status: int = 200) -> HTMLResponse:
 <form method="post" action="/oauth/authorize/">
 <input type="hidden" name="csrf" value="{html.escape(page.csrf)}">
 {_scopes(page)}
-<section><fieldset><legend>Where</legend>
-{_level(page, ALL, "Everywhere", "All organisations and projects you belong to")}
+<section><fieldset><legend>Access to</legend>
+{_level(page, ALL, "Everything", "All organisations and projects you belong to")}
 {_level(page, ORGANIZATION, "One organisation", organizations)}
 {_level(page, TEAM, "One project", projects)}
 </fieldset></section>
@@ -176,13 +176,13 @@ def message_page(title: str, text: str, status: int) -> HTMLResponse:
 
 
 def _scopes(page: ConsentPage) -> str:
-    """What it will be able to do; what is new apart from what it can do already, by the scopes' names too."""
+    """What the client will be able to do. New scopes come first, with their names; those held already are folded."""
     if not page.more:
         return f'<section aria-labelledby="may"><h2 id="may">It will be able to</h2>{_list(page.scopes)}</section>'
     kept = [scope for scope in page.scopes if scope in page.held]
     return (
-        f'<section aria-labelledby="may"><h2 id="may">It would newly be able to</h2>{_list(page.more, named=True)}'
-        f"</section><section><details><summary>What it can do already</summary>{_list(kept)}</details></section>"
+        f'<section aria-labelledby="may"><h2 id="may">It will also be able to</h2>{_list(page.more, named=True)}'
+        f"</section><section><details><summary>What it can do now</summary>{_list(kept)}</details></section>"
     )
 
 
@@ -192,7 +192,7 @@ def _list(scopes: Sequence[str], *, named: bool = False) -> str:
         for scope, words in in_words(scopes)
     ]
     if not lines:
-        return "<p>Nothing beyond knowing that you agreed</p>"
+        return "<p>Nothing, except know that you approved</p>"
     rest = "".join(lines[MOST_SHOWN:])
     more = f"<details><summary>{len(lines) - MOST_SHOWN} more</summary><ul>{rest}</ul></details>" if rest else ""
     return f"<ul>{''.join(lines[:MOST_SHOWN])}</ul>{more}"
@@ -237,7 +237,7 @@ def _html(title: str, body: str, form_action: str, status: int) -> HTMLResponse:
         "Content-Security-Policy": policy,
         "X-Frame-Options": "DENY",
         "Cache-Control": "no-store",
-        # Not no-referrer: with it browsers send `Origin: null` for the form, which the door refuses.
+        # Not no-referrer: browsers would send `Origin: null` with the form, which the request guard refuses.
         "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
     }

@@ -1,26 +1,26 @@
-"""Grants and their tokens: issue, exchange, rotate, revoke (contract 1.5, 1.6).
+"""Grants and their tokens: issue, exchange, rotate, revoke (docs/wire.md, "Token lifetimes and rotation").
 
-Everything here runs inside one database transaction and returns a `TokenRefusal` rather than raising one, since
-a refusal may have to be committed (reuse revokes the family).
+Every function runs inside a transaction of its caller. Refusals are returned as `TokenRefusal`, not raised: raising
+would roll back the revocation that the reuse of a refresh token causes.
 
-Tokens are kept as SHA-256 only. To hand out *the same pair* again within the grace period, the successors of
-a rotating refresh token are derived: HMAC-SHA-256 keyed with the spent token over a random salt that is stored
-beside it. Whoever holds neither the database nor the spent token learns nothing, and the salt is erased once
-the grace period is over.
+Only digests of tokens are stored, yet the same pair must be returned again within the grace period. So the successors
+of a rotated refresh token are derived: HMAC-SHA-256, keyed with the spent token, over a random salt that is stored
+beside its digest. The database alone does not yield them, nor does the spent token alone. A later rotation of the grant
+erases the salts whose grace period is over.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.workspace.accounts.credentials import ACCESS_PREFIX, REFRESH_PREFIX, digest
+from app.workspace.accounts.credentials import ACCESS_PREFIX, REFRESH_PREFIX
 from app.workspace.oauth.clients import OAuthClient, unique_scopes
+from app.workspace.runtime.digests import digest, s256
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +43,7 @@ TEMPORARILY_UNAVAILABLE = {
 
 @dataclass(frozen=True)
 class TokenRefusal:
-    """An OAuth error answer."""
+    """An error answer of the token endpoint. `revoked` counts the grants that it ended."""
 
     error: str
     description: str | None = None
@@ -53,7 +53,7 @@ class TokenRefusal:
 
 @dataclass(frozen=True)
 class IssuedTokens:
-    """What the token endpoint hands out. `expires_in` in seconds."""
+    """What the token endpoint answers. `expires_in` in seconds; `replayed` when the pair had been issued before."""
 
     access_token: str
     refresh_token: str
@@ -69,7 +69,7 @@ class IssuedTokens:
 
 @dataclass(frozen=True)
 class ConsentedAccess:
-    """What the person agreed to. Empty `teams` and `organizations` mean everything the person may reach."""
+    """What a person approved. Empty `teams` and `organizations` mean everything that the person has access to."""
 
     user_id: int
     scope: str
@@ -103,7 +103,7 @@ def store_code(
 
 
 def held(db: sqlite3.Connection, client_id: str, user_id: int) -> ConsentedAccess | None:
-    """What the person has agreed to for a client and not taken back: all the scopes, and where the last time."""
+    """What a person has approved for a client and not revoked: the scopes of all grants, the level of the newest."""
     rows = db.execute(
         "SELECT scope, teams, organizations FROM grants WHERE client_id = ? AND user_id = ? AND revoked_at IS NULL"
         " ORDER BY id",
@@ -125,11 +125,12 @@ def exchange_code(
     now: float,
     lifetime: float,
 ) -> IssuedTokens | TokenRefusal:
-    """Trade an authorization code for the first pair of a new grant. A code works once."""
+    """Exchange an authorization code for the first tokens of a new grant. A code works once."""
     db.execute("DELETE FROM codes WHERE expires_at < ?", (now - RETENTION_SECONDS,))
     row = db.execute("SELECT * FROM codes WHERE hash = ?", (digest(code),)).fetchone()
     if row is None or row["client_id"] != client.client_id or row["expires_at"] <= now:
         return TokenRefusal("invalid_grant", BAD_CODE)
+    # These refusals leave the code in place: a client that made a mistake may correct it.
     if not verifier:
         return TokenRefusal("invalid_request", "Code verifier required.")
     if not hmac.compare_digest(s256(verifier), row["challenge"]):
@@ -156,7 +157,13 @@ def refresh(
     lifetime: float,
     grace: float,
 ) -> IssuedTokens | TokenRefusal:
-    """Renew. A first-party refresh token rotates and its access token dies at once; a dynamic client's stays."""
+    """Answer a refresh request.
+
+    A first-party client's refresh token rotates: it is spent, and the access token issued with it ends at once. Spent
+    again within `grace` seconds it returns the very same successors, so that a client whose answer was lost can repeat
+    the request. Later than that, somebody holds a copy: the whole grant is revoked. A dynamic client's refresh token
+    stays, and so do its earlier access tokens until they expire.
+    """
     row = db.execute(
         "SELECT r.*, g.client_id, g.scope, g.revoked_at, g.revoked_because FROM refresh_tokens r"
         " JOIN grants g ON g.id = r.grant_id WHERE r.hash = ?",
@@ -170,6 +177,7 @@ def refresh(
     if row["spent_at"] is not None:
         if row["successor_salt"] is None or now - row["spent_at"] >= grace:
             return TokenRefusal("invalid_grant", revoked=revoke_grant(db, grant, "reuse", now))
+        # A replay extends nothing: the lifetime that remains is that of the pair when it was issued.
         access, successor = _successors(token, row["successor_salt"])
         left = row["successor_expires_at"] - now
         return _issued(db, client, grant, access, successor, row["successor_scope"], left, replayed=True)
@@ -186,6 +194,7 @@ def refresh(
     salt = secrets.token_bytes(32)
     access, successor = _successors(token, salt)
     db.execute("DELETE FROM access_tokens WHERE refresh_hash = ?", (row["hash"],))
+    # Without its salt, a spent token whose grace period is over can only be a reuse.
     db.execute(
         "UPDATE refresh_tokens SET successor_salt = NULL WHERE grant_id = ? AND spent_at <= ?", (grant, now - grace)
     )
@@ -199,7 +208,11 @@ def refresh(
 
 
 def revoke_token(db: sqlite3.Connection, client_id: str, token: str, now: float) -> int:
-    """RFC 7009. Returns how many grants ended; a token of another client, or of nobody, changes nothing."""
+    """RFC 7009. Returns how many grants ended.
+
+    A refresh token ends its grant; a dynamic client's ends every grant between that client and user. An access token
+    ends alone. An unknown token, or one of another client, changes nothing.
+    """
     key = digest(token)
     row = db.execute(
         "SELECT g.id, g.client_id, g.user_id, c.dynamic FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id"
@@ -221,7 +234,7 @@ def revoke_token(db: sqlite3.Connection, client_id: str, token: str, now: float)
 
 
 def revoke_grant(db: sqlite3.Connection, grant: int, because: str, now: float) -> int:
-    """End a whole family: no access token of it works, no refresh token buys one. Returns 1 if it was alive."""
+    """End a grant with all its tokens. Returns 1 if it was not revoked before, else 0."""
     db.execute("DELETE FROM access_tokens WHERE grant_id = ?", (grant,))
     return db.execute(
         "UPDATE grants SET revoked_at = ?, revoked_because = ? WHERE id = ? AND revoked_at IS NULL",
@@ -230,7 +243,7 @@ def revoke_grant(db: sqlite3.Connection, grant: int, because: str, now: float) -
 
 
 def revoke_all(db: sqlite3.Connection, client_id: str | None, because: str, now: float) -> int:
-    """Revoke every living grant, or those of one client."""
+    """Revoke every grant, or those of one client. Returns how many."""
     rows = db.execute(
         "SELECT id FROM grants WHERE revoked_at IS NULL AND (? IS NULL OR client_id = ?)", (client_id, client_id)
     ).fetchall()
@@ -238,7 +251,7 @@ def revoke_all(db: sqlite3.Connection, client_id: str | None, because: str, now:
 
 
 def kill_access_tokens(db: sqlite3.Connection, client_id: str | None) -> int:
-    """Delete every access token, or those of one client; the refresh tokens stay good."""
+    """Delete every access token, or those of one client; refresh tokens stay valid."""
     return db.execute(
         "DELETE FROM access_tokens WHERE ? IS NULL OR grant_id IN (SELECT id FROM grants WHERE client_id = ?)",
         (client_id, client_id),
@@ -246,6 +259,7 @@ def kill_access_tokens(db: sqlite3.Connection, client_id: str | None) -> int:
 
 
 def set_ceiling(db: sqlite3.Connection, client_id: str, scope: str) -> int:
+    """Lower the scopes a client can have at most, until `lift_ceilings`. Returns 0 for an unknown client."""
     return db.execute(
         "UPDATE clients SET lowered_ceiling = ? WHERE client_id = ?", (" ".join(unique_scopes(scope)), client_id)
     ).rowcount
@@ -278,13 +292,8 @@ def live_summary(db: sqlite3.Connection, now: float) -> list[dict[str, object]]:
     ]
 
 
-def s256(verifier: str) -> str:
-    """The PKCE challenge of a verifier (RFC 7636)."""
-    hashed = hashlib.sha256(verifier.encode("utf-8", "surrogatepass")).digest()
-    return base64.urlsafe_b64encode(hashed).rstrip(b"=").decode()
-
-
 def _narrowed(client: OAuthClient, granted: str, requested: str | None) -> str | TokenRefusal:
+    """The scopes of the new tokens: those granted, within today's ceiling, and of those the ones that are requested."""
     scopes = unique_scopes(granted)
     if not scopes:
         return TokenRefusal("invalid_grant", NO_SCOPES)
@@ -340,6 +349,7 @@ def _issued(
     row = db.execute("SELECT teams, organizations FROM grants WHERE id = ?", (grant,)).fetchone()
     teams: tuple[int, ...] = tuple(json.loads(row["teams"]))
     organizations: tuple[str, ...] = tuple(json.loads(row["organizations"]))
+    # PostHog lists the projects of an organisation-wide grant for its own clients, although none are stored.
     if not client.dynamic and organizations and not teams:
         marks = ",".join("?" * len(organizations))
         found = db.execute(

@@ -1,4 +1,4 @@
-"""What the authorization server and the resources say of themselves (RFC 8414, RFC 9728, contract 1.3)."""
+"""Metadata documents of the authorization server and of the protected resources (RFC 8414, RFC 9728)."""
 
 from __future__ import annotations
 

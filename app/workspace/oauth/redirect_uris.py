@@ -1,4 +1,4 @@
-"""Redirect URIs: which may be registered, and which given one matches a registered one (contract 1.4, RFC 8252)."""
+"""Redirect URIs: which may be registered, and which of a request match a registered one (RFC 8252)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def problem_with(uri: str) -> str | None:
 
 
 def is_allowed(client: OAuthClient, given: str) -> bool:
-    """Whether `given` is one of the client's: exactly, or on loopback with another port."""
+    """Whether a request may use `given`: it is registered, or differs from a registered loopback URI in the port only.
+
+    A native client cannot know in advance which port is free (RFC 8252, section 7.3). `localhost` may differ only if it
+    was registered without a port. First-party clients may also register a path that ends in `/*`.
+    """
     if problem_with(given) is not None:
         return False
     return any(

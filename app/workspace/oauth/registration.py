@@ -1,4 +1,4 @@
-"""Dynamic client registration (RFC 7591, contract 1.8)."""
+"""Dynamic client registration (RFC 7591; docs/wire.md, "Client registration")."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from app.workspace.accounts.credentials import digest
 from app.workspace.oauth.clients import SELF_SERVE, unique_scopes
 from app.workspace.oauth.redirect_uris import problem_with
 from app.workspace.oauth.state import OAuthState
 from app.workspace.oauth.wire import NO_STORE, OAuthError
 from app.workspace.runtime.context import workspace_of
+from app.workspace.runtime.digests import digest
 from app.workspace.web.errors import reply
 from app.workspace.web.fields import decode_json
 
@@ -130,6 +130,7 @@ def _subset(body: dict[str, object], name: str, allowed: tuple[str, ...], defaul
 
 
 def _ceiling(value: object) -> str:
+    """The most a client can ever be granted: what it registered for, or every self-serve scope if it named none."""
     if value is None:
         return " ".join(SELF_SERVE)
     if not isinstance(value, str) or len(value) > 4000:

@@ -1,4 +1,4 @@
-"""Token, revocation, introspection and userinfo endpoints (contract 1.5, 1.6, 1.7, 1.12)."""
+"""Token, revocation, introspection and userinfo endpoints (docs/wire.md, "Token request" to "Introspection")."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.workspace.accounts.credentials import authenticate, bearer_of, digest, grant_of
+from app.workspace.accounts.credentials import authenticate, bearer_of, grant_of
 from app.workspace.oauth import grants
 from app.workspace.oauth.clients import find_client
 from app.workspace.oauth.grants import IssuedTokens, TokenRefusal
 from app.workspace.oauth.metadata import JWT_BEARER
 from app.workspace.oauth.wire import NO_STORE, OAuthError, parameters
 from app.workspace.runtime.context import workspace_of
+from app.workspace.runtime.digests import digest
 from app.workspace.web.errors import ApiError, permission_denied, reply
 
 if TYPE_CHECKING:
@@ -38,13 +39,14 @@ def routes() -> list[BaseRoute]:
 
 
 async def token(request: Request) -> Response:
-    """Exchange a code or renew a grant."""
+    """Exchange an authorization code, or refresh."""
     workspace = workspace_of(request)
     given = await parameters(request)
     refreshing = given.get("grant_type") == "refresh_token"
     try:
         issued = await _issue(workspace, given)
     except sqlite3.OperationalError:
+        # A locked database is a passing trouble of the server: 503 keeps the client's sign-in, any 4xx could end it.
         busy = grants.TEMPORARILY_UNAVAILABLE
         return reply(busy, 503, {**NO_STORE, "Retry-After": "1"})
     except OAuthError:
@@ -70,7 +72,7 @@ async def token(request: Request) -> Response:
 
 
 async def revoke(request: Request) -> Response:
-    """RFC 7009: 200 whatever the token was."""
+    """RFC 7009: answers 200 whether or not the token existed."""
     workspace = workspace_of(request)
     given = await parameters(request)
     now = workspace.clock.now()
@@ -86,7 +88,7 @@ async def revoke(request: Request) -> Response:
 
 
 async def introspect(request: Request) -> Response:
-    """RFC 7662. A token may always ask about itself; about others only with the `introspection` scope."""
+    """RFC 7662. A token may ask about itself; about others only with the `introspection` scope."""
     workspace = workspace_of(request)
     credential = bearer_of(request)
     if credential is None:
@@ -151,6 +153,7 @@ async def _issue(workspace: Workspace, given: dict[str, str]) -> IssuedTokens:
         grace = settings.refresh_grace_seconds
         return grants.refresh(db, client, refresh_token, given.get("scope"), now, lifetime, grace)
 
+    # A refusal is returned, not raised, so that what it wrote is committed: a reused refresh token revokes its grant.
     outcome = await workspace.db.run(work)
     if isinstance(outcome, TokenRefusal):
         workspace.counters.grants_revoked += outcome.revoked

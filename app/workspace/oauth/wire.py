@@ -1,4 +1,4 @@
-"""How OAuth endpoints read parameters and word refusals (RFC 6749 section 5.2, contract 1.5 and 1.7)."""
+"""Parameters and error answers of the OAuth endpoints (RFC 6749 section 5.2; docs/wire.md, "Token endpoint errors")."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_FIELDS = 100
 
 
 class OAuthError(Exception):
-    """An OAuth refusal: `error`, an optional description, and the HTTP status."""
+    """A refusal: the `error` code, an optional description, and the HTTP status."""
 
     def __init__(self, error: str, description: str | None = None, status: int = 400) -> None:
         super().__init__(error)
@@ -56,7 +56,7 @@ async def parameters(request: Request) -> dict[str, str]:
 
 
 def once(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Parameters must not be repeated (RFC 6749 section 3.1 and 3.2)."""
+    """The parameters by name. Raises `OAuthError` for a repeated one (RFC 6749 sections 3.1 and 3.2)."""
     found: dict[str, str] = {}
     for name, value in pairs:
         if name in found:

@@ -1,4 +1,4 @@
-"""What the workspace counts, so that tests and people can see what a client really did."""
+"""Counts of what clients did, for tests and for the people who watch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ DISTINCT_PATHS = 2000
 class RequestCounters:
     """Counts since start or the last reset.
 
-    `refreshes_accepted` counts rotations that issued new tokens, `refreshes_replayed` answers out of the
-    grace period, `refreshes_rejected` refresh requests the token endpoint itself refused.
+    `refreshes_accepted` counts refresh requests that issued new tokens, `refreshes_replayed` those that repeated an
+    earlier answer within the grace period, `refreshes_rejected` those that the token endpoint itself refused (not a
+    fault rule). `requests` counts by path; beyond `DISTINCT_PATHS` paths the rest is counted together.
     """
 
     refreshes_accepted: int = 0

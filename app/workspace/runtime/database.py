@@ -1,4 +1,4 @@
-"""SQLite behind one worker thread: short transactions, serial writes, an event loop that never blocks.
+"""SQLite behind one worker thread: one short transaction at a time, and the event loop never blocks.
 
 A file that cannot be read, or that a newer version wrote, is renamed and reported, never deleted.
 """
@@ -24,7 +24,7 @@ BUSY_SECONDS = 5.0
 
 
 class UnusableDatabase(Exception):
-    """The file cannot serve; the text says why, the attribute names the word for its new name."""
+    """The file cannot be used. The message says why; `word` becomes part of the name it is set aside under."""
 
     def __init__(self, word: str, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class UnusableDatabase(Exception):
 class WorkspaceDatabase:
     """One connection in one thread.
 
-    `notices` says in a sentence each what was set aside at opening.
+    `notices` has a sentence for each file that was set aside when the database was opened.
     """
 
     def __init__(self, connection: sqlite3.Connection, worker: ThreadPoolExecutor, notices: list[str]) -> None:
@@ -59,7 +59,7 @@ class WorkspaceDatabase:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._transact, "IMMEDIATE", fn)
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """As `run`, for work that writes nothing."""
+        """Like `run`, for work that only reads."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._transact, "DEFERRED", fn)
 
     def close(self) -> None:
@@ -67,6 +67,8 @@ class WorkspaceDatabase:
         self._worker.shutdown()
 
     def _transact(self, kind: str, fn: Callable[[sqlite3.Connection], T]) -> T:
+        # IMMEDIATE takes the write lock at once. A transaction that reads first and writes later could fail halfway
+        # because another process wrote in between; one that begins with the lock waits for it, and then succeeds.
         connection = self._connection
         connection.execute(f"BEGIN {kind}")
         try:
@@ -93,7 +95,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise UnusableDatabase("damaged", "is not a file")
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    # Case-insensitive search beyond ASCII, which SQLite's own lower() does not do.
+    # Case-insensitive search beyond ASCII; SQLite's own lower() handles ASCII only.
     connection.create_function("folded", 1, lambda value: (value or "").casefold(), deterministic=True)
     try:
         _check(connection)
@@ -136,6 +138,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     for track, scripts in TRACKS.items():
         for version, script in enumerate(scripts, start=1):
             if version > have.get(track, 0):
+                # The step and its number are committed together: a crash between two steps repeats neither.
                 connection.executescript(
                     f"BEGIN IMMEDIATE;\n{script}\n;"
                     f"INSERT OR REPLACE INTO schema_versions VALUES ('{track}', {version});\nCOMMIT;"
@@ -145,6 +148,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
 def _set_aside(path: Path, word: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     aside = path.with_name(f"{path.name}.{word}-{stamp}")
+    # The log files go along: a log left behind would be replayed into the new database.
     for side in SIDE_FILES:
         source = path.with_name(path.name + side)
         if source.exists():

@@ -1,4 +1,7 @@
-"""The database's shape as versioned scripts, one track per owner; a script never changes once released."""
+"""The database's tables as numbered scripts in two tracks.
+
+A released script is never changed, only followed by another one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Migrations of the MCP store's and the vendors' tables, appended to the core's by `app.workspace.runtime.schema`.
+"""Tables of the MCP store and of the vendors: the second track of `app.workspace.runtime.schema`.
 
 Addresses on the workspace's own origin are stored as `self:/path`, because the port changes at each start.
 Times are seconds since the epoch (REAL) where they are compared and ISO 8601 text where they are shown.

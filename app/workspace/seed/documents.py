@@ -1,4 +1,4 @@
-"""A few documents in Markdown that tools can read."""
+"""The documents of a new workspace, in Markdown."""
 
 from __future__ import annotations
 

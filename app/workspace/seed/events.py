@@ -1,4 +1,4 @@
-"""Thirty days of events of a small bookshop: enough to count, compare and chart."""
+"""Thirty days of events of a small bookshop, to count, compare and chart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAILING_BROWSER = "Safari"
 
 
 def seed_events(db: sqlite3.Connection, project: int, now: float) -> None:
-    """The same people do the same things in every workspace; only the dates follow the clock."""
+    """The same events in every workspace, with dates that end at `now`."""
     random = Random(20_261_123)
     midnight = now - now % DAY
     people = [(f"reader-{number:03d}", _pick(random, BROWSERS), _pick(random, COUNTRIES)) for number in range(PEOPLE)]

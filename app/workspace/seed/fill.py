@@ -1,4 +1,4 @@
-"""What a new workspace starts with: one person, one organisation, one project, and believable contents."""
+"""Fills the database of a new workspace: one person, one organisation, one project, and contents for them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import secrets
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
-from app.workspace.accounts.credentials import PERSONAL_PREFIX, digest
+from app.workspace.accounts.credentials import PERSONAL_PREFIX
 from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace
+from app.workspace.runtime.digests import digest
 from app.workspace.seed.documents import seed_documents
 from app.workspace.seed.events import seed_events
 from app.workspace.seed.store import seed_store
@@ -33,7 +34,7 @@ LOOPBACK_REDIRECTS = (
 
 
 async def seed(workspace: Workspace) -> None:
-    """Fill an empty database once; a second start finds the mark and changes nothing."""
+    """Fill a new database. Later starts find the mark `seeded` and change nothing."""
     now = workspace.clock.now()
     fresh = await workspace.db.run(lambda db: _fill(db, now))
     if fresh:
@@ -86,7 +87,7 @@ def _identity(db: sqlite3.Connection, now: float) -> None:
             now,
         ),
     )
-    # The personal key is kept readable beside its hash: the switchboard shows it to whoever holds the secret.
+    # This key is stored in clear beside its digest, because the fault switchboard shows it to the secret's holder.
     key = PERSONAL_PREFIX + secrets.token_urlsafe(32)
     db.execute("INSERT INTO meta VALUES ('personal_api_key', ?)", (key,))
     db.execute("INSERT INTO personal_keys VALUES (?, ?, 'Workspace key', '*', ?)", (digest(key), USER_ID, now))

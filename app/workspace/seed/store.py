@@ -1,4 +1,4 @@
-"""The installations and vendor contents a new workspace starts with."""
+"""The installed servers of a new workspace, and what the vendors have in them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ ENTRIES: tuple[tuple[str, str, int, int, str], ...] = (
 
 
 async def seed_store(workspace: Workspace) -> None:
-    """Fill an empty store once: the workspace's own server and Postbox connected, Ledger left to be finished."""
+    """Fill a new store: the workspace's own server and Postbox are connected, Ledger waits for its sign-in."""
     now = workspace.clock.now()
     redirect = workspace.settings.url + REDIRECT_PATH
 

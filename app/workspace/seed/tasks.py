@@ -1,4 +1,4 @@
-"""The dozen tasks a new workspace starts with, in every state a list has to show."""
+"""The twelve tasks of a new workspace, in every state that a list has to show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOBILE = "hedgerow/mobile"
 
 @dataclass(frozen=True)
 class SeedRun:
-    """A run: `hours` ago it was queued, `minutes` later it was last heard of."""
+    """A run that was queued `hours` ago and last changed `minutes` later."""
 
     status: str
     hours: float
@@ -213,7 +213,7 @@ TASKS = (
 
 
 def seed_tasks(db: sqlite3.Connection, namespace: UUID, project: int, user_id: int, now: float) -> None:
-    """Store `TASKS`, the oldest first, so that numbers grow with time."""
+    """Store `TASKS`, the oldest first, so that task numbers grow with time."""
     for number, task in enumerate(TASKS, start=1):
         task_id = str(uuid5(namespace, f"task-{number}"))
         created = now - task.hours * HOUR

@@ -1,8 +1,7 @@
-"""The MCP servers the store offers (contract 4.1, Template).
+"""The MCP servers that the store offers.
 
-Addresses starting with `self:` are served by the workspace itself. The others are real services that the
-workspace, which never leaves the machine, cannot reach: they can be looked at, and fail as an unreachable
-vendor does.
+Addresses that start with `self:` are served by the workspace itself. The others are real services, which the workspace
+never contacts because it does not leave the machine: they can be looked at, and fail like an unreachable vendor.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoreTemplate:
-    """One offer. `client_id` and `client_secret` are set where the vendor knows the workspace beforehand."""
+    """One server on offer. `client_id` and `client_secret` are set where the vendor registers no clients itself."""
 
     name: str
     url: str
@@ -78,7 +77,7 @@ TIMESHEET_TEMPLATE = StoreTemplate(
     "Timesheet",
     f"self:{TIMESHEET.path}",
     "",
-    "Hours per project. Part of this workspace; its sign-in only accepts clients it was told of.",
+    "Hours per project. Part of this workspace; its sign-in accepts only clients that were registered by hand.",
     "oauth",
     "timesheet.example",
     "productivity",

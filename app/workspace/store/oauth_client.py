@@ -1,20 +1,18 @@
-"""The store as an OAuth client of vendors: discovery, registration, authorization, exchange and renewal.
+"""The store as an OAuth client of vendors: discovery, registration, authorization, exchange, refresh.
 
 RFC 9728, 8414, 7591, 7636, 8707 and 9207. Only the loopback interface is ever contacted.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from app.workspace.accounts.credentials import digest
+from app.workspace.runtime.digests import digest, s256
 from app.workspace.store.addresses import absolute, is_loopback, relative, url_problem
 from app.workspace.store.rows import (
     StoreInstallation,
@@ -42,20 +40,20 @@ REDIRECT_PATH = "/api/mcp_store/oauth_redirect/"
 
 
 class ConnectFailed(Exception):
-    """Why an OAuth server could not be installed; the text is the API's `detail`."""
+    """A server with OAuth could not be installed. The message is the `detail` of the API's answer."""
 
 
 class VendorGrantEnded(Exception):
-    """The vendor ended its grant: only the person can connect it again."""
+    """The vendor has ended its grant; only the person can connect the server again."""
 
 
 class VendorUnreachable(Exception):
-    """The vendor's authorization server did not answer usefully; what is stored stays."""
+    """The vendor's authorization server gave no usable answer. The stored tokens stay."""
 
 
 @dataclass(frozen=True)
 class DiscoveredVendor:
-    """What a server's metadata said; addresses absolute."""
+    """What a server's metadata says. Addresses are absolute."""
 
     issuer: str
     authorization_endpoint: str
@@ -66,7 +64,10 @@ class DiscoveredVendor:
 
 
 async def connect(workspace: Workspace, url: str, client_id: str, client_secret: str) -> VendorConnection:
-    """Discover a server's authorization server and become its client. Raises `ConnectFailed`."""
+    """Discover a server's authorization server and, without a `client_id`, register with it.
+
+    Raises `ConnectFailed`.
+    """
     await workspace.state(StoreState).http()
     import httpx2
 
@@ -160,9 +161,10 @@ async def _register(workspace: Workspace, found: DiscoveredVendor) -> tuple[str,
 
 
 def begin(workspace: Workspace, db: sqlite3.Connection, wanted: StoreInstallation, callback: str) -> str:
-    """Remember a new authorization request and return the address to open in the browser.
+    """Store a new authorization request and return the address to open in the browser.
 
-    The installation must have a connection. `callback` is where the browser ends, empty for the workspace's page.
+    The installation must have a connection. `callback` is where the browser is sent at the end; empty means the
+    workspace's own page.
     """
     connection, origin, now = wanted.connection, workspace.settings.url, workspace.clock.now()
     assert connection is not None
@@ -172,13 +174,12 @@ def begin(workspace: Workspace, db: sqlite3.Connection, wanted: StoreInstallatio
         "INSERT INTO store_oauth_states VALUES (?, ?, ?, ?, ?)",
         (digest(state), wanted.id, verifier, callback, now + STATE_SECONDS),
     )
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     query = {
         "response_type": "code",
         "client_id": connection.client_id,
         "redirect_uri": origin + REDIRECT_PATH,
         "state": state,
-        "code_challenge": challenge,
+        "code_challenge": s256(verifier),
         "code_challenge_method": "S256",
         "resource": absolute(connection.resource, origin),
     }
@@ -190,7 +191,7 @@ def begin(workspace: Workspace, db: sqlite3.Connection, wanted: StoreInstallatio
 
 @dataclass(frozen=True)
 class StateRecord:
-    """An authorization request whose answer came back."""
+    """What was stored under the `state` of an authorization request."""
 
     installation_id: str
     project_id: int
@@ -199,7 +200,7 @@ class StateRecord:
 
 
 def take_state(db: sqlite3.Connection, state: str, now: float) -> StateRecord | None:
-    """Use up a state; None when it is unknown, used or older than 600 s."""
+    """The record of a `state`, once; None when it is unknown, used or older than 600 s."""
     row = db.execute(
         "SELECT s.*, i.project_id FROM store_oauth_states s JOIN store_installations i ON i.id = s.installation_id"
         " WHERE s.state_hash = ?",
@@ -214,7 +215,10 @@ def take_state(db: sqlite3.Connection, state: str, now: float) -> StateRecord | 
 
 
 async def finish(workspace: Workspace, pending: StateRecord, code: str, issuer: str | None) -> bool:
-    """Exchange the code and store the vendor's tokens; False when the vendor refused or cannot be believed."""
+    """Exchange the code and store the vendor's tokens. False when that failed.
+
+    An `issuer` other than the one the request went to is refused before the code is sent anywhere (RFC 9207).
+    """
     await workspace.state(StoreState).http()
     import httpx2
 
@@ -240,10 +244,10 @@ async def finish(workspace: Workspace, pending: StateRecord, code: str, issuer: 
 
 
 async def vendor_token(workspace: Workspace, wanted: StoreInstallation, refused: str | None) -> str:
-    """The vendor's access token for an installation, renewed when it is about to end or is the `refused` one.
+    """The vendor's access token for an installation, refreshed if it expires soon or is the `refused` one.
 
-    One renewal at a time per installation; late comers use what the first one stored.
-    Raises `VendorGrantEnded` and marks the installation, or `VendorUnreachable`.
+    One refresh at a time per installation: whoever waited for the lock reads the stored token again and uses it.
+    Raises `VendorGrantEnded`, after which the installation needs a new sign-in, or `VendorUnreachable`.
     """
     async with workspace.state(StoreState).refreshing[wanted.id]:
         current = await workspace.db.read(lambda db: installation(db, wanted.project_id, wanted.id))
@@ -328,7 +332,7 @@ async def _call(
     json: Mapping[str, object] | None = None,
     form: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, object]]:
-    """One small JSON exchange with an authorization server; a body that is no JSON object reads as empty."""
+    """One request to an authorization server: status and JSON object. Any other body counts as an empty object."""
     client: httpx2.AsyncClient = await workspace.state(StoreState).http()
     async with client.stream(method, address, json=json, data=form, timeout=CALL_SECONDS) as response:
         raw = b""

@@ -1,7 +1,7 @@
-"""The proxy in front of an installation's MCP server (contract 2.2 and 4.5).
+"""The proxy in front of an installation's MCP server (docs/wire.md, "Installation proxy").
 
-Two credentials can fail here and their bodies differ: the caller's failure is the REST envelope, the vendor's
-is `{"error": …}` or whatever the vendor itself said. Approval states are enforced with JSON-RPC errors.
+Two credentials can fail here, and the body says which: the caller's failure is the REST API's error envelope, the
+vendor's is `{"error": …}` or the vendor's own answer, passed on. Approval states are enforced with JSON-RPC errors.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BATCH, NEEDS_APPROVAL, DISABLED, UNKNOWN_TOOL = -32000, -32001, -32002, -32601
 
 
 class _ProxyRefusal(Exception):
-    """An answer about the vendor or the policy, in the proxy's own words."""
+    """A refusal of the proxy itself, `{"error": …}`: about the vendor, the installation or the request."""
 
     def __init__(self, status: int, error: str) -> None:
         super().__init__(error)
@@ -51,7 +51,7 @@ class _ProxyRefusal(Exception):
 
 
 def routes() -> list[BaseRoute]:
-    """The one proxy route; everything but POST is refused after authentication."""
+    """One route for all methods: a caller without a good token is told that before anything about the method."""
     path = "/api/environments/{project_id}/mcp_server_installations/{installation_id}/proxy/"
     return [Route(path, _proxy, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
 
@@ -103,7 +103,12 @@ def _message(raw: bytes) -> dict[str, object] | list[object]:
 
 
 async def _policy(workspace: Workspace, wanted: StoreInstallation, message: dict[str, object]) -> Response | None:
-    """The refusal of a tool call the approval states do not allow."""
+    """The refusal of a tool call that the approval states do not allow; None for everything else.
+
+    The decision is made on the parsed message, but the raw body is forwarded. So a call whose tool is not certain (a
+    batch, no name, a name that is not valid Unicode) is refused, never passed on. So is a tool that is not in the
+    stored list: nobody has decided on it.
+    """
     if message.get("method") != "tools/call":
         return None
     params = message.get("params")
@@ -113,6 +118,7 @@ async def _policy(workspace: Workspace, wanted: StoreInstallation, message: dict
         return _rpc_error(request_id, UNKNOWN_TOOL, "Tool name is missing")
     shown = name[:200]
     row = None
+    # SQLite cannot be asked for a lone surrogate, and no listed tool has one.
     if shown == name and not any("\ud800" <= character <= "\udfff" for character in name):
         row = await workspace.db.read(lambda db: tool(db, wanted.id, name))
     if row is None:
@@ -146,10 +152,12 @@ async def _forward(request: Request, workspace: Workspace, wanted: StoreInstalla
         **{name: value for name, value in request.headers.items() if name.startswith(FORWARDED)},
     }
     answer = await _send(request, workspace, url, headers, credential, raw)
+    # One renewal and one repetition: a second 401 is the vendor's answer and goes to the caller as it is.
     if answer.status_code == 401 and wanted.auth_type == "oauth":
         await answer.aclose()
         credential = await _credential(request, workspace, wanted, credential)
         answer = await _send(request, workspace, url, headers, credential, raw)
+    # A redirect is neither followed nor passed on: it could lead the credential to another host.
     if 300 <= answer.status_code < 400:
         await answer.aclose()
         raise _ProxyRefusal(502, "Upstream MCP server unreachable")
@@ -158,7 +166,7 @@ async def _forward(request: Request, workspace: Workspace, wanted: StoreInstalla
 
 
 async def _credential(request: Request, workspace: Workspace, wanted: StoreInstallation, refused: str | None) -> str:
-    """What the upstream is sent. `refused` is the vendor token that just failed."""
+    """The bearer that the upstream is sent. `refused` is the vendor's token that was just refused, if one was."""
     if wanted.is_own_server:
         return bearer_of(request) or ""
     if wanted.auth_type == "api_key":
@@ -180,7 +188,7 @@ async def _credential(request: Request, workspace: Workspace, wanted: StoreInsta
 async def _send(
     request: Request, workspace: Workspace, url: str, headers: dict[str, str], credential: str, raw: bytes
 ) -> httpx2.Response:
-    """One upstream request up to its headers; given up when the caller goes away."""
+    """Send one upstream request and wait for its headers; cancelled when the caller disconnects."""
     state = workspace.state(StoreState)
     client = await state.http()
     import httpx2
@@ -198,7 +206,7 @@ async def _send(
 
 
 async def _while_connected(request: Request, work: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
-    """Run `work`, cancelled when the caller closes the connection, so that a cancelled call ends upstream too."""
+    """Run `work`; cancel it when the caller disconnects, so that a cancelled call ends upstream too."""
     working = asyncio.ensure_future(work())
     leaving = asyncio.ensure_future(_gone(request))
     try:

@@ -1,4 +1,7 @@
-"""Installations, their OAuth connections and their tools as rows (contract 4.1, Installation and Tool)."""
+"""Installations, their OAuth connections and their tools in the database.
+
+Every function runs inside a transaction of its caller. Addresses are stored in the form of `addresses.relative`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ APPROVAL_STATES = (APPROVED, NEEDS_APPROVAL, DO_NOT_USE)
 
 @dataclass(frozen=True)
 class VendorConnection:
-    """OAuth facts of one installation; addresses as stored, empty `access_token` until connected."""
+    """The OAuth side of one installation. `access_token` is empty until the person has connected it."""
 
     issuer: str
     authorization_endpoint: str
@@ -37,7 +40,7 @@ class VendorConnection:
 
 @dataclass(frozen=True)
 class StoreInstallation:
-    """One installed server; `url` as stored (`self:` for the workspace's own origin)."""
+    """One installed server. `url` in the form that is stored: `self:` stands for the workspace's own origin."""
 
     id: str
     project_id: int
@@ -60,12 +63,12 @@ class StoreInstallation:
 
     @property
     def pending_oauth(self) -> bool:
-        """An OAuth server that never got an access token."""
+        """Whether it uses OAuth and never had an access token."""
         return self.auth_type == "oauth" and (self.connection is None or not self.connection.access_token)
 
     @property
     def is_own_server(self) -> bool:
-        """The workspace's own MCP endpoint, which is called with the caller's own credential."""
+        """Whether it is the workspace's own MCP endpoint, which receives the caller's own credential."""
         return self.url == SELF_MCP
 
     def as_json(self, origin: str) -> dict[str, object]:
@@ -93,7 +96,7 @@ class StoreInstallation:
 
 @dataclass(frozen=True)
 class ListedTool:
-    """A tool as its server lists it."""
+    """A tool, as its server lists it."""
 
     name: str
     title: str
@@ -108,7 +111,7 @@ _SELECT = (
 
 
 def installations(db: sqlite3.Connection, project: int, limit: int, offset: int) -> tuple[list[StoreInstallation], int]:
-    """One window of a project's installations, oldest first, and how many there are."""
+    """One page of a project's installations, oldest first, and how many there are."""
     query = f"{_SELECT} ORDER BY i.created_at, i.rowid LIMIT ? OFFSET ?"
     rows = [_installation(db, row) for row in db.execute(query, (project, limit, offset)).fetchall()]
     [count] = db.execute("SELECT count(*) FROM store_installations WHERE project_id = ?", (project,)).fetchone()
@@ -121,7 +124,7 @@ def installation(db: sqlite3.Connection, project: int, wanted: str) -> StoreInst
 
 
 def installation_at(db: sqlite3.Connection, project: int, url: str) -> StoreInstallation | None:
-    """The installation of a stored address."""
+    """The installation of a stored address; a slash at the end makes no difference."""
     row = db.execute(f"{_SELECT} AND rtrim(i.url, '/') = rtrim(?, '/')", (project, url)).fetchone()
     return None if row is None else _installation(db, row)
 
@@ -152,7 +155,7 @@ def add_installation(
     api_key: str = "",
     first_states: Mapping[str, str] | None = None,
 ) -> str:
-    """Insert an installation and return its id. `first_states` decides on tools when they are first seen."""
+    """Insert an installation and return its id. `first_states` are approval states of tools that appear later."""
     new = str(uuid.uuid4())
     db.execute(
         "INSERT INTO store_installations (id, project_id, template_id, name, display_name, url, description, auth_type,"
@@ -180,7 +183,7 @@ def add_installation(
 
 
 def save_connection(db: sqlite3.Connection, wanted: str, connection: VendorConnection) -> None:
-    """Store or replace the OAuth facts of an installation; does nothing when it is gone."""
+    """Store or replace the connection of an installation. Does nothing when the installation is gone."""
     names = tuple(VendorConnection.__dataclass_fields__)
     marks = ", ".join("?" for _name in names)
     db.execute(
@@ -196,7 +199,7 @@ def mark_needs_reauth(db: sqlite3.Connection, wanted: str, needed: bool, now: fl
 
 
 def tools(db: sqlite3.Connection, wanted: str, removed: bool) -> list[dict[str, object]]:
-    """The tools of an installation in the server's order, as the API shows them."""
+    """The tools of an installation as the API shows them, in the server's order."""
     query = "SELECT * FROM store_tools WHERE installation_id = ? AND (? OR removed_at IS NULL) ORDER BY position"
     return [tool_json(row) for row in db.execute(query, (wanted, removed)).fetchall()]
 
@@ -209,6 +212,7 @@ def tool(db: sqlite3.Connection, wanted: str, name: str) -> sqlite3.Row | None:
 
 
 def set_approval(db: sqlite3.Connection, wanted: str, name: str, state: str, now: float) -> dict[str, object] | None:
+    """Decide on a tool; the tool as the API shows it, or None when there is none of that name."""
     query = "UPDATE store_tools SET approval_state = ?, updated_at = ? WHERE installation_id = ? AND tool_name = ?"
     db.execute(query, (state, iso(now), wanted, name))
     row = tool(db, wanted, name)
@@ -234,7 +238,11 @@ def tool_json(row: sqlite3.Row) -> dict[str, object]:
 
 
 def save_tools(db: sqlite3.Connection, wanted: str, listed: Sequence[ListedTool], now: float) -> None:
-    """Take over a server's list: decisions stay, what is gone is marked as removed."""
+    """Store a server's list of tools.
+
+    A tool that is no longer listed is marked as removed and keeps its row: when the server lists it again, the decision
+    about it still stands. A new tool gets its state of `first_states`, else it needs approval.
+    """
     row = db.execute("SELECT first_states FROM store_installations WHERE id = ?", (wanted,)).fetchone()
     if row is None:
         return

@@ -1,4 +1,4 @@
-"""Bringing an installation's tool list up to date from its MCP server."""
+"""Fetches the list of tools from an installation's MCP server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SyncFailed(Exception):
 
 
 async def sync_tools(workspace: Workspace, wanted: StoreInstallation) -> None:
-    """List the server's tools and store them. Raises `SyncFailed`."""
+    """Fetch the server's tools and store them. Raises `SyncFailed`; what was stored before stays."""
     try:
         async with asyncio.timeout(SYNC_SECONDS):
             listed = await _listed(workspace, wanted)
@@ -42,7 +42,7 @@ async def sync_tools(workspace: Workspace, wanted: StoreInstallation) -> None:
 
 
 async def sync_quietly(workspace: Workspace, project: int, wanted: str) -> None:
-    """As `sync_tools` for work in the background: a failure is only logged, the person can refresh."""
+    """`sync_tools` in the background. A failure is only logged; the person can refresh the list."""
     found = await workspace.db.read(lambda db: installation(db, project, wanted))
     if found is None:
         return
@@ -81,7 +81,7 @@ async def _listed(workspace: Workspace, wanted: StoreInstallation) -> Sequence[L
 
 
 async def _ask(url: str, credential: str, statuses: set[int]) -> list[ListedTool]:
-    """The server's list through the SDK's client; `statuses` collects the HTTP statuses seen on the way."""
+    """The server's list, by the SDK's client. The HTTP statuses of its requests are added to `statuses`."""
     await in_thread(_import_client)
     import httpx2
     from mcp.client.client import Client

@@ -1,13 +1,12 @@
 """A vendor's authorization server: metadata, registration, consent, token and revocation endpoints.
 
-RFC 6749, 7591, 7636 (S256 only), 8252 (loopback ports may differ), 8414, 9207; refresh tokens rotate and a
-spent one that comes back ends its family (RFC 9700).
+RFC 6749, 7591, 7636 (S256 only), 8252 (loopback ports may differ), 8414, 9207. Refresh tokens rotate without a grace
+period: one that is used twice ends its grant (RFC 9700, section 4.14.2).
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import secrets
@@ -18,8 +17,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
-from app.workspace.accounts.credentials import digest
 from app.workspace.runtime.context import workspace_of
+from app.workspace.runtime.digests import digest, s256
 from app.workspace.runtime.one_time import OneTimeValues
 from app.workspace.vendors.names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET, TIMESHEET_ISSUER, VENDORS, Issuer
 from app.workspace.vendors.pages import consent_page, page
@@ -144,10 +143,10 @@ class VendorAuthorizationServer:
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
         client = await workspace.db.read(lambda db: _client(db, self._issuer.path, client_id))
         if client is None:
-            return page("This application is not known", "It has to be registered with us first.", status=400)
+            return page("Unknown application", "The application must be registered here first.", status=400)
         if not _redirect_matches(redirect_uri, json.loads(client["redirect_uris"])):
-            words = "It asked to be answered at an address it did not register."
-            return page("The request cannot be trusted", words, status=400)
+            words = "The application did not register the address that the answer is to be sent to."
+            return page("Unknown redirect address", words, status=400)
         state = query.get("state")
         known = [scope for scope, _words in self._issuer.scopes]
         asked = query.get("scope", "").split() or known
@@ -193,7 +192,7 @@ class VendorAuthorizationServer:
         now = workspace.clock.now()
         pending = workspace.state(VendorState).consents.take(form.get("ticket", ""), now)
         if pending is None or pending.issuer != self._issuer.path:
-            return page("This page is too old", "Start connecting again from your application.", status=400)
+            return page("This page has expired", "Start again from your application.", status=400)
         if form.get("decision") != "approve":
             refused = {"error": "access_denied", "error_description": "The person said no."}
             return self._answer(request, pending.redirect_uri, pending.state, refused)
@@ -261,7 +260,7 @@ def _exchange(
     db.execute("DELETE FROM vendor_codes WHERE code_hash = ?", (row["code_hash"],))
     if form.get("redirect_uri") != row["redirect_uri"]:
         return VendorOAuthError("invalid_grant", "the redirect_uri differs from the authorization request")
-    if not hmac.compare_digest(_s256(form.get("code_verifier", "")), row["challenge"]):
+    if not hmac.compare_digest(s256(form.get("code_verifier", "")), row["challenge"]):
         return VendorOAuthError("invalid_grant", "the code_verifier does not match")
     return _issue(db, issuer, client_id, str(uuid.uuid4()), row["scope"], now)
 
@@ -316,7 +315,7 @@ def live_token(db: sqlite3.Connection, issuer: str, kind: str, token: str, now: 
 
 
 def seed_partner(db: sqlite3.Connection, redirect_uri: str, now: float) -> None:
-    """Tell Timesheet of the one client it knows, since it registers none by itself."""
+    """Register the one client that Timesheet knows; it lets none register themselves."""
     name = "Workspace"
     _insert_client(db, TIMESHEET_ISSUER.path, CLOSED_CLIENT_ID, name, [redirect_uri], CLOSED_CLIENT_SECRET, now)
 
@@ -370,11 +369,6 @@ def _redirect_matches(uri: str, registered: list[str]) -> bool:
         (asked.scheme, asked.hostname, asked.path, asked.query) == (one.scheme, one.hostname, one.path, one.query)
         for one in found
     )
-
-
-def _s256(verifier: str) -> str:
-    raw = hashlib.sha256(verifier.encode("utf-8", "surrogatepass")).digest()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _basic_credentials(packed: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""Independent MCP vendors inside the workspace: their own credentials, authorization servers and MCP endpoints.
+"""The routes of the vendors: MCP endpoints behind their own credentials, authorization servers, metadata (RFC 9728).
 
-They stand for third parties, so that the installation proxy has somebody else's credentials to lose: nothing
-here accepts the workspace's own tokens. Ledger registers clients itself, Timesheet knows only clients it was
-told of, Postbox takes an API key. Protected resource metadata as in RFC 9728.
+They stand for third parties, so that the proxy has credentials of others behind it: nothing here accepts a token of
+the workspace. Ledger lets clients register themselves, Timesheet knows one client that was registered by hand, Postbox
+takes an API key.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.routing import Route
 
-from app.workspace.accounts.credentials import bearer_of, digest
+from app.workspace.accounts.credentials import bearer_of
 from app.workspace.mcp.mount import McpMount, Principal, mounts_of
 from app.workspace.runtime.context import workspace_of
+from app.workspace.runtime.digests import digest
 from app.workspace.vendors.authorization_server import VendorAuthorizationServer, live_token
 from app.workspace.vendors.names import ISSUERS, POSTBOX, PREFIX, VENDORS, Vendor
 from app.workspace.vendors.pages import page
@@ -60,7 +61,7 @@ def routes() -> list[BaseRoute]:
 
 
 def startup(workspace: Workspace) -> None:
-    """Make the vendors' endpoints ready to be imported."""
+    """Mount the vendors' endpoints. Their servers are built at first use."""
     mounts = mounts_of(workspace)
     for slug in VENDORS:
         mounts[slug] = McpMount(workspace, _builder(slug))
@@ -134,14 +135,14 @@ def _key_is_known(db: sqlite3.Connection, slug: str, key: str) -> bool:
 
 
 def issue_api_key(db: sqlite3.Connection, vendor: Vendor) -> str:
-    """A new key of an API-key vendor, as its own settings page would hand it out."""
+    """A new API key of a vendor. Only its digest is stored."""
     key = f"{vendor.slug[:3]}_{secrets.token_urlsafe(24)}"
     db.execute("INSERT INTO vendor_api_keys VALUES (?, ?)", (digest(key), vendor.slug))
     return key
 
 
 async def _keys_page(request: Request) -> Response:
-    """Postbox's settings page, where a person gets the key that the store asks for."""
+    """Postbox's own settings page, where a person creates the API key that the store asks for."""
     if request.method == "GET":
         form = '<form method="post"><div class="buttons"><button value="approve">Create a key</button></div></form>'
         return page(f"{POSTBOX.name}: API keys", "A key lets an application read and send your mail.", form)

@@ -1,4 +1,4 @@
-"""Who the vendors are: their names, paths, credentials and scopes."""
+"""The vendors and their authorization servers: names, paths, scopes, and the one client that is known by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ CLOSED_CLIENT_SECRET = "timesheet-partner-secret"
 
 @dataclass(frozen=True)
 class Issuer:
-    """One vendor authorization server; `path` is appended to the workspace's origin to make its identifier."""
+    """One vendor's authorization server. Its issuer identifier is the workspace's origin followed by `path`.
+
+    `registers` says whether clients can register themselves. `scopes` are pairs of a name and words for a person.
+    """
 
     path: str
     name: str

@@ -1,4 +1,4 @@
-"""The pages a vendor shows in a browser: self-contained, without scripts, in the browser's colour scheme."""
+"""The pages that a vendor shows in a browser: without scripts, in the browser's colour scheme."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    # Not no-referrer: with it browsers send `Origin: null` for the form, which the workspace refuses.
+    # Not no-referrer: browsers would send `Origin: null` with the form, which the request guard refuses.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
@@ -37,7 +37,7 @@ button:focus-visible { outline: 3px solid #7fb38f; outline-offset: 2px; }
 
 
 def page(title: str, words: str, form: str = "", status: int = 200) -> Response:
-    """A self-contained page: no scripts, nothing loaded from elsewhere. `form` is trusted markup."""
+    """A page that loads nothing from elsewhere. `form` is inserted as it is; the other texts are escaped."""
     return HTMLResponse(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'

@@ -1,4 +1,4 @@
-"""The vendors' MCP servers: Ledger's invoices, Postbox's mail, Timesheet's entries, all on rows in the database.
+"""The vendors' MCP servers: invoices at Ledger, mail at Postbox, working hours at Timesheet, stored in the database.
 
 Imported in a thread, because the MCP SDK takes a second to import.
 """
@@ -131,7 +131,7 @@ def build_ledger(workspace: Workspace) -> MCPServer[Any]:
         due_in_days: Annotated[int, Field(ge=0, le=365)] = 30,
     ) -> Invoice:
         """Write a new invoice as a draft; nothing is sent."""
-        _demand(ctx, "invoices:write")
+        _require(ctx, "invoices:write")
         today = datetime.fromtimestamp(workspace.clock.now(), UTC).date()
         raw = json.dumps([line.model_dump() for line in lines])
 
@@ -150,7 +150,7 @@ def build_ledger(workspace: Workspace) -> MCPServer[Any]:
     @server.tool(title="Void an invoice", annotations=REMOVES)
     async def void_invoice(ctx: Context, number: InvoiceNumber) -> Invoice:
         """Mark an invoice as void for good. Paid invoices cannot be voided."""
-        _demand(ctx, "invoices:write")
+        _require(ctx, "invoices:write")
 
         def store(db: sqlite3.Connection) -> Invoice:
             if _invoice_row(db, number)["status"] == "paid":
@@ -263,7 +263,7 @@ BUILDERS: dict[str, Callable[[Workspace], MCPServer[Any]]] = {
 }
 
 
-def _demand(ctx: Context[Any, Any], scope: str) -> None:
+def _require(ctx: Context[Any, Any], scope: str) -> None:
     request = ctx.request_context.request
     granted = getattr(getattr(request, "user", None), "scopes", [])
     if scope not in granted:

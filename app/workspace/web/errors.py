@@ -83,7 +83,7 @@ def parse_error(reason: str = "JSON parse error") -> ApiError:
 
 
 def reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON in pure ASCII, so that even a lone surrogate that came in as an escape goes out again."""
+    """A JSON answer in pure ASCII, so that even a lone surrogate that was received as an escape can be sent back."""
     content = json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode("ascii")
     return Response(content, status, dict(headers or {}), media_type="application/json")
 

@@ -1,8 +1,8 @@
-"""The outermost layer of the workspace: who may knock, what is counted, which fault answers.
+"""The outermost layer of the workspace: refuses foreign callers, counts requests, applies fault rules.
 
-Plain ASGI, so that event streams pass through untouched. A web page in a browser must not reach the
-workspace: the Host header has to name this very origin (DNS rebinding) and an Origin header, where there
-is one, too; no CORS header is ever sent.
+Plain ASGI, so that event streams pass through unbuffered. A page of another origin in a browser must not reach the
+workspace. So the Host header must name this origin, which defeats DNS rebinding; so must an Origin header, if there is
+one; and no CORS header is ever sent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _transports: MutableMapping[tuple[str, int], asyncio.Transport] = {}
 
 
 class TrackedConnection(H11Protocol):
-    """uvicorn's HTTP/1.1 protocol that leaves its transport where a fault can cut it."""
+    """uvicorn's HTTP/1.1 protocol; registers its transport, so that a fault can close it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -47,8 +47,8 @@ class TrackedConnection(H11Protocol):
         super().connection_lost(exc)
 
 
-def cut(client: tuple[str, int] | None) -> None:
-    """Close the caller's connection without another byte."""
+def abort_connection(client: tuple[str, int] | None) -> None:
+    """Close a client's connection without sending another byte. `client` is its address and port."""
     transport = _transports.get(client) if client is not None else None
     if transport is not None:
         transport.abort()
@@ -92,6 +92,7 @@ class RequestGuard:
             else:
                 await _answer(rule)(scope, receive, send)
         except asyncio.CancelledError:
+            # Requests that are still open are cancelled at shutdown; that is no error to be logged.
             if not self._workspace.stopping.is_set():
                 raise
 
@@ -142,7 +143,8 @@ class RequestGuard:
         if rule.drop == "after_commit":
             await self._serve(scope, receive, silence)
         client: Any = scope.get("client")
-        cut(None if client is None else (client[0], client[1]))
+        abort_connection(None if client is None else (client[0], client[1]))
+        # uvicorn answers 500 for an application that returns without a response: wait until it knows of the end.
         while (await receive())["type"] != "http.disconnect":
             continue
 

@@ -1,4 +1,4 @@
-"""Limit and offset pages: count, next, previous, results (contract 3.1)."""
+"""Limit and offset pages: count, next, previous, results (docs/wire.md, "Pagination")."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ LARGEST_OFFSET = 2**31 - 1
 
 @dataclass(frozen=True)
 class PageRange:
-    """Which rows of the whole are asked for."""
+    """Which of all rows a request asks for."""
 
     limit: int
     offset: int
 
 
 def page_range(request: Request, default: int = DEFAULT_LIMIT, maximum: int = LARGEST_LIMIT) -> PageRange:
-    """Read `limit` and `offset`; nonsense falls back to the default and too much is cut, as the original does."""
+    """Read `limit` and `offset`. As in PostHog, an invalid value means the default and a large one the maximum."""
     limit = _natural(request.query_params.get("limit"), maximum) or default
     offset = _natural(request.query_params.get("offset"), LARGEST_OFFSET) or 0
     return PageRange(limit, offset)
 
 
 def page(request: Request, rows: Sequence[object], count: int, asked: PageRange | None = None) -> Response:
-    """One page as JSON. `rows` are those of the window, `count` is the size of the whole."""
+    """One page as JSON. `rows` are those of the range `asked`, `count` is the number of all rows."""
     asked = asked or page_range(request)
     after = asked.offset + asked.limit
     before = max(0, asked.offset - asked.limit)
