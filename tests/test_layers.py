@@ -1,4 +1,4 @@
-"""No circle of imports between files, imports for type checking and inside functions included."""
+"""The shape of the code: no circle of imports, wherever an import stands, and class names that are unique."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def imports_of(source: str, known: frozenset[str]) -> set[str]:
     return found & known
 
 
+def public_classes_of(source: str) -> set[str]:
+    classes = (node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
+    return {name for name in classes if not name.startswith("_")}
+
+
 def circle_in(imports: dict[str, set[str]]) -> list[str] | None:
     """One circle of modules, the first and the last the same; None when there is none."""
     try:
@@ -49,6 +54,16 @@ def test_no_circle_of_files(package: str) -> None:
     imports = {name: imports_of(path.read_text("utf-8"), known) - {name} for name, path in modules.items()}
     assert len(modules) > 20
     assert circle_in(imports) is None
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_public_class_has_the_name_of_another_one_of_the_app(package: str) -> None:
+    homes: dict[str, list[str]] = {}
+    for module, path in modules_of("app").items():
+        for name in public_classes_of(path.read_text("utf-8")):
+            homes.setdefault(name, []).append(module)
+    shared = {name: found for name, found in homes.items() if len(found) > 1}
+    assert [found for found in shared.values() if any(module.startswith(f"{package}.") for module in found)] == []
 
 
 def test_a_circle_is_found_through_an_import_for_type_checking() -> None:

@@ -23,7 +23,7 @@ SERIES: tuple[Colour, ...] = ((29, 98, 240), (214, 92, 28), (24, 140, 102), (140
 _GLYPH_WIDTH = 5
 _GLYPH_HEIGHT = 8
 _FIRST_GLYPH = 0x20
-# Five columns a glyph, the lowest bit at the top, printable ASCII from the space on.
+# Printable ASCII from the space on: five columns for each character, a byte a column, the lowest bit at the top.
 _FONT = bytes.fromhex(
     "0000000000 00005f0000 0007000700 147f147f14 242a7f2a12 2313086462 3649562050 0008070300"
     "001c224100 0041221c00 2a1c7f1c2a 08083e0808 0080703000 0808080808 0000606000 2010080402"
@@ -93,7 +93,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def text_width(words: str, scale: int = 1) -> int:
-    """Width in pixels of `words` as `Picture.text` writes them."""
+    """Width in pixels of `words` as `PngCanvas.text` writes them."""
     return max(len(words) * (_GLYPH_WIDTH + 1) * scale - scale, 0)
 
 
@@ -105,7 +105,7 @@ def trend_chart(
     width: int = 720,
     height: int = 360,
 ) -> bytes:
-    """A line chart as PNG: one value per label in every series, zero at the foot of the axis."""
+    """A line chart as PNG: each series has one value per label, and the axis begins at zero."""
     picture = PngCanvas(width, height)
     left, right, top, foot = 56, 16, 44, 52
     plot_width, plot_height = width - left - right, height - top - foot
@@ -140,7 +140,7 @@ def trend_chart(
 
 
 def _ticks(highest: int) -> tuple[int, int]:
-    """A round axis end of at least `highest` and a round distance between four or so grid lines."""
+    """The end of the axis, at least `highest`, and the distance between its about four grid lines; round numbers."""
     step = 1
     while step * 5 < highest:
         step = step * 2 if str(step)[0] in "15" else step // 2 * 5

@@ -28,6 +28,6 @@ class McpState:
     listeners: set[tuple[str, int]] = field(default_factory=set)
 
     def reset(self) -> None:
-        """Turn the fault switches off. The extra tool is not among them: its change is told to the listeners."""
+        """Turn the fault switches off. The extra tool is not one of them, because listeners must be notified."""
         self.tool_failure = ToolFailure()
         self.bind_sessions_to_token = False

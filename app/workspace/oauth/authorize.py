@@ -114,6 +114,7 @@ async def decide(request: Request) -> Response:
     """The answer of the consent form. It carries a one-time token; the request itself is kept here."""
     workspace = workspace_of(request)
     given = await parameters(request)
+    # The one-time token is what a forged form lacks, and keeping the request here is why a form cannot change it.
     pending = workspace.state(OAuthState).consents.take(given.get("csrf", ""), workspace.clock.now())
     if pending is None:
         return message_page("This page is no longer valid", "Start the sign-in again from the application.", 403)

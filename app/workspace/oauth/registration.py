@@ -38,6 +38,7 @@ def routes() -> list[BaseRoute]:
 async def register(request: Request) -> Response:
     """Answer 201 with the registration, 400 `invalid_client_metadata` or `invalid_redirect_uri`, or 429."""
     workspace = workspace_of(request)
+    # Anybody may register, so the only limit is per address, and it counts bad requests too.
     now = workspace.clock.now()
     workspace.state(OAuthState).registrations.check(request.client.host if request.client else "", now)
     try:
@@ -60,6 +61,7 @@ async def register(request: Request) -> Response:
     client_id = "".join(secrets.choice(alphabet) for _ in range(40))
     secret = secrets.token_urlsafe(32) if method == "client_secret_post" else None
 
+    # The 1 is `dynamic`: such a client is shown as unverified, and its refresh tokens do not rotate.
     def store(db: sqlite3.Connection) -> None:
         db.execute(
             "INSERT INTO clients VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, NULL, ?)",
@@ -111,6 +113,7 @@ def _name(value: object) -> str:
         return "Unnamed application"
     if not isinstance(value, str) or not value.strip() or len(value) > 255 or not value.isprintable():
         raise _bad_metadata("client_name must be a printable string of at most 255 characters.")
+    # The name is all that the consent page shows of an unknown application: it must not claim to be trusted.
     lower = value.strip().lower()
     if lower.startswith("posthog"):
         raise _bad_metadata("client_name must not start with 'posthog'.")

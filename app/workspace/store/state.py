@@ -1,4 +1,4 @@
-"""What the MCP store keeps in memory: throttles, locks for token renewals, the HTTP client for calls to vendors."""
+"""What the MCP store keeps in memory: throttles, locks for token refreshes, the HTTP client for calls to vendors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StoreThrottles:
 
 @dataclass
 class StoreState:
-    """One per running workspace. `refreshing` has one lock per installation, so that one renewal runs at a time."""
+    """One per running workspace. `refreshing` has one lock per installation, for its vendor token."""
 
     throttles: StoreThrottles = field(default_factory=StoreThrottles)
     upstream_seconds: float = UPSTREAM_SECONDS

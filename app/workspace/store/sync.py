@@ -27,7 +27,7 @@ MOST_PAGES = 100
 
 
 class SyncFailed(Exception):
-    """The server's tools could not be listed."""
+    """The tools of a server could not be fetched."""
 
 
 async def sync_tools(workspace: Workspace, wanted: StoreInstallation) -> None:

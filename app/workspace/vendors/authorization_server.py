@@ -254,6 +254,7 @@ class VendorAuthorizationServer:
 def _exchange(
     db: sqlite3.Connection, issuer: str, client_id: str, form: Mapping[str, str], now: float
 ) -> dict[str, object] | VendorOAuthError:
+    """Exchange a code for tokens. A request of its client uses the code up, even if it is then refused."""
     row = db.execute("SELECT * FROM vendor_codes WHERE code_hash = ?", (digest(form.get("code", "")),)).fetchone()
     if row is None or row["client_id"] != client_id or row["expires_at"] <= now:
         return VendorOAuthError("invalid_grant", "the code is unknown, used or expired")
@@ -275,6 +276,7 @@ def _rotate(
     if row is None:
         return VendorOAuthError("invalid_grant", "the refresh token is unknown or revoked")
     if row["spent"]:
+        # The error is returned, not raised: raising would roll this deletion back.
         db.execute("DELETE FROM vendor_tokens WHERE family = ?", (row["family"],))
         return VendorOAuthError("invalid_grant", "the refresh token was used before; the grant has ended")
     db.execute("UPDATE vendor_tokens SET spent = 1 WHERE token_hash = ?", (row["token_hash"],))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("app.workspace")
 BODY_LIMIT = 4 * 1024 * 1024
 
+# By the client's address and port. An ASGI application has no other way to its connection.
 _transports: MutableMapping[tuple[str, int], asyncio.Transport] = {}
 
 
