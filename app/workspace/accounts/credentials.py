@@ -72,6 +72,7 @@ async def grant_of(workspace: Workspace, credential: str) -> BearerGrant:
         found = await workspace.db.read(lambda db: _by_access_token(db, credential))
         if found is None:
             raise _failed(BAD_TOKEN)
+        # Compared here, not in SQL: an expired token is refused in other words than an unknown one.
         if found.expires_at is not None and found.expires_at <= workspace.clock.now():
             raise _failed(EXPIRED_TOKEN)
         return found

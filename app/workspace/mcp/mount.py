@@ -73,6 +73,7 @@ class McpMount:
     async def _run(self, ready: asyncio.Future[tuple[MCPServer[Any], StreamableHTTPSessionManager]]) -> None:
         try:
             server, manager = await in_thread(lambda: _assemble(self._build(self._workspace)))
+            # The SDK wants its context opened and closed by one task, and this one lives as long as the workspace.
             async with manager.run():
                 ready.set_result((server, manager))
                 await self._workspace.stopping.wait()

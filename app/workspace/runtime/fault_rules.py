@@ -79,6 +79,7 @@ class FaultRules:
         took part is used up by one.
         """
         delay = 0.0
+        # Over a copy: a rule that is used up leaves the list.
         for rule in list(self.rules):
             if not rule.matches(method, path):
                 continue

@@ -149,6 +149,7 @@ async def _install(workspace: Workspace, project: int, body: Mapping[str, object
         new = await _add(workspace, project, plan, scope)
         workspace.background(sync_quietly(workspace, project, new))
         return await installation_reply(workspace, project, new, 201)
+    # Discovery and registration come first: a server that cannot be connected leaves no installation behind.
     try:
         connection = await connect(workspace, absolute(plan.url, origin), plan.client_id, plan.client_secret)
     except ConnectFailed as trouble:
@@ -165,6 +166,7 @@ async def _install(workspace: Workspace, project: int, body: Mapping[str, object
 
 async def _add(workspace: Workspace, project: int, plan: _Plan, scope: str) -> str:
     def insert(db: sqlite3.Connection) -> str:
+        # Checked again inside the transaction: another request may have installed it while this one was discovering.
         if installation_at(db, project, plan.url) is not None:
             raise StoreRefusal("This server URL is already installed.")
         return add_installation(

@@ -109,6 +109,8 @@ async def _discover(workspace: Workspace, url: str) -> DiscoveredVendor | None:
         described = await _get_json(workspace, address)
         servers = described.get("authorization_servers") if described else None
         if isinstance(servers, list) and servers and isinstance(servers[0], str):
+            # A document about another resource proves nothing about this server (RFC 9728, section 3.3). One about a
+            # parent path or the whole origin is accepted, because many servers describe themselves only once.
             named = described.get("resource") if described else None
             if isinstance(named, str) and (url == named or url.startswith(named.rstrip("/") + "/") or named == root):
                 resource, issuer = named, servers[0]
@@ -117,6 +119,7 @@ async def _discover(workspace: Workspace, url: str) -> DiscoveredVendor | None:
                     scope = " ".join(one for one in scopes if isinstance(one, str))
                 break
     for address in _metadata_addresses(issuer):
+        # Only the issuer itself may describe itself: the identifiers must be equal (RFC 8414, section 3.3).
         metadata = await _get_json(workspace, address)
         if metadata is None or metadata.get("issuer") != issuer:
             continue
@@ -278,6 +281,7 @@ async def _renew(workspace: Workspace, wanted: StoreInstallation, connection: Ve
         token = await _store_tokens(workspace, wanted.id, connection, answer)
         if token is not None:
             return token
+    # Only these answers end the vendor's grant. Everything else may be temporary, and the stored tokens stay.
     if status in (400, 401) and answer.get("error") in ("invalid_grant", "invalid_client", "unauthorized_client"):
         await workspace.db.run(lambda db: mark_needs_reauth(db, wanted.id, True, now))
         raise VendorGrantEnded
@@ -292,6 +296,7 @@ async def _store_tokens(
         return None
     now = workspace.clock.now()
     lasting = isinstance(life, int | float) and not isinstance(life, bool) and life > 0
+    # An answer without a refresh token keeps the former one (RFC 6749, section 6).
     renewed = dataclasses.replace(
         connection,
         access_token=token,

@@ -64,6 +64,7 @@ async def _listed(workspace: Workspace, wanted: StoreInstallation) -> Sequence[L
         raise SyncFailed
     if wanted.auth_type == "api_key":
         return await _ask(url, wanted.api_key, set())
+    # A 401 may mean that the vendor ended the token early: refresh once and try again.
     refused: str | None = None
     for _attempt in range(2):
         try:

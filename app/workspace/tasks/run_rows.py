@@ -100,6 +100,7 @@ def find_runs(db: sqlite3.Connection, task_id: str, limit: int, offset: int) -> 
 
 def change_run(db: sqlite3.Connection, run: sqlite3.Row, values: Mapping[str, object], now: float) -> sqlite3.Row:
     """Set columns and merge `state`. A run that has ended is returned unchanged."""
+    # The end is final, so that a late message of an agent cannot bring a cancelled run back.
     if run["status"] in TERMINAL:
         return run
     moment = iso(now)

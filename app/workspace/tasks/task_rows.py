@@ -91,6 +91,7 @@ def create_task(
 ) -> dict[str, object]:
     """Store a task; `values` as `fields.read_new_task` returns them. Returns the Task object."""
     moment = iso(now)
+    # Deleted tasks count, so that no number is used twice; the write transaction keeps two creations apart.
     number = db.execute(
         "SELECT coalesce(max(task_number), 0) + 1 FROM tasks WHERE project_id = ?", (project,)
     ).fetchone()[0]
