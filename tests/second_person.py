@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from app.workspace.auth import digest
-from app.workspace.database import FILE_NAME
+from app.workspace.runtime.database import FILE_NAME
+from app.workspace.runtime.digests import digest
 
 KEY = "phx_bens-key-of-the-tests"
 

@@ -1,4 +1,4 @@
-"""`burrow workspace`: start the embedded workspace, say where it is in one line, end with its parent."""
+"""`burrow workspace`: starts the workspace, prints one line of JSON when it is ready, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.workspace.context import CONSENT_SECONDS, FIRST_PARTY_CLIENT_ID, TICKET_SECONDS, Clock, Settings, Workspace
-from app.workspace.counters import Counters
-from app.workspace.database import Database
-from app.workspace.faults import Faults
-from app.workspace.onetime import OneTime
-from app.workspace.seed import seed
-from app.workspace.server import Server
+from app.workspace.runtime.clock import AdjustableClock
+from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace, WorkspaceSettings
+from app.workspace.runtime.counters import RequestCounters
+from app.workspace.runtime.database import WorkspaceDatabase
+from app.workspace.runtime.fault_rules import FaultRules
+from app.workspace.seed.fill import seed
+from app.workspace.server import WorkspaceHttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     folder = Path(options.data).expanduser()
     try:
         listener = _listen(options.port)
-        database = Database.open(folder)
+        database = WorkspaceDatabase.open(folder)
     except (OSError, sqlite3.Error) as trouble:
         logging.getLogger("app.workspace").error("cannot start: %s", trouble)
         return 1
@@ -55,10 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 lets the system choose")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
     for name, seconds, words in (
-        ("--access-token-seconds", 604_800.0, "life of the first-party client's access tokens"),
-        ("--dynamic-access-token-seconds", 604_800.0, "life of registered clients' access tokens"),
-        ("--refresh-grace-seconds", 120.0, "how long a spent refresh token returns the pair it bought"),
-        ("--code-seconds", 300.0, "life of an authorization code"),
+        ("--access-token-seconds", 604_800.0, "lifetime of the first-party client's access tokens"),
+        ("--dynamic-access-token-seconds", 604_800.0, "lifetime of registered clients' access tokens"),
+        ("--refresh-grace-seconds", 120.0, "how long a spent refresh token still returns its successors"),
+        ("--code-seconds", 300.0, "lifetime of an authorization code"),
     ):
         parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
     return parser
@@ -72,7 +72,7 @@ def _seconds(text: str) -> float:
 
 
 def _listen(port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off only where the protocol is named; else every answer waits 40 ms.
+    # asyncio disables Nagle's algorithm only where the protocol is given; otherwise each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -85,8 +85,10 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-async def _serve(options: argparse.Namespace, listener: socket.socket, database: Database, folder: Path) -> int:
-    settings = Settings(
+async def _serve(
+    options: argparse.Namespace, listener: socket.socket, database: WorkspaceDatabase, folder: Path
+) -> int:
+    settings = WorkspaceSettings(
         url=f"http://{options.host_name}:{listener.getsockname()[1]}",
         data=folder,
         secret=secrets.token_urlsafe(32),
@@ -96,16 +98,7 @@ async def _serve(options: argparse.Namespace, listener: socket.socket, database:
         refresh_grace_seconds=options.refresh_grace_seconds,
         code_seconds=options.code_seconds,
     )
-    clock = Clock()
-    workspace = Workspace(
-        settings,
-        database,
-        clock,
-        Faults(),
-        Counters(),
-        tickets=OneTime(clock.now, TICKET_SECONDS),
-        consents=OneTime(clock.now, CONSENT_SECONDS),
-    )
+    workspace = Workspace(settings, database, AdjustableClock(), FaultRules(), RequestCounters())
     await seed(workspace)
     runtime = folder / RUNTIME_FILE
     line = json.dumps(
@@ -128,7 +121,7 @@ async def _serve(options: argparse.Namespace, listener: socket.socket, database:
 
     for notice in database.notices:
         logging.getLogger("app.workspace").warning("%s", notice)
-    server = Server(workspace, ready)
+    server = WorkspaceHttpServer(workspace, ready)
     if options.watch_stdin:
         _stop_with_stdin(asyncio.get_running_loop(), server)
     try:
@@ -139,7 +132,9 @@ async def _serve(options: argparse.Namespace, listener: socket.socket, database:
     return 0
 
 
-def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: Server) -> None:
+def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: WorkspaceHttpServer) -> None:
+    """End when standard input does: a parent that is killed closes it too, without any handler of its own."""
+
     def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
@@ -151,6 +146,7 @@ def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: Server) -> None:
 
 
 def _write_private(path: Path, content: str) -> None:
+    """Replace the file in one step, so that a reader never sees half of it and nobody else can read the secret."""
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -160,6 +156,7 @@ def _write_private(path: Path, content: str) -> None:
 
 
 def _is_ours(runtime: Path) -> bool:
+    """Whether the file still names this process; a workspace that was started later has replaced it."""
     try:
         found = json.loads(runtime.read_text("utf-8"))
     except (OSError, ValueError):

@@ -13,11 +13,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
-from app.workspace import faults, mcp_endpoint, mcp_proxy, mcp_store, oauth, runs, tasks, users, vendor
-from app.workspace.context import Workspace, workspace_of
-from app.workspace.door import Connection, Door, connections
-from app.workspace.envelope import ApiError, api_error_response, http_error_response, reply
-from app.workspace.oauth_wire import OAuthError, oauth_error_response
+from app.workspace.accounts import users
+from app.workspace.faults import switchboard
+from app.workspace.mcp import endpoint
+from app.workspace.oauth import authorize, metadata, registration, token
+from app.workspace.oauth.wire import OAuthError, oauth_error_response
+from app.workspace.runtime.context import Workspace, workspace_of
+from app.workspace.store import connecting, proxy
+from app.workspace.store import views as store
+from app.workspace.tasks import run_views, task_views
+from app.workspace.vendors import endpoints as vendors
+from app.workspace.web.errors import ApiError, api_error_response, http_error_response, reply
+from app.workspace.web.guard import RequestGuard, TrackedConnection, connections
 
 if TYPE_CHECKING:
     import socket
@@ -28,31 +35,35 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MODULES: tuple[ModuleType, ...] = (
-    oauth,
+    metadata,
+    registration,
+    authorize,
+    token,
     users,
-    tasks,
-    runs,
-    mcp_store,
-    mcp_proxy,
-    vendor,
-    mcp_endpoint,
-    faults,
+    task_views,
+    run_views,
+    connecting,
+    store,
+    proxy,
+    vendors,
+    endpoint,
+    switchboard,
 )
-CUT_AFTER = 0.3
+"""Each has `routes()`, in matching order."""
+STARTUP = (vendors.startup, endpoint.startup)
+"""Called before the first request."""
+AFTER_READY = (store.after_ready, endpoint.after_ready)
+"""Started in the background once connections are accepted."""
+CUT_AFTER_SECONDS = 0.3
 
 
 def build_app(workspace: Workspace) -> Starlette:
-    """Compose every module's `routes()`.
-
-    A module may also have `async startup(workspace)`, awaited before the first request, and
-    `async after_ready(workspace)`, started in the background once connections are accepted.
-    """
+    """All routes, the error handlers, and the start and end of what runs beside requests."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        for module in MODULES:
-            if hasattr(module, "startup"):
-                await module.startup(workspace)
+        for prepare in STARTUP:
+            prepare(workspace)
         try:
             yield
         finally:
@@ -81,17 +92,17 @@ async def _about(request: Request) -> Response:
     return reply({"name": "burrow-workspace", "version": settings.version, "mcp_url": settings.mcp_url})
 
 
-class Server(uvicorn.Server):
-    """Calls `ready` when connections are accepted; stops within a second, streams open or not."""
+class WorkspaceHttpServer(uvicorn.Server):
+    """Calls `ready` once connections are accepted, and stops within a second even while streams are open."""
 
     def __init__(self, workspace: Workspace, ready: Callable[[], None]) -> None:
         self._workspace = workspace
         self._ready = ready
         super().__init__(
             uvicorn.Config(
-                Door(build_app(workspace), workspace),
+                RequestGuard(build_app(workspace), workspace),
                 loop="asyncio",
-                http=Connection,
+                http=TrackedConnection,
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -105,20 +116,20 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
-            for module in MODULES:
-                if hasattr(module, "after_ready"):
-                    self._workspace.background(module.after_ready(self._workspace))
+            for work in AFTER_READY:
+                self._workspace.background(work(self._workspace))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._workspace.stopping.set()
-        asyncio.get_running_loop().call_later(CUT_AFTER, self._cut)
+        asyncio.get_running_loop().call_later(CUT_AFTER_SECONDS, self._cut)
         await super().shutdown(sockets)
 
     def stop(self) -> None:
-        """Begin the end; safe to call in the loop's thread only."""
+        """Begin to shut down. Call it in the loop's thread only."""
         self.should_exit = True
 
     def _cut(self) -> None:
+        """Close what is still open: uvicorn would wait for streams without an end."""
         for transport in connections(self):
             transport.abort()
         for task in list(self.server_state.tasks):

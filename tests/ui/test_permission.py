@@ -132,7 +132,7 @@ async def test_a_click_on_the_page_in_the_browser_runs_the_call_that_waited(
 
         await on.allow(lambda address: asyncio.to_thread(click, address))
         await until(lambda: on.session.phase is Phase.DONE, 15)
-        assert "It would newly be able to See and change your project and its MCP servers project:write" in shown[0]
+        assert "It will also be able to See and change your project and its MCP servers project:write" in shown[0]
         assert on.session.result is not None
         assert not on.session.result.is_error
         assert (await on.documents()).count("by-hand") == 1

@@ -1,4 +1,4 @@
-"""Which view answers 401 and which 403, and what the person behind a good token sees (contract 2.1, 5.1)."""
+"""Which view answers 401 and which 403, and what the person behind a good token sees (docs/wire.md, "Dead tokens")."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.routing import Route
 
-from app.workspace.seed import NAMESPACE
+from app.workspace.seed.fill import NAMESPACE
 from app.workspace.server import MODULES
 
 if TYPE_CHECKING:

@@ -147,11 +147,11 @@ def test_the_consent_page_sets_apart_what_is_asked_for_besides_what_was_agreed_t
     lab.exchange(client, back["code"], VERIFIER)
     page = lab.authorize(lab.request(client, VERIFIER, scope="project:read task:read task:write project:write"))
     assert "asks for more access" in page.text
-    assert lines(page, "It would newly be able to") == [
+    assert lines(page, "It will also be able to") == [
         "See and change your tasks and their runs task:write",
         "See and change your project and its MCP servers project:write",
     ]
-    assert lines(page, "What it can do already") == [
+    assert lines(page, "What it can do now") == [
         "See your project and its MCP servers",
         "See your tasks and their runs",
     ]

@@ -1,0 +1,45 @@
+"""Imports of slow packages (httpx2, the MCP SDK) away from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+# Two threads that import one package at the same time may each see half of it.
+_IMPORTING = threading.Lock()
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run `work`, which imports, in a thread that never delays the end of the process; one such work at a time."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, trouble: BaseException | None) -> None:
+        if done.done():
+            return
+        if trouble is not None:
+            done.set_exception(trouble)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result: T | None = None
+        trouble: BaseException | None = None
+        try:
+            with _IMPORTING:
+                result = work()
+        except Exception as raised:  # noqa: BLE001 - carried over to the waiting coroutine
+            trouble = raised
+        # The loop is closed when the workspace has stopped meanwhile; nobody waits then.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, trouble)
+
+    threading.Thread(target=run, daemon=True, name="workspace-import").start()
+    return await done
