@@ -20,7 +20,7 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.base import StoreKind
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
@@ -75,7 +75,7 @@ async def application(
     host = Host("bench", "Bench", origin, client_id=CLIENT_ID)
     storage = Storage.open(folder)
     transport = HttpTransport(clients)
-    oauth = OAuthClient(transport, posthog_profile(host))
+    oauth = AuthorizationServer(transport, posthog_profile(host))
     files = GrantFiles(folder / "locks", host.key)
     if lock is not None:
         files.lock = lock

@@ -38,7 +38,7 @@ from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import IN_FLIGHT, Fetcher
 from app.core.hosts import Host
@@ -97,7 +97,7 @@ async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
     host = Host("bench", "Bench", origin)
     transport = HttpTransport()
     session = Credential(
-        OAuthClient(transport, posthog_profile(host)),
+        AuthorizationServer(transport, posthog_profile(host)),
         GrantFiles(folder, "grant"),
         Settings(),
         folder,

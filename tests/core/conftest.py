@@ -15,7 +15,7 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal, JournalStorage
 from app.core.auth.grant.tokens import Fingerprints, TokenSet
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.base import Vault
 from app.core.auth.vault.vaults import FileVault
 from app.core.clock import Clock
@@ -118,7 +118,7 @@ def client_of(
     transport = HttpTransport()
     kept = remembered or Remembered()
     store = vault or FileVault(folder)
-    oauth = OAuthClient(transport, posthog_profile(host), clock=clock)
+    oauth = AuthorizationServer(transport, posthog_profile(host), clock=clock)
     journal = Journal(
         oauth.profile.key, log, clock=oauth.time.clock, fingerprints=Fingerprints(b"test"), process="test"
     )

@@ -12,7 +12,7 @@ import pytest
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import NotFound, Rejected
 from app.core.fetcher import Fetcher
@@ -35,7 +35,7 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
     transport = HttpTransport()
     files = GrantFiles(folder, "grant")
     session = Credential(
-        OAuthClient(transport, posthog_profile(host)), files, Remembered(), folder, vault=MemoryVault()
+        AuthorizationServer(transport, posthog_profile(host)), files, Remembered(), folder, vault=MemoryVault()
     )
     try:
         await sign_in_with_ticket(session, answer.json()["ticket"])

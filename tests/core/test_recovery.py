@@ -13,7 +13,7 @@ from app.core.auth.grant.journal import ASKED
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.classifier import CredentialOwner
 from app.core.auth.http.target import Target
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
 from app.core.errors import (
     Offline,
@@ -471,5 +471,5 @@ async def test_metadata_that_names_another_server_is_refused(tmp_path: Path) -> 
         ):
             server.views["/.well-known/oauth-authorization-server"] = Reply(200, {**honest.body, **change})
             with pytest.raises(Exception, match=r"names|calls|PKCE"):
-                await OAuthClient(rig.transport, posthog_profile(rig.host)).discover()
+                await AuthorizationServer(rig.transport, posthog_profile(rig.host)).discover()
         await rig.transport.close()

@@ -15,7 +15,7 @@ import pytest
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import Rejected, SignInNeeded
@@ -34,7 +34,7 @@ async def session_on(
     host = Host(workspace.url, "Workspace", workspace.url, client_id=client_id)
     transport = HttpTransport()
     session = Credential(
-        OAuthClient(transport, posthog_profile(host)),
+        AuthorizationServer(transport, posthog_profile(host)),
         GrantFiles(folder, "grant"),
         Remembered(),
         folder,

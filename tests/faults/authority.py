@@ -20,7 +20,7 @@ import httpx
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.oauth.sign_in import BrowserSignIn
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
@@ -150,7 +150,7 @@ async def browser_client(
         host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", client_id)
         transport, kept, vault = HttpTransport(), remembered or Remembered(), MemoryVault()
         stack.push_async_callback(transport.close)
-        oauth = OAuthClient(transport, posthog_profile(host))
+        oauth = AuthorizationServer(transport, posthog_profile(host))
         session = Credential(oauth, GrantFiles(folder, "grant"), kept, folder, vault=vault)
         stack.push_async_callback(session.close)
         fetcher = Fetcher(transport, session, host)

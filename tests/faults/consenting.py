@@ -13,7 +13,7 @@ import httpx
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host
@@ -27,7 +27,7 @@ async def at_workspace(workspace: RunningWorkspace, folder: Path) -> AsyncIterat
     """A client that registers itself there, signed out so far."""
     host = Host(workspace.url, "Workspace", workspace.url, f"{workspace.url}/mcp")
     transport = HttpTransport()
-    oauth = OAuthClient(transport, posthog_profile(host))
+    oauth = AuthorizationServer(transport, posthog_profile(host))
     session = Credential(oauth, GrantFiles(folder, "grant"), Remembered(), folder, vault=MemoryVault())
     try:
         yield session, Fetcher(transport, session, host)

@@ -162,7 +162,7 @@ async def test_row_31_an_answer_that_does_not_say_that_the_client_is_unknown_cha
 async def test_row_31_a_server_that_is_silent_about_the_client_is_not_waited_for(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.oauth.client.KNOWS_SECONDS", 0.2)
+    monkeypatch.setattr("app.core.auth.oauth.authorization_server.KNOWS_SECONDS", 0.2)
     async with registered(tmp_path, measure) as (rig, _authority):
         silence = asyncio.Event()
 

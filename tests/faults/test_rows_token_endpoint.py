@@ -137,7 +137,7 @@ async def test_row_27_without_a_connection_the_sign_in_is_kept_and_used_when_it_
 async def test_row_27_an_endpoint_that_never_answers_is_left_after_its_time(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.oauth.client.TOKEN_SECONDS", 0.2)
+    monkeypatch.setattr("app.core.auth.oauth.authorization_server.TOKEN_SECONDS", 0.2)
     monkeypatch.setattr("app.core.auth.grant.refresh.PAUSES", (0.01, 0.01))
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)

@@ -21,7 +21,7 @@ from app.core.auth.grant.lock import ProcessLock
 from app.core.auth.grant.store import GrantStore
 from app.core.auth.grant.tokens import Fingerprints
 from app.core.auth.http.transport import HttpTransport
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import FileVault, KeyringVault
 from app.core.errors import BurrowError
@@ -73,7 +73,7 @@ def hang_at(step: str) -> None:
         case "written down":
             after(Journal, "begin", step)
         case "answered":
-            after(OAuthClient, "refresh", step)
+            after(AuthorizationServer, "refresh", step)
         case "stored":
             after(GrantStore, "save", step)
         case "settled":
@@ -85,7 +85,7 @@ async def main(options: argparse.Namespace) -> None:
     storage = Storage.open(folder)
     host = Host("scripted", "Scripted", origin, None, "client")
     transport = HttpTransport()
-    oauth = OAuthClient(transport, posthog_profile(host))
+    oauth = AuthorizationServer(transport, posthog_profile(host))
     name = "grant-" + origin.rpartition(":")[2]
     files = GrantFiles(folder, name, deadline=options.lock_seconds)
     journal = Journal(oauth.profile.key, storage.grants, fingerprints=Fingerprints(b"test"), process=options.name)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from app.core.auth.http.bearer import BearerAuth
     from app.core.auth.http.target import Target
     from app.core.auth.key import CredentialKey
-    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.authorization_server import AuthorizationServer
     from app.core.auth.oauth.sign_in import BrowserSignIn
     from app.core.auth.settings import SettingsStore
     from app.core.auth.status import AuthEvent, CredentialStatus, Trouble
@@ -58,7 +58,7 @@ class Credential:
 
     def __init__(
         self,
-        oauth: OAuthClient,
+        oauth: AuthorizationServer,
         files: GrantFiles,
         remembered: SettingsStore,
         folder: Path,

@@ -8,7 +8,7 @@ from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.tokens import Fingerprints
-from app.core.auth.oauth.client import OAuthClient
+from app.core.auth.oauth.authorization_server import AuthorizationServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ class Credentials:
         await credential.close()
 
     def _new(self, profile: CredentialProfile, store: StoreKind | None) -> Credential:
-        oauth = OAuthClient(self._transport, profile)
+        oauth = AuthorizationServer(self._transport, profile)
         key = profile.key
         install_key = self._settings.get(INSTALL_KEY)
         journal = Journal(

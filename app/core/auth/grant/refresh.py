@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.core.auth.grant import brake
 from app.core.auth.grant.journal import RENEWED, UNSTORED, CauseKind
 from app.core.auth.grant.lock import LockBusy
-from app.core.auth.oauth.client import ClientRefused, GrantRefused
+from app.core.auth.oauth.authorization_server import ClientRefused, GrantRefused
 from app.core.auth.vault.base import VaultFailure
 from app.core.errors import BurrowError, Facts, Offline, Rejected, ServerTrouble, SignInNeeded, Throttled, TimedOut
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.core.auth.grant.grant import Grant
     from app.core.auth.grant.journal import Cause, Journal
     from app.core.auth.grant.store import GrantStore
-    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.authorization_server import AuthorizationServer
     from app.core.auth.oauth.metadata import ServerMetadata
     from app.core.auth.oauth.registrar import ClientRegistrar
 
@@ -72,7 +72,7 @@ class TokenRefresh:
 
     def __init__(
         self,
-        oauth: OAuthClient,
+        oauth: AuthorizationServer,
         registrar: ClientRegistrar,
         store: GrantStore,
         files: GrantFiles,

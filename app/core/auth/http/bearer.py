@@ -8,7 +8,7 @@ and whoever sent the request finds the reason under `RENEWAL_FAILURE` in the req
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import httpx2
@@ -20,9 +20,8 @@ from app.core.auth.http.target import RENEWAL_FAILURE, RULE
 from app.core.errors import BurrowError, Facts, ServerTrouble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
-    from app.core.auth.credential import Credential
     from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.http.target import Target
 
@@ -39,11 +38,33 @@ TOOK_THE_TOKEN = frozenset(Verdict) - {
 }
 
 
+class TokenSource(Protocol):
+    """What puts a token on requests and hears how it fared (`app.core.auth.credential`)."""
+
+    def fit(self) -> TokenSet | None:
+        """The token to send now, without waiting; None when `access_token` must be asked."""
+
+    async def access_token(self) -> TokenSet | None:
+        """A token fit to be sent; None when there is no grant. Raises `BurrowError` when it could not be refreshed."""
+
+    def missing(self) -> BurrowError:
+        """Why there is no token."""
+
+    async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
+        """A newer token than `refused`. Raises `BurrowError`."""
+
+    def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
+        """`target` answered a request that carried `tokens`."""
+
+    def key_refused(self, cause: Cause) -> None:
+        """A token that nothing can refresh was refused."""
+
+
 class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
     """Resolves the bearer per request; one renewal and one replay per request, ever."""
 
-    def __init__(self, session: Credential, target: Target) -> None:
-        self._session = session
+    def __init__(self, source: TokenSource, target: Target) -> None:
+        self._source = source
         self._target = target
         self._allowed = frozenset(_parts(origin) for origin in target.origins)
 
@@ -70,7 +91,7 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
         try:
             url = request.url
             if (url.scheme, url.raw_host, url.port) in self._allowed:
-                tokens = self._session.fit() or await self._token(request)
+                tokens = self._source.fit() or await self._token(request)
             if tokens is not None:
                 request.headers["Authorization"] = tokens.bearer
                 return tokens, keep(request)
@@ -81,12 +102,12 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
 
     async def _token(self, request: Any) -> TokenSet | None:
         try:
-            tokens = await self._session.access_token()
+            tokens = await self._source.access_token()
         except BurrowError as failure:
             request.extensions[RENEWAL_FAILURE] = failure
             return None
         if tokens is None:
-            request.extensions[RENEWAL_FAILURE] = self._session.missing()
+            request.extensions[RENEWAL_FAILURE] = self._source.missing()
         return tokens
 
     async def _healed(self, request: Any, response: Any, tokens: TokenSet, kept: ReplayableBody) -> TokenSet | None:
@@ -96,12 +117,12 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
             verdict, rule = classify(reply)
             request.extensions[RULE] = rule
             if verdict is Verdict.KEY_REFUSED:
-                self._session.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
+                self._source.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
             elif verdict in TOOK_THE_TOKEN:
-                self._session.accepted(tokens, self._target.name, response.headers)
+                self._source.accepted(tokens, self._target.name, response.headers)
             if verdict is not Verdict.RECOVERABLE_AUTH:
                 return None
-            newer = await self._session.refresh(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
+            newer = await self._source.refresh(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
             if await kept.restore(request, response):
                 return newer
             request.extensions[RENEWAL_FAILURE] = _not_repeated(self._target.name, reply)
@@ -116,7 +137,7 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
     def _took(self, request: Any, response: Any, tokens: TokenSet) -> None:
         request.extensions[RULE] = SUCCESS
         try:
-            self._session.accepted(tokens, self._target.name, response.headers)
+            self._source.accepted(tokens, self._target.name, response.headers)
         except Exception:
             log.exception("a good answer could not be noted")
 
@@ -125,7 +146,7 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
             verdict, rule = classify(await self._reply(response))
             request.extensions[RULE] = rule
             if verdict in TOOK_THE_TOKEN:
-                self._session.accepted(tokens, self._target.name, response.headers)
+                self._source.accepted(tokens, self._target.name, response.headers)
         except Exception:
             log.exception("the replayed answer could not be judged")
 

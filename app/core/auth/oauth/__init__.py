@@ -1,4 +1,4 @@
 """The OAuth protocol without state: metadata, registration, authorization with PKCE, tokens, revocation.
 
-Doors: `server.OAuthClient` for single requests, `sign_in.BrowserSignIn` for a sign-in from start to end.
+Doors: `authorization_server.AuthorizationServer` for single requests, `sign_in.BrowserSignIn` for a whole sign-in.
 """

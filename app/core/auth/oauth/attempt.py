@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from app.core.auth.oauth.authorization_server import ClientRefused, GrantRefused
 from app.core.auth.oauth.callback import AuthorizationResponse, CallbackServer
-from app.core.auth.oauth.client import ClientRefused, GrantRefused
 from app.core.auth.status import CANCELLED
 from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, TimedOut
 from app.core.urls import is_confidential
@@ -14,7 +14,7 @@ from app.core.urls import is_confidential
 if TYPE_CHECKING:
     from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.oauth.authorization import AuthorizationRequest
-    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.authorization_server import AuthorizationServer
     from app.core.auth.oauth.metadata import ServerMetadata
     from app.core.auth.oauth.registration import ClientRegistration
     from app.core.auth.profile import CredentialProfile
@@ -27,7 +27,7 @@ class AuthorizationAttempt:
 
     def __init__(
         self,
-        oauth: OAuthClient,
+        oauth: AuthorizationServer,
         metadata: ServerMetadata,
         registration: ClientRegistration,
         request: AuthorizationRequest,
@@ -42,7 +42,7 @@ class AuthorizationAttempt:
 
     @staticmethod
     async def begin(
-        oauth: OAuthClient, metadata: ServerMetadata, registration: ClientRegistration, scopes: tuple[str, ...]
+        oauth: AuthorizationServer, metadata: ServerMetadata, registration: ClientRegistration, scopes: tuple[str, ...]
     ) -> AuthorizationAttempt:
         """Listen for the answer to a request for `scopes` besides the usual ones; nothing is opened yet.
 

@@ -15,7 +15,7 @@ from app.core.auth.oauth.registration import AuthMethod, ClientRegistration, sec
 from app.core.auth.vault.base import VaultFailure
 
 if TYPE_CHECKING:
-    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.authorization_server import AuthorizationServer
     from app.core.auth.profile import ClientIdentity, CredentialProfile
     from app.core.auth.settings import CredentialSettings
     from app.core.auth.vault.base import Vault
@@ -42,7 +42,7 @@ class ClientRegistrar:
     """Metadata (RFC 8414) and registration (RFC 7591) of one credential; both are asked for once and remembered."""
 
     def __init__(
-        self, profile: CredentialProfile, oauth: OAuthClient, settings: CredentialSettings, secrets: SecretPlace
+        self, profile: CredentialProfile, oauth: AuthorizationServer, settings: CredentialSettings, secrets: SecretPlace
     ) -> None:
         self._profile = profile
         self._oauth = oauth

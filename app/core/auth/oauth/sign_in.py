@@ -16,7 +16,7 @@ from app.core.events import Event
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.core.auth.oauth.client import OAuthClient
+    from app.core.auth.oauth.authorization_server import AuthorizationServer
     from app.core.auth.oauth.metadata import ServerMetadata
     from app.core.auth.oauth.registrar import ClientRegistrar
     from app.core.auth.oauth.registration import ClientRegistration
@@ -29,7 +29,7 @@ class SignInTarget(Protocol):
     """The credential that somebody signs in to (`app.core.auth.credential`)."""
 
     profile: CredentialProfile
-    oauth: OAuthClient
+    oauth: AuthorizationServer
     registrar: ClientRegistrar
 
     async def adopt(self, grant: Grant, why: str) -> None:

@@ -1,4 +1,4 @@
-"""OAuthClient: Burrow's requests to one authorization server, without state of its own.
+"""AuthorizationServer: Burrow's requests to one authorization server, without state of its own.
 
 RFC 6749 (sections 2.3.1, 4.1, 5 and 6), 7009 and 7591.
 """
@@ -56,7 +56,7 @@ class ClientRefused(Exception):
     """`invalid_client`: the registration is unknown there. The grant is not at fault."""
 
 
-class OAuthClient:
+class AuthorizationServer:
     """The protocol with the issuer of one profile. Every call raises `BurrowError` kinds for transport and server
     trouble.
     """
