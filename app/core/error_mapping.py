@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.core.auth.http.classifier import UPSTREAM_UNREACHABLE, CredentialOwner, Reply, Verdict, classify
+from app.core.auth.http.classifier import UPSTREAM_UNREACHABLE, Reply, Verdict, classify
+from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.http.transport import retry_after
 from app.core.auth.oauth.step_up import listed
 from app.core.errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # Characters of the server's own words.
 SHOWN = 500
 REFUSES_A_LIVE_SIGN_IN = "{name} refuses a sign-in that works elsewhere"
+ABOUT_TOKEN = frozenset({Verdict.RECOVERABLE_AUTH, Verdict.AMBIGUOUS_AUTH, Verdict.KEY_REFUSED})
 # After a page with 403 and after any 503 nothing was begun.
 NOTHING_DONE = frozenset({403, 503})
 PRODUCT = re.compile(r"[A-Za-z][\w.-]{0,39}", re.ASCII)
@@ -50,6 +52,8 @@ MEANINGS: Mapping[Verdict, Meaning] = {
     # Renewed a moment ago and refused again: the grant works, this server does not take its tokens.
     Verdict.RECOVERABLE_AUTH: Meaning(ServerTrouble, f"{REFUSES_A_LIVE_SIGN_IN}."),
     Verdict.KEY_REFUSED: Meaning(SignInNeeded, "{name} no longer accepts this sign-in.", ours_say_more=True),
+    # Settled by asking the host, or the renewal has failed, which says more.
+    Verdict.AMBIGUOUS_AUTH: Meaning(VendorSignInNeeded, "The server's own sign-in has ended.", ours_say_more=True),
     Verdict.VENDOR_SIGN_IN: Meaning(VendorSignInNeeded, "The server's own sign-in has ended.", ours_say_more=True),
     Verdict.POLICY: Meaning(PolicyRefused),
     Verdict.PERMISSION: Meaning(PermissionMissing, "{name} does not permit this."),
@@ -81,12 +85,12 @@ def answer_error(reply: Reply, *, name: str, origin: str, repeatable: bool = Tru
 def concerns_token(reply: Reply) -> bool:
     """Whether an answer is about the person's token, so that the reason of a failed renewal says it better."""
     verdict, _rule = classify(reply)
-    return verdict in {Verdict.RECOVERABLE_AUTH, Verdict.KEY_REFUSED} or reply.code == "not_authenticated"
+    return verdict in ABOUT_TOKEN or reply.code == "not_authenticated"
 
 
 def _nothing_done(reply: Reply) -> bool:
     """Whether a transient failure says that the request was not carried out."""
-    unreachable = reply.owner is CredentialOwner.INSTALLATION and reply.proxy_error == UPSTREAM_UNREACHABLE
+    unreachable = reply.at_stake is CredentialAtStake.VENDOR_BEHIND and reply.proxy_error == UPSTREAM_UNREACHABLE
     return reply.status in NOTHING_DONE or unreachable
 
 
@@ -107,7 +111,7 @@ def _words(reply: Reply, verdict: Verdict, name: str) -> str:
 def _answered_in_between(reply: Reply, verdict: Verdict) -> bool:
     """Whether something else than the server itself refused: by a page, or by asking for a sign-in of its own."""
     if verdict is Verdict.NOT_OURS:
-        asks = reply.status == 401 and reply.other_schemes_only and reply.owner is not CredentialOwner.SERVER
+        asks = reply.status == 401 and reply.other_schemes_only and reply.at_stake is not CredentialAtStake.UNMANAGED
         return asks or reply.status == 407
     return reply.refused and reply.is_page and verdict in {Verdict.RECOVERABLE_AUTH, Verdict.TRANSIENT}
 

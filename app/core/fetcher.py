@@ -283,7 +283,7 @@ class Fetcher:
 
     def _error(self, request: httpx.Request, response: httpx.Response, content: bytes, repeatable: bool) -> BurrowError:
         failure = request.extensions.get(RENEWAL_FAILURE)
-        reply = Reply(response.status_code, response.headers, content, owner=self._target.owner)
+        reply = Reply(response.status_code, response.headers, content, at_stake=self._target.at_stake)
         if isinstance(failure, BurrowError) and concerns_token(reply):
             return failure
         return answer_error(reply, name=self._host.name, origin=self._host.origin, repeatable=repeatable)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.http.classifier import CredentialOwner, Reply, Verdict
+from app.core.auth.http.classifier import Reply, Verdict
+from app.core.auth.http.target import CredentialAtStake
 from app.core.error_mapping import MEANINGS, SHOWN, answer_error, concerns_token
 from app.core.errors import (
     BurrowError,
@@ -24,12 +25,12 @@ from app.core.errors import (
 from tests.faults.asked import reply_of
 from tests.faults.labelled import read_corpus
 
-PERSON, INSTALLATION, SERVER = CredentialOwner.PERSON, CredentialOwner.INSTALLATION, CredentialOwner.SERVER
+PERSON, INSTALLATION, SERVER = CredentialAtStake.CARRIED, CredentialAtStake.VENDOR_BEHIND, CredentialAtStake.UNMANAGED
 PAGE = b"<!doctype html><title>Log in</title>"
 UNREACHABLE = {"error": "Upstream MCP server unreachable"}
 
 
-def reply(status: int, body: Any = b"", owner: CredentialOwner = PERSON, **headers: str) -> Reply:
+def reply(status: int, body: Any = b"", owner: CredentialAtStake = PERSON, **headers: str) -> Reply:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, content, owner)
 
@@ -150,7 +151,8 @@ def test_only_what_a_renewal_could_have_mended_concerns_the_token() -> None:
     assert concerns_token(reply(401, b"No token provided"))
     assert concerns_token(reply(403, {"code": "not_authenticated", "detail": "Missing."}))
     assert not concerns_token(reply(403, {"code": "permission_denied", "detail": "No."}))
-    assert not concerns_token(reply(401, b"", INSTALLATION))
+    assert concerns_token(reply(401, b"", INSTALLATION))
+    assert not concerns_token(reply(401, {"error": "No credentials configured"}, INSTALLATION))
     assert not concerns_token(reply(500))
 
 

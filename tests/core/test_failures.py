@@ -14,13 +14,13 @@ from app.core.auth.http.classifier import (
     RULES,
     UPSTREAM_ERRORS,
     VENDOR_SIGN_IN_ERRORS,
-    CredentialOwner,
     Reply,
     Verdict,
     classify,
 )
+from app.core.auth.http.target import CredentialAtStake
 
-PERSON, INSTALLATION, SERVER = CredentialOwner.PERSON, CredentialOwner.INSTALLATION, CredentialOwner.SERVER
+PERSON, INSTALLATION, SERVER = CredentialAtStake.CARRIED, CredentialAtStake.VENDOR_BEHIND, CredentialAtStake.UNMANAGED
 METADATA = 'Bearer resource_metadata="https://mcp.posthog.com/.well-known/oauth-protected-resource/mcp?region=eu"'
 HTML = {"content-type": "text/html; charset=utf-8"}
 
@@ -28,7 +28,7 @@ HTML = {"content-type": "text/html; charset=utf-8"}
 def reply(
     status: int,
     body: object = b"",
-    owner: CredentialOwner = PERSON,
+    owner: CredentialAtStake = PERSON,
     *,
     challenge: str | None = None,
     headers: dict[str, str] | None = None,
@@ -155,10 +155,12 @@ PROXY += [
     (reply(400, vendor("Request body must be valid JSON"), INSTALLATION), Verdict.REJECTED, "rejected"),
     (reply(413, vendor("Request body too large"), INSTALLATION), Verdict.REJECTED, "rejected"),
     (reply(429, envelope("throttled", "Slow down."), INSTALLATION), Verdict.THROTTLED, "throttled"),
-    (reply(401, {"message": "Bad credentials"}, INSTALLATION), Verdict.VENDOR_SIGN_IN, "vendor-401"),
-    (reply(401, vendor("invalid_token"), INSTALLATION), Verdict.VENDOR_SIGN_IN, "vendor-401"),
-    (reply(401, b"", INSTALLATION, challenge='Bearer realm="vendor"'), Verdict.VENDOR_SIGN_IN, "vendor-401"),
-    (reply(401, "Invalid API key", INSTALLATION), Verdict.VENDOR_SIGN_IN, "vendor-401"),
+    (reply(401, vendor("Authentication failed"), INSTALLATION), Verdict.AMBIGUOUS_AUTH, "ambiguous-401"),
+    (reply(403, vendor("Authentication failed"), INSTALLATION), Verdict.VENDOR_SIGN_IN, "vendor-credential"),
+    (reply(401, {"message": "Bad credentials"}, INSTALLATION), Verdict.AMBIGUOUS_AUTH, "ambiguous-401"),
+    (reply(401, vendor("invalid_token"), INSTALLATION), Verdict.AMBIGUOUS_AUTH, "ambiguous-401"),
+    (reply(401, b"", INSTALLATION, challenge='Bearer realm="vendor"'), Verdict.AMBIGUOUS_AUTH, "ambiguous-401"),
+    (reply(401, "Invalid API key", INSTALLATION), Verdict.AMBIGUOUS_AUTH, "ambiguous-401"),
     (reply(403, {"message": "Resource not accessible"}, INSTALLATION), Verdict.PERMISSION, "forbidden"),
     (reply(500, {"message": "boom"}, INSTALLATION), Verdict.TRANSIENT, "server-error"),
     *(
@@ -313,7 +315,7 @@ LOOK_ALIKES = [
         Verdict.PERMISSION,
         "forbidden",
     ),
-    (reply(401, {"code": "authentication_failed"}, INSTALLATION), Verdict.VENDOR_SIGN_IN, "vendor-401"),
+    (reply(401, {"code": "authentication_failed"}, INSTALLATION), Verdict.AMBIGUOUS_AUTH, "ambiguous-401"),
     (reply(403, {"code": "authentication_failed"}), Verdict.RECOVERABLE_AUTH, "envelope-authentication-failed"),
     (reply(401, failed("Invalid access token."), SERVER), Verdict.NOT_OURS, "custom-server-refused"),
     (reply(403, failed("Personal API key found"), SERVER), Verdict.NOT_OURS, "custom-server-refused"),
@@ -359,7 +361,7 @@ TABLE = DJANGO + PROXY + MCP + INTERMEDIARIES + LOOK_ALIKES
 
 def _named(value: object) -> str | None:
     if isinstance(value, Reply):
-        return f"{value.status}-{value.owner.value}-{value.text[:40]}"
+        return f"{value.status}-{value.at_stake.value}-{value.text[:40]}"
     return None
 
 
@@ -436,11 +438,11 @@ HEADERS = st.dictionaries(
     status=st.integers(100, 999),
     headers=HEADERS,
     body=BODIES,
-    owner=st.sampled_from(CredentialOwner),
+    owner=st.sampled_from(CredentialAtStake),
     reports_own_auth=st.booleans(),
 )
 def test_no_answer_is_too_strange_to_be_judged(
-    status: int, headers: dict[str, str], body: bytes, owner: CredentialOwner, reports_own_auth: bool
+    status: int, headers: dict[str, str], body: bytes, owner: CredentialAtStake, reports_own_auth: bool
 ) -> None:
     verdict, rule = classify(Reply(status, headers, body, owner, reports_own_auth))
     assert isinstance(verdict, Verdict)

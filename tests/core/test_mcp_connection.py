@@ -13,8 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.http.target import RENEWAL_FAILURE
+from app.core.auth.http.target import RENEWAL_FAILURE, CredentialAtStake
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -36,8 +35,8 @@ from app.core.mcp.protocol.calls import CallCancelled, ToolCall
 from app.core.mcp.protocol.connection import Connection, Endpoint
 from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, real_server, tool
 
-PERSON = CredentialOwner.PERSON
-INSTALLATION = CredentialOwner.INSTALLATION
+PERSON = CredentialAtStake.CARRIED
+INSTALLATION = CredentialAtStake.VENDOR_BEHIND
 
 
 class Bearer(httpx2.Auth):
@@ -65,7 +64,7 @@ async def silent(progress: float, total: float | None, message: str | None) -> N
 
 
 @asynccontextmanager
-async def connected(url: str, owner: CredentialOwner = PERSON, auth: Any = None) -> AsyncIterator[Connection]:
+async def connected(url: str, owner: CredentialAtStake = PERSON, auth: Any = None) -> AsyncIterator[Connection]:
     connection = Connection(Endpoint("scripted", url, owner), auth, lambda _peer, _item: None)
     try:
         yield connection
@@ -77,7 +76,7 @@ async def call(connection: Connection, name: str = "echo", repeatable: bool = Fa
     return await connection.call(name, arguments, repeatable=repeatable, on_progress=silent)
 
 
-async def failure_of(reply: Reply, *, owner: CredentialOwner = PERSON, repeatable: bool = False) -> BurrowError:
+async def failure_of(reply: Reply, *, owner: CredentialAtStake = PERSON, repeatable: bool = False) -> BurrowError:
     async with Scripted() as server, connected(server.url, owner) as connection:
         server.always["tools/call"] = reply
         with pytest.raises(BurrowError) as raised:
@@ -331,7 +330,7 @@ HTTP_CASES = [
 
 @pytest.mark.parametrize(("owner", "reply", "kind", "words"), HTTP_CASES)
 async def test_each_refusal_becomes_its_error(
-    owner: CredentialOwner, reply: Reply, kind: type[BurrowError], words: str
+    owner: CredentialAtStake, reply: Reply, kind: type[BurrowError], words: str
 ) -> None:
     failure = await failure_of(reply, owner=owner)
     assert type(failure) is kind

@@ -14,7 +14,7 @@ import pytest
 
 from app.core.auth.grant.journal import Cause, CauseKind
 from app.core.auth.grant.tokens import TokenSet, fingerprint
-from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.diagnostics.activity import Activity
 from app.core.errors import Offline
@@ -101,7 +101,7 @@ async def test_a_server_that_does_not_tell_of_changes_is_not_asked(capabilities:
 async def test_nothing_is_listened_to_through_the_stores_proxy_which_counts_each_request(
     tmp_path: Path, legacy: bool
 ) -> None:
-    async with listening(tmp_path, legacy=legacy, owner=CredentialOwner.INSTALLATION) as scene:
+    async with listening(tmp_path, legacy=legacy, owner=CredentialAtStake.VENDOR_BEHIND) as scene:
         assert scene.listeners == []
         await asyncio.gather(*streams_of_the_sdk())
         assert not scene.server.requests("GET")

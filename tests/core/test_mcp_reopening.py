@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.auth.http.classifier import CredentialOwner, Verdict
+from app.core.auth.http.classifier import Verdict
+from app.core.auth.http.target import CredentialAtStake
 from app.core.mcp.protocol.exchange import BROKEN, RpcError
 from app.core.mcp.protocol.reconnect import (
     STEPS,
@@ -18,8 +19,8 @@ from app.core.mcp.protocol.reconnect import (
 
 AUTH = RpcError(-32000, "refused", {"type": "authentication_error", "code": "authentication_failed"})
 LOST = RpcError(-32000, "SSE stream ended without a response")
-INSTALLATION = CredentialOwner.INSTALLATION
-VENDOR = StreamEnd(401, body=b'{"error": "Installation needs re-authentication"}', owner=INSTALLATION)
+INSTALLATION = CredentialAtStake.VENDOR_BEHIND
+VENDOR = StreamEnd(401, body=b'{"error": "Installation needs re-authentication"}', at_stake=INSTALLATION)
 CUT = StreamEnd(200, error=LOST, agreed=True)
 DEAD = StreamEnd(200, error=AUTH, agreed=True)
 FRESH_REFUSED = StreamEnd(401)
@@ -38,7 +39,7 @@ FRESH_REFUSED = StreamEnd(401)
         (StreamEnd(400), ReconnectStep.NEVER),
         (StreamEnd(307), ReconnectStep.NEVER),
         (StreamEnd(403), ReconnectStep.NEVER),
-        (StreamEnd(403, body=b'{"error": "Server is disabled"}', owner=INSTALLATION), ReconnectStep.NEVER),
+        (StreamEnd(403, body=b'{"error": "Server is disabled"}', at_stake=INSTALLATION), ReconnectStep.NEVER),
         (StreamEnd(401), ReconnectStep.REFUSED),
         (StreamEnd(401, unrenewed=True), ReconnectStep.AGAIN),
         (StreamEnd(200, error=AUTH), ReconnectStep.REFUSED),
@@ -55,7 +56,7 @@ FRESH_REFUSED = StreamEnd(401)
         (CUT, ReconnectStep.AGAIN),
         (StreamEnd(200, error=RpcError(-32601, "no"), agreed=True), ReconnectStep.AGAIN),
         (DEAD, ReconnectStep.RENEW),
-        (StreamEnd(200, error=AUTH, agreed=True, owner=INSTALLATION), ReconnectStep.AGAIN),
+        (StreamEnd(200, error=AUTH, agreed=True, at_stake=INSTALLATION), ReconnectStep.AGAIN),
     ],
 )
 def test_each_ending_has_its_step(ended: StreamEnd, step: ReconnectStep) -> None:

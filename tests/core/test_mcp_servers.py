@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.http.target import Target
+from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.diagnostics.activity import Activity
 from app.core.errors import (
     BurrowError,
@@ -157,7 +156,7 @@ async def test_the_hosts_own_server_comes_first_and_no_address_twice() -> None:
         w.store.installed.append(Installation("i2", name="Itself", url=w.own.url + "/"))
         listed = await w.servers().list()
         assert [server.id for server in listed] == ["workspace", "i1"]
-        assert [server.owner for server in listed] == [CredentialOwner.PERSON, CredentialOwner.INSTALLATION]
+        assert [server.owner for server in listed] == [CredentialAtStake.CARRIED, CredentialAtStake.VENDOR_BEHIND]
         assert [server.state for server in listed] == [ServerState.UNKNOWN, ServerState.READY]
 
 
@@ -188,8 +187,11 @@ async def test_the_token_is_bound_to_the_origin_of_the_server_it_is_for() -> Non
         await servers.tools("workspace")
         await servers.tools("i1")
         own, vendor = w.credentials.targets
-        assert (own.origins, own.owner) == (frozenset({origin_of(w.own.url)}), CredentialOwner.PERSON)
-        assert (vendor.origins, vendor.owner) == (frozenset({origin_of(w.vendor.url)}), CredentialOwner.INSTALLATION)
+        assert (own.origins, own.at_stake) == (frozenset({origin_of(w.own.url)}), CredentialAtStake.CARRIED)
+        assert (vendor.origins, vendor.at_stake) == (
+            frozenset({origin_of(w.vendor.url)}),
+            CredentialAtStake.VENDOR_BEHIND,
+        )
         assert (own.name, vendor.name) == ("Workspace", "Vendor")
 
 

@@ -11,8 +11,7 @@ import pytest
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ASKED
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.http.target import Target
+from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
 from app.core.errors import (
@@ -396,8 +395,10 @@ async def test_a_json_rpc_failure_inside_a_200_is_healed(tmp_path: Path, as_even
         assert rig.issuer.accepted == 1
 
 
-@pytest.mark.parametrize("owner", list(CredentialOwner))
-async def test_a_result_that_only_quotes_the_words_passes_byte_for_byte(tmp_path: Path, owner: CredentialOwner) -> None:
+@pytest.mark.parametrize("owner", list(CredentialAtStake))
+async def test_a_result_that_only_quotes_the_words_passes_byte_for_byte(
+    tmp_path: Path, owner: CredentialAtStake
+) -> None:
     quoting = (
         b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text",'
         b'"text":"the code is \\"authentication_failed\\" in that case"}]}}'

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.http.target import Target
+from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.status import CredentialStatus
 from app.core.events import Event
 from app.core.mcp.protocol.connection import Connection, Endpoint
@@ -87,7 +86,7 @@ async def listening(
     legacy: bool = False,
     refusals: dict[str, Refusal | list[Refusal]] | None = None,
     measure: Measure | None = None,
-    owner: CredentialOwner = CredentialOwner.PERSON,
+    owner: CredentialAtStake = CredentialAtStake.CARRIED,
 ) -> AsyncIterator[Scene]:
     """A connection that is open and has listed its tools; the server admits the issuer's live token only."""
     clock = Clock()
@@ -103,7 +102,7 @@ async def listening(
         missed: asyncio.Queue[None] = asyncio.Queue()
         target = Target(frozenset({origin_of(server.url)}), owner, jsonrpc=True, name="streaming")
         listens = Listening(target, SignInGate(rig.session), lambda: missed.put_nowait(None), clock.timing)
-        peer = Endpoint(target.name, server.url, target.owner)
+        peer = Endpoint(target.name, server.url, target.at_stake)
         connection = Connection(peer, rig.session.auth(target), lambda _peer, _item: None, listens)
         try:
             await connection.tools()

@@ -12,7 +12,7 @@ def reply_of(answer: Labelled) -> Reply:
     if answer.status < 400:
         inside = answer.jsonrpc and answer.status == 200 and answer.method == "POST"
         judged = first_message(answer) if inside else b""
-    return Reply(answer.status, answer.joined_headers, judged, answer.owner, answer.reports_own_auth)
+    return Reply(answer.status, answer.joined_headers, judged, answer.at_stake, answer.reports_own_auth)
 
 
 def first_message(answer: Labelled) -> bytes:

@@ -1,7 +1,8 @@
 """A bench for answers: a real server that gives one, a session whose token is dead, and real clients that ask.
 
 The token is dead before each request, and the server gives the answer on the bench to every token but the live one. So
-an answer that heals is seen once and never reaches the caller; any other reaches it as it was sent.
+an answer that heals is seen once and never reaches the caller; any other reaches it as it was sent. What an ambiguous
+answer comes to is the host's word: it is given twice, at a host that refuses the token and at one that accepts it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.target import Target
 from tests.core.conftest import Rig, signed_in
+from tests.core.scripted import DEAD, Reply
 from tests.faults.labelled import Labelled
 
 ALIVE = b'{"jsonrpc":"2.0","id":1,"result":{"alive":true}}'
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count","arguments":{}}}'
 # The brake on renewals would stop a session that heals so often.
 RENEWALS_A_SIGN_IN = 3
+CHECK = "/api/users/@me/"
 BODILESS = frozenset({204, 304})
 
 
@@ -38,6 +41,7 @@ class Outcome:
     requests: int
     status: int
     body: bytes
+    should_heal: bool
 
     @property
     def healed(self) -> bool:
@@ -114,20 +118,29 @@ class Bench:
     async def outcomes(self, answer: Labelled) -> dict[str, Outcome]:
         """How it went, for each client that may meet such an answer and each way of sending it; asked once."""
         if answer.name not in self._known:
-            ways = product(("httpx", "httpx2") if answer.jsonrpc else ("httpx",), answer.pieces)
-            asked = {f"{kind}, pieces of {piece}": await self._ask(answer, kind, piece) for kind, piece in ways}
+            kinds = ("httpx", "httpx2") if answer.jsonrpc else ("httpx",)
+            hosts: tuple[bool | None, ...] = (True, False) if answer.ambiguous else (None,)
+            asked: dict[str, Outcome] = {}
+            for kind, piece, refuses in product(kinds, answer.pieces, hosts):
+                way = f"{kind}, pieces of {piece}, host refuses the token: {refuses}"
+                asked[way] = await self._ask(answer, kind, piece, refuses)
             self._known[answer.name] = asked
         return self._known[answer.name]
 
-    async def _ask(self, answer: Labelled, kind: str, piece: int) -> Outcome:
+    async def _ask(self, answer: Labelled, kind: str, piece: int, refuses: bool | None) -> Outcome:
         issuer, server = self._rig.issuer, self._server
-        if self._renewals_since_sign_in >= RENEWALS_A_SIGN_IN:
+        # The host is asked once for each token.
+        if refuses is not None or self._renewals_since_sign_in >= RENEWALS_A_SIGN_IN:
             await self._sign_in_again()
+        self._rig.server.views[CHECK] = DEAD if refuses else Reply(200, {"uuid": "ana"})
         issuer.kill()
         server.answer, server.piece = answer, piece
         renewals, requests = issuer.accepted + issuer.rejected, server.requests
         target = Target(
-            frozenset({server.origin}), answer.owner, jsonrpc=answer.jsonrpc, reports_own_auth=answer.reports_own_auth
+            frozenset({server.origin}),
+            answer.at_stake,
+            jsonrpc=answer.jsonrpc,
+            reports_own_auth=answer.reports_own_auth,
         )
         response = await self._clients[kind].request(
             answer.method,
@@ -137,10 +150,13 @@ class Bench:
         )
         renewed = issuer.accepted + issuer.rejected - renewals
         self._renewals_since_sign_in += renewed
-        return Outcome(renewed, server.requests - requests, response.status_code, response.content)
+        asked = server.requests - requests
+        heals = answer.heals if refuses is None else refuses
+        return Outcome(renewed, asked, response.status_code, response.content, heals)
 
     async def _sign_in_again(self) -> None:
         issuer = self._rig.issuer
+        issuer.renewal(issuer.refresh_token)
         tokens = TokenSet(issuer.access_token, issuer.refresh_token)
         await self._rig.session.adopt(Grant(tokens, "client"), "bench")
         self._renewals_since_sign_in = 0

@@ -6,8 +6,9 @@ A file of `corpus/` holds the answers of one origin under `answers`, and under `
 - `status`, `headers` (a list for a header that is sent several times), and one body at most: `json` (sent without
   spaces), `text`, `base64`, or `parts`, a list of texts and how often each is repeated; `encoding` compresses it;
 - `pieces`: in chunks of how many bytes it is sent, one run for each number, 0 for all at once;
-- `method`, `owner`, `jsonrpc`, `reports_own_auth`: what it answers, and whose credential that carried;
-- `verdict` and `heals`: the label. `scopes` that it asks for.
+- `method`, `at_stake`, `jsonrpc`, `reports_own_auth`: what it answers, and whose credential that carried;
+- `verdict` and `heals`: the label. `scopes` that it asks for. An answer that is `ambiguous-auth` heals where the host
+  refuses the token when it is asked, and not where it accepts it.
 
 Labels come from the contract and the RFCs, never from what the classifier says.
 """
@@ -22,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.core.auth.http.classifier import CredentialOwner, Verdict
+from app.core.auth.http.classifier import Verdict
+from app.core.auth.http.target import CredentialAtStake
 
 FOLDER = Path(__file__).parent / "corpus"
 BODIES = {"json", "text", "base64", "parts"}
@@ -39,7 +41,7 @@ class Labelled:
     body: bytes
     sent: bytes
     method: str
-    owner: CredentialOwner
+    at_stake: CredentialAtStake
     jsonrpc: bool
     reports_own_auth: bool
     verdict: Verdict
@@ -56,6 +58,11 @@ class Labelled:
             before = joined.get(name.lower())
             joined[name.lower()] = value if before is None else f"{before}, {value}"
         return joined
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether only the host can say whose credential it is about."""
+        return self.verdict is Verdict.AMBIGUOUS_AUTH
 
     @property
     def media_type(self) -> str:
@@ -88,7 +95,7 @@ def _labelled(group: str, row: dict[str, Any]) -> Labelled:
         headers=tuple(headers),
         body=body,
         sent=body if encoding is None else ENCODINGS[encoding](body),
-        owner=CredentialOwner(row.pop("owner")),
+        at_stake=CredentialAtStake(row.pop("at_stake")),
         verdict=Verdict(row.pop("verdict")),
         scopes=tuple(row.pop("scopes", ())),
         looks_like=row.pop("looks_like", ""),

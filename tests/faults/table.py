@@ -82,6 +82,9 @@ ROWS = {
     68: "an agent connects while the grant is dead",
     69: "the proxy is started again",
     70: "a bug in the layer that heals",
+    71: "401 behind an installation's proxy, of unclear owner; the host refuses the token",
+    72: "the same, and the host accepts the token",
+    73: "the same, and the host does not say",
 }
 
 HEAD = """\

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.core.auth.http.classifier import RULES, CredentialOwner, Verdict, classify
+from app.core.auth.http.classifier import RULES, Verdict, classify
+from app.core.auth.http.target import CredentialAtStake
 from tests.faults.asked import reply_of
 from tests.faults.bench import Bench, bench
 from tests.faults.labelled import Labelled, read_corpus
@@ -45,7 +46,7 @@ def test_what_heals_is_healed_once_and_what_does_not_passes_as_it_came(
 ) -> None:
     loop, bench = runner
     for way, outcome in loop.run(bench.outcomes(answer)).items():
-        assert outcome.healed if answer.heals else outcome.passed(answer), way
+        assert outcome.healed if outcome.should_heal else outcome.passed(answer), way
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -54,7 +55,7 @@ def test_precision_and_recall_of_healing_are_perfect(runner: tuple[asyncio.Runne
     counts: Counter[tuple[bool, bool]] = Counter()
     for answer in CORPUS:
         for outcome in loop.run(bench.outcomes(answer)).values():
-            counts[answer.heals, outcome.renewals > 0] += 1
+            counts[outcome.should_heal, outcome.renewals > 0] += 1
     right, missed, wrong, rest = (counts[key] for key in ((True, True), (True, False), (False, True), (False, False)))
     precision, recall = right / (right + wrong), right / (right + missed)
     positives = sum(answer.heals for answer in CORPUS)
@@ -71,7 +72,7 @@ def test_precision_and_recall_of_healing_are_perfect(runner: tuple[asyncio.Runne
 def test_the_corpus_covers_every_owner_verdict_and_rule() -> None:
     assert len(CORPUS) >= 150
     assert len({answer.name for answer in CORPUS}) == len(CORPUS)
-    assert {answer.owner for answer in CORPUS} == set(CredentialOwner)
+    assert {answer.at_stake for answer in CORPUS} == set(CredentialAtStake)
     assert {answer.verdict for answer in CORPUS} == set(Verdict)
     assert all(answer.heals == (answer.verdict is Verdict.RECOVERABLE_AUTH) for answer in CORPUS)
     rules = {rule.name for rule in RULES}

@@ -16,8 +16,7 @@ import httpx2
 import msgspec
 import pytest
 
-from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.http.target import Target
+from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.status import CredentialState
 from app.core.errors import (
     BurrowError,
@@ -57,9 +56,9 @@ async def mcp_client() -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def call(rig: Rig, owner: CredentialOwner = CredentialOwner.PERSON) -> httpx2.Response:
+async def call(rig: Rig, owner: CredentialAtStake = CredentialAtStake.CARRIED) -> httpx2.Response:
     """One `tools/call` to `/mcp`, as the MCP SDK's client sends it."""
-    own = owner is CredentialOwner.PERSON
+    own = owner is CredentialAtStake.CARRIED
     target = Target(rig.host.token_origins, owner, jsonrpc=True, reports_own_auth=own)
     async with mcp_client() as client:
         return await client.post(f"{rig.server.origin}/mcp", json=CALL, auth=rig.session.auth(target))
@@ -67,7 +66,7 @@ async def call(rig: Rig, owner: CredentialOwner = CredentialOwner.PERSON) -> htt
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    connection = Connection(Endpoint("server", url, CredentialOwner.PERSON), None, lambda _peer, _item: None)
+    connection = Connection(Endpoint("server", url, CredentialAtStake.CARRIED), None, lambda _peer, _item: None)
     try:
         yield connection
     finally:
@@ -257,7 +256,7 @@ async def test_row_49_a_failure_of_somebody_elses_credential_passes_through(
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
         rig.server.views["/mcp"] = Reply(200, message)
-        assert (await call(rig, CredentialOwner.INSTALLATION)).json() == message
+        assert (await call(rig, CredentialAtStake.VENDOR_BEHIND)).json() == message
         assert nothing_renewed(rig)
         assert rig.server.requests["/mcp"] == 1
         measure.expect(R=0)

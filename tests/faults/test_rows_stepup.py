@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.core.auth.credential import Credential
-from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.oauth.step_up import MissingScopes, StepUp, StepUpOption, listed
 from app.core.auth.status import CredentialState
 from app.core.diagnostics.activity import Activity
@@ -249,8 +249,8 @@ async def test_row_46_a_key_and_a_vendors_credential_are_not_the_persons_to_wide
 ) -> None:
     async with lacking(tmp_path, measure, "gmail:send") as (rig, _authority, person):
         need = need_of(await rig_error(rig))
-        for owner in (CredentialOwner.INSTALLATION, CredentialOwner.SERVER):
-            assert person.step_up.help_for(replace(need, owner=owner)) is StepUpOption.NOT_OURS
+        for owner in (CredentialAtStake.VENDOR_BEHIND, CredentialAtStake.UNMANAGED):
+            assert person.step_up.help_for(replace(need, at_stake=owner)) is StepUpOption.NOT_OURS
         assert person.step_up.help_for(replace(need, scopes=())) is StepUpOption.NOT_OURS
         await sign_in_with_key(rig.session, "phx_1")
         assert person.step_up.help_for(need) is StepUpOption.KEY

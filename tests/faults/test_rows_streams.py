@@ -14,7 +14,7 @@ import pytest
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ASKED
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, OutcomeUnknown
 from app.core.lab import Lab
@@ -40,7 +40,9 @@ async def silent(progress: float, total: float | None, message: str | None) -> N
 async def calling(server: Streaming, measure: Measure, *, repeatable: bool = False) -> AsyncIterator[asyncio.Task[Any]]:
     """A call of a tool under way; measured are the calls beyond the first."""
     measure.count_effects(lambda: len(server.requests("tools/call")) - 1)
-    connection = Connection(Endpoint("streaming", server.url, CredentialOwner.PERSON), None, lambda _peer, _item: None)
+    connection = Connection(
+        Endpoint("streaming", server.url, CredentialAtStake.CARRIED), None, lambda _peer, _item: None
+    )
     call = asyncio.create_task(connection.call("echo", {}, repeatable=repeatable, on_progress=silent))
     try:
         yield call

@@ -13,7 +13,7 @@ import msgspec
 
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.oauth.step_up import StepUp
 from app.core.errors import BurrowError
 from app.core.events import Event
@@ -53,12 +53,12 @@ def installation(number: int = 1, **fields: Any) -> Installation:
 
 
 def installed(made: Installation, state: ServerState = ServerState.READY) -> Server:
-    return Server(made.id, made.title, made.url, "", CredentialOwner.INSTALLATION, state, made)
+    return Server(made.id, made.title, made.url, "", CredentialAtStake.VENDOR_BEHIND, state, made)
 
 
 def own(count: int | None = None) -> Server:
     url = "https://host.example/mcp"
-    return Server("posthog", "PostHog", url, "", CredentialOwner.PERSON, ServerState.UNKNOWN, tool_count=count)
+    return Server("posthog", "PostHog", url, "", CredentialAtStake.CARRIED, ServerState.UNKNOWN, tool_count=count)
 
 
 def corpus(name: str) -> list[ToolInfo]:

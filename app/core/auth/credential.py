@@ -19,6 +19,7 @@ from app.core.auth.grant.refresh import TokenRefresh
 from app.core.auth.grant.state import GrantState
 from app.core.auth.grant.store import GrantStore
 from app.core.auth.grant.watcher import GrantWatcher
+from app.core.auth.oauth.check import TokenCheck
 from app.core.auth.oauth.registrar import ClientRegistrar
 from app.core.auth.settings import CredentialSettings
 from app.core.auth.status import CredentialState
@@ -85,6 +86,7 @@ class Credential:
         self._coordinator = RefreshCoordinator(
             self.profile.origin, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
         )
+        self._check = TokenCheck(oauth)
         self._known = asyncio.Event()
         self._watcher = GrantWatcher(clock, lambda: self._store.moved, self.look)
         self._sign_in: BrowserSignIn | None = None
@@ -202,6 +204,18 @@ class Credential:
             self._background.record(self.journal.ended(grant, cause, "key refused"))
             self._state.note(state=CredentialState.NEEDS_SIGN_IN, reason="The server refused this API key.")
 
+    async def is_dead(self, tokens: TokenSet) -> bool | None:
+        """Whether the host itself refuses `tokens`; None when it does not say.
+
+        An ambiguous refusal is settled by this. Once for each generation of the token the host is asked; all who ask
+        meanwhile wait for the same answer.
+        """
+        grant = self.grant
+        if grant is None or grant.tokens.access_token != tokens.access_token:
+            # Another token is in force: whoever sent this one repeats the request with that one.
+            return True
+        return await self._check.refuses(tokens)
+
     def auth(self, target: Target) -> BearerAuth:
         """What makes an httpx or httpx2 client carry this session's token to `target` and heal it."""
         from app.core.auth.http.bearer import BearerAuth
@@ -254,6 +268,7 @@ class Credential:
         await self._coordinator.close()
         await self._watcher.stop()
         await self._lifecycle.close()
+        await self._check.close()
         await self._background.close()
 
     async def revoke(self, grant: Grant) -> None:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from app.core.auth.http.classifier import CredentialOwner
+    from app.core.auth.http.target import CredentialAtStake
     from app.core.posthog.types import Installation
 
 
@@ -35,7 +35,7 @@ class Server:
     title: str
     url: str
     description: str
-    owner: CredentialOwner
+    owner: CredentialAtStake
     state: ServerState
     installation: Installation | None = None
     tool_count: int | None = None

@@ -15,7 +15,7 @@ import httpx2
 
 from app.core.auth.grant.journal import Cause, CauseKind
 from app.core.auth.http.bodies import IN_MEMORY, ReplayableBody, first_message, keep, peek
-from app.core.auth.http.classifier import Reply, Verdict, classify
+from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
 from app.core.auth.http.target import RENEWAL_FAILURE, RULE
 from app.core.errors import BurrowError, Facts, ServerTrouble
 
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUCCESS = "success"
-# Answers that only a server that took the token gives; what something on the way says proves nothing.
-TOOK_THE_TOKEN = frozenset(Verdict) - {
-    Verdict.RECOVERABLE_AUTH,
-    Verdict.KEY_REFUSED,
-    Verdict.TRANSIENT,
-    Verdict.THROTTLED,
-    Verdict.NOT_OURS,
-}
 
 
 class TokenSource(Protocol):
@@ -58,6 +50,9 @@ class TokenSource(Protocol):
 
     def key_refused(self, cause: Cause) -> None:
         """A token that nothing can refresh was refused."""
+
+    async def is_dead(self, tokens: TokenSet) -> bool | None:
+        """Whether the host itself refuses `tokens`, asked once for each generation; None when it does not say."""
 
 
 class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
@@ -120,7 +115,13 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
                 self._source.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
             elif verdict in TOOK_THE_TOKEN:
                 self._source.accepted(tokens, self._target.name, response.headers)
-            if verdict is not Verdict.RECOVERABLE_AUTH:
+            if verdict is Verdict.AMBIGUOUS_AUTH:
+                dead = await self._source.is_dead(tokens)
+                if dead is None:
+                    request.extensions[RENEWAL_FAILURE] = _unsettled(self._target.name, reply)
+                if not dead:
+                    return None
+            elif verdict is not Verdict.RECOVERABLE_AUTH:
                 return None
             newer = await self._source.refresh(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
             if await kept.restore(request, response):
@@ -162,7 +163,7 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
             response.status_code,
             response.headers,
             body,
-            owner=self._target.owner,
+            at_stake=self._target.at_stake,
             reports_own_auth=self._target.reports_own_auth,
         )
 
@@ -179,4 +180,12 @@ def _not_repeated(name: str, reply: Reply) -> BurrowError:
         f"{name or 'The server'} no longer took the access token, and this is too large to be sent twice by itself.",
         Facts(status=reply.status, code=reply.code or None),
         action="Send it again: the sign-in is renewed.",
+    )
+
+
+def _unsettled(name: str, reply: Reply) -> BurrowError:
+    """The error for a refusal of which nobody could say whose credential it is about."""
+    return ServerTrouble(
+        f"{name or 'The server'} refused a credential, and the host did not say whether it was yours or the server's.",
+        Facts(status=reply.status, code=reply.code or None),
     )

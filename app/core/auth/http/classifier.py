@@ -1,7 +1,8 @@
 """classify(reply) -> Verdict: what an answer says about the credential it was asked with.
 
-One table for every shape that contract sections 2.1 to 2.7 and rows 41 to 50 of the fault matrix describe. Pure: no
-I/O, no state. The first rule that matches decides; each rule has a name that activity records and tests use.
+One table for the shapes that docs/wire.md ("Error envelope", "Dead tokens", "Installation proxy", "The host's MCP
+endpoint", "Intermediaries") and rows 41 to 50 of docs/faults.md describe. Pure: no I/O, no state. The first rule that
+matches decides; each rule has a name that activity records and tests use.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from string import whitespace
 from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.challenges import read_challenges
+from app.core.auth.http.target import CredentialAtStake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,23 +24,16 @@ if TYPE_CHECKING:
     from app.core.auth.http.challenges import Challenge
 
 
-class CredentialOwner(Enum):
-    """Whose credential an answer can complain about.
-
-    `PERSON`: only the person's own token is at stake. `INSTALLATION`: the person's token opens the installation proxy
-    and a vendor's credential stands behind it. `SERVER`: a custom server with a credential of its own.
-    """
-
-    PERSON = "person"
-    INSTALLATION = "installation"
-    SERVER = "server"
-
-
 class Verdict(Enum):
-    """What to do about an answer."""
+    """What to do about an answer.
+
+    `RECOVERABLE_AUTH`: the carried token is dead. `AMBIGUOUS_AUTH`: that, or a vendor's behind the proxy; only the host
+    can say which.
+    """
 
     FINE = "fine"
     RECOVERABLE_AUTH = "recoverable-auth"
+    AMBIGUOUS_AUTH = "ambiguous-auth"
     KEY_REFUSED = "key-refused"
     VENDOR_SIGN_IN = "vendor-sign-in"
     POLICY = "policy"
@@ -52,9 +47,19 @@ class Verdict(Enum):
     NOT_OURS = "not-ours"
 
 
-VENDOR_SIGN_IN_ERRORS = frozenset(
-    {"Installation needs re-authentication", "No credentials configured", "Authentication failed"}
-)
+# Answers that only a server that took the token gives; what something on the way says proves nothing.
+TOOK_THE_TOKEN = frozenset(Verdict) - {
+    Verdict.RECOVERABLE_AUTH,
+    Verdict.AMBIGUOUS_AUTH,
+    Verdict.KEY_REFUSED,
+    Verdict.TRANSIENT,
+    Verdict.THROTTLED,
+    Verdict.NOT_OURS,
+}
+
+VENDOR_SIGN_IN_ERRORS = frozenset({"Installation needs re-authentication", "No credentials configured"})
+# The proxy says so of a vendor's credential, and servers have said so with 401 of the person's dead token too.
+PROXY_REFUSED = "Authentication failed"
 POLICY_ERRORS = frozenset(
     {
         "Server is disabled",
@@ -98,7 +103,7 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    owner: CredentialOwner = CredentialOwner.PERSON
+    at_stake: CredentialAtStake = CredentialAtStake.CARRIED
     reports_own_auth: bool = False
 
     @cached_property
@@ -121,7 +126,7 @@ class Reply:
         """
         body = self.json or {}
         value = body.get("code")
-        whole = self.owner is not CredentialOwner.INSTALLATION or body.keys() >= ENVELOPE
+        whole = self.at_stake is not CredentialAtStake.VENDOR_BEHIND or body.keys() >= ENVELOPE
         return value if isinstance(value, str) and whole else ""
 
     @cached_property
@@ -174,7 +179,7 @@ class Reply:
 
         None of an installation's: a vendor's scopes cannot be had from the person's own grant.
         """
-        if not self.has("insufficient_scope") or self.owner is CredentialOwner.INSTALLATION:
+        if not self.has("insufficient_scope") or self.at_stake is CredentialAtStake.VENDOR_BEHIND:
             return ()
         named = [problem.get("scope", "") for problem in self.problems if problem["error"] == "insufficient_scope"]
         scopes = " ".join(named).split()
@@ -209,7 +214,13 @@ class Rule:
 
 
 def _vendor_side(reply: Reply) -> bool:
-    return reply.owner is CredentialOwner.INSTALLATION
+    return reply.at_stake is CredentialAtStake.VENDOR_BEHIND
+
+
+def _says_vendor(reply: Reply) -> bool:
+    """Whether the proxy's own words can only be about the vendor's credential."""
+    only_theirs = reply.status == 403 and reply.proxy_error == PROXY_REFUSED
+    return only_theirs or reply.proxy_error in VENDOR_SIGN_IN_ERRORS
 
 
 RULES: tuple[Rule, ...] = (
@@ -224,7 +235,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "custom-server-refused",
         Verdict.NOT_OURS,
-        lambda r: r.owner is CredentialOwner.SERVER and (r.status == 401 or (r.refused and r.says_dead_token)),
+        lambda r: r.at_stake is CredentialAtStake.UNMANAGED and (r.status == 401 or (r.refused and r.says_dead_token)),
     ),
     Rule(
         "personal-key-refused",
@@ -238,7 +249,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "vendor-credential",
         Verdict.VENDOR_SIGN_IN,
-        lambda r: _vendor_side(r) and r.refused and r.proxy_error in VENDOR_SIGN_IN_ERRORS,
+        lambda r: _vendor_side(r) and r.refused and _says_vendor(r),
     ),
     Rule(
         "server-disabled",
@@ -250,7 +261,7 @@ RULES: tuple[Rule, ...] = (
         Verdict.TRANSIENT,
         lambda r: _vendor_side(r) and r.status >= 500 and r.proxy_error in UPSTREAM_ERRORS,
     ),
-    Rule("vendor-401", Verdict.VENDOR_SIGN_IN, lambda r: _vendor_side(r) and r.status == 401),
+    Rule("ambiguous-401", Verdict.AMBIGUOUS_AUTH, lambda r: _vendor_side(r) and r.status == 401),
     Rule("other-scheme", Verdict.NOT_OURS, lambda r: r.status == 401 and r.other_schemes_only),
     Rule(
         "bad-request",
@@ -285,7 +296,7 @@ def jsonrpc_auth_failure(reply: Reply) -> bool:
     the server is known to report its own authentication in tool results, a result with `isError` whose structured
     content *is* the Django envelope, or whose text is or ends in it. A result that merely mentions the words is data.
     """
-    if reply.owner is not CredentialOwner.PERSON or not any(word in reply.body for word in DEAD_TOKEN_WORDS):
+    if reply.at_stake is not CredentialAtStake.CARRIED or not any(word in reply.body for word in DEAD_TOKEN_WORDS):
         return False
     message = reply.json
     if message is None or message.get("jsonrpc") != "2.0":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
 from app.core.auth.oauth.authorization import authorization_request
 from app.core.auth.oauth.discovery import find_metadata
 from app.core.auth.oauth.registration import AuthMethod, ClientRegistration, method_of, secret_method
@@ -42,6 +43,7 @@ CLIENT_UNKNOWN = frozenset({"invalid_client", "unauthorized_client", "invalid_re
 # A reply that is lost is asked for again well inside the shortest grace for a spent refresh token that is known.
 TOKEN_SECONDS = 20.0
 KNOWS_SECONDS = 5.0
+CHECK_SECONDS = 2.0
 
 
 class GrantRefused(Exception):
@@ -202,6 +204,29 @@ class AuthorizationServer:
                     raise
         answer, taken = await self._token_request(metadata, registration, form)
         return self._tokens(answer, tokens), taken
+
+    async def refuses(self, tokens: TokenSet) -> bool | None:
+        """Whether the profile's own server refuses an access token, in its own shape; None when it does not say.
+
+        Waits two seconds at most and raises nothing. An answer of something on the way, or none, says nothing.
+        """
+        if self.profile.check_url is None:
+            return None
+        try:
+            answer = await send(
+                self._transport,
+                "GET",
+                self.profile.check_url,
+                headers={"Authorization": tokens.bearer},
+                timeout=CHECK_SECONDS,
+            )
+        except BurrowError:
+            return None
+        reply = Reply(answer.status, answer.headers, answer.body)
+        verdict, _rule = classify(reply)
+        if verdict is Verdict.RECOVERABLE_AUTH:
+            return True if reply.says_dead_token or reply.has("invalid_token") else None
+        return False if verdict in TOOK_THE_TOKEN else None
 
     async def revoke(self, metadata: ServerMetadata, registration: ClientRegistration, token: str) -> None:
         """Revoke a token (RFC 7009). Raises `BurrowError` when the server could not be asked."""

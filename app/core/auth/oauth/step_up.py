@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.status import CANCELLED
 from app.core.errors import SignInNeeded
 
@@ -42,7 +42,7 @@ class MissingScopes:
     resource: str
     operation: str
     scopes: tuple[str, ...]
-    owner: CredentialOwner = CredentialOwner.PERSON
+    at_stake: CredentialAtStake = CredentialAtStake.CARRIED
 
 
 class StepUp:
@@ -73,7 +73,7 @@ class StepUp:
     def help_for(self, need: MissingScopes) -> StepUpOption:
         """Whether asking the person for what is missing may help."""
         grant = self._grant()
-        if need.owner is not CredentialOwner.PERSON or not need.scopes:
+        if need.at_stake is not CredentialAtStake.CARRIED or not need.scopes:
             return StepUpOption.NOT_OURS
         if grant is not None and grant.api_key:
             return StepUpOption.KEY

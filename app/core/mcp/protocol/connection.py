@@ -25,7 +25,7 @@ from app.core.urls import origin_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from app.core.auth.http.classifier import CredentialOwner
+    from app.core.auth.http.target import CredentialAtStake
     from app.core.mcp.protocol.calls import ProgressReport
     from app.core.mcp.protocol.exchange import Exchange, Notice
     from app.core.mcp.protocol.listening import Listening
@@ -50,7 +50,7 @@ class Endpoint:
 
     title: str
     url: str
-    owner: CredentialOwner
+    at_stake: CredentialAtStake
     headers: Callable[[], Mapping[str, str]] = dict
 
 
@@ -301,14 +301,14 @@ class Connection:
                 return ProtocolTrouble(str(leaf) or type(leaf).__name__)
 
     def _error(self, exchange: Exchange, *, repeatable: bool = True, calling: bool = False) -> BurrowError:
-        if exchange.renewal is not None and _credential_refused(exchange, self.peer.owner):
+        if exchange.renewal is not None and _credential_refused(exchange, self.peer.at_stake):
             return exchange.renewal
         stray = _stray_answer(exchange)
         if stray is not None:
             return ProtocolTrouble(stray)
         return typed(
             FailedExchange(
-                owner=self.peer.owner,
+                at_stake=self.peer.at_stake,
                 name=self.peer.title,
                 origin=origin_of(self.peer.url),
                 repeatable=repeatable,
@@ -338,9 +338,9 @@ def _session_over(exchange: Exchange, session: McpSession) -> bool:
     return exchange.status == 404 or (exchange.status in {401, 403} and rotated)
 
 
-def _credential_refused(exchange: Exchange, owner: CredentialOwner) -> bool:
+def _credential_refused(exchange: Exchange, at_stake: CredentialAtStake) -> bool:
     """Whether the answer is about the person's token, so that the reason of a failed renewal says it better."""
-    reply = Reply(exchange.status or 0, exchange.headers, exchange.body, owner)
+    reply = Reply(exchange.status or 0, exchange.headers, exchange.body, at_stake)
     return concerns_token(reply) or (exchange.error is not None and exchange.status == 200)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.core.auth.http.classifier import CredentialOwner, Reply, refuses_token
+from app.core.auth.http.classifier import Reply, refuses_token
+from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.http.transport import retry_after
 from app.core.error_mapping import REFUSES_A_LIVE_SIGN_IN, answer_error
 from app.core.errors import (
@@ -57,7 +58,7 @@ class FailedExchange:
     size in bytes that the answer exceeded. `repeatable`: sending the request twice does no harm.
     """
 
-    owner: CredentialOwner
+    at_stake: CredentialAtStake
     name: str
     origin: str
     repeatable: bool
@@ -114,7 +115,7 @@ def _broken_off(failure: FailedExchange, words: str) -> BurrowError:
 
 def _http(failure: FailedExchange) -> BurrowError:
     assert failure.status is not None
-    reply = Reply(failure.status, failure.headers or {}, failure.body, failure.owner)
+    reply = Reply(failure.status, failure.headers or {}, failure.body, failure.at_stake)
     repeatable = failure.repeatable or not failure.calling
     error = answer_error(reply, name=failure.name, origin=failure.origin, repeatable=repeatable)
     if isinstance(error, Rejected) and failure.status not in ARGUMENTS_REFUSED:
@@ -125,9 +126,9 @@ def _http(failure: FailedExchange) -> BurrowError:
 def _rpc(failure: FailedExchange, error: RpcError) -> BurrowError:
     code, message = error.code, error.message[:MESSAGE_LIMIT]
     facts = _facts(failure, code=str(code), detail=message or None)
-    if code in POLICY_CODES and failure.calling and failure.owner is CredentialOwner.INSTALLATION:
+    if code in POLICY_CODES and failure.calling and failure.at_stake is CredentialAtStake.VENDOR_BEHIND:
         return PolicyRefused(message, facts)
-    ours = failure.owner is CredentialOwner.PERSON and failure.status == 200
+    ours = failure.at_stake is CredentialAtStake.CARRIED and failure.status == 200
     if ours and refuses_token(error.data, error.message):
         return ServerTrouble(f"{REFUSES_A_LIVE_SIGN_IN.format(name=failure.name)}.", facts)
     meaning = MEANINGS.get(code, "The server answered with an error of its own.")

@@ -79,8 +79,10 @@ class LegacyListenStream:
         if response.status_code < 400:
             # A success without a stream comes from a server that has none to give.
             return StreamEnd(NOT_ALLOWED)
-        owner = self._listening.target.owner
-        return StreamEnd(response.status_code, response.headers, response.content, owner=owner, unrenewed=unrenewed)
+        at_stake = self._listening.target.at_stake
+        return StreamEnd(
+            response.status_code, response.headers, response.content, at_stake=at_stake, unrenewed=unrenewed
+        )
 
     def _opened(self) -> None:
         self._reopening.opened()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from app.core.auth.grant.journal import Cause, CauseKind
-from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import CredentialAtStake
 from app.core.mcp.protocol.reconnect import ReconnectPolicy, ReconnectTiming, StreamEnd
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Listening:
 
         A person has 600 an hour for everything (contract section 4.5).
         """
-        return self.target.owner is not CredentialOwner.INSTALLATION
+        return self.target.at_stake is not CredentialAtStake.VENDOR_BEHIND
 
     @asynccontextmanager
     async def to(self, session: McpSession, title: str) -> AsyncIterator[None]:
@@ -96,7 +96,7 @@ class Listener:
                 headers=exchange.headers,
                 body=exchange.body,
                 error=exchange.error,
-                owner=to.target.owner,
+                at_stake=to.target.at_stake,
                 agreed=self._agreed,
                 unrenewed=exchange.renewal is not None,
             )

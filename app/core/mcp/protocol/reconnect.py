@@ -12,7 +12,8 @@ from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from app.core.auth.http.classifier import CredentialOwner, Reply, Verdict, classify
+from app.core.auth.http.classifier import Reply, Verdict, classify
+from app.core.auth.http.target import CredentialAtStake
 from app.core.mcp.protocol.exchange import BROKEN
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ STEPS: Mapping[Verdict, ReconnectStep] = {
     Verdict.TRANSIENT: ReconnectStep.AGAIN,
     Verdict.THROTTLED: ReconnectStep.AGAIN,
     Verdict.QUOTA: ReconnectStep.SLOWLY,
+    Verdict.AMBIGUOUS_AUTH: ReconnectStep.SLOWLY,
     Verdict.VENDOR_SIGN_IN: ReconnectStep.SLOWLY,
     Verdict.KEY_REFUSED: ReconnectStep.REFUSED,
     Verdict.RECOVERABLE_AUTH: ReconnectStep.REFUSED,
@@ -72,7 +74,7 @@ class StreamEnd:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     error: RpcError | None = None
-    owner: CredentialOwner = CredentialOwner.PERSON
+    at_stake: CredentialAtStake = CredentialAtStake.CARRIED
     agreed: bool | None = None
     unrenewed: bool = False
 
@@ -82,7 +84,7 @@ class StreamEnd:
         if self.error is not None and self.status == 200:
             error = {"code": self.error.code, "message": self.error.message, "data": self.error.data}
             body = json.dumps({"jsonrpc": "2.0", "error": error}).encode()
-        return classify(Reply(self.status or BROKEN, self.headers, body, self.owner))
+        return classify(Reply(self.status or BROKEN, self.headers, body, self.at_stake))
 
 
 def step_after(ended: StreamEnd) -> ReconnectStep:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from app.core.auth.http.classifier import CredentialOwner
+from app.core.auth.http.target import CredentialAtStake
 from app.core.errors import StorageTrouble
 from app.core.mcp.servers.catalog import read_tools
 from app.core.mcp.types import Server, ServerState, ToolInfo, installation_state
@@ -115,7 +115,7 @@ def _server(record: Any) -> Server | None:
             title=record["title"],
             url=record["url"],
             description=record["description"],
-            owner=CredentialOwner(record["owner"]),
+            owner=CredentialAtStake(record["owner"]),
             state=ServerState.UNKNOWN if installation is None else installation_state(installation),
             installation=installation,
             tool_count=record["tool_count"],

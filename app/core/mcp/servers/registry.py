@@ -12,8 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from app.core.auth.http.classifier import CredentialOwner
-from app.core.auth.http.target import Target
+from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -259,7 +258,7 @@ class Servers:
             title="Workspace" if workspace else "PostHog",
             url=self._host.mcp_url,
             description="The tools of the account itself.",
-            owner=CredentialOwner.PERSON,
+            owner=CredentialAtStake.CARRIED,
             state=ServerState.UNKNOWN,
         )
 
@@ -269,7 +268,7 @@ class Servers:
             title=installation.title,
             url=installation.url,
             description=installation.description,
-            owner=CredentialOwner.INSTALLATION,
+            owner=CredentialAtStake.VENDOR_BEHIND,
             state=installation_state(installation),
             installation=installation,
             tool_count=installation.tool_count,
@@ -457,7 +456,7 @@ def _target(server: Server, url: str) -> Target:
 
     Only the server that refused a token can show that its successor is a good one, so each has a name of its own.
     """
-    own = server.owner is CredentialOwner.PERSON
+    own = server.owner is CredentialAtStake.CARRIED
     return Target(frozenset({origin_of(url)}), server.owner, jsonrpc=True, reports_own_auth=own, name=server.title)
 
 
