@@ -20,7 +20,7 @@ from app.core.auth.vault.base import StoreKind
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VaultTrouble
 from app.core.hosts import WORKSPACE
-from app.core.mcp.types import LinkBlock, ResourceBlock, TextBlock
+from app.core.mcp.results.blocks import LinkBlock, ResourceBlock, TextBlock
 from app.core.posthog.types import NewTask, TaskQuery
 from app.core.services import Services, data_folder
 from app.status_words import SHOWN_STEPS, full_lines_of, full_record_of, lines_of, record_of
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from app.core.backend import Backend
-    from app.core.mcp.types import CallResult, Progress, Server
+    from app.core.mcp.results.blocks import CallResult, Progress
+    from app.core.mcp.servers.server import Server
     from app.core.posthog.types import Task
 
 INTERRUPTED = 130

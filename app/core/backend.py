@@ -24,7 +24,7 @@ from app.core.posthog.profile import sign_in_with_key, sign_in_with_ticket
 from app.core.posthog.tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from app.core.auth.credential import Credential
     from app.core.auth.http.clients import HttpClients
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from app.core.hosts import Host
     from app.core.lab import Lab
     from app.core.mcp.servers.registry import Servers
+    from app.core.mcp.servers.source import ServerSource
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
     from app.core.storage import Scope, Storage
@@ -63,6 +64,7 @@ class Backend:
         *,
         role: str,
         workspace: EmbeddedWorkspace | None = None,
+        servers: Callable[[], Servers] | None = None,
     ) -> None:
         """`role` is what records call this process; `workspace` is the embedded one where `host` is that."""
         self.host = host
@@ -71,6 +73,7 @@ class Backend:
         self.storage = storage
         self.activity = activity
         self._workspace = workspace
+        self._servers = servers
         self.timeline = Timeline(credential.journal, credential.oauth.time.clock, role)
         anybodys = Fetcher(transport, credential, host)
         self.fetcher = anybodys.owned(self)
@@ -95,21 +98,27 @@ class Backend:
 
         return McpStore(self.fetcher, self.require_project)
 
-    @cached_property
+    @property
     def servers(self) -> Servers:
-        """The MCP servers that the account can use."""
-        from app.core.mcp.servers.registry import Servers
+        assert self._servers is not None
+        return self._servers()
 
-        return Servers(
+    @cached_property
+    def server_sources(self) -> tuple[ServerSource, ...]:
+        """The MCP servers that the account can use: the host's own endpoint and the store's installations."""
+        from app.core.mcp.servers.account import McpAccount
+        from app.core.mcp.servers.host_source import HostSource
+        from app.core.mcp.servers.store_source import StoreSource
+
+        account = McpAccount(
             self.host,
-            self.store,
             self.session,
-            self.activity,
-            self.storage.cache,
             scope=lambda: self.scope,
             project=lambda: self.project.id if self.project else None,
             admit=self.admit,
+            key=self.session.key,
         )
+        return HostSource(account), StoreSource(account, self.store)
 
     @cached_property
     def step_up(self) -> StepUp:
@@ -207,8 +216,6 @@ class Backend:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if "servers" in self.__dict__:
-            await self.servers.close()
 
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""

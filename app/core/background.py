@@ -36,8 +36,8 @@ class BackgroundTasks:
             await asyncio.wait(self._awaited, timeout=RECORD_SECONDS)
 
 
-def retrieve(task: asyncio.Task[Any]) -> None:
-    """Look at a task's exception so that asyncio does not report it: those who wait for it have had it."""
+def retrieve(task: asyncio.Future[Any]) -> None:
+    """Look at the exception of a task or future, so that asyncio does not report it: whoever waits for it has it."""
     if not task.cancelled():
         task.exception()
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace
+    from app.core.mcp.servers.own_source import OwnServers
+    from app.core.mcp.servers.registry import Servers
+    from app.core.mcp.servers.source import ServerSource
 
 DATA_VARIABLE = "BURROW_DATA"
 WORKSPACE_FOLDER = "workspace"
@@ -76,6 +79,20 @@ class Services:
         )
 
     @cached_property
+    def own_servers(self) -> OwnServers:
+        """The MCP servers that the user added on this machine."""
+        from app.core.mcp.servers.own_source import OwnServers
+
+        return OwnServers(self.storage.settings, lambda: self.credentials, lambda: self.transport, self.activity)
+
+    @cached_property
+    def servers(self) -> Servers:
+        """Every MCP server: those of the current account, and the user's own, which need no account."""
+        from app.core.mcp.servers.registry import Servers
+
+        return Servers(self.activity, self.storage.cache, self._server_sources())
+
+    @cached_property
     def workspace(self) -> EmbeddedWorkspace:
         """The supervisor of the embedded workspace."""
         from app.core.embedded import EmbeddedWorkspace
@@ -125,8 +142,10 @@ class Services:
             self.activity,
             role=self.role,
             workspace=self.workspace if host.embedded else None,
+            servers=lambda: self.servers,
         )
         self.backend = backend
+        self._list_servers()
         self.backend_changed.emit(backend)
         if remember:
             await self.remember(host)
@@ -138,22 +157,38 @@ class Services:
         """Close the current backend, if any."""
         backend, self.backend = self.backend, None
         if backend is not None:
+            self._list_servers()
             self.backend_changed.emit(None)
+            if "servers" in self.__dict__:
+                await self.servers.left()
             await backend.close()
             await self.credentials.release(backend.session)
 
     async def close(self) -> None:
-        """End everything in order: backend, client, workspace, storage. Safe to call again."""
+        """End everything in order: servers, backend, client, workspace, storage. Safe to call again."""
         if self._closed:
             return
         self._closed = True
+        if "servers" in self.__dict__:
+            await self.servers.close()
         await self.disconnect()
+        if "own_servers" in self.__dict__:
+            await self.own_servers.close()
         if "transport" in self.__dict__:
             await self.transport.close()
         if "workspace" in self.__dict__:
             await self.workspace.stop()
         await self.activity.close()
         await self.storage.close()
+
+    def _server_sources(self) -> tuple[ServerSource, ...]:
+        of_the_account = () if self.backend is None else self.backend.server_sources
+        return (*of_the_account, self.own_servers)
+
+    def _list_servers(self) -> None:
+        """Another account has other servers; the user's own stay as they are."""
+        if "servers" in self.__dict__:
+            self.servers.set_sources(self._server_sources())
 
     def _client_id(self, named: str) -> str | None:
         value = self.storage.settings.get(f"client_id:{named.strip()}")

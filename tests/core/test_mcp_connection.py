@@ -33,6 +33,7 @@ from app.core.errors import (
 from app.core.mcp.protocol import connection as connection_module
 from app.core.mcp.protocol.calls import CallCancelled, ToolCall
 from app.core.mcp.protocol.connection import Connection, Endpoint
+from app.core.mcp.protocol.http_transport import StreamableHttpTransport
 from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, real_server, tool
 
 PERSON = CredentialAtStake.CARRIED
@@ -65,7 +66,7 @@ async def silent(progress: float, total: float | None, message: str | None) -> N
 
 @asynccontextmanager
 async def connected(url: str, owner: CredentialAtStake = PERSON, auth: Any = None) -> AsyncIterator[Connection]:
-    connection = Connection(Endpoint("scripted", url, owner), auth, lambda _peer, _item: None)
+    connection = Connection(Endpoint("scripted", StreamableHttpTransport(url, auth), owner), lambda _peer, _item: None)
     try:
         yield connection
     finally:

@@ -24,7 +24,10 @@ from app.core.mcp.protocol.listening import START_SECONDS
 from app.core.mcp.protocol.reconnect import ReconnectTiming
 from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.servers import registry as servers_module
+from app.core.mcp.servers.account import McpAccount
+from app.core.mcp.servers.host_source import HostSource
 from app.core.mcp.servers.registry import Servers
+from app.core.mcp.servers.store_source import StoreSource
 from app.core.storage.storage import Storage
 from app.core.urls import origin_of
 from tests.core._mcp_server import tool
@@ -206,7 +209,8 @@ async def connected(server: Streaming, timing: ReconnectTiming) -> AsyncIterator
     """The servers of a host whose own endpoint is `server`, with somebody signed in."""
     host = Host("workspace", "Workspace", origin_of(server.url), server.url)
     storage = Storage.in_memory()
-    servers = Servers(host, Store(), SignedIn(), Activity(), storage.cache, timing=timing)
+    account = McpAccount(host, SignedIn())
+    servers = Servers(Activity(), storage.cache, (HostSource(account), StoreSource(account, Store())), timing=timing)
     try:
         yield servers
     finally:

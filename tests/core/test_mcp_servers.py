@@ -28,13 +28,18 @@ from app.core.errors import (
 )
 from app.core.hosts import Host
 from app.core.mcp.protocol.calls import CallCancelled
+from app.core.mcp.results.blocks import ImageBlock, LinkBlock, TextBlock
+from app.core.mcp.servers.account import McpAccount
+from app.core.mcp.servers.host_source import HostSource
 from app.core.mcp.servers.registry import Servers
-from app.core.mcp.types import ImageBlock, LinkBlock, ServerState, TextBlock
+from app.core.mcp.servers.server import ServerState
+from app.core.mcp.servers.store_source import StoreSource
 from app.core.posthog.types import Installation, StoreTool
 from app.core.storage.storage import Storage
 from app.core.storage.values import Scope
 from app.core.urls import origin_of
 from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, tool
+from tests.until import until
 
 SCOPE = Scope("workspace", "ana")
 Admit = Callable[[Scope | None], Awaitable[None]]
@@ -96,16 +101,14 @@ class World:
         self.scope = SCOPE
 
     def servers(self, *, host: Host | None = None, admit: Admit | None = None) -> Servers:
-        made = Servers(
+        account = McpAccount(
             host or self.host(),
-            self.store,
             self.credentials,
-            self.activity,
-            self.storage.cache,
             scope=lambda: self.scope,
             project=lambda: self.project,
             admit=admit,
         )
+        made = Servers(self.activity, self.storage.cache, (HostSource(account), StoreSource(account, self.store)))
         self.started.append(made)
         return made
 
@@ -128,8 +131,8 @@ async def world() -> AsyncIterator[World]:
 
 async def refreshed(servers: Servers, what: str = "list") -> None:
     """Wait for a refresh behind the scenes to end."""
-    while any(name.startswith(what) for name in servers._chores):
-        await asyncio.wait(set(servers._chores.values()))
+    while any(name.startswith(what) for name in servers._background):
+        await asyncio.wait(set(servers._background.values()))
 
 
 async def test_no_call_is_sent_for_somebody_else_who_signs_in_while_the_connection_opens() -> None:
@@ -156,7 +159,7 @@ async def test_the_hosts_own_server_comes_first_and_no_address_twice() -> None:
         w.store.installed.append(Installation("i2", name="Itself", url=w.own.url + "/"))
         listed = await w.servers().list()
         assert [server.id for server in listed] == ["workspace", "i1"]
-        assert [server.owner for server in listed] == [CredentialAtStake.CARRIED, CredentialAtStake.VENDOR_BEHIND]
+        assert [server.at_stake for server in listed] == [CredentialAtStake.CARRIED, CredentialAtStake.VENDOR_BEHIND]
         assert [server.state for server in listed] == [ServerState.UNKNOWN, ServerState.READY]
 
 
@@ -208,7 +211,7 @@ async def test_an_installation_that_names_no_address_is_reached_where_the_store_
         w.store.installed = [replace(w.installation, proxy_url="")]
         servers = w.servers()
         assert await servers.tools("i1")
-        assert servers._connections["i1"].peer.url == f"{origin_of(w.vendor.url)}/store/i1/proxy/"
+        assert servers._connections["i1"].address == f"{origin_of(w.vendor.url)}/store/i1/proxy/"
 
 
 async def test_tools_carry_the_stores_policy() -> None:
@@ -282,7 +285,7 @@ async def test_a_list_that_comes_late_for_a_former_project_is_not_shown() -> Non
         await servers.list()
         w.store.pause = asyncio.Event()
         late = asyncio.create_task(servers.list(refresh=True))
-        await asyncio.sleep(0)
+        await until(lambda: w.store.asked == 2)
         w.project = 2
         w.store.installed = []
         w.store.pause.set()
@@ -297,7 +300,7 @@ async def test_an_installation_that_moved_is_reached_at_its_new_address() -> Non
         w.store.installed = [replace(w.installation, proxy_url=w.vendor.url + "/moved")]
         await servers.list(refresh=True)
         await servers.tools("i1", refresh=True)
-        assert servers._connections["i1"].peer.url.endswith("/moved")
+        assert servers._connections["i1"].address.endswith("/moved")
 
 
 async def test_without_a_network_the_kept_lists_stay_usable() -> None:

@@ -13,8 +13,9 @@ from app.core.backend import Backend
 from app.core.errors import PolicyRefused, SignInNeeded, VendorSignInNeeded
 from app.core.lab import Lab
 from app.core.mcp.protocol.calls import CallCancelled
+from app.core.mcp.results.blocks import ImageBlock, LinkBlock, Progress, ResourceBlock
 from app.core.mcp.servers.registry import Servers
-from app.core.mcp.types import ImageBlock, LinkBlock, Progress, ResourceBlock, Server, ServerState
+from app.core.mcp.servers.server import Server, ServerState
 from app.core.services import Services
 
 

@@ -13,6 +13,7 @@ from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.status import CredentialStatus
 from app.core.events import Event
 from app.core.mcp.protocol.connection import Connection, Endpoint
+from app.core.mcp.protocol.http_transport import StreamableHttpTransport
 from app.core.mcp.protocol.listening import Listening
 from app.core.mcp.protocol.reconnect import ReconnectTiming
 from app.core.mcp.protocol.sign_in_gate import SignInGate
@@ -102,8 +103,8 @@ async def listening(
         missed: asyncio.Queue[None] = asyncio.Queue()
         target = Target(frozenset({origin_of(server.url)}), owner, jsonrpc=True, name="streaming")
         listens = Listening(target, SignInGate(rig.session), lambda: missed.put_nowait(None), clock.timing)
-        peer = Endpoint(target.name, server.url, target.at_stake)
-        connection = Connection(peer, rig.session.auth(target), lambda _peer, _item: None, listens)
+        peer = Endpoint(target.name, StreamableHttpTransport(server.url, rig.session.auth(target)), target.at_stake)
+        connection = Connection(peer, lambda _peer, _item: None, listens)
         try:
             await connection.tools()
             yield Scene(server, rig, connection, clock, sign_ins, missed)

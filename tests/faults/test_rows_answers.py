@@ -28,7 +28,8 @@ from app.core.errors import (
 )
 from app.core.hosts import parse_host
 from app.core.mcp.protocol.connection import Connection, Endpoint
-from app.core.mcp.types import CallResult
+from app.core.mcp.protocol.http_transport import StreamableHttpTransport
+from app.core.mcp.results.blocks import CallResult
 from tests.core import _mcp_server as mcp
 from tests.core.conftest import Rig, signed_in
 from tests.core.scripted import Reply, Request, ScriptedServer
@@ -66,7 +67,9 @@ async def call(rig: Rig, owner: CredentialAtStake = CredentialAtStake.CARRIED) -
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    connection = Connection(Endpoint("server", url, CredentialAtStake.CARRIED), None, lambda _peer, _item: None)
+    connection = Connection(
+        Endpoint("server", StreamableHttpTransport(url), CredentialAtStake.CARRIED), lambda _peer, _item: None
+    )
     try:
         yield connection
     finally:

@@ -20,7 +20,10 @@ from app.core.auth.status import CredentialState
 from app.core.diagnostics.activity import Activity
 from app.core.errors import PermissionMissing, SignInNeeded, TimedOut
 from app.core.hosts import Host
+from app.core.mcp.servers.account import McpAccount
+from app.core.mcp.servers.host_source import HostSource
 from app.core.mcp.servers.registry import Servers
+from app.core.mcp.servers.store_source import StoreSource
 from app.core.posthog.profile import SCOPES, sign_in_with_key
 from app.core.posthog.store import McpStore
 from app.core.storage import Scope, Storage
@@ -287,9 +290,8 @@ async def servers_of(session: Credential, fetcher: Any, folder: Path) -> AsyncIt
     origin = session.profile.origin
     host = Host(origin, "Workspace", origin, f"{origin}/mcp")
     scope = Scope(host.key, "ana")
-    servers = Servers(
-        host, store, session, Activity(storage.activity), storage.cache, scope=lambda: scope, project=lambda: 1
-    )
+    account = McpAccount(host, session, scope=lambda: scope, project=lambda: 1)
+    servers = Servers(Activity(storage.activity), storage.cache, (HostSource(account), StoreSource(account, store)))
     try:
         yield servers
     finally:

@@ -19,8 +19,9 @@ from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, OutcomeUnknown
 from app.core.lab import Lab
 from app.core.mcp.protocol.connection import Connection, Endpoint
+from app.core.mcp.protocol.http_transport import StreamableHttpTransport
 from app.core.mcp.protocol.listening import START_SECONDS
-from app.core.mcp.types import ServerState
+from app.core.mcp.servers.server import ServerState
 from tests.conftest import RunningWorkspace
 from tests.core.scripted import Reply
 from tests.core.test_services import services_in, signed_in
@@ -41,7 +42,8 @@ async def calling(server: Streaming, measure: Measure, *, repeatable: bool = Fal
     """A call of a tool under way; measured are the calls beyond the first."""
     measure.count_effects(lambda: len(server.requests("tools/call")) - 1)
     connection = Connection(
-        Endpoint("streaming", server.url, CredentialAtStake.CARRIED), None, lambda _peer, _item: None
+        Endpoint("streaming", StreamableHttpTransport(server.url), CredentialAtStake.CARRIED),
+        lambda _peer, _item: None,
     )
     call = asyncio.create_task(connection.call("echo", {}, repeatable=repeatable, on_progress=silent))
     try:

@@ -13,13 +13,15 @@ import msgspec
 
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.oauth.step_up import StepUp
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.mcp.protocol.calls import ToolCall
+from app.core.mcp.results.blocks import Block, TextBlock
 from app.core.mcp.servers.catalog import read_tools
-from app.core.mcp.types import Annotations, Block, Server, ServerState, TextBlock, ToolInfo
+from app.core.mcp.servers.definitions import HostEndpoint, InstalledServer
+from app.core.mcp.servers.server import Server, ServerState
+from app.core.mcp.tools import Annotations, ToolInfo
 from app.core.posthog.types import Installation, Project, ServerTemplate, User
 from tests.ui._tasks_fakes import ANA, FakeNavigator, FakeServices, FakeSession, settle, until
 
@@ -53,12 +55,11 @@ def installation(number: int = 1, **fields: Any) -> Installation:
 
 
 def installed(made: Installation, state: ServerState = ServerState.READY) -> Server:
-    return Server(made.id, made.title, made.url, "", CredentialAtStake.VENDOR_BEHIND, state, made)
+    return Server(InstalledServer(made), state)
 
 
 def own(count: int | None = None) -> Server:
-    url = "https://host.example/mcp"
-    return Server("posthog", "PostHog", url, "", CredentialAtStake.CARRIED, ServerState.UNKNOWN, tool_count=count)
+    return Server(HostEndpoint("posthog", "PostHog", "https://host.example/mcp", ""), tool_count=count)
 
 
 def corpus(name: str) -> list[ToolInfo]:
@@ -178,7 +179,7 @@ class FakeStore:
             if server.installation is not None and server.installation.id == installation_id:
                 kept = msgspec.structs.replace(server.installation, is_enabled=bool(is_enabled))
                 state = ServerState.READY if is_enabled else ServerState.DISABLED
-                self._servers.servers[place] = replace(server, installation=kept, state=state)
+                self._servers.servers[place] = replace(server, definition=InstalledServer(kept), state=state)
 
     async def remove(self, installation_id: str) -> None:
         self._take("remove", installation_id)

@@ -30,7 +30,8 @@ from app.core.errors import (
     SignInNeeded,
     VendorSignInNeeded,
 )
-from app.core.mcp.types import ServerState, TextBlock
+from app.core.mcp.results.blocks import TextBlock
+from app.core.mcp.servers.server import ServerState
 from app.core.posthog.types import Project, ServerTemplate
 from app.core.services import Services
 from app.core.storage import Scope

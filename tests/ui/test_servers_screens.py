@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.backend import Backend
 from app.core.errors import Facts, OutcomeUnknown, PermissionMissing, ProtocolTrouble
-from app.core.mcp.types import ServerState
+from app.core.mcp.servers.server import ServerState
 from app.core.posthog.types import ServerTemplate
 from app.core.services import Services
 from app.ui.bridge import Bridge

@@ -18,6 +18,7 @@ class Settings(Access):
         """Take the snapshot. Raises `StorageTrouble`."""
         self._snapshot: dict[str, str] = dict(self._database.read("SELECT key, value FROM settings"))
         self._unsaved: dict[str, str | None] = {}
+        self._changes = 0
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`: always a copy, so that changing it changes nothing here."""
@@ -28,6 +29,10 @@ class Settings(Access):
             return json.loads(text)
         except ValueError:
             return default
+
+    def under(self, prefix: str) -> dict[str, Any]:
+        """The values of all keys that begin with `prefix`, copies as in `get`."""
+        return {key: self.get(key) for key in tuple(self._snapshot) if key.startswith(prefix)}
 
     async def set(self, key: str, value: Any) -> None:
         """Keep `value`, which must be made of JSON values. Raises `StorageTrouble`; the snapshot has it even then."""
@@ -42,13 +47,21 @@ class Settings(Access):
 
     async def refresh(self, key: str) -> None:
         """Take over what another process set under `key`. Raises `StorageTrouble`."""
-        rows = await self._run(lambda: self._database.read("SELECT value FROM settings WHERE key = ?", (key,)))
+        rows = await self._stored("SELECT value FROM settings WHERE key = ?", (key,))
         if key in self._unsaved:
             return
         if rows:
             self._snapshot[key] = rows[0][0]
         else:
             self._snapshot.pop(key, None)
+
+    async def refresh_under(self, prefix: str) -> None:
+        """Take over what another process changed under keys that begin with `prefix`. Raises `StorageTrouble`."""
+        query = "SELECT key, value FROM settings WHERE substr(key, 1, ?) = ?"
+        rows = await self._stored(query, (len(prefix), prefix))
+        kept = {key: text for key, text in self._snapshot.items() if not key.startswith(prefix) or key in self._unsaved}
+        removed = {key for key, text in self._unsaved.items() if text is None}
+        self._snapshot = {key: text for key, text in rows if key not in removed} | kept
 
     def restore(self) -> None:
         """Fill a database that has just taken the place of another with what it lacks of the snapshot."""
@@ -58,8 +71,20 @@ class Settings(Access):
             durable=False,
         )
 
+    async def _stored(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+        """What is stored, not older than the newest change made here.
+
+        A change may be written between the reading and the return to the loop, and is then no longer unsaved.
+        """
+        while True:
+            changes = self._changes
+            rows: list[Any] = await self._run(lambda: self._database.read(query, parameters))
+            if changes == self._changes:
+                return rows
+
     async def _save(self, key: str, text: str | None) -> None:
         self._unsaved[key] = text
+        self._changes += 1
         await self._run(self._flush)
 
     def _flush(self) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt, QUrl, Sign
 from PySide6.QtGui import QDesktopServices, QFontMetricsF, QGuiApplication, QImageReader, QPainter, QPixmap, QTextOption
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from app.core.mcp.types import AudioBlock, ImageBlock, LinkBlock, OtherBlock, ResourceBlock, TextBlock
+from app.core.mcp.results.blocks import AudioBlock, ImageBlock, LinkBlock, OtherBlock, ResourceBlock, TextBlock
 from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
 
-    from app.core.mcp.types import Block
+    from app.core.mcp.results.blocks import Block
 
 SHOWN_CHARACTERS = 200 * 1024
 LARGEST_SIDE = 16_000

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.protocol.calls import ToolCall
-    from app.core.mcp.types import CallResult, Progress, Server, ToolInfo
+    from app.core.mcp.results.blocks import CallResult, Progress
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.ui.bridge import Bridge
 
 BLOCKED, ASK = "do_not_use", "needs_approval"
@@ -95,7 +97,7 @@ class ToolSession(QObject):
         error = self.error
         if not isinstance(error, PermissionMissing) or not error.facts.scopes:
             return None
-        return MissingScopes(self.server.url, self.tool.name, error.facts.scopes, self.server.owner)
+        return MissingScopes(self.server.url, self.tool.name, error.facts.scopes, self.server.at_stake)
 
     @property
     def help(self) -> StepUpOption:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from app.core.auth.status import AuthEvent, CredentialStatus
     from app.core.backend import Backend
-    from app.core.mcp.types import Server, ToolInfo
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import Installation, ServerTemplate
     from app.ui.bridge import Bridge, Job
 

@@ -12,7 +12,7 @@ from app.ui.servers.connecting import Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.core.mcp.types import Server
+    from app.core.mcp.servers.server import Server
     from app.core.posthog.types import Installation
     from app.ui.servers.adding import CustomPage, TemplatePage
     from app.ui.servers.connecting import Connecting

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.core.backend import Backend
-    from app.core.mcp.types import Block, Server, ToolInfo
+    from app.core.mcp.results.blocks import Block
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import ServerTemplate
     from app.ui.context import Context
     from app.ui.identity import Identity

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.mcp.types import AudioBlock, ImageBlock, ResourceBlock, TextBlock
+from app.core.mcp.results.blocks import AudioBlock, ImageBlock, ResourceBlock, TextBlock
 from app.ui.servers.blocks import SHOWN_CHARACTERS, block_widget, size_words
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import call_state
@@ -23,7 +23,7 @@ from app.ui.widgets.when import duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.core.mcp.types import Block, CallResult
+    from app.core.mcp.results.blocks import Block, CallResult
     from app.ui.bridge import Bridge
     from app.ui.widgets.places import Action
 

@@ -23,7 +23,8 @@ from app.ui.widgets.rows import Group, Row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from app.core.mcp.types import Server, ToolInfo
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import ServerTemplate
 
 GROUPED_FROM = 21

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
     from app.core.errors import BurrowError
-    from app.core.mcp.types import Server
+    from app.core.mcp.servers.server import Server
     from app.ui.bridge import Bridge
     from app.ui.servers.desk import ServerDesk
 

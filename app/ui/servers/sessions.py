@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.core.backend import Backend
-    from app.core.mcp.types import Server, ToolInfo
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.ui.bridge import Bridge
 
 Key = tuple[str, str]

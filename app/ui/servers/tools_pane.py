@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PySide6.QtCore import QModelIndex
     from PySide6.QtGui import QKeyEvent
 
-    from app.core.mcp.types import ToolInfo
+    from app.core.mcp.tools import ToolInfo
     from app.ui.widgets.places import Action
     from app.ui.widgets.rows import Group
 

@@ -14,7 +14,8 @@ from PySide6.QtCore import QCoreApplication
 from app.ui.theme.state import State, server_state
 
 if TYPE_CHECKING:
-    from app.core.mcp.types import Server, ToolInfo
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import ServerTemplate
 
 CATEGORIES = {

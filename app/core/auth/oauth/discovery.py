@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.challenges import read_challenges
+from app.core.auth.http.clients import transport_error
 from app.core.auth.key import CredentialKey
 from app.core.auth.oauth.metadata import ServerMetadata
 from app.core.auth.oauth.requests import send
 from app.core.auth.profile import CredentialProfile, IssuerTrust
-from app.core.errors import BurrowError, Facts, NotFound, ProtocolTrouble, Rejected
+from app.core.errors import BurrowError, Facts, NotFound, ProtocolTrouble, Rejected, TimedOut
 from app.core.urls import is_confidential, normalized, origin_of, same_url
 
 if TYPE_CHECKING:
     from app.core.auth.http.clients import HttpClients
     from app.core.auth.oauth.requests import OAuthAnswer
 
+CHALLENGE_SECONDS = 10.0
 NOT_PUBLISHED = frozenset({404, 405, 410})
 
 
@@ -65,6 +67,25 @@ async def find_metadata(transport: HttpClients, profile: CredentialProfile) -> S
         Facts(origin=origin_of(profile.issuer)),
         action=profile.without_registration,
     )
+
+
+async def find_challenge(transport: HttpClients, url: str) -> str:
+    """The `WWW-Authenticate` header that the server at `url` refuses a request by; empty where it refuses none.
+
+    Raises `BurrowError` kinds when the server cannot be asked.
+    """
+    import httpx
+
+    client = await transport.aside()
+    origin = origin_of(url)
+    headers = {"Accept": "application/json, text/event-stream"}
+    try:
+        async with asyncio.timeout(CHALLENGE_SECONDS), client.stream("GET", url, headers=headers, auth=None) as answer:
+            return str(answer.headers.get("www-authenticate", "")) if answer.status_code in {401, 403} else ""
+    except TimeoutError:
+        raise TimedOut(f"{origin} did not answer in time.", Facts(origin=origin)) from None
+    except httpx.HTTPError as failure:
+        raise transport_error(failure, origin=origin) from None
 
 
 async def find_protected_resource(transport: HttpClients, url: str, challenge: str = "") -> ProtectedResource:

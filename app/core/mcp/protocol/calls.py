@@ -6,15 +6,16 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.core.background import retrieve
 from app.core.errors import BurrowError, Facts, TimedOut
 from app.core.events import Event
+from app.core.mcp.results.blocks import Progress
 from app.core.mcp.results.parsing import call_result
-from app.core.mcp.types import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from app.core.mcp.types import CallResult
+    from app.core.mcp.results.blocks import CallResult
 
 SILENCE_SECONDS = 60.0
 LONGEST_SECONDS = 30 * 60.0
@@ -50,7 +51,7 @@ class ToolCall:
         self._silence = silence
         self._longest = longest
         self._task = asyncio.create_task(self._drive(run), name="mcp call")
-        self._task.add_done_callback(_retrieve)
+        self._task.add_done_callback(retrieve)
 
     @property
     def done(self) -> bool:
@@ -117,8 +118,3 @@ def _weight(raw: dict[str, Any]) -> int:
             case {"data": str(data)} | {"resource": {"blob": str(data)}}:
                 weight += len(data)
     return weight
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

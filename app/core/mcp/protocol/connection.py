@@ -11,26 +11,26 @@ import logging
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from app.core.auth.http.classifier import Reply
+from app.core.background import retrieve
 from app.core.error_mapping import concerns_token
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.mcp.protocol.errors import FailedExchange, typed
 from app.core.mcp.protocol.exact import prepare
-from app.core.mcp.protocol.exchange import BROKEN
 from app.core.mcp.servers.catalog import read_tools
-from app.core.urls import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from app.core.auth.http.target import CredentialAtStake
     from app.core.mcp.protocol.calls import ProgressReport
     from app.core.mcp.protocol.exchange import Exchange, Notice
     from app.core.mcp.protocol.listening import Listening
     from app.core.mcp.protocol.session import McpSession
-    from app.core.mcp.types import ToolInfo
+    from app.core.mcp.protocol.transport import Transport
+    from app.core.mcp.tools import ToolInfo
 
 OPEN_SECONDS = 45.0
 LIST_SECONDS = 60.0
@@ -43,15 +43,17 @@ WIRE = "app.core.mcp.protocol.session"
 
 log = logging.getLogger(__name__)
 
+Admit: TypeAlias = "Callable[[], Awaitable[None]]"
+"""Waits until it is certain for whom something is sent, and raises when it must not be sent."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Endpoint:
-    """Where a connection leads and with whose credential. `headers` is asked at each opening."""
+    """Where a connection leads, how, and whose credential an answer can complain about. `title` is for people."""
 
     title: str
-    url: str
+    transport: Transport
     at_stake: CredentialAtStake
-    headers: Callable[[], Mapping[str, str]] = dict
 
 
 async def load_wire() -> Any:
@@ -78,7 +80,7 @@ class OpenSession:
     def __init__(self) -> None:
         self.owner: asyncio.Task[None] | None = None
         self.opened: asyncio.Future[McpSession] = asyncio.get_running_loop().create_future()
-        self.opened.add_done_callback(_retrieve)
+        self.opened.add_done_callback(retrieve)
         self.leave = asyncio.Event()
         self._users = 0
         self._retired = False
@@ -104,20 +106,18 @@ class OpenSession:
 
 
 class Connection:
-    """Requests to one server. `told` hears every message; `auth` is an `httpx2.Auth`.
+    """Requests to one server. `told` hears every message.
 
     `listening` is for changes of the tool list, None for none. All methods raise only errors of `app.core.errors`.
     """
 
     def __init__(
         self,
-        peer: Endpoint,
-        auth: Any,
+        endpoint: Endpoint,
         told: Callable[[Endpoint, Exchange | Notice], None],
         listening: Listening | None = None,
     ) -> None:
-        self.peer = peer
-        self._auth = auth
+        self.endpoint = endpoint
         self._told = told
         self._listening = listening
         self._line: OpenSession | None = None
@@ -127,13 +127,16 @@ class Connection:
         self._tool_problem: Callable[[dict[str, Any]], str | None] | None = None
         self.protocol: str | None = None
 
-    async def tools(self) -> list[ToolInfo]:
-        """The whole list, following `nextCursor` for at most 100 pages."""
+    async def tools(self, *, admit: Admit | None = None) -> list[ToolInfo]:
+        """The whole list, following `nextCursor` for at most 100 pages.
+
+        `admit` is awaited on the open connection, before anything is sent; what it raises is raised.
+        """
         try:
             async with asyncio.timeout(LIST_SECONDS):
-                return await self._tools()
+                return await self._tools(admit)
         except TimeoutError:
-            raise TimedOut(f"{self.peer.title} did not list its tools in {LIST_SECONDS:.0f} s.") from None
+            raise TimedOut(f"{self.endpoint.title} did not list its tools in {LIST_SECONDS:.0f} s.") from None
 
     async def call(
         self,
@@ -142,7 +145,7 @@ class Connection:
         *,
         repeatable: bool,
         on_progress: ProgressReport,
-        admit: Callable[[], Awaitable[None]] | None = None,
+        admit: Admit | None = None,
     ) -> dict[str, Any]:
         """The raw result of `tools/call`. `repeatable`: a second execution would do no harm.
 
@@ -161,13 +164,19 @@ class Connection:
 
         return _complete(await self._request(send, repeatable=repeatable, calling=True))
 
-    async def read_resource(self, uri: str) -> dict[str, Any]:
-        """The raw result of `resources/read`."""
+    async def read_resource(self, uri: str, *, admit: Admit | None = None) -> dict[str, Any]:
+        """The raw result of `resources/read`. `admit` as in `tools`."""
+
+        async def send(session: McpSession) -> Exchange:
+            if admit is not None:
+                await admit()
+            return await session.read_resource(uri)
+
         try:
             async with asyncio.timeout(LIST_SECONDS):
-                return _complete(await self._request(lambda session: session.read_resource(uri)))
+                return _complete(await self._request(send))
         except TimeoutError:
-            raise TimedOut(f"{self.peer.title} did not answer in {LIST_SECONDS:.0f} s.") from None
+            raise TimedOut(f"{self.endpoint.title} did not answer in {LIST_SECONDS:.0f} s.") from None
 
     async def close(self) -> None:
         """End the connection in under a second, whatever the server does. Raises nothing."""
@@ -180,10 +189,12 @@ class Connection:
                 owner.cancel()
             await asyncio.wait(late, timeout=ABANDON_SECONDS)
 
-    async def _tools(self) -> list[ToolInfo]:
+    async def _tools(self, admit: Admit | None) -> list[ToolInfo]:
         items: list[Any] = []
 
         async def gather(session: McpSession) -> Exchange:
+            if admit is not None:
+                await admit()
             items.clear()
             self._tool_problem = session.tool_problem
             return await self._pages(session, into=items)
@@ -227,8 +238,11 @@ class Connection:
             self._retire(line)
             line = await self._ready()
             exchange = await line.use(send)
-        elif repeatable and exchange.result is None and exchange.status == BROKEN:
+        elif repeatable and exchange.result is None and exchange.broke:
             # A kept-alive connection that the server closed meanwhile is no failure for what may be repeated.
+            if exchange.by_message:
+                self._retire(line)
+            line = await self._ready()
             exchange = await line.use(send)
         if exchange.result is not None:
             return exchange.result
@@ -244,7 +258,7 @@ class Connection:
             # Assigned before anything is awaited: whoever comes meanwhile waits for the same opening.
             self._line = line
             self._lines.add(line)
-            line.owner = asyncio.create_task(self._own(line), name=f"mcp {self.peer.title}")
+            line.owner = asyncio.create_task(self._own(line), name=f"mcp {self.endpoint.title}")
             line.owner.add_done_callback(lambda _task: self._lines.discard(line))
         await asyncio.shield(line.opened)
         return line
@@ -262,10 +276,8 @@ class Connection:
                 async with asyncio.timeout(OPEN_SECONDS):
                     session = await stack.enter_async_context(
                         wire.open_session(
-                            self.peer.url,
-                            auth=self._auth,
-                            headers=self.peer.headers(),
-                            told=lambda item: self._told(self.peer, item),
+                            self.endpoint.transport,
+                            told=lambda item: self._told(self.endpoint, item),
                             listening=self._listening,
                             legacy=self._legacy,
                         )
@@ -274,14 +286,14 @@ class Connection:
                 self.protocol = session.version
                 line.opened.set_result(session)
                 if self._listening is not None:
-                    await stack.enter_async_context(self._listening.to(session, self.peer.title))
+                    await stack.enter_async_context(self._listening.to(session, self.endpoint.title))
                 await line.leave.wait()
         except BaseException as failure:
             self._legacy = False
             if not line.opened.done():
                 line.opened.set_exception(self._opening_error(failure))
             elif not isinstance(failure, asyncio.CancelledError):
-                log.warning("the connection to %s ended: %r", self.peer.title, _leaf(failure))
+                log.warning("the connection to %s ended: %r", self.endpoint.title, _leaf(failure))
             if isinstance(failure, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
                 raise
 
@@ -291,29 +303,31 @@ class Connection:
             case BurrowError():
                 return leaf
             case TimeoutError():
-                return TimedOut(f"{self.peer.title} did not open a session in {OPEN_SECONDS:.0f} s.")
+                return TimedOut(f"{self.endpoint.title} did not open a session in {OPEN_SECONDS:.0f} s.")
             case asyncio.CancelledError():
                 return ProtocolTrouble("The connection was closed.")
             case _ if hasattr(leaf, "exchange"):
                 return self._error(leaf.exchange)
             case _:
-                log.warning("no session with %s", self.peer.title, exc_info=failure)
+                log.warning("no session with %s", self.endpoint.title, exc_info=failure)
                 return ProtocolTrouble(str(leaf) or type(leaf).__name__)
 
     def _error(self, exchange: Exchange, *, repeatable: bool = True, calling: bool = False) -> BurrowError:
-        if exchange.renewal is not None and _credential_refused(exchange, self.peer.at_stake):
+        if exchange.renewal is not None and _credential_refused(exchange, self.endpoint.at_stake):
             return exchange.renewal
         stray = _stray_answer(exchange)
         if stray is not None:
             return ProtocolTrouble(stray)
         return typed(
             FailedExchange(
-                at_stake=self.peer.at_stake,
-                name=self.peer.title,
-                origin=origin_of(self.peer.url),
+                at_stake=self.endpoint.at_stake,
+                name=self.endpoint.title,
+                origin=self.endpoint.transport.address,
                 repeatable=repeatable,
                 calling=calling,
+                answered=exchange.answered,
                 status=exchange.status if exchange.answered else None,
+                ending=exchange.ending,
                 headers=exchange.headers,
                 body=exchange.body,
                 unsent=not exchange.sent,
@@ -346,7 +360,7 @@ def _credential_refused(exchange: Exchange, at_stake: CredentialAtStake) -> bool
 
 def _stray_answer(exchange: Exchange) -> str | None:
     """Words for an HTTP success that is no MCP answer, which the SDK reports under a misleading code."""
-    if exchange.status is None or exchange.status >= 400:
+    if exchange.status is None or exchange.status >= 400 or exchange.by_message:
         return None
     if 300 <= exchange.status < 400:
         return "The server points to another address, which is not followed; use that address if it is the right one."
@@ -377,8 +391,3 @@ def _leaf(failure: BaseException) -> BaseException:
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     return failure
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()

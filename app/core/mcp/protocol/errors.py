@@ -53,9 +53,10 @@ MEANINGS: Mapping[int, str] = {
 class FailedExchange:
     """The parts of a failed exchange that decide.
 
-    `name` is what a person calls the server. `status` is None when HTTP gave no answer; `unsent` then says that the
-    request certainly never left. `cut_off`: an answer began and broke off. `rpc` is the JSON-RPC error, `limit` the
-    size in bytes that the answer exceeded. `repeatable`: sending the request twice does no harm.
+    `name` is what a person calls the server, `origin` where it is. `answered` is False when nothing answered; `unsent`
+    then says that the request certainly never left, and `ending` how the connection ended, where that is known.
+    `cut_off`: an answer began and broke off. `rpc` is the JSON-RPC error, `limit` the size in bytes that the answer
+    exceeded. `repeatable`: sending the request twice does no harm.
     """
 
     at_stake: CredentialAtStake
@@ -63,6 +64,7 @@ class FailedExchange:
     origin: str
     repeatable: bool
     calling: bool = False
+    answered: bool = True
     status: int | None = None
     headers: Mapping[str, str] | None = None
     body: bytes = b""
@@ -70,6 +72,7 @@ class FailedExchange:
     cut_off: bool = False
     limit: int | None = None
     rpc: RpcError | None = None
+    ending: str = ""
 
 
 def typed(failure: FailedExchange) -> BurrowError:
@@ -81,11 +84,11 @@ def typed(failure: FailedExchange) -> BurrowError:
             Facts(status=failure.status, code="too-large", origin=failure.origin),
             action="Ask for less at once.",
         )
-    if failure.status is None:
+    if not failure.answered:
         return _no_answer(failure)
     if failure.cut_off:
         return _broken_off(failure, "The connection broke before the answer was complete.")
-    if failure.status >= 400 and not _answered_in_protocol(failure):
+    if failure.status is not None and failure.status >= 400 and not _answered_in_protocol(failure):
         return _http(failure)
     if failure.rpc is not None:
         return _rpc(failure, failure.rpc)
@@ -104,8 +107,9 @@ def _answered_in_protocol(failure: FailedExchange) -> bool:
 
 def _no_answer(failure: FailedExchange) -> BurrowError:
     if failure.unsent:
-        return Offline(f"{failure.origin} cannot be reached.", _facts(failure))
-    return _broken_off(failure, f"The connection to {failure.origin} broke before an answer came.")
+        return Offline(failure.ending or f"{failure.origin} cannot be reached.", _facts(failure))
+    words = failure.ending or f"The connection to {failure.origin} broke before an answer came."
+    return _broken_off(failure, words)
 
 
 def _broken_off(failure: FailedExchange, words: str) -> BurrowError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.core.errors import BurrowError
     from app.core.mcp.json_text import Marks
@@ -28,13 +29,14 @@ class RpcError:
 
 @dataclass(eq=False)
 class Exchange:
-    """One request and what came back, in HTTP and in JSON-RPC.
+    """One request and what came back, in HTTP where that carries it, and in JSON-RPC.
 
     `id` is unique in its session. `sent` says that it may have left this machine. `status` is None until HTTP answered
-    and `BROKEN` when it never did; `body` is kept for statuses from 400. `limit` is the size in bytes that the answer
-    exceeded, `cut_off` says that it began and broke off. `in_session` requests named a session. `bearer` is a
-    fingerprint, never the token. `renewal` is why the person's token could not be renewed on the way. `taken` is the
-    result as it came.
+    and `BROKEN` when it never did; `body` is kept for statuses from 400. With `by_message` the answer is a message of
+    its own, not the answer of an HTTP request; `replied` says that it came, `ending` how the connection ended before.
+    `limit` is the size in bytes that the answer exceeded, `cut_off` says that it began and broke off. `in_session`
+    requests named a session. `bearer` is a fingerprint, never the token. `renewal` is why the token could not be
+    refreshed on the way. `taken` is the result as it came.
     """
 
     id: int | str
@@ -50,6 +52,9 @@ class Exchange:
     limit: int | None = None
     cut_off: bool = False
     sent: bool = False
+    by_message: bool = False
+    replied: bool = False
+    ending: str = ""
     in_session: bool = False
     bearer: str = ""
     renewal: BurrowError | None = None
@@ -59,13 +64,25 @@ class Exchange:
 
     @property
     def answered(self) -> bool:
-        """Whether HTTP gave any answer."""
-        return self.status is not None and self.status != BROKEN
+        """Whether anything answered: a message, or HTTP where its answer is the answer, or a refusal."""
+        if self.status is None or self.status == BROKEN:
+            return self.replied
+        return self.replied or not self.by_message or self.status >= 400
+
+    @property
+    def broke(self) -> bool:
+        """Whether the connection broke before anything answered."""
+        return self.status == BROKEN or (self.by_message and self.sent and not self.answered)
 
     @property
     def kind(self) -> str:
         """The answer's media type, lower case, without parameters."""
         return media_type(self.headers)
+
+
+def exchange_for(identity: object, exchanges: Mapping[int | str, Exchange]) -> Exchange | None:
+    """The request that an answer's id belongs to; some servers answer with the id as text."""
+    return next((found for key, found in exchanges.items() if str(key) == str(identity)), None)
 
 
 @dataclass(frozen=True)
@@ -80,3 +97,38 @@ class Notice:
 def media_type(headers: Mapping[str, str]) -> str:
     """The media type of an answer, lower case, without parameters; empty when it has none."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(eq=False)
+class Sending:
+    """What one caller sends: the numbers that stand in for exact ones, and the exchanges that came of it.
+
+    The SDK has no place for it in its calls. So it goes by a context variable from the caller to the dispatcher and the
+    HTTP client below the SDK, which run in the caller's context.
+    """
+
+    marks: Marks | None = None
+    exchanges: list[Exchange] = field(default_factory=list)
+
+
+sending: ContextVar[Sending | None] = ContextVar("sending", default=None)
+"""Set while a request is on its way; a GET of the SDK without it is one to listen."""
+
+
+class SessionRefused(Exception):
+    """No session came about; `exchange` is the request that the server refused last."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(f"HTTP {exchange.status}")
+        self.exchange = exchange
+
+
+class ListeningSession(Protocol):
+    """A session as whoever listens to it needs it (`session.McpSession`)."""
+
+    @property
+    def tells_of_tools(self) -> bool:
+        """Whether changes of the tool list are told to who listens."""
+
+    async def listen(self, answered: Callable[[bool], None]) -> Exchange:
+        """One stream of changes, until it ends; `answered` hears whether the server agreed to tell of them."""

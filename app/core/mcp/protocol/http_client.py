@@ -1,7 +1,7 @@
 """The HTTP client below the MCP SDK: bounds answers, notes what HTTP said, and never raises.
 
-Imports httpx2; load it like `wire.py`, inside functions. The SDK hides the body of an HTTP error, and one request that
-breaks ends the connection for all; here each request fails alone, with everything noted in its `Exchange`.
+Imports httpx2; load it like `session.py`, inside functions. The SDK hides the body of an HTTP error, and one request
+that breaks ends the connection for all; here each request fails alone, with everything noted in its `Exchange`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import json
 import ssl
 from contextlib import suppress
-from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from mcp.client.streamable_http import MCP_SESSION_ID
 from app.core.auth.grant.tokens import fingerprint
 from app.core.auth.http.target import RENEWAL_FAILURE
 from app.core.errors import BurrowError
-from app.core.mcp.protocol.exchange import BROKEN, EVENT_STREAM, media_type
+from app.core.mcp.protocol.exchange import BROKEN, EVENT_STREAM, media_type, sending
 from app.core.mcp.protocol.result_tap import for_the_sdk
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ ERROR_BODY_LIMIT = 64 * 1024
 NOTICE_SECONDS = 5.0
 GOODBYE_SECONDS = 0.4
 EXCHANGE = "burrow.exchange"
+ACCEPTED = 202
 # Failures before anything of a request was sent.
 NEVER_LEFT = (
     httpx2.ConnectError,
@@ -46,10 +46,6 @@ NEVER_LEFT = (
     httpx2.LocalProtocolError,
     httpx2.InvalidURL,
 )
-
-
-# The request that a task works for, so that a GET for the rest of its answer is told from one to listen.
-working_for: ContextVar[Exchange | None] = ContextVar("working_for", default=None)
 
 
 @cache
@@ -107,19 +103,35 @@ class RecordingHttpClient(httpx2.AsyncClient):
     """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
 
     def __init__(
-        self, open_exchanges: Mapping[int | str, Exchange], standing: LegacyListenStream | None = None, **options: Any
+        self,
+        open_exchanges: Mapping[int | str, Exchange],
+        legacy_listen: LegacyListenStream | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options, event_hooks={"response": [self._answered]})
         self._open_exchanges = open_exchanges
-        self._standing = standing
+        self._legacy_listen = legacy_listen
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        if request.method == "GET" and self._standing is not None and working_for.get() is None:
-            return await self._standing.answer(request, lambda: self._once(request, options))
-        return await self._once(request, options)
+        if request.method == "GET" and self._legacy_listen is not None and sending.get() is None:
+            return await self._legacy_listen.answer(request, lambda: self.send_once(request, options))
+        return await self.send_once(request, options)
 
-    async def _once(self, request: httpx2.Request, options: Mapping[str, Any]) -> httpx2.Response:
-        exchange = self._exchange_of(request)
+    def for_the_sdk(self, response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
+        """A success as the SDK is to see it."""
+        return response if exchange is None else for_the_sdk(response, exchange)
+
+    def exchange_of(self, request: httpx2.Request) -> Exchange | None:
+        """The exchange that waits for the answer; None for a notification and a GET."""
+        if request.method != "POST":
+            return None
+        message = json.loads(request.content)
+        identity = message.get("id") if isinstance(message, dict) and "method" in message else None
+        return self._open_exchanges.get(identity) if isinstance(identity, int | str) else None
+
+    async def send_once(self, request: httpx2.Request, options: Mapping[str, Any]) -> httpx2.Response:
+        """Send and note what came; status 599 stands for no answer at all."""
+        exchange = self.exchange_of(request)
         if exchange is not None:
             exchange.sent = True
             exchange.in_session = MCP_SESSION_ID in request.headers
@@ -130,7 +142,7 @@ class RecordingHttpClient(httpx2.AsyncClient):
                 response = await super().send(request, **{**options, "stream": True, "follow_redirects": False})
                 if response.status_code >= 400:
                     return await _whole_error(response, exchange)
-                return for_the_sdk(response, exchange) if exchange is not None else response
+                return self.for_the_sdk(response, exchange)
         except Exception as failure:  # noqa: BLE001 (a fault of the auth flow must not end the session either)
             if exchange is not None:
                 exchange.status = BROKEN
@@ -153,13 +165,6 @@ class RecordingHttpClient(httpx2.AsyncClient):
         response.stream = _Body(response, exchange)
         for name in ("content-encoding", "content-length"):
             response.headers.pop(name, None)
-
-    def _exchange_of(self, request: httpx2.Request) -> Exchange | None:
-        if request.method != "POST":
-            return None
-        message = json.loads(request.content)
-        identity = message.get("id") if isinstance(message, dict) and "method" in message else None
-        return self._open_exchanges.get(identity) if isinstance(identity, int | str) else None
 
 
 def _patience(request: httpx2.Request, exchange: Exchange | None) -> float | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from app.core.auth.http.target import Target
-    from app.core.mcp.protocol.session import McpSession
+    from app.core.mcp.protocol.exchange import ListeningSession
     from app.core.mcp.protocol.sign_in_gate import SignInGate
 
 # A connection that is soon closed again, as a command's is, never listens.
@@ -50,7 +50,7 @@ class Listening:
         return self.target.at_stake is not CredentialAtStake.VENDOR_BEHIND
 
     @asynccontextmanager
-    async def to(self, session: McpSession, title: str) -> AsyncIterator[None]:
+    async def to(self, session: ListeningSession, title: str) -> AsyncIterator[None]:
         """Listen meanwhile, unless the server does not tell of changes or refused to before."""
         if self.reopening.over or not self.worth_it or not session.tells_of_tools:
             yield
@@ -66,7 +66,7 @@ class Listening:
 class Listener:
     """Keeps one stream of a session open until it is cancelled or the server will not have it."""
 
-    def __init__(self, listening: Listening, session: McpSession) -> None:
+    def __init__(self, listening: Listening, session: ListeningSession) -> None:
         self._listening = listening
         self._session = session
         self._agreed: bool | None = None

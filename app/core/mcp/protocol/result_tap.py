@@ -1,6 +1,6 @@
-"""What of an answer's body goes on to the MCP SDK: results are taken out of it, and ids out of modern event streams.
+"""What of an answer goes on to the MCP SDK: results are taken out of it, and ids out of modern event streams.
 
-Imports httpx2; load it like `client.py`, inside functions.
+Imports httpx2; load it like `session.py`, inside functions.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import msgspec
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from app.core.mcp.protocol.exchange import EVENT_STREAM, JSON, media_type
+from app.core.mcp.protocol.exchange import EVENT_STREAM, JSON, exchange_for, media_type
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from app.core.mcp.protocol.exchange import Exchange
 
@@ -26,17 +26,29 @@ EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 TAKEN = frozenset({"tools/list", "tools/call", "resources/read"})
 
 
+def without_results(response: httpx2.Response, exchanges: Mapping[int | str, Exchange]) -> httpx2.Response:
+    """An event stream that carries the answers to all requests, without the results that are taken from it."""
+    response.stream = _Events(response.stream, lambda event: _event(event, exchanges))
+    return response
+
+
+def without_result(message: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes:
+    """A JSON-RPC message without the result that is taken from it."""
+    return (b'"result"' in message and _message(message, exchanges)) or message
+
+
 def for_the_sdk(response: httpx2.Response, exchange: Exchange) -> httpx2.Response:
     """The answer to a request as the SDK is to see it."""
     kind = media_type(response.headers)
     takes = exchange.method in TAKEN
+    one = {exchange.id: exchange}
     modern = response.request.headers.get(MCP_PROTOCOL_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS
     if kind == JSON and takes:
-        response.stream = _Whole(response.stream, lambda body: _message(body, exchange) or body)
+        response.stream = _Whole(response.stream, lambda body: _message(body, one) or body)
     elif kind == EVENT_STREAM and (takes or modern):
 
         def edit(event: bytes) -> bytes:
-            event = _event(event, exchange) if takes else event
+            event = _event(event, one) if takes else event
             return _without_id(event) if modern else event
 
         response.stream = _Events(response.stream, edit)
@@ -73,11 +85,11 @@ class _Events(_Whole):
             yield bytes(waiting)
 
 
-def _event(event: bytes, exchange: Exchange) -> bytes:
+def _event(event: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes:
     if b'"result"' not in event:
         return event
     lines = (line for line in event.splitlines() if line.startswith(b"data:"))
-    message = _message(b"\n".join(line[5:].removeprefix(b" ") for line in lines), exchange)
+    message = _message(b"\n".join(line[5:].removeprefix(b" ") for line in lines), exchanges)
     return event if message is None else b"data: " + message + b"\n\n"
 
 
@@ -93,14 +105,17 @@ def _without_id(event: bytes) -> bytes:
     return b"".join(line for line in lines if line.rstrip(b"\r\n").partition(b":")[0] != b"id")
 
 
-def _message(text: bytes, exchange: Exchange) -> bytes | None:
+def _message(text: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes | None:
     """Take the result from a JSON-RPC message; the message to go on with, None when it has no result to take."""
     try:
         message = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     match message:
-        case {"jsonrpc": "2.0", "id": identity, "result": dict(result)} if str(identity) == str(exchange.id):
+        case {"jsonrpc": "2.0", "id": identity, "result": dict(result)}:
+            exchange = exchange_for(identity, exchanges)
+            if exchange is None or exchange.method not in TAKEN:
+                return None
             exchange.taken = result
             return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "result": {}})
         case _:

@@ -1,4 +1,4 @@
-"""Sessions of the MCP SDK over streamable HTTP that keep every message as it went and came.
+"""Sessions of the MCP SDK that keep every message as it was sent and received, over any transport.
 
 Imports the SDK; load it inside functions, in a worker thread. The SDK's models drop unknown fields and refuse a whole
 list for one bad item, so results are taken raw (`client.py`) and the SDK is left its part of the protocol: negotiating
@@ -10,20 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import anyio._backends._asyncio
 import httpcore2
-import httpx2
 import mcp_types
 import msgspec
 from mcp.client._probe import negotiate_auto
 from mcp.client.session import ClientSession
-from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import find_invalid_x_mcp_header
@@ -33,10 +29,17 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
 from app import __version__
-from app.core.mcp.protocol.exchange import BROKEN, Exchange, Notice, RpcError
-from app.core.mcp.protocol.http_client import RecordingHttpClient, tls_context, working_for
-from app.core.mcp.protocol.legacy_listen import LegacyListenStream
-from app.core.urls import is_loopback
+from app.core.mcp.protocol import http_client
+from app.core.mcp.protocol.exchange import (
+    BROKEN,
+    Exchange,
+    Notice,
+    RpcError,
+    Sending,
+    SessionRefused,
+    sending,
+)
+from app.core.mcp.protocol.transport import OpenExchanges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -45,8 +48,8 @@ if TYPE_CHECKING:
 
     from app.core.mcp.json_text import Marks
     from app.core.mcp.protocol.listening import Listening
+    from app.core.mcp.protocol.transport import Transport
 
-CONNECT_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 30.0
 ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 # What the SDK's typed layer sees in place of a result that `client.py` took.
@@ -56,18 +59,6 @@ STAND_INS: dict[str, dict[str, Any]] = {
     "resources/read": {"contents": []},
 }
 MODERN_FIELDS = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
-
-# Handed from a request to the dispatcher below the SDK's session, in the one task that both run in.
-_exchanges: ContextVar[list[Exchange] | None] = ContextVar("_exchanges", default=None)
-_marks: ContextVar[Marks | None] = ContextVar("_marks", default=None)
-
-
-class SessionRefused(Exception):
-    """No session came about; `exchange` is the request that the server refused last."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__(f"HTTP {exchange.status}")
-        self.exchange = exchange
 
 
 class RecordingDispatcher(JSONRPCDispatcher[Any]):
@@ -102,13 +93,12 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         # A subscription's messages come under the id that the SDK chose for it.
         identity = (opts or {}).get("request_id") or next(self._ids)
         exchange = Exchange(identity, method, params, time.monotonic())
-        collected = _exchanges.get()
-        if collected is not None:
-            collected.append(exchange)
-        exchange.marks = _marks.get()
+        work = sending.get() or Sending()
+        work.exchanges.append(exchange)
+        exchange.marks = work.marks
         options: CallOptions = {**(opts or {}), "request_id": exchange.id}
         self._open_exchanges[exchange.id] = exchange
-        working = working_for.set(exchange)
+        token = sending.set(work)
         try:
             answer = await super().send_raw_request(method, params, options, _related_request_id=_related_request_id)
             exchange.result = answer if exchange.taken is None else exchange.taken
@@ -118,7 +108,7 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
                 raise SessionRefused(exchange) from failure
             raise
         finally:
-            working_for.reset(working)
+            sending.reset(token)
             del self._open_exchanges[exchange.id]
             exchange.seconds = time.monotonic() - exchange.started
             self._told(exchange)
@@ -191,14 +181,7 @@ class McpSession:
         """`tools/call`; `marks` stand in `arguments` for numbers that the SDK would round (see `exact.py`)."""
         request = mcp_types.CallToolRequest(params=mcp_types.CallToolRequestParams(name=name, arguments=arguments))
 
-        async def send() -> None:
-            token = _marks.set(marks)
-            try:
-                await self.sdk.send_request(request, ANYTHING, progress_callback=on_progress)
-            finally:
-                _marks.reset(token)
-
-        return await self._keep(send)
+        return await self._keep(lambda: self.sdk.send_request(request, ANYTHING, progress_callback=on_progress), marks)
 
     async def read_resource(self, uri: str) -> Exchange:
         """`resources/read`."""
@@ -211,8 +194,8 @@ class McpSession:
         `answered` hears whether the server agreed to tell of them; one that did not is left at once. A server that
         says nothing for 30 s is left too.
         """
-        collected: list[Exchange] = []
-        token = _exchanges.set(collected)
+        work = Sending()
+        token = sending.set(work)
         try:
             async with (
                 asyncio.timeout(ACKNOWLEDGE_SECONDS) as patience,
@@ -225,61 +208,46 @@ class McpSession:
                     async for _change in subscription:
                         pass
         except (MCPError, SubscriptionLost, TimeoutError):
-            if not collected:
+            if not work.exchanges:
                 raise
         finally:
-            _exchanges.reset(token)
-        return collected[-1]
+            sending.reset(token)
+        return work.exchanges[-1]
 
-    async def _keep(self, send: Callable[[], Awaitable[object]]) -> Exchange:
-        collected: list[Exchange] = []
-        token = _exchanges.set(collected)
+    async def _keep(self, send: Callable[[], Awaitable[object]], marks: Marks | None = None) -> Exchange:
+        """Run one request of the SDK; the exchange that it came to, however that was."""
+        work = Sending(marks)
+        token = sending.set(work)
         try:
             # The raw result stands; what the SDK's models think of it does not matter.
             with suppress(ValidationError):
                 await send()
         except Exception as failure:
-            if not collected:
+            if not work.exchanges:
                 raise
-            if not isinstance(failure, MCPError) and collected[-1].failure is None:
-                collected[-1].failure = failure
+            if not isinstance(failure, MCPError) and work.exchanges[-1].failure is None:
+                work.exchanges[-1].failure = failure
         finally:
-            _exchanges.reset(token)
-        return collected[-1]
+            sending.reset(token)
+        return work.exchanges[-1]
 
 
 @asynccontextmanager
 async def open_session(
-    url: str,
+    transport: Transport,
     *,
-    auth: Any,
-    headers: Mapping[str, str],
     told: Callable[[Exchange | Notice], None],
     listening: Listening | None = None,
     legacy: bool = False,
 ) -> AsyncIterator[McpSession]:
-    """A negotiated session with the server at `url`; must be left by the task that entered it.
+    """A negotiated session over `transport`; must be left by the task that entered it.
 
     `listening` is for the stream that the SDK opens before revision 2026-07-28. `legacy` skips the probe for the newest
-    revision. Raises `SessionRefused`, `MCPError` or `RuntimeError`.
+    revision. Raises `SessionRefused`, `MCPError` or `RuntimeError`, and what the transport raises.
     """
-    open_exchanges: dict[int | str, Exchange] = {}
-    context = await asyncio.to_thread(tls_context)
+    exchanges = OpenExchanges(listening=listening)
     async with AsyncExitStack() as stack:
-        client = RecordingHttpClient(
-            open_exchanges,
-            None if listening is None else LegacyListenStream(listening),
-            auth=auth,
-            headers={"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **headers},
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS, write=60.0),
-            verify=context,
-            # A proxy of the environment is for the network, not for this machine.
-            trust_env=not is_loopback(urlsplit(url).hostname or ""),
-        )
-        await stack.enter_async_context(client)
-        streams = await stack.enter_async_context(
-            streamable_http_client(url, http_client=client, max_sse_event_size=None)
-        )
+        streams = await stack.enter_async_context(transport.connect(exchanges))
         sdk: ClientSession | None = None
         opening: list[Exchange] = []
 
@@ -288,14 +256,14 @@ async def open_session(
                 opening[:] = [item]
             told(item)
 
-        tap = RecordingDispatcher(
+        dispatcher = RecordingDispatcher(
             *streams,
-            open_exchanges=open_exchanges,
+            open_exchanges=exchanges.by_id,
             told=heard,
             version=lambda: sdk.protocol_version if sdk is not None else None,
         )
         info = mcp_types.Implementation(name="burrow", title="Burrow", version=__version__)
-        sdk = await stack.enter_async_context(ClientSession(dispatcher=tap, client_info=info))
+        sdk = await stack.enter_async_context(ClientSession(dispatcher=dispatcher, client_info=info))
         try:
             if legacy:
                 await sdk.initialize()
@@ -336,4 +304,4 @@ def _accepted(raw: dict[str, Any], version: str) -> bool:
 
 # What the libraries above import only on first use is loaded here as well, off the loop. Last in the module: its
 # presence says that the import is over.
-READY = (anyio._backends._asyncio, httpcore2)
+READY = (anyio._backends._asyncio, httpcore2, http_client)

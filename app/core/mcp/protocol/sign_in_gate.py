@@ -1,4 +1,4 @@
-"""The person's sign-in as MCP connections see it: what carries the token, and when one may be asked for."""
+"""A server's credential as connections see it: what carries the token, and when one may be asked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class CredentialSource(Protocol):
-    """Who carries the person's token (`app.core.auth.credential`)."""
+    """What carries the token (`app.core.auth.credential`)."""
 
     @property
     def changed(self) -> Event[CredentialStatus]: ...
@@ -38,14 +38,15 @@ class CredentialSource(Protocol):
 
 
 class SignInGate:
-    """What nobody waits for goes by this: it asks for nothing while only the person can help."""
+    """Holds background work until the user signs in: it asks for nothing while only the user can help."""
 
-    def __init__(self, credentials: CredentialSource) -> None:
+    def __init__(self, credentials: CredentialSource | None) -> None:
+        """None for a server without a credential, whose gate is always open."""
         self._credentials = credentials
 
     async def ready(self) -> bool:
         """Wait until somebody is signed in and the grant is where it can be kept; whether there was a wait."""
-        if self._usable():
+        if self._credentials is None or self._usable():
             return False
         told = asyncio.Event()
         unsubscribe = self._credentials.changed.subscribe(lambda _status: told.set())
@@ -62,6 +63,8 @@ class SignInGate:
 
         Raises nothing: a renewal that failed shows in the session's status.
         """
+        if self._credentials is None:
+            return
         try:
             tokens = await self._credentials.access_token()
             if tokens is not None and fingerprint(tokens.bearer) == bearer:
@@ -70,5 +73,6 @@ class SignInGate:
             log.info("a token refused while listening was not renewed: %s", type(failure).__name__)
 
     def _usable(self) -> bool:
+        assert self._credentials is not None
         status = self._credentials.status
         return status.state is CredentialState.SIGNED_IN and not status.vault_troubled

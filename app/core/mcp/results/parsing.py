@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-from app.core.mcp.types import (
+from app.core.mcp.results.blocks import (
     AudioBlock,
     Block,
     CallResult,

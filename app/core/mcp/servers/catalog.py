@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from app.core.mcp.types import Annotations, ToolInfo
+from app.core.mcp.tools import Annotations, ToolInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Lists of servers and tools as they are kept for the next start (`storage.cache`), for each account and project."""
+"""ServerListCache: lists of servers and tools as they are kept for the next start, for each account and project."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
-from app.core.auth.http.target import CredentialAtStake
 from app.core.errors import StorageTrouble
 from app.core.mcp.servers.catalog import read_tools
-from app.core.mcp.types import Server, ServerState, ToolInfo, installation_state
-from app.core.posthog.types import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.core.mcp.servers.source import Listed
+    from app.core.mcp.tools import ToolInfo
     from app.core.storage.values import Cached, Scope
 
 SERVERS_ENTRY = "mcp-servers"
@@ -39,19 +36,18 @@ class CacheStorage(Protocol):
 class ServerListCache:
     """The lists of one account and project. Losing one costs a request, so nothing here raises."""
 
-    def __init__(self, cache: CacheStorage, scope: Scope | None, project: int | None) -> None:
+    def __init__(self, cache: CacheStorage, listed: Listed) -> None:
         self._cache = cache
-        self._scope = scope
-        self._project = project
+        self._scope, self._project = listed
 
-    async def servers(self) -> tuple[Server, ...] | None:
-        """The list of the last refresh, None when there is none. What only a contact can tell is not known again."""
-        items = await self._get(SERVERS_ENTRY)
-        found = [_server(item) for item in items] if isinstance(items, list) else []
-        return tuple(server for server in found if server is not None) or None
+    async def servers(self, source: str) -> list[Any] | None:
+        """The records that the source kept at its last refresh, None when there are none."""
+        records = await self._get(f"{SERVERS_ENTRY}/{source}")
+        return records if isinstance(records, list) else None
 
-    async def keep_servers(self, servers: Iterable[Server]) -> None:
-        await self._put(SERVERS_ENTRY, [_server_record(server) for server in servers])
+    async def keep_servers(self, source: str, records: list[dict[str, Any]]) -> None:
+        """Keep the records of a source, made of JSON values."""
+        await self._put(f"{SERVERS_ENTRY}/{source}", records)
 
     async def tools(self, server_id: str) -> tuple[ToolInfo, ...] | None:
         """The rows of the last refresh, None when there are none."""
@@ -66,6 +62,7 @@ class ServerListCache:
             return None
 
     async def keep_tools(self, server_id: str, rows: Iterable[ToolInfo]) -> None:
+        """Keep the rows of a server."""
         records = [
             {"raw": tool.raw, "policy": tool.policy, "locked": tool.locked, "problem": tool.problem} for tool in rows
         ]
@@ -89,36 +86,3 @@ class ServerListCache:
                 await self._cache.put(self._scope, f"{name}/{self._project}", payload)
         except (StorageTrouble, ValueError, RecursionError) as failure:
             log.warning("a list was not kept: %s", failure)
-
-
-def _server_record(server: Server) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "id": server.id,
-        "title": server.title,
-        "url": server.url,
-        "description": server.description,
-        "owner": server.owner.value,
-        "tool_count": server.tool_count,
-    }
-    if server.installation is not None:
-        kept = msgspec.structs.asdict(server.installation)
-        record["installation"] = {name: value for name, value in kept.items() if not name.endswith("_at")}
-    return record
-
-
-def _server(record: Any) -> Server | None:
-    try:
-        kept = record.get("installation")
-        installation = None if kept is None else Installation(**kept)
-        return Server(
-            id=record["id"],
-            title=record["title"],
-            url=record["url"],
-            description=record["description"],
-            owner=CredentialAtStake(record["owner"]),
-            state=ServerState.UNKNOWN if installation is None else installation_state(installation),
-            installation=installation,
-            tool_count=record["tool_count"],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None

@@ -1,6 +1,8 @@
-"""Servers: the host's own MCP endpoint and the installations of its MCP store (contract sections 2.2, 4.1 to 4.7).
+"""Servers: every MCP server that this process knows of, whoever lists it and however it is reached.
 
-Lists are shown from the cache at once and refreshed behind; one server's failure never touches another's.
+It belongs to the process: a signed-out window lists and calls the user's own servers, and another host changes only the
+sources of the account. Lists are shown from the cache at once and refreshed behind; one server's failure never touches
+another's.
 """
 
 from __future__ import annotations
@@ -9,10 +11,8 @@ import asyncio
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -32,104 +32,115 @@ from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.catalog import from_store, merge_policy
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
-from app.core.mcp.types import Server, ServerState, ToolInfo, installation_state
-from app.core.urls import origin_of
+from app.core.mcp.servers.server import Server, ServerState
+from app.core.mcp.servers.source import Listed
+from app.core.mcp.tools import ToolInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
-    from app.core.hosts import Host
     from app.core.mcp.protocol.calls import ProgressReport
     from app.core.mcp.protocol.reconnect import ReconnectTiming
-    from app.core.mcp.protocol.sign_in_gate import CredentialSource
-    from app.core.mcp.types import Block
-    from app.core.posthog.types import Installation, StoreTool
-    from app.core.storage.values import Scope
+    from app.core.mcp.results.blocks import Block
+    from app.core.mcp.servers.definitions import ServerDefinition
+    from app.core.mcp.servers.source import ServerSource
+    from app.core.posthog.types import StoreTool
 
 T = TypeVar("T")
 
 CLOSE_CALLS_SECONDS = 0.3
 # A server may announce changes in a burst when a session opens.
 SETTLE_SECONDS = 0.5
-CLIENT_NAME = "burrow"
+NOBODY = Listed(None, None)
 
 log = logging.getLogger(__name__)
 
 
-class StoreEndpoints(Protocol):
-    """The MCP store's endpoints (`app.core.posthog.store`)."""
+class Connected(NamedTuple):
+    """A connection, and the address that it was made to."""
 
-    async def installations(self) -> tuple[Installation, ...]: ...
-
-    async def tools(self, installation_id: str) -> tuple[StoreTool, ...]: ...
-
-    async def set_policy(self, installation_id: str, tool: str, state: Any) -> StoreTool: ...
-
-    async def refresh_tools(self, installation_id: str) -> tuple[StoreTool, ...]: ...
-
-    def proxy_path(self, installation_id: str) -> str: ...
+    connection: Connection
+    address: str
 
 
 class Servers:
-    """The MCP servers of one signed-in account.
+    """The servers of several sources, in the order of the sources.
 
-    `scope` names whose cached lists to use, None for nobody's; `project` the project chosen. `admit` waits until it is
-    certain who is signed in, and raises when that is not the account it is given; `timing` is where the pauses of
-    listeners come from. Methods raise errors of `app.core.errors`; `changed` and `tools_changed` tell what a refresh
-    behind the scenes found, the latter with the server's id.
+    Methods raise errors of `app.core.errors`. `changed` and `tools_changed` tell what a refresh behind the scenes
+    found, the latter with the server's id. `timing` is where the pauses of listeners come from.
     """
 
     def __init__(
         self,
-        host: Host,
-        store: StoreEndpoints,
-        session: CredentialSource,
         activity: MessageRecorder,
         cache: CacheStorage,
+        sources: Iterable[ServerSource] = (),
         *,
-        scope: Callable[[], Scope | None] = lambda: None,
-        project: Callable[[], int | None] = lambda: None,
-        admit: Callable[[Scope | None], Awaitable[None]] | None = None,
         timing: ReconnectTiming = REAL,
     ) -> None:
         self.changed: Event[tuple[Server, ...]] = Event()
         self.tools_changed: Event[str] = Event()
-        self._host = host
-        self._store = store
-        self._session = session
         self._activity = activity
         self._cache = cache
-        self._scope = scope
-        self._project = project
-        self._admit = admit
         self._timing = timing
-        self._sign_in = SignInGate(session)
+        self._sources: dict[str, ServerSource] = {}
+        self._subscriptions: dict[str, Callable[[], None]] = {}
+        self._listed: dict[str, tuple[ServerDefinition, ...]] = {}
+        self._whose: dict[str, Listed] = {}
         self._servers: dict[str, Server] = {}
+        self._source_of: dict[str, ServerSource] = {}
+        self._said: dict[str, ServerState] = {}
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, Connected] = {}
         self._synced: set[str] = set()
         self._announced: set[str] = set()
-        self._whose: tuple[Scope | None, int | None] = (None, None)
-        self._kept = ServerListCache(cache, None, None)
-        self._calls: set[ToolCall] = set()
-        self._chores: dict[str, asyncio.Task[None]] = {}
+        self._calls: dict[ToolCall, str] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._background: dict[str, asyncio.Task[None]] = {}
         self._closed = False
+        self.set_sources(sources)
+
+    def set_sources(self, sources: Iterable[ServerSource]) -> None:
+        """List these sources from now on. Servers of sources that are gone are forgotten, their calls cancelled.
+
+        `left` waits until their connections are closed.
+        """
+        wanted = {source.name: source for source in sources}
+        for name, source in tuple(self._sources.items()):
+            if wanted.get(name) is not source:
+                self._subscriptions.pop(name)()
+                self._cancel_calls(name)
+                self._forget(name)
+        for name, source in wanted.items():
+            if name not in self._subscriptions:
+                self._subscriptions[name] = source.changed.subscribe(partial(self._source_changed, source))
+        self._sources = wanted
+        before = tuple(self._servers.values())
+        self._rebuild()
+        if tuple(self._servers.values()) != before:
+            self.changed.emit(tuple(self._servers.values()))
+
+    async def left(self) -> None:
+        """Wait until every connection that was left is closed. Raises nothing."""
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def list(self, *, refresh: bool = False) -> tuple[Server, ...]:
-        """The servers, the host's own first.
+        """The servers of all sources.
 
-        Without `refresh` a list known from before, even from the last run, comes at once and is refreshed behind.
+        Without `refresh` a list known from before, even from the last run, comes at once and is refreshed behind. A
+        source that cannot be listed hides no other one; its error is raised when the others are listed.
         """
-        self._notice_change()
+        self._notice_changes()
         if refresh:
-            return await self._fetch_list()
-        if self._servers:
-            return tuple(self._servers.values())
-        kept = await self._kept.servers()
-        if kept is None:
-            return await self._fetch_list()
-        self._servers = {server.id: server for server in kept}
-        self._behind("list", self._fetch_list)
+            return await self._fetch_lists(self._sources.values())
+        unlisted = [source for source in self._sources.values() if source.name not in self._listed]
+        missing = [source for source in unlisted if not await self._recall(source)]
+        if missing:
+            await self._fetch_lists(missing)
+        for source in unlisted:
+            if source not in missing and not source.quick:
+                self._behind(f"list {source.name}", partial(self._fetch_lists, (source,)))
         return tuple(self._servers.values())
 
     async def tools(self, server_id: str, *, refresh: bool = False) -> tuple[ToolInfo, ...]:
@@ -138,13 +149,13 @@ class Servers:
         Without `refresh` a list known from before comes at once and, the first time, is refreshed behind. A server
         that cannot be asked now shows what the store knows of it; its state then says why.
         """
-        self._notice_change()
+        self._notice_changes()
         server = await self._server(server_id)
         if not refresh:
             known = self._tools.get(server_id)
             if known is not None:
                 return known
-            kept = await self._kept.tools(server_id)
+            kept = await self._cache_of(self._source_of[server_id]).tools(server_id)
             if kept is not None:
                 self._tools[server_id] = kept
                 self._behind(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
@@ -152,8 +163,8 @@ class Servers:
         return await self._fetch_tools(server, strict=refresh)
 
     def start_call(self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any]) -> ToolCall:
-        """Call a tool. Everything that goes wrong is raised by the call's `result`."""
-        scope = self._scope()
+        """Call a tool, as the account that is shown now. What goes wrong is raised by the call's `result`."""
+        admissions = {name: source.admission() for name, source in self._sources.items()}
 
         async def run(report: ProgressReport) -> dict[str, Any]:
             server = await self._server(server_id)
@@ -162,133 +173,186 @@ class Servers:
             if not name:
                 raise Rejected("This tool has no name, so it cannot be called.")
             repeatable = server.trusted and info is not None and info.annotations.repeatable
-            connection = self._connection(server)
-            work = connection.call(
-                name,
-                arguments,
-                repeatable=repeatable,
-                on_progress=report,
-                # Opening the connection takes a while, in which somebody else can sign in.
-                admit=lambda: self._admitted(scope),
+            admit = admissions.get(self._source_of[server_id].name)
+            return await self._watched(
+                server,
+                lambda connection: connection.call(
+                    name, arguments, repeatable=repeatable, on_progress=report, admit=admit
+                ),
             )
-            return await self._watched(server, connection, work, scope)
 
         call = ToolCall(run)
-        self._calls.add(call)
-        call.task.add_done_callback(lambda _task: self._calls.discard(call))
+        self._calls[call] = server_id
+        call.task.add_done_callback(lambda _task: self._calls.pop(call, None))
         return call
 
     async def set_policy(self, server_id: str, tool: str, state: str) -> ToolInfo | None:
         """Set a tool's approval state in the store; answers the row as it now stands."""
         server = await self._server(server_id)
-        if server.installation is None:
-            raise Rejected("Policies are kept for installed servers only.", action="Install the server to set one.")
-        stored = await self._store.set_policy(server.installation.id, tool, state)
+        source = self._source_of[server_id]
+        stored = await source.set_policy(server.definition, tool, state)
         rows = self._tools.get(server_id, ())
         self._tools[server_id] = merge_policy(rows, (stored,))
         self.tools_changed.emit(server_id)
-        await self._kept.keep_tools(server_id, self._tools[server_id])
+        await self._cache_of(source).keep_tools(server_id, self._tools[server_id])
         return self._find(server_id, tool)
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
         """The contents behind a resource link."""
-        scope = self._scope()
+        admissions = {name: source.admission() for name, source in self._sources.items()}
         server = await self._server(server_id)
-        connection = self._connection(server)
-        return resource_blocks(await self._watched(server, connection, connection.read_resource(uri), scope))
+        admit = admissions.get(self._source_of[server_id].name)
+        return resource_blocks(
+            await self._watched(server, lambda connection: connection.read_resource(uri, admit=admit))
+        )
 
     async def close(self) -> None:
         """Cancel every call and leave every server, in under a second. Raises nothing."""
         self._closed = True
-        for chore in self._chores.values():
-            chore.cancel()
+        for unsubscribe in self._subscriptions.values():
+            unsubscribe()
+        for task in self._background.values():
+            task.cancel()
         for call in tuple(self._calls):
             call.cancel()
-        waiting = {call.task for call in self._calls} | set(self._chores.values())
+        waiting = {call.task for call in self._calls} | set(self._background.values())
         if waiting:
             await asyncio.wait(waiting, timeout=CLOSE_CALLS_SECONDS)
-        await asyncio.gather(*(connection.close() for connection in self._connections.values()))
+        await self.left()
+        await asyncio.gather(*(connected.connection.close() for connected in self._connections.values()))
 
-    def _notice_change(self) -> None:
+    def _notice_changes(self) -> None:
         """Forget the servers of a former account or project; what was unknown until now is no change."""
-        before, now = self._whose, (self._scope(), self._project())
-        self._whose = (now[0] or before[0], before[1] if now[1] is None else now[1])
-        self._kept = ServerListCache(self._cache, *self._whose)
-        if all(old is None or old == new for old, new in zip(before, self._whose, strict=True)):
-            return
-        self._servers.clear()
-        self._tools.clear()
-        self._synced.clear()
-        self._announced.clear()
-        for server_id in tuple(self._connections):
-            self._leave(server_id)
+        for name, source in self._sources.items():
+            before, now = self._whose.get(name, NOBODY), source.whose()
+            project = before.project if now.project is None else now.project
+            self._whose[name] = Listed(now.scope or before.scope, project)
+            if before.changed_to(now):
+                self._forget(name)
+                self._rebuild()
+
+    def _forget(self, name: str) -> None:
+        """What is known of the servers of one source."""
+        for definition in self._listed.pop(name, ()):
+            self._tools.pop(definition.id, None)
+            self._servers.pop(definition.id, None)
+            self._synced.discard(definition.id)
+            self._announced.discard(definition.id)
+            if definition.id in self._connections:
+                self._leave(definition.id)
+
+    def _cancel_calls(self, name: str) -> None:
+        gone = {definition.id for definition in self._listed.get(name, ())}
+        for call, server_id in tuple(self._calls.items()):
+            if server_id in gone:
+                call.cancel()
+
+    def _source_changed(self, source: ServerSource, _nothing: None) -> None:
+        self._behind(f"list {source.name}", partial(self._fetch_lists, (source,)))
 
     def _leave(self, server_id: str) -> None:
-        connection = self._connections.pop(server_id)
-        self._behind(f"close {server_id} {id(connection)}", connection.close)
+        connection = self._connections.pop(server_id).connection
+        closing = asyncio.create_task(connection.close(), name=f"mcp close {server_id}")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
-    async def _fetch_list(self) -> tuple[Server, ...]:
-        own = self._own_server()
-        asked_for = self._whose
-        installations = await self._store.installations()
-        self._notice_change()
-        if self._whose != asked_for:
-            # The person moved on meanwhile: this is an answer about a project or account of before.
-            return await self._fetch_list()
-        found = [] if own is None else [own]
-        address = None if own is None else _address(own.url)
-        found += [self._installed(item) for item in installations if _address(item.url) != address]
+    def _cache_of(self, source: ServerSource) -> ServerListCache:
+        return ServerListCache(self._cache, self._whose.get(source.name, NOBODY))
+
+    async def _recall(self, source: ServerSource) -> bool:
+        """List a source from what was kept at the last start; whether there was anything."""
+        if source.quick:
+            return False
+        records = await self._cache_of(source).servers(source.name)
+        found = [source.definition_of(record.get("definition")) for record in records or () if isinstance(record, dict)]
+        definitions = tuple(definition for definition in found if definition is not None)
+        if not definitions:
+            return False
+        self._listed[source.name] = definitions
+        self._rebuild({record["definition"]["id"]: record.get("tool_count") for record in records or ()})
+        return True
+
+    async def _fetch_lists(self, sources: Iterable[ServerSource]) -> tuple[Server, ...]:
+        asked = tuple(sources)
         before = tuple(self._servers.values())
-        self._servers = {server.id: self._as_known(server) for server in found}
-        for gone in set(self._connections) - set(self._servers):
-            self._leave(gone)
-        await self._kept.keep_servers(self._servers.values())
+        failures: list[BaseException] = []
+        missing = asked
+        while missing:
+            outcomes = await asyncio.gather(*map(self._fetch_list, missing), return_exceptions=True)
+            failed = {source: found for source, found in zip(missing, outcomes, strict=True) if found is not None}
+            failures += failed.values()
+            # A change that one source notices forgets what another has just listed.
+            missing = tuple(source for source in missing if source not in failed and self._lacks(source))
+        self._rebuild()
         listed = tuple(self._servers.values())
+        for source in asked:
+            if not source.quick:
+                await self._keep_list(source)
         if listed != before:
             self.changed.emit(listed)
+        if failures:
+            raise failures[0]
         return listed
 
-    def _own_server(self) -> Server | None:
-        if self._host.mcp_url is None:
-            return None
-        # PostHog's own endpoint has a host of its own; on the host's own origin it is a workspace's.
-        workspace = self._host.embedded or origin_of(self._host.mcp_url) == self._host.origin
-        return Server(
-            id="workspace" if workspace else "posthog",
-            title="Workspace" if workspace else "PostHog",
-            url=self._host.mcp_url,
-            description="The tools of the account itself.",
-            owner=CredentialAtStake.CARRIED,
-            state=ServerState.UNKNOWN,
-        )
+    def _lacks(self, source: ServerSource) -> bool:
+        return self._sources.get(source.name) is source and source.name not in self._listed
 
-    def _installed(self, installation: Installation) -> Server:
-        return Server(
-            id=installation.id,
-            title=installation.title,
-            url=installation.url,
-            description=installation.description,
-            owner=CredentialAtStake.VENDOR_BEHIND,
-            state=installation_state(installation),
-            installation=installation,
-            tool_count=installation.tool_count,
-        )
+    async def _fetch_list(self, source: ServerSource) -> None:
+        while True:
+            asked_for = self._whose.get(source.name)
+            definitions = await source.definitions()
+            self._notice_changes()
+            if self._sources.get(source.name) is not source:
+                return
+            if self._whose.get(source.name) == asked_for:
+                break
+            # The user moved on meanwhile: this is an answer about a former project or account.
+        self._listed[source.name] = definitions
 
-    def _as_known(self, server: Server) -> Server:
-        """What earlier contacts found out, where the store does not say otherwise."""
-        before = self._servers.get(server.id)
+    async def _keep_list(self, source: ServerSource) -> None:
+        if source.name not in self._listed:
+            return
+        records = [
+            {"definition": {"id": definition.id, **source.record_of(definition)}, "tool_count": server.tool_count}
+            for definition in self._listed[source.name]
+            if (server := self._servers.get(definition.id)) is not None
+        ]
+        await self._cache_of(source).keep_servers(source.name, records)
+
+    def _rebuild(self, counts: dict[str, Any] | None = None) -> None:
+        """Make the list from what the sources have listed, with what earlier contacts found out."""
+        before = self._servers
+        said_before = self._said
+        self._servers, self._source_of, self._said = {}, {}, {}
+        for source in self._sources.values():
+            for definition in self._listed.get(source.name, ()):
+                server = Server(definition, source.state_of(definition))
+                earlier = before.get(server.id)
+                if earlier is not None and self._adds_nothing(earlier, server, said_before):
+                    server = replace(server, state=earlier.state, trouble=earlier.trouble)
+                self._said[server.id] = source.state_of(definition)
+                self._servers[server.id] = self._as_known(server, earlier, (counts or {}).get(server.id))
+                self._source_of[server.id] = source
+        for gone in set(self._connections) - set(self._servers):
+            self._leave(gone)
+
+    def _adds_nothing(self, earlier: Server, now: Server, said_before: dict[str, ServerState]) -> bool:
+        """Whether the source says what it said before, so that what a contact found out since still holds."""
+        same = earlier.definition == now.definition and said_before.get(now.id) is now.state
+        return same and now.state in {ServerState.UNKNOWN, ServerState.READY}
+
+    def _as_known(self, server: Server, before: Server | None, kept: int | None) -> Server:
+        """With the number of tools and the protocol that earlier contacts found out."""
+        count = len(self._tools[server.id]) if server.id in self._tools else kept
+        known = count if count is not None else _count_of(server)
         if before is None:
-            return server
-        count = len(self._tools[server.id]) if server.id in self._tools else server.tool_count
-        if server.installation is not None and server.installation != before.installation:
-            return replace(server, tool_count=count, protocol=before.protocol)
-        if server.state in {ServerState.UNKNOWN, ServerState.READY}:
-            server = replace(server, state=before.state, trouble=before.trouble)
-        return replace(server, tool_count=count or before.tool_count, protocol=before.protocol)
+            return replace(server, tool_count=known)
+        return replace(server, tool_count=known or before.tool_count, protocol=before.protocol)
 
     async def _fetch_tools(self, server: Server, *, strict: bool) -> tuple[ToolInfo, ...]:
+        source = self._source_of[server.id]
         live, stored = await asyncio.gather(
-            self._live_tools(server), self._stored_tools(server), return_exceptions=True
+            self._live_tools(server, source), source.policies(server.definition), return_exceptions=True
         )
         if isinstance(stored, BaseException):
             _raise_unless_typed(stored)
@@ -299,91 +363,65 @@ class Servers:
                 raise live
             tools = from_store(stored)
         else:
-            tools = merge_policy(live, await self._synced_policies(server, live, stored))
+            tools = merge_policy(live, await self._synced_policies(server, source, live, stored))
         known = self._tools.get(server.id)
         self._tools[server.id] = tools
         self._update(server.id, tool_count=len(tools))
-        await self._kept.keep_tools(server.id, tools)
+        await self._cache_of(source).keep_tools(server.id, tools)
         if tools != known:
             self.tools_changed.emit(server.id)
         return tools
 
-    async def _live_tools(self, server: Server) -> Sequence[ToolInfo]:
-        connection = self._connection(server)
-        return await self._watched(server, connection, connection.tools(), self._scope())
-
-    async def _stored_tools(self, server: Server) -> tuple[StoreTool, ...]:
-        return () if server.installation is None else await self._store.tools(server.installation.id)
+    async def _live_tools(self, server: Server, source: ServerSource) -> Sequence[ToolInfo]:
+        admit = source.admission()
+        return await self._watched(server, lambda connection: connection.tools(admit=admit))
 
     async def _synced_policies(
-        self, server: Server, live: Sequence[ToolInfo], policies: tuple[StoreTool, ...]
+        self, server: Server, source: ServerSource, live: Sequence[ToolInfo], policies: tuple[StoreTool, ...]
     ) -> tuple[StoreTool, ...]:
-        """A fresh installation's tools are synced late: ask once for it, silently (contract section 7, L-27)."""
-        if server.installation is None or server.id in self._synced:
-            return policies
+        """The store lists the tools of a new installation late: it is asked for once (docs/wire.md, "Installing and
+        connecting"), and silently.
+        """
         known = {tool.tool_name for tool in policies}
-        if all(tool.name in known for tool in live if tool.problem is None):
+        if server.id in self._synced or all(tool.name in known for tool in live if tool.problem is None):
             return policies
         self._synced.add(server.id)
         try:
-            return await self._store.refresh_tools(server.installation.id)
+            return await source.sync_policies(server.definition)
         except BurrowError:
             return policies
 
-    def _connection(self, server: Server) -> Connection:
+    async def _connection(self, server: Server) -> Connection:
         if self._closed:
             raise Rejected("Burrow is closing.")
-        _check_usable(server)
-        connection = self._connections.get(server.id)
-        url = self._reach(server)
-        if connection is not None and connection.peer.url != url:
+        source = self._source_of[server.id]
+        route = await source.route(server.definition)
+        address = source.address(server.definition)
+        # Nothing is awaited from here on: two callers at once get the same connection.
+        connected = self._connections.get(server.id)
+        if connected is not None and connected.address != address:
             self._leave(server.id)
-            connection = None
-        if connection is None:
-            peer = Endpoint(server.title, url, server.owner, self._headers)
-            target = _target(server, url)
-            listening = Listening(target, self._sign_in, partial(self._tools_announced, peer), self._timing)
-            connection = Connection(peer, self._session.auth(target), self._heard, listening)
-            self._connections[server.id] = connection
-        return connection
+            connected = None
+        if connected is None:
+            endpoint = Endpoint(server.title, route.transport, route.target.at_stake)
+            gate = SignInGate(route.credential)
+            listening = Listening(route.target, gate, partial(self._tools_announced, endpoint), self._timing)
+            connected = Connected(Connection(endpoint, self._heard, listening), address)
+            self._connections[server.id] = connected
+        return connected.connection
 
-    def _reach(self, server: Server) -> str:
-        """The address to speak to; only origins that may see the person's token (contract section 7, L-23)."""
-        url = server.url
-        if server.installation is not None:
-            installation = server.installation
-            url = installation.proxy_url or self._host.origin + self._store.proxy_path(installation.id)
-        if origin_of(url) not in self._host.token_origins:
-            raise Rejected(f"{server.title} is reached through {origin_of(url)}, which is not part of this host.")
-        return url
-
-    def _headers(self) -> Mapping[str, str]:
-        headers = {"x-posthog-mcp-consumer": CLIENT_NAME}
-        project = self._project()
-        if project is not None:
-            headers["x-posthog-project-id"] = str(project)
-        return headers
-
-    async def _admitted(self, scope: Scope | None) -> None:
-        if self._admit is not None:
-            await self._admit(scope)
-
-    async def _watched(
-        self, server: Server, connection: Connection, work: Coroutine[Any, Any, T], scope: Scope | None
-    ) -> T:
-        """Run `work` of the account `scope` and let the server's state follow from how it went."""
+    async def _watched(self, server: Server, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run `work` on the server's connection and let the server's state follow from how it went."""
         try:
-            await self._admitted(scope)
-        except BaseException:
-            work.close()
-            raise
-        try:
-            outcome = await work
+            connection = await self._connection(server)
+            outcome = await work(connection)
         except BurrowError as failure:
-            state = _state_after(failure)
-            if state is not None:
-                self._update(server.id, state=state, trouble=failure.cause)
-            raise
+            source = self._source_of.get(server.id)
+            explained = failure if source is None else source.explained(server.definition, failure)
+            state = _state_after(explained)
+            if state is not None and server.state is not ServerState.DISABLED:
+                self._update(server.id, state=state, trouble=explained.cause)
+            raise explained from failure.__cause__
         self._update(server.id, state=ServerState.READY, trouble=None, protocol=connection.protocol)
         return outcome
 
@@ -400,7 +438,7 @@ class Servers:
         if server_id not in self._servers:
             await self.list()
         if server_id not in self._servers:
-            await self._fetch_list()
+            await self._fetch_lists(self._sources.values())
         try:
             return self._servers[server_id]
         except KeyError:
@@ -411,10 +449,10 @@ class Servers:
 
     def _behind(self, name: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Run `work` without anybody waiting, one of a name at a time; its failure shows as the server's state."""
-        if self._closed or (name in self._chores and not self._chores[name].done()):
+        if self._closed or (name in self._background and not self._background[name].done()):
             return
 
-        async def chore() -> None:
+        async def quietly() -> None:
             try:
                 await work()
             except BurrowError as failure:
@@ -423,24 +461,33 @@ class Servers:
                 log.exception("%s failed", name)
 
         def done(task: asyncio.Task[None]) -> None:
-            if self._chores.get(name) is task:
-                del self._chores[name]
+            if self._background.get(name) is task:
+                del self._background[name]
 
-        task = asyncio.create_task(chore(), name=f"mcp {name}")
-        self._chores[name] = task
+        task = asyncio.create_task(quietly(), name=f"mcp {name}")
+        self._background[name] = task
         task.add_done_callback(done)
 
-    def _heard(self, peer: Endpoint, item: Exchange | Notice) -> None:
-        record_message(self._activity, peer.title, item)
-        if isinstance(item, Notice) and item.inbound and item.method == "notifications/tools/list_changed":
-            self._tools_announced(peer)
+    def _heard(self, endpoint: Endpoint, item: Exchange | Notice) -> None:
+        record_message(self._activity, endpoint.title, item)
+        if isinstance(item, Notice):
+            if item.inbound and item.method == "notifications/tools/list_changed":
+                self._tools_announced(endpoint)
+            return
+        server_id = self._id_of(endpoint)
+        if server_id is not None:
+            self._source_of[server_id].heard(self._servers[server_id].definition, item)
 
-    def _tools_announced(self, peer: Endpoint) -> None:
-        for server_id, connection in self._connections.items():
-            if connection.peer is peer and server_id in self._tools:
-                self._announced.add(server_id)
-                self._behind(f"tools {server_id} as announced", partial(self._reload_announced, server_id))
-                return
+    def _tools_announced(self, endpoint: Endpoint) -> None:
+        server_id = self._id_of(endpoint)
+        if server_id is not None and server_id in self._tools:
+            self._announced.add(server_id)
+            self._behind(f"tools {server_id} as announced", partial(self._reload_announced, server_id))
+
+    def _id_of(self, endpoint: Endpoint) -> str | None:
+        """The server that a connection in use belongs to; None once it was left."""
+        found = (key for key, value in self._connections.items() if value.connection.endpoint is endpoint)
+        return next((key for key in found if key in self._servers), None)
 
     async def _reload_announced(self, server_id: str) -> None:
         """Read a list that changed, and again when it changes while it is read."""
@@ -451,13 +498,9 @@ class Servers:
                 await self._fetch_tools(self._servers[server_id], strict=False)
 
 
-def _target(server: Server, url: str) -> Target:
-    """Where the person's token goes on the way to `server`, and nowhere else.
-
-    Only the server that refused a token can show that its successor is a good one, so each has a name of its own.
-    """
-    own = server.owner is CredentialAtStake.CARRIED
-    return Target(frozenset({origin_of(url)}), server.owner, jsonrpc=True, reports_own_auth=own, name=server.title)
+def _count_of(server: Server) -> int | None:
+    installation = server.installation
+    return None if installation is None else installation.tool_count
 
 
 def _raise_unless_typed(failure: BaseException) -> None:
@@ -480,21 +523,3 @@ def _state_after(failure: BurrowError) -> ServerState | None:
             return ServerState.TROUBLE if failure.facts.code is None or not failure.facts.code.startswith("-") else None
         case _:
             return None
-
-
-def _check_usable(server: Server) -> None:
-    match server.state:
-        case ServerState.DISABLED:
-            raise PolicyRefused(f"{server.title} is switched off.", action="Switch it on to use its tools.")
-        case ServerState.SIGN_IN:
-            raise VendorSignInNeeded(f"Connecting {server.title} was not finished.", action="Finish connecting it.")
-        case _:
-            pass
-
-
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    try:
-        return origin_of(url) + parts.path.rstrip("/")
-    except ValueError:
-        return url

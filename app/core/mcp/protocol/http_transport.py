@@ -1,0 +1,65 @@
+"""StreamableHttpTransport: MCP over streamable HTTP, of all protocol revisions since 2025-03-26."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from app import __version__
+from app.core.urls import is_loopback, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from app.core.mcp.protocol.transport import OpenExchanges
+
+CONNECT_SECONDS = 10.0
+WRITE_SECONDS = 60.0
+
+
+class StreamableHttpTransport:
+    """`auth` is an `httpx2.Auth`, None for none. `headers` is asked at each opening."""
+
+    def __init__(self, url: str, auth: Any = None, headers: Callable[[], Mapping[str, str]] = dict) -> None:
+        self.url = url
+        self._auth = auth
+        self._headers = headers
+
+    @property
+    def address(self) -> str:
+        """The server's origin."""
+        return origin_of(self.url)
+
+    @asynccontextmanager
+    async def connect(self, exchanges: OpenExchanges) -> AsyncIterator[tuple[Any, Any]]:
+        """See `Transport.connect`."""
+        from mcp.client.streamable_http import streamable_http_client
+
+        from app.core.mcp.protocol.http_client import RecordingHttpClient
+        from app.core.mcp.protocol.legacy_listen import LegacyListenStream
+
+        listening = exchanges.listening
+        legacy_listen = None if listening is None else LegacyListenStream(listening)
+        async with AsyncExitStack() as stack:
+            client = RecordingHttpClient(exchanges.by_id, legacy_listen, **await self.options())
+            await stack.enter_async_context(client)
+            # The SDK's bound on an event would end the connection; the client bounds each answer by itself.
+            streams = streamable_http_client(self.url, http_client=client, max_sse_event_size=None)
+            yield await stack.enter_async_context(streams)
+
+    async def options(self) -> dict[str, Any]:
+        """How the HTTP client of one session is made."""
+        import httpx2
+
+        from app.core.mcp.protocol.http_client import tls_context
+
+        return {
+            "auth": self._auth,
+            "headers": {"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **self._headers()},
+            "timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS),
+            "verify": await asyncio.to_thread(tls_context),
+            # A proxy of the environment is for the network, not for this machine.
+            "trust_env": not is_loopback(urlsplit(self.url).hostname or ""),
+        }

@@ -1,0 +1,114 @@
+"""ServerSource: who lists servers, says how each is reached, and keeps the policies of its tools.
+
+There are three: the host's own endpoint, the host's MCP store, and the servers that the user added on this machine.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.core.errors import Rejected
+from app.core.events import Event
+from app.core.mcp.servers.server import ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from app.core.auth.http.target import Target
+    from app.core.errors import BurrowError
+    from app.core.mcp.protocol.exchange import Exchange
+    from app.core.mcp.protocol.sign_in_gate import CredentialSource
+    from app.core.mcp.protocol.transport import Transport
+    from app.core.mcp.servers.definitions import ServerDefinition
+    from app.core.posthog.types import StoreTool
+    from app.core.storage.values import Scope
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """How one server is reached: the transport, where its credential may go, and that credential, None for none."""
+
+    transport: Transport
+    target: Target
+    credential: CredentialSource | None = None
+
+
+class Listed(NamedTuple):
+    """Whose list it is; None stands for what is not known yet, which is no change when it becomes known."""
+
+    scope: Scope | None
+    project: int | None = None
+
+    def changed_to(self, now: Listed) -> bool:
+        """Whether `now` is the list of another account or project."""
+        return any(old is not None and new is not None and old != new for old, new in zip(self, now, strict=True))
+
+
+class ServerSource(ABC):
+    """A source with its defaults. `changed` tells that the list may have changed."""
+
+    name: str
+    """Names its lists in the cache; the same at every start."""
+    quick: bool = False
+    """Whether listing asks nobody, so that a list need not be cached."""
+
+    def __init__(self) -> None:
+        self.changed: Event[None] = Event()
+
+    @abstractmethod
+    def whose(self) -> Listed:
+        """Whose list it is now."""
+
+    @abstractmethod
+    async def definitions(self) -> tuple[ServerDefinition, ...]:
+        """The servers. Raises `BurrowError` when they cannot be listed."""
+
+    @abstractmethod
+    async def route(self, definition: ServerDefinition) -> Route:
+        """How to reach a server. Raises `BurrowError` when it must not be used or no token may go there."""
+
+    def record_of(self, definition: ServerDefinition) -> dict[str, Any]:
+        """A server as JSON values, for the cache of a source that is not `quick`."""
+        return {}
+
+    def definition_of(self, record: object) -> ServerDefinition | None:
+        """What `record_of` made; None for anything else."""
+        return None
+
+    def address(self, definition: ServerDefinition) -> str:
+        """What tells one way to a server from another: a connection to another address is left."""
+        return definition.address
+
+    def state_of(self, definition: ServerDefinition) -> ServerState:
+        """The state that the source knows of without a contact."""
+        return ServerState.UNKNOWN
+
+    def admission(self) -> Callable[[], Awaitable[None]] | None:
+        """For one operation: what waits, right before it is sent, until it is certain that it is sent as the account
+        that was shown when it was begun. It raises `SignInNeeded` when that is another one. None waits for nothing.
+        """
+        return None
+
+    async def policies(self, definition: ServerDefinition) -> tuple[StoreTool, ...]:
+        """What is stored of its tools; nothing where no policies are kept."""
+        return ()
+
+    async def sync_policies(self, definition: ServerDefinition) -> tuple[StoreTool, ...]:
+        """The same after the store has asked the server for its tools."""
+        return await self.policies(definition)
+
+    async def set_policy(self, definition: ServerDefinition, tool: str, state: str) -> StoreTool:
+        """Set a tool's approval state. Raises `Rejected` where no policies are kept."""
+        raise Rejected("Policies are kept for installed servers only.", action="Install the server to set one.")
+
+    def heard(self, definition: ServerDefinition, exchange: Exchange) -> None:  # noqa: B027 - most need not listen
+        """One of its servers answered, or did not."""
+
+    async def close(self) -> None:  # noqa: B027 - most hold nothing open
+        """Leave nothing open."""
+
+    def explained(self, definition: ServerDefinition, failure: BurrowError) -> BurrowError:
+        """The error to raise for one of its servers in place of `failure`."""
+        return failure
