@@ -205,14 +205,14 @@ def _head(status: int, headers: dict[str, str]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def real_server(server: Any, **options: Any) -> AsyncIterator[str]:
+async def real_server(server: Any, *, app: str = "streamable_http", **options: Any) -> AsyncIterator[str]:
     """The SDK's own server over HTTP on the running loop; yields its address."""
     import socket
 
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(server.streamable_http_app(**options), log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(getattr(server, f"{app}_app")(**options), log_config=None, timeout_graceful_shutdown=1)
     uvicorn_server = uvicorn.Server(config)
     uvicorn_server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(uvicorn_server.serve([listener]))

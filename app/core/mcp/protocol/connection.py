@@ -274,14 +274,7 @@ class Connection:
             wire = await load_wire()
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    session = await stack.enter_async_context(
-                        wire.open_session(
-                            self.endpoint.transport,
-                            told=lambda item: self._told(self.endpoint, item),
-                            listening=self._listening,
-                            legacy=self._legacy,
-                        )
-                    )
+                    session = await self._open(wire, stack)
                 self._legacy = not session.modern
                 self.protocol = session.version
                 line.opened.set_result(session)
@@ -296,6 +289,30 @@ class Connection:
                 log.warning("the connection to %s ended: %r", self.endpoint.title, _leaf(failure))
             if isinstance(failure, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
                 raise
+
+    async def _open(self, wire: Any, stack: AsyncExitStack) -> McpSession:
+        """A session that `stack` leaves.
+
+        A process that ends at the question for the newest revision gets another start: servers of the old revisions may
+        end at any message before `initialize`.
+        """
+
+        def session(*, legacy: bool) -> Any:
+            return wire.open_session(
+                self.endpoint.transport,
+                told=lambda item: self._told(self.endpoint, item),
+                listening=self._listening,
+                legacy=legacy,
+            )
+
+        try:
+            opened: McpSession = await stack.enter_async_context(session(legacy=self._legacy))
+        except Exception as failure:
+            refused = getattr(_leaf(failure), "exchange", None)
+            if self._legacy or refused is None or not refused.ending:
+                raise
+            opened = await stack.enter_async_context(session(legacy=True))
+        return opened
 
     def _opening_error(self, failure: BaseException) -> BurrowError:
         leaf = _leaf(failure)

@@ -275,7 +275,12 @@ async def open_session(
 
 
 def decisive(exchange: Exchange) -> bool:
-    """Whether HTTP's answer concerns the connection or the credential, so that another revision cannot help."""
+    """Whether the answer concerns the connection or the credential, so that asking in another revision cannot help.
+
+    A connection that ended at the question is opened anew for another revision (`connection.py`).
+    """
+    if exchange.ending:
+        return True
     return exchange.limit is not None or exchange.status in {BROKEN, 401, 402, 403, 407, 429}
 
 

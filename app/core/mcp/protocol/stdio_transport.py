@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
+    from app.core.mcp.protocol.exchange import Exchange
     from app.core.mcp.protocol.transport import OpenExchanges
 
 LINE_LIMIT = 32 * 1024 * 1024
 READ_BYTES = 256 * 1024
+# Bytes of a pipe that wait in memory until they are read.
+STREAM_LIMIT = 1024 * 1024
 LAST_WORDS = 20
 LAST_WORD_CHARACTERS = 400
 # How long a process may take to end after its input was closed, and then after it was asked to.
@@ -60,7 +63,7 @@ class StdioTransport:
         import anyio
         from mcp.shared.message import SessionMessage
 
-        process = await self._start()
+        process, process_transport = await self._start()
         read_send, read_receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         write_send, write_receive = anyio.create_memory_object_stream[SessionMessage](0)
         pipes = _Pipes(self.address, process, exchanges)
@@ -73,14 +76,18 @@ class StdioTransport:
                 tasks.cancel_scope.cancel()
         finally:
             await _end(process)
+            process_transport.close()
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self) -> tuple[asyncio.subprocess.Process, asyncio.SubprocessTransport]:
         from mcp.client.stdio import get_default_environment
 
         if not self._command:
             raise ServerTrouble("The server has no command.", action="Give the command that starts it.")
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.create_subprocess_exec(
+            # `create_subprocess_exec` does the same and keeps the pipes' transport to itself, which nobody closes then.
+            transport, protocol = await loop.subprocess_exec(
+                lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=STREAM_LIMIT, loop=loop),
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -98,6 +105,7 @@ class StdioTransport:
                 Facts(code="not-started"),
                 action="Check the command and its path.",
             ) from None
+        return asyncio.subprocess.Process(transport, protocol, loop), transport
 
 
 class _Pipes:
@@ -109,6 +117,7 @@ class _Pipes:
         self._exchanges = exchanges
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
         self._heard_out = asyncio.Event()
+        self._ending = ""
 
     async def read(self, send: Any) -> None:
         """Messages from its standard output, one a line; closes `send` when there are no more."""
@@ -141,22 +150,36 @@ class _Pipes:
         """Messages to its standard input, one a line."""
         from app.core.mcp.protocol.message_tap import exchange_of
 
-        assert self._process.stdin is not None
         async with receive:
             async for item in receive:
                 exchange = exchange_of(item, self._exchanges)
-                if self._process.returncode is not None:
-                    # Nothing of it has left: it may be sent to the next process.
-                    return
                 text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                 if exchange is not None:
-                    exchange.sent = True
+                    exchange.by_message = True
                     text = exchange.marks.restore(text) if exchange.marks else text
-                try:
-                    self._process.stdin.write(text.encode() + b"\n")
-                    await self._process.stdin.drain()
-                except (OSError, RuntimeError):
+                if not await self._put(text.encode() + b"\n", exchange):
                     return
+
+    async def _put(self, line: bytes, exchange: Exchange | None) -> bool:
+        """Write one line; whether more may follow. Of a line that was begun the process may have read all."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        if self._process.returncode is None and not stdin.is_closing():
+            nothing_waits = stdin.transport.get_write_buffer_size() == 0
+            stdin.write(line)
+            # A pipe that nobody reads is refused at once, unless earlier bytes wait still.
+            left = not (nothing_waits and stdin.is_closing())
+            if exchange is not None:
+                exchange.sent = left
+            if left:
+                try:
+                    await stdin.drain()
+                except (OSError, RuntimeError):
+                    return False
+                return True
+        if exchange is not None:
+            exchange.ending = self._ending
+        return False
 
     async def keep_last_words(self) -> None:
         """What it says on its standard error, the newest lines."""
@@ -179,8 +202,9 @@ class _Pipes:
         how = "closed its output" if code is None else f"ended with {_exit(code)}"
         last = " ".join(word for word in self._last_words if word)
         said = f" Its last words: {last}" if last else ""
+        self._ending = f"The process of {self._name} {how}.{said}"
         for exchange in self._exchanges.by_id.values():
-            exchange.ending = f"The process of {self._name} {how}.{said}"
+            exchange.ending = self._ending
 
 
 def _exit(code: int) -> str:

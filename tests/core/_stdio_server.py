@@ -1,0 +1,77 @@
+"""An MCP server on its pipes, of the legacy era, that does what each call tells it to. Run it as a script.
+
+Its argument is a file: each execution of the tool and each notification of a cancelled request is a line there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RECORD = sys.argv[1]
+INFO = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "pipes", "version": "1"}, "capabilities": {"tools": {}}}
+TOOL = {"name": "run", "inputSchema": {"type": "object"}}
+
+
+def note(text: str) -> None:
+    with open(RECORD, "a") as record:
+        record.write(f"{text}\n")
+
+
+def send(message: object) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def answer(identity: object, result: object) -> None:
+    send({"jsonrpc": "2.0", "id": identity, "result": result})
+
+
+def call(identity: object, arguments: dict[str, object]) -> None:
+    note(f"ran {os.getpid()}")
+    text = json.dumps(arguments)
+    match arguments.get("do"):
+        case "refuse":
+            send({"jsonrpc": "2.0", "id": identity, "error": {"code": -32603, "message": "It broke."}})
+            return
+        case "die" | "die once":
+            if arguments["do"] == "die" or Path(RECORD).read_text().count("ran") == 1:
+                sys.stderr.write("fatal: no more disk\n")
+                sys.stderr.flush()
+                os._exit(3)
+        case "close the output":
+            os.close(1)
+            time.sleep(60)
+        case "be noisy":
+            sys.stdout.write("Starting up…\n\n{not json\n")
+            send(["a list"])
+        case "flood":
+            text = "x" * int(str(arguments["size"]))
+        case "leave a child":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+            note(f"child {child.pid}")
+        case "hang":
+            return
+        case "tell the environment":
+            text = json.dumps(dict(os.environ))
+        case "answer by text":
+            identity = str(identity)
+    answer(identity, {"content": [{"type": "text", "text": text}]})
+
+
+for line in sys.stdin:
+    message = json.loads(line)
+    match message.get("method"):
+        case "initialize":
+            answer(message["id"], INFO)
+        case "tools/list":
+            answer(message["id"], {"tools": [TOOL]})
+        case "tools/call":
+            call(message["id"], message["params"]["arguments"])
+        case "notifications/cancelled":
+            note("cancelled")
+        case _ if "id" in message:
+            send({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
+note("left")
