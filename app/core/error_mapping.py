@@ -7,6 +7,7 @@ Something not repeatable whose outcome an answer leaves open is never called fai
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.auth.http.classifier import UPSTREAM_UNREACHABLE, Reply, Verdict, classify
@@ -30,6 +31,8 @@ from app.core.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from app.core.auth.key import CredentialKey
 
 # Characters of the server's own words.
 SHOWN = 500
@@ -67,8 +70,10 @@ MEANINGS: Mapping[Verdict, Meaning] = {
 }
 
 
-def answer_error(reply: Reply, *, name: str, origin: str, repeatable: bool = True) -> BurrowError:
-    """The error that an answer stands for. `name` is what a person calls the server.
+def answer_error(
+    reply: Reply, *, name: str, origin: str, repeatable: bool = True, credential: CredentialKey | None = None
+) -> BurrowError:
+    """The error that an answer stands for. `name` is what a person calls the server, `credential` what was carried.
 
     `repeatable` is False for a request with side effects: after a 5xx it may have had them, and `OutcomeUnknown` says
     so, unless the answer says that nothing was begun.
@@ -78,6 +83,8 @@ def answer_error(reply: Reply, *, name: str, origin: str, repeatable: bool = Tru
     if verdict is Verdict.TRANSIENT and not repeatable and not _nothing_done(reply):
         kind = OutcomeUnknown
     facts = _facts(reply, origin)
+    if kind is SignInNeeded and credential is not None:
+        facts = replace(facts, credential=credential.text)
     action = f"This sign-in lacks {listed(facts.scopes)}. {kind.action}" if facts.scopes else None
     return kind(_words(reply, verdict, name), facts, action=action)
 

@@ -27,7 +27,8 @@ class Facts:
     """What the server said, kept for display, logs and decisions.
 
     `retry_after` is in seconds. `origin` is scheme, host and port of the answering server, never a full URL. `scopes`
-    are those that the token lacks, in the server's order (RFC 6750 section 3).
+    are those that the token lacks, in the server's order (RFC 6750 section 3). `credential` is the key of the
+    credential whose sign-in the error is about (`auth/key.py`, `text`).
     """
 
     status: int | None = None
@@ -37,6 +38,7 @@ class Facts:
     retry_after: float | None = None
     origin: str | None = None
     scopes: tuple[str, ...] = ()
+    credential: str | None = None
 
 
 class BurrowError(Exception):

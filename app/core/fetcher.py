@@ -124,7 +124,7 @@ class Fetcher:
         self._session = session
         self._host = host
         self._gate = asyncio.Semaphore(in_flight)
-        self._target = Target(host.token_origins, name=host.name)
+        self._target = Target(host.token_origins, name=host.name, credential=session.key)
         self._auth: BearerAuth | None = None
         self._owner: RequestOwner | None = None
 
@@ -284,7 +284,13 @@ class Fetcher:
         reply = Reply(response.status_code, response.headers, content, at_stake=self._target.at_stake)
         if isinstance(failure, BurrowError) and concerns_token(reply):
             return failure
-        return answer_error(reply, name=self._host.name, origin=self._host.origin, repeatable=repeatable)
+        return answer_error(
+            reply,
+            name=self._host.name,
+            origin=self._host.origin,
+            repeatable=repeatable,
+            credential=self._target.credential,
+        )
 
     def _note(self, failure: BurrowError) -> None:
         if isinstance(failure, Offline | TimedOut):

@@ -25,7 +25,7 @@ from app.core.auth.settings import CredentialSettings
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
 from app.core.background import BackgroundTasks
-from app.core.errors import BurrowError, Facts, SignInNeeded, VaultTrouble
+from app.core.errors import BurrowError, SignInNeeded, VaultTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,7 +84,7 @@ class Credential:
         self._background = BackgroundTasks()
         refresh = TokenRefresh(oauth, self.registrar, self._store, files, self.journal)
         self._coordinator = RefreshCoordinator(
-            self.profile.origin, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
+            self.profile, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
         )
         self._check = TokenCheck(oauth)
         self._known = asyncio.Event()
@@ -165,8 +165,8 @@ class Credential:
         """Why there is no token."""
         status = self.status
         if status.vault_troubled:
-            return VaultTrouble(status.reason or "", Facts(code=status.trouble))
-        return SignInNeeded(status.reason or SIGNED_IN_NOWHERE, Facts(origin=self.profile.origin))
+            return VaultTrouble(status.reason or "", self.profile.facts(status.trouble))
+        return SignInNeeded(status.reason or SIGNED_IN_NOWHERE, self.profile.facts())
 
     async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
         """A newer token than `refused`: the current one, or what the one renewal brings that all callers share.

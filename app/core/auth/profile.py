@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from app.core.errors import Facts
+
 if TYPE_CHECKING:
     from app.core.auth.key import CredentialKey
     from app.core.auth.oauth.metadata import ServerMetadata
@@ -58,6 +60,10 @@ class CredentialProfile:
     documented: ServerMetadata | None = None
     check_url: str | None = None
     without_registration: str = "Ask its administrator for an OAuth client id."
+
+    def facts(self, code: str | None = None, *, attr: str | None = None, retry_after: float | None = None) -> Facts:
+        """What an error about a sign-in with this profile says besides its cause."""
+        return Facts(code=code, attr=attr, retry_after=retry_after, origin=self.origin, credential=self.key.text)
 
     def in_slot(self, slot: str) -> CredentialProfile:
         """The profile of another account at the same issuer."""

@@ -39,6 +39,8 @@ CONSENT_SECONDS = 600.0
 MOST_CONSENTS = 200
 MOST_CLIENTS = 500
 MOST_REDIRECTS = 10
+# Of an application on the user's machine, which may listen on any port (RFC 8252 section 7.3).
+NATIVE_REDIRECT = "http://127.0.0.1/callback"
 
 
 @dataclass(frozen=True)
@@ -319,7 +321,8 @@ def live_token(db: sqlite3.Connection, issuer: str, kind: str, token: str, now: 
 def seed_partner(db: sqlite3.Connection, redirect_uri: str, now: float) -> None:
     """Register the one client that Timesheet knows; it lets none register themselves."""
     name = "Workspace"
-    _insert_client(db, TIMESHEET_ISSUER.path, CLOSED_CLIENT_ID, name, [redirect_uri], CLOSED_CLIENT_SECRET, now)
+    redirects = [redirect_uri, NATIVE_REDIRECT]
+    _insert_client(db, TIMESHEET_ISSUER.path, CLOSED_CLIENT_ID, name, redirects, CLOSED_CLIENT_SECRET, now)
 
 
 def _insert_client(

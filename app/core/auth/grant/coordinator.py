@@ -14,7 +14,7 @@ from app.core.auth.grant.schedule import RefreshSchedule
 from app.core.auth.status import REPLACED, Trouble
 from app.core.auth.vault.base import VaultFailure
 from app.core.background import retrieve
-from app.core.errors import BurrowError, Facts, Offline, SignInNeeded
+from app.core.errors import BurrowError, Offline, SignInNeeded
 
 if TYPE_CHECKING:
     from app.core.auth.grant.grant import Grant
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.core.auth.grant.refresh import RefreshResult, TokenRefresh
     from app.core.auth.grant.state import GrantState, HeldGrant
     from app.core.auth.grant.tokens import TokenSet
+    from app.core.auth.profile import CredentialProfile
     from app.core.background import BackgroundTasks
     from app.core.clock import ServerTime
 
@@ -56,7 +57,7 @@ class RefreshCoordinator:
 
     def __init__(
         self,
-        origin: str,
+        profile: CredentialProfile,
         state: GrantState,
         refresh: TokenRefresh,
         lifecycle: GrantLifecycle,
@@ -64,7 +65,7 @@ class RefreshCoordinator:
         background: BackgroundTasks,
         time: ServerTime,
     ) -> None:
-        self._origin = origin
+        self._profile = profile
         self._state = state
         self._refresh = refresh
         self._lifecycle = lifecycle
@@ -153,7 +154,7 @@ class RefreshCoordinator:
             # pair must not bring the former grant back.
             if epoch != self._state.epoch or await self._lifecycle.signed_out_meanwhile(refreshed):
                 self._background.start(self._lifecycle.revoke(refreshed))
-                facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self._origin)
+                facts = self._profile.facts(SIGNED_OUT_ELSEWHERE)
                 raise SignInNeeded("Signed out meanwhile.", facts)
             return await self._lifecycle.keep(refreshed)
 
@@ -161,7 +162,7 @@ class RefreshCoordinator:
         try:
             result = await self._refresh.run(grant, cause, save)
             if epoch != self._state.epoch:
-                raise SignInNeeded("The sign-in changed meanwhile.", Facts(origin=self._origin))
+                raise SignInNeeded("The sign-in changed meanwhile.", self._profile.facts())
             return self._put_in_force(result, cause, (monotonic() - started) * 1000)
         except SignInNeeded as failure:
             other = await self._lifecycle.ended(grant, failure, cause) if epoch == self._state.epoch else None
@@ -179,7 +180,7 @@ class RefreshCoordinator:
     def _put_in_force(self, result: RefreshResult, cause: Cause, milliseconds: float) -> TokenSet:
         if result.obtained is Obtained.REPLACED:
             self._lifecycle.replaced_by(result.grant)
-            facts = Facts(code=REPLACED, origin=self._origin)
+            facts = self._profile.facts(REPLACED)
             raise SignInNeeded("Another window signed in again.", facts)
         tokens = result.grant.tokens
         self._state.tell(RENEWAL, str(cause), result.obtained.value, result.grant, milliseconds)

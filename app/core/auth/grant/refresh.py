@@ -16,7 +16,7 @@ from app.core.auth.grant.journal import RENEWED, UNSTORED, CauseKind
 from app.core.auth.grant.lock import LockBusy
 from app.core.auth.oauth.authorization_server import ClientRefused, GrantRefused
 from app.core.auth.vault.base import VaultFailure
-from app.core.errors import BurrowError, Facts, Offline, Rejected, ServerTrouble, SignInNeeded, Throttled, TimedOut
+from app.core.errors import BurrowError, Offline, Rejected, ServerTrouble, SignInNeeded, Throttled, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -141,7 +141,7 @@ class TokenRefresh:
 
     def _check_allowed(self, grant: Grant) -> None:
         if not grant.renewable or grant.digest in self._refused:
-            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._profile.origin))
+            raise SignInNeeded(GRANT_ENDED, self._profile.facts())
         if self._failure is not None and self._clock.boot() < self._pause_until:
             raise self._failure
 
@@ -157,7 +157,7 @@ class TokenRefresh:
         """What another process stored meanwhile, else `grant`."""
         stored = await self._store.newest(grant)
         if stored is None:
-            facts = Facts(code=SIGNED_OUT_ELSEWHERE, origin=self._profile.origin)
+            facts = self._profile.facts(SIGNED_OUT_ELSEWHERE)
             raise SignInNeeded("Signed out in another window.", facts)
         return stored
 
@@ -182,7 +182,7 @@ class TokenRefresh:
                 await self._journal.settle(number, refusal.code, milliseconds=self._since(began))
                 newer = None if last_try else await self._replaced(grant)
                 if newer is None:
-                    raise SignInNeeded(GRANT_ENDED, Facts(code=refusal.code, origin=self._profile.origin)) from None
+                    raise SignInNeeded(GRANT_ENDED, self._profile.facts(refusal.code)) from None
                 found = self._taken_over(newer, grant)
                 if found is not None:
                     return found
@@ -214,13 +214,13 @@ class TokenRefresh:
 
     async def _check_spendable(self, grant: Grant, cause: Cause) -> None:
         if not grant.renewable or grant.digest in self._refused:
-            raise SignInNeeded(GRANT_ENDED, Facts(origin=self._profile.origin))
+            raise SignInNeeded(GRANT_ENDED, self._profile.facts())
         if cause.kind is CauseKind.REFUSED:
             wait = brake.wait(await self._journal.renewals(), self._clock.boot())
             if wait > 0:
                 raise ServerTrouble(
                     f"{cause.target or self._profile.name} keeps refusing tokens that were issued a moment ago.",
-                    Facts(code=BRAKED, retry_after=wait, origin=self._profile.origin),
+                    self._profile.facts(BRAKED, retry_after=wait),
                     action="Burrow tries once more in a minute; signing in again may help.",
                 )
         open_event = await self._journal.unfinished(grant)
@@ -229,7 +229,7 @@ class TokenRefresh:
         if not 0 <= self._clock.boot() - open_event.boot < GRACE_SECONDS:
             raise ServerTrouble(
                 "Another Burrow process has renewed the sign-in and could not store it yet.",
-                Facts(code="unstored", origin=self._profile.origin),
+                self._profile.facts("unstored"),
                 action="Unlock the keyring or free some disk space there.",
             )
 
@@ -242,7 +242,7 @@ class TokenRefresh:
         return newer if newer is not None and newer.renewable and newer.digest not in self._refused else None
 
     async def _unknown_client(self, grant: Grant) -> BurrowError:
-        facts = Facts(code="invalid_client", attr="client_id", origin=self._profile.origin)
+        facts = self._profile.facts("invalid_client", attr="client_id")
         if self._registrar.gave(grant.client_id):
             return Rejected(
                 f"{self._profile.name} does not know the configured client id.",
@@ -288,7 +288,7 @@ class TokenRefresh:
     def _of_same_issuer(self, metadata: ServerMetadata, grant: Grant) -> ServerMetadata:
         """A refresh token is never sent to another issuer than its own (faults row 40)."""
         if grant.issuer and metadata.issuer != grant.issuer:
-            facts = Facts(code="issuer-changed", origin=self._profile.origin)
+            facts = self._profile.facts("issuer-changed")
             raise SignInNeeded(f"{self._profile.name} signs in through another issuer now.", facts)
         return metadata
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from app.core.auth.http.target import CredentialAtStake
+    from app.core.auth.key import CredentialKey
     from app.core.mcp.protocol.calls import ProgressReport
     from app.core.mcp.protocol.exchange import Exchange, Notice
     from app.core.mcp.protocol.listening import Listening
@@ -49,11 +50,15 @@ Admit: TypeAlias = "Callable[[], Awaitable[None]]"
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """Where a connection leads, how, and whose credential an answer can complain about. `title` is for people."""
+    """Where a connection leads, how, and whose credential an answer can complain about.
+
+    `title` is for people, `credential` the key of the credential that is carried.
+    """
 
     title: str
     transport: Transport
     at_stake: CredentialAtStake
+    credential: CredentialKey | None = None
 
 
 async def load_wire() -> Any:
@@ -351,6 +356,7 @@ class Connection:
                 cut_off=exchange.cut_off,
                 limit=exchange.limit,
                 rpc=exchange.error,
+                credential=self.endpoint.credential,
             )
         )
 

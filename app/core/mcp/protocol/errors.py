@@ -27,6 +27,7 @@ from app.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from app.core.auth.key import CredentialKey
     from app.core.mcp.protocol.exchange import RpcError
 
 MESSAGE_LIMIT = 2_000
@@ -73,6 +74,7 @@ class FailedExchange:
     limit: int | None = None
     rpc: RpcError | None = None
     ending: str = ""
+    credential: CredentialKey | None = None
 
 
 def typed(failure: FailedExchange) -> BurrowError:
@@ -121,7 +123,9 @@ def _http(failure: FailedExchange) -> BurrowError:
     assert failure.status is not None
     reply = Reply(failure.status, failure.headers or {}, failure.body, failure.at_stake)
     repeatable = failure.repeatable or not failure.calling
-    error = answer_error(reply, name=failure.name, origin=failure.origin, repeatable=repeatable)
+    error = answer_error(
+        reply, name=failure.name, origin=failure.origin, repeatable=repeatable, credential=failure.credential
+    )
     if isinstance(error, Rejected) and failure.status not in ARGUMENTS_REFUSED:
         return ProtocolTrouble(error.cause, error.facts)
     return error

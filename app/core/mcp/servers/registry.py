@@ -32,7 +32,7 @@ from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.catalog import from_store, merge_policy
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
-from app.core.mcp.servers.server import Server, ServerState
+from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
 from app.core.mcp.servers.source import Listed
 from app.core.mcp.tools import ToolInfo
 
@@ -403,7 +403,7 @@ class Servers:
             self._leave(server.id)
             connected = None
         if connected is None:
-            endpoint = Endpoint(server.title, route.transport, route.target.at_stake)
+            endpoint = Endpoint(server.title, route.transport, route.target.at_stake, route.target.credential)
             gate = SignInGate(route.credential)
             listening = Listening(route.target, gate, partial(self._tools_announced, endpoint), self._timing)
             connected = Connected(Connection(endpoint, self._heard, listening), address)
@@ -511,6 +511,8 @@ def _raise_unless_typed(failure: BaseException) -> None:
 def _state_after(failure: BurrowError) -> ServerState | None:
     """What a failure says about the server as a whole; None when it concerns one request or the person's session."""
     match failure:
+        case VendorSignInNeeded() if failure.facts.code == NOT_SIGNED_IN:
+            return ServerState.SIGN_IN
         case VendorSignInNeeded():
             return ServerState.RECONNECT
         case PolicyRefused() if failure.facts.status == 403:
