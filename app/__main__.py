@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
-OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id"})
+OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
         placed = any(argument == "--data" or argument.startswith("--data=") for argument in arguments)
         return run_workspace(arguments if placed else [*arguments, "--data", _workspace_folder()])
     if command is not None:
-        from app.cli import main as run_command
+        from app.cli.main import main as run_command
 
         return run_command([command, *arguments])
     from app.main import main as run_window

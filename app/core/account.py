@@ -6,14 +6,14 @@ once; only what was learnt for the grant in use says whose things may be sent (`
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.core.errors import BurrowError, Facts, Rejected, SignInNeeded
+from app.core.errors import Facts, Rejected, SignInNeeded
+from app.core.known_accounts import REMEMBERED, SIGNED_OUT, membership_of
 from app.core.posthog.types import Membership
-from app.core.posthog.wire import decode_membership, encode_membership
+from app.core.posthog.wire import encode_membership
 from app.core.storage import Scope
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from app.core.posthog.accounts import Accounts
     from app.core.posthog.types import Project, User
     from app.core.storage.settings import Settings
-
-log = logging.getLogger(__name__)
 
 SOMEBODY_ELSE = "somebody-else"
 
@@ -36,7 +34,8 @@ class Account:
         self._session = session
         self._accounts = accounts
         self._settings = settings
-        self._key = f"account:{host.key}"
+        self._key = f"{REMEMBERED}{session.key.text}"
+        self._signed_out = f"{SIGNED_OUT}{session.key.text}"
         self._kept = self.known = self._recalled()
 
     @property
@@ -104,6 +103,11 @@ class Account:
         """Somebody signs in: until it is learnt who, no process is to start with the account of before."""
         self._kept = None
         await self._settings.remove(self._key)
+        await self._settings.remove(self._signed_out)
+
+    async def remember_signed_out(self) -> None:
+        """Somebody signed out: what is saved stays, but the account is no longer one of `known_accounts`."""
+        await self._settings.set(self._signed_out, True)
 
     def _choice(self, me: User, projects: tuple[Project, ...]) -> Project | None:
         """The project chosen before if the account is the same and still has it, else the server's."""
@@ -115,11 +119,4 @@ class Account:
         return next((by_id[key] for key in wanted if key in by_id), next(iter(projects), None))
 
     def _recalled(self) -> Membership | None:
-        remembered = self._settings.get(self._key)
-        if not isinstance(remembered, str):
-            return None
-        try:
-            return decode_membership(remembered)
-        except BurrowError:
-            log.warning("the remembered account of %s is unreadable", self._host.key)
-            return None
+        return membership_of(self._settings.get(self._key), self._host.key)

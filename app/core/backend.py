@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.core.account import Account
-from app.core.auth.grant.journal import SIGNED_IN
+from app.core.auth.grant.journal import SIGNED_IN, SIGNED_OUT
 from app.core.auth.status import ELSEWHERE, AuthEvent, CredentialState, CredentialStatus
 from app.core.clock import watch_sleep
 from app.core.diagnostics.timeline import Timeline
@@ -292,6 +292,8 @@ class Backend:
     def _auth_happened(self, event: AuthEvent) -> None:
         self.activity.record_auth(self.host.origin, event)
         self.timeline.heard(event)
+        if event.what == SIGNED_OUT:
+            self._spawn(self._account.remember_signed_out())
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
             self._signed_in_here = True

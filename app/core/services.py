@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from app.core.background import BackgroundTasks
 from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError
 from app.core.events import Event
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace
+    from app.core.known_accounts import KnownAccounts
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
@@ -59,6 +61,7 @@ class Services:
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()
         self._store = store
+        self._background = BackgroundTasks()
         self._closed = False
 
     @cached_property
@@ -79,11 +82,24 @@ class Services:
         )
 
     @cached_property
+    def accounts(self) -> KnownAccounts:
+        """The accounts that are signed in to on this machine."""
+        from app.core.known_accounts import KnownAccounts
+
+        return KnownAccounts(self.storage.settings)
+
+    @cached_property
     def own_servers(self) -> OwnServers:
         """The MCP servers that the user added on this machine."""
         from app.core.mcp.servers.own_source import OwnServers
 
-        return OwnServers(self.storage.settings, lambda: self.credentials, lambda: self.transport, self.activity)
+        return OwnServers(
+            self.storage.settings,
+            lambda: self.credentials,
+            lambda: self.transport,
+            self.activity,
+            usual_store=self.usual_store,
+        )
 
     @cached_property
     def servers(self) -> Servers:
@@ -121,19 +137,27 @@ class Services:
         """Sign in to a self-hosted server as this OAuth client instead of registering there."""
         await self.storage.settings.set(f"client_id:{named.strip()}", client_id)
 
-    async def remember(self, host: Host) -> None:
-        """Start with `host` next time."""
+    async def remember(self, host: Host, slot: str = "") -> None:
+        """Start with this account of `host` next time."""
         await self.storage.settings.set(HOST_SETTING, host.key)
+        await self.accounts.use(host, slot)
 
-    async def connect(self, host: Host, *, restore: bool = True, remember: bool = True) -> Backend:
-        """Make `host` the current one, and that of the next start; the former backend is closed first."""
+    async def connect(
+        self, host: Host, *, slot: str | None = None, restore: bool = True, remember: bool = True
+    ) -> Backend:
+        """Make an account of `host` the current one, and that of the next start; the former backend is closed first.
+
+        Without a `slot` it is the account of `host` that was used last.
+        """
         from app.core.auth.vault.base import StoreKind
         from app.core.backend import Backend
         from app.core.posthog.profile import posthog_profile
 
         await self.disconnect()
         store = StoreKind.MEMORY if host.embedded else None
-        credential = self.credentials.acquire(posthog_profile(host), store=store)
+        # The embedded workspace signs in by itself, as the one person that it knows.
+        chosen = "" if host.embedded else self.accounts.last_slot(host) if slot is None else slot
+        credential = self.credentials.acquire(posthog_profile(host, chosen), store=store)
         backend = Backend(
             host,
             credential,
@@ -148,10 +172,24 @@ class Services:
         self._list_servers()
         self.backend_changed.emit(backend)
         if remember:
-            await self.remember(host)
+            await self._remember(backend, chosen)
         if restore:
             await backend.start()
         return backend
+
+    async def _remember(self, backend: Backend, slot: str) -> None:
+        """Start with this account next time; with one more account not before somebody is signed in as that."""
+        host = backend.host
+        if slot == self.accounts.last_slot(host) or any(known.slot == slot for known in self.accounts.of(host)):
+            await self.remember(host, slot)
+            return
+
+        def known(changed: Backend) -> None:
+            if changed.account is not None and self.backend is changed:
+                unsubscribe()
+                self._background.record(self.remember(host, slot))
+
+        unsubscribe = backend.changed.subscribe(known)
 
     async def disconnect(self) -> None:
         """Close the current backend, if any."""
@@ -178,6 +216,7 @@ class Services:
             await self.transport.close()
         if "workspace" in self.__dict__:
             await self.workspace.stop()
+        await self._background.close()
         await self.activity.close()
         await self.storage.close()
 
@@ -189,6 +228,17 @@ class Services:
         """Another account has other servers; the user's own stay as they are."""
         if "servers" in self.__dict__:
             self.servers.set_sources(self._server_sources())
+
+    def usual_store(self) -> StoreKind | None:
+        """Where the sign-in of the account used last is kept."""
+        from app.core.auth.vault.base import StoreKind
+
+        if self.backend is not None and not self.backend.host.embedded:
+            return StoreKind(self.backend.session.status.store)
+        known = self.accounts.all()
+        chosen = [self.storage.settings.get(f"auth:{account.key.text}:store") for account in known]
+        kept_in = {StoreKind(kind) for kind in chosen if kind in set(StoreKind)}
+        return kept_in.pop() if len(kept_in) == 1 else None
 
     def _client_id(self, named: str) -> str | None:
         value = self.storage.settings.get(f"client_id:{named.strip()}")

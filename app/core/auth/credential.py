@@ -251,7 +251,7 @@ class Credential:
         """Forget the grant here and revoke it there, best effort within five seconds."""
         await self._lifecycle.sign_out()
 
-    async def choose_store(self, kind: str) -> None:
+    async def choose_store(self, kind: StoreKind | str) -> None:
         """Store the grant elsewhere from now on: `keyring`, `file` or `memory`, as the user chose."""
         await self._lifecycle.move_to(StoreKind(kind))
         if self.grant is None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from app.core.auth.profile import ClientIdentity
     from app.core.auth.registry import Credentials
     from app.core.auth.status import AuthEvent, CredentialStatus
+    from app.core.auth.vault.base import StoreKind
     from app.core.mcp.protocol.exchange import Exchange
     from app.core.mcp.servers.definitions import OwnServer, ServerDefinition
 
@@ -115,13 +116,18 @@ class OwnServers(UnmanagedServers):
         credentials: Callable[[], Credentials],
         clients: Callable[[], HttpClients],
         recorder: AuthRecorder,
+        usual_store: Callable[[], StoreKind | None] = lambda: None,
     ) -> None:
-        """`credentials` and `clients` are asked for when a server has a sign-in or gets one."""
+        """`credentials` and `clients` are asked for when a server has a sign-in or gets one.
+
+        `usual_store` is where the user keeps sign-ins; None where nothing was chosen.
+        """
         super().__init__()
         self._settings = settings
         self._credentials = credentials
         self._clients = clients
         self._recorder = recorder
+        self._usual_store = usual_store
         self._held: dict[CredentialKey, Credential] = {}
         self._subscriptions: dict[CredentialKey, list[Callable[[], None]]] = {}
         self._background = BackgroundTasks()
@@ -205,12 +211,19 @@ class OwnServers(UnmanagedServers):
         self.changed.emit(None)
 
     async def begin_sign_in(
-        self, server_id: str, *, client: ClientIdentity | None = None, slot: str = "", open_browser: bool = True
+        self,
+        server_id: str,
+        *,
+        client: ClientIdentity | None = None,
+        slot: str = "",
+        store: StoreKind | None = None,
+        open_browser: bool = True,
     ) -> OwnServerSignIn:
         """Start signing in to a server through the browser, as `client` where the user gave one.
 
-        Discovery starts at the challenge that the server last refused a request with. Raises what discovery and
-        `Credential.begin_sign_in` raise, `Rejected` for a server that is a process.
+        A first sign-in is kept in `store`, by default where the user keeps the others. Discovery starts at the
+        challenge that the server last refused a request with. Raises what discovery and `Credential.begin_sign_in`
+        raise, `Rejected` for a server that is a process.
         """
         from app.core.auth.oauth.discovery import find_challenge, find_protected_resource, profile_of
 
@@ -224,6 +237,9 @@ class OwnServers(UnmanagedServers):
         profile = profile_of(found, server.url, server.title, slot)
         credential = self._hold(profile)
         await credential.known()
+        kept_in = store or (self._usual_store() if credential.grant is None else None)
+        if kept_in is not None:
+            await credential.choose_store(kept_in)
         if client is not None:
             await credential.registrar.use(client)
         browser = await credential.begin_sign_in(scopes=found.scopes, open_browser=open_browser)

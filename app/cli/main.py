@@ -1,0 +1,155 @@
+"""The parser of the command line, and how a command is run and fails."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from app.cli import accounts, mcp, tasks
+from app.cli.status import SHOWN_STEPS
+from app.cli.terminal import data, say
+from app.core.auth.vault.base import StoreKind
+from app.core.diagnostics.logs import start_logging
+from app.core.errors import BurrowError
+from app.core.hosts import WORKSPACE
+from app.core.services import data_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    Command = Callable[[argparse.Namespace], Awaitable[int]]
+
+INTERRUPTED = 130
+FAILED = 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one subcommand; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    options = _parser().parse_args(arguments)
+    try:
+        start_logging(data_folder(options.data))
+        code = asyncio.run(_run(options.command, options))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of the output went away; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+async def _run(command: Command, options: argparse.Namespace) -> int:
+    try:
+        return await command(options)
+    except BurrowError as failure:
+        if options.json:
+            facts = failure.facts
+            data(
+                {"error": type(failure).__name__, "cause": failure.cause, "action": failure.advice, "code": facts.code}
+            )
+        say(f"burrow: {failure.title}: {failure.cause}")
+        say(f"        {failure.advice}")
+        return failure.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    # A parser's defaults would overwrite what was given before the action, so only the outermost one has them.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--host", help=f"us, eu, {WORKSPACE} or the address of a server; the last one by default")
+    common.add_argument("--account", metavar="NAME", help="which account there: its e-mail address, or its own name")
+    common.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
+    common.add_argument("--json", action="store_true", help="machine-readable output")
+    parser = argparse.ArgumentParser(prog="burrow")
+    parser.set_defaults(host=None, account=None, data=None, json=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def group_of(name: str, about: str) -> Any:
+        return commands.add_parser(name, parents=[common], help=about).add_subparsers(required=True, metavar="ACTION")
+
+    def add(group: Any, name: str, run: Command, about: str) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = group.add_parser(name, parents=[common], help=about, description=about)
+        command.set_defaults(command=run)
+        return command
+
+    _add_accounts(commands, add)
+    _add_tasks(group_of("tasks", "Tasks of the project."), add)
+    _add_mcp(group_of("mcp", "MCP servers and tools."), add)
+    return parser
+
+
+def _add_accounts(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    login = add(commands, "login", accounts.login, "Sign in through the browser, or with a personal API key.")
+    login.add_argument("--token", metavar="KEY", help="a personal API key, or - to read it from standard input")
+    login.add_argument("--client-id", metavar="ID", help="for a server that lets no application register itself")
+    login.add_argument("--client-secret", metavar="SECRET", help="of that client, or - to read it; with --url only")
+    login.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    login.add_argument("--store", choices=[kind.value for kind in StoreKind], help="where the sign-in is kept")
+    login.add_argument("--url", help="sign in to the MCP server at this address instead, and add it to your servers")
+    login.add_argument("--title", help="what to call that server")
+    _add_transport(login)
+    logout = add(commands, "logout", accounts.logout, "Sign out here and revoke the grant.")
+    logout.add_argument("--url", help="of the MCP server at this address instead")
+    status = add(commands, "status", accounts.show_status, "Who is signed in where.")
+    status.add_argument(
+        *("-v", "--verbose"),
+        action="store_true",
+        help="also what was granted, and what happened to the sign-in in every process, the newest last",
+    )
+    status.add_argument(
+        "--limit", type=_positive, default=SHOWN_STEPS, help=f"with -v, at most so much of that ({SHOWN_STEPS})"
+    )
+
+
+def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    listing = add(group, "list", tasks.list_tasks, "List tasks, newest first.")
+    listing.add_argument("--search", help="only tasks with this text")
+    listing.add_argument("--repository", metavar="ORG/NAME", help="only tasks of this repository")
+    listing.add_argument("--archived", action="store_true", help="archived tasks instead")
+    listing.add_argument("--limit", type=_positive, default=50, help="at most this many (50)")
+    show = add(group, "show", tasks.show, "Show one task.")
+    show.add_argument("task", help="its id or slug")
+    create = add(group, "create", tasks.create, "Create a task.")
+    create.add_argument("description", help="what is to be done, or - to read it from standard input")
+    create.add_argument("--title")
+    create.add_argument("--repository", metavar="ORG/NAME")
+    archive = add(group, "archive", tasks.archive, "Archive a task.")
+    archive.add_argument("task", help="its id or slug")
+    archive.add_argument("--undo", action="store_true", help="take it out of the archive")
+
+
+def _add_mcp(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    add(group, "servers", mcp.list_servers, "List the servers.")
+    tools = add(group, "tools", mcp.list_tools, "List a server's tools.")
+    tools.add_argument("server", nargs="*", metavar="SERVER", help="its id or title, unless --url or --stdio is given")
+    call = add(group, "call", mcp.call, "Call a tool.")
+    call.add_argument("names", nargs="+", metavar="[SERVER] TOOL", help="the server's id or title, and the tool's name")
+    call.add_argument(
+        "--args", default="{}", metavar="JSON", help="one JSON object, or - to read it from standard input"
+    )
+    for command in (tools, call):
+        which = command.add_mutually_exclusive_group()
+        which.add_argument("--url", help="the address of a server; sign in to it with: burrow login --url URL")
+        which.add_argument("--stdio", metavar="COMMAND", help="a server that this command starts, on its pipes")
+        _add_transport(command)
+        command.set_defaults(fail=command.error)
+
+
+def _add_transport(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--transport", choices=("http", "sse"), default="http", help="of --url: sse for servers of MCP 2024-11-05"
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

@@ -1,0 +1,219 @@
+"""`burrow mcp`: servers, their tools, and calls, over any way that a server is reached."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.cli.common import connect, services_of
+from app.cli.terminal import data, line, printable, say
+from app.core.errors import BurrowError, NotFound, Rejected
+from app.core.mcp.results.blocks import LinkBlock, ResourceBlock, TextBlock
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from app.core.mcp.results.blocks import CallResult, Progress
+    from app.core.mcp.servers.definitions import OwnServer
+    from app.core.mcp.servers.registry import Servers
+    from app.core.mcp.servers.server import Server
+    from app.core.services import Services
+
+FAILED = 1
+
+
+class Chosen(NamedTuple):
+    """The server that a command is for, and the list that it is in."""
+
+    servers: Servers
+    server: Server
+
+
+async def list_servers(options: argparse.Namespace) -> int:
+    """List the servers of the account and the user's own. A signed-out account hides the latter from nobody."""
+    async with services_of(options) as services:
+        failure = await _sign_in_failure(services, options)
+        servers = await services.servers.list(refresh=True)
+        if failure is not None and not servers:
+            raise failure
+        if options.json:
+            data([_record(server) for server in servers])
+        else:
+            for server in servers:
+                line(f"{server.id:<38} {server.state.value:<20} {printable(server.title)}")
+        # Without a host there is no account whose servers are missing.
+        if failure is None or services.backend is None:
+            return 0
+        say(f"burrow: {failure.title}: {failure.cause}")
+        return failure.exit_code
+
+
+async def list_tools(options: argparse.Namespace) -> int:
+    """List the tools of a server."""
+    named = _named(options, options.server, "SERVER")
+    async with _chosen(options, named[0] if named else None) as (servers, server):
+        tools = await servers.tools(server.id, refresh=True)
+        if options.json:
+            data([{**tool.raw, "policy": tool.policy, "problem": tool.problem} for tool in tools])
+        else:
+            for tool in tools:
+                words = tool.description.splitlines()
+                line(f"{printable(tool.name):<32} {tool.policy or '-':<16} {printable(words[0] if words else '')}")
+    return 0
+
+
+async def call(options: argparse.Namespace) -> int:
+    """Call a tool and show what it answers; exit code 1 when the tool says that it failed."""
+    arguments = _arguments(options.args)
+    *named, name = _named(options, options.names, "SERVER", "TOOL")
+    async with _chosen(options, named[0] if named else None) as (servers, server):
+        tools = await servers.tools(server.id)
+        tool = next((tool for tool in tools if tool.name == name), None)
+        if tool is None:
+            raise NotFound(f"{server.title} has no tool {name}.", action="List them with: burrow mcp tools")
+        running = servers.start_call(server.id, tool, arguments)
+        running.progress.subscribe(_show_progress)
+        try:
+            result = await running.result()
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        _show_result(result, options)
+        return FAILED if result.is_error else 0
+
+
+def _named(options: argparse.Namespace, names: Sequence[str], *wanted: str) -> list[str]:
+    """The names on the command line; without that of the server where `--url` or `--stdio` says which it is.
+
+    Ends the command with its usage when there are more or fewer.
+    """
+    described = options.url is not None or options.stdio is not None
+    needed = wanted[1:] if described else wanted
+    if len(names) != len(needed):
+        options.fail(f"give {' and '.join(needed)}" if needed else "give no SERVER besides --url or --stdio")
+    return list(names)
+
+
+@asynccontextmanager
+async def _chosen(options: argparse.Namespace, named: str | None) -> AsyncIterator[Chosen]:
+    """The server that `--url` or `--stdio` describes, else the one that is called so."""
+    async with services_of(options) as services:
+        if named is None:
+            yield await _described(services, options)
+            return
+        own = [
+            server for server in await services.own_servers.definitions() if _is_called(server.id, server.title, named)
+        ]
+        if not own:
+            # An own server needs no account, and must not wait for one.
+            await (await connect(services, options)).ready()
+        servers = services.servers
+        yield Chosen(servers, _the_one(await servers.list(refresh=True), named))
+
+
+async def _described(services: Services, options: argparse.Namespace) -> Chosen:
+    """One that the user added with the same address counts as that, with its sign-in; others are kept nowhere."""
+    from app.core.mcp.servers.own_source import NamedServers
+
+    own = services.own_servers
+    await own.definitions()
+    kept = None if options.url is None else own.find(options.url, options.account or "")
+    servers = services.servers
+    servers.set_sources((own,) if kept is not None else (NamedServers((_definition(options),)),))
+    listed = await servers.list(refresh=True)
+    return Chosen(servers, next(server for server in listed if kept is None or server.id == kept.id))
+
+
+def _definition(options: argparse.Namespace) -> OwnServer:
+    """The server that the command line describes. Raises `Rejected` for what describes none."""
+    from app.core.auth.oauth.discovery import check_server_address
+    from app.core.mcp.servers.definitions import HttpServer, SseServer, StdioServer
+
+    if options.url is not None:
+        url = check_server_address(options.url)
+        return (SseServer if options.transport == "sse" else HttpServer)("url", url, url)
+    try:
+        command = tuple(shlex.split(options.stdio))
+    except ValueError as problem:
+        raise Rejected(f"--stdio is not a command: {problem}.", action="Quote it as for a shell.") from None
+    if not command:
+        raise Rejected("--stdio is empty.", action="Give the command that starts the server.")
+    return StdioServer("stdio", command[0], command)
+
+
+async def _sign_in_failure(services: Services, options: argparse.Namespace) -> BurrowError | None:
+    """Why the account's servers cannot be listed."""
+    try:
+        await (await connect(services, options)).ready()
+    except BurrowError as failure:
+        return failure
+    return None
+
+
+def _the_one(servers: Iterable[Server], named: str) -> Server:
+    matches = [server for server in servers if _is_called(server.id, server.title, named)]
+    exact = [server for server in matches if named in {server.id, server.title}]
+    matches = exact or matches
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise Rejected(f"Several servers are called {named}.", action="Name one by its id: burrow mcp servers")
+    raise NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
+
+
+def _is_called(identity: str, title: str, named: str) -> bool:
+    return named == identity or named.casefold() == title.casefold()
+
+
+def _record(server: Server) -> dict[str, Any]:
+    return {
+        "id": server.id,
+        "title": server.title,
+        "state": server.state.name.lower(),
+        "url": server.url,
+        "tool_count": server.tool_count,
+    }
+
+
+def _arguments(given: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if given == "-" else given
+        arguments = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as problem:
+        raise Rejected(f"--args is not JSON: {problem}.", action="Give one JSON object.") from None
+    if not isinstance(arguments, dict):
+        raise Rejected("--args must be one JSON object.", action='For example: --args \'{"name": "value"}\'')
+    return arguments
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _show_progress(progress: Progress) -> None:
+    total = "" if progress.total is None else f"/{progress.total:g}"
+    say(f"{progress.value:g}{total} {progress.message or ''}".rstrip())
+
+
+def _show_result(result: CallResult, options: argparse.Namespace) -> None:
+    if options.json:
+        data(result.raw)
+        return
+    for block in result.blocks:
+        if isinstance(block, TextBlock):
+            line(block.text)
+        elif isinstance(block, LinkBlock):
+            line(printable(f"{block.uri}  {block.title or block.name}"))
+        elif isinstance(block, ResourceBlock) and block.text is not None:
+            line(block.text)
+        else:
+            say(f"({type(block).__name__.removesuffix('Block').lower()} content; see it with --json)")
+    if not result.blocks and result.structured is not None:
+        data(result.structured)
+    if not result.blocks and result.structured is None:
+        say("Done. The tool returned no content.")

@@ -1,0 +1,117 @@
+"""`burrow tasks`: list, show, create and archive."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from app.cli.common import backend_of
+from app.cli.terminal import data, line, printable, say
+from app.core.errors import NotFound, Rejected
+from app.core.posthog.types import NewTask, TaskQuery
+
+if TYPE_CHECKING:
+    import argparse
+    from datetime import datetime
+
+    from app.core.backend import Backend
+    from app.core.posthog.types import Task
+
+SLUG_PAGES = 20
+
+
+async def list_tasks(options: argparse.Namespace) -> int:
+    query = TaskQuery(search=options.search or "", archived=options.archived, repository=options.repository)
+    async with backend_of(options) as backend:
+        page = await backend.tasks.list(query, limit=min(options.limit, 100))
+        tasks = list(page.items)
+        while page.next and len(tasks) < options.limit:
+            page = await backend.tasks.more(page.next)
+            tasks.extend(page.items)
+        tasks = tasks[: options.limit]
+        if options.json:
+            data([_task_record(task) for task in tasks])
+        else:
+            for task in tasks:
+                state = task.latest_run.status if task.latest_run else "no run"
+                line(f"{task.slug or task.id:<14} {state:<12} {printable(task.title)}")
+            if not tasks:
+                say("No tasks.")
+            if page.count > len(tasks):
+                say(f"{len(tasks)} of {page.count}; more with --limit.")
+    return 0
+
+
+async def show(options: argparse.Namespace) -> int:
+    async with backend_of(options) as backend:
+        _show(await _find_task(backend, options.task), options)
+    return 0
+
+
+async def create(options: argparse.Namespace) -> int:
+    description = sys.stdin.read() if options.description == "-" else options.description
+    if not description.strip():
+        raise Rejected("A task needs a description.", action="Give it as text, or - to read it from standard input.")
+    async with backend_of(options) as backend:
+        new = NewTask(description.strip(), options.title or "", options.repository)
+        _show(await backend.tasks.create(new), options)
+    return 0
+
+
+async def archive(options: argparse.Namespace) -> int:
+    async with backend_of(options) as backend:
+        task = await _find_task(backend, options.task)
+        changed = await backend.tasks.archive(task.id, not options.undo)
+        _show(changed, options)
+    return 0
+
+
+async def _find_task(backend: Backend, named: str) -> Task:
+    try:
+        UUID(named)
+    except ValueError:
+        pass
+    else:
+        return await backend.tasks.get(named)
+    for archived in (False, True):
+        page = await backend.tasks.list(TaskQuery(archived=archived), limit=100)
+        for _ in range(SLUG_PAGES):
+            for task in page.items:
+                if task.slug.lower() == named.lower():
+                    return task
+            if page.next is None:
+                break
+            page = await backend.tasks.more(page.next)
+    raise NotFound(f"There is no task {named}.", action="List them with: burrow tasks list")
+
+
+def _show(task: Task, options: argparse.Namespace) -> None:
+    record = _task_record(task)
+    if options.json:
+        data(record)
+        return
+    for name, value in record.items():
+        if value not in (None, "") and name != "description":
+            line(f"{name:<12} {printable(str(value))}")
+    line("")
+    line(task.description)
+
+
+def _task_record(task: Task) -> dict[str, Any]:
+    run = task.latest_run
+    return {
+        "id": task.id,
+        "slug": task.slug,
+        "title": task.title,
+        "description": task.description,
+        "repository": task.repository,
+        "archived": task.archived,
+        "status": run.status if run else None,
+        "created_at": _time(task.created_at),
+        "updated_at": _time(task.updated_at),
+    }
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
