@@ -121,6 +121,7 @@ class ScriptedIssuer:
 
     def __post_init__(self) -> None:
         self._codes: dict[str, Asked] = {}
+        self._published: tuple[str, ...] = ()
         self.metadata: dict[str, Any] = {
             "issuer": self.issuer,
             "authorization_endpoint": self.at("/authorize"),
@@ -144,8 +145,9 @@ class ScriptedIssuer:
 
     def publish(self, *paths: str) -> Self:
         """Publish the metadata there and nowhere else."""
-        for path in [path for path in self.server.views if OAUTH in path or OPENID in path]:
+        for path in self._published:
             del self.server.views[path]
+        self._published = paths
         self.server.views |= {path: lambda _: Reply(200, self.metadata) for path in paths}
         return self
 
@@ -264,8 +266,11 @@ class ScriptedResource:
     server: ScriptedServer
     issuer: ScriptedIssuer
     path: str = "/mcp"
+    audiences: list[str | None] = field(default_factory=lambda: [None])
+    """The resources that tokens may be for, in each spelling."""
 
     def __post_init__(self) -> None:
+        self.audiences.append(self.url)
         self.metadata: dict[str, Any] = {"resource": self.url, "authorization_servers": [self.issuer.issuer]}
         self.server.views[self.path] = self._answer
         self.server.views[RESOURCE + self.path] = lambda _: Reply(200, self.metadata)
@@ -285,7 +290,7 @@ class ScriptedResource:
         return [request.bearer for request in self.server.seen if request.path == self.path]
 
     def _answer(self, request: Request) -> Reply:
-        takes = any(one.takes(request.bearer) and one.resource in {None, self.url} for one in self.issuer.families)
+        takes = any(one.takes(request.bearer) and one.resource in self.audiences for one in self.issuer.families)
         return Reply(200, {"ok": True}) if takes else Reply(401, b"", {"WWW-Authenticate": self.challenge})
 
 
