@@ -11,6 +11,7 @@ import httpx
 from app.core.auth.credential import Credential
 from app.core.auth.http.target import Target
 from app.core.auth.http.transport import HttpTransport
+from app.core.auth.key import CredentialKey
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.registry import Credentials
 from app.core.auth.vault.base import StoreKind
@@ -55,6 +56,12 @@ async def opened(folder: Path, store: StoreKind = StoreKind.FILE) -> AsyncIterat
         data = DataFolder(folder, store)
         stack.push_async_callback(data.close)
         yield data
+
+
+def profile_of_parts(issuer: str, resource: str, slot: str) -> CredentialProfile:
+    """The profile of a credential for the server at the address that is its resource."""
+    key = CredentialKey(issuer, resource, slot)
+    return CredentialProfile(key, "Example", origin_of(resource), issuer, resource=resource)
 
 
 async def status_of(credential: Credential, url: str) -> int:
