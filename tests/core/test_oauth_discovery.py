@@ -5,6 +5,7 @@ MCP authorization 2025-11-25 and 2026-07-28, RFC 9728, RFC 8414, OpenID Connect 
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from app.core.auth.http.transport import HttpTransport
 from app.core.auth.key import CredentialKey
 from app.core.auth.oauth.discovery import (
     ProtectedResource,
+    check_server_address,
     covers,
     find_metadata,
     find_protected_resource,
@@ -28,7 +30,7 @@ from app.core.auth.oauth.discovery import (
 )
 from app.core.auth.oauth.metadata import ServerMetadata
 from app.core.auth.profile import CredentialProfile, IssuerTrust
-from app.core.errors import BurrowError, NotFound, ProtocolTrouble, ServerTrouble, Throttled
+from app.core.errors import BurrowError, NotFound, ProtocolTrouble, Rejected, ServerTrouble, Throttled
 from app.core.urls import origin_of
 from tests.core._authorization_server import OAUTH, OPENID, RESOURCE, ScriptedIssuer, ScriptedResource, servers
 from tests.core.scripted import Reply
@@ -516,6 +518,37 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambd
 def test_metadata_of_any_shape_is_read_or_refused(answer: dict[str, Any]) -> None:
     with suppress(ProtocolTrouble):
         read_metadata({"issuer": "https://as.example", **answer}, ELSEWHERE, found_at="https://as.example/x")
+
+
+# What a person types, and what settings hold.
+
+
+def test_an_address_that_a_person_types_is_taken_without_the_spaces_around_it() -> None:
+    assert check_server_address(" https://mcp.example/mcp\n") == "https://mcp.example/mcp"
+
+
+@pytest.mark.parametrize("typed", [*UNSAFE, "", "mcp.example"])
+def test_an_address_that_no_credential_may_be_sent_to_is_refused(typed: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        check_server_address(typed)
+    assert caught.value.facts.attr == "url"
+
+
+def test_metadata_is_read_back_from_its_record_and_from_that_of_another_version() -> None:
+    metadata = ServerMetadata(
+        "https://as.example", "https://as.example/a", "https://as.example/t", scopes=("a", "b"), names_issuer=True
+    )
+    record = json.loads(json.dumps(metadata.record()))
+    assert ServerMetadata.of_record(record) == metadata
+    assert ServerMetadata.of_record({**record, "added_later": [1]}) == metadata
+
+
+@pytest.mark.parametrize(
+    "damage", [None, [], {}, {"issuer": None}, {"token_endpoint": 7}, {"authorization_endpoint": []}]
+)
+def test_a_damaged_record_of_metadata_is_none(damage: object) -> None:
+    whole = ServerMetadata("https://as.example", "https://as.example/a", "https://as.example/t").record()
+    assert ServerMetadata.of_record({**whole, **damage} if isinstance(damage, dict) and damage else damage) is None
 
 
 # The MCP SDK's functions for the same.
