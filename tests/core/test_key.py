@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.auth.key import SHORT_NAMES, CredentialKey
@@ -48,6 +48,7 @@ def test_the_text_of_a_key_can_be_read() -> None:
     assert key.text == "https://as.example https://mcp.example/mcp?project=1#work"
 
 
+@settings(deadline=None)
 @given(KEYS)
 def test_a_key_is_read_back_from_its_text(key: CredentialKey) -> None:
     assert CredentialKey.parse(key.text) == key
@@ -55,6 +56,7 @@ def test_a_key_is_read_back_from_its_text(key: CredentialKey) -> None:
     assert key.text.isprintable()
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_as_some_key(text: str) -> None:
     key = CredentialKey.parse(text)
@@ -71,6 +73,7 @@ def check_names(one: CredentialKey, other: CredentialKey) -> None:
         assert (one.scope == other.scope) is same
 
 
+@settings(deadline=None)
 @given(KEYS, KEYS)
 def test_all_names_of_two_keys_differ(one: CredentialKey, other: CredentialKey) -> None:
     check_names(one, other)
@@ -97,12 +100,14 @@ def test_keys_whose_parts_run_into_each_other_have_names_of_their_own(keys: tupl
         check_names(one, other)
 
 
+@settings(deadline=None)
 @given(KEYS)
 def test_a_file_name_is_valid_on_every_file_system(key: CredentialKey) -> None:
     assert set(key.file_name) <= SAFE
     assert 0 < len(key.file_name) <= 97
 
 
+@settings(deadline=None)
 @given(KEYS)
 def test_the_secret_of_a_client_is_never_named_like_the_grant_of_another_key(key: CredentialKey) -> None:
     rest = key.vault_name(PROFILE).split("|")

@@ -102,6 +102,22 @@ async def test_a_client_that_a_person_entered_goes_before_the_rest_also_after_a_
         assert issuer.presented[0].secret == SECRET
 
 
+async def test_a_client_that_a_person_entered_in_another_process_is_seen(tmp_path: Path) -> None:
+    async with servers(1) as origins, opened(tmp_path) as window, opened(tmp_path) as command_line:
+        issuer = ScriptedIssuer(next(origins))
+        issuer.knows("mine", SECRET, POST)
+        profile = profile_for(issuer)
+        credential = window.credential(profile)
+        assert await begun_with(credential) == "client-1"
+        there = command_line.credential(profile)
+        await there.registrar.use(ClientIdentity("mine", SECRET))
+        await sign_in_at(there)
+        await sign_in_at(credential)
+        assert len(issuer.registered) == 1
+        # Also how the server takes its secret.
+        assert ways(issuer) == [BASIC, POST, POST]
+
+
 @pytest.mark.parametrize(("advertised", "url"), [(True, DOCUMENT), (False, DOCUMENT), (True, None)])
 async def test_a_metadata_document_is_the_client_where_both_sides_have_that(
     tmp_path: Path, advertised: bool, url: str | None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.auth.http.transport import HttpTransport
@@ -279,6 +279,7 @@ async def test_the_resource_and_each_parent_of_it_are_taken_for_it(parent: str) 
         assert (await at.look(url=f"{at.resource.url}?project=1")).resource == named
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_whatever_a_server_names_its_resource_nothing_escapes(resource: str, path: str) -> None:
     url = f"https://mcp.example/{path}"
@@ -514,6 +515,7 @@ async def test_only_true_promises_anything(value: object) -> None:
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*ENDPOINTS, "scopes_supported", "code_challenge_methods_supported"]), JSON))
 def test_metadata_of_any_shape_is_read_or_refused(answer: dict[str, Any]) -> None:
     with suppress(ProtocolTrouble):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.urls import is_confidential, may_name, normalized, origin_of, same_url
@@ -56,6 +56,7 @@ def test_addresses_that_differ_in_anything_else_and_what_is_none_are_not_the_sam
     assert not same_url(one, other)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["https://as.example", "https://as.example:8443", "http://[::1]"]), st.text(max_size=12))
 def test_what_is_normalized_stays_as_it_is(origin: str, rest: str) -> None:
     once = normalized(f"{origin}/{rest}")

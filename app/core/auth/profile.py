@@ -18,7 +18,8 @@ class IssuerTrust(Enum):
     """What an authorization server may be.
 
     `SAME_ORIGIN`: it is the server that requests go to, and all its endpoints are there. `METADATA`: the one whose
-    identifier the protected resource names (RFC 9728), with endpoints wherever its metadata says, https only.
+    identifier the protected resource names (RFC 9728), with endpoints wherever its metadata says, https only. A server
+    on this machine may also name http addresses on this machine.
     """
 
     SAME_ORIGIN = "same-origin"

@@ -97,6 +97,9 @@ class ClientRegistrar:
         without a word.
         """
         self._oauth.check_auth_methods(metadata)
+        # Somebody may have entered a client in another process.
+        for name in (REGISTRATION, METHOD):
+            await self._settings.refresh(name)
         document = self._profile.client_metadata_url
         given = await self._given(metadata)
         if given is not None:
