@@ -173,6 +173,23 @@ async def test_an_answer_with_an_error_is_an_error_whatever_code_it_has(tmp_path
         assert flow.exchanges == 0
 
 
+async def test_an_answer_with_an_empty_code_is_none(tmp_path: Path) -> None:
+    async with flows(tmp_path, "/tenant") as [flow]:
+        answer = await flow.answer()
+        await visit(with_query(answer, {**query_of(answer), "code": ""}))
+        with pytest.raises(SignInNeeded, match="did not sign you in"):
+            await flow.finishing
+        assert flow.exchanges == 0
+
+
+async def test_an_empty_error_beside_a_code_is_none(tmp_path: Path) -> None:
+    async with flows(tmp_path, "/tenant") as [flow]:
+        answer = await flow.answer()
+        await visit(with_query(answer, {**query_of(answer), "error": ""}))
+        await flow.finishing
+        assert flow.exchanges == 1
+
+
 async def test_the_issuer_is_compared_as_its_metadata_spells_it(tmp_path: Path) -> None:
     async with servers(1) as origins, opened(tmp_path) as data:
         issuer = ScriptedIssuer(next(origins), "/tenant")

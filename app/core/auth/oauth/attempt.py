@@ -85,7 +85,7 @@ class AuthorizationAttempt:
         """
         answer = await self._answer(cancelled)
         origin = self._profile.origin
-        if answer.code is None or answer.error is not None:
+        if answer.error or not answer.code:
             denied = answer.error == "access_denied"
             cause = "Access was denied in the browser." if denied else f"{self._profile.name} did not sign you in."
             raise SignInNeeded(cause, Facts(code=answer.error, origin=origin))

@@ -101,7 +101,7 @@ class CallbackServer:
         if repeated or not self._accepts(redirect):
             return _page(400, "This answer was not expected", "Start again from Burrow.")
         self._result.set_result(redirect)
-        if redirect.error is not None or redirect.code is None:
+        if redirect.error or not redirect.code:
             return _page(200, "Nothing was granted", "You can close this tab and return to Burrow.")
         return _page(200, "You are signed in", "You can close this tab and return to Burrow.")
 
