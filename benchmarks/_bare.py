@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import httpx
 
-from app.core.auth.http.transport import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS, USER_AGENT
+from app.core.auth.http.clients import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS, USER_AGENT
 
 
 def bare_client(headers: dict[str, str]) -> httpx.AsyncClient:

@@ -19,7 +19,7 @@ from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.base import StoreKind
 from app.core.fetcher import Fetcher
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from _control import Pair
 
     from app.core.auth.grant.lock import ProcessLock
-    from app.core.auth.http.transport import HttpClients
+    from app.core.auth.http.clients import ClientPair
 
 LIFETIME_SECONDS = 3600.0
 PATH = "/api/projects/1/tasks/42/"
@@ -46,7 +46,7 @@ class Rig:
 
     storage: Storage
     files: GrantFiles
-    transport: HttpTransport
+    transport: HttpClients
     session: Credential
     host: Host
 
@@ -66,7 +66,7 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def application(
-    origin: str, folder: Path, *, lock: ProcessLock | None = None, clients: HttpClients | None = None
+    origin: str, folder: Path, *, lock: ProcessLock | None = None, clients: ClientPair | None = None
 ) -> AsyncIterator[Rig]:
     """The application's own parts on `folder`, put together as `app.core.backend` does; nobody is signed in yet.
 
@@ -74,7 +74,7 @@ async def application(
     """
     host = Host("bench", "Bench", origin, client_id=CLIENT_ID)
     storage = Storage.open(folder)
-    transport = HttpTransport(clients)
+    transport = HttpClients(clients)
     oauth = AuthorizationServer(transport, posthog_profile(host))
     files = GrantFiles(folder / "locks", host.key)
     if lock is not None:

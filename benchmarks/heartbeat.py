@@ -53,9 +53,9 @@ def decoder(arm: str) -> Callable[[Any], object]:
 async def opened(arm: str) -> httpx.AsyncClient:
     """The client an arm asks."""
     if arm == "burrow":
-        from app.core.auth.http.transport import HttpTransport
+        from app.core.auth.http.clients import HttpClients
 
-        return await HttpTransport().client()
+        return await HttpClients().client()
     import httpx
 
     return httpx.AsyncClient(trust_env=False)

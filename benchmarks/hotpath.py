@@ -31,7 +31,7 @@ from _control import Pair, rotating_server
 from _signed_in import PATH, Rig, application
 
 from app.core.auth.http.target import Target
-from app.core.auth.http.transport import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS
+from app.core.auth.http.clients import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS
 from app.core.fetcher import IN_FLIGHT
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from _control import Pair
 from _signed_in import Rig, application
 
 from app.core.auth.grant.journal import ASKED
-from app.core.auth.http.transport import HttpClients
+from app.core.auth.http.clients import ClientPair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,7 +83,7 @@ async def signed_in(folder: Path, *, locked: bool) -> AsyncIterator[Rig]:
     lock = None if locked else cast("ProcessLock", NoLock())
     async with (
         httpx.AsyncClient(transport=token_endpoint()) as client,
-        application(ORIGIN, folder, lock=lock, clients=HttpClients(client, client)) as rig,
+        application(ORIGIN, folder, lock=lock, clients=ClientPair(client, client)) as rig,
     ):
         await rig.sign_in(Pair(0, "pha_1", "phr_1"))
         yield rig

@@ -37,7 +37,7 @@ from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import IN_FLIGHT, Fetcher
@@ -95,7 +95,7 @@ def server() -> Iterator[str]:
 @contextlib.asynccontextmanager
 async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
     host = Host("bench", "Bench", origin)
-    transport = HttpTransport()
+    transport = HttpClients()
     session = Credential(
         AuthorizationServer(transport, posthog_profile(host)),
         GrantFiles(folder, "grant"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from app.core.auth.credential import Credential
-    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.http.clients import HttpClients
     from app.core.auth.oauth.step_up import StepUp
     from app.core.diagnostics.activity import Activity
     from app.core.embedded import EmbeddedWorkspace
@@ -57,7 +57,7 @@ class Backend:
         self,
         host: Host,
         credential: Credential,
-        transport: HttpTransport,
+        transport: HttpClients,
         storage: Storage,
         activity: Activity,
         *,

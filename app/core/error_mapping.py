@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.auth.http.classifier import UPSTREAM_UNREACHABLE, Reply, Verdict, classify
 from app.core.auth.http.target import CredentialAtStake
-from app.core.auth.http.transport import retry_after
+from app.core.auth.http.clients import retry_after
 from app.core.auth.oauth.step_up import listed
 from app.core.errors import (
     BurrowError,

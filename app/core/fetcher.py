@@ -19,7 +19,7 @@ import msgspec
 
 from app.core.auth.http.classifier import Reply
 from app.core.auth.http.target import RENEWAL_FAILURE, RULE, Target
-from app.core.auth.http.transport import transport_error
+from app.core.auth.http.clients import transport_error
 from app.core.auth.status import Trouble
 from app.core.error_mapping import answer_error, concerns_token
 from app.core.errors import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from app.core.auth.credential import Credential
     from app.core.auth.http.bearer import BearerAuth
-    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.http.clients import HttpClients
     from app.core.hosts import Host
     from app.core.storage import Scope
 
@@ -119,7 +119,7 @@ class Fetcher:
     """Requests to one host as the signed-in person."""
 
     def __init__(
-        self, transport: HttpTransport, session: Credential, host: Host, *, in_flight: int = IN_FLIGHT
+        self, transport: HttpClients, session: Credential, host: Host, *, in_flight: int = IN_FLIGHT
     ) -> None:
         self.finished: Event[RequestRecord] = Event()
         self._transport = transport

@@ -20,7 +20,7 @@ from app.core.storage import Storage
 from app.core.urls import is_loopback, origin_of
 
 if TYPE_CHECKING:
-    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.http.clients import HttpClients
     from app.core.auth.registry import Credentials
     from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
@@ -59,11 +59,11 @@ class Services:
         self._closed = False
 
     @cached_property
-    def transport(self) -> HttpTransport:
+    def transport(self) -> HttpClients:
         """The HTTP client of the process."""
-        from app.core.auth.http.transport import HttpTransport
+        from app.core.auth.http.clients import HttpClients
 
-        return HttpTransport()
+        return HttpClients()
 
     @cached_property
     def credentials(self) -> Credentials:

@@ -10,7 +10,7 @@ import httpx
 
 from app.core.auth.credential import Credential
 from app.core.auth.http.target import Target
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.key import CredentialKey
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.registry import Credentials
@@ -24,7 +24,7 @@ class DataFolder:
 
     def __init__(self, folder: Path, store: StoreKind = StoreKind.FILE) -> None:
         self.path = folder
-        self.transport = HttpTransport()
+        self.transport = HttpClients()
         self.storage = Storage.open(folder)
         settings, grants = self.storage.settings, self.storage.grants
         self._credentials = Credentials(folder, self.transport, settings, grants, role="test", store=store)

@@ -14,7 +14,7 @@ from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal, JournalStorage
 from app.core.auth.grant.tokens import Fingerprints, TokenSet
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.base import Vault
 from app.core.auth.vault.vaults import FileVault
@@ -49,7 +49,7 @@ class Rig:
     issuer: Issuer
     session: Credential
     fetcher: Fetcher
-    transport: HttpTransport
+    transport: HttpClients
     remembered: Remembered
     folder: Path
     vault: Vault
@@ -115,7 +115,7 @@ def client_of(
 ) -> Rig:
     """A client of a scripted host, signed out so far."""
     host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", "client", resource)
-    transport = HttpTransport()
+    transport = HttpClients()
     kept = remembered or Remembered()
     store = vault or FileVault(folder)
     oauth = AuthorizationServer(transport, posthog_profile(host), clock=clock)

@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 
-from app.core.auth.http.transport import retry_after
+from app.core.auth.http.clients import retry_after
 from app.core.clock import LEARN_SECONDS, ServerTime, SystemClock, watch_sleep
 from tests.clock import START, StillClock
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.discovery import find_protected_resource, profile_of
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState
@@ -30,7 +30,7 @@ class Custom:
 
     async def profile(self, slot: str = "") -> CredentialProfile:
         """What a first request and discovery say."""
-        transport = HttpTransport()
+        transport = HttpClients()
         async with httpx.AsyncClient() as client:
             refusal = await client.get(self.resource.url)
         assert refusal.status_code == 401

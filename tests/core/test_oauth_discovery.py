@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.key import CredentialKey
 from app.core.auth.oauth.discovery import (
     ProtectedResource,
@@ -72,7 +72,7 @@ class Found:
 
     resource: ScriptedResource
     issuer: ScriptedIssuer
-    transport: HttpTransport
+    transport: HttpClients
 
     async def look(self, challenge: str = "", url: str | None = None) -> ProtectedResource:
         return await find_protected_resource(self.transport, url or self.resource.url, challenge)
@@ -95,7 +95,7 @@ class Found:
 
 @asynccontextmanager
 async def published(path: str = "/tenant", resource_path: str = "/mcp") -> AsyncIterator[Found]:
-    transport = HttpTransport()
+    transport = HttpClients()
     async with servers(2) as origins:
         issuer = ScriptedIssuer(next(origins), path)
         yield Found(ScriptedResource(next(origins), issuer, resource_path), issuer, transport)

@@ -11,7 +11,7 @@ import pytest
 
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import NotFound, Rejected
@@ -32,7 +32,7 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"{workspace.url}/_tickets", headers={"X-Workspace-Secret": workspace.secret})
     host = workspace_host(workspace.url, client_id=workspace.ready["client_id"], secret=workspace.secret)
-    transport = HttpTransport()
+    transport = HttpClients()
     files = GrantFiles(folder, "grant")
     session = Credential(
         AuthorizationServer(transport, posthog_profile(host)), files, Remembered(), folder, vault=MemoryVault()

@@ -14,7 +14,7 @@ import pytest
 
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import MemoryVault
@@ -32,7 +32,7 @@ async def session_on(
     workspace: RunningWorkspace, folder: Path, client_id: str | None = None
 ) -> AsyncIterator[Credential]:
     host = Host(workspace.url, "Workspace", workspace.url, client_id=client_id)
-    transport = HttpTransport()
+    transport = HttpClients()
     session = Credential(
         AuthorizationServer(transport, posthog_profile(host)),
         GrantFiles(folder, "grant"),

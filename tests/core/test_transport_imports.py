@@ -7,7 +7,7 @@ import contextlib
 import sys
 from typing import Any
 
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 
 
 class Searched:
@@ -36,7 +36,7 @@ async def test_a_later_request_searches_for_no_module() -> None:
         ended.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    transport = HttpTransport()
+    transport = HttpClients()
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     client = await transport.client()
     await client.get(url)

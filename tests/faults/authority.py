@@ -19,7 +19,7 @@ import httpx
 
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.oauth.sign_in import BrowserSignIn
 from app.core.auth.vault.vaults import MemoryVault
@@ -148,7 +148,7 @@ async def browser_client(
         if client_id is not None:
             authority.clients[client_id] = "http://127.0.0.1/callback"
         host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", client_id)
-        transport, kept, vault = HttpTransport(), remembered or Remembered(), MemoryVault()
+        transport, kept, vault = HttpClients(), remembered or Remembered(), MemoryVault()
         stack.push_async_callback(transport.close)
         oauth = AuthorizationServer(transport, posthog_profile(host))
         session = Credential(oauth, GrantFiles(folder, "grant"), kept, folder, vault=vault)

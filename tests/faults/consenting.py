@@ -12,7 +12,7 @@ import httpx
 
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import Fetcher
@@ -26,7 +26,7 @@ from tests.core.conftest import Remembered
 async def at_workspace(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[tuple[Credential, Fetcher]]:
     """A client that registers itself there, signed out so far."""
     host = Host(workspace.url, "Workspace", workspace.url, f"{workspace.url}/mcp")
-    transport = HttpTransport()
+    transport = HttpClients()
     oauth = AuthorizationServer(transport, posthog_profile(host))
     session = Credential(oauth, GrantFiles(folder, "grant"), Remembered(), folder, vault=MemoryVault())
     try:

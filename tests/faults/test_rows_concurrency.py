@@ -13,7 +13,7 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ASKED, Cause, CauseKind
 from app.core.auth.http.bodies import PEEK_BYTES
 from app.core.auth.http.target import Target
-from app.core.auth.http.transport import CONNECTIONS
+from app.core.auth.http.clients import CONNECTIONS
 from app.core.auth.status import CredentialState, Trouble
 from app.core.errors import ServerTrouble
 from app.core.fetcher import Fetcher

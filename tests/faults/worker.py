@@ -20,7 +20,7 @@ from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.lock import ProcessLock
 from app.core.auth.grant.store import GrantStore
 from app.core.auth.grant.tokens import Fingerprints
-from app.core.auth.http.transport import HttpTransport
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.vaults import FileVault, KeyringVault
@@ -84,7 +84,7 @@ async def main(options: argparse.Namespace) -> None:
     folder, origin = Path(options.folder), options.origin
     storage = Storage.open(folder)
     host = Host("scripted", "Scripted", origin, None, "client")
-    transport = HttpTransport()
+    transport = HttpClients()
     oauth = AuthorizationServer(transport, posthog_profile(host))
     name = "grant-" + origin.rpartition(":")[2]
     files = GrantFiles(folder, name, deadline=options.lock_seconds)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.core.auth.grant.journal import JournalStorage
-    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.http.clients import HttpClients
     from app.core.auth.key import CredentialKey
     from app.core.auth.profile import CredentialProfile
     from app.core.auth.settings import SettingsStore
@@ -34,7 +34,7 @@ class Credentials:
     def __init__(
         self,
         folder: Path,
-        transport: HttpTransport,
+        transport: HttpClients,
         settings: SettingsStore,
         grants: JournalStorage,
         *,

@@ -33,7 +33,7 @@ from app.core.urls import origin_of, same_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.http.clients import HttpClients
     from app.core.auth.oauth.authorization import AuthorizationRequest
     from app.core.auth.oauth.metadata import ServerMetadata
     from app.core.auth.profile import CredentialProfile
@@ -69,7 +69,7 @@ class AuthorizationServer:
     trouble.
     """
 
-    def __init__(self, transport: HttpTransport, profile: CredentialProfile, *, clock: Clock | None = None) -> None:
+    def __init__(self, transport: HttpClients, profile: CredentialProfile, *, clock: Clock | None = None) -> None:
         self.time = ServerTime(clock or SystemClock())
         self.profile = profile
         self._transport = transport

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.core.auth.http.challenges import Challenge
-    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.http.clients import HttpClients
     from app.core.auth.oauth.requests import OAuthAnswer
 
 NOT_PUBLISHED = frozenset({404, 405, 410})
@@ -49,7 +49,7 @@ class ProtectedResource:
     scopes: tuple[str, ...]
 
 
-async def find_metadata(transport: HttpTransport, profile: CredentialProfile) -> ServerMetadata:
+async def find_metadata(transport: HttpClients, profile: CredentialProfile) -> ServerMetadata:
     """The metadata of the profile's issuer.
 
     Raises `ProtocolTrouble` for metadata that must not be used, `NotFound` when there is none and the profile knows no
@@ -73,7 +73,7 @@ async def find_metadata(transport: HttpTransport, profile: CredentialProfile) ->
     )
 
 
-async def find_protected_resource(transport: HttpTransport, url: str, challenge: str = "") -> ProtectedResource:
+async def find_protected_resource(transport: HttpClients, url: str, challenge: str = "") -> ProtectedResource:
     """How the server at `url` is authorized; `challenge` is the `WWW-Authenticate` header that it refused a request by.
 
     A server that publishes no metadata is its own authorization server (MCP 2025-03-26). Raises `ProtocolTrouble` when

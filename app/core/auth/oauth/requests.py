@@ -7,14 +7,14 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.core.auth.http.transport import TIMEOUT_SECONDS, retry_after, transport_error
+from app.core.auth.http.clients import TIMEOUT_SECONDS, retry_after, transport_error
 from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble, Throttled, TimedOut
 from app.core.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.core.auth.http.transport import HttpTransport
+    from app.core.auth.http.clients import HttpClients
 
 ANSWER_LIMIT = 1024 * 1024
 
@@ -54,7 +54,7 @@ class OAuthAnswer:
 
 
 async def send(
-    transport: HttpTransport,
+    transport: HttpClients,
     method: str,
     url: str,
     *,

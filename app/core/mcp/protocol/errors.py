@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.classifier import Reply, refuses_token
 from app.core.auth.http.target import CredentialAtStake
-from app.core.auth.http.transport import retry_after
+from app.core.auth.http.clients import retry_after
 from app.core.error_mapping import REFUSES_A_LIVE_SIGN_IN, answer_error
 from app.core.errors import (
     BurrowError,

@@ -168,7 +168,7 @@ class ReconnectPolicy:
         return Reconnect(self._pause(step, ended), ended.judged()[1] if step is ReconnectStep.RENEW else "")
 
     def _pause(self, step: ReconnectStep, ended: StreamEnd) -> float:
-        from app.core.auth.http.transport import retry_after
+        from app.core.auth.http.clients import retry_after
 
         seconds = self._step_seconds if step in {ReconnectStep.AGAIN, ReconnectStep.RENEW} else LONGEST_SECONDS
         self._step_seconds = min(2 * seconds, LONGEST_SECONDS)

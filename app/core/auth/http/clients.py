@@ -32,7 +32,7 @@ KEPT_ALIVE = 16
 CONNECTIONS_ASIDE = 4
 
 
-class HttpClients(NamedTuple):
+class ClientPair(NamedTuple):
     """`aside` has connections of its own.
 
     Requests that were refused keep theirs until they are repeated, hence until a renewal: it must not wait for one.
@@ -42,12 +42,12 @@ class HttpClients(NamedTuple):
     aside: httpx.AsyncClient
 
 
-class HttpTransport:
+class HttpClients:
     """Opens the process's clients on first use and closes them at the end."""
 
-    def __init__(self, clients: HttpClients | None = None) -> None:
+    def __init__(self, clients: ClientPair | None = None) -> None:
         """`clients` are used in place of those that would be opened, and stay open."""
-        self._opening: asyncio.Task[HttpClients] | None = None
+        self._opening: asyncio.Task[ClientPair] | None = None
         self._opened = clients
         self._turn: asyncio.Event | None = None
 
@@ -71,13 +71,13 @@ class HttpTransport:
         """The same for the authorization server: what heals requests never waits for their connections."""
         return (self._opened or await self._both()).aside
 
-    async def _both(self) -> HttpClients:
+    async def _both(self) -> ClientPair:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
         self._opened = await asyncio.shield(self._opening)
         return self._opened
 
-    async def _open(self) -> HttpClients:
+    async def _open(self) -> ClientPair:
         if self._turn is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HOLD_SECONDS):
@@ -91,7 +91,7 @@ class HttpTransport:
                 await client.aclose()
 
 
-def _open_clients() -> HttpClients:
+def _open_clients() -> ClientPair:
     import importlib.util
     import ssl
     import sys
@@ -120,7 +120,7 @@ def _open_clients() -> HttpClients:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
-    return HttpClients(client(CONNECTIONS, KEPT_ALIVE), client(CONNECTIONS_ASIDE, 1))
+    return ClientPair(client(CONNECTIONS, KEPT_ALIVE), client(CONNECTIONS_ASIDE, 1))
 
 
 def transport_error(failure: httpx.HTTPError, *, origin: str, repeatable: bool = True) -> BurrowError:
