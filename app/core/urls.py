@@ -36,8 +36,11 @@ def is_loopback(hostname: str) -> bool:
 def is_confidential(url: str) -> bool:
     """Whether nobody between here and the server reads what is sent: https, or http on this machine.
 
-    False too for what is no address, and for one with a user name or a password in it.
+    False too for what is no address, and for one with a user name or a password in it. `urlsplit` passes over spaces
+    and control characters, and browsers take a backslash for a slash: an address with any of them is two addresses.
     """
+    if not url.isprintable() or " " in url or "\\" in url:
+        return False
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -48,20 +51,34 @@ def is_confidential(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
 
 
+def may_name(source: str, url: str) -> bool:
+    """Whether the server at `source` may send this client on to `url`.
+
+    It must be confidential. What is on this machine only a server on this machine may name: another one would have
+    Burrow send requests to services here that no page in a browser can reach.
+    """
+    if not is_confidential(url):
+        return False
+    return is_loopback(urlsplit(source).hostname or "") or not is_loopback(urlsplit(url).hostname or "")
+
+
 def normalized(url: str) -> str:
     """`url` without the differences that mean nothing: case of scheme and host, default port, escapes, empty path.
 
-    A fragment is left out. Raises `ValueError` for what is no address.
+    A fragment is left out. Raises `ValueError` for what is no address, and for one with a user name.
     """
     parts = urlsplit(url)
-    query = f"?{_unescaped(parts.query)}" if parts.query else ""
+    if not parts.scheme or not parts.hostname or parts.username is not None:
+        raise ValueError("no address of a server")
+    # `urlsplit` does not tell an empty query from none.
+    query = f"?{_unescaped(parts.query)}" if "?" in url.partition("#")[0] else ""
     return f"{origin_of(url)}{_unescaped(parts.path) or '/'}{query}"
 
 
 def same_url(one: str, other: str) -> bool:
     """Whether two addresses are the same one once they are `normalized`; False for what is no address."""
     try:
-        return normalized(one) == normalized(other)
+        return normalized(one) == normalized(other) and urlsplit(one).fragment == urlsplit(other).fragment
     except ValueError:
         return False
 

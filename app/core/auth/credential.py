@@ -253,7 +253,9 @@ class Credential:
 
     async def choose_store(self, kind: StoreKind | str) -> None:
         """Store the grant elsewhere from now on: `keyring`, `file` or `memory`, as the user chose."""
+        former = self._store.vault
         await self._lifecycle.move_to(StoreKind(kind))
+        await self.registrar.move_secret(former)
         if self.grant is None:
             await self.restore()
 

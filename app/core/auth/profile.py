@@ -20,7 +20,8 @@ class IssuerTrust(Enum):
     """What an authorization server may be.
 
     `SAME_ORIGIN`: it is the server that requests go to, and all its endpoints are there. `METADATA`: the one whose
-    identifier the protected resource names (RFC 9728), with endpoints wherever its metadata says, https only.
+    identifier the protected resource names (RFC 9728), with endpoints wherever its metadata says, https only. A server
+    on this machine may also name http addresses on this machine.
     """
 
     SAME_ORIGIN = "same-origin"
@@ -41,10 +42,15 @@ class CredentialProfile:
 
     `name` is what people call the server, `origin` where it is. `issuer` is the identifier that its metadata must have.
     `resource` is sent with every authorization and token request (RFC 8707). `scopes` are asked for at a sign-in,
-    `parameters` are added to the authorization request. `client` replaces every other registration, and
-    `client_metadata_url` is a client id metadata document for issuers that take one. `documented` is what applies to
-    an issuer that publishes no metadata. `check_url` answers with 2xx to a live access token and refuses a dead one in
-    the server's own shape; None where nothing does. `without_registration` is what to do where nobody can register.
+    `parameters` are added to the authorization request. `client` replaces every other registration. `documented` is
+    what applies to an issuer that publishes no metadata. `check_url` answers with 2xx to a live access token and
+    refuses a dead one in the server's own shape; None where nothing does. `without_registration` is what to do where
+    nobody can register.
+
+    `client_metadata_url` is a client id metadata document, for issuers that take one in place of a registration. Such a
+    client id is the https address of the document itself, so somebody must publish it at an address of theirs, and that
+    address vouches for what is signed in with it. This project has none, hence None. Whoever distributes Burrow
+    publishes `docs/client-metadata.json`, with the address as its `client_id`, and names the address here.
     """
 
     key: CredentialKey

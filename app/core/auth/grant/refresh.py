@@ -263,7 +263,9 @@ class TokenRefresh:
                 tokens, taken = await self._oauth.refresh(
                     metadata, grant.registration, grant.tokens, resource=grant.resource or self._profile.resource
                 )
-                # The server may have taken the client's secret in the other way only: the next refresh begins with it.
+                # The server may have taken the client's secret in the other way only: what follows begins with that.
+                if taken.method is not grant.registration.method:
+                    await self._registrar.confirm(taken)
                 return replace(grant, tokens=tokens, auth_method=taken.method.value if taken.secret else "")
             except (Offline, TimedOut, ServerTrouble, Throttled, Rejected) as failure:
                 if metadata is not None and failure.facts.status in MOVED_AWAY and not looked:

@@ -67,6 +67,11 @@ class AuthorizationAttempt:
         """The address of the consent page."""
         return self._request.url
 
+    @property
+    def resource(self) -> str | None:
+        """The resource that the tokens are asked for."""
+        return self._request.resource
+
     def end(self) -> None:
         """Stop listening, also when nobody waits for `tokens`."""
         self._server.close()
@@ -80,7 +85,7 @@ class AuthorizationAttempt:
         """
         answer = await self._answer(cancelled)
         origin = self._profile.origin
-        if answer.code is None:
+        if answer.error or not answer.code:
             denied = answer.error == "access_denied"
             cause = "Access was denied in the browser." if denied else f"{self._profile.name} did not sign you in."
             raise SignInNeeded(cause, Facts(code=answer.error, origin=origin))

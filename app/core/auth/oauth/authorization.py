@@ -71,9 +71,10 @@ def authorization_request(
     verifier = secrets.token_urlsafe(48)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     state = secrets.token_urlsafe(32)
-    asked = list(dict.fromkeys((*profile.scopes, *scopes)))
-    if asked and OFFLINE_ACCESS in metadata.scopes and OFFLINE_ACCESS not in asked:
-        # Where it is offered a refresh token is given only to who asks for it; where it is not, asking is an error.
+    asked = [scope for scope in dict.fromkeys((*profile.scopes, *scopes)) if scope != OFFLINE_ACCESS]
+    if asked and OFFLINE_ACCESS in metadata.scopes:
+        # Where it is offered a refresh token is given only to who asks for it; where it is not, asking is an error,
+        # whatever the resource says. Alone it would narrow what a server grants to who names no scope.
         asked.append(OFFLINE_ACCESS)
     scope = " ".join(asked)
     query = {

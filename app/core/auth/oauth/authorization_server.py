@@ -10,13 +10,19 @@ import secrets
 from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
 from app.core.auth.oauth.authorization import authorization_request
 from app.core.auth.oauth.discovery import find_metadata
-from app.core.auth.oauth.registration import AuthMethod, ClientRegistration, method_of, secret_method
+from app.core.auth.oauth.registration import (
+    AuthMethod,
+    ClientRegistration,
+    client_metadata,
+    method_of,
+    secret_method,
+)
 from app.core.auth.oauth.requests import send
 from app.core.auth.profile import IssuerTrust
 from app.core.clock import ServerTime, SystemClock
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from app.core.auth.profile import CredentialProfile
     from app.core.clock import Clock
 
-CLIENT_NAME = "Burrow"
+AUTH_METHODS = frozenset(method.value for method in AuthMethod)
 GRANT_OVER = frozenset({"invalid_grant", "invalid_token"})
 TOKEN_TYPES = frozenset({"bearer", "dpop"})
 # What a server answers to a parameter that it does not take from this client (RFC 6749 section 5.2, RFC 8707).
@@ -79,11 +85,9 @@ class AuthorizationServer:
         return same_url(metadata.issuer, self.profile.issuer)
 
     async def register(self, metadata: ServerMetadata) -> ClientRegistration:
-        """Register Burrow as a native public client (RFC 7591).
+        """Register Burrow as a native client (RFC 7591), a public one wherever the issuer takes such.
 
-        Which scopes it may ask for is left to the server: a registration is remembered, and a later step-up asks for
-        scopes that nobody can name now. Raises `Rejected` (attr `client_id`) when the issuer offers no registration
-        or refuses it.
+        Raises `Rejected` (attr `client_id`) when the issuer offers no registration or refuses it.
         """
         if metadata.registration_endpoint is None:
             raise self._unregistered(origin_of(metadata.issuer), "does not let applications register themselves")
@@ -94,14 +98,7 @@ class AuthorizationServer:
             self._transport,
             "POST",
             metadata.registration_endpoint,
-            json_body={
-                "client_name": CLIENT_NAME,
-                "redirect_uris": [ClientRegistration("", path, "").redirect_uri],
-                "grant_types": ["authorization_code", "refresh_token"],
-                "response_types": ["code"],
-                "token_endpoint_auth_method": asked.value,
-                "application_type": "native",
-            },
+            json_body=client_metadata(ClientRegistration("", path, "").redirect_uri, asked),
         )
         record = answer.object()
         client_id = record.get("client_id")
@@ -114,6 +111,11 @@ class AuthorizationServer:
         if not isinstance(client_id, str) or not client_id:
             raise ProtocolTrouble(f"{answer.origin} registered Burrow without naming a client id.")
         return self._registered(ClientRegistration(client_id, path, metadata.issuer), record, metadata, answer.origin)
+
+    def check_auth_methods(self, metadata: ServerMetadata) -> None:
+        """Raises `Rejected` (attr `client_id`) where a client can authenticate in no way that Burrow has."""
+        if metadata.auth_methods and not AUTH_METHODS.intersection(metadata.auth_methods):
+            raise self._unregistered(origin_of(metadata.token_endpoint), _no_method(", ".join(metadata.auth_methods)))
 
     async def knows(self, metadata: ServerMetadata, registration: ClientRegistration) -> bool:
         """Whether the server still knows a registration, as far as it says so without a person (faults row 31).
@@ -177,7 +179,7 @@ class AuthorizationServer:
             **({} if request.resource is None else {"resource": request.resource}),
         }
         answer, registration = await self._token_request(metadata, registration, form)
-        return self._tokens({"scope": request.scope, **answer}, None), registration
+        return self._tokens(answer, None, request.scope), registration
 
     async def refresh(
         self,
@@ -195,15 +197,9 @@ class AuthorizationServer:
         if tokens.refresh_token is None:
             raise GrantRefused("no_refresh_token")
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
-        if resource is not None:
-            try:
-                answer, taken = await self._token_request(metadata, registration, {**form, "resource": resource})
-                return self._tokens(answer, tokens), taken
-            except Rejected as refusal:
-                if refusal.facts.code not in NARROWING_REFUSED:
-                    raise
-        answer, taken = await self._token_request(metadata, registration, form)
-        return self._tokens(answer, tokens), taken
+        forms = [form] if resource is None else [{**form, "resource": resource}, form]
+        answer, taken = await self._token_request(metadata, registration, *forms)
+        return self._tokens(answer, tokens, tokens.scope), taken
 
     async def refuses(self, tokens: TokenSet) -> bool | None:
         """Whether the profile's own server refuses an access token, in its own shape; None when it does not say.
@@ -235,19 +231,25 @@ class AuthorizationServer:
             await send(self._transport, "POST", metadata.revocation_endpoint, form=form, headers=headers)
 
     async def _token_request(
-        self, metadata: ServerMetadata, registration: ClientRegistration, form: Mapping[str, str]
+        self, metadata: ServerMetadata, registration: ClientRegistration, *forms: Mapping[str, str]
     ) -> tuple[dict[str, Any], ClientRegistration]:
-        """Ask the token endpoint; a secret that it does not take in one way is sent in the other one, once.
+        """Ask the token endpoint; each further form where the server does not take a parameter of the one before.
 
-        A server refuses a client before it looks at the grant, so the second request spends nothing twice.
+        A secret that the server does not take in one way is sent in the other one, once. It refuses a client before it
+        looks at the grant, so that no request spends anything twice.
         """
-        try:
-            return await self._ask_token_endpoint(metadata, registration, form), registration
-        except ClientRefused:
-            if registration.secret is None:
-                raise
-        other = replace(registration, method=registration.method.other)
-        return await self._ask_token_endpoint(metadata, other, form), other
+        left, switched = list(forms), False
+        while True:
+            try:
+                return await self._ask_token_endpoint(metadata, registration, left[0]), registration
+            except ClientRefused:
+                if registration.secret is None or switched:
+                    raise
+                registration, switched = replace(registration, method=registration.method.other), True
+            except Rejected as refusal:
+                if len(left) == 1 or refusal.facts.code not in NARROWING_REFUSED:
+                    raise
+                del left[0]
 
     async def _ask_token_endpoint(
         self, metadata: ServerMetadata, registration: ClientRegistration, form: Mapping[str, str]
@@ -269,25 +271,28 @@ class AuthorizationServer:
             raise answer.failure(found)
         return found
 
-    def _tokens(self, answer: dict[str, Any], previous: TokenSet | None) -> TokenSet:
+    def _tokens(self, answer: dict[str, Any], previous: TokenSet | None, default_scope: str) -> TokenSet:
         origin = self.profile.origin
         access_token, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
         if not isinstance(access_token, str) or not access_token:
             raise ServerTrouble(f"{origin} answered without an access token.", Facts(origin=origin))
+        if not access_token.isascii() or not access_token.isprintable():
+            # RFC 6749 appendix A.12; no header can carry it.
+            raise ProtocolTrouble(f"{origin} gave an access token that cannot be sent.", Facts(origin=origin))
         if not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
             raise ProtocolTrouble(f"{origin} gave a token of an unknown type.", Facts(origin=origin))
         refresh_token = answer.get("refresh_token")
         if not isinstance(refresh_token, str) or not refresh_token:
             refresh_token = previous.refresh_token if previous else None
         issued_at = self.time.now()
-        lifetime = _lifetime(answer.get("expires_in"))
+        lifetime = _seconds(answer.get("expires_in"))
         scope = answer.get("scope")
         return TokenSet(
             access_token=access_token,
             refresh_token=refresh_token,
             issued_at=issued_at,
             expires_at=None if lifetime is None else issued_at + lifetime,
-            scope=scope if isinstance(scope, str) else (previous.scope if previous else ""),
+            scope=scope if isinstance(scope, str) else default_scope,
             generation=previous.generation + 1 if previous else 1,
             scoped_teams=tuple(t for t in _list(answer.get("scoped_teams")) if isinstance(t, int)),
             scoped_organizations=tuple(o for o in _list(answer.get("scoped_organizations")) if isinstance(o, str)),
@@ -298,21 +303,19 @@ class AuthorizationServer:
     ) -> ClientRegistration:
         """The registration as the server answered it: it may give a secret, and another way to authenticate."""
         secret, named = record.get("client_secret"), record.get("token_endpoint_auth_method")
-        if isinstance(named, str) and named and method_of(named, AuthMethod.NONE).value != named:
-            raise self._unregistered(origin, f"wants a way to authenticate that Burrow does not have ({named[:60]})")
+        if isinstance(named, str) and named and named not in AUTH_METHODS:
+            raise self._unregistered(origin, _no_method(named))
         if not isinstance(secret, str) or not secret:
             if method_of(named, AuthMethod.NONE) is not AuthMethod.NONE:
                 raise self._unregistered(origin, "wants a client secret and gave none")
             return registration
         if named == AuthMethod.NONE.value:
             return registration
-        expires = record.get("client_secret_expires_at")
-        until = float(expires) if isinstance(expires, int | float) and not isinstance(expires, bool) else 0.0
         return replace(
             registration,
             secret=secret,
             method=secret_method(metadata, named),
-            secret_expires_at=until if isfinite(until) and until > 0 else 0.0,
+            secret_expires_at=_seconds(record.get("client_secret_expires_at")) or 0.0,
         )
 
     def _unregistered(self, origin: str, why: str, facts: Facts | None = None) -> Rejected:
@@ -324,9 +327,12 @@ class AuthorizationServer:
 
 
 def authenticated(registration: ClientRegistration, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """`form` and headers with the client's authentication, in one way only (RFC 6749 section 2.3.1)."""
+    """`form` and headers with the client's authentication, in one way only (RFC 6749 section 2.3.1).
+
+    Inside the header id and secret are encoded as in a form, where a space is a plus (RFC 6749 appendix B).
+    """
     if registration.secret is not None and registration.method is AuthMethod.BASIC:
-        pair = f"{quote(registration.client_id, safe='')}:{quote(registration.secret, safe='')}"
+        pair = f"{quote_plus(registration.client_id)}:{quote_plus(registration.secret)}"
         return dict(form), {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     body = {**form, "client_id": registration.client_id}
     if registration.secret is not None and registration.method is AuthMethod.POST:
@@ -334,13 +340,17 @@ def authenticated(registration: ClientRegistration, form: Mapping[str, str]) -> 
     return body, {}
 
 
-def _lifetime(value: object) -> float | None:
+def _no_method(named: str) -> str:
+    return f"wants a way to authenticate that Burrow does not have ({named[:60]})"
+
+
+def _seconds(value: object) -> float | None:
     """Seconds, or None for what servers send instead of a positive number (faults row 34)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         seconds = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return seconds if isfinite(seconds) and seconds > 0 else None
 

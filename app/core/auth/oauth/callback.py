@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 REQUEST_LIMIT = 16 * 1024
 REQUEST_SECONDS = 10.0
+PARAMETERS = ("code", "state", "error", "iss")
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
@@ -91,19 +92,16 @@ class CallbackServer:
             return _page(404, "Nothing here", "")
         if method != "GET":
             return _page(405, "Method not allowed", "")
-        query = parse_qs(target.query)
-
-        def one(name: str) -> str | None:
-            values = query.get(name, [])
-            return values[0] if len(values) == 1 else None
-
-        redirect = AuthorizationResponse(one("code"), one("state"), one("error"), one("iss"))
+        # An empty `iss` is a wrong one, and so is one of two.
+        query = parse_qs(target.query, keep_blank_values=True)
+        repeated = any(len(query.get(name, [])) > 1 for name in PARAMETERS)
+        redirect = AuthorizationResponse(*(query.get(name, [None])[0] for name in PARAMETERS))
         if self._result.done():
             return _page(410, "Already done", "You can close this tab.")
-        if not self._accepts(redirect):
+        if repeated or not self._accepts(redirect):
             return _page(400, "This answer was not expected", "Start again from Burrow.")
         self._result.set_result(redirect)
-        if redirect.error is not None or redirect.code is None:
+        if redirect.error or not redirect.code:
             return _page(200, "Nothing was granted", "You can close this tab and return to Burrow.")
         return _page(200, "You are signed in", "You can close this tab and return to Burrow.")
 

@@ -37,6 +37,8 @@ class ServerMetadata:
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
         stated: dict[str, Any] = {name: value for name, value in values.items() if name in known}
         try:
-            return ServerMetadata(**stated)
+            found = ServerMetadata(**stated)
         except TypeError:
             return None
+        addresses = (found.issuer, found.authorization_endpoint, found.token_endpoint)
+        return found if all(isinstance(address, str) for address in addresses) else None

@@ -11,6 +11,7 @@ from app.core.diagnostics.redaction import hide
 if TYPE_CHECKING:
     from app.core.auth.oauth.metadata import ServerMetadata
 
+CLIENT_NAME = "Burrow"
 # A secret that runs out within a minute would run out while the person reads the consent page.
 SECRET_MARGIN = 60.0
 
@@ -83,6 +84,22 @@ class ClientRegistration:
                 )
             case _:
                 return None
+
+
+def client_metadata(redirect_uri: str, method: AuthMethod) -> dict[str, Any]:
+    """What Burrow says about itself: when it registers (RFC 7591 section 2), and in `docs/client-metadata.json`.
+
+    Which scopes it may ask for is left to the server: a registration is remembered, and a later step-up asks for scopes
+    that nobody can name now.
+    """
+    return {
+        "client_name": CLIENT_NAME,
+        "redirect_uris": [redirect_uri],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": method.value,
+        "application_type": "native",
+    }
 
 
 def method_of(value: object, default: AuthMethod) -> AuthMethod:

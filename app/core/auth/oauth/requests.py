@@ -89,5 +89,6 @@ async def send(
         raise TimedOut(f"{origin} did not answer in time.", Facts(origin=origin)) from None
     except httpx.HTTPError as failure:
         raise transport_error(failure, origin=origin) from None
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
+        # Of a host that IDNA does not take httpx lets the codec's own error through.
         raise ProtocolTrouble(f"{origin} named an address that cannot be used.") from None

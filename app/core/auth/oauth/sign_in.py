@@ -98,10 +98,8 @@ class BrowserSignIn:
             self.moved.emit(self.url)
             tokens = await self._under_way.tokens(self._cancelled)
         registration = self._under_way.registration
-        if registration.secret is not None:
-            # The server may have taken the secret in the other way only.
-            await self._target.registrar.remember(registration)
-        await self._target.adopt(Grant.issued(tokens, registration, self._target.profile.resource), "browser")
+        await self._target.registrar.confirm(registration)
+        await self._target.adopt(Grant.issued(tokens, registration, self._under_way.resource), "browser")
 
     @property
     def _under_way(self) -> AuthorizationAttempt:
