@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 FAILED = 1
+# The options that fields of errors are given by.
+OPTION_OF = {"client_id": "--client-id"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,6 +59,8 @@ async def _run(command: Command, options: argparse.Namespace) -> int:
             )
         say(f"burrow: {failure.title}: {failure.cause}")
         say(f"        {failure.advice}")
+        if failure.facts.attr in OPTION_OF:
+            say(f"        Give it with {OPTION_OF[failure.facts.attr]}.")
         return failure.exit_code
 
 

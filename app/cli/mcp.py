@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.cli.common import connect, services_of
 from app.cli.terminal import data, line, printable, say
-from app.core.errors import BurrowError, NotFound, Rejected
+from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
 from app.core.mcp.results.blocks import LinkBlock, ResourceBlock, TextBlock
+from app.core.mcp.servers.definitions import HttpServer, SseServer, StdioServer
 
 if TYPE_CHECKING:
     import argparse
@@ -104,16 +105,21 @@ async def _chosen(options: argparse.Namespace, named: str | None) -> AsyncIterat
     """The server that `--url` or `--stdio` describes, else the one that is called so."""
     async with services_of(options) as services:
         if named is None:
-            yield await _described(services, options)
-            return
-        own = [
-            server for server in await services.own_servers.definitions() if _is_called(server.id, server.title, named)
-        ]
-        if not own:
-            # An own server needs no account, and must not wait for one.
-            await (await connect(services, options)).ready()
-        servers = services.servers
-        yield Chosen(servers, _the_one(await servers.list(refresh=True), named))
+            chosen = await _described(services, options)
+        else:
+            own = await services.own_servers.definitions()
+            if not any(_is_called(server.id, server.title, named) for server in own):
+                # An own server needs no account, and must not wait for one.
+                await (await connect(services, options)).ready()
+            servers = services.servers
+            chosen = Chosen(servers, _the_one(await servers.list(refresh=True), named))
+        try:
+            yield chosen
+        except (SignInNeeded, VendorSignInNeeded) as failure:
+            if not isinstance(chosen.server.definition, HttpServer):
+                raise
+            action = f"Run: burrow login --url {chosen.server.url}"
+            raise type(failure)(failure.cause, failure.facts, action=action) from None
 
 
 async def _described(services: Services, options: argparse.Namespace) -> Chosen:
@@ -132,7 +138,6 @@ async def _described(services: Services, options: argparse.Namespace) -> Chosen:
 def _definition(options: argparse.Namespace) -> OwnServer:
     """The server that the command line describes. Raises `Rejected` for what describes none."""
     from app.core.auth.oauth.discovery import check_server_address
-    from app.core.mcp.servers.definitions import HttpServer, SseServer, StdioServer
 
     if options.url is not None:
         url = check_server_address(options.url)

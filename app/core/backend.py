@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.account import Account
 from app.core.auth.grant.journal import SIGNED_IN, SIGNED_OUT
 from app.core.auth.status import ELSEWHERE, AuthEvent, CredentialState, CredentialStatus
+from app.core.background import BackgroundTasks
 from app.core.clock import watch_sleep
 from app.core.diagnostics.timeline import Timeline
 from app.core.errors import BurrowError, NotFound, SignInNeeded
@@ -81,6 +82,7 @@ class Backend:
         self.tasks = Tasks(self.fetcher, self.require_project)
         self._account = Account(host, self.session, self.accounts, storage.settings)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._records = BackgroundTasks()
         self._lab: tuple[str | None, Lab] | None = None
         self._signed_in_here = False
         self._loading: asyncio.Task[None] | None = None
@@ -216,6 +218,7 @@ class Backend:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._records.close()
 
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""
@@ -293,12 +296,12 @@ class Backend:
         self.activity.record_auth(self.host.origin, event)
         self.timeline.heard(event)
         if event.what == SIGNED_OUT:
-            self._spawn(self._account.remember_signed_out())
+            self._records.record(self._account.remember_signed_out())
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
             self._signed_in_here = True
             if event.why != ELSEWHERE:
-                self._spawn(self._account.remember_nobody())
+                self._records.record(self._account.remember_nobody())
             self._loading = self._spawn(self._load())
 
 

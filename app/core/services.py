@@ -233,12 +233,11 @@ class Services:
         """Where the sign-in of the account used last is kept."""
         from app.core.auth.vault.base import StoreKind
 
-        if self.backend is not None and not self.backend.host.embedded:
+        if self.backend is not None and self.backend.session.grant is not None and not self.backend.host.embedded:
             return StoreKind(self.backend.session.status.store)
-        known = self.accounts.all()
-        chosen = [self.storage.settings.get(f"auth:{account.key.text}:store") for account in known]
-        kept_in = {StoreKind(kind) for kind in chosen if kind in set(StoreKind)}
-        return kept_in.pop() if len(kept_in) == 1 else None
+        chosen = {self.storage.settings.get(f"auth:{account.key.text}:store") for account in self.accounts.all()}
+        found = [kind for kind in StoreKind if kind.value in chosen]
+        return found[0] if len(found) == 1 else None
 
     def _client_id(self, named: str) -> str | None:
         value = self.storage.settings.get(f"client_id:{named.strip()}")

@@ -21,7 +21,9 @@ from app.core.mcp.servers.server import ServerState
 from app.core.services import Services
 from app.workspace.vendors.names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET
 from tests.conftest import RunningWorkspace
-from tests.core._mcp_server import Scripted
+from tests.core import scripted as web
+from tests.core._authorization_server import RESOURCE, ScriptedIssuer, servers
+from tests.core._mcp_server import Reply, Scripted, Seen
 from tests.core.test_services import services_in, signed_in
 
 LEDGER = "/_vendor/ledger/mcp"
@@ -197,6 +199,46 @@ async def test_an_address_that_no_credential_may_go_to_is_not_kept(url: str, tmp
             await services.own_servers.add(HttpServer("", "Echo", url))
         assert raised.value.facts.attr == "url"
         assert await services.servers.list() == ()
+
+
+class Protected(Scripted):
+    """An MCP server of one era that takes the tokens of an authorization server on another origin."""
+
+    def __init__(self, issuer: ScriptedIssuer, *, legacy: bool) -> None:
+        super().__init__(legacy=legacy)
+        self.issuer = issuer
+
+    def _reply(self, seen: Seen) -> Reply:
+        token = seen.headers.get("authorization", "").removeprefix("Bearer ")
+        if any(family.takes(token) for family in self.issuer.families):
+            return super()._reply(seen)
+        address = f"{self.issuer.server.origin}{RESOURCE}"
+        challenge = {"WWW-Authenticate": f'Bearer error="invalid_token", resource_metadata="{address}"'}
+        return Reply(401, body=b"", headers=challenge)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_a_dead_token_is_healed_in_both_eras_and_the_tool_runs_once(legacy: bool, tmp_path: Path) -> None:
+    async with servers(1) as origins, services_in(tmp_path) as services:
+        issuer = ScriptedIssuer(next(origins), "/tenant")
+        async with Protected(issuer, legacy=legacy) as server:
+            metadata = {"resource": server.url, "authorization_servers": [issuer.issuer]}
+            issuer.server.views[RESOURCE] = lambda _: web.Reply(200, metadata)
+            added = await services.own_servers.add(HttpServer("", "Echo", server.url))
+            attempt = await services.own_servers.begin_sign_in(added.id, open_browser=False)
+            finishing = asyncio.create_task(attempt.finish())
+            async with httpx.AsyncClient(follow_redirects=True) as browser:
+                await browser.get(attempt.browser.url)
+            await finishing
+            assert not (await call(services, added.id, "echo")).is_error
+            issuer.family.killed = True
+            results = await asyncio.gather(*(call(services, added.id, "echo") for _ in range(5)))
+            assert not any(result.is_error for result in results)
+            assert issuer.family.refreshes == 1
+            carried = [seen for seen in server.seen if seen.method == "tools/call"]
+            taken = [seen for seen in carried if issuer.family.access_token in seen.headers["authorization"]]
+            assert len(taken) == 5
+            assert services.servers._servers[added.id].protocol == ("2025-11-25" if legacy else "2026-07-28")
 
 
 async def test_a_server_without_any_sign_in_is_called_in_both_eras(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState
 from app.core.background import BackgroundTasks
-from app.core.errors import BurrowError, NotFound, Rejected, VendorSignInNeeded
+from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
 from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization, StdioServer, own_server_of, record_of
 from app.core.mcp.servers.server import NOT_SIGNED_IN, ServerState
 from app.core.mcp.servers.source import Listed, Route, ServerSource
@@ -80,11 +80,8 @@ class UnmanagedServers(ServerSource):
         server = _own(definition)
         if failure.facts.status != 401 or server.authorization is not None or not isinstance(server, HttpServer):
             return failure
-        return VendorSignInNeeded(
-            f"{server.title} asks you to sign in.",
-            replace(failure.facts, code=NOT_SIGNED_IN),
-            action=f"Sign in to it, for example with: burrow login --url {server.url}",
-        )
+        facts = replace(failure.facts, code=NOT_SIGNED_IN)
+        return VendorSignInNeeded(f"{server.title} asks you to sign in.", facts, action="Sign in to it.")
 
 
 class NamedServers(UnmanagedServers):
@@ -172,6 +169,12 @@ class OwnServers(UnmanagedServers):
             frozenset({origin_of(server.url)}), jsonrpc=True, name=server.title, credential=server.authorization.key
         )
         return Route(server.transport(credential.auth(target), dict), target, credential)
+
+    def explained(self, definition: ServerDefinition, failure: BurrowError) -> BurrowError:
+        """The end of its own sign-in is told by the server's name."""
+        if not isinstance(failure, SignInNeeded):
+            return super().explained(definition, failure)
+        return SignInNeeded(f"Nobody is signed in to {definition.title}.", failure.facts, action="Sign in to it again.")
 
     def credential_of(self, server: OwnServer) -> Credential | None:
         """The credential of a server, None before it was signed in to or listed."""
