@@ -19,7 +19,7 @@ from app.core.clock import watch_sleep
 from app.core.diagnostics.timeline import Timeline
 from app.core.errors import BurrowError, NotFound, SignInNeeded
 from app.core.events import Event
-from app.core.fetcher import Fetcher
+from app.core.fetcher import IN_FLIGHT, Admission, Fetcher
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.profile import sign_in_with_key, sign_in_with_ticket
 from app.core.posthog.tasks import Tasks
@@ -76,9 +76,10 @@ class Backend:
         self._workspace = workspace
         self._servers = servers
         self.timeline = Timeline(credential.journal, credential.oauth.time.clock, role)
-        anybodys = Fetcher(transport, credential, host)
-        self.fetcher = anybodys.owned(self)
-        self.accounts = Accounts(anybodys)
+        gate = asyncio.Semaphore(IN_FLIGHT)
+        self.unbound_fetcher = Fetcher(transport, credential, host, gate=gate)
+        self.fetcher = Fetcher(transport, credential, host, gate=gate, owner=self)
+        self.accounts = Accounts(self.unbound_fetcher)
         self.tasks = Tasks(self.fetcher, self.require_project)
         self._account = Account(host, self.session, self.accounts, storage.settings)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,6 +92,7 @@ class Backend:
             self.session.changed.subscribe(self._session_changed),
             self.session.happened.subscribe(self._auth_happened),
             self.fetcher.finished.subscribe(self.activity.record_request),
+            self.unbound_fetcher.finished.subscribe(self.activity.record_request),
         ]
 
     @cached_property
@@ -168,16 +170,16 @@ class Backend:
         """Whether `account` is that of the grant in use; it may be that of an earlier signing in."""
         return self._account.sure
 
-    async def admit(self, scope: Scope | None) -> None:
+    async def admit(self, scope: Scope | None) -> Admission:
         """Wait until it is `sure` who is signed in. What was begun before anybody was ever known waits for nothing.
 
         Raises `SignInNeeded` when that is another account than `scope`, and what keeps it from being known.
         """
-        if scope is None:
-            return
-        while not self.sure:
-            await self._learned()
-        self._account.check(scope)
+        if scope is not None:
+            while not self.sure:
+                await self._learned()
+            self._account.check(scope)
+        return Admission(scope)
 
     def require_project(self) -> int:
         """The current project's id. Raises `NotFound` while there is none."""

@@ -8,11 +8,10 @@ failures become `app.core.errors`.
 from __future__ import annotations
 
 import asyncio
-import copy
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -33,6 +32,7 @@ from app.core.errors import (
     TimedOut,
 )
 from app.core.events import Event
+from app.core.streams import AnswerStream
 from app.core.urls import is_loopback, origin_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IN_FLIGHT = 6
+# A host's stream says something every 20 seconds (docs/wire.md, "Run stream").
+SILENCE_SECONDS = 60.0
 BODY_LIMIT = 64 * 1024 * 1024
 JSON_BODY = {"Content-Type": "application/json"}
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -97,6 +99,12 @@ class RequestRecord:
     size: int
 
 
+class Admission(NamedTuple):
+    """Says that it was certain a moment ago that `scope` is the account that is signed in."""
+
+    scope: Scope | None
+
+
 class RequestOwner(Protocol):
     """Whose requests they are (`app.core.backend`)."""
 
@@ -108,7 +116,7 @@ class RequestOwner(Protocol):
     def scope(self) -> Scope | None:
         """The account that is shown."""
 
-    async def admit(self, scope: Scope | None) -> None:
+    async def admit(self, scope: Scope | None) -> Admission:
         """Wait until `sure`. Raises `SignInNeeded` when it is another account than `scope`, and why it is not known.
 
         None is nobody's, and waits for nothing.
@@ -118,36 +126,41 @@ class RequestOwner(Protocol):
 class Fetcher:
     """Requests to one host as the signed-in person."""
 
-    def __init__(self, transport: HttpClients, session: Credential, host: Host, *, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        transport: HttpClients,
+        session: Credential,
+        host: Host,
+        *,
+        in_flight: int = IN_FLIGHT,
+        gate: asyncio.Semaphore | None = None,
+        owner: RequestOwner | None = None,
+    ) -> None:
+        """With an `owner`, requests belong to the account that it shows when they are asked for.
+
+        Whenever somebody signs in they wait until it is known who that is, and are not sent for anybody else. `gate` is
+        shared with another fetcher of the host.
+        """
         self.finished: Event[RequestRecord] = Event()
         self._transport = transport
         self._session = session
         self._host = host
-        self._gate = asyncio.Semaphore(in_flight)
+        self._gate = gate or asyncio.Semaphore(in_flight)
         self._target = Target(host.token_origins, name=host.name, credential=session.key)
         self._auth: BearerAuth | None = None
-        self._owner: RequestOwner | None = None
-
-    def owned(self, owner: RequestOwner) -> Self:
-        """The same door for requests that belong to the account that is shown when they are asked for.
-
-        Whenever somebody signs in they wait until it is known who that is, and are not sent for anybody else.
-        """
-        twin = copy.copy(self)
-        twin._owner = owner
-        return twin
+        self._owner = owner
 
     async def get(self, path: str, *, params: Mapping[str, str | int | bool | None] | None = None) -> Answer:
         return await self.request("GET", path, params=params)
 
-    async def post(self, path: str, body: object | None = None) -> Answer:
-        return await self.request("POST", path, body=body)
+    async def post(self, path: str, body: object | None = None, *, admission: Admission | None = None) -> Answer:
+        return await self.request("POST", path, body=body, admission=admission)
 
     async def patch(self, path: str, body: object) -> Answer:
         return await self.request("PATCH", path, body=body)
 
-    async def delete(self, path: str) -> Answer:
-        return await self.request("DELETE", path)
+    async def delete(self, path: str, *, admission: Admission | None = None) -> Answer:
+        return await self.request("DELETE", path, admission=admission)
 
     async def request(
         self,
@@ -158,24 +171,27 @@ class Fetcher:
         body: object | None = None,
         timeout: float | None = None,
         idempotent: bool | None = None,
+        admission: Admission | None = None,
     ) -> Answer:
         """Send one request and return its 2xx answer.
 
         `path` is relative to the host, or an absolute address of it (`next` links). `timeout` is in seconds.
-        `idempotent` says whether sending twice does no harm; by default the method decides (RFC 9110 section 9.2.2).
+        `admission` is what `RequestOwner.admit` answered for this operation; without it the account is the one shown
+        now. `idempotent` says whether sending twice does no harm; by default the method decides (RFC 9110 section
+        9.2.2).
         Raises `BurrowError` kinds only; `OutcomeUnknown` when something not idempotent may have taken effect, because
         the connection broke or the server failed with anything but a 503 (faults row 55).
         """
         repeatable = method in IDEMPOTENT if idempotent is None else idempotent
-        scope = None if self._owner is None else self._owner.scope
+        scope = self._scope(admission)
         client = await self._transport.client()
-        request = self._request(client, method, path, params, body, timeout)
+        request = self._request(client, method, path, params, body, client.timeout if timeout is None else timeout)
         started = monotonic()
         status: int | None = None
         size = 0
         error: BurrowError | None = None
         try:
-            async with self._turn(scope):
+            async with self._turn(scope, admitted=admission is not None):
                 response = await self._send(client, request, repeatable)
                 status, content = response.status_code, await self._read(response, repeatable)
                 size = len(content)
@@ -187,27 +203,85 @@ class Fetcher:
             self._note(failure)
             raise
         finally:
-            self.finished.emit(
-                RequestRecord(
-                    method,
-                    request.url.path,
-                    self._host.origin,
-                    status,
-                    (monotonic() - started) * 1000,
-                    request.extensions.get(RULE, ""),
-                    type(error).__name__ if error else None,
-                    size,
-                )
-            )
+            self._tell(request, started, status, size, error)
 
     @asynccontextmanager
-    async def _turn(self, scope: Scope | None) -> AsyncIterator[None]:
-        """A place among the requests in flight, while there is a token and it is that of `scope`."""
+    async def stream(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str | int | bool | None] | None = None,
+        headers: Mapping[str, str] | None = None,
+        silence: float = SILENCE_SECONDS,
+        admission: Admission | None = None,
+    ) -> AsyncIterator[AnswerStream]:
+        """GET an answer that is read while it comes. It takes no place among the requests in flight meanwhile.
+
+        `headers` may name where to go on (`Last-Event-ID`). `silence` is how many seconds may pass without a byte.
+        Raises what `request` raises until the answer has begun; reading it, see `AnswerStream`.
+        """
+        import httpx
+
+        client = await self._transport.client()
+        usual = client.timeout
+        timeout = httpx.Timeout(connect=usual.connect, read=silence, write=usual.write, pool=usual.pool)
+        request = self._request(client, "GET", path, params, None, timeout)
+        request.headers.update(headers or {})
+        started = monotonic()
+        status: int | None = None
+        error: BurrowError | None = None
+        answer: AnswerStream | None = None
+        try:
+            async with self._turn(self._scope(admission), admitted=admission is not None):
+                response = await self._send(client, request, repeatable=True)
+                status = response.status_code
+                if status >= 300:
+                    raise self._error(request, response, await self._read(response, repeatable=True), repeatable=True)
+            answer = AnswerStream(response, self._host.origin)
+            try:
+                yield answer
+            finally:
+                await response.aclose()
+        except BurrowError as failure:
+            error = failure
+            self._note(failure)
+            raise
+        finally:
+            self._tell(request, started, status, 0 if answer is None else answer.size, error)
+
+    def _scope(self, admission: Admission | None) -> Scope | None:
+        if admission is not None:
+            return admission.scope
+        return None if self._owner is None else self._owner.scope
+
+    def _tell(
+        self, request: httpx.Request, started: float, status: int | None, size: int, error: BurrowError | None
+    ) -> None:
+        self.finished.emit(
+            RequestRecord(
+                request.method,
+                request.url.path,
+                self._host.origin,
+                status,
+                (monotonic() - started) * 1000,
+                request.extensions.get(RULE, ""),
+                type(error).__name__ if error else None,
+                size,
+            )
+        )
+
+    @asynccontextmanager
+    async def _turn(self, scope: Scope | None, *, admitted: bool) -> AsyncIterator[None]:
+        """A place among the requests in flight, while there is a token and it is that of `scope`.
+
+        `admitted` operations are asked about again only when somebody else has signed in meanwhile.
+        """
         owner = self._owner
         while True:
-            if owner is not None:
+            if owner is not None and not admitted:
                 # Outside of the gate: the requests that tell who is signed in need a place themselves.
                 await owner.admit(scope)
+            admitted = False
             async with self._gate:
                 if await self._session.access_token() is None:
                     raise self._session.missing()
@@ -222,7 +296,7 @@ class Fetcher:
         path: str,
         params: Mapping[str, str | int | bool | None] | None,
         body: object | None,
-        timeout: float | None,
+        timeout: httpx.Timeout | float,
     ) -> httpx.Request:
         import httpx
 
@@ -233,7 +307,7 @@ class Fetcher:
                 params=_query(params),
                 content=None if body is None else msgspec.json.encode(body),
                 headers=None if body is None else JSON_BODY,
-                timeout=client.timeout if timeout is None else timeout,
+                timeout=timeout,
             )
         except (httpx.InvalidURL, ValueError):
             # A link that is none, an address beyond 64 KB, half of a surrogate pair in what was typed.

@@ -43,6 +43,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False
     """Close the connection without an answer."""
+    stream: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None
+    """Writes the body of an event stream, which ends with the connection."""
 
 
 Handler = Callable[[Request], Reply | Awaitable[Reply]]
@@ -73,6 +75,12 @@ class ScriptedServer(RawServer):
             reply = await reply
         if reply.drop:
             writer.transport.abort()
+            return False
+        if reply.stream is not None:
+            lines = {"Content-Type": "text/event-stream", **reply.headers}
+            head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            writer.write(f"HTTP/1.1 {reply.status} X\r\n{head}\r\n".encode("latin-1"))
+            await reply.stream(writer)
             return False
         content = reply.body
         kind = "text/plain"

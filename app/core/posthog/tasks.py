@@ -13,7 +13,7 @@ from app.core.posthog.wire import bounded, decode_one, decode_page, segment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.core.fetcher import Fetcher
+    from app.core.fetcher import Admission, Fetcher
 
 TITLE_LENGTH = 255
 ORIGIN = "user_created"
@@ -68,8 +68,8 @@ class Tasks:
     async def get(self, id: str) -> Task:  # noqa: A002
         return decode_one(await self._fetcher.get(self._path(id)), Task)
 
-    async def create(self, new: NewTask) -> Task:
-        """Make a task. Without a title it gets the beginning of the description."""
+    async def create(self, new: NewTask, *, admission: Admission | None = None) -> Task:
+        """Make a task. Without a title it gets the beginning of the description. `admission`: see `Fetcher.request`."""
         body: dict[str, object] = {
             "title": new.title.strip() or " ".join(new.description.split())[:TITLE_LENGTH],
             "description": new.description,
@@ -77,7 +77,7 @@ class Tasks:
         }
         if new.repository:
             body["repository"] = new.repository.strip().lower()
-        return decode_one(await self._fetcher.post(self._path(), body), Task)
+        return decode_one(await self._fetcher.post(self._path(), body, admission=admission), Task)
 
     async def rename(self, id: str, title: str) -> Task:  # noqa: A002
         """Give a title that the server's own naming leaves alone."""
@@ -104,8 +104,9 @@ class Tasks:
     async def archive(self, id: str, archived: bool) -> Task:  # noqa: A002
         return await self._patch(id, {"archived": archived})
 
-    async def delete(self, id: str) -> None:  # noqa: A002
-        await self._fetcher.delete(self._path(id))
+    async def delete(self, id: str, *, admission: Admission | None = None) -> None:  # noqa: A002
+        """Delete a task. `admission`: see `Fetcher.request`."""
+        await self._fetcher.delete(self._path(id), admission=admission)
 
     async def pin(self, id: str, pinned: bool) -> None:  # noqa: A002
         """Raises `NotFound` on servers that keep no pins."""

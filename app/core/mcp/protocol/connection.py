@@ -44,7 +44,7 @@ WIRE = "app.core.mcp.protocol.session"
 
 log = logging.getLogger(__name__)
 
-Admit: TypeAlias = "Callable[[], Awaitable[None]]"
+Admit: TypeAlias = "Callable[[], Awaitable[object]]"
 """Waits until it is certain for whom something is sent, and raises when it must not be sent."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core.errors import Rejected
@@ -32,7 +33,7 @@ class McpAccount:
     credential: CredentialSource
     scope: Callable[[], Scope | None] = lambda: None
     project: Callable[[], int | None] = lambda: None
-    admit: Callable[[Scope | None], Awaitable[None]] | None = None
+    admit: Callable[[Scope | None], Awaitable[object]] | None = None
     key: CredentialKey | None = None
 
 
@@ -47,10 +48,10 @@ class AccountSource(ServerSource):
         """The account and its project."""
         return Listed(self.account.scope(), self.account.project())
 
-    def admission(self) -> Callable[[], Awaitable[None]] | None:
+    def admission(self) -> Callable[[], Awaitable[object]] | None:
         """Waits until it is certain that the account shown now is the one that is signed in."""
         admit, scope = self.account.admit, self.account.scope()
-        return None if admit is None else lambda: admit(scope)
+        return None if admit is None else partial(admit, scope)
 
     def allowed(self, url: str, title: str) -> str:
         """`url` if the account's token may go there (docs/wire.md, "Hosts and origins"). Raises `Rejected`."""

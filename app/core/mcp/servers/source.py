@@ -85,7 +85,7 @@ class ServerSource(ABC):
         """The state that the source knows of without a contact."""
         return ServerState.UNKNOWN
 
-    def admission(self) -> Callable[[], Awaitable[None]] | None:
+    def admission(self) -> Callable[[], Awaitable[object]] | None:
         """For one operation: what waits, right before it is sent, until it is certain that it is sent as the account
         that was shown when it was begun. It raises `SignInNeeded` when that is another one. None waits for nothing.
         """
