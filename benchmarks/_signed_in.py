@@ -18,9 +18,9 @@ from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
+from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.base import StoreKind
 from app.core.fetcher import Fetcher
 from app.core.hosts import Host

@@ -24,7 +24,7 @@ import httpx
 from _control import Pair
 from _signed_in import Rig, application
 
-from app.core.auth.grant.journal import ASKED
+from app.core.auth.cause import ASKED
 from app.core.auth.http.clients import ClientPair
 
 if TYPE_CHECKING:

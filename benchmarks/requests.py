@@ -36,9 +36,9 @@ from _bare import bare_client
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
+from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.vaults import MemoryVault
 from app.core.fetcher import IN_FLIGHT, Fetcher
 from app.core.hosts import Host

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar
 
-from app.core.diagnostics.redaction import redact_text
+from app.core.redaction import redact_text
 
 
 class Presentation(Enum):

@@ -13,9 +13,9 @@ from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal, JournalStorage
-from app.core.auth.grant.tokens import Fingerprints, TokenSet
 from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
+from app.core.auth.tokens import Fingerprints, TokenSet
 from app.core.auth.vault.base import Vault
 from app.core.auth.vault.vaults import FileVault
 from app.core.clock import Clock

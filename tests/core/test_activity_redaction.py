@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.diagnostics.redaction import REDACTED, redact, redact_text
+from app.core.redaction import REDACTED, redact, redact_text
 
 URL_SAFE = string.ascii_letters + string.digits + "-_"
 # Secrets as servers make them: long and random, so that the searched text is not in the frame by chance.

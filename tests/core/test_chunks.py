@@ -12,7 +12,7 @@ from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.base import VaultFailure, VaultState
 from app.core.auth.vault.chunks import ChunkedItems, pieces_of
 from app.core.auth.vault.vaults import WINDOWS_ITEM_UNITS, KeyringVault

@@ -9,23 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from app.core.auth.cause import AHEAD, ASKED, Cause, CauseKind
 from app.core.auth.grant import brake
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import (
-    AHEAD,
-    ASKED,
-    ENDED,
-    INTERRUPTED,
-    RENEWED,
-    SIGNED_IN,
-    SIGNED_OUT,
-    UNSTORED,
-    Cause,
-    CauseKind,
-    Journal,
-)
-from app.core.auth.grant.tokens import Fingerprints, TokenSet
+from app.core.auth.grant.journal import ENDED, INTERRUPTED, RENEWED, SIGNED_IN, SIGNED_OUT, UNSTORED, Journal
 from app.core.auth.key import CredentialKey
+from app.core.auth.tokens import Fingerprints, TokenSet
 from app.core.errors import StorageTrouble
 from app.core.storage import Storage
 from app.core.storage.grant_log import KEPT_EVENTS

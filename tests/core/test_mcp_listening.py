@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from app.core.auth.grant.journal import Cause, CauseKind
-from app.core.auth.grant.tokens import TokenSet, fingerprint
+from app.core.auth.cause import Cause, CauseKind
 from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.status import CredentialState, CredentialStatus
+from app.core.auth.tokens import TokenSet, fingerprint
 from app.core.diagnostics.activity import Activity
 from app.core.errors import Offline
 from app.core.hosts import Host

@@ -11,8 +11,8 @@ import pytest
 
 from app.core.auth.key import CredentialKey
 from app.core.auth.oauth.registrar import GIVEN_PATH
-from app.core.auth.oauth.registration import CLIENT_NAME, AuthMethod, ClientRegistration, client_metadata
 from app.core.auth.profile import CredentialProfile
+from app.core.auth.registration import CLIENT_NAME, AuthMethod, ClientRegistration, client_metadata
 from tests.core._authorization_server import ScriptedIssuer, servers
 from tests.core._data_folder import opened
 from tests.faults.authority import sign_in_at

@@ -13,12 +13,12 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from app.core.auth.cause import ASKED
 from app.core.auth.credential import Credential
-from app.core.auth.grant.journal import ASKED
 from app.core.auth.key import CredentialKey
 from app.core.auth.oauth.authorization_server import authenticated
-from app.core.auth.oauth.registration import AuthMethod, ClientRegistration
 from app.core.auth.profile import ClientIdentity, CredentialProfile
+from app.core.auth.registration import AuthMethod, ClientRegistration
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
 from app.core.auth.vault.vaults import UNENCRYPTED_FOLDER

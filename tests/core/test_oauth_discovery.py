@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from app.core.auth.http.clients import HttpClients
 from app.core.auth.key import CredentialKey
+from app.core.auth.metadata import ServerMetadata
 from app.core.auth.oauth.discovery import (
     ProtectedResource,
     check_server_address,
@@ -28,7 +29,6 @@ from app.core.auth.oauth.discovery import (
     read_metadata,
     resource_addresses,
 )
-from app.core.auth.oauth.metadata import ServerMetadata
 from app.core.auth.profile import CredentialProfile, IssuerTrust
 from app.core.errors import BurrowError, NotFound, ProtocolTrouble, Rejected, ServerTrouble, Throttled
 from app.core.urls import origin_of

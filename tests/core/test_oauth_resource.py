@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from app.core.auth.cause import ASKED
 from app.core.auth.credential import Credential
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ASKED
 from app.core.auth.key import CredentialKey
+from app.core.auth.metadata import ServerMetadata
 from app.core.auth.oauth.authorization import authorization_request
-from app.core.auth.oauth.metadata import ServerMetadata
 from app.core.auth.profile import CredentialProfile
 from app.core.errors import BurrowError, ProtocolTrouble, Rejected, SignInNeeded
 from tests.core._authorization_server import ScriptedIssuer, ScriptedResource, servers

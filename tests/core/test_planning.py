@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app.core.auth.grant.schedule import RENEW_AGAIN_SECONDS, RefreshSchedule
-from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.tokens import TokenSet
 from app.core.clock import ServerTime
 from tests.clock import START, StillClock
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ASKED
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
+from app.core.auth.tokens import TokenSet
 from app.core.errors import (
     Offline,
     OutcomeUnknown,

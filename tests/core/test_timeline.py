@@ -8,19 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.auth.grant.journal import (
-    AHEAD,
-    ASKED,
-    ENDED,
-    RENEWAL,
-    RENEWED,
-    SIGNED_IN,
-    SIGNED_OUT,
-    UNSTORED,
-    Cause,
-    CauseKind,
-    Journal,
-)
+from app.core.auth.cause import AHEAD, ASKED, Cause, CauseKind
+from app.core.auth.grant.journal import ENDED, RENEWAL, RENEWED, SIGNED_IN, SIGNED_OUT, UNSTORED, Journal
 from app.core.auth.status import AuthEvent
 from app.core.diagnostics import report
 from app.core.diagnostics.snapshot import SignInSnapshot

@@ -19,8 +19,8 @@ import httpx
 import httpx2
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.target import Target
+from app.core.auth.tokens import TokenSet
 from tests.core.conftest import Rig, signed_in
 from tests.core.scripted import DEAD, Reply
 from tests.faults.labelled import Labelled

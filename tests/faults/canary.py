@@ -20,10 +20,10 @@ from typing import Any
 
 import httpx
 
+from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ASKED
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http import bearer as recovery
+from app.core.auth.tokens import TokenSet
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
 from app.core.hosts import Host

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.core.auth.cause import ASKED, Cause, CauseKind
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ASKED, Cause, CauseKind
 from app.core.auth.http.bodies import PEEK_BYTES
 from app.core.auth.http.clients import CONNECTIONS
 from app.core.auth.http.target import Target

@@ -13,10 +13,10 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
+from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ASKED
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.status import CredentialState
+from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.chunks import ChunkedItems
 from app.core.auth.vault.vaults import WINDOWS_ITEM_UNITS, KeyringVault, SingleItems
 from app.core.clock import watch_sleep

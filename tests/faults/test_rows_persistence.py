@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ASKED, RENEWED, UNSTORED
+from app.core.auth.grant.journal import RENEWED, UNSTORED
 from app.core.auth.grant.lifecycle import SAVE_AGAIN_SECONDS
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.status import CredentialState
+from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.base import VaultFailure, VaultState
 from app.core.auth.vault.vaults import FileVault
 from app.core.errors import ServerTrouble, SignInNeeded

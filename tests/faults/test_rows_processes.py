@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.tokens import TokenSet
 from app.core.fetcher import plain_json
 from app.core.lab import SECRET_HEADER, Lab
 from app.core.posthog.profile import sign_in_with_ticket

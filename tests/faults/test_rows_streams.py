@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ASKED
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.status import CredentialState
+from app.core.auth.tokens import TokenSet
 from app.core.errors import BurrowError, OutcomeUnknown
 from app.core.lab import Lab
 from app.core.mcp.protocol.connection import Connection, Endpoint

@@ -19,10 +19,10 @@ from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.journal import Journal
 from app.core.auth.grant.lock import ProcessLock
 from app.core.auth.grant.store import GrantStore
-from app.core.auth.grant.tokens import Fingerprints
 from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.status import CredentialState
+from app.core.auth.tokens import Fingerprints
 from app.core.auth.vault.vaults import FileVault, KeyringVault
 from app.core.errors import BurrowError
 from app.core.fetcher import Fetcher

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.oauth.step_up import StepUp
+from app.core.auth.tokens import TokenSet
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.mcp.protocol.calls import ToolCall
 from app.core.mcp.results.blocks import Block, TextBlock
-from app.core.mcp.servers.catalog import read_tools
 from app.core.mcp.servers.definitions import HostEndpoint, InstalledServer
 from app.core.mcp.servers.server import Server, ServerState
+from app.core.mcp.tool_list import read_tools
 from app.core.mcp.tools import Annotations, ToolInfo
 from app.core.posthog.types import Installation, Project, ServerTemplate, User
 from tests.ui._tasks_fakes import ANA, FakeNavigator, FakeServices, FakeSession, settle, until

@@ -16,8 +16,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
+from app.core.auth.tokens import TokenSet
 from app.core.diagnostics.timeline import StepKind, TimelineStep
 from app.ui.bridge import Bridge
 from app.ui.shell import details, step_words

@@ -12,8 +12,10 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
+from app.core.auth.cause import EXPIRED
 from app.core.auth.grant.coordinator import RefreshCoordinator
-from app.core.auth.grant.journal import ENDED, EXPIRED, Journal
+from app.core.auth.grant.grant import Grant
+from app.core.auth.grant.journal import ENDED, Journal
 from app.core.auth.grant.lifecycle import GrantLifecycle
 from app.core.auth.grant.refresh import TokenRefresh
 from app.core.auth.grant.state import GrantState
@@ -31,17 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from app.core.auth.cause import Cause
     from app.core.auth.grant.files import GrantFiles
-    from app.core.auth.grant.grant import Grant
-    from app.core.auth.grant.journal import Cause
-    from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.http.bearer import BearerAuth
     from app.core.auth.http.target import Target
     from app.core.auth.key import CredentialKey
     from app.core.auth.oauth.authorization_server import AuthorizationServer
     from app.core.auth.oauth.sign_in import BrowserSignIn
+    from app.core.auth.registration import ClientRegistration
     from app.core.auth.settings import SettingsStore
     from app.core.auth.status import AuthEvent, CredentialStatus, Trouble
+    from app.core.auth.tokens import TokenSet
     from app.core.auth.vault.base import Vault
     from app.core.events import Event
 
@@ -246,6 +248,10 @@ class Credential:
         await self._lifecycle.adopt(grant, why)
         self._watcher.start()
         self._known.set()
+
+    async def take(self, tokens: TokenSet, registration: ClientRegistration, resource: str | None, why: str) -> None:
+        """Make newly issued tokens the grant in force; see `adopt`."""
+        await self.adopt(Grant.issued(tokens, registration, resource), why)
 
     async def sign_out(self) -> None:
         """Forget the grant here and revoke it there, best effort within five seconds."""

@@ -13,7 +13,7 @@ from app.core.errors import Facts
 
 if TYPE_CHECKING:
     from app.core.auth.key import CredentialKey
-    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.metadata import ServerMetadata
 
 
 class IssuerTrust(Enum):

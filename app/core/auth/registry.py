@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from app.core.auth.credential import Credential
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.journal import Journal
-from app.core.auth.grant.tokens import Fingerprints
 from app.core.auth.oauth.authorization_server import AuthorizationServer
+from app.core.auth.tokens import Fingerprints
 
 if TYPE_CHECKING:
     from pathlib import Path

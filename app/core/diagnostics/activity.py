@@ -9,9 +9,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.core.diagnostics.redaction import redact, redact_text
 from app.core.errors import StorageTrouble
 from app.core.events import Event
+from app.core.redaction import redact, redact_text
 from app.core.storage.values import ActivityRow
 
 if TYPE_CHECKING:

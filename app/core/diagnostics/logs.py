@@ -9,7 +9,7 @@ import threading
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, TextIO
 
-from app.core.diagnostics.redaction import redact_text
+from app.core.redaction import redact_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from app.core.diagnostics.redaction import redact_text
+from app.core.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

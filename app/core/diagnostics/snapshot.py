@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from app.core.backend import Backend
+    from app.core.auth.credential import Credential
+    from app.core.hosts import Host
+    from app.core.posthog.types import Project, User
 
 # What is less is the time that an answer takes, and seconds that its `Date` does not tell.
 SKEW_TOLD_FROM = 5.0
@@ -36,7 +38,20 @@ class SignInSnapshot(NamedTuple):
     scopes: tuple[str, ...] = ()
 
 
-def snapshot_of(backend: Backend) -> SignInSnapshot:
+class SnapshotSource(Protocol):
+    """What a snapshot is taken of (`app.core.backend`)."""
+
+    host: Host
+    session: Credential
+
+    @property
+    def account(self) -> User | None: ...
+
+    @property
+    def project(self) -> Project | None: ...
+
+
+def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
     """How things stand now."""
     session, account, project = backend.session, backend.account, backend.project
     status, grant, time = session.status, session.grant, session.oauth.time

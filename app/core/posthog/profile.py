@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.key import CredentialKey
-from app.core.auth.oauth.metadata import ServerMetadata
+from app.core.auth.metadata import ServerMetadata
 from app.core.auth.profile import ClientIdentity, CredentialProfile, IssuerTrust
+from app.core.auth.tokens import TokenSet
 from app.core.errors import Facts, Rejected
 from app.core.hosts import WORKSPACE
 

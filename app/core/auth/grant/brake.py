@@ -8,7 +8,8 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from app.core.auth.grant.journal import RENEWED, UNSTORED, CauseKind
+from app.core.auth.cause import CauseKind
+from app.core.auth.grant.journal import RENEWED, UNSTORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

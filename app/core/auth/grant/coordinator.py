@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from app.core.auth.grant.journal import AHEAD, RENEWAL, UNFINISHED, CauseKind
+from app.core.auth.cause import AHEAD, UNFINISHED, CauseKind
+from app.core.auth.grant.journal import RENEWAL
 from app.core.auth.grant.refresh import BRAKED, SIGNED_OUT_ELSEWHERE, Obtained
 from app.core.auth.grant.schedule import RefreshSchedule
 from app.core.auth.status import REPLACED, Trouble
@@ -17,13 +18,14 @@ from app.core.background import retrieve
 from app.core.errors import BurrowError, Offline, SignInNeeded
 
 if TYPE_CHECKING:
+    from app.core.auth.cause import Cause
     from app.core.auth.grant.grant import Grant
-    from app.core.auth.grant.journal import Cause, Journal
+    from app.core.auth.grant.journal import Journal
     from app.core.auth.grant.lifecycle import GrantLifecycle
     from app.core.auth.grant.refresh import RefreshResult, TokenRefresh
     from app.core.auth.grant.state import GrantState, HeldGrant
-    from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.profile import CredentialProfile
+    from app.core.auth.tokens import TokenSet
     from app.core.background import BackgroundTasks
     from app.core.clock import ServerTime
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 
-from app.core.auth.grant.tokens import TokenSet
-from app.core.auth.oauth.registration import AuthMethod, ClientRegistration, method_of
+from app.core.auth.registration import AuthMethod, ClientRegistration, method_of
+from app.core.auth.tokens import TokenSet
 
 VERSION = 1
 TEXTS = ("client_id", "issuer", "sign_in", "resource", "client_secret", "auth_method")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
-from enum import Enum
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from app.core.auth.grant.tokens import Fingerprints
+from app.core.auth.cause import ASKED
+from app.core.auth.tokens import Fingerprints
 from app.core.clock import SystemClock
 from app.core.errors import StorageTrouble
 from app.core.storage.values import GrantEvent
@@ -22,6 +21,7 @@ from app.core.storage.values import GrantEvent
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from app.core.auth.cause import Cause
     from app.core.auth.grant.grant import Grant
     from app.core.auth.key import CredentialKey
     from app.core.clock import Clock
@@ -33,36 +33,6 @@ log = logging.getLogger(__name__)
 RENEWAL, SIGNED_IN, SIGNED_OUT, ENDED = "renewal", "signed in", "signed out", "ended"
 UNDER_WAY, RENEWED, UNSTORED, INTERRUPTED = "", "renewed", "renewed, not stored", "interrupted"
 LOOKED_AT = 20
-
-
-class CauseKind(Enum):
-    """Why a grant is renewed."""
-
-    REFUSED = "refused"
-    EXPIRED = "expired"
-    AHEAD = "ahead of expiry"
-    UNFINISHED = "unfinished renewal"
-    ASKED = "asked for"
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a grant is renewed; of a refusal also who refused (a target's name) and by which rule of the classifier."""
-
-    kind: CauseKind
-    target: str = ""
-    rule: str = ""
-
-    def __str__(self) -> str:
-        """Such as `refused by PostHog US: envelope-authentication-failed`."""
-        if self.kind is not CauseKind.REFUSED:
-            return str(self.kind.value)
-        return f"refused by {self.target}: {self.rule}" if self.target else f"refused: {self.rule}"
-
-
-EXPIRED, AHEAD, UNFINISHED, ASKED = map(
-    Cause, (CauseKind.EXPIRED, CauseKind.AHEAD, CauseKind.UNFINISHED, CauseKind.ASKED)
-)
 
 
 class JournalStorage(Protocol):

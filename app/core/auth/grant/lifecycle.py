@@ -22,9 +22,10 @@ from app.core.errors import StorageTrouble
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from app.core.auth.cause import Cause
     from app.core.auth.grant.files import GrantFiles
     from app.core.auth.grant.grant import Grant
-    from app.core.auth.grant.journal import Cause, Journal
+    from app.core.auth.grant.journal import Journal
     from app.core.auth.grant.state import GrantState
     from app.core.auth.grant.store import GrantStore
     from app.core.auth.vault.base import StoreKind

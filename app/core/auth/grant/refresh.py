@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from app.core.auth.cause import CauseKind
 from app.core.auth.grant import brake
-from app.core.auth.grant.journal import RENEWED, UNSTORED, CauseKind
+from app.core.auth.grant.journal import RENEWED, UNSTORED
 from app.core.auth.grant.lock import LockBusy
 from app.core.auth.oauth.authorization_server import ClientRefused, GrantRefused
 from app.core.auth.vault.base import VaultFailure
@@ -21,12 +22,13 @@ from app.core.errors import BurrowError, Offline, Rejected, ServerTrouble, SignI
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from app.core.auth.cause import Cause
     from app.core.auth.grant.files import GrantFiles
     from app.core.auth.grant.grant import Grant
-    from app.core.auth.grant.journal import Cause, Journal
+    from app.core.auth.grant.journal import Journal
     from app.core.auth.grant.store import GrantStore
+    from app.core.auth.metadata import ServerMetadata
     from app.core.auth.oauth.authorization_server import AuthorizationServer
-    from app.core.auth.oauth.metadata import ServerMetadata
     from app.core.auth.oauth.registrar import ClientRegistrar
 
 ATTEMPTS = 3

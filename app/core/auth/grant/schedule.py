@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.core.auth.grant.tokens import TokenSet
+    from app.core.auth.tokens import TokenSet
     from app.core.clock import ServerTime
 
 RENEW_AT = 0.8

@@ -15,7 +15,7 @@ from app.core.events import Event
 
 if TYPE_CHECKING:
     from app.core.auth.grant.grant import Grant
-    from app.core.auth.grant.tokens import Fingerprints, TokenSet
+    from app.core.auth.tokens import Fingerprints, TokenSet
     from app.core.clock import ServerTime
 
 

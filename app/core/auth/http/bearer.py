@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 import httpx2
 
-from app.core.auth.grant.journal import Cause, CauseKind
+from app.core.auth.cause import Cause, CauseKind
 from app.core.auth.http.bodies import IN_MEMORY, ReplayableBody, first_message, keep, peek
 from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
 from app.core.auth.http.target import RENEWAL_FAILURE, RULE
@@ -22,8 +22,8 @@ from app.core.errors import BurrowError, Facts, ServerTrouble
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.http.target import Target
+    from app.core.auth.tokens import TokenSet
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, Time
 from app.core.urls import is_confidential
 
 if TYPE_CHECKING:
-    from app.core.auth.grant.tokens import TokenSet
+    from app.core.auth.metadata import ServerMetadata
     from app.core.auth.oauth.authorization import AuthorizationRequest
     from app.core.auth.oauth.authorization_server import AuthorizationServer
-    from app.core.auth.oauth.metadata import ServerMetadata
-    from app.core.auth.oauth.registration import ClientRegistration
     from app.core.auth.profile import CredentialProfile
+    from app.core.auth.registration import ClientRegistration
+    from app.core.auth.tokens import TokenSet
 
 LIMIT_SECONDS = 180.0
 

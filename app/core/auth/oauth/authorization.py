@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from app.core.diagnostics.redaction import hide
+from app.core.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.metadata import ServerMetadata
     from app.core.auth.profile import CredentialProfile
 
 OFFLINE_ACCESS = "offline_access"

@@ -12,30 +12,30 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
-from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
 from app.core.auth.oauth.authorization import authorization_request
 from app.core.auth.oauth.discovery import find_metadata
-from app.core.auth.oauth.registration import (
+from app.core.auth.oauth.requests import send
+from app.core.auth.profile import IssuerTrust
+from app.core.auth.registration import (
     AuthMethod,
     ClientRegistration,
     client_metadata,
     method_of,
     secret_method,
 )
-from app.core.auth.oauth.requests import send
-from app.core.auth.profile import IssuerTrust
+from app.core.auth.tokens import TokenSet
 from app.core.clock import ServerTime, SystemClock
-from app.core.diagnostics.redaction import hide
 from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble
+from app.core.redaction import hide
 from app.core.urls import origin_of, same_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.core.auth.http.clients import HttpClients
+    from app.core.auth.metadata import ServerMetadata
     from app.core.auth.oauth.authorization import AuthorizationRequest
-    from app.core.auth.oauth.metadata import ServerMetadata
     from app.core.auth.profile import CredentialProfile
     from app.core.clock import Clock
 

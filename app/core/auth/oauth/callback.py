@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from app.core.diagnostics.redaction import hide
+from app.core.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from app.core.background import retrieve
 
 if TYPE_CHECKING:
-    from app.core.auth.grant.tokens import TokenSet
     from app.core.auth.oauth.authorization_server import AuthorizationServer
+    from app.core.auth.tokens import TokenSet
 
 
 class TokenCheck:

@@ -17,7 +17,7 @@ from app.core.auth.http.challenges import read_challenges
 from app.core.auth.http.classifier import OUR_SCHEMES, SCOPE_TOKEN
 from app.core.auth.http.clients import transport_error
 from app.core.auth.key import CredentialKey
-from app.core.auth.oauth.metadata import ServerMetadata
+from app.core.auth.metadata import ServerMetadata
 from app.core.auth.oauth.requests import send
 from app.core.auth.profile import CredentialProfile, IssuerTrust
 from app.core.errors import BurrowError, Facts, NotFound, ProtocolTrouble, Rejected, TimedOut

@@ -10,8 +10,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from app.core.auth.oauth.metadata import ServerMetadata
-from app.core.auth.oauth.registration import AuthMethod, ClientRegistration, method_of, secret_method
+from app.core.auth.metadata import ServerMetadata
+from app.core.auth.registration import AuthMethod, ClientRegistration, method_of, secret_method
 from app.core.auth.vault.base import VaultFailure
 from app.core.errors import Facts, Rejected
 from app.core.urls import same_url

@@ -8,7 +8,6 @@ import webbrowser
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from app.core.auth.grant.grant import Grant
 from app.core.auth.oauth.attempt import AuthorizationAttempt, cancellation
 from app.core.errors import Facts, Rejected
 from app.core.events import Event
@@ -16,11 +15,12 @@ from app.core.events import Event
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.core.auth.metadata import ServerMetadata
     from app.core.auth.oauth.authorization_server import AuthorizationServer
-    from app.core.auth.oauth.metadata import ServerMetadata
     from app.core.auth.oauth.registrar import ClientRegistrar
-    from app.core.auth.oauth.registration import ClientRegistration
     from app.core.auth.profile import CredentialProfile
+    from app.core.auth.registration import ClientRegistration
+    from app.core.auth.tokens import TokenSet
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class SignInTarget(Protocol):
     oauth: AuthorizationServer
     registrar: ClientRegistrar
 
-    async def adopt(self, grant: Grant, why: str) -> None:
-        """Put a newly issued grant in force."""
+    async def take(self, tokens: TokenSet, registration: ClientRegistration, resource: str | None, why: str) -> None:
+        """Put newly issued tokens in force."""
 
 
 class BrowserSignIn:
@@ -99,7 +99,7 @@ class BrowserSignIn:
             tokens = await self._under_way.tokens(self._cancelled)
         registration = self._under_way.registration
         await self._target.registrar.confirm(registration)
-        await self._target.adopt(Grant.issued(tokens, registration, self._under_way.resource), "browser")
+        await self._target.take(tokens, registration, self._under_way.resource, "browser")
 
     @property
     def _under_way(self) -> AuthorizationAttempt:

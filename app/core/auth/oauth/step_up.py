@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.status import CANCELLED
@@ -18,7 +18,7 @@ from app.core.errors import SignInNeeded
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from app.core.auth.grant.grant import Grant
+    from app.core.auth.tokens import TokenSet
 
 MOST_TRIES = 2
 MOST_NAMED = 5
@@ -45,6 +45,17 @@ class MissingScopes:
     at_stake: CredentialAtStake = CredentialAtStake.CARRIED
 
 
+class Granted(Protocol):
+    """What is known of the grant in force (`app.core.auth.grant`)."""
+
+    @property
+    def tokens(self) -> TokenSet: ...
+
+    @property
+    def api_key(self) -> bool:
+        """Whether it is a personal API key, whose permissions nobody can extend here."""
+
+
 class StepUp:
     """Counts for one account what was asked for.
 
@@ -52,7 +63,7 @@ class StepUp:
     """
 
     def __init__(
-        self, grant: Callable[[], Grant | None], whose: Callable[[], object], ready: Callable[[], Awaitable[None]]
+        self, grant: Callable[[], Granted | None], whose: Callable[[], object], ready: Callable[[], Awaitable[None]]
     ) -> None:
         self._grant = grant
         self._whose = whose

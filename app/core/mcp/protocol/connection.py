@@ -19,7 +19,7 @@ from app.core.error_mapping import concerns_token
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.mcp.protocol.errors import FailedExchange, typed
 from app.core.mcp.protocol.exact import prepare
-from app.core.mcp.servers.catalog import read_tools
+from app.core.mcp.tool_list import read_tools
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

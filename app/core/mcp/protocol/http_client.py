@@ -17,8 +17,8 @@ import httpx2
 import truststore
 from mcp.client.streamable_http import MCP_SESSION_ID
 
-from app.core.auth.grant.tokens import fingerprint
 from app.core.auth.http.target import RENEWAL_FAILURE
+from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
 from app.core.mcp.protocol.exchange import BROKEN, EVENT_STREAM, media_type, sending
 from app.core.mcp.protocol.result_tap import for_the_sdk

@@ -11,7 +11,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from app.core.auth.grant.journal import Cause, CauseKind
+from app.core.auth.cause import Cause, CauseKind
 from app.core.auth.http.target import CredentialAtStake
 from app.core.mcp.protocol.reconnect import ReconnectPolicy, ReconnectTiming, StreamEnd
 

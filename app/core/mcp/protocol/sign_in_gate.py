@@ -6,15 +6,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.core.auth.grant.tokens import fingerprint
 from app.core.auth.status import CredentialState
+from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
-    from app.core.auth.grant.journal import Cause
-    from app.core.auth.grant.tokens import TokenSet
+    from app.core.auth.cause import Cause
     from app.core.auth.http.target import Target
     from app.core.auth.status import CredentialStatus
+    from app.core.auth.tokens import TokenSet
     from app.core.events import Event
 
 log = logging.getLogger(__name__)

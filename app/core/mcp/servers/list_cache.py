@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.errors import StorageTrouble
-from app.core.mcp.servers.catalog import read_tools
+from app.core.mcp.tool_list import read_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

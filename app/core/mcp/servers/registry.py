@@ -30,8 +30,8 @@ from app.core.mcp.protocol.listening import REAL, Listening
 from app.core.mcp.protocol.record import MessageRecorder, record_message
 from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.results.parsing import resource_blocks
-from app.core.mcp.servers.catalog import from_store, merge_policy
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
+from app.core.mcp.servers.policies import from_store, merge_policy
 from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
 from app.core.mcp.servers.source import Listed
 from app.core.mcp.tools import ToolInfo

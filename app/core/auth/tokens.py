@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from app.core.diagnostics.redaction import hide
+from app.core.redaction import hide
 
 FINGERPRINT_LENGTH = 8
 

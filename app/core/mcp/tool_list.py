@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.mcp.tools import Annotations, ToolInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from app.core.posthog.types import StoreTool
+    from collections.abc import Callable, Sequence
 
 NO_NAME = "The server gave this tool no name, so it cannot be called."
 NOT_AN_OBJECT = "The server sent something that is not a tool."
@@ -36,33 +34,6 @@ def read_tools(raw: Sequence[object], check: Callable[[dict[str, Any]], str | No
             seen.add(tool.name)
         rows.append(tool)
     return rows
-
-
-def merge_policy(tools: Iterable[ToolInfo], stored: Iterable[StoreTool]) -> tuple[ToolInfo, ...]:
-    """The rows with the store's effective approval states (contract section 4.2)."""
-    by_name = {tool.tool_name: tool for tool in stored if tool.removed_at is None}
-    merged = []
-    for tool in tools:
-        kept = by_name.get(tool.name)
-        merged.append(tool if kept is None else replace(tool, policy=kept.approval_state, locked=kept.locked))
-    return tuple(merged)
-
-
-def from_store(stored: Iterable[StoreTool]) -> tuple[ToolInfo, ...]:
-    """Rows from the store alone, for a server that cannot be asked now."""
-    return tuple(
-        ToolInfo(
-            name=tool.tool_name,
-            title=tool.display_name if tool.display_name != tool.tool_name else "",
-            description=tool.description,
-            input_schema=tool.input_schema,
-            policy=tool.approval_state,
-            locked=tool.locked,
-            raw={"name": tool.tool_name, "description": tool.description, "inputSchema": tool.input_schema},
-            row=number,
-        )
-        for number, tool in enumerate(tool for tool in stored if tool.removed_at is None)
-    )
 
 
 def _read(item: object, number: int) -> ToolInfo:

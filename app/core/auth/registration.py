@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from app.core.diagnostics.redaction import hide
+from app.core.redaction import hide
 
 if TYPE_CHECKING:
-    from app.core.auth.oauth.metadata import ServerMetadata
+    from app.core.auth.metadata import ServerMetadata
 
 CLIENT_NAME = "Burrow"
 # A secret that runs out within a minute would run out while the person reads the consent page.

@@ -1,0 +1,40 @@
+"""The tools of a server with what the MCP store keeps of them (docs/wire.md, "Tools and approval states")."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.core.mcp.tools import ToolInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.core.posthog.types import StoreTool
+
+
+def merge_policy(tools: Iterable[ToolInfo], stored: Iterable[StoreTool]) -> tuple[ToolInfo, ...]:
+    """The rows with the store's effective approval states."""
+    by_name = {tool.tool_name: tool for tool in stored if tool.removed_at is None}
+    merged = []
+    for tool in tools:
+        kept = by_name.get(tool.name)
+        merged.append(tool if kept is None else replace(tool, policy=kept.approval_state, locked=kept.locked))
+    return tuple(merged)
+
+
+def from_store(stored: Iterable[StoreTool]) -> tuple[ToolInfo, ...]:
+    """Rows from the store alone, for a server that cannot be asked now."""
+    return tuple(
+        ToolInfo(
+            name=tool.tool_name,
+            title=tool.display_name if tool.display_name != tool.tool_name else "",
+            description=tool.description,
+            input_schema=tool.input_schema,
+            policy=tool.approval_state,
+            locked=tool.locked,
+            raw={"name": tool.tool_name, "description": tool.description, "inputSchema": tool.input_schema},
+            row=number,
+        )
+        for number, tool in enumerate(tool for tool in stored if tool.removed_at is None)
+    )
