@@ -56,9 +56,9 @@ class Account:
             raise SignInNeeded(words, Facts(code=SOMEBODY_ELSE, origin=self._host.origin))
 
     async def learn(self) -> bool:
-        """Ask the server (contract section 5.2); whether it brought anything new. What was known stays when it fails.
+        """Ask the server; whether it brought anything new. What was known stays when it fails.
 
-        Asked again when somebody signs in meanwhile.
+        See docs/wire.md, "Building the list of projects". Asked again when somebody signs in meanwhile.
         """
         while True:
             grant = self._session.grant

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How long until a host that could not be reached is asked again (contract section 6.3).
+# How long until a host that could not be reached is asked again.
 RECHECK_SECONDS = (3.0, 10.0)
 RECHECK_GROWTH = 1.5
 
@@ -264,7 +264,7 @@ class Backend:
         return status.unreachable or (status.state is CredentialState.SIGNED_IN and not self.sure)
 
     async def _check(self) -> None:
-        """Ask the host itself until it answers again (lesson L-44: no third party's word)."""
+        """Ask the host itself until it answers again (docs/wire.md, "Hosts and origins")."""
         pause = RECHECK_SECONDS[0]
         while self._unsettled:
             await asyncio.sleep(pause)

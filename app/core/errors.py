@@ -1,7 +1,7 @@
 """Every error a person can meet: a title, the plain cause, what to do, and whether trying again can help.
 
 The family is small and closed. Code branches on the type, never on a message. The server's own words stay in
-`detail` (contract section 2.1), so that a screen can show them beside ours.
+`detail` (docs/wire.md, "Error envelope"), so that a screen can show them beside ours.
 """
 
 from __future__ import annotations

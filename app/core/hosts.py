@@ -1,4 +1,4 @@
-"""Where a person can sign in, and which origins may ever see their token (contract sections 1.1 and 1.9)."""
+"""Where a person can sign in, and which origins may ever see their token (docs/wire.md, "Hosts and origins")."""
 
 from __future__ import annotations
 

@@ -100,8 +100,9 @@ class ScriptedServer(RawServer):
 
 
 class Issuer:
-    """The token endpoint of a first-party client: each renewal kills the former access token (contract 1.6).
+    """The token endpoint of a first-party client: each refresh kills the former access token.
 
+    See docs/wire.md, "Token lifetimes and rotation".
     A refresh token that was spent comes back with the same pair while `grace` is on, and revokes the family otherwise.
     """
 

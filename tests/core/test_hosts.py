@@ -1,4 +1,4 @@
-"""Where a token may go: addresses as people type them (contract section 1.9), and the origins they stand for."""
+"""Where a token may go: addresses as people type them, and the origins they stand for (docs/wire.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is signed in and which projects they can work in (contract sections 5.1 and 5.2)."""
+"""Who is signed in and which projects they can work in (docs/wire.md, "Users, organisations and projects")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The MCP store: servers on offer, servers installed, their tools and what agents may call (contract 4.1 to 4.4).
+"""The MCP store: servers on offer, servers installed, their tools and what agents may call (docs/wire.md, "MCP store").
 
 Errors keep the server's own words in `facts.detail`; a failed installation is explained there and nowhere else.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The only source that gets the address to open as data instead of a redirect (contract section 4.3).
+# The only source that gets the address to open as data, not as a redirect (docs/wire.md, "Installing and connecting").
 INSTALL_SOURCE = "posthog-code"
 MAX_PAGES = 50
 

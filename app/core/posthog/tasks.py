@@ -1,4 +1,4 @@
-"""Tasks and their runs (contract sections 3.1 to 3.6)."""
+"""Tasks and their runs (docs/wire.md, "Tasks", "Runs")."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TITLE_LENGTH = 255
 ORIGIN = "user_created"
-# Without a mode the cloud agent asks for no permission at all (contract section 3.5).
+# Without a mode the cloud agent asks for no permission at all (docs/wire.md, "Starting a run").
 PERMISSION_MODES = {"claude": "plan", "codex": "auto"}
 
 

@@ -1,4 +1,4 @@
-"""The values of PostHog's API that Burrow shows and edits (contract sections 3.3, 3.6, 4.1 and 5.1).
+"""The values of PostHog's API that Burrow shows and edits (docs/wire.md).
 
 Field names are the wire's own. Enumerations of the server are open: a value this version does not know is kept as
 it came. Every field that an older server may leave out has a default. `msgspec.structs.replace` makes a changed copy.
@@ -62,7 +62,7 @@ class User(Value, frozen=True):
 
     @property
     def account_key(self) -> str:
-        """What identifies the account on its host (contract section 1.13)."""
+        """What identifies the account on its host (docs/wire.md, "Rules for a client's sign-in")."""
         return self.uuid or self.distinct_id or self.email
 
     @property
@@ -81,7 +81,7 @@ class Membership(Value, frozen=True):
 
 
 class TaskRun(Value, frozen=True):
-    """`environment` is `local` or `cloud`; `status` follows contract section 3.6."""
+    """`environment` is `local` or `cloud`; `status` is described in docs/wire.md, "Runs"."""
 
     id: str
     status: str = "not_started"

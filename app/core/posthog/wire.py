@@ -1,4 +1,4 @@
-"""From the wire to the values of `types.py` and back, for servers of different ages (contract sections 3.1 and 3.3).
+"""From the wire to the values of `types.py` and back, for servers of different ages (docs/wire.md, "Tasks").
 
 What fits is decoded straight into the structs. An item that does not fit is mended first: nulls become defaults,
 numbers where text is expected become text, an optional field of the wrong kind counts as absent. An item that cannot be
@@ -119,7 +119,7 @@ def segment(value: str | int) -> str:
 
 
 def bounded(limit: int) -> int:
-    """`limit` as servers honour it: they silently answer with at most 100 (contract section 3.1)."""
+    """`limit` as servers honour it: they silently answer with at most 100 (docs/wire.md, "Pagination")."""
     return max(1, min(limit, MAX_LIMIT))
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Scope(NamedTuple):
-    """Whose data it is: a host's key and the account's key on it (contract section 1.13)."""
+    """Whose data it is: a host's key and the account's key on it (docs/wire.md, "Rules for a client's sign-in")."""
 
     host: str
     account: str

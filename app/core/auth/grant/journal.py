@@ -2,7 +2,8 @@
 
 An event is left open until the successor of the refresh token that it names is stored. So whoever finds an open event
 that names the stored refresh token knows that it may have been spent by a process that has died since, and that
-repeating the renewal inside the server's grace brings the very same pair (contract section 1.6).
+repeating the refresh inside the server's grace brings the very same pair (docs/wire.md, "Token lifetimes and
+rotation").
 """
 
 from __future__ import annotations

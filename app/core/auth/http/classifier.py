@@ -152,7 +152,7 @@ class Reply:
 
     @cached_property
     def is_page(self) -> bool:
-        """Whether an intermediary's page stands where data should be (contract section 2.6)."""
+        """Whether an intermediary's page stands where data should be (docs/wire.md, "Intermediaries")."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         return kind in PAGE_TYPES or self.text.startswith(("<", "error code: 1")) or "cf-mitigated" in self.headers
 
@@ -290,7 +290,7 @@ def classify(reply: Reply) -> tuple[Verdict, str]:
 
 
 def jsonrpc_auth_failure(reply: Reply) -> bool:
-    """Whether a 200 carries a JSON-RPC failure of the person's own token (contract section 2.3, faults row 47).
+    """Whether a 200 carries a JSON-RPC failure of the person's own token (docs/wire.md, "Dead tokens"; faults row 47).
 
     Only on targets whose credential is the person's and only by structure: an error that refuses the token, or, where
     the server is known to report its own authentication in tool results, a result with `isError` whose structured

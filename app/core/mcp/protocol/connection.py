@@ -362,9 +362,9 @@ class Connection:
 
 
 def _session_over(exchange: Exchange, session: McpSession) -> bool:
-    """Whether the request certainly was not executed and a new session may help (contract section 2.3).
+    """Whether the request certainly was not executed and a new session may help.
 
-    The server forgot the session (404), the session was bound to a token that has been renewed since (401 or 403), or
+    See docs/wire.md, "The host's MCP endpoint". The server forgot the session (404), the session was bound to a token that has been renewed since (401 or 403), or
     the connection's task died before anything was sent.
     """
     if not exchange.sent:

@@ -1,7 +1,8 @@
-"""What went wrong with a request, as one of Burrow's errors (contract sections 2.1 to 2.3, faults rows 41 to 57).
+"""What went wrong with a request, as one of Burrow's errors (faults rows 41 to 57).
 
-Pure functions over what `wire.py` kept of an exchange; they branch on statuses, codes and structure, never on a
-message's wording, save for the documented bodies of the installation proxy, which `auth/failures.py` knows.
+See docs/wire.md, "Error envelope" and "Installation proxy". Pure functions over a failed exchange. They branch on
+statuses, codes and structure, never on a message's wording, save for the documented bodies of the installation proxy,
+which `auth/http/classifier.py` knows.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Listening:
     def worth_it(self) -> bool:
         """Not through the store's proxy: it takes no GET, ends each request after three minutes, and counts it.
 
-        A person has 600 an hour for everything (contract section 4.5).
+        A person has 600 an hour for everything (docs/wire.md, "Throttling").
         """
         return self.target.at_stake is not CredentialAtStake.VENDOR_BEHIND
 

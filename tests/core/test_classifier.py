@@ -1,4 +1,4 @@
-"""The table that reads answers, row by row: contract sections 2.1, 2.2, 2.3, 2.6 and 2.7, and what only looks alike."""
+"""The table that reads answers, row by row: what docs/wire.md says of dead tokens, and what only looks alike."""
 
 from __future__ import annotations
 
