@@ -1,6 +1,7 @@
 """What an HTTP answer that is no success means to a person: one table from verdicts to errors, for REST and MCP alike.
 
-The classifier's verdict gives the kind. The server's own words are told unless ours say more. Something not repeatable whose outcome an answer leaves open is never called failed (faults row 55).
+The classifier's verdict gives the kind. The server's own words are told unless ours say more. A request that must not
+be repeated, and whose outcome an answer leaves open, is never called failed (faults row 55).
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ COOLDOWN = (1.0, 15.0)
 # After the machine slept its network may take a while: so long a missing connection is waited for.
 PATIENCE_SECONDS = 20.0
 PATIENT_PAUSE = 0.5
-# How long a server answers a spent refresh token with the same pair again, less some seconds (docs/wire.md, "Token
-# lifetimes and rotation").
+# How long a server answers a spent refresh token with the same pair again, less some seconds.
+# See docs/wire.md, "Token lifetimes and rotation".
 GRACE_SECONDS = 110.0
 
 GRANT_ENDED = "The server no longer accepts this sign-in."

@@ -364,8 +364,8 @@ class Connection:
 def _session_over(exchange: Exchange, session: McpSession) -> bool:
     """Whether the request certainly was not executed and a new session may help.
 
-    See docs/wire.md, "The host's MCP endpoint". The server forgot the session (404), the session was bound to a token that has been renewed since (401 or 403), or
-    the connection's task died before anything was sent.
+    The server forgot the session (404), the session was bound to a token that has been refreshed since (401 or 403), or
+    the connection's task died before anything was sent. See docs/wire.md, "The host's MCP endpoint".
     """
     if not exchange.sent:
         return exchange.failure is None
