@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
+from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.diagnostics.activity import Activity
 from app.core.diagnostics.timeline import TimelineStep
 from app.core.errors import BurrowError, Facts, SignInNeeded
@@ -23,27 +23,6 @@ from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import Page, RememberedSplitter, SidePane
 from app.ui.widgets.rows import Row
 from tests.ui._tasks_fakes import FakeSettings
-
-
-class State(Enum):
-    SIGNED_OUT = "signed_out"
-    RESTORING = "restoring"
-    SIGNED_IN = "signed_in"
-    NEEDS_SIGN_IN = "needs_sign_in"
-
-
-@dataclass(frozen=True)
-class Status:
-    state: State = State.SIGNED_IN
-    reason: str | None = None
-    renewing_since: float | None = None
-    trouble: str | None = None
-    store: str = "keyring"
-    persistent: bool = True
-
-    @property
-    def vault_troubled(self) -> bool:
-        return self.trouble is not None and self.trouble.startswith("vault-")
 
 
 class FakeSignIn:
@@ -103,9 +82,9 @@ class FakeTimeline:
 
 
 class FakeSession:
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: CredentialStatus) -> None:
         self.status = status
-        self.changed: Event[Status] = Event()
+        self.changed: Event[CredentialStatus] = Event()
         self.happened: Event[Any] = Event()
         self.oauth = FakeOAuth()
         self.journal = FakeJournal()
@@ -125,7 +104,7 @@ class FakeSession:
 
     async def sign_out(self) -> None:
         self.signed_out += 1
-        self.become(state=State.SIGNED_OUT)
+        self.become(state=CredentialState.SIGNED_OUT)
 
     async def choose_store(self, kind: str) -> None:
         self.stores.append(kind)
@@ -133,9 +112,9 @@ class FakeSession:
 
 
 class FakeBackend:
-    def __init__(self, host: Host = US, status: Status | None = None, lab: object | None = None) -> None:
+    def __init__(self, host: Host = US, status: CredentialStatus | None = None, lab: object | None = None) -> None:
         self.host = host
-        self.session = FakeSession(status or Status())
+        self.session = FakeSession(status or CredentialStatus(CredentialState.SIGNED_IN))
         self.changed: Event[FakeBackend] = Event()
         self.account: User | None = User(uuid="u-1", email="ana@example.org", first_name="Ana")
         self.projects = (Project(1, "Web shop"), Project(2, "Mobile app"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
@@ -226,25 +227,14 @@ class FakeHost:
     embedded: bool = False
 
 
-@dataclass
-class FakeState:
-    name: str
-
-
-@dataclass
-class FakeStatus:
-    state: FakeState
-    trouble: str | None = None
-
-
 class FakeSession:
     def __init__(self) -> None:
-        self.status = FakeStatus(FakeState("SIGNED_IN"))
+        self.status = CredentialStatus(CredentialState.SIGNED_IN)
         self.changed: Event[Any] = Event()
         self.happened: Event[Any] = Event()
 
-    def become(self, name: str, trouble: str | None = None) -> None:
-        self.status = FakeStatus(FakeState(name), trouble)
+    def become(self, state: CredentialState, trouble: Trouble | None = None) -> None:
+        self.status = CredentialStatus(state, trouble=trouble)
         self.changed.emit(self.status)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.auth.status import CredentialState, CredentialStatus
+from app.core.auth.status import SERVER_TROUBLES, CredentialState, CredentialStatus, Trouble
 from app.ui.comeback import Comeback
 
 WELL = CredentialStatus(CredentialState.SIGNED_IN)
@@ -17,7 +17,7 @@ RENEWING = CredentialStatus(CredentialState.SIGNED_IN, renewing_since=1.0)
         CredentialStatus(CredentialState.NEEDS_SIGN_IN),
         CredentialStatus(CredentialState.SIGNED_OUT),
         CredentialStatus(CredentialState.RESTORING),
-        *(CredentialStatus(CredentialState.SIGNED_IN, trouble=trouble) for trouble in ("offline", "server", "refused")),
+        *(CredentialStatus(CredentialState.SIGNED_IN, trouble=trouble) for trouble in SERVER_TROUBLES),
     ],
     ids=lambda status: f"{status.state.value} {status.trouble}",
 )
@@ -29,5 +29,5 @@ def test_a_session_that_is_well_again_is_told_once(ill: CredentialStatus) -> Non
 
 def test_renewals_and_a_keyring_that_fails_are_no_comeback() -> None:
     comeback = Comeback(WELL)
-    locked = CredentialStatus(CredentialState.SIGNED_IN, trouble="vault-locked", persistent=False)
+    locked = CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.VAULT_LOCKED, persistent=False)
     assert not any(comeback.told(status) for status in (RENEWING, WELL, locked, RENEWING, WELL))

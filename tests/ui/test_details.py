@@ -17,13 +17,14 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.tokens import TokenSet
+from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.diagnostics.timeline import StepKind, TimelineStep
 from app.ui.bridge import Bridge
 from app.ui.shell import details, step_words
 from app.ui.shell.details import SignInDetails
 from app.ui.theme.state import STEP
 from tests.ui._screens import look, nameless, render
-from tests.ui._shell_fakes import FakeBackend, FakeServices, State, Status
+from tests.ui._shell_fakes import FakeBackend, FakeServices
 from tests.ui._tasks_fakes import settle, until
 from tests.ui.test_shell import button, opened, press
 
@@ -33,6 +34,8 @@ pytestmark = [
 
 SECRETS = ("pha_an-access-token-of-ana", "phr_a-refresh-token-of-ana")
 HOSTILE = "x\x1b[31m\r\n\u202e" + "y" * 400
+
+OVER = CredentialStatus(CredentialState.NEEDS_SIGN_IN, "The server no longer accepts this sign-in.")
 
 
 def step(number: int, kind: StepKind = StepKind.RENEWED, ago: float = 60.0, **fields: Any) -> TimelineStep:
@@ -192,7 +195,7 @@ async def test_a_line_that_comes_while_it_is_open_is_shown_and_the_chosen_one_st
         assert current.key == "k1"
         changed = shown.backend.timeline.steps[0]._replace(kind=StepKind.RENEWED)
         shown.backend.timeline.steps = (changed, *shown.backend.timeline.steps[1:])
-        shown.backend.session.become(trouble="offline")
+        shown.backend.session.become(trouble=Trouble.OFFLINE)
         await until(lambda: shown.cell(0, "What") == "Renewed")
         assert shown.dialog.state.state is not None
         assert shown.dialog.state.state.word == "Offline"
@@ -230,7 +233,7 @@ async def test_where_nothing_has_happened_yet_the_page_says_what_will_be_there(q
 
 
 async def test_a_renewal_that_failed_for_good_is_explained_with_one_way_on(qapp: QApplication) -> None:
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN, "The server no longer accepts this sign-in."))
+    backend = FakeBackend(status=OVER)
     backend.timeline.steps = (step(2, StepKind.ENDED, 5.0), step(1, StepKind.REFUSED, 6.0))
     async with page(backend) as shown:
         await until(lambda: shown.rows == 2)
@@ -318,7 +321,7 @@ async def test_asked_for_again_the_one_page_is_raised(qapp: QApplication) -> Non
 
 
 async def test_the_bar_leads_to_the_page_and_the_page_to_the_browser(qapp: QApplication) -> None:
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN, "The server no longer accepts this sign-in."))
+    backend = FakeBackend(status=OVER)
     async with opened(FakeServices(backend)) as window:
         button(window.bar, "Details").click()
         (dialog,) = window.findChildren(SignInDetails)

@@ -16,6 +16,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from app.core.auth.status import CredentialState
 from app.core.backend import Backend
 from app.core.errors import (
     BurrowError,
@@ -453,12 +454,12 @@ async def test_a_reading_call_runs_by_itself_after_signing_in_and_only_once(qapp
         session = await on.open("posthog/find")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
         await until(lambda: session.phase is Phase.FAILED)
-        backend.session.become("SIGNED_IN")
+        backend.session.become(CredentialState.SIGNED_IN)
         await until(lambda: len(backend.servers.calls) == 2)
         assert backend.servers.calls[1].arguments == {"query": "x"}
         backend.servers.calls[1].refuse(SignInNeeded("Over."))
         await until(lambda: session.phase is Phase.FAILED)
-        backend.session.become("SIGNED_IN")
+        backend.session.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 2
 
@@ -469,7 +470,7 @@ async def test_a_writing_call_asks_after_signing_in(qapp: QApplication) -> None:
         session = await on.open("posthog/send")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
         await until(lambda: session.phase is Phase.FAILED)
-        backend.session.become("SIGNED_IN")
+        backend.session.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 1
         assert "signed in again" in on.card.text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from app.core.auth.status import AuthEvent
+from app.core.auth.status import AuthEvent, CredentialState
 from app.core.errors import Facts, SignInNeeded
 from app.ui.servers.calling import Phase
 from app.ui.theme.state import call_state
@@ -36,7 +36,7 @@ async def test_a_call_that_waits_for_the_sign_in_is_a_clock_beside_its_result_it
         await on.open("posthog/other")
         await on.open("posthog/find")
         assert page.tool.result.status.state == waits
-        on.backend.session.become("SIGNED_IN")
+        on.backend.session.become(CredentialState.SIGNED_IN)
         await until(lambda: len(on.backend.servers.calls) == 2)
         on.backend.servers.calls[1].give()
         await until(lambda: session.phase is Phase.DONE)
@@ -64,7 +64,7 @@ async def test_a_call_of_one_account_is_not_run_again_for_another(qapp: QApplica
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
         await until(lambda: session.waiting)
         backend.scope = BEN
-        backend.session.become("SIGNED_IN")
+        backend.session.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 1
 

@@ -17,6 +17,7 @@ from PySide6.QtGui import QAccessible, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
+from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import Offline, SignInNeeded
 from app.ui.bridge import Bridge
 from app.ui.shell import session_words, signin_bar
@@ -28,7 +29,7 @@ from app.ui.shell.window import MainWindow
 from app.ui.signin.first_run import FirstRun
 from app.ui.theme import theme
 from tests.ui._screens import nameless, render
-from tests.ui._shell_fakes import FakeBackend, FakePlace, FakeServices, State, Status
+from tests.ui._shell_fakes import FakeBackend, FakePlace, FakeServices
 
 
 def make(services: FakeServices, bridge: Bridge, built: list[str] | None = None) -> MainWindow:
@@ -131,8 +132,8 @@ async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_wo
         await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
 
 
-@pytest.mark.parametrize(("trouble", "word"), [("offline", "Offline"), ("server", "Server in trouble")])
-async def test_offline_and_server_trouble_are_a_word_never_a_sign_out(trouble: str, word: str) -> None:
+@pytest.mark.parametrize(("trouble", "word"), [(Trouble.OFFLINE, "Offline"), (Trouble.SERVER, "Server in trouble")])
+async def test_offline_and_server_trouble_are_a_word_never_a_sign_out(trouble: Trouble, word: str) -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         backend.session.become(trouble=trouble)
@@ -145,7 +146,7 @@ async def test_a_revoked_grant_shows_one_bar_and_keeps_the_place_and_its_text() 
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         place(window).edit.setText("half a thought")
-        backend.session.become(state=State.NEEDS_SIGN_IN, reason="The server no longer accepts this sign-in.")
+        backend.session.become(state=CredentialState.NEEDS_SIGN_IN, reason="The server no longer accepts this sign-in.")
         await until(window.bar.isVisible)
         assert "Sign in again" in window.bar.text()
         assert len([each for each in window.findChildren(QPushButton) if each.text() == "Sign in"]) == 1
@@ -154,14 +155,14 @@ async def test_a_revoked_grant_shows_one_bar_and_keeps_the_place_and_its_text() 
 
 
 async def test_the_bar_counts_what_waits() -> None:
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN))
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
         window.bar.set_waiting_work(2)
         assert "2 waiting changes are kept" in window.bar.text()
 
 
 async def test_signing_in_waits_for_the_browser_and_says_when_it_is_back() -> None:
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN))
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
         button(window.bar, "Sign in").click()
         await until(lambda: "browser" in window.bar.text())
@@ -172,13 +173,13 @@ async def test_signing_in_waits_for_the_browser_and_says_when_it_is_back() -> No
         button(window.bar, "Copy link").click()
         assert QGuiApplication.clipboard().text() == sign_in.url
         sign_in.end()
-        backend.session.become(state=State.SIGNED_IN)
+        backend.session.become(state=CredentialState.SIGNED_IN)
         await until(lambda: window.bar.text() == "Signed in.")
         await until(lambda: not window.bar.isVisible())
 
 
 async def test_cancelling_the_browser_brings_the_bar_back_without_an_error() -> None:
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN))
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
         window.sign_in()
         await until(lambda: "browser" in window.bar.text())
@@ -188,7 +189,7 @@ async def test_cancelling_the_browser_brings_the_bar_back_without_an_error() -> 
 
 
 async def test_a_failed_sign_in_says_why_in_the_same_bar() -> None:
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN))
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
         window.sign_in()
         await until(lambda: backend.session.sign_in is not None and "browser" in window.bar.text())
@@ -199,10 +200,10 @@ async def test_a_failed_sign_in_says_why_in_the_same_bar() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "words"), [("vault-locked", "Unlock your keyring"), ("vault-absent", "There is no keyring")]
+    ("trouble", "words"), [(Trouble.VAULT_LOCKED, "Unlock your keyring"), (Trouble.VAULT_ABSENT, "There is no keyring")]
 )
-async def test_a_keyring_that_cannot_be_used_offers_three_choices(trouble: str, words: str) -> None:
-    backend = FakeBackend(status=Status(State.RESTORING, trouble=trouble))
+async def test_a_keyring_that_cannot_be_used_offers_three_choices(trouble: Trouble, words: str) -> None:
+    backend = FakeBackend(status=CredentialStatus(CredentialState.RESTORING, trouble=trouble))
     async with opened(FakeServices(backend)) as window:
         assert words in window.bar.text()
         for choice, kind in (
@@ -223,7 +224,7 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
     async with opened(FakeServices(backend)) as window:
         monkeypatch.setattr(window, "announce", lambda text, *, assertive=False: said.append((text, assertive)))
         for count in range(1, 4):
-            backend.session.become(state=State.NEEDS_SIGN_IN)
+            backend.session.become(state=CredentialState.NEEDS_SIGN_IN)
             window.bar.set_waiting_work(count)
         await until(lambda: said)
         window.bar.set_waiting_work(4)
@@ -241,7 +242,7 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
     ],
 )
 async def test_the_bar_counts_changes_and_calls_that_wait(changes: int, calls: int, words: str) -> None:
-    async with opened(FakeServices(FakeBackend(status=Status(State.NEEDS_SIGN_IN)))) as window:
+    async with opened(FakeServices(FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN)))) as window:
         window.bar.set_waiting_work(changes, calls)
         assert words in window.bar.text()
 
@@ -251,7 +252,7 @@ async def test_a_button_of_the_bar_keeps_the_focus_while_its_sentence_changes() 
         widget = QApplication.focusWidget()
         return widget.text() if isinstance(widget, QPushButton) else ""
 
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN))
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
         await until(lambda: shows(window.bar, "Details"))
         button(window.bar, "Details").setFocus()
@@ -272,7 +273,7 @@ async def test_the_bar_does_not_take_the_focus() -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         place(window).edit.setFocus()
-        backend.session.become(state=State.NEEDS_SIGN_IN)
+        backend.session.become(state=CredentialState.NEEDS_SIGN_IN)
         await until(window.bar.isVisible)
         assert QApplication.focusWidget() is place(window).edit
 
@@ -299,14 +300,14 @@ async def test_connecting_from_the_first_page_shows_the_places_only_once_signed_
     async with opened(services) as window:
         first = window.findChild(FirstRun)
         assert first is not None
-        backend = FakeBackend(status=Status(State.RESTORING))
+        backend = FakeBackend(status=CredentialStatus(CredentialState.RESTORING))
         services.switch(backend)
         await until(lambda: window.backend is backend)
         assert first.isVisible()
-        backend.session.become(state=State.SIGNED_OUT)
+        backend.session.become(state=CredentialState.SIGNED_OUT)
         await asyncio.sleep(0.02)
         assert first.isVisible()
-        backend.session.become(state=State.SIGNED_IN)
+        backend.session.become(state=CredentialState.SIGNED_IN)
         await until(lambda: not first.isVisible())
         assert place(window).isVisible()
 
@@ -464,7 +465,7 @@ async def test_tab_reaches_every_control_and_comes_round() -> None:
 
 
 async def test_every_control_of_the_window_has_a_name() -> None:
-    services = FakeServices(FakeBackend(status=Status(State.NEEDS_SIGN_IN)))
+    services = FakeServices(FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN)))
     services.activity.record("http", "https://us.posthog.com", "GET /api/users/@me/", "200", 12.0)
     async with opened(services) as window:
         window.toggle_drawer()
@@ -646,7 +647,7 @@ def test_history_forgets_what_lay_ahead() -> None:
 
 async def test_pictures_of_the_window_in_every_look(tmp_path: Path) -> None:
     bridge = Bridge()
-    services = FakeServices(FakeBackend(status=Status(State.NEEDS_SIGN_IN), lab=object()))
+    services = FakeServices(FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN), lab=object()))
     made = render(lambda: make(services, bridge), "window", tmp_path)
     assert len(made) == 4
     await bridge.close()
@@ -670,7 +671,7 @@ async def test_a_click_on_a_place_in_the_rail_shows_it() -> None:
 
 
 async def test_an_unreachable_host_while_signing_in_says_so_in_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = FakeBackend(status=Status(State.NEEDS_SIGN_IN))
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
 
     async def unreachable(*, open_browser: bool = True) -> None:
         raise Offline("us.posthog.com cannot be reached.")

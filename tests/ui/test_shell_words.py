@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 from PySide6.QtWidgets import QApplication, QPushButton
 
-from app.core.auth.status import CredentialState, CredentialStatus
+from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.auth.vault.base import VaultState
 from app.ui.shell.session_words import session_key, session_note
 from app.ui.shell.signin_bar import SignInBar
@@ -25,17 +25,17 @@ SIGNED_IN = CredentialStatus(CredentialState.SIGNED_IN)
         (SIGNED_IN, "Signed in"),
         (CredentialStatus(), "Opening"),
         (CredentialStatus(CredentialState.SIGNED_OUT), "Signed out"),
-        (CredentialStatus(CredentialState.NEEDS_SIGN_IN, trouble="offline"), "Sign in"),
+        (CredentialStatus(CredentialState.NEEDS_SIGN_IN, trouble=Trouble.OFFLINE), "Sign in"),
         (CredentialStatus(CredentialState.SIGNED_IN, renewing_since=inf), "Signed in"),
         (CredentialStatus(CredentialState.SIGNED_IN, renewing_since=monotonic() - 2.1), "Renewing sign-in…"),
-        (CredentialStatus(CredentialState.SIGNED_IN, trouble="offline"), "Offline"),
-        (CredentialStatus(CredentialState.SIGNED_IN, trouble="server"), "Server in trouble"),
-        (CredentialStatus(CredentialState.SIGNED_IN, trouble="refused", reason=REASON), "Refused by server"),
-        (CredentialStatus(trouble="vault-locked"), "Keyring needed"),
-        (CredentialStatus(trouble="vault-absent"), "Keyring needed"),
-        (CredentialStatus(trouble="vault-unreadable"), "Keyring needed"),
-        (CredentialStatus(trouble="vault-unreadable", store="file"), "Sign-in not stored"),
-        (CredentialStatus(trouble="vault-damaged"), "Sign-in unreadable"),
+        (CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.OFFLINE), "Offline"),
+        (CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.SERVER), "Server in trouble"),
+        (CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.REFUSED, reason=REASON), "Refused by server"),
+        (CredentialStatus(trouble=Trouble.VAULT_LOCKED), "Keyring needed"),
+        (CredentialStatus(trouble=Trouble.VAULT_ABSENT), "Keyring needed"),
+        (CredentialStatus(trouble=Trouble.VAULT_UNREADABLE), "Keyring needed"),
+        (CredentialStatus(trouble=Trouble.VAULT_UNREADABLE, store="file"), "Sign-in not stored"),
+        (CredentialStatus(trouble=Trouble.VAULT_DAMAGED), "Sign-in unreadable"),
     ],
 )
 def test_a_status_has_its_word(qapp: QApplication, status: CredentialStatus, word: str) -> None:
@@ -46,7 +46,7 @@ def test_a_status_has_its_word(qapp: QApplication, status: CredentialStatus, wor
 
 def test_tokens_that_are_refused_again_and_again_are_a_word_with_advice_and_no_bar(qapp: QApplication) -> None:
     bar = SignInBar()
-    status = CredentialStatus(CredentialState.SIGNED_IN, trouble="refused", reason=REASON)
+    status = CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.REFUSED, reason=REASON)
     bar.set_status(status, 4)
     assert bar.isHidden()
     note = session_note(session_key(status), status.reason)
@@ -68,7 +68,7 @@ def test_every_trouble_of_a_vault_is_said_with_its_way_on(
     qapp: QApplication, phase: str, vault: str, store: str
 ) -> None:
     state, persistent, generation = PHASES[phase]
-    status = CredentialStatus(state, "Why.", trouble=f"vault-{vault}", store=store, persistent=persistent)
+    status = CredentialStatus(state, "Why.", trouble=Trouble(f"vault-{vault}"), store=store, persistent=persistent)
     words = vault_words(status, generation)
     bar, wanted, said = SignInBar(), [], []
     bar.store_wanted.connect(wanted.append)
@@ -96,7 +96,7 @@ def test_a_renewed_sign_in_that_is_being_stored_again_is_not_shouted(qapp: QAppl
         bar, said = SignInBar(), []
         bar.said.connect(lambda _text, loudly, said=said: said.append(loudly))
         bar.set_status(
-            CredentialStatus(CredentialState.SIGNED_IN, trouble="vault-locked", persistent=persistent), generation
+            CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.VAULT_LOCKED, persistent=persistent), generation
         )
         bar._say_soon.timeout.emit()
         assert said == [assertive]
