@@ -17,7 +17,7 @@ RENEWING = CredentialStatus(CredentialState.SIGNED_IN, renewing_since=1.0)
         CredentialStatus(CredentialState.NEEDS_SIGN_IN),
         CredentialStatus(CredentialState.SIGNED_OUT),
         CredentialStatus(CredentialState.RESTORING),
-        *(CredentialStatus(CredentialState.SIGNED_IN, trouble=trouble) for trouble in SERVER_TROUBLES),
+        *(CredentialStatus(CredentialState.SIGNED_IN, trouble=trouble) for trouble in sorted(SERVER_TROUBLES)),
     ],
     ids=lambda status: f"{status.state.value} {status.trouble}",
 )

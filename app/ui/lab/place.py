@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from app.core.errors import BurrowError, SignInNeeded
+from app.core.errors import SignInNeeded
 from app.ui.context import Command
 from app.ui.lab.faults import FAULTS, Fault
 from app.ui.theme import theme, tokens
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.diagnostics.activity import ActivityRecord
+    from app.core.errors import BurrowError
     from app.core.lab import Lab
     from app.ui.context import Context
     from app.ui.theme.tokens import Tone
@@ -259,9 +260,7 @@ class LabPlace(QWidget):
             self._show_lock()
             self.refresh()
 
-        def refused(error: BaseException) -> None:
-            if not isinstance(error, BurrowError):
-                raise error
+        def refused(error: BurrowError) -> None:
             self.secret_error.say(error.cause)
 
         self._context.bridge.spawn(self, lab.unlock(self.secret.text()), done=unlocked, failed=refused, key="unlock")
@@ -297,10 +296,8 @@ class LabPlace(QWidget):
     def _spawn(self, work: Coroutine[Any, Any, Any], done: Callable[[Any], object], *, key: str) -> None:
         self._context.bridge.spawn(self, work, done=done, failed=self._failed, key=key)
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BurrowError) -> None:
         self.page.progress.stop()
-        if not isinstance(error, BurrowError):
-            raise error
         if isinstance(error, SignInNeeded):
             # What the fault was meant to bring about; the window's bar says it.
             self._broken()

@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.core.auth.oauth.step_up import MissingScopes, StepUpOption
 from app.core.auth.status import CANCELLED, REPLACED
-from app.core.errors import BurrowError, PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
+from app.core.errors import PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
 from app.core.mcp.protocol.calls import CallCancelled
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.core.auth.status import CredentialStatus
     from app.core.backend import Backend
+    from app.core.errors import BurrowError
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.protocol.calls import ToolCall
     from app.core.mcp.types import CallResult, Progress, Server, ToolInfo
@@ -210,11 +211,7 @@ class ToolSession(QObject):
         if self._repeated:
             self.resumed.emit()
 
-    def _failed(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            self._call, self.error = None, None
-            self._end(Phase.IDLE)
-            raise error
+    def _failed(self, error: BurrowError) -> None:
         self.error = error
         self.seconds = monotonic() - self.started
         if isinstance(error, TimedOut) and error.facts.code == "silence":
@@ -239,10 +236,7 @@ class ToolSession(QObject):
         else:
             self._end(Phase.FAILED)
 
-    def _not_asked(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            self._end(Phase.FAILED)
-            raise error
+    def _not_asked(self, error: BurrowError) -> None:
         self.not_asked = None if error.facts.code == CANCELLED else error
         self._end(Phase.FAILED)
 

@@ -121,10 +121,7 @@ class Connecting(QObject):
         self._set(Stage.IDLE)
         self.connected.emit(installation_id)
 
-    def _failed(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            self._set(Stage.IDLE)
-            raise error
+    def _failed(self, error: BurrowError) -> None:
         self.error = error
         self._set(Stage.FAILED)
 

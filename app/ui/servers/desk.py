@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.auth.grant.journal import SIGNED_IN
 from app.core.errors import BurrowError
+from app.ui.bridge import Generation
 from app.ui.comeback import Comeback
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ServerDesk(QObject):
     def __init__(self, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._bridge = bridge
-        self._epoch = QObject(self)
+        self._generation = Generation(bridge, self)
         self.backend: Backend | None = None
         self.servers: tuple[Server, ...]
         self.loaded: bool
@@ -76,19 +77,17 @@ class ServerDesk(QObject):
 
     def start(self, backend: Backend | None, *, fresh: bool = False) -> None:
         """Drop everything and load this backend's servers; `fresh` does not trust what its services still know."""
-        self._bridge.cancel(self._epoch)
-        self._epoch.deleteLater()
-        self._epoch = QObject(self)
+        self._generation.renew()
         self.backend = backend
         self._forget()
         self._fresh = fresh
         self._settling.clear()
         self._comeback = Comeback(backend.session.status) if backend is not None else None
         if backend is not None:
-            self._bridge.listen(self._epoch, backend.servers.changed, self._listed)
-            self._bridge.listen(self._epoch, backend.servers.tools_changed, self._tools_announced)
-            self._bridge.listen(self._epoch, backend.session.changed, self._session_changed)
-            self._bridge.listen(self._epoch, backend.session.happened, self._auth_happened)
+            self._generation.listen(backend.servers.changed, self._listed)
+            self._generation.listen(backend.servers.tools_changed, self._tools_announced)
+            self._generation.listen(backend.session.changed, self._session_changed)
+            self._generation.listen(backend.session.happened, self._auth_happened)
             self.load(refresh=fresh)
         self.changed.emit()
         self.templates_changed.emit()
@@ -132,9 +131,9 @@ class ServerDesk(QObject):
             if not tools:
                 self._sync_once(server_id)
 
-        def failed(error: BaseException) -> None:
+        def failed(error: BurrowError) -> None:
             self.loading_tools.discard(server_id)
-            self.tool_errors[server_id] = _expected(error)
+            self.tool_errors[server_id] = error
             self.tools_changed.emit(server_id)
 
         self._spawn(backend.servers.tools(server_id, refresh=refresh), done, failed, key=f"tools {server_id}")
@@ -156,8 +155,8 @@ class ServerDesk(QObject):
             self.loading_templates, self.templates = False, templates
             self.templates_changed.emit()
 
-        def failed(error: BaseException) -> None:
-            self.loading_templates, self.template_error = False, _expected(error)
+        def failed(error: BurrowError) -> None:
+            self.loading_templates, self.template_error = False, error
             self.templates_changed.emit()
 
         self._spawn(read(), done, failed, key="templates")
@@ -210,16 +209,6 @@ class ServerDesk(QObject):
 
         return self._spawn(every(), self.policies_set.emit, None)
 
-    def run(
-        self,
-        work: Coroutine[Any, Any, Any],
-        done: Callable[[Any], object],
-        failed: Callable[[BaseException], object] | None,
-        key: str | None = None,
-    ) -> Job:
-        """Run something for as long as this backend is shown."""
-        return self._spawn(work, done, failed, key=key)
-
     def _forget(self) -> None:
         self.servers = ()
         self.loaded = False
@@ -249,10 +238,10 @@ class ServerDesk(QObject):
                 self.load_tools(server_id, refresh=True)
             self.changed.emit()
 
-        def failed(error: BaseException) -> None:
+        def failed(error: BurrowError) -> None:
             self.busy.discard(server_id)
             self.changed.emit()
-            self.failed.emit(words, _expected(error))
+            self.failed.emit(words, error)
 
         self.busy.add(server_id)
         self._spawn(change(), done, failed)
@@ -262,8 +251,8 @@ class ServerDesk(QObject):
         self.loading, self._read_at = False, monotonic()
         self._listed(servers)
 
-    def _not_loaded(self, error: BaseException) -> None:
-        self.loading, self.error = False, _expected(error)
+    def _not_loaded(self, error: BurrowError) -> None:
+        self.loading, self.error = False, error
         self.changed.emit()
 
     def _listed(self, servers: tuple[Server, ...]) -> None:
@@ -299,7 +288,7 @@ class ServerDesk(QObject):
             self.tools[server_id] = tools
             self.tools_changed.emit(server_id)
 
-        self._spawn(sync(), done, lambda error: _expected(error))
+        self._spawn(sync(), done, _ignore)
 
     def _session_changed(self, status: CredentialStatus) -> None:
         if self._comeback is None or not self._comeback.told(status):
@@ -320,10 +309,10 @@ class ServerDesk(QObject):
         self,
         work: Coroutine[Any, Any, Any],
         done: Callable[[Any], object] | None,
-        failed: Callable[[BaseException], object] | None,
+        failed: Callable[[BurrowError], object] | None,
         key: str | None = None,
     ) -> Job:
-        return self._bridge.spawn(self._epoch, work, done=done, failed=failed, key=key)
+        return self._generation.spawn(work, done=done, failed=failed, key=key)
 
 
 def installed_for(template: ServerTemplate, installations: Sequence[Installation]) -> Installation | None:
@@ -334,8 +323,5 @@ def installed_for(template: ServerTemplate, installations: Sequence[Installation
     )
 
 
-def _expected(error: BaseException) -> BurrowError:
-    """An error of the family as it is; a bug goes on to whoever reports it."""
-    if isinstance(error, BurrowError):
-        return error
-    raise error
+def _ignore(_error: BurrowError) -> None:
+    """For an error that nobody needs to see."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.core.errors import BurrowError
 from app.core.mcp.forms.model import FormModel
 from app.ui.servers import draft_text
 from app.ui.servers.rows import key_of
@@ -14,6 +13,7 @@ from app.ui.servers.rows import key_of
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
@@ -86,7 +86,5 @@ def _name(session: ToolSession) -> str:
     return f"{session.server.id}/{session.tool.name}"
 
 
-def not_kept(error: BaseException) -> None:
-    """What the disk refuses stays in memory; a bug is reported."""
-    if not isinstance(error, BurrowError):
-        raise error
+def not_kept(_error: BurrowError) -> None:
+    """What the disk refuses stays in memory."""

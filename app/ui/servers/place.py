@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.errors import BurrowError
+from app.ui.bridge import Generation
 from app.ui.context import Command
 from app.ui.identity import identity_of
 from app.ui.servers.adding import CustomPage, TemplatePage
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.core.backend import Backend
+    from app.core.errors import BurrowError
     from app.core.mcp.types import Block, Server, ToolInfo
     from app.core.posthog.types import ServerTemplate
     from app.ui.context import Context
@@ -58,7 +59,7 @@ class ServersPlace(QWidget):
         self._bridge, self._navigator = context.bridge, context.navigator
         self._backend: Backend | None = None
         self._identity: Identity | None = None
-        self._watch: QObject | None = None
+        self._generation = Generation(context.bridge, self)
         self._wanted: tuple[str, str] | None = None
         self._sessions = ToolSessions(context.bridge, self)
         self.desk = ServerDesk(context.bridge, self)
@@ -101,10 +102,7 @@ class ServersPlace(QWidget):
         former, self._identity = self._identity, identity
         fresh = former is not None and backend is self._backend and former.project is not None
         self._backend = backend
-        if self._watch is not None:
-            self._bridge.cancel(self._watch)
-            self._watch.deleteLater()
-        self._watch = QObject(self)
+        self._generation.renew()
         self._wanted = None
         self.connecting.cancel()
         self.page.close_tool()
@@ -118,7 +116,7 @@ class ServersPlace(QWidget):
         self._show_nothing()
         self.desk.start(backend, fresh=fresh)
         if backend is not None:
-            self._bridge.listen(self._watch, backend.changed, self.set_backend)
+            self._generation.listen(backend.changed, self.set_backend)
 
     @property
     def waiting(self) -> int:
@@ -469,9 +467,7 @@ class ServersPlace(QWidget):
             if self.page.tool.session is session and session.result is shown:
                 view.add_blocks(uri, blocks)
 
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, BurrowError):
-                raise error
+        def failed(error: BurrowError) -> None:
             if self.page.tool.session is session and session.result is shown:
                 view.add_card(error.title, error.cause, [(self.tr("Try again"), lambda: self._read(uri))])
 
@@ -488,22 +484,25 @@ class ServersPlace(QWidget):
         dialog.open()
 
     def _write(self, path: Path, data: bytes) -> None:
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, OSError):
-                raise error
+        async def write() -> OSError | None:
+            try:
+                await asyncio.to_thread(path.write_bytes, data)
+            except OSError as refusal:
+                return refusal
+            return None
+
+        def done(refusal: OSError | None) -> None:
+            if refusal is None:
+                self._navigator.status(self.tr("Saved {0}").format(path.name))
+                return
             self.page.page.card.show_note(
                 self.tr("{0} was not saved").format(path.name),
-                error.strerror or "",
+                refusal.strerror or "",
                 actions=[(self.tr("Close"), self.page.page.card.clear)],
                 tone="bad",
             )
 
-        self._bridge.spawn(
-            self,
-            asyncio.to_thread(path.write_bytes, data),
-            done=lambda _count: self._navigator.status(self.tr("Saved {0}").format(path.name)),
-            failed=failed,
-        )
+        self._bridge.spawn(self, write(), done=done)
 
     # New servers
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.errors import BurrowError
 from app.ui.servers.wording import policy_words
 
 if TYPE_CHECKING:
+    from app.core.errors import BurrowError
     from app.ui.bridge import Bridge
     from app.ui.servers.desk import PolicyOutcome, ServerDesk
     from app.ui.servers.server_page import ServerPage
@@ -49,9 +49,7 @@ class Policies(QObject):
         if session is None or backend is None:
             return
 
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, BurrowError):
-                raise error
+        def failed(error: BurrowError) -> None:
             session.error = error
             self.failed.emit(self.tr("{0} could not be allowed").format(session.tool.label), error)
 

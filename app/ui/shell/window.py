@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.errors import BurrowError, SignInNeeded
+from app.core.errors import SignInNeeded
 from app.ui.context import Context
 from app.ui.shell.commands import own_commands, project_commands
 from app.ui.shell.corner import StatusCorner
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from app.core.auth.status import CredentialStatus
     from app.core.backend import Backend
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
@@ -165,7 +166,7 @@ class MainWindow(QWidget):
             self,
             self._sign_in(backend),
             done=lambda _nothing: self.bar.sign_in_ended(),
-            failed=self._sign_in_failed,
+            failed=self.bar.sign_in_ended,
             key="sign-in",
         )
 
@@ -578,12 +579,6 @@ class MainWindow(QWidget):
         self.bar.show_browser(sign_in)
         await sign_in.finish()
 
-    def _sign_in_failed(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            self.bar.sign_in_ended()
-            raise error
-        self.bar.sign_in_ended(error)
-
     def _choose_store(self, kind: str) -> None:
         if self._backend is not None:
             self._bridge.spawn(self, self._backend.session.choose_store(kind), key="store")
@@ -678,5 +673,5 @@ def _known(backend: Backend | None) -> tuple[Scope | None, str]:
     return backend.scope, backend.account.short_name
 
 
-def _ignore(_error: BaseException) -> None:
+def _ignore(_error: BurrowError) -> None:
     """A size that could not be written is not worth a word."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
 
-from app.core.errors import BurrowError
 from app.core.hosts import WORKSPACE
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from app.core.backend import Backend
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.signin.first_run import FirstRun
@@ -86,10 +86,7 @@ class Connecting(QObject):
         if self._page is not None:
             self._page.idle()
 
-    def _failed(self, failure: BaseException) -> None:
-        if not isinstance(failure, BurrowError):
-            self.page().idle()
-            raise failure
+    def _failed(self, failure: BurrowError) -> None:
         self._choose()
         self.page().failed(failure)
 

@@ -9,8 +9,8 @@ from PySide6.QtCore import QObject, Signal
 from app.ui.tasks.wording import aware, title_of
 
 if TYPE_CHECKING:
+    from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Page, Task
-    from app.ui.bridge import Bridge
     from app.ui.tasks.desk import TaskDesk
     from app.ui.tasks.sending import Sender
     from app.ui.tasks.unsent import Unsent
@@ -24,9 +24,9 @@ class Arrival(QObject):
 
     accepted = Signal(str, object)
 
-    def __init__(self, desk: TaskDesk, outgoing: Sender, page: Unsent, bridge: Bridge) -> None:
+    def __init__(self, desk: TaskDesk, outgoing: Sender, page: Unsent) -> None:
         super().__init__(page)
-        self._desk, self._outgoing, self._page, self._bridge = desk, outgoing, page, bridge
+        self._desk, self._outgoing, self._page = desk, outgoing, page
         page.check_list.connect(self._look)
 
     def _look(self) -> None:
@@ -52,12 +52,10 @@ class Arrival(QObject):
             ]
             self._page.say_checked(self.tr("It arrived: {0}.").format(arrived.slug or title_of(arrived)), actions)
 
-        self._bridge.spawn(
-            self._outgoing.epoch, backend.tasks.list(), done=looked, failed=self._not_looked, key="check list"
-        )
+        self._desk.spawn(backend.tasks.list(), looked, self._not_looked, key="check list")
 
-    def _not_looked(self, error: BaseException) -> None:
-        words = self.tr("The list could not be read: {0}").format(self._desk.expected(error).cause)
+    def _not_looked(self, error: BurrowError) -> None:
+        words = self.tr("The list could not be read: {0}").format(error.cause)
         self._page.say_checked(words, self._page.unknown_actions())
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
-from app.core.errors import BurrowError
 from app.ui.tasks.book import RECENT_ACTIVITY
 from app.ui.tasks.rows import Grouping
 
 if TYPE_CHECKING:
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.ui.bridge import Bridge
 
@@ -70,9 +70,8 @@ class Choices(QObject):
 
     def _set(self, key: str, value: Any) -> None:
         self._unsaved[key] = value
-        self._bridge.spawn(self, self._settings.set(key, value), failed=self._not_kept, key=key)
+        self._bridge.spawn(self, self._settings.set(key, value), failed=_ignore, key=key)
 
-    def _not_kept(self, error: BaseException) -> None:
-        """A choice that is lost with the process is not worth a word; a bug is."""
-        if not isinstance(error, BurrowError):
-            self._bridge.crashed.emit(error)
+
+def _ignore(_error: BurrowError) -> None:
+    """A choice that is lost with the process is not worth a word."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.core.errors import BurrowError, Rejected
+from app.core.errors import Rejected
 from app.core.posthog.types import NewTask
+from app.ui.bridge import Generation
 from app.ui.tasks.wording import TITLE_LIMIT
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
@@ -46,8 +47,6 @@ DRAFT = "new"
 SAVE_WITHIN_MS = 500
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 FIELDS = ("title", "description", "repository")
-
-logger = logging.getLogger(__name__)
 
 
 class Composer(QWidget):
@@ -61,7 +60,7 @@ class Composer(QWidget):
         self._services = services
         self._bridge = bridge
         self._scope: Scope | None = None
-        self._epoch = QObject(self)
+        self._generation = Generation(bridge, self)
         self._dirty = False
         self._errors: dict[str, FieldError] = {}
         self._soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
@@ -86,21 +85,14 @@ class Composer(QWidget):
         if scope == self._scope:
             return
         self.save_now()
-        self._bridge.cancel(self._epoch)
-        self._epoch.deleteLater()
-        self._epoch = QObject(self)
+        self._generation.renew()
         self._scope = scope
         self._put({})
         self.set_repositories(())
         self._say("")
         if scope is not None:
-            self._bridge.spawn(
-                self._epoch,
-                self._services.storage.drafts.load(scope, KIND, DRAFT),
-                done=self._loaded,
-                failed=self._not_kept,
-                key="load",
-            )
+            load = self._services.storage.drafts.load(scope, KIND, DRAFT)
+            self._generation.spawn(load, done=self._loaded, failed=self._not_kept)
 
     def set_repositories(self, names: Sequence[str]) -> None:
         """Offer repositories; what is typed stays."""
@@ -292,10 +284,7 @@ class Composer(QWidget):
     def _kept(self, _: object) -> None:
         self._say("" if self.empty else self.tr("Draft saved"))
 
-    def _not_kept(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            logger.error("The draft could not be kept", exc_info=error)
-            self._bridge.crashed.emit(error)
+    def _not_kept(self, error: BurrowError) -> None:
         self._say(self.tr("Draft not saved: {0}").format(error), tone_bad=True)
 
     def _say(self, words: str, *, tone_bad: bool = False) -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.errors import BurrowError, NotFound
+from app.core.errors import NotFound
+from app.ui.bridge import Generation
 from app.ui.tasks.wording import title_of
 
 if TYPE_CHECKING:
     from app.core.backend import Backend
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
     from app.ui.bridge import Bridge, Job
@@ -41,7 +43,7 @@ class Deleter(QObject):
         super().__init__(parent)
         self._services = services
         self._bridge = bridge
-        self._epoch = QObject(self)
+        self._generation = Generation(bridge, self)
         self._backend: Backend | None = None
         self._scope: Scope | None = None
         self._book: TaskBook | None = None
@@ -51,9 +53,7 @@ class Deleter(QObject):
 
     def start(self, backend: Backend | None, book: TaskBook) -> None:
         """Forget what is shown; finish what was begun earlier for this account and project."""
-        self._bridge.cancel(self._epoch)
-        self._epoch.deleteLater()
-        self._epoch = QObject(self)
+        self._generation.renew()
         self._backend, self._book = backend, book
         self._scope = backend.scope if backend is not None else None
         self._items.clear()
@@ -62,7 +62,7 @@ class Deleter(QObject):
             self._open = None
             self.withdrawn.emit()
         if backend is not None and backend.scope is not None:
-            self._bridge.spawn(self._epoch, self._read(backend.scope), done=self._resume, failed=self._storage_failed)
+            self._generation.spawn(self._read(backend.scope), done=self._resume, failed=_not_stored)
 
     def delete(self, task_id: str) -> None:
         """Hide a task and offer to undo."""
@@ -74,11 +74,10 @@ class Deleter(QObject):
         edit = self._open = book.edit(task_id, hidden=True)
         if backend.scope is not None:
             payload = {"id": task_id, "project": backend.project.id}
-            self._bridge.spawn(
-                self._epoch,
+            self._generation.spawn(
                 self._services.storage.outbox.add(backend.scope, KIND, payload),
                 done=lambda item: self._stored(edit, item),
-                failed=self._storage_failed,
+                failed=_not_stored,
             )
         self.changed.emit()
         self.offered.emit(title_of(task))
@@ -112,8 +111,7 @@ class Deleter(QObject):
             return
         self._jobs = [job for job in self._jobs if not job.done]
         self._jobs.append(
-            self._bridge.spawn(
-                self._epoch,
+            self._generation.spawn(
                 self._delete(backend, self._scope, edit.task),
                 done=lambda _: self._deleted(edit),
                 failed=lambda error: self._refused(edit, error),
@@ -131,7 +129,7 @@ class Deleter(QObject):
         self._forget(edit)
         self.changed.emit()
 
-    def _refused(self, edit: Edit, error: BaseException) -> None:
+    def _refused(self, edit: Edit, error: BurrowError) -> None:
         if isinstance(error, NotFound):
             self._deleted(edit)
             return
@@ -139,12 +137,7 @@ class Deleter(QObject):
             self._book.roll_back(edit)
         self._forget(edit)
         self.changed.emit()
-        if isinstance(error, BurrowError):
-            self.failed.emit(edit.task, error)
-        else:
-            logger.error("Deleting a task failed in an unexpected way", exc_info=error)
-            self._bridge.crashed.emit(error)
-            self.failed.emit(edit.task, BurrowError(str(error)))
+        self.failed.emit(edit.task, error)
 
     def _stored(self, edit: Edit, item: OutboxItem) -> None:
         if self._book is not None and self._book.is_hidden(edit.task):
@@ -158,7 +151,7 @@ class Deleter(QObject):
             self._remove(item_id)
 
     def _remove(self, item_id: str) -> None:
-        self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self._storage_failed)
+        self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=_not_stored)
 
     async def _read(self, scope: Scope) -> list[OutboxItem]:
         return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
@@ -178,7 +171,7 @@ class Deleter(QObject):
             self._send(edit)
         self.changed.emit()
 
-    def _storage_failed(self, error: BaseException) -> None:
-        logger.error("The outbox could not be used", exc_info=error)
-        if not isinstance(error, BurrowError):
-            self._bridge.crashed.emit(error)
+
+def _not_stored(error: BurrowError) -> None:
+    """The deletion itself goes on; only a process that dies meanwhile would forget it."""
+    logger.error("The outbox could not be used", exc_info=error)

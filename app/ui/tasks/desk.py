@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.core.errors import BurrowError, NotFound, OutcomeUnknown
+from app.core.errors import NotFound, OutcomeUnknown
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
+from app.ui.bridge import Generation
 from app.ui.tasks.book import TaskBook
 from app.ui.tasks.deleting import Deleter
 from app.ui.tasks.sending import may_have_arrived
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from app.core.backend import Backend
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.tasks.book import Edit
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 PAGE = 50
 SEARCH_DELAY_MS = 250
 PINS_FETCHED = 20
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class TaskDesk(QObject):
         super().__init__(parent)
         self._services = services
         self._bridge = bridge
-        self._epoch = QObject(self)
+        self._generation = Generation(bridge, self)
         self._backend: Backend | None = None
         self.connected_to: Backend | None = None
         self.book = TaskBook()
@@ -93,9 +92,7 @@ class TaskDesk(QObject):
 
     def start(self, backend: Backend | None) -> None:
         """Drop everything, cancel what is under way, show the stored list and load a fresh one."""
-        self._bridge.cancel(self._epoch)
-        self._epoch.deleteLater()
-        self._epoch = QObject(self)
+        self._generation.renew()
         self._search_soon.stop()
         self.connected_to = backend
         self._backend = backend if backend is not None and backend.project is not None else None
@@ -108,7 +105,7 @@ class TaskDesk(QObject):
         self.load_changed.emit()
         self.changed.emit()
         if self._backend is not None:
-            self._spawn(self._read_cache(self._backend), self._show_stored, self._unmissed, key="cache")
+            self.spawn(self._read_cache(self._backend), self._show_stored, _ignore, key="cache")
             self.refresh()
 
     def set_query(
@@ -127,11 +124,11 @@ class TaskDesk(QObject):
         typing = query.search != self.query.search
         self.query = query
         self.book.forget_searches(query)
-        self._bridge.cancel(self._epoch, "more")
+        self._generation.cancel("more")
         self._set_load(busy=self._backend is not None, more_busy=False, error=None)
         self.changed.emit()
         if typing and query.search:
-            self._bridge.cancel(self._epoch, "list")
+            self._generation.cancel("list")
             self._search_soon.start()
         else:
             self._search_soon.stop()
@@ -145,13 +142,13 @@ class TaskDesk(QObject):
         self._search_soon.stop()
         self._set_load(busy=True)
         mark, query = self.book.begin(), self.query
-        self._spawn(
+        self.spawn(
             backend.tasks.list(query, limit=PAGE),
             lambda page: self._listed(query, page, mark),
             self._list_failed,
             key="list",
         )
-        self._spawn(backend.tasks.pinned(), lambda pins: self._pinned(pins, mark), self._unmissed, key="pins")
+        self.spawn(backend.tasks.pinned(), lambda pins: self._pinned(pins, mark), _ignore, key="pins")
 
     def load_more(self) -> None:
         """Fetch the next page, if there is one and none is on its way."""
@@ -162,7 +159,7 @@ class TaskDesk(QObject):
         self._set_load(more_busy=True, error=None)
         self.changed.emit()
         mark = self.book.begin()
-        self._spawn(
+        self.spawn(
             backend.tasks.more(listing.next),
             lambda page: self._more(query, page, mark),
             self._more_failed,
@@ -174,13 +171,13 @@ class TaskDesk(QObject):
         backend = self._backend
         if backend is None:
             return
-        self._spawn(backend.tasks.get(task_id), self._fetched, lambda e: self._fetch_failed(task_id, e), key="task")
-        self._spawn(backend.tasks.runs(task_id), lambda page: self._ran(task_id, page), self._unmissed, key="runs")
+        self.spawn(backend.tasks.get(task_id), self._fetched, lambda e: self._fetch_failed(task_id, e), key="task")
+        self.spawn(backend.tasks.runs(task_id), lambda page: self._ran(task_id, page), _ignore, key="runs")
 
     def fetch_repositories(self) -> None:
         """Get the repositories that tasks name, for the composer."""
         if self._backend is not None:
-            self._spawn(self._backend.tasks.repositories(), self._know_repositories, self._unmissed, key="repositories")
+            self.spawn(self._backend.tasks.repositories(), self._know_repositories, _ignore, key="repositories")
 
     def rename(self, task_id: str, title: str) -> None:
         if (backend := self._backend) is not None:
@@ -249,16 +246,15 @@ class TaskDesk(QObject):
             if done is not None:
                 done(edit.task)
 
-        def rolled_back(error: BaseException) -> None:
+        def rolled_back(error: BurrowError) -> None:
             self.book.roll_back(edit)
             self.changed.emit()
-            problem = self.expected(error)
-            unknown = may_have_arrived(problem)
+            unknown = may_have_arrived(error)
             if unknown:
                 self.fetch(edit.task)
-            self.failed.emit(Failure(edit.task, OutcomeUnknown.title if unknown else words, problem, again, text))
+            self.failed.emit(Failure(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
 
-        self._spawn(call, settled, rolled_back)
+        self.spawn(call, settled, rolled_back)
 
     def _not_deleted(self, task_id: str, error: BurrowError) -> None:
         self.failed.emit(Failure(task_id, self.tr("Not deleted"), error, lambda: self.delete(task_id)))
@@ -271,8 +267,8 @@ class TaskDesk(QObject):
         if not query.search and not query.archived:
             self._write_cache()
 
-    def _list_failed(self, error: BaseException) -> None:
-        self._set_load(busy=False, error=self.expected(error))
+    def _list_failed(self, error: BurrowError) -> None:
+        self._set_load(busy=False, error=error)
         self.changed.emit()
 
     def _more(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
@@ -280,8 +276,8 @@ class TaskDesk(QObject):
         self._set_load(more_busy=False)
         self.changed.emit()
 
-    def _more_failed(self, error: BaseException) -> None:
-        self._set_load(more_busy=False, error=self.expected(error))
+    def _more_failed(self, error: BurrowError) -> None:
+        self._set_load(more_busy=False, error=error)
         self.changed.emit()
 
     def _pinned(self, pins: frozenset[str], mark: int) -> None:
@@ -290,7 +286,7 @@ class TaskDesk(QObject):
         backend = self._backend
         missing = self.book.missing_pins()[:PINS_FETCHED] if self.load.loaded else []
         if backend is not None and missing:
-            self._spawn(self._get_each(backend, missing), self._take_pinned, self._unmissed, key="missing pins")
+            self.spawn(self._get_each(backend, missing), self._take_pinned, _ignore, key="missing pins")
 
     async def _get_each(self, backend: Backend, ids: list[str]) -> list[Task]:
         found = []
@@ -310,13 +306,12 @@ class TaskDesk(QObject):
         self.book.know(task)
         self.changed.emit()
 
-    def _fetch_failed(self, task_id: str, error: BaseException) -> None:
+    def _fetch_failed(self, task_id: str, error: BurrowError) -> None:
+        """Any other failure leaves on the screen what is known."""
         if isinstance(error, NotFound):
             self.book.remove(task_id)
             self.changed.emit()
             self.gone.emit(task_id)
-        else:
-            self.expected(error)
 
     def _ran(self, task_id: str, page: Page[TaskRun]) -> None:
         self.runs[task_id] = page
@@ -326,33 +321,21 @@ class TaskDesk(QObject):
         self.repositories = names
         self.repositories_changed.emit()
 
-    def expected(self, error: BaseException) -> BurrowError:
-        """An error fit to be shown; what is not of the family is a bug and also goes the way of bugs."""
-        if isinstance(error, BurrowError):
-            return error
-        logger.error("Something failed in an unexpected way", exc_info=error)
-        self._bridge.crashed.emit(error)
-        return BurrowError(str(error))
-
-    def _unmissed(self, error: BaseException) -> None:
-        """What may fail without anybody missing it, unless it is a bug."""
-        if not isinstance(error, BurrowError):
-            self.expected(error)
-
     def _set_load(self, **changes: Any) -> None:
         changed = replace(self.load, **changes)
         if changed != self.load:
             self.load = changed
             self.load_changed.emit()
 
-    def _spawn(
+    def spawn(
         self,
         coroutine: Coroutine[Any, Any, Any],
         done: Callable[[Any], None],
-        failed: Callable[[BaseException], None],
+        failed: Callable[[BurrowError], None],
         key: str | None = None,
     ) -> None:
-        self._bridge.spawn(self._epoch, coroutine, done=done, failed=failed, key=key)
+        """Run something for as long as this account and project are shown."""
+        self._generation.spawn(coroutine, done=done, failed=failed, key=key)
 
     async def _read_cache(self, backend: Backend) -> tuple[Page[Task], frozenset[str], float] | None:
         if backend.scope is None or backend.project is None:
@@ -386,7 +369,7 @@ class TaskDesk(QObject):
 
         payload = stored.encode(self.book, msgspec.structs.replace(self.query, search="", archived=False))
         put = self._services.storage.cache.put(backend.scope, cache_name(backend), payload)
-        self._spawn(put, _ignore, self._unmissed, key="write cache")
+        self.spawn(put, _ignore, _ignore, key="write cache")
 
 
 def cache_name(backend: Backend) -> str:
@@ -394,4 +377,4 @@ def cache_name(backend: Backend) -> str:
 
 
 def _ignore(_: object) -> None:
-    """For an answer that says nothing."""
+    """For an answer that says nothing, and for an error that nobody needs to see."""

@@ -131,7 +131,7 @@ class TasksPlace(QWidget):
         from app.ui.tasks.unsent import Unsent
 
         page = Unsent()
-        Arrival(self.desk, self.outgoing, page, self._bridge).accepted.connect(self._arrived)
+        Arrival(self.desk, self.outgoing, page).accepted.connect(self._arrived)
         page.send_again.connect(lambda: self._about_pending(self.outgoing.send_again))
         page.undo.connect(self._take_back)
         page.discard.connect(self._discard_pending)

@@ -8,7 +8,6 @@ in.
 from __future__ import annotations
 
 import itertools
-import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, TimedOut
 from app.core.posthog.types import NewTask
+from app.ui.bridge import Generation
 from app.ui.tasks.rows import Pending
 from app.ui.tasks.wording import SendState
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge
 
 KIND = "task.create"
-
-logger = logging.getLogger(__name__)
 
 SENDABLE = frozenset({SendState.SIGN_IN, SendState.CONNECTION})
 
@@ -55,7 +53,7 @@ class Sender(QObject):
         self._services = services
         self._bridge = bridge
         self._numbers = itertools.count(1)
-        self._epoch = QObject(self)
+        self._generation = Generation(bridge, self)
         self._backend: Backend | None = None
         self._scope: Scope | None = None
         self._project: int | None = None
@@ -66,11 +64,6 @@ class Sender(QObject):
         self._turn: str | None = None
 
     @property
-    def epoch(self) -> QObject:
-        """Owns work that must end when the account or project changes."""
-        return self._epoch
-
-    @property
     def pending(self) -> tuple[Pending, ...]:
         return tuple(self._pending.values())
 
@@ -79,9 +72,7 @@ class Sender(QObject):
 
     def start(self, backend: Backend | None) -> None:
         """Drop what is shown and load what waits for this account and project."""
-        self._bridge.cancel(self._epoch)
-        self._epoch.deleteLater()
-        self._epoch = QObject(self)
+        self._generation.renew()
         self._backend = backend
         self._scope = backend.scope if backend is not None else None
         self._project = backend.project.id if backend is not None and backend.project is not None else None
@@ -91,9 +82,7 @@ class Sender(QObject):
         self._turn = None
         self.changed.emit()
         if self._scope is not None and self._project is not None:
-            self._bridge.spawn(
-                self._epoch, self._read(self._scope), done=self._loaded, failed=self._storage_failed, key="load"
-            )
+            self._generation.spawn(self._read(self._scope), done=self._loaded, failed=self.trouble.emit)
 
     def send(self, new: NewTask) -> str:
         """Show a new task as being sent, store it, send it; behind those that wait. Returns its id in `pending`."""
@@ -103,8 +92,7 @@ class Sender(QObject):
         if behind is None or self._scope is None or self._project is None:
             self._spawn_send(made)
         else:
-            self._bridge.spawn(
-                self._epoch,
+            self._generation.spawn(
                 self._store(self._scope, self._project, made, behind),
                 done=lambda _nothing: self.drain(),
                 failed=lambda error: self._refused(made, error),
@@ -124,9 +112,7 @@ class Sender(QObject):
             return
         if self._turn is not None or not self._ready():
             return
-        self._bridge.spawn(
-            self._epoch, backend.accounts.me(), done=self._verified, failed=self._not_verified, key="verify"
-        )
+        self._generation.spawn(backend.accounts.me(), done=self._verified, failed=_ignore, key="verify")
 
     def take_back(self, pending_id: str) -> NewTask | None:
         """Undo a send that has not happened: the task leaves the outbox, its text is returned."""
@@ -142,7 +128,7 @@ class Sender(QObject):
             return
         item_id = self._items.pop(pending_id, None)
         if item_id is not None:
-            self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self._storage_failed)
+            self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self.trouble.emit)
         self.changed.emit()
 
     def _ready(self) -> list[Pending]:
@@ -161,11 +147,6 @@ class Sender(QObject):
             self._waited.add(item.id)
             self.send_again(item.id)
 
-    def _not_verified(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            logger.error("Asking who is signed in failed in an unexpected way", exc_info=error)
-            self._bridge.crashed.emit(error)
-
     def _show(self, item: Pending) -> Pending:
         self._pending[item.id] = item
         self.changed.emit()
@@ -176,8 +157,7 @@ class Sender(QObject):
         if backend is None or scope is None or project is None:
             self._refuse(item, SignInNeeded("Nobody is signed in."))
             return
-        self._bridge.spawn(
-            self._epoch,
+        self._generation.spawn(
             self._send(backend, scope, project, item),
             done=lambda task: self._accepted(item, task),
             failed=lambda error: self._refused(item, error),
@@ -224,14 +204,9 @@ class Sender(QObject):
         else:
             self.drain()
 
-    def _refused(self, item: Pending, error: BaseException) -> None:
-        if item.id not in self._pending:
-            return
-        expected = error if isinstance(error, BurrowError) else BurrowError(str(error))
-        if expected is not error:
-            logger.error("Sending a task failed in an unexpected way", exc_info=error)
-            self._bridge.crashed.emit(error)
-        self._refuse(item, expected)
+    def _refused(self, item: Pending, error: BurrowError) -> None:
+        if item.id in self._pending:
+            self._refuse(item, error)
 
     def _refuse(self, item: Pending, error: BurrowError) -> None:
         state = state_after(error)
@@ -261,13 +236,6 @@ class Sender(QObject):
             )
         self.changed.emit()
         self.drain()
-
-    def _storage_failed(self, error: BaseException) -> None:
-        if isinstance(error, BurrowError):
-            self.trouble.emit(error)
-        else:
-            logger.error("The outbox failed in an unexpected way", exc_info=error)
-            self._bridge.crashed.emit(error)
 
 
 async def _admit(backend: Backend, scope: Scope) -> None:
@@ -323,3 +291,7 @@ def moment_of_item(created_at: object) -> datetime:
     if isinstance(created_at, datetime):
         return created_at
     return datetime.fromtimestamp(float(str(created_at)), UTC)
+
+
+def _ignore(_error: BurrowError) -> None:
+    """The next good answer of the server asks again."""
