@@ -59,14 +59,14 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     from app.ui.bridge import Bridge
     from app.ui.painted import FirstPaint
     from app.ui.shell.window import MainWindow
-    from app.ui.signin.flow import Connecting
+    from app.ui.signin.connector import HostConnector
 
     app = QApplication(sys.argv[:1])
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
     bridge = Bridge()
-    connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
+    connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, _places(), connecting.page, paint_first=True)
     if options.place:
         # Which places there are is known with the host.
@@ -98,9 +98,9 @@ def _open(options: argparse.Namespace, services: Services) -> int:
             connecting.begin(named)
             bridge.spawn(window, settle(), key="settle")
             if options.screenshot:
-                from app.ui.picture import take_picture
+                from app.ui.screenshot import take_screenshot
 
-                return await take_picture(window, options.screenshot, quitting, connecting=named is not None)
+                return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
             await window.flush()

@@ -20,7 +20,7 @@ from app.ui.context import Command, Context
 from app.ui.theme.state import run_state
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable
-from app.ui.widgets.page import Page, RememberedSplitter, SidePane
+from app.ui.widgets.page import RememberedSplitter, SidePane, TitledPage
 from app.ui.widgets.rows import Row
 from tests.ui._tasks_fakes import FakeSettings
 
@@ -169,7 +169,7 @@ class FakePlace(QWidget):
             ]
         )
         side.box.addWidget(self.list, 1)
-        self.page = Page("Fix checkout crash on Safari")
+        self.page = TitledPage("Fix checkout crash on Safari")
         self.page.status.set_state(run_state("in_progress"), "04:12")
         self.edit = QLineEdit()
         self.edit.setAccessibleName("Reply")

@@ -20,7 +20,7 @@ from app.main import _places
 from app.ui.bridge import Bridge
 from app.ui.servers import ServersPlace
 from app.ui.shell.window import MainWindow
-from app.ui.signin.flow import Connecting
+from app.ui.signin.connector import HostConnector
 from app.ui.tasks import TasksPlace
 from app.ui.theme import apply_theme
 from tests.conftest import RunningWorkspace
@@ -65,7 +65,7 @@ class Living:
     @property
     def waiting(self) -> list[str]:
         """The states of the tasks on their way to the server."""
-        return [pending.state.value for pending in self.tasks.outgoing.pending]
+        return [pending.state.value for pending in self.tasks.outbox.pending]
 
     @property
     def word(self) -> str:
@@ -163,7 +163,7 @@ async def living(
     """
     apply_theme(qapp, "light", 1.0)
     services, bridge = Services(folder), Bridge()
-    connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
+    connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, _places(), connecting.page)
     popups = Popups(window, opens)
     qapp.installEventFilter(popups)
@@ -177,7 +177,7 @@ async def living(
         assert services.backend is not None
         alive = Living(window, services.backend, services, running)
         if loads:
-            await until(lambda: alive.tasks.desk.load.loaded, 15)
+            await until(lambda: alive.tasks.controller.load.loaded, 15)
             # The pins come by a request of their own.
             await until(lambda: "Pinned" in alive.titles(), 15)
         await settle()

@@ -20,7 +20,7 @@ from app.core.auth.grant.tokens import TokenSet
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.diagnostics.timeline import StepKind, TimelineStep
 from app.ui.bridge import Bridge
-from app.ui.shell import details, step_words
+from app.ui.shell import details, timeline_words
 from app.ui.shell.details import SignInDetails
 from app.ui.theme.state import STEP
 from tests.ui._screens import look, nameless, render
@@ -115,7 +115,7 @@ async def page(backend: FakeBackend) -> AsyncIterator[Page]:
 
 def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> None:
     assert {kind.name for kind in StepKind} - {"OTHER"} == set(STEP)
-    assert step_words.what(step(1, StepKind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
+    assert timeline_words.what(step(1, StepKind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> 
     ],
 )
 def test_why_it_happened_is_said_in_plain_words(qapp: QApplication, fields: dict[str, Any], words: str) -> None:
-    assert step_words.why(step(1, **fields)) == words
+    assert timeline_words.why(step(1, **fields)) == words
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_why_it_happened_is_said_in_plain_words(qapp: QApplication, fields: dict
     ],
 )
 def test_a_process_is_called_by_what_it_is(qapp: QApplication, process: str, here: bool, words: str) -> None:
-    assert step_words.process(step(1, process=process, here=here)) == words
+    assert timeline_words.process(step(1, process=process, here=here)) == words
 
 
 async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_how_long(qapp: QApplication) -> None:
@@ -275,7 +275,7 @@ async def test_long_scopes_and_hostile_names_stay_in_their_place(qapp: QApplicat
         assert not set(everything) & set("\x1b\r\u202e")
         assert "and\u00a0141\u00a0more" in shown.words
         assert shown.dialog.width() == 700
-        assert len(shown.cell(0, "By")) <= step_words.LONGEST_NAME
+        assert len(shown.cell(0, "By")) <= timeline_words.LONGEST_NAME
 
 
 async def test_the_page_is_used_by_keyboard_alone(qapp: QApplication) -> None:

@@ -38,8 +38,8 @@ from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.servers import ServersPlace
 from app.ui.servers.blocks import FittedText, LinkCard, Picture
-from app.ui.servers.calling import Phase
 from app.ui.servers.rows import ToolIndex, key_of
+from app.ui.servers.tool_session import CallPhase
 from app.ui.theme import apply_theme
 from tests.ui._screens import nameless
 from tests.ui._servers_fakes import (
@@ -143,7 +143,7 @@ async def test_another_project_drops_everything_of_the_former(qapp: QApplication
         assert ("list", True) in backend.servers.asked
         assert on.place.page.tool.session is None
         await on.show(None)
-        assert on.place.desk.servers == ()
+        assert on.place.controller.servers == ()
         assert on.titles() == []
 
 
@@ -177,7 +177,7 @@ async def test_a_list_that_cannot_be_read_says_why_and_is_read_again(qapp: QAppl
         assert "Offline" in on.place.pane.no_servers.accessibleName()
         actions(on.place.pane.no_servers)["Try again"]()
         await settle()
-        assert [server.id for server in on.place.desk.servers] == ["posthog"]
+        assert [server.id for server in on.place.controller.servers] == ["posthog"]
 
 
 async def test_an_installation_without_tools_is_synced_once_and_silently(qapp: QApplication) -> None:
@@ -242,13 +242,13 @@ async def test_running_shows_progress_then_the_text(qapp: QApplication) -> None:
         session = await on.open("posthog/find")
         call = await on.run(query="x")
         assert call.arguments == {"query": "x"}
-        assert session.phase is Phase.RUNNING
+        assert session.phase is CallPhase.RUNNING
         await call.report(3, 10, "Reading")
         await settle()
         assert "3 / 10" in on.place.page.tool.words.text()
         assert "Reading" in on.place.page.tool.words.text()
         call.give(text_answer("found it"))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         texts = on.place.page.tool.result.findChildren(FittedText)
         assert [text.toPlainText() for text in texts] == ["found it"]
@@ -261,7 +261,7 @@ async def test_esc_cancels_the_call_and_keeps_the_arguments(qapp: QApplication) 
         session = await on.open("posthog/find")
         call = await on.run(query="kept")
         QTest.keyClick(on.place.page.tool, Qt.Key.Key_Escape)
-        await until(lambda: session.phase is Phase.CANCELLED)
+        await until(lambda: session.phase is CallPhase.CANCELLED)
         assert call.cancelled
         assert on.place.page.tool.form.model.arguments(on.place.page.tool.form.draft) == {"query": "kept"}
 
@@ -274,7 +274,7 @@ async def test_a_call_goes_on_while_another_tool_is_shown(qapp: QApplication) ->
         await on.open("posthog/other")
         assert on.place.page.tool.result.isHidden()
         call.give(text_answer("late"))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await on.open("posthog/slow")
         assert not on.place.page.tool.result.isHidden()
         assert on.place.page.tool.form.model.arguments(on.place.page.tool.form.draft) == {"query": "x"}
@@ -381,7 +381,7 @@ async def test_a_tool_that_asks_runs_after_it_is_allowed(qapp: QApplication) -> 
         session = await on.open("i1/send")
         session.ask({"query": "x"})
         await settle()
-        assert session.phase is Phase.ASKING
+        assert session.phase is CallPhase.ASKING
         assert "Allow once is not possible" in on.card.text()
         assert backend.servers.calls == []
         actions(on.card)["Always allow and run"]()
@@ -407,7 +407,7 @@ async def test_a_refusal_by_the_proxy_asks_the_same_question(qapp: QApplication)
         session = await on.open("i1/send")
         call = await on.run(query="x")
         call.refuse(PolicyRefused("Tool requires approval", Facts(code="-32001")))
-        await until(lambda: session.phase is Phase.ASKING)
+        await until(lambda: session.phase is CallPhase.ASKING)
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ async def test_a_failed_call_says_what_can_be_done(
         session = await on.open("i1/send")
         call = await on.run(query="x")
         call.refuse(error)
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         await settle()
         assert words in on.card.text()
         assert button in actions(on.card)
@@ -441,11 +441,11 @@ async def test_silence_offers_to_wait_and_waiting_brings_the_answer(qapp: QAppli
         await on.show(backend)
         session = await on.open("posthog/slow")
         call = await on.run(query="x")
-        await until(lambda: session.phase is Phase.QUIET)
+        await until(lambda: session.phase is CallPhase.QUIET)
         await settle()
         actions(on.card)["Keep waiting"]()
         call.give()
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
 
 
 async def test_a_reading_call_runs_by_itself_after_signing_in_and_only_once(qapp: QApplication) -> None:
@@ -453,12 +453,12 @@ async def test_a_reading_call_runs_by_itself_after_signing_in_and_only_once(qapp
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("find", annotations=READS)]}))
         session = await on.open("posthog/find")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         backend.session.become(CredentialState.SIGNED_IN)
         await until(lambda: len(backend.servers.calls) == 2)
         assert backend.servers.calls[1].arguments == {"query": "x"}
         backend.servers.calls[1].refuse(SignInNeeded("Over."))
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         backend.session.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 2
@@ -469,7 +469,7 @@ async def test_a_writing_call_asks_after_signing_in(qapp: QApplication) -> None:
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("send", annotations=WRITES)]}))
         session = await on.open("posthog/send")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         backend.session.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 1
@@ -483,7 +483,7 @@ async def test_a_tools_own_error_is_amber_and_keeps_the_arguments(qapp: QApplica
         await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
         session = await on.open("posthog/find")
         (await on.run(query="x")).give(text_answer("bad path", isError=True))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert on.card.property("card") == "attention"
         assert "arguments are kept" in on.card.text()
@@ -495,7 +495,7 @@ async def test_every_kind_of_content_is_shown(qapp: QApplication) -> None:
         session = await on.open("posthog/find")
         view = on.place.page.tool.result
         (await on.run(query="x")).give({"content": []})
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert "no content" in view.block_widgets()[0].text()  # type: ignore[attr-defined]
         pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -511,7 +511,7 @@ async def test_every_kind_of_content_is_shown(qapp: QApplication) -> None:
             {"type": "hologram", "depth": 3},
         ]
         (await on.run(query="x")).give({"content": content, "structuredContent": {"a": [1, 2]}})
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert len(view.block_widgets()) == len(content)
         assert view.findChildren(Picture)
@@ -532,7 +532,7 @@ async def test_one_long_line_does_not_freeze_the_window(qapp: QApplication) -> N
         call = await on.run(query="x")
         start = perf_counter()
         call.give(text_answer("x" * 1_000_000))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert perf_counter() - start < 2.0
 
@@ -575,11 +575,11 @@ async def test_a_server_is_switched_off_and_removed_after_a_question(qapp: QAppl
         backend = await on.show(FakeBackend([VENDOR], {"i1": [tool("a")]}))
         on.place.pane.servers.setFocus()
         QTest.keyClick(on.place.pane.servers, Qt.Key.Key_Space)
-        await until(lambda: on.place.desk.servers[0].state is ServerState.DISABLED)
+        await until(lambda: on.place.controller.servers[0].state is ServerState.DISABLED)
         on.place.page.ask_remove()
         assert ("remove", "i1") not in backend.store.asked
         actions(on.place.page.page.card)["Remove"]()
-        await until(lambda: on.place.desk.servers == ())
+        await until(lambda: on.place.controller.servers == ())
         assert "No servers yet" in on.place.pane.no_servers.accessibleName()
 
 
@@ -695,7 +695,7 @@ async def refused(on: Desk, *scopes: str) -> FakeCall:
     """A call of the tool in view that was refused for want of permissions."""
     call = await on.run(query="x")
     call.refuse(lacking(*scopes))
-    await until(lambda: on.place.page.tool.session is not None and on.place.page.tool.session.phase is Phase.FAILED)
+    await until(lambda: on.place.page.tool.session is not None and on.place.page.tool.session.phase is CallPhase.FAILED)
     await settle()
     return call
 
@@ -761,7 +761,7 @@ async def test_while_the_browser_is_open_the_card_waits_and_then_the_call_is_mad
         assert backend.servers.calls[1].arguments == backend.servers.calls[0].arguments
         backend.servers.calls[1].give(text_answer("sent"))
         assert page.session is not None
-        await until(lambda: page.session is not None and page.session.phase is Phase.DONE)
+        await until(lambda: page.session is not None and page.session.phase is CallPhase.DONE)
         await settle()
         assert len(backend.servers.calls) == 2
 
@@ -813,7 +813,7 @@ async def test_whoever_could_not_be_asked_is_told_why_and_can_be_asked_again(qap
             actions(on.card)["Allow in browser"]()
             await until(lambda: on.navigator.allowing and not on.navigator.allowing[-1][1].done())
             on.navigator.allowing[-1][1].set_exception(failure)
-            await until(lambda: on.place.page.tool.session.phase is Phase.FAILED)  # type: ignore[union-attr]
+            await until(lambda: on.place.page.tool.session.phase is CallPhase.FAILED)  # type: ignore[union-attr]
             await settle()
             assert list(actions(on.card)) == ["Allow in browser", "Not now"]
             if isinstance(failure, Offline):

@@ -18,7 +18,7 @@ from app.core.services import Services
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.servers import ServersPlace
-from app.ui.servers.calling import Phase
+from app.ui.servers.tool_session import CallPhase
 from tests.ui._screens import LOOKS, look, nameless
 from tests.ui._servers_fakes import (
     READS,
@@ -81,7 +81,7 @@ async def _ended(place: ServersPlace, backend: FakeBackend, how: Callable[[Any],
     session.ask({"a": 1, "b": 2})
     await until(lambda: bool(backend.servers.calls))
     how(backend.servers.calls[-1])
-    await until(lambda: session.phase not in {Phase.RUNNING, Phase.IDLE})
+    await until(lambda: session.phase not in {CallPhase.RUNNING, CallPhase.IDLE})
     await settle()
 
 

@@ -20,11 +20,11 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import Offline, SignInNeeded
 from app.ui.bridge import Bridge
-from app.ui.shell import session_words, signin_bar
+from app.ui.shell import credential_words, signin_bar
 from app.ui.shell.fuzzy import ranked, score
 from app.ui.shell.history import History
+from app.ui.shell.key_sheet import KeySheet
 from app.ui.shell.keymap import portable
-from app.ui.shell.keys import KeySheet
 from app.ui.shell.window import MainWindow
 from app.ui.signin.first_run import FirstRun
 from app.ui.theme import theme
@@ -124,11 +124,11 @@ async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_wo
 ) -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        monkeypatch.setattr(session_words, "monotonic", lambda: 1001.99)
+        monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.99)
         backend.session.become(renewing_since=1000.0)
         await until(window.corner._timer.isActive)
         looks = itertools.count()
-        monkeypatch.setattr(session_words, "monotonic", lambda: 1001.9999 + next(looks) * 0.001)
+        monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.9999 + next(looks) * 0.001)
         await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
 
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.auth.vault.base import VaultState
-from app.ui.shell.session_words import session_key, session_note
+from app.ui.shell.credential_words import session_key, session_note
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.shell.vault_words import FILE, KEYRING, vault_words
 from app.ui.theme.state import SESSION, session_state

@@ -74,7 +74,7 @@ class Opened:
     async def show(self, backend: FakeBackend) -> FakeBackend:
         self.services.backend = backend
         self.place.set_backend(backend)
-        await until(lambda: not self.place.desk.load.busy or "list" in backend.tasks.waiting)
+        await until(lambda: not self.place.controller.load.busy or "list" in backend.tasks.waiting)
         await settle()
         return backend
 
@@ -245,7 +245,7 @@ async def test_a_page_that_fails_to_load_keeps_the_list_and_offers_again(opened:
         tasks = FakeTasks([task(number) for number in range(1, 121)])
         await o.show(FakeBackend(tasks))
         tasks.fail["more"] = ServerTrouble("The server answered 500.")
-        o.place.desk.load_more()
+        o.place.controller.load_more()
         await until(lambda: o.place.pane.note.isVisibleTo(o.place))
         assert "Task 1" in o.titles
         assert o.place.pane.more.isEnabled()
@@ -389,7 +389,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(words, 1):
-            o.place.outgoing.send(NewTask(each, each))
+            o.place.outbox.send(NewTask(each, each))
             await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
         assert len(tasks.called("create")) == 1
         tasks.calls.clear()
@@ -398,7 +398,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
         await until(lambda: "create" in tasks.waiting)
         await settle(60)
         assert [new.title for (new,) in tasks.called("create")] == ["First"]
-        o.place.outgoing.send(NewTask("Fourth", "Fourth"))
+        o.place.outbox.send(NewTask("Fourth", "Fourth"))
         tasks.hold.pop("create").set()
         await until(lambda: len(tasks.tasks) == 4)
         assert [new.title for (new,) in tasks.called("create")] == [*words, "Fourth"]
@@ -409,10 +409,10 @@ async def test_a_task_that_has_to_wait_again_keeps_its_place_before_the_others(o
         tasks = FakeTasks()
         backend = await o.show(FakeBackend(tasks))
         tasks.fail["create"] = Offline("No connection.")
-        o.place.outgoing.send(NewTask("First", "First"))
+        o.place.outbox.send(NewTask("First", "First"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
-        o.place.outgoing.send(NewTask("Second", "Second"))
+        o.place.outbox.send(NewTask("Second", "Second"))
         await until(lambda: len(o.services.storage.outbox.states) == 2)
         tasks.calls.clear()
         tasks.fail["create"] = Offline("No connection.")
@@ -432,7 +432,7 @@ async def test_a_refused_task_does_not_keep_those_behind_it_from_being_sent(open
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(("First", "Second"), 1):
-            o.place.outgoing.send(NewTask(each, each))
+            o.place.outbox.send(NewTask(each, each))
             await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
         tasks.fail["create"] = TimedOut("No answer.")
         backend.session.become(CredentialState.SIGNED_IN)
@@ -446,7 +446,7 @@ async def test_a_waiting_task_is_not_sent_for_another_account(opened: Opener) ->
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         backend = await o.show(FakeBackend(tasks))
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
-        o.place.outgoing.send(NewTask("Ana's"))
+        o.place.outbox.send(NewTask("Ana's"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-sign-in"])
         backend.accounts.account = "ben"
         backend.session.become(CredentialState.SIGNED_IN)
@@ -462,7 +462,7 @@ async def test_a_waiting_task_can_be_taken_back(opened: Opener) -> None:
         tasks = FakeTasks()
         tasks.fail["create"] = Offline("No connection.")
         await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Later", "Title"))
+        o.place.outbox.send(NewTask("Later", "Title"))
         await until(lambda: "Title" in o.titles and "Waiting for connection" in o.words("Title"))
         await o.select("pending:p1")
         await press(o.place.unsent, "Undo")
@@ -477,7 +477,7 @@ async def test_a_task_waiting_for_the_connection_goes_out_when_the_server_is_rea
         tasks = FakeTasks()
         tasks.fail["create"] = Offline("No connection.")
         await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Later"))
+        o.place.outbox.send(NewTask("Later"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
         o.place.refresh()
         await until(lambda: len(tasks.tasks) == 1)
@@ -497,7 +497,7 @@ async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, er
         tasks = FakeTasks()
         tasks.fail["create"] = error
         backend = await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Once", "Once"))
+        o.place.outbox.send(NewTask("Once", "Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         backend.session.become(CredentialState.SIGNED_IN)
         o.place.refresh()
@@ -517,7 +517,7 @@ async def test_a_task_that_arrived_after_all_is_found_in_the_list(opened: Opener
         tasks = FakeTasks()
         tasks.fail["create"] = OutcomeUnknown("No answer.")
         await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Words", "Once"))
+        o.place.outbox.send(NewTask("Words", "Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         tasks.tasks["t0"] = task(0, "Once", description="Words", created_at=datetime.now(UTC))
         await o.select("pending:p1")
@@ -675,11 +675,11 @@ async def test_a_deletion_is_sent_when_the_time_to_undo_is_over(opened: Opener) 
     async with opened() as o:
         tasks = server("One", "Two", "Three")
         await o.show(FakeBackend(tasks))
-        o.place.desk.delete("t1")
+        o.place.controller.delete("t1")
         o.place.pane.undo.settle()
         await until(lambda: "t1" not in tasks.tasks)
-        o.place.desk.delete("t2")
-        o.place.desk.delete("t3")
+        o.place.controller.delete("t2")
+        o.place.controller.delete("t3")
         await until(lambda: "t2" not in tasks.tasks)
         await o.place.flush()
         assert tasks.tasks == {}
@@ -691,7 +691,7 @@ async def test_a_deletion_the_app_did_not_live_to_send_is_sent_on_the_next_start
     async with opened() as o:
         tasks = server("One", "Two")
         await o.show(FakeBackend(tasks))
-        o.place.desk.delete("t1")
+        o.place.controller.delete("t1")
         await settle()
         o.place.set_backend(None)
         assert tasks.called("delete") == []
@@ -707,7 +707,7 @@ async def test_a_deletion_the_server_refuses_brings_the_task_back(opened: Opener
         tasks = server("One")
         tasks.fail["delete"] = ServerTrouble("The server answered 500.")
         await o.show(FakeBackend(tasks))
-        o.place.desk.delete("t1")
+        o.place.controller.delete("t1")
         o.place.pane.undo.settle()
         await until(lambda: "One" in o.titles and "Not deleted" in o.place.detail.card.text())
 
@@ -721,7 +721,7 @@ async def test_a_run_that_stays_queued_is_explained(opened: Opener) -> None:
         await o.select("task:t1")
         assert not o.place.detail.queued.isVisibleTo(o.place)
         await press(o.place.detail, "Run")
-        await until(lambda: o.place.desk.runs.get("t1") is not None)
+        await until(lambda: o.place.controller.runs.get("t1") is not None)
         await settle()
         assert "no runner is attached to this workspace" in o.place.detail.queued.text()
         assert "Queued" in o.words("One")
@@ -857,7 +857,7 @@ async def test_every_control_has_a_name_in_every_state(opened: Opener) -> None:
         assert nameless(o.place) == []
         o.place.new_task()
         assert nameless(o.place) == []
-        o.place.outgoing.send(NewTask("Once"))
+        o.place.outbox.send(NewTask("Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         await o.select("pending:p1")
         assert nameless(o.place) == []
@@ -881,7 +881,7 @@ async def test_a_change_that_fails_while_somebody_writes_waits_on_its_task(opene
         tasks.fail["archive"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        o.place.desk.archive("t1", True)
+        o.place.controller.archive("t1", True)
         o.place.new_task()
         tasks.hold["archive"].set()
         await until(lambda: "Not archived" in o.navigator.words)
@@ -932,8 +932,8 @@ async def test_a_change_in_1500_rows_makes_that_row_anew_and_paints_nothing_else
     async with opened() as o:
         tasks = FakeTasks([task(number, f"Task {number} of many") for number in range(1, 1501)])
         await o.show(FakeBackend(tasks))
-        book, query = o.place.desk.book, o.place.desk.query
-        book.load(query, await tasks.list(query, limit=1500), book.begin())
+        cache, query = o.place.controller.cache, o.place.controller.query
+        cache.load(query, await tasks.list(query, limit=1500), cache.begin())
         o.place.pane.show_now()
         rows = o.place.pane.table.rows
         assert rows.rowCount() == 1501
@@ -941,7 +941,7 @@ async def test_a_change_in_1500_rows_makes_that_row_anew_and_paints_nothing_else
         painted: list[range] = []
         rows.dataChanged.connect(lambda first, last: painted.append(range(first.row(), last.row() + 1)))
         rows.modelReset.connect(lambda: painted.append(range(rows.rowCount())))
-        book.edit("t700", title="Renamed")
+        cache.edit("t700", title="Renamed")
         o.place.pane.show_now()
         assert [key for key, row in before.items() if rows.row(key) is not row] == ["task:t700"]
         assert [len(changed) for changed in painted] == [1]

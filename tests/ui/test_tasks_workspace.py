@@ -22,7 +22,7 @@ pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 @asynccontextmanager
 async def living(qapp: QApplication, folder: Path) -> AsyncIterator[tuple[TasksPlace, Backend, Services]]:
     """A place in a window, signed in to a freshly seeded workspace."""
-    async with on_workspace(qapp, folder, TasksPlace, lambda place: place.desk.load.loaded) as living:
+    async with on_workspace(qapp, folder, TasksPlace, lambda place: place.controller.load.loaded) as living:
         yield living
 
 
@@ -43,10 +43,10 @@ async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: Q
         assert task_id is not None
         assert (await backend.tasks.get(task_id)).repository == "acme/shop"
 
-        place.desk.rename(task_id, "Renamed")
-        place.desk.pin(task_id, True)
-        place.desk.run(task_id)
-        await until(lambda: place.desk.runs.get(task_id) is not None and place.desk.runs[task_id].items)
+        place.controller.rename(task_id, "Renamed")
+        place.controller.pin(task_id, True)
+        place.controller.run(task_id)
+        await until(lambda: place.controller.runs.get(task_id) is not None and place.controller.runs[task_id].items)
         await settle()
         kept = await backend.tasks.get(task_id)
         assert (kept.title, kept.title_manually_set) == ("Renamed", True)
@@ -54,11 +54,11 @@ async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: Q
         assert titles(place)[:2] == ["Pinned", "Renamed"]
         assert "no runner is attached to this workspace" in place.detail.queued.text()
 
-        place.desk.archive(task_id, True)
+        place.controller.archive(task_id, True)
         await until(lambda: "Renamed" not in titles(place))
         place.pane.set_archived(True)
         await until(lambda: "Renamed" in titles(place))
-        place.desk.delete(task_id)
+        place.controller.delete(task_id)
         await place.flush()
         assert task_id not in [t.id for t in (await backend.tasks.list(TaskQuery(archived=True))).items]
 
@@ -83,11 +83,11 @@ async def test_a_task_written_while_the_grant_is_gone_is_sent_after_signing_in(
         place.new_task()
         place.composer.description.setPlainText("Later")
         place.composer.submit()
-        await until(lambda: [p.state.value for p in place.outgoing.pending] == ["waiting-sign-in"], 10)
+        await until(lambda: [p.state.value for p in place.outbox.pending] == ["waiting-sign-in"], 10)
         assert backend.scope is not None
         assert [item.state for item in await services.storage.outbox.list(backend.scope)] == ["waiting-sign-in"]
         await backend.session.sign_in_with_ticket(await services.workspace.ticket())
-        await until(lambda: not place.outgoing.pending, 10)
+        await until(lambda: not place.outbox.pending, 10)
         assert [t.title for t in (await backend.tasks.list(TaskQuery(search="Later"))).items] == ["Later"]
         assert await services.storage.outbox.list(backend.scope) == ()
 
@@ -103,7 +103,7 @@ async def test_an_answer_lost_after_the_server_took_the_task_is_found_by_looking
         place.new_task()
         place.composer.description.setPlainText("Lost answer")
         place.composer.submit()
-        await until(lambda: [p.state.value for p in place.outgoing.pending] == ["unknown"], 10)
+        await until(lambda: [p.state.value for p in place.outbox.pending] == ["unknown"], 10)
         place.unsent.check_list.emit()
         await until(lambda: "It arrived" in place.unsent.card.text(), 10)
 
@@ -112,6 +112,6 @@ async def test_a_search_is_answered_by_the_server(qapp: QApplication, tmp_path: 
     async with living(qapp, tmp_path) as (place, backend, _):
         some = (await backend.tasks.list()).items[-1]
         place.pane.filter.setText(some.title)
-        await until(lambda: place.desk.book.listing(place.desk.query) is not None, 10)
+        await until(lambda: place.controller.cache.listing(place.controller.query) is not None, 10)
         await settle()
         assert some.title in titles(place)

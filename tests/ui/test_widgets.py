@@ -20,17 +20,17 @@ from app.ui.theme import apply_theme, icons, state, theme, tokens
 from app.ui.widgets import guard
 from app.ui.widgets.buttons import CheckBox, IconButton, QuietButton, SegmentedPolicy, Select, TabStrip, with_keys
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, ProgressLine, UndoBar
 from app.ui.widgets.fields import FieldError, FilterField, JsonEdit, KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.jsontree import JsonTree
 from app.ui.widgets.lists import ListTable
-from app.ui.widgets.page import Page, RememberedSplitter
-from app.ui.widgets.places import Banner, EmptyState, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.page import RememberedSplitter, TitledPage
 from app.ui.widgets.rows import Group, Row
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
-from app.ui.widgets.when import RelativeTime, absolute, duration, relative
+from app.ui.widgets.times import RelativeTime, absolute, duration, relative
 from tests.ui._screens import nameless
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -525,7 +525,7 @@ def test_a_banner_says_one_thing_and_breaks_where_it_is_narrow(qtbot) -> None:
 
 def test_an_error_card_shows_title_cause_and_advice_without_repeating(qtbot) -> None:
     card = shown(qtbot, InlineCard())
-    card.show_trouble(SimpleNamespace(title="Offline", cause="Offline", advice="Burrow tries again."))
+    card.show_error(SimpleNamespace(title="Offline", cause="Offline", advice="Burrow tries again."))
     assert card.text() == "Offline Burrow tries again."
     card.clear()
     assert not card.isVisible()
@@ -654,7 +654,7 @@ def test_the_ring_is_shown_for_the_keyboard_and_not_for_the_pointer(qtbot) -> No
 def test_every_generic_control_can_be_named(qtbot) -> None:
     whole = QWidget()
     box = QVBoxLayout(whole)
-    page = Page("Title")
+    page = TitledPage("Title")
     page.add_action(IconButton("More", "more"))
     page.set_head(TabStrip(["One", "Two"], "Parts"))
     page.banner.show_message("Words", "info", ("Act", lambda: None))
@@ -726,7 +726,7 @@ def test_a_card_in_a_narrow_column_shows_all_its_words(qtbot) -> None:
 
 
 def test_a_hidden_card_leaves_no_gap_on_its_page(qtbot) -> None:
-    page = Page("Title")
+    page = TitledPage("Title")
     qtbot.addWidget(page)
     page.set_body(body := QWidget())
     page.resize(400, 300)

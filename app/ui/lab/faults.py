@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.ui.theme.words import marked
+from app.ui.translation import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -11,15 +11,15 @@ from app.core.errors import SignInNeeded
 from app.ui.context import Command
 from app.ui.lab.faults import FAULTS, Fault
 from app.ui.theme import theme, tokens
-from app.ui.theme.words import marked
+from app.ui.translation import marked
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
-from app.ui.widgets.page import Page, RememberedSplitter
+from app.ui.widgets.page import RememberedSplitter, TitledPage
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, clock, duration, moment_at
+from app.ui.widgets.times import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -50,7 +50,7 @@ class LabPlace(QWidget):
         super().__init__(parent)
         self._context = context
         self._backend: Backend | None = None
-        self.page = Page(self.tr("Workspace lab"))
+        self.page = TitledPage(self.tr("Workspace lab"))
         self.buttons: dict[str, QuietButton] = {}
         self.counters: dict[str, Text] = {}
         self.reset_button = QuietButton(self.tr("Lift all faults"), "refresh", clicked=self._reset)
@@ -302,7 +302,7 @@ class LabPlace(QWidget):
             # What the fault was meant to bring about; the window's bar says it.
             self._broken()
             return
-        self.page.card.show_trouble(error)
+        self.page.card.show_error(error)
         self._show()
 
 

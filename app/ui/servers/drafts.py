@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
-    from app.ui.servers.calling import ToolSession
+    from app.ui.servers.tool_session import ToolSession
 
 SAVE_AFTER_MS = 500
 

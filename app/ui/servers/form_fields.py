@@ -12,9 +12,9 @@ from app.core.mcp.forms.model import FieldEntry, Presence
 from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton, Segmented, Select
+from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import CodeEdit, FieldError
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import clear_layout
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:

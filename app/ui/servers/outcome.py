@@ -16,16 +16,16 @@ from app.core.errors import (
     TimedOut,
     VendorSignInNeeded,
 )
-from app.ui.servers.calling import Phase, ToolSession
+from app.ui.servers.tool_session import CallPhase, ToolSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.ui.servers.result import ResultView
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
 
 
-class Words(NamedTuple):
+class PermissionWords(NamedTuple):
     """What is said of a missing permission; may name `{tool}`, `{server}`, `{scopes}` and `{granted}`."""
 
     title: str
@@ -34,30 +34,32 @@ class Words(NamedTuple):
 
 
 SOMEBODY_ELSE = "Ask an administrator, or sign in with an account that may do this."
-LACKING: Mapping[StepUpOption, Words] = {
-    StepUpOption.ASK: Words(
+LACKING: Mapping[StepUpOption, PermissionWords] = {
+    StepUpOption.ASK: PermissionWords(
         "{tool} needs {scopes}", "{granted}", "Only this call waits. It runs by itself once allowed."
     ),
-    StepUpOption.TRIED: Words("{tool} needs {scopes}", "You were asked for it twice.", SOMEBODY_ELSE),
-    StepUpOption.GRANTED: Words(
+    StepUpOption.TRIED: PermissionWords("{tool} needs {scopes}", "You were asked for it twice.", SOMEBODY_ELSE),
+    StepUpOption.GRANTED: PermissionWords(
         "Not permitted", "{server} has refused it although {scopes} is granted.", SOMEBODY_ELSE
     ),
-    StepUpOption.KEY: Words(
+    StepUpOption.KEY: PermissionWords(
         "{tool} needs {scopes}",
         "A personal API key keeps the permissions that it was made with.",
         "Make a key that has this one, or sign in with the browser.",
     ),
 }
 # Instead, when the person was just asked.
-NOT_GRANTED: Mapping[StepUpOption, Words] = {
-    StepUpOption.ASK: Words("Not granted", "{tool} still needs {scopes}. {granted}", "You can be asked once more."),
-    StepUpOption.TRIED: Words(
+NOT_GRANTED: Mapping[StepUpOption, PermissionWords] = {
+    StepUpOption.ASK: PermissionWords(
+        "Not granted", "{tool} still needs {scopes}. {granted}", "You can be asked once more."
+    ),
+    StepUpOption.TRIED: PermissionWords(
         "Not granted", "{tool} still needs {scopes}. You were asked for it twice.", SOMEBODY_ELSE
     ),
 }
 
 
-class Outcome:
+class OutcomePresenter:
     """What a person can do about a call that did not simply succeed."""
 
     def __init__(
@@ -75,25 +77,25 @@ class Outcome:
     def show(self, session: ToolSession) -> bool:
         """Show where the call stands; False when there is nothing to show."""
         match session.phase:
-            case Phase.IDLE:
+            case CallPhase.IDLE:
                 return False
-            case Phase.RUNNING:
+            case CallPhase.RUNNING:
                 return session.result is not None
-            case Phase.DONE if session.result is not None:
+            case CallPhase.DONE if session.result is not None:
                 self._view.show_result(session.result)
-            case Phase.ASKING:
+            case CallPhase.ASKING:
                 self._asking(session)
-            case Phase.ALLOWING if session.need is not None:
+            case CallPhase.ALLOWING if session.need is not None:
                 self._allowing(session, session.need)
-            case Phase.BLOCKED:
+            case CallPhase.BLOCKED:
                 self._blocked(session)
-            case Phase.QUIET:
+            case CallPhase.QUIET:
                 self._quiet(session)
-            case Phase.CANCELLED:
+            case CallPhase.CANCELLED:
                 self._cancelled(session)
-            case Phase.FAILED if session.need is not None and session.not_asked is not None:
+            case CallPhase.FAILED if session.need is not None and session.not_asked is not None:
                 self._not_asked(session, session.need, session.not_asked)
-            case Phase.FAILED if session.need is not None and session.help is not StepUpOption.NOT_OURS:
+            case CallPhase.FAILED if session.need is not None and session.help is not StepUpOption.NOT_OURS:
                 self._lacking(session, session.need)
             case _ if session.error is not None:
                 self._failed(session, session.error)

@@ -12,19 +12,19 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLay
 from app.ui.bridge import Generation
 from app.ui.context import Command
 from app.ui.identity import identity_of
-from app.ui.servers.adding import CustomPage, TemplatePage
-from app.ui.servers.connecting import Connecting
-from app.ui.servers.desk import ServerDesk, installed_for
+from app.ui.servers.connect_flow import ServerConnectFlow
+from app.ui.servers.controller import ServerController, installed_for
 from app.ui.servers.drafts import ToolDrafts, not_kept
-from app.ui.servers.installing import Installing
-from app.ui.servers.policies import Policies
+from app.ui.servers.installer import ServerInstaller
+from app.ui.servers.new_server import CustomServerPage, TemplatePage
+from app.ui.servers.policies import PolicyActions
 from app.ui.servers.rows import key_of
 from app.ui.servers.server_page import ServerPage
 from app.ui.servers.server_pane import ServerPane
 from app.ui.servers.sessions import ToolSessions
 from app.ui.theme import theme
+from app.ui.widgets.feedback import Banner, EmptyState
 from app.ui.widgets.page import RememberedSplitter
-from app.ui.widgets.places import Banner, EmptyState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import ServerTemplate
     from app.ui.context import Context
     from app.ui.identity import Identity
-    from app.ui.servers.calling import ToolSession
+    from app.ui.servers.tool_session import ToolSession
 
 LIST_WIDTH = 232
 DETAIL_AT_LEAST = 280
@@ -62,19 +62,19 @@ class ServersPlace(QWidget):
         self._generation = Generation(context.bridge, self)
         self._wanted: tuple[str, str] | None = None
         self._sessions = ToolSessions(context.bridge, self)
-        self.desk = ServerDesk(context.bridge, self)
-        self.connecting = Connecting(context.bridge, self)
+        self.controller = ServerController(context.bridge, self)
+        self.connecting = ServerConnectFlow(context.bridge, self)
         self.drafts = ToolDrafts(context.services, context.bridge, self)
-        self.pane = ServerPane(self.desk)
+        self.pane = ServerPane(self.controller)
         self.page = ServerPage(context.bridge)
-        self.policies = Policies(self.desk, self.page, context.bridge, self)
+        self.policies = PolicyActions(self.controller, self.page, context.bridge, self)
         self.template = TemplatePage()
-        self.custom = CustomPage()
+        self.custom = CustomServerPage()
         self.nothing = EmptyState()
         self.banner = Banner()
         self.stack = QStackedWidget()
-        self.installing = Installing(
-            self.desk, self.connecting, (self.template, self.custom), self.banner, self._form_shown, self
+        self.installing = ServerInstaller(
+            self.controller, self.connecting, (self.template, self.custom), self.banner, self._form_shown, self
         )
         for part in (self.nothing, self.page, self.template, self.custom):
             self.stack.addWidget(part)
@@ -114,7 +114,7 @@ class ServersPlace(QWidget):
         self.banner.clear()
         self.pane.reset()
         self._show_nothing()
-        self.desk.start(backend, fresh=fresh)
+        self.controller.start(backend, fresh=fresh)
         if backend is not None:
             self._generation.listen(backend.changed, self.set_backend)
 
@@ -125,15 +125,15 @@ class ServersPlace(QWidget):
 
     def activate(self) -> None:
         """The place came into view."""
-        self.desk.load_if_stale()
+        self.controller.load_if_stale()
 
     def refresh(self) -> None:
         """F5."""
-        self.desk.load(refresh=True)
+        self.controller.load(refresh=True)
         if self.pane.available:
-            self.desk.load_templates(refresh=True)
+            self.controller.load_templates(refresh=True)
         if self.page.server is not None:
-            self.desk.load_tools(self.page.server.id, refresh=True)
+            self.controller.load_tools(self.page.server.id, refresh=True)
 
     def focus_filter(self) -> None:
         """`/` and Ctrl+F: the search of what is in view."""
@@ -210,10 +210,10 @@ class ServersPlace(QWidget):
                 "",
                 self.tr("Go to server"),
             )
-            for server in self.desk.servers
+            for server in self.controller.servers
         ]
-        for server in self.desk.servers:
-            for each in self.desk.tools.get(server.id, ()):
+        for server in self.controller.servers:
+            for each in self.controller.tools.get(server.id, ()):
                 title = self.tr("Go to tool {0} of {1}").format(each.label, server.title)
                 goer = self._goer(f"{server.id}/{each.name}")
                 found.append(Command(f"tool.go.{server.id}.{each.row}", title, goer, "", self.tr("Go to tool")))
@@ -232,10 +232,10 @@ class ServersPlace(QWidget):
         await self.drafts.flush()
 
     def _connect(self) -> None:
-        self.desk.changed.connect(self._show_servers)
-        self.desk.tools_changed.connect(self._tools_changed)
-        self.desk.templates_changed.connect(self._show_templates)
-        self.desk.failed.connect(self._not_done)
+        self.controller.changed.connect(self._show_servers)
+        self.controller.tools_changed.connect(self._tools_changed)
+        self.controller.templates_changed.connect(self._show_templates)
+        self.controller.failed.connect(self._not_done)
         self.policies.said.connect(self._navigator.announce)
         self.policies.failed.connect(self._not_done)
         self.drafts.loaded.connect(self._draft_loaded)
@@ -252,10 +252,12 @@ class ServersPlace(QWidget):
         pane.add_wanted.connect(self.add_server)
         pane.sign_in_wanted.connect(self._navigator.sign_in)
         page = self.page
-        page.enabled_wanted.connect(lambda on: self._about_server(lambda s: self.desk.set_enabled(s.id, on)))
-        page.remove_wanted.connect(lambda: self._about_server(lambda s: self.desk.remove(s.id)))
+        page.enabled_wanted.connect(lambda on: self._about_server(lambda s: self.controller.set_enabled(s.id, on)))
+        page.remove_wanted.connect(lambda: self._about_server(lambda s: self.controller.remove(s.id)))
         page.connect_wanted.connect(lambda: self._about_server(self.installing.reconnect))
-        page.refresh_wanted.connect(lambda: self._about_server(lambda s: self.desk.load_tools(s.id, refresh=True)))
+        page.refresh_wanted.connect(
+            lambda: self._about_server(lambda s: self.controller.load_tools(s.id, refresh=True))
+        )
         page.sign_in_wanted.connect(self._navigator.sign_in)
         page.tools.opened.connect(lambda key: self._open_tool(key, focus=True))
         page.tools.picked.connect(self._tool_picked)
@@ -276,9 +278,9 @@ class ServersPlace(QWidget):
 
     def _show_servers(self) -> None:
         self.pane.show_servers()
-        self.count_changed.emit(sum(s.state.name in {"SIGN_IN", "RECONNECT"} for s in self.desk.servers))
+        self.count_changed.emit(sum(s.state.name in {"SIGN_IN", "RECONNECT"} for s in self.controller.servers))
         if self.page.server is not None:
-            now = self.desk.server(self.page.server.id)
+            now = self.controller.server(self.page.server.id)
             if now is None:
                 self.page.server = None
                 self.page.close_tool()
@@ -286,16 +288,16 @@ class ServersPlace(QWidget):
                     self._show_nothing()
             else:
                 self._renew_sessions(now)
-                self.page.show_server(now, self.desk)
+                self.page.show_server(now, self.controller)
         self._follow_wanted()
         if self.page.server is None and self._wanted is None and not self.pane.available:
-            if self.desk.servers and self.pane.servers.current_key() is None:
+            if self.controller.servers and self.pane.servers.current_key() is None:
                 self.pane.servers.select_first()
             elif self.stack.currentWidget() is self.nothing:
                 self._show_nothing()
 
     def _picked(self, server_id: str) -> None:
-        server = self.desk.server(server_id)
+        server = self.controller.server(server_id)
         if server is None:
             if not self._form_shown():
                 self._show_nothing()
@@ -304,20 +306,20 @@ class ServersPlace(QWidget):
 
     def _show_server(self, server: Server) -> None:
         new = self.page.server is None or self.page.server.id != server.id
-        self.page.show_server(server, self.desk)
+        self.page.show_server(server, self.controller)
         self._show_waiting()
         self.stack.setCurrentWidget(self.page)
-        if new and (server.id not in self.desk.tools):
-            self.desk.load_tools(server.id)
+        if new and (server.id not in self.controller.tools):
+            self.controller.load_tools(server.id)
 
     def _opened(self, server_id: str) -> None:
         self._picked(server_id)
         self.page.tools.table.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _toggled(self, server_id: str) -> None:
-        server = self.desk.server(server_id)
+        server = self.controller.server(server_id)
         if server is not None and server.installation is not None:
-            self.desk.set_enabled(server_id, not server.installation.is_enabled)
+            self.controller.set_enabled(server_id, not server.installation.is_enabled)
 
     def _toggle(self) -> None:
         self._about_server(lambda server: self._toggled(server.id))
@@ -340,9 +342,9 @@ class ServersPlace(QWidget):
         if self._wanted is None:
             return
         server_id, name = self._wanted
-        server = self.desk.server(server_id)
+        server = self.controller.server(server_id)
         if server is None:
-            if self.desk.loaded and not self.desk.loading:
+            if self.controller.loaded and not self.controller.loading:
                 self._wanted = None
                 self.nothing.show_state(
                     self.tr("This server is not here"),
@@ -357,19 +359,23 @@ class ServersPlace(QWidget):
             self._show_server(server)
             return
         self._show_server(server)
-        tools = self.desk.tools.get(server_id)
+        tools = self.controller.tools.get(server_id)
         if tools is None:
             return
         self._wanted = None
         tool = next((each for each in tools if each.name == name), None)
         if tool is not None:
             self.page.tools.filter.set_text_quietly("")
-            self.page.show_tools(self.desk)
+            self.page.show_tools(self.controller)
             self.page.tools.table.select_key(key_of(tool), quiet=True)
             self._open_tool(key_of(tool), focus=False)
 
     def _show_nothing(self) -> None:
-        if self._backend is None or self.desk.error is not None or (not self.desk.servers and not self.pane.available):
+        if (
+            self._backend is None
+            or self.controller.error is not None
+            or (not self.controller.servers and not self.pane.available)
+        ):
             self.nothing.show_state("")
         else:
             self.nothing.show_state(
@@ -383,13 +389,13 @@ class ServersPlace(QWidget):
         if self.page.server is None or self.page.server.id != server_id:
             return
         self._renew_sessions(self.page.server)
-        self.page.show_tools(self.desk)
+        self.page.show_tools(self.controller)
         if self.page.tool.session is not None:
             self.page.tool.update_tool()
         self._follow_wanted()
 
     def _renew_sessions(self, server: Server) -> None:
-        self._sessions.renew(server, self.desk.tools.get(server.id, ()))
+        self._sessions.renew(server, self.controller.tools.get(server.id, ()))
 
     def _tool_picked(self, key: str) -> None:
         several = len(self.page.tools.table.selected_keys()) > 1
@@ -531,15 +537,15 @@ class ServersPlace(QWidget):
         target.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _template(self, template_id: str) -> ServerTemplate | None:
-        return next((each for each in self.desk.templates or () if each.id == template_id), None)
+        return next((each for each in self.controller.templates or () if each.id == template_id), None)
 
     def _connected_server(self, installation_id: str, title: str) -> None:
         self._navigator.announce(self.tr("{0} is connected").format(title))
         self._wanted = (installation_id, "")
         self.pane.tabs.setCurrentIndex(0)
-        self.desk.load(refresh=True)
-        if installation_id in self.desk.tools or installation_id in self.desk.tool_errors:
-            self.desk.load_tools(installation_id, refresh=True)
+        self.controller.load(refresh=True)
+        if installation_id in self.controller.tools or installation_id in self.controller.tool_errors:
+            self.controller.load_tools(installation_id, refresh=True)
 
     def _leave_custom(self) -> None:
         """Esc or Close: back to what the list says; what was typed stays in the form."""

@@ -14,18 +14,18 @@ from app.ui.servers.blocks import SHOWN_CHARACTERS, block_widget, size_words
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import call_state
 from app.ui.widgets.buttons import QuietButton, TabStrip
+from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.jsontree import JsonTree
-from app.ui.widgets.places import InlineCard, clear_layout
 from app.ui.widgets.text import StatusWord, Text
-from app.ui.widgets.when import duration
+from app.ui.widgets.times import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.core.mcp.types import Block, CallResult
     from app.ui.bridge import Bridge
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
 
 TEXT, DATA, RAW = range(3)
 OFF_LOOP_BYTES = 128 * 1024

@@ -16,7 +16,7 @@ from app.ui.widgets.buttons import CheckBox, PrimaryButton, QuietButton, TabStri
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.page import Page
+from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.core.mcp.types import Server
     from app.ui.bridge import Bridge
-    from app.ui.servers.desk import ServerDesk
+    from app.ui.servers.controller import ServerController
 
 SIDE_BY_SIDE = 700
 LIST_WIDTH = 300
@@ -49,7 +49,7 @@ class ServerPage(QWidget):
         super().__init__(parent)
         self.server: Server | None = None
         current = theme()
-        self.page = Page()
+        self.page = TitledPage()
         self.enabled = CheckBox(self.tr("On"))
         self.enabled.clicked.connect(self.enabled_wanted)
         self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
@@ -83,7 +83,7 @@ class ServerPage(QWidget):
         """Whether there is room for the list beside the tool."""
         return self.width() >= theme().px(SIDE_BY_SIDE)
 
-    def show_server(self, server: Server, desk: ServerDesk) -> None:
+    def show_server(self, server: Server, controller: ServerController) -> None:
         """Show a server as it is now; another one starts with its tools and no search."""
         if self.server is None or self.server.id != server.id:
             self.close_tool()
@@ -95,7 +95,7 @@ class ServerPage(QWidget):
         self.page.set_title(server.title)
         self.page.status.set_state(state_of(server))
         installed = server.installation is not None
-        busy = server.id in desk.busy
+        busy = server.id in controller.busy
         self.enabled.setVisible(installed)
         self.enabled.setChecked(server.installation.is_enabled if server.installation is not None else True)
         self.enabled.setEnabled(not busy)
@@ -105,19 +105,19 @@ class ServerPage(QWidget):
         self.connect_button.setVisible(bool(wants) and installed)
         self.connect_button.setText(tr(wants or "Reconnect"))
         self._fill_about(server)
-        self.show_tools(desk)
+        self.show_tools(controller)
 
-    def show_tools(self, desk: ServerDesk) -> None:
+    def show_tools(self, controller: ServerController) -> None:
         """The server's tools as they are known now."""
         server = self.server
         if server is None:
             return
-        loading, tools = server.id in desk.loading_tools, desk.tools.get(server.id)
-        if loading or server.id in desk.busy:
+        loading, tools = server.id in controller.loading_tools, controller.tools.get(server.id)
+        if loading or server.id in controller.busy:
             self.page.progress.start()
         else:
             self.page.progress.stop()
-        error = desk.tool_errors.get(server.id)
+        error = controller.tool_errors.get(server.id)
         if tools:
             self.tools.set_tools(tools, policies=server.installation is not None)
             if error is not None:

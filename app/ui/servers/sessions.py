@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.ui.servers.calling import ToolSession
 from app.ui.servers.rows import key_of
+from app.ui.servers.tool_session import ToolSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,26 +7,26 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormModel
-from app.ui.servers.calling import Phase, ToolSession
 from app.ui.servers.form import ArgumentForm
-from app.ui.servers.hairline import Hairline
-from app.ui.servers.outcome import Outcome
+from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.result import ResultView
+from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton, SegmentedPolicy
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
-from app.ui.widgets.when import duration
+from app.ui.widgets.times import duration
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QPaintEvent
 
     from app.core.mcp.forms.validation import ValidationResult
     from app.ui.bridge import Bridge
@@ -207,13 +207,13 @@ class ToolPage(QWidget):
         above.setContentsMargins(0, 0, 0, 0)
         above.setSpacing(0)
         above.addWidget(self.area, 1)
-        above.addWidget(Hairline())
+        above.addWidget(_Hairline())
         above.addLayout(bar)
         above.addWidget(self.progress)
         self.result = ResultView(self._bridge)
         self.result.read_wanted.connect(self.read_wanted)
         self.result.save_wanted.connect(self.save_wanted)
-        self._outcome = Outcome(
+        self._outcome = OutcomePresenter(
             self.result,
             allow=self.allow_wanted.emit,
             reconnect=self.reconnect_wanted.emit,
@@ -307,7 +307,7 @@ class ToolPage(QWidget):
         session = self._session
         if session is None:
             return
-        if session.phase is Phase.RUNNING:
+        if session.phase is CallPhase.RUNNING:
             self.progress.start()
             self._tick.start()
         else:
@@ -320,22 +320,22 @@ class ToolPage(QWidget):
 
     def _announce(self, session: ToolSession) -> None:
         words = {
-            Phase.RUNNING: self.tr("Running {0}"),
-            Phase.DONE: self.tr("{0} finished"),
-            Phase.CANCELLED: self.tr("{0} cancelled"),
-            Phase.FAILED: self.tr("{0} failed"),
-            Phase.ASKING: self.tr("{0} asks before it is called"),
-            Phase.ALLOWING: self.tr("{0} waits for your browser"),
-            Phase.QUIET: self.tr("Still no answer from {0}"),
+            CallPhase.RUNNING: self.tr("Running {0}"),
+            CallPhase.DONE: self.tr("{0} finished"),
+            CallPhase.CANCELLED: self.tr("{0} cancelled"),
+            CallPhase.FAILED: self.tr("{0} failed"),
+            CallPhase.ASKING: self.tr("{0} asks before it is called"),
+            CallPhase.ALLOWING: self.tr("{0} waits for your browser"),
+            CallPhase.QUIET: self.tr("Still no answer from {0}"),
         }.get(session.phase)
-        if session.phase is Phase.FAILED and session.need is not None:
+        if session.phase is CallPhase.FAILED and session.need is not None:
             self.said.emit(self.result.card.text())
         elif words:
             self.said.emit(words.format(session.tool.label))
 
     def _show_progress(self) -> None:
         session = self._session
-        if session is None or session.phase is not Phase.RUNNING:
+        if session is None or session.phase is not CallPhase.RUNNING:
             return
         parts = [self.tr("Running, {0}").format(duration(monotonic() - session.started))]
         progress = session.progress
@@ -358,3 +358,17 @@ class ToolPage(QWidget):
                 self.left.emit()
         else:
             super().keyPressEvent(event)
+
+
+class _Hairline(QWidget):
+    """A line of the border's colour between what stands above and below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(1)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), theme().colour("border"))
+        painter.end()

@@ -11,10 +11,10 @@ from app.ui.servers.rows import ToolIndex
 from app.ui.servers.wording import POLICY_WORDS, policy_words
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import SegmentedPolicy
+from app.ui.widgets.feedback import EmptyState, InlineCard
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
-from app.ui.widgets.places import EmptyState, InlineCard
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
     from app.core.mcp.types import ToolInfo
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
     from app.ui.widgets.rows import Group
 
 POLICY_KEYS = {Qt.Key.Key_A: "approved", Qt.Key.Key_K: "needs_approval", Qt.Key.Key_B: "do_not_use"}

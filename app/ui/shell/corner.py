@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.ui.shell.session_words import renewing_in, session_key, session_note
+from app.ui.shell.credential_words import renewing_in, session_key, session_note
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.theme.state import session_state

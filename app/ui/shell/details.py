@@ -25,19 +25,20 @@ from PySide6.QtWidgets import (
 from app import __version__
 from app.core.diagnostics import report
 from app.core.diagnostics.snapshot import snapshot_of
-from app.ui.shell import step_words
-from app.ui.shell.session_words import session_key, session_note
-from app.ui.shell.standing_facts import StandingFacts
+from app.ui.shell import timeline_words
+from app.ui.shell.credential_facts import CredentialFacts
+from app.ui.shell.credential_words import session_key, session_note
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import session_state
+from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.column import FittedColumn
+from app.ui.widgets.feedback import EmptyState, InlineCard, ProgressLine
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import EmptyState, InlineCard, ProgressLine
-from app.ui.widgets.say import announce
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import StatusWord, Text
-from app.ui.widgets.when import absolute, moment_at, ticker
+from app.ui.widgets.times import absolute, moment_at, ticker
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QResizeEvent
@@ -109,11 +110,11 @@ class SignInDetails(QDialog):
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_3)
         self.state = StatusWord(role="strong")
         self.card = InlineCard()
-        self.facts = StandingFacts()
+        self.facts = CredentialFacts()
         head = QHBoxLayout()
         head.addWidget(Text(self.tr("Sign-in details"), "title"), 1)
         head.addWidget(self.state)
-        upper = _Column()
+        upper = FittedColumn()
         column = QVBoxLayout(upper)
         column.setContentsMargins(wide, 0, wide, current.px(tokens.SPACE_1))
         column.setSpacing(gap)
@@ -162,22 +163,22 @@ class SignInDetails(QDialog):
 
     def _build_table(self) -> DataTable[TimelineStep]:
         columns: list[Column[TimelineStep]] = [
-            Column(self.tr("When"), step_words.when, 92, tooltip=lambda step: absolute(moment_at(step.at))),
+            Column(self.tr("When"), timeline_words.when, 92, tooltip=lambda step: absolute(moment_at(step.at))),
             Column(
                 self.tr("What"),
-                lambda step: step_words.what(step).word,
+                lambda step: timeline_words.what(step).word,
                 184,
-                tone=lambda step: step_words.what(step).tone,
-                glyph=lambda step: step_words.what(step).glyph,
+                tone=lambda step: timeline_words.what(step).tone,
+                glyph=lambda step: timeline_words.what(step).glyph,
                 tooltip=lambda step: step.outcome,
             ),
-            Column(self.tr("Why"), step_words.why, tooltip=step_words.why_exactly),
-            Column(self.tr("By"), step_words.process, 156, drop_below=680, tooltip=step_words.process),
-            Column(self.tr("Generation"), step_words.generations, 92, drop_below=840),
-            Column(self.tr("Took"), step_words.took, 76, right=True),
+            Column(self.tr("Why"), timeline_words.why, tooltip=timeline_words.why_exactly),
+            Column(self.tr("By"), timeline_words.process, 156, drop_below=680, tooltip=timeline_words.process),
+            Column(self.tr("Generation"), timeline_words.generations, 92, drop_below=840),
+            Column(self.tr("Took"), timeline_words.took, 76, right=True),
             Column(
                 self.tr("Next due"),
-                step_words.next_due,
+                timeline_words.next_due,
                 104,
                 right=True,
                 drop_below=740,
@@ -188,7 +189,7 @@ class SignInDetails(QDialog):
             self.tr("What happened to the sign-in"), columns, lambda step: step.key
         )
         table.setTextElideMode(Qt.TextElideMode.ElideRight)
-        table.picked.connect(lambda step: self.line.setText(step_words.sentence(step) if step is not None else ""))
+        table.picked.connect(lambda step: self.line.setText(timeline_words.sentence(step) if step is not None else ""))
         return table
 
     def _build_buttons(self) -> QBoxLayout:
@@ -252,7 +253,7 @@ class SignInDetails(QDialog):
         elif (current := self.table.current()) is None:
             self.table.selectRow(0)
         else:
-            self.line.setText(step_words.sentence(current))
+            self.line.setText(timeline_words.sentence(current))
         self.stack.setCurrentWidget(self.table if steps else self.empty)
         if first and steps and self.focusWidget() is self.close_button:
             self.table.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -262,7 +263,7 @@ class SignInDetails(QDialog):
         standing, status = snapshot_of(self._backend), self._backend.session.status
         key = session_key(status)
         self.state.set_state(session_state(key))
-        self.facts.show_standing(standing, self._steps)
+        self.facts.show_snapshot(standing, self._steps)
         signed_in, held = standing.state == "signed_in", bool(standing.token)
         self.sign_in_button.setVisible(not signed_in)
         self.again_button.setVisible(signed_in)
@@ -306,13 +307,6 @@ class SignInDetails(QDialog):
             event.ignore()
             return
         super().keyPressEvent(event)
-
-
-class _Column(QWidget):
-    """Asks for its height at the width it has; wrapped labels would ask for that of one word a line."""
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(1, 1)
 
 
 class _Facts(QScrollArea):

@@ -16,7 +16,7 @@ from app.ui.widgets.fields import CodeEdit, FilterField
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, clock, duration, moment_at
+from app.ui.widgets.times import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
     from app.core.diagnostics.activity import Activity, ActivityRecord

@@ -9,7 +9,7 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 
 from app.ui.shell.vault_words import RENEWED, other_stores, phase_of, vault_words
-from app.ui.widgets.places import Banner
+from app.ui.widgets.feedback import Banner
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget

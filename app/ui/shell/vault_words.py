@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.theme.words import marked
+from app.ui.translation import marked
 
 if TYPE_CHECKING:
     from app.core.auth.status import CredentialStatus

@@ -12,10 +12,9 @@ from app.core.errors import SignInNeeded
 from app.ui.context import Context
 from app.ui.shell.commands import own_commands, project_commands
 from app.ui.shell.corner import StatusCorner
-from app.ui.shell.former import FormerAccount
 from app.ui.shell.history import History
 from app.ui.shell.keymap import HOME_OF_KEY, portable
-from app.ui.shell.memory import (
+from app.ui.shell.layout import (
     DRAWER_SETTING,
     MODE_SETTING,
     PLACE_SETTING,
@@ -28,14 +27,15 @@ from app.ui.shell.memory import (
     two_sizes,
 )
 from app.ui.shell.panes import first_focus, next_pane, panes_of
+from app.ui.shell.previous_account import PreviousAccountBanner
 from app.ui.shell.rail import PlaceEntry, Rail
 from app.ui.shell.shortcuts import Shortcuts
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.theme import apply_theme, theme
+from app.ui.widgets.announce import announce
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import RememberedSplitter
-from app.ui.widgets.say import announce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -222,7 +222,7 @@ class MainWindow(QWidget):
 
     def open_key_sheet(self) -> None:
         """Ctrl+/."""
-        from app.ui.shell.keys import KeySheet
+        from app.ui.shell.key_sheet import KeySheet
 
         KeySheet(self._every_command(), self).open()
 
@@ -300,8 +300,8 @@ class MainWindow(QWidget):
         self.bar.details_wanted.connect(self.open_sign_in_details)
         self.bar.store_wanted.connect(self._choose_store)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
-        self.former = FormerAccount(self._services.storage, self._bridge)
-        self.former.said.connect(self.announce)
+        self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
+        self.previous_account.said.connect(self.announce)
         self.stack = QStackedWidget()
         self._vertical = RememberedSplitter(
             Qt.Orientation.Vertical, [self.stack], [500], lambda _sizes: self._save.start()
@@ -311,7 +311,7 @@ class MainWindow(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.bar)
-        column.addWidget(self.former)
+        column.addWidget(self.previous_account)
         column.addWidget(self._vertical, 1)
         self._shell = QWidget()
         row = QHBoxLayout(self._shell)
@@ -459,7 +459,7 @@ class MainWindow(QWidget):
     def move_pane(self, step: int) -> None:
         """F6 and Shift+F6."""
         panes: list[QWidget] = [self.rail]
-        panes.extend(bar for bar in (self.bar, self.former) if bar.isVisible())
+        panes.extend(bar for bar in (self.bar, self.previous_account) if bar.isVisible())
         if self._place:
             panes.extend(panes_of(self._built[self._place]))
         if self.drawer is not None and self.drawer.isVisible():
@@ -506,7 +506,7 @@ class MainWindow(QWidget):
         if self._details is not None:
             self._details.reject()
         self.bar.set_status(None)
-        self.former.forget()
+        self.previous_account.forget()
         self._known = _known(backend)
         self.rail.set_places(self._entries())
         self._tell_places()
@@ -520,8 +520,8 @@ class MainWindow(QWidget):
             self._tell_places()
             if former is not None and former != self._known[0]:
                 # After the places have kept what was being typed: it belongs to the former account too.
-                self.former.forget()
-                self.former.ask(former, name)
+                self.previous_account.forget()
+                self.previous_account.ask(former, name)
 
     def _session_changed(self, status: CredentialStatus | None) -> None:
         # Values arrive in a later turn: what counts is how the session stands now.

@@ -12,9 +12,9 @@ from app.core.errors import Rejected
 from app.core.hosts import parse_host
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, Segmented
+from app.ui.widgets.feedback import InlineCard, ProgressLine
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard, ProgressLine
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class FirstRun(QScrollArea):
             self._key_error.say(error.cause)
             self._key.setFocus()
         else:
-            self._card.show_trouble(error)
+            self._card.show_error(error)
 
     def choose_store(self, reason: str, choose: Callable[[str], None]) -> None:
         """No keyring can be used: the person says where the sign-in is kept (`keyring`, `memory` or `file`)."""

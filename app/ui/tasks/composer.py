@@ -24,10 +24,10 @@ from app.ui.tasks.wording import TITLE_LIMIT
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
 
 KIND = "task"
 DESCRIPTION_AT_LEAST = 96
@@ -126,7 +126,7 @@ class Composer(QWidget):
             self._errors[attr].say(error.cause)
             self.card.clear()
             return
-        self.card.show_trouble(error, actions)
+        self.card.show_error(error, actions)
 
     def show_note(self, title: str, cause: str = "", actions: Sequence[Action] = ()) -> None:
         self.card.show_note(title, cause, actions=actions)

@@ -13,18 +13,18 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.ui.tasks.prose import Prose, open_web_link
+from app.ui.tasks.markdown import MarkdownView, open_web_link
 from app.ui.tasks.wording import TITLE_LIMIT, can_run, pull_request_of, queued_explanation, state_of, title_of
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import run_state, task_state
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard, clear_layout
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
-from app.ui.widgets.when import RelativeTime, duration
+from app.ui.widgets.times import RelativeTime, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QFocusEvent, QKeyEvent
 
     from app.core.posthog.types import Page, Task, TaskRun
-    from app.ui.tasks.desk import Failure
+    from app.ui.tasks.controller import FailedAction
 
 RUNS_SHOWN = 20
 
 
-class Detail(QWidget):
+class TaskPage(QWidget):
     """Shows what it is given; the place carries out what it tells.
 
     `renamed(text)`, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc.
@@ -91,7 +91,7 @@ class Detail(QWidget):
         self.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.edit.selectAll()
 
-    def show_failure(self, failure: Failure) -> None:
+    def show_failure(self, failure: FailedAction) -> None:
         """An action was rolled back: why, and again."""
         again: Callable[[], None] = failure.again
         if failure.text:
@@ -157,7 +157,7 @@ class Detail(QWidget):
 
         self.card = InlineCard()
         self.queued = InlineCard()
-        self._description = Prose(self.tr("Description"))
+        self._description = MarkdownView(self.tr("Description"))
         self._facts = KeyValueGrid()
         self._run_rows = QVBoxLayout()
         self._run_rows.setSpacing(current.px(tokens.SPACE_2))

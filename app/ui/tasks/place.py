@@ -12,15 +12,15 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QStackedWidget, 
 from app.ui.comeback import Comeback
 from app.ui.context import Command
 from app.ui.identity import identity_of
-from app.ui.tasks.choices import Choices
-from app.ui.tasks.desk import TaskDesk
+from app.ui.tasks.controller import TaskController
+from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pane import TaskPane, pending_id_of, task_id_of
+from app.ui.tasks.preferences import ListPreferences
 from app.ui.tasks.rows import PENDING, TASK, Grouping
-from app.ui.tasks.sending import Sender
 from app.ui.tasks.wording import can_run, title_of
 from app.ui.theme import theme
+from app.ui.widgets.feedback import EmptyState
 from app.ui.widgets.page import RememberedSplitter
-from app.ui.widgets.places import EmptyState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from app.ui.context import Context
     from app.ui.identity import Identity
     from app.ui.tasks.composer import Composer
-    from app.ui.tasks.desk import Failure
-    from app.ui.tasks.detail import Detail
-    from app.ui.tasks.unsent import Unsent
+    from app.ui.tasks.controller import FailedAction
+    from app.ui.tasks.detail import TaskPage
+    from app.ui.tasks.unsent import UnsentTask
 
 POLL_MS = 30_000
 FETCH_AFTER_MS = 120
@@ -65,20 +65,20 @@ class TasksPlace(QWidget):
         self._identity: Identity | None = None
         self._comeback: Comeback | None = None
         self._wanted: str | None = None
-        self._failures: dict[str, Failure] = {}
-        self.choices = Choices(context.services, context.bridge, self)
-        self.desk = TaskDesk(context.services, context.bridge, self)
-        self.outgoing = Sender(context.services, context.bridge, self)
-        self.desk.query = self._first_query()
-        self.pane = TaskPane(self.desk, self.outgoing, self.choices)
+        self._failures: dict[str, FailedAction] = {}
+        self.preferences = ListPreferences(context.services, context.bridge, self)
+        self.controller = TaskController(context.services, context.bridge, self)
+        self.outbox = OutboxSender(context.services, context.bridge, self)
+        self.controller.query = self._first_query()
+        self.pane = TaskPane(self.controller, self.outbox, self.preferences)
         self.nothing = EmptyState()
         self.right = QStackedWidget()
         self.right.addWidget(self.nothing)
         current = theme()
         self.right.setMinimumWidth(current.px(DETAIL_AT_LEAST))
-        sizes = self.choices.widths or [current.px(LIST_WIDTH), current.px(2 * LIST_WIDTH)]
+        sizes = self.preferences.widths or [current.px(LIST_WIDTH), current.px(2 * LIST_WIDTH)]
         self.splitter = RememberedSplitter(
-            Qt.Orientation.Horizontal, [self.pane, self.right], sizes, self.choices.set_widths
+            Qt.Orientation.Horizontal, [self.pane, self.right], sizes, self.preferences.set_widths
         )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -106,18 +106,18 @@ class TasksPlace(QWidget):
         page.left.connect(self._leave_right)
         self.right.addWidget(page)
         page.start(self._backend.scope if self._backend is not None else None)
-        page.set_repositories(self.desk.repositories)
+        page.set_repositories(self.controller.repositories)
         return page
 
     @cached_property
-    def detail(self) -> Detail:
+    def detail(self) -> TaskPage:
         """The page of a task."""
-        from app.ui.tasks.detail import Detail
+        from app.ui.tasks.detail import TaskPage
 
-        page = Detail()
-        page.renamed.connect(lambda title: self._about_task(lambda i: self.desk.rename(i, title)))
-        page.pin.connect(lambda pinned: self._about_task(lambda i: self.desk.pin(i, pinned)))
-        page.archive.connect(lambda archived: self._about_task(lambda i: self.desk.archive(i, archived)))
+        page = TaskPage()
+        page.renamed.connect(lambda title: self._about_task(lambda i: self.controller.rename(i, title)))
+        page.pin.connect(lambda pinned: self._about_task(lambda i: self.controller.pin(i, pinned)))
+        page.archive.connect(lambda archived: self._about_task(lambda i: self.controller.archive(i, archived)))
         page.run.connect(self._run)
         page.delete.connect(self._delete)
         page.left.connect(self._leave_right)
@@ -125,14 +125,14 @@ class TasksPlace(QWidget):
         return page
 
     @cached_property
-    def unsent(self) -> Unsent:
+    def unsent(self) -> UnsentTask:
         """The page of a task that the server may not have yet."""
-        from app.ui.tasks.arrival import Arrival
-        from app.ui.tasks.unsent import Unsent
+        from app.ui.tasks.outcome_check import UnknownOutcomeCheck
+        from app.ui.tasks.unsent import UnsentTask
 
-        page = Unsent()
-        Arrival(self.desk, self.outgoing, page).accepted.connect(self._arrived)
-        page.send_again.connect(lambda: self._about_pending(self.outgoing.send_again))
+        page = UnsentTask()
+        UnknownOutcomeCheck(self.controller, self.outbox, page).accepted.connect(self._arrived)
+        page.send_again.connect(lambda: self._about_pending(self.outbox.send_again))
         page.undo.connect(self._take_back)
         page.discard.connect(self._discard_pending)
         page.sign_in.connect(self._navigator.sign_in)
@@ -162,7 +162,7 @@ class TasksPlace(QWidget):
 
     def _offer_repositories(self) -> None:
         if self._is_built("composer"):
-            self.composer.set_repositories(self.desk.repositories)
+            self.composer.set_repositories(self.controller.repositories)
 
     def set_backend(self, backend: Backend | None) -> None:
         """Show the tasks of this backend's account and project; drop everything of the former."""
@@ -178,8 +178,8 @@ class TasksPlace(QWidget):
         self._failures.clear()
         if self._is_built("composer"):
             self.composer.start(backend.scope if backend is not None else None)
-        self.desk.start(backend)
-        self.outgoing.start(backend)
+        self.controller.start(backend)
+        self.outbox.start(backend)
         if self._is_built("detail"):
             self.detail.clear()
         if self._is_built("unsent"):
@@ -200,10 +200,10 @@ class TasksPlace(QWidget):
 
     def refresh(self) -> None:
         """F5."""
-        self.desk.refresh()
+        self.controller.refresh()
         self._fetch_shown()
         if self._shows("composer"):
-            self.desk.fetch_repositories()
+            self.controller.fetch_repositories()
 
     def focus_filter(self) -> None:
         self.pane.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -215,7 +215,7 @@ class TasksPlace(QWidget):
             return
         if not self.pane.table.select_key(TASK + item, quiet=True):
             self.pane.table.select_key(None, quiet=True)
-        if self.desk.book.get(item) is not None:
+        if self.controller.cache.get(item) is not None:
             self._show_task(item)
         else:
             self._wanted = item
@@ -225,7 +225,7 @@ class TasksPlace(QWidget):
         """Open the composer; the person asked for it."""
         self._wanted = None
         self.right.setCurrentWidget(self.composer)
-        self.desk.fetch_repositories()
+        self.controller.fetch_repositories()
         self.composer.focus_first()
 
     def commands(self) -> Sequence[Command]:
@@ -258,7 +258,7 @@ class TasksPlace(QWidget):
         group, words = self.tr("Go to task"), self.tr("Go to task {0}")
         return [
             Command(f"tasks.go.{task.id}", words.format(title_of(task)), self._goer(task.id), "", group)
-            for task in self.desk.book.all()
+            for task in self.controller.cache.all()
         ]
 
     def panes(self) -> Sequence[QWidget]:
@@ -269,7 +269,7 @@ class TasksPlace(QWidget):
         """Keep the draft and send the deletion that could still be undone; await it before the app ends."""
         if self._is_built("composer"):
             self.composer.save_now()
-        await self.desk.deleter.flush()
+        await self.controller.deleter.flush()
 
     def _connect(self) -> None:
         self.pane.picked.connect(self._picked)
@@ -280,23 +280,23 @@ class TasksPlace(QWidget):
         self.pane.delete_wanted.connect(self._delete)
         self.pane.menu_wanted.connect(self._menu)
         self.pane.needs_you.connect(self.count_changed)
-        self.desk.changed.connect(self._show_again)
-        self.desk.saved_shown.connect(self.saved_shown)
-        self.desk.saved_shown.connect(self._build_soon.start)
-        self.desk.runs_changed.connect(lambda _: self._show_again())
-        self.desk.failed.connect(self._show_failure)
-        self.desk.gone.connect(self._gone)
-        self.desk.repositories_changed.connect(self._offer_repositories)
-        self.desk.reached.connect(self.outgoing.drain)
-        self.desk.deleter.offered.connect(self._deleted)
-        self.outgoing.changed.connect(self._show_pending_again)
-        self.outgoing.waiting_sent.connect(self.waiting_sent)
-        self.outgoing.sent.connect(self._sent)
-        self.outgoing.refused.connect(self._refused)
-        self.outgoing.trouble.connect(self._outbox_trouble)
+        self.controller.changed.connect(self._show_again)
+        self.controller.saved_shown.connect(self.saved_shown)
+        self.controller.saved_shown.connect(self._build_soon.start)
+        self.controller.runs_changed.connect(lambda _: self._show_again())
+        self.controller.failed.connect(self._show_failure)
+        self.controller.gone.connect(self._gone)
+        self.controller.repositories_changed.connect(self._offer_repositories)
+        self.controller.reached.connect(self.outbox.drain)
+        self.controller.deleter.offered.connect(self._deleted)
+        self.outbox.changed.connect(self._show_pending_again)
+        self.outbox.waiting_sent.connect(self.waiting_sent)
+        self.outbox.sent.connect(self._sent)
+        self.outbox.refused.connect(self._refused)
+        self.outbox.trouble.connect(self._outbox_trouble)
 
     def _first_query(self) -> TaskQuery:
-        return msgspec.structs.replace(self.desk.query, ordering=self.choices.ordering)
+        return msgspec.structs.replace(self.controller.query, ordering=self.preferences.ordering)
 
     def _is_connected(self) -> bool:
         return self._backend is not None
@@ -345,7 +345,7 @@ class TasksPlace(QWidget):
             self.unsent.focus_first()
 
     def _show_task(self, task_id: str) -> None:
-        if self.desk.book.get(task_id) is None:
+        if self.controller.cache.get(task_id) is None:
             return
         self._wanted = None
         self._fill_detail(task_id)
@@ -355,14 +355,14 @@ class TasksPlace(QWidget):
         self.right.setCurrentWidget(self.detail)
 
     def _fill_detail(self, task_id: str) -> None:
-        task = self.desk.book.get(task_id)
+        task = self.controller.cache.get(task_id)
         if task is not None:
             embedded = self._backend is not None and self._backend.host.embedded
-            pinned = self.desk.book.is_pinned(task_id)
-            self.detail.show_task(task, self.desk.runs.get(task_id), pinned=pinned, embedded=embedded)
+            pinned = self.controller.cache.is_pinned(task_id)
+            self.detail.show_task(task, self.controller.runs.get(task_id), pinned=pinned, embedded=embedded)
 
     def _show_pending(self, pending_id: str) -> None:
-        item = self.outgoing.get(pending_id)
+        item = self.outbox.get(pending_id)
         if item is not None:
             self._wanted = None
             self.unsent.show_pending(item)
@@ -393,21 +393,21 @@ class TasksPlace(QWidget):
 
     def _show_again(self) -> None:
         """What is known changed: bring the right side up to date without changing what it is about."""
-        if self._wanted is not None and self.desk.book.get(self._wanted) is not None:
+        if self._wanted is not None and self.controller.cache.get(self._wanted) is not None:
             self._show_task(self._wanted)
         task_id = self._detail_id()
         if task_id is None:
             return
-        if self.desk.book.get(task_id) is not None:
+        if self.controller.cache.get(task_id) is not None:
             self._fill_detail(task_id)
-        elif self.desk.book.is_hidden(task_id):
+        elif self.controller.cache.is_hidden(task_id):
             self._forget_detail()
 
     def _show_pending_again(self) -> None:
         pending_id = self._pending_id()
         if pending_id is None:
             return
-        item = self.outgoing.get(pending_id)
+        item = self.outbox.get(pending_id)
         if item is not None:
             self.unsent.show_pending(item)
         else:
@@ -438,13 +438,13 @@ class TasksPlace(QWidget):
             self._fetch(self.detail.task_id)
 
     def _fetch(self, task_id: str) -> None:
-        self.desk.fetch(task_id)
+        self.controller.fetch(task_id)
 
-    def _show_failure(self, failure: Failure) -> None:
+    def _show_failure(self, failure: FailedAction) -> None:
         """A card on the task, which is brought back to the right; while somebody is writing, when they return to it."""
         self._failures[failure.task_id] = failure
         self._navigator.announce(f"{failure.words}. {failure.error.cause}")
-        if self._shows("composer") or self.desk.book.get(failure.task_id) is None:
+        if self._shows("composer") or self.controller.cache.get(failure.task_id) is None:
             self._navigator.status(failure.words)
             return
         self._show_task(failure.task_id)
@@ -452,12 +452,12 @@ class TasksPlace(QWidget):
         self.pane.table.select_key(TASK + failure.task_id, quiet=True)
 
     def _run(self) -> None:
-        task = self.desk.book.get(self._shown_task() or "")
+        task = self.controller.cache.get(self._shown_task() or "")
         if task is not None and can_run(task):
-            self.desk.run(task.id)
+            self.controller.run(task.id)
 
     def _can_run(self) -> bool:
-        task = self.desk.book.get(self._shown_task() or "")
+        task = self.controller.cache.get(self._shown_task() or "")
         return task is not None and can_run(task)
 
     def _rename(self) -> None:
@@ -467,13 +467,13 @@ class TasksPlace(QWidget):
             self.detail.begin_rename()
 
     def _toggle_pinned(self) -> None:
-        self._about_task(lambda i: self.desk.pin(i, not self.desk.book.is_pinned(i)))
+        self._about_task(lambda i: self.controller.pin(i, not self.controller.cache.is_pinned(i)))
 
     def _toggle_archived(self) -> None:
         def toggle(task_id: str) -> None:
-            task = self.desk.book.get(task_id)
+            task = self.controller.cache.get(task_id)
             if task is not None:
-                self.desk.archive(task_id, not task.archived)
+                self.controller.archive(task_id, not task.archived)
 
         self._about_task(toggle)
 
@@ -490,7 +490,7 @@ class TasksPlace(QWidget):
             return
         neighbour = self._neighbour(TASK + task_id)
         had_list = self.pane.table.hasFocus()
-        self.desk.delete(task_id)
+        self.controller.delete(task_id)
         self.pane.show_now()
         if neighbour is not None and self.pane.table.select_key(neighbour, quiet=not had_list) and not had_list:
             self._show_current()
@@ -508,14 +508,14 @@ class TasksPlace(QWidget):
 
     def _menu(self, key: str, at: QPoint) -> None:
         task_id = task_id_of(key)
-        task = self.desk.book.get(task_id) if task_id is not None else None
+        task = self.controller.cache.get(task_id) if task_id is not None else None
         if task is None or task_id is None:
             return
         self.pane.table.select_key(key)
         menu = QMenu(self)
         menu.setAccessibleName(title_of(task))
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        pinned = self.desk.book.is_pinned(task_id)
+        pinned = self.controller.cache.is_pinned(task_id)
         run = menu.addAction(self.tr("Run"), self._run)
         run.setEnabled(can_run(task))
         menu.addAction(self.tr("Rename"), self._rename)
@@ -531,10 +531,10 @@ class TasksPlace(QWidget):
             self.composer.show_note(self.tr("Not connected"), self.tr("Connect to a host; the text is kept."))
             return
         had_focus = self.composer.isAncestorOf(self.focusWidget()) if self.focusWidget() is not None else False
-        pending_id = self.outgoing.send(new)
+        pending_id = self.outbox.send(new)
         self.composer.clear()
         self.pane.show_now()
-        if self.desk.query.search or self.desk.query.archived:
+        if self.controller.query.search or self.controller.query.archived:
             self.pane.clear_filter()
         self.pane.table.select_key(PENDING + pending_id, quiet=True)
         self._show_pending(pending_id)
@@ -544,7 +544,7 @@ class TasksPlace(QWidget):
     def _sent(self, pending_id: str, task: Task) -> None:
         shown = self._shows("unsent") and self.unsent.pending_id == pending_id
         current = self.pane.table.current_key() == PENDING + pending_id
-        self.desk.put(task)
+        self.controller.put(task)
         self.pane.show_now()
         if current:
             self.pane.table.select_key(TASK + task.id, quiet=True)
@@ -554,7 +554,7 @@ class TasksPlace(QWidget):
 
     def _refused(self, pending_id: str) -> None:
         """Put the text back into the composer if that is free; else the row says what happened."""
-        item = self.outgoing.get(pending_id)
+        item = self.outbox.get(pending_id)
         if item is None or item.error is None:
             return
         self._navigator.announce(self.tr("Not sent. {0}").format(item.error.cause))
@@ -563,14 +563,14 @@ class TasksPlace(QWidget):
         looking = self._shows("unsent") and self.unsent.pending_id == pending_id
         self.composer.restore(item.new)
         self.composer.show_error(item.error, [(self.tr("Send again"), self.composer.submit)])
-        self.outgoing.discard(pending_id)
+        self.outbox.discard(pending_id)
         if looking or self.right.currentWidget() is self.nothing:
             self.right.setCurrentWidget(self.composer)
 
     def _take_back(self) -> None:
         """Undo: the text goes back to the composer, unless another draft is there."""
         pending_id = self._pending_id()
-        item = self.outgoing.get(pending_id) if pending_id is not None else None
+        item = self.outbox.get(pending_id) if pending_id is not None else None
         if item is None:
             return
         if not self.composer.empty:
@@ -582,17 +582,17 @@ class TasksPlace(QWidget):
             )
             return
         self.composer.restore(item.new)
-        self.outgoing.take_back(item.id)
+        self.outbox.take_back(item.id)
         self.new_task()
 
     def _discard_pending(self) -> None:
-        self._about_pending(self.outgoing.discard)
+        self._about_pending(self.outbox.discard)
         self._show_current()
 
     def _arrived(self, pending_id: str, task: Task) -> None:
         """One of unknown outcome turned out to be there: it takes the place of the pending one."""
-        self.outgoing.discard(pending_id)
-        self.desk.put(task)
+        self.outbox.discard(pending_id)
+        self.controller.put(task)
         self.pane.show_now()
         self.pane.table.select_key(TASK + task.id)
 
@@ -602,14 +602,14 @@ class TasksPlace(QWidget):
     def _session_changed(self, status: CredentialStatus) -> None:
         self.pane.show_session()
         if self._comeback is not None and self._comeback.told(status):
-            if self.desk.load.error is not None:
-                self.desk.refresh()
-            self.outgoing.drain()
+            if self.controller.load.error is not None:
+                self.controller.refresh()
+            self.outbox.drain()
 
     def _tick(self) -> None:
         """Ask for news while somebody may be looking."""
         if self._backend is not None and self.isVisible() and self.window().isActiveWindow():
-            self.desk.refresh()
+            self.controller.refresh()
             self._fetch_shown()
 
     def showEvent(self, event: QShowEvent) -> None:

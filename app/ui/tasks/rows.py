@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.tasks.book import LONG_AGO, moment_of
+from app.ui.tasks.cache import LONG_AGO, moment_of
 from app.ui.tasks.wording import (
     SendState,
     TaskGroup,
@@ -22,7 +22,7 @@ from app.ui.tasks.wording import (
     title_of,
 )
 from app.ui.widgets.rows import Group, Row
-from app.ui.widgets.when import absolute, relative
+from app.ui.widgets.times import absolute, relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +44,7 @@ class Grouping(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingTask:
     """A task on its way to the server."""
 
     id: str
@@ -103,7 +103,7 @@ def _holds_until(moment: datetime, now: datetime) -> float:
 
 def build_groups(
     tasks: Sequence[Task],
-    pending: Iterable[Pending],
+    pending: Iterable[PendingTask],
     *,
     grouping: Grouping,
     pinned: Callable[[str], bool],
@@ -161,7 +161,7 @@ def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
     )
 
 
-def _pending_row(item: Pending, now: datetime) -> Row:
+def _pending_row(item: PendingTask, now: datetime) -> Row:
     title, state = title_of(item.new), send_state(item.state)
     return Row(
         PENDING + item.id,

@@ -11,7 +11,7 @@ from app.core.posthog.wire import decode_tasks, encode_tasks
 
 if TYPE_CHECKING:
     from app.core.posthog.types import Task, TaskQuery
-    from app.ui.tasks.book import TaskBook
+    from app.ui.tasks.cache import TaskCache
 
 KEPT = 1000
 
@@ -25,15 +25,15 @@ class StoredList(msgspec.Struct):
     pins: tuple[str, ...]
 
 
-def encode(book: TaskBook, query: TaskQuery) -> bytes:
+def encode(cache: TaskCache, query: TaskQuery) -> bytes:
     """The loaded part of a query's answer, unconfirmed changes left out."""
-    listing = book.listing(query)
+    listing = cache.listing(query)
     if listing is None:
         return b""
-    tasks = book.confirmed(listing.order[:KEPT])
+    tasks = cache.confirmed(listing.order[:KEPT])
     following = listing.next if len(listing.order) <= KEPT else None
     return msgspec.json.encode(
-        StoredList(msgspec.Raw(encode_tasks(tasks)), listing.count, following, tuple(sorted(book.pins)))
+        StoredList(msgspec.Raw(encode_tasks(tasks)), listing.count, following, tuple(sorted(cache.pins)))
     )
 
 

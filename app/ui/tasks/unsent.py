@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from app.ui.tasks.prose import Prose
+from app.ui.tasks.markdown import MarkdownView
 from app.ui.tasks.wording import SendState, send_state, title_of
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
-    from app.ui.tasks.rows import Pending
-    from app.ui.widgets.places import Action, BoxTone
+    from app.ui.tasks.rows import PendingTask
+    from app.ui.widgets.feedback import Action, BoxTone
 
 
-class Unsent(QWidget):
+class UnsentTask(QWidget):
     """Signals carry no id: they are about the task that is shown (`pending_id`)."""
 
     check_list = Signal()
@@ -33,12 +33,12 @@ class Unsent(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._item: Pending | None = None
+        self._item: PendingTask | None = None
         self.title = Text(role="title", wrap=True, selectable=True)
         self._state = StatusWord(role="strong")
         self._repository = ElidedLabel(tone="muted")
         self.card = InlineCard()
-        self._description = Prose(self.tr("Description"))
+        self._description = MarkdownView(self.tr("Description"))
         self._area = ScrollColumn(self.tr("Task not on the server yet"))
         for widget in (self.title, self._state, self._repository, self.card, self._description):
             self._area.box.addWidget(widget)
@@ -51,7 +51,7 @@ class Unsent(QWidget):
     def pending_id(self) -> str | None:
         return self._item.id if self._item is not None else None
 
-    def show_pending(self, item: Pending) -> None:
+    def show_pending(self, item: PendingTask) -> None:
         """Show where a task stands."""
         if item == self._item:
             return
@@ -86,7 +86,7 @@ class Unsent(QWidget):
     def focus_first(self) -> None:
         self._area.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def _words(self, item: Pending) -> tuple[str, str, list[Action], BoxTone]:
+    def _words(self, item: PendingTask) -> tuple[str, str, list[Action], BoxTone]:
         undo = (self.tr("Undo"), self.undo.emit)
         if item.state is SendState.SENDING:
             return "", self.tr("The row stays when the server has taken it."), [], "info"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.theme.words import marked
+from app.ui.translation import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from app.ui.theme import theme, tokens
 
 
-class _Column(QWidget):
+class FittedColumn(QWidget):
     """Asks for its height at the width it has; wrapped labels would ask for that of one word a line."""
 
     def minimumSizeHint(self) -> QSize:
@@ -25,7 +25,7 @@ class ScrollColumn(QScrollArea):
         super().__init__(parent)
         current = theme()
         wide = current.px(side)
-        column = _Column()
+        column = FittedColumn()
         column.setMaximumWidth(current.px(tokens.READING_WIDTH) + 2 * wide)
         self.box = QVBoxLayout(column)
         self.box.setContentsMargins(wide, current.px(top), wide, current.px(tokens.SPACE_4))

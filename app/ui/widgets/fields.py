@@ -10,8 +10,8 @@ from PySide6.QtGui import QPainter, QTextOption
 from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import icons, theme, tokens
+from app.ui.widgets.feedback import repolish
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import repolish
 from app.ui.widgets.text import ElidedLabel, Text
 
 if TYPE_CHECKING:

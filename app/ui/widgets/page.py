@@ -8,14 +8,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.places import Banner, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine, UndoBar
 from app.ui.widgets.text import ElidedLabel, StatusWord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class Page(QWidget):
+class TitledPage(QWidget):
     """Title, status word and actions in one row; below them progress, undo, a card, then the body.
 
     Parts: `.title` (ElidedLabel), `.status` (StatusWord), `.progress`, `.undo`, `.banner`, `.card` (InlineCard).

@@ -93,13 +93,13 @@ async def test_another_account_sees_and_sends_nothing_of_the_former_ones_and_the
         alive.tasks.composer.save_now()
         drafts = alive.services.storage.drafts
         await alive.sign_in_again()
-        card = alive.window.former
+        card = alive.window.previous_account
         await until(card.isVisible, 10)
         assert card.text() == "Drafts and unsent changes (2) belong to Ana."
         assert (card.text(), False) in alive.said
         assert alive.backend.scope != former
         assert alive.tasks.composer.empty
-        assert not alive.tasks.outgoing.pending
+        assert not alive.tasks.outbox.pending
         assert "Ana waits" not in alive.titles()
         button(card, choice).click()
         assert not card.isVisible()
@@ -117,7 +117,7 @@ async def test_another_account_is_not_asked_about_where_nothing_was_left(qapp: Q
         former = await sign_in_as_ben(alive)
         await alive.sign_in_again()
         await until(lambda: alive.backend.scope not in {None, former}, 10)
-        await never(alive.window.former.isVisible, 0.3)
+        await never(alive.window.previous_account.isVisible, 0.3)
 
 
 async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what_waits_in_this_one(
@@ -136,12 +136,12 @@ async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what
         await other.session.sign_in_with_key(key)
         await other.ready()
         await until(lambda: alive.backend.account.first_name == "Ben", 15)
-        await until(alive.window.former.isVisible, 10)
-        assert alive.window.former.text() == "Drafts and unsent changes (2) belong to Ana."
+        await until(alive.window.previous_account.isVisible, 10)
+        assert alive.window.previous_account.text() == "Drafts and unsent changes (2) belong to Ana."
         assert alive.window.corner.account.text() == "Ben"
         assert alive.tasks.composer.empty
         assert alive.waiting == []
-        await until(lambda: alive.tasks.desk.load.loaded, 10)
+        await until(lambda: alive.tasks.controller.load.loaded, 10)
         assert await unsent(alive.services, former) == ["Ana waits"]
         assert [draft.fields["title"] for draft in await alive.services.storage.drafts.list(former)] == ["Ana thinks"]
         assert await made(other, "Ana waits") == []

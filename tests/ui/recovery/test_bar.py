@@ -33,10 +33,10 @@ async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announce
         await called(alive, "workspace/list_tasks")
         titles, before = alive.titles(), focused()
         await alive.lab.revoke_grant()
-        alive.tasks.desk.refresh()
-        for server in alive.servers.desk.servers:
-            alive.servers.desk.load_tools(server.id, refresh=True)
-        alive.servers.desk.load(refresh=True)
+        alive.tasks.controller.refresh()
+        for server in alive.servers.controller.servers:
+            alive.servers.controller.load_tools(server.id, refresh=True)
+        alive.servers.controller.load(refresh=True)
         alive.servers.page.tool.run()
         await alive.write_task("Half a thought")
         await until(alive.window.bar.isVisible, 10)
@@ -50,7 +50,7 @@ async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announce
         assert alive.loud == [words]
         assert alive.word == "Sign in"
         assert set(titles) - {"Half a thought"} <= set(alive.titles())
-        assert alive.servers.desk.servers[0].title == "Workspace"
+        assert alive.servers.controller.servers[0].title == "Workspace"
         assert await alive.renewals() == (0, 1)
         assert before is not None
 
@@ -84,7 +84,7 @@ async def test_a_draft_is_typed_and_kept_while_the_bar_stands(qapp: QApplication
 async def test_a_message_waits_with_a_clock_and_can_be_taken_back(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path) as alive:
         await revoked_with_work_waiting(alive, "Half a thought")
-        rows, key = alive.tasks.pane.table.rows, f"pending:{alive.tasks.outgoing.pending[0].id}"
+        rows, key = alive.tasks.pane.table.rows, f"pending:{alive.tasks.outbox.pending[0].id}"
         await until(lambda: "Waiting for sign-in" in rows.row(key).spoken())
         assert rows.row(key).state.glyph == "clock"
         alive.tasks.pane.table.select_key(key)
@@ -116,17 +116,17 @@ async def test_back_again_the_bar_says_what_was_sent_for_three_seconds(
 
 async def test_back_again_the_tool_lists_are_read_anew(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path, place="servers") as alive:
-        await until(lambda: alive.servers.desk.tools.get("workspace"), 15)
+        await until(lambda: alive.servers.controller.tools.get("workspace"), 15)
         await alive.lab.revoke_grant()
-        alive.tasks.desk.refresh()
+        alive.tasks.controller.refresh()
         await until(alive.window.bar.isVisible, 10)
         before = await requests(alive, "/mcp")
         await alive.sign_in_again()
-        await until(lambda: not alive.servers.desk.loading_tools and alive.word == "Signed in", 10)
+        await until(lambda: not alive.servers.controller.loading_tools and alive.word == "Signed in", 10)
         async with asyncio.timeout(10):
             while await requests(alive, "/mcp") <= before:
                 await settle()
-        assert alive.servers.desk.tools["workspace"]
+        assert alive.servers.controller.tools["workspace"]
 
 
 async def requests(alive: Living, path: str) -> int:
@@ -193,7 +193,7 @@ async def test_the_start_after_that_shows_the_saved_list_and_the_bar_too(
     async with living(qapp, tmp_path / "app", running=workspace) as alive:
         titles = {title for title in alive.titles() if title != "Pinned"}
         await alive.lab.revoke_grant()
-        alive.tasks.desk.refresh()
+        alive.tasks.controller.refresh()
         await until(alive.window.bar.isVisible, 10)
     async with living(qapp, tmp_path / "app", running=workspace, loads=False) as alive:
         await until(alive.window.bar.isVisible, 10)

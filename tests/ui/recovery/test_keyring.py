@@ -76,7 +76,7 @@ async def test_a_locked_keyring_at_the_start_is_asked_for_and_no_browser_opens(
         await until(lambda: session.status.state is CredentialState.SIGNED_IN, 15)
         await until(lambda: not bar.isVisible() and alive.word == "Signed in", 10)
         assert browser == []
-        await until(lambda: alive.tasks.desk.load.loaded, 15)
+        await until(lambda: alive.tasks.controller.load.loaded, 15)
 
 
 async def test_a_renewal_that_the_locked_keyring_does_not_take_is_used_and_stored_once_it_can_be(
@@ -96,7 +96,7 @@ async def test_a_renewal_that_the_locked_keyring_does_not_take_is_used_and_store
         await until(bar.isVisible, 15)
         await until(lambda: "is in memory only" in bar.text(), 15)
         assert bar.text() == ("The keyring is locked, so the renewed sign-in is in memory only. Burrow tries again.")
-        assert alive.tasks.desk.load.error is None
+        assert alive.tasks.controller.load.error is None
         assert not session.status.persistent
         await until(lambda: (bar.text(), False) in alive.said)
         assert alive.loud == []

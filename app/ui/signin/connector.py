@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.ui.signin.first_run import FirstRun
 
 
-class Connecting(QObject):
+class HostConnector(QObject):
     """Connects the services to a host, one attempt at a time, and tells the first page how it goes.
 
     `choose` shows the first page (the window's own doing), `stay` leaves it.
@@ -92,4 +92,4 @@ class Connecting(QObject):
 
 
 def _tr(text: str) -> str:
-    return QCoreApplication.translate("Connecting", text)
+    return QCoreApplication.translate("HostConnector", text)

@@ -24,7 +24,7 @@ RECENT_ACTIVITY = "-last_activity_at"
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class PendingEdit:
     """A change that the server has not confirmed yet."""
 
     number: int
@@ -50,7 +50,7 @@ def moment_of(task: Task, ordering: str = "") -> datetime:
     return aware(moment) if moment is not None else LONG_AGO
 
 
-class TaskBook:
+class TaskCache:
     """Tasks of one project of one account."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class TaskBook:
         self._written: dict[str, int] = {}
         self._gone: dict[str, int] = {}
         self._listings: dict[TaskQuery, Listing] = {}
-        self._edits: list[Edit] = []
+        self._edits: list[PendingEdit] = []
         self._pins: frozenset[str] = frozenset()
         self._pins_written: dict[str, int] = {}
 
@@ -136,14 +136,14 @@ class TaskBook:
                 listing.order.remove(task_id)
                 listing.count = max(0, listing.count - 1)
 
-    def edit(self, task_id: str, *, pinned: bool | None = None, hidden: bool = False, **fields: Any) -> Edit:
+    def edit(self, task_id: str, *, pinned: bool | None = None, hidden: bool = False, **fields: Any) -> PendingEdit:
         """Lay a change over a task until it is settled or rolled back."""
         self._clock += 1
-        made = Edit(self._clock, task_id, fields, pinned, hidden)
+        made = PendingEdit(self._clock, task_id, fields, pinned, hidden)
         self._edits.append(made)
         return made
 
-    def settle(self, edit: Edit, task: Task | None = None) -> None:
+    def settle(self, edit: PendingEdit, task: Task | None = None) -> None:
         """The server confirmed an edit; `task` is its answer where it gave one."""
         if edit not in self._edits:
             return
@@ -158,7 +158,7 @@ class TaskBook:
         if task is not None:
             self.put(task)
 
-    def roll_back(self, edit: Edit) -> None:
+    def roll_back(self, edit: PendingEdit) -> None:
         """The server refused an edit, or the person took it back."""
         if edit in self._edits:
             self._edits.remove(edit)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from app.core.errors import BurrowError
-from app.ui.widgets.places import ProgressLine
+from app.ui.widgets.feedback import ProgressLine
 
 if TYPE_CHECKING:
     from app.ui.shell.window import MainWindow
@@ -17,7 +17,7 @@ LOAD_SECONDS = 30.0
 POLL_SECONDS = 0.15
 
 
-async def take_picture(window: MainWindow, path: str, quitting: asyncio.Event, *, connecting: bool) -> int:
+async def take_screenshot(window: MainWindow, path: str, quitting: asyncio.Event, *, connecting: bool) -> int:
     """Wait until the place in view has loaded, save the window as `path`; returns the exit code.
 
     `connecting` says that a host was named, so that there is a backend to wait for.

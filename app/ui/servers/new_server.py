@@ -13,10 +13,10 @@ from app.ui.servers.wording import auth_words, category_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, Segmented
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError, KeyValueGrid
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.page import Page
-from app.ui.widgets.places import InlineCard
+from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class TemplatePage(QWidget):
         super().__init__(parent)
         self.template: ServerTemplate | None = None
         self._installed: str | None = None
-        self.page = Page()
+        self.page = TitledPage()
         area = ScrollColumn(self.tr("Server on offer"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
@@ -160,7 +160,7 @@ class TemplatePage(QWidget):
             super().keyPressEvent(event)
 
 
-class CustomPage(QWidget):
+class CustomServerPage(QWidget):
     """A server by its address. `add_wanted()` when the fields are complete; `left()`."""
 
     add_wanted = Signal()
@@ -168,7 +168,7 @@ class CustomPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.page = Page(self.tr("Add a server"))
+        self.page = TitledPage(self.tr("Add a server"))
         self.name = LabelledField(self.tr("Name"))
         self.url = LabelledField(self.tr("Address"), self.tr("The URL of its MCP endpoint, https://…"))
         self.description = LabelledField(self.tr("Description"), tall=True)

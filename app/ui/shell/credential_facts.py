@@ -8,11 +8,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
 from app.core.diagnostics.timeline import last_failure
-from app.ui.shell.step_words import harmless, what
+from app.ui.shell.timeline_words import harmless, what
 from app.ui.theme import theme, tokens
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.when import absolute, due, duration, moment_at, relative
+from app.ui.widgets.times import absolute, due, duration, moment_at, relative
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
@@ -25,7 +25,7 @@ SHOWN_SCOPES = 60
 NO_BREAK = "\u00a0"
 
 
-class StandingFacts(QWidget):
+class CredentialFacts(QWidget):
     """Selectable text; what there is nothing to say of is left out."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -42,7 +42,7 @@ class StandingFacts(QWidget):
         box.addLayout(self._columns)
         box.addWidget(self.granted)
 
-    def show_standing(self, standing: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> None:
+    def show_snapshot(self, standing: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> None:
         """Show how things stand, with the last failure among `steps`."""
         who, token = self.who, self.token
         who.put(self.tr("Account"), harmless(standing.account or self.tr("nobody")))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 
-from app.ui.widgets.places import Banner
+from app.ui.widgets.feedback import Banner
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Left = tuple[list["Draft"], tuple["OutboxItem", ...]]
 
 
-class FormerAccount(Banner):
+class PreviousAccountBanner(Banner):
     """Drafts and unsent changes stay with their account unless the person discards them. `said(text)` to announce."""
 
     said = Signal(str)

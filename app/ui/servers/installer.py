@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from app.core.errors import OutcomeUnknown
-from app.ui.servers.connecting import Stage
+from app.ui.servers.connect_flow import ConnectStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.mcp.types import Server
     from app.core.posthog.types import Installation
-    from app.ui.servers.adding import CustomPage, TemplatePage
-    from app.ui.servers.connecting import Connecting
-    from app.ui.servers.desk import ServerDesk
-    from app.ui.widgets.places import Banner
+    from app.ui.servers.connect_flow import ServerConnectFlow
+    from app.ui.servers.controller import ServerController
+    from app.ui.servers.new_server import CustomServerPage, TemplatePage
+    from app.ui.widgets.feedback import Banner
 
 
-class Installing(QObject):
-    """Joins the two pages of new servers to `Connecting`. `done(installation id, title)` when a server is connected.
+class ServerInstaller(QObject):
+    """Joins the two pages of new servers to `ServerConnectFlow`.
+
+    `done(installation id, title)` when a server is connected.
 
     `form_shown` says whether the form of a server by its address is in view: it then shows a failure itself.
     """
@@ -30,15 +32,15 @@ class Installing(QObject):
 
     def __init__(
         self,
-        desk: ServerDesk,
-        flow: Connecting,
-        pages: tuple[TemplatePage, CustomPage],
+        controller: ServerController,
+        flow: ServerConnectFlow,
+        pages: tuple[TemplatePage, CustomServerPage],
         banner: Banner,
         form_shown: Callable[[], bool],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._desk, self._flow, self._banner, self._form_shown = desk, flow, banner, form_shown
+        self._controller, self._flow, self._banner, self._form_shown = controller, flow, banner, form_shown
         self._offer, self._form = pages
         self._offer.connect_wanted.connect(self._install_offered)
         self._form.add_wanted.connect(self._install_by_address)
@@ -47,7 +49,7 @@ class Installing(QObject):
 
     def reconnect(self, server: Server) -> None:
         """Sign in to an installed server once more."""
-        backend, kept = self._desk.backend, server.installation
+        backend, kept = self._controller.backend, server.installation
         if backend is None or kept is None:
             return
         needed = kept.pending_oauth or kept.needs_reauth
@@ -60,10 +62,10 @@ class Installing(QObject):
 
     def installations(self) -> list[Installation]:
         """What is installed, as far as the list says."""
-        return [server.installation for server in self._desk.servers if server.installation is not None]
+        return [server.installation for server in self._controller.servers if server.installation is not None]
 
     def _install_offered(self, api_key: str) -> None:
-        template, backend = self._offer.template, self._desk.backend
+        template, backend = self._offer.template, self._controller.backend
         if template is None or backend is None:
             return
         before = {each.id for each in self.installations()}
@@ -75,7 +77,7 @@ class Installing(QObject):
         )
 
     def _install_by_address(self) -> None:
-        form, backend = self._form, self._desk.backend
+        form, backend = self._form, self._controller.backend
         if backend is None:
             return
         url, oauth = form.url.text, form.auth.value() == "oauth"
@@ -97,10 +99,10 @@ class Installing(QObject):
 
     def _show(self) -> None:
         flow = self._flow
-        busy = flow.stage in {Stage.ASKING, Stage.WAITING}
+        busy = flow.stage in {ConnectStage.ASKING, ConnectStage.WAITING}
         self._offer.set_busy(busy)
         self._form.add_button.setEnabled(not busy)
-        if flow.stage is Stage.WAITING:
+        if flow.stage is ConnectStage.WAITING:
             self._banner.show_message(
                 self.tr("Waiting for your browser to connect {0}…").format(flow.title),
                 "info",
@@ -111,7 +113,7 @@ class Installing(QObject):
                 ],
                 glyph="external",
             )
-        elif flow.stage is Stage.FAILED and flow.error is not None:
+        elif flow.stage is ConnectStage.FAILED and flow.error is not None:
             if self._form_shown():
                 self._banner.clear()
                 self._form.show_failure(flow.error)

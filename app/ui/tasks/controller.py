@@ -11,9 +11,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.core.errors import NotFound, OutcomeUnknown
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 from app.ui.bridge import Generation
-from app.ui.tasks.book import TaskBook
-from app.ui.tasks.deleting import Deleter
-from app.ui.tasks.sending import may_have_arrived
+from app.ui.tasks.cache import TaskCache
+from app.ui.tasks.deletion import TaskDeleter
+from app.ui.tasks.outbox import may_have_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.core.services import Services
     from app.ui.bridge import Bridge
-    from app.ui.tasks.book import Edit
+    from app.ui.tasks.cache import PendingEdit
 
 PAGE = 50
 SEARCH_DELAY_MS = 250
@@ -30,7 +30,7 @@ PINS_FETCHED = 20
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadState:
     """Where the list stands. `stored_at` is set (unix seconds) while a list of an earlier time is shown."""
 
     busy: bool = False
@@ -41,7 +41,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedAction:
     """An action that was rolled back. `again` repeats it; `text` is what the person typed, where they did."""
 
     task_id: str
@@ -51,11 +51,11 @@ class Failure:
     text: str = ""
 
 
-class TaskDesk(QObject):
+class TaskController(QObject):
     """The tasks of one project of one account.
 
-    `changed` when what is known did, `load_changed` when `load` did, `failed(Failure)` when an action was rolled back,
-    `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task.
+    `changed` when what is known did, `load_changed` when `load` did, `failed(FailedAction)` when an action was rolled
+    back, `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task.
     """
 
     changed = Signal()
@@ -74,12 +74,12 @@ class TaskDesk(QObject):
         self._generation = Generation(bridge, self)
         self._backend: Backend | None = None
         self.connected_to: Backend | None = None
-        self.book = TaskBook()
+        self.cache = TaskCache()
         self.query = TaskQuery()
-        self.load = Load()
+        self.load = LoadState()
         self.runs: dict[str, Page[TaskRun]] = {}
         self.repositories: tuple[str, ...] = ()
-        self.deleter = Deleter(services, bridge, self)
+        self.deleter = TaskDeleter(services, bridge, self)
         self.deleter.changed.connect(self.changed)
         self.deleter.failed.connect(self._not_deleted)
         self._search_soon = QTimer(self, singleShot=True, interval=SEARCH_DELAY_MS)
@@ -96,12 +96,12 @@ class TaskDesk(QObject):
         self._search_soon.stop()
         self.connected_to = backend
         self._backend = backend if backend is not None and backend.project is not None else None
-        self.book.clear()
+        self.cache.clear()
         self.runs.clear()
         self.repositories = ()
         self.query = TaskQuery(ordering=self.query.ordering)
-        self.deleter.start(self._backend, self.book)
-        self.load = Load(busy=self._backend is not None)
+        self.deleter.start(self._backend, self.cache)
+        self.load = LoadState(busy=self._backend is not None)
         self.load_changed.emit()
         self.changed.emit()
         if self._backend is not None:
@@ -123,7 +123,7 @@ class TaskDesk(QObject):
             return
         typing = query.search != self.query.search
         self.query = query
-        self.book.forget_searches(query)
+        self.cache.forget_searches(query)
         self._generation.cancel("more")
         self._set_load(busy=self._backend is not None, more_busy=False, error=None)
         self.changed.emit()
@@ -141,7 +141,7 @@ class TaskDesk(QObject):
             return
         self._search_soon.stop()
         self._set_load(busy=True)
-        mark, query = self.book.begin(), self.query
+        mark, query = self.cache.begin(), self.query
         self.spawn(
             backend.tasks.list(query, limit=PAGE),
             lambda page: self._listed(query, page, mark),
@@ -153,12 +153,12 @@ class TaskDesk(QObject):
     def load_more(self) -> None:
         """Fetch the next page, if there is one and none is on its way."""
         backend, query = self._backend, self.query
-        listing = self.book.listing(query)
+        listing = self.cache.listing(query)
         if backend is None or listing is None or listing.next is None or self.load.more_busy:
             return
         self._set_load(more_busy=True, error=None)
         self.changed.emit()
-        mark = self.book.begin()
+        mark = self.cache.begin()
         self.spawn(
             backend.tasks.more(listing.next),
             lambda page: self._more(query, page, mark),
@@ -182,7 +182,7 @@ class TaskDesk(QObject):
     def rename(self, task_id: str, title: str) -> None:
         if (backend := self._backend) is not None:
             self._act(
-                self.book.edit(task_id, title=title, title_manually_set=True),
+                self.cache.edit(task_id, title=title, title_manually_set=True),
                 backend.tasks.rename(task_id, title),
                 self.tr("Not renamed"),
                 lambda: self.rename(task_id, title),
@@ -192,7 +192,7 @@ class TaskDesk(QObject):
     def pin(self, task_id: str, pinned: bool) -> None:
         if (backend := self._backend) is not None:
             self._act(
-                self.book.edit(task_id, pinned=pinned),
+                self.cache.edit(task_id, pinned=pinned),
                 backend.tasks.pin(task_id, pinned),
                 self.tr("Not pinned") if pinned else self.tr("Not unpinned"),
                 lambda: self.pin(task_id, pinned),
@@ -201,7 +201,7 @@ class TaskDesk(QObject):
     def archive(self, task_id: str, archived: bool) -> None:
         if (backend := self._backend) is not None:
             self._act(
-                self.book.edit(task_id, archived=archived),
+                self.cache.edit(task_id, archived=archived),
                 backend.tasks.archive(task_id, archived),
                 self.tr("Not archived") if archived else self.tr("Not taken out of the archive"),
                 lambda: self.archive(task_id, archived),
@@ -210,7 +210,7 @@ class TaskDesk(QObject):
     def run(self, task_id: str) -> None:
         if (backend := self._backend) is not None:
             self._act(
-                self.book.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
+                self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
                 backend.tasks.run(task_id),
                 self.tr("No run was started"),
                 lambda: self.run(task_id),
@@ -223,13 +223,13 @@ class TaskDesk(QObject):
 
     def put(self, task: Task) -> None:
         """Show a task the server has just made."""
-        self.book.put(task)
+        self.cache.put(task)
         self.changed.emit()
         self._write_cache()
 
     def _act(
         self,
-        edit: Edit,
+        edit: PendingEdit,
         call: Coroutine[Any, Any, Task | None],
         words: str,
         again: Callable[[], None],
@@ -240,27 +240,27 @@ class TaskDesk(QObject):
         self.changed.emit()
 
         def settled(task: Task | None) -> None:
-            self.book.settle(edit, task)
+            self.cache.settle(edit, task)
             self.changed.emit()
             self._write_cache()
             if done is not None:
                 done(edit.task)
 
         def rolled_back(error: BurrowError) -> None:
-            self.book.roll_back(edit)
+            self.cache.roll_back(edit)
             self.changed.emit()
             unknown = may_have_arrived(error)
             if unknown:
                 self.fetch(edit.task)
-            self.failed.emit(Failure(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
+            self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
 
         self.spawn(call, settled, rolled_back)
 
     def _not_deleted(self, task_id: str, error: BurrowError) -> None:
-        self.failed.emit(Failure(task_id, self.tr("Not deleted"), error, lambda: self.delete(task_id)))
+        self.failed.emit(FailedAction(task_id, self.tr("Not deleted"), error, lambda: self.delete(task_id)))
 
     def _listed(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
-        self.book.load(query, page, mark)
+        self.cache.load(query, page, mark)
         self._set_load(busy=False, error=None, stored_at=None, loaded=True)
         self.changed.emit()
         self.reached.emit()
@@ -272,7 +272,7 @@ class TaskDesk(QObject):
         self.changed.emit()
 
     def _more(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
-        self.book.append(query, page, mark)
+        self.cache.append(query, page, mark)
         self._set_load(more_busy=False)
         self.changed.emit()
 
@@ -281,10 +281,10 @@ class TaskDesk(QObject):
         self.changed.emit()
 
     def _pinned(self, pins: frozenset[str], mark: int) -> None:
-        self.book.set_pins(pins, mark)
+        self.cache.set_pins(pins, mark)
         self.changed.emit()
         backend = self._backend
-        missing = self.book.missing_pins()[:PINS_FETCHED] if self.load.loaded else []
+        missing = self.cache.missing_pins()[:PINS_FETCHED] if self.load.loaded else []
         if backend is not None and missing:
             self.spawn(self._get_each(backend, missing), self._take_pinned, _ignore, key="missing pins")
 
@@ -299,17 +299,17 @@ class TaskDesk(QObject):
 
     def _take_pinned(self, tasks: list[Task]) -> None:
         for task in tasks:
-            self.book.know(task)
+            self.cache.know(task)
         self.changed.emit()
 
     def _fetched(self, task: Task) -> None:
-        self.book.know(task)
+        self.cache.know(task)
         self.changed.emit()
 
     def _fetch_failed(self, task_id: str, error: BurrowError) -> None:
         """Any other failure leaves on the screen what is known."""
         if isinstance(error, NotFound):
-            self.book.remove(task_id)
+            self.cache.remove(task_id)
             self.changed.emit()
             self.gone.emit(task_id)
 
@@ -354,20 +354,20 @@ class TaskDesk(QObject):
         if found is None or self.load.loaded:
             return
         page, pins, stored_at = found
-        mark = self.book.begin()
-        self.book.load(TaskQuery(), page, mark)
-        self.book.set_pins(pins, mark)
+        mark = self.cache.begin()
+        self.cache.load(TaskQuery(), page, mark)
+        self.cache.set_pins(pins, mark)
         self._set_load(stored_at=stored_at)
         self.changed.emit()
 
     def _write_cache(self) -> None:
         backend = self._backend
-        listing = self.book.listing(msgspec.structs.replace(self.query, search="", archived=False))
+        listing = self.cache.listing(msgspec.structs.replace(self.query, search="", archived=False))
         if backend is None or backend.scope is None or listing is None:
             return
         import app.ui.tasks.stored as stored
 
-        payload = stored.encode(self.book, msgspec.structs.replace(self.query, search="", archived=False))
+        payload = stored.encode(self.cache, msgspec.structs.replace(self.query, search="", archived=False))
         put = self._services.storage.cache.put(backend.scope, cache_name(backend), payload)
         self.spawn(put, _ignore, _ignore, key="write cache")
 

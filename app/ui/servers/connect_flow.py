@@ -33,7 +33,7 @@ POLL_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
-class Stage(Enum):
+class ConnectStage(Enum):
     """Where connecting stands."""
 
     IDLE = "idle"
@@ -42,7 +42,7 @@ class Stage(Enum):
     FAILED = "failed"
 
 
-class Connecting(QObject):
+class ServerConnectFlow(QObject):
     """One server at a time. `changed()` when the stage did, `connected(installation id)` when it worked."""
 
     changed = Signal()
@@ -55,7 +55,7 @@ class Connecting(QObject):
         self._bridge = bridge
         self._limit, self._poll = limit, poll
         self._look_now = asyncio.Event()
-        self.stage = Stage.IDLE
+        self.stage = ConnectStage.IDLE
         self.title = ""
         self.url = ""
         self.error: BurrowError | None = None
@@ -66,7 +66,7 @@ class Connecting(QObject):
     def begin(self, backend: Backend, title: str, work: Coroutine[Any, Any, Installation | str], match: Match) -> None:
         """Carry out `work`; where it answers with an address, open it and wait until an installation matches."""
         self.title, self.url, self.error = title, "", None
-        self._set(Stage.ASKING)
+        self._set(ConnectStage.ASKING)
 
         async def connect() -> str:
             answer = await work
@@ -75,7 +75,7 @@ class Connecting(QObject):
             if not safe_to_open(answer):
                 raise ProtocolTrouble("The server named an address that is not safe to open.")
             self.url = answer
-            self._set(Stage.WAITING)
+            self._set(ConnectStage.WAITING)
             self.open_again()
             return await self._wait(backend, match)
 
@@ -94,7 +94,7 @@ class Connecting(QObject):
         """Stop waiting; what was begun can be finished later."""
         self._bridge.cancel(self, "connect")
         self.url, self.error = "", None
-        self._set(Stage.IDLE)
+        self._set(ConnectStage.IDLE)
 
     async def _wait(self, backend: Backend, match: Match) -> str:
         try:
@@ -118,13 +118,13 @@ class Connecting(QObject):
 
     def _done(self, installation_id: str) -> None:
         self.url = ""
-        self._set(Stage.IDLE)
+        self._set(ConnectStage.IDLE)
         self.connected.emit(installation_id)
 
     def _failed(self, error: BurrowError) -> None:
         self.error = error
-        self._set(Stage.FAILED)
+        self._set(ConnectStage.FAILED)
 
-    def _set(self, stage: Stage) -> None:
+    def _set(self, stage: ConnectStage) -> None:
         self.stage = stage
         self.changed.emit()

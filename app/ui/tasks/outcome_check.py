@@ -11,33 +11,33 @@ from app.ui.tasks.wording import aware, title_of
 if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Page, Task
-    from app.ui.tasks.desk import TaskDesk
-    from app.ui.tasks.sending import Sender
-    from app.ui.tasks.unsent import Unsent
-    from app.ui.widgets.places import Action
+    from app.ui.tasks.controller import TaskController
+    from app.ui.tasks.outbox import OutboxSender
+    from app.ui.tasks.unsent import UnsentTask
+    from app.ui.widgets.feedback import Action
 
 MADE_AROUND_SECONDS = 120.0
 
 
-class Arrival(QObject):
+class UnknownOutcomeCheck(QObject):
     """Answers "Check list" on the page of an unsent task. `accepted(id, Task)` when the person takes what was found."""
 
     accepted = Signal(str, object)
 
-    def __init__(self, desk: TaskDesk, outgoing: Sender, page: Unsent) -> None:
+    def __init__(self, controller: TaskController, outbox: OutboxSender, page: UnsentTask) -> None:
         super().__init__(page)
-        self._desk, self._outgoing, self._page = desk, outgoing, page
+        self._controller, self._outbox, self._page = controller, outbox, page
         page.check_list.connect(self._look)
 
     def _look(self) -> None:
-        item = self._outgoing.get(self._page.pending_id or "")
-        backend = self._desk.connected_to
+        item = self._outbox.get(self._page.pending_id or "")
+        backend = self._controller.connected_to
         if item is None or backend is None:
             return
         pending_id = item.id
 
         def looked(page: Page[Task]) -> None:
-            self._desk.refresh()
+            self._controller.refresh()
             found = [task for task in page.items if looks_like(task, item.new, item.created_at.timestamp())]
             if self._page.pending_id != pending_id:
                 return
@@ -52,7 +52,7 @@ class Arrival(QObject):
             ]
             self._page.say_checked(self.tr("It arrived: {0}.").format(arrived.slug or title_of(arrived)), actions)
 
-        self._desk.spawn(backend.tasks.list(), looked, self._not_looked, key="check list")
+        self._controller.spawn(backend.tasks.list(), looked, self._not_looked, key="check list")
 
     def _not_looked(self, error: BurrowError) -> None:
         words = self.tr("The list could not be read: {0}").format(error.cause)

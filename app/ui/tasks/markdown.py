@@ -20,7 +20,7 @@ LONGEST = 200_000
 POINTS_PER_INCH = 72
 
 
-class Prose(QTextBrowser):
+class MarkdownView(QTextBrowser):
     """Images and links to files are not followed; web links open in the browser."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication
 
 from app.ui.theme.state import step_state
-from app.ui.theme.words import marked
-from app.ui.widgets.when import absolute, due, duration, moment_at, relative
+from app.ui.translation import marked
+from app.ui.widgets.times import absolute, due, duration, moment_at, relative
 
 if TYPE_CHECKING:
     from app.core.diagnostics.timeline import TimelineStep

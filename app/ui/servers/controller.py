@@ -39,7 +39,7 @@ class PolicyOutcome:
     error: BurrowError | None
 
 
-class ServerDesk(QObject):
+class ServerController(QObject):
     """The servers of one account and project.
 
     `changed` when the list or its loading did, `tools_changed(server_id)`, `templates_changed`, `failed(words, error)`

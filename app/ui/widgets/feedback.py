@@ -25,7 +25,7 @@ Action = tuple[str, Callable[[], None]]
 GLYPHS: dict[str, str] = {"attention": "warning", "bad": "cross", "good": "check", "info": "info"}
 
 
-class Trouble(Protocol):
+class DisplayableError(Protocol):
     """The shape of an error fit to be shown (the core's errors have it)."""
 
     @property
@@ -207,8 +207,8 @@ class InlineCard(QFrame):
         repolish(self)
         self.setVisible(True)
 
-    def show_trouble(
-        self, trouble: Trouble, actions: Sequence[Action] = (), *, tone: BoxTone = "bad", detail: str = ""
+    def show_error(
+        self, trouble: DisplayableError, actions: Sequence[Action] = (), *, tone: BoxTone = "bad", detail: str = ""
     ) -> None:
         """Show an error of the core in its own words."""
         cause = trouble.cause if trouble.cause != trouble.title else ""

@@ -17,7 +17,7 @@ from PySide6.QtCore import QObject, Signal
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, TimedOut
 from app.core.posthog.types import NewTask
 from app.ui.bridge import Generation
-from app.ui.tasks.rows import Pending
+from app.ui.tasks.rows import PendingTask
 from app.ui.tasks.wording import SendState
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ KIND = "task.create"
 SENDABLE = frozenset({SendState.SIGN_IN, SendState.CONNECTION})
 
 
-class Sender(QObject):
+class OutboxSender(QObject):
     """The outbox of one project of one account.
 
     `changed` when `pending` did; `sent(id, Task)` when the server took one, `refused(id)` when it did not;
@@ -57,17 +57,17 @@ class Sender(QObject):
         self._backend: Backend | None = None
         self._scope: Scope | None = None
         self._project: int | None = None
-        self._pending: dict[str, Pending] = {}
+        self._pending: dict[str, PendingTask] = {}
         self._items: dict[str, str] = {}
         self._waited: set[str] = set()
         # The one that is being sent of those that had waited; the next follows once it has been answered.
         self._turn: str | None = None
 
     @property
-    def pending(self) -> tuple[Pending, ...]:
+    def pending(self) -> tuple[PendingTask, ...]:
         return tuple(self._pending.values())
 
-    def get(self, pending_id: str) -> Pending | None:
+    def get(self, pending_id: str) -> PendingTask | None:
         return self._pending.get(pending_id)
 
     def start(self, backend: Backend | None) -> None:
@@ -88,7 +88,7 @@ class Sender(QObject):
         """Show a new task as being sent, store it, send it; behind those that wait. Returns its id in `pending`."""
         waiting = self._ready()
         behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
-        made = self._show(Pending(f"p{next(self._numbers)}", new, behind or SendState.SENDING, datetime.now(UTC)))
+        made = self._show(PendingTask(f"p{next(self._numbers)}", new, behind or SendState.SENDING, datetime.now(UTC)))
         if behind is None or self._scope is None or self._project is None:
             self._spawn_send(made)
         else:
@@ -131,7 +131,7 @@ class Sender(QObject):
             self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self.trouble.emit)
         self.changed.emit()
 
-    def _ready(self) -> list[Pending]:
+    def _ready(self) -> list[PendingTask]:
         """Those that never left, the oldest first."""
         return sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
 
@@ -147,12 +147,12 @@ class Sender(QObject):
             self._waited.add(item.id)
             self.send_again(item.id)
 
-    def _show(self, item: Pending) -> Pending:
+    def _show(self, item: PendingTask) -> PendingTask:
         self._pending[item.id] = item
         self.changed.emit()
         return item
 
-    def _spawn_send(self, item: Pending) -> None:
+    def _spawn_send(self, item: PendingTask) -> None:
         backend, scope, project = self._backend, self._scope, self._project
         if backend is None or scope is None or project is None:
             self._refuse(item, SignInNeeded("Nobody is signed in."))
@@ -163,7 +163,7 @@ class Sender(QObject):
             failed=lambda error: self._refused(item, error),
         )
 
-    async def _send(self, backend: Backend, scope: Scope, project: int, item: Pending) -> Task:
+    async def _send(self, backend: Backend, scope: Scope, project: int, item: PendingTask) -> Task:
         outbox = self._services.storage.outbox
         sure = backend.sure
         item_id = await self._store(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
@@ -180,7 +180,7 @@ class Sender(QObject):
         await outbox.remove(item_id)
         return task
 
-    async def _store(self, scope: Scope, project: int, item: Pending, state: SendState) -> str:
+    async def _store(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> str:
         """Keep it with its state; answers what the outbox calls it."""
         outbox = self._services.storage.outbox
         known = self._items.get(item.id)
@@ -191,7 +191,7 @@ class Sender(QObject):
         self._items[item.id] = stored.id
         return stored.id
 
-    def _accepted(self, item: Pending, task: Task) -> None:
+    def _accepted(self, item: PendingTask, task: Task) -> None:
         self._pending.pop(item.id, None)
         self._items.pop(item.id, None)
         self.sent.emit(item.id, task)
@@ -204,11 +204,11 @@ class Sender(QObject):
         else:
             self.drain()
 
-    def _refused(self, item: Pending, error: BurrowError) -> None:
+    def _refused(self, item: PendingTask, error: BurrowError) -> None:
         if item.id in self._pending:
             self._refuse(item, error)
 
-    def _refuse(self, item: Pending, error: BurrowError) -> None:
+    def _refuse(self, item: PendingTask, error: BurrowError) -> None:
         state = state_after(error)
         if state in SENDABLE and item.id not in self._items:
             state = SendState.FAILED
@@ -231,7 +231,7 @@ class Sender(QObject):
                 continue
             number = f"p{next(self._numbers)}"
             self._items[number] = item.id
-            self._pending[number] = Pending(
+            self._pending[number] = PendingTask(
                 number, new_of(item.payload), stored_state(item.state), moment_of_item(item.created_at)
             )
         self.changed.emit()

@@ -31,7 +31,7 @@ BLOCKED, ASK = "do_not_use", "needs_approval"
 PERMISSION = "permission"
 
 
-class Phase(Enum):
+class CallPhase(Enum):
     """Where a call stands."""
 
     IDLE = "idle"
@@ -66,7 +66,7 @@ class ToolSession(QObject):
         self.draft: FormDraft | None = None
         self.json_text: str | None = None
         self.touched = False
-        self.phase = Phase.IDLE
+        self.phase = CallPhase.IDLE
         self.arguments: dict[str, Any] | None = None
         self.result: CallResult | None = None
         self.error: BurrowError | None = None
@@ -83,12 +83,12 @@ class ToolSession(QObject):
     @property
     def running(self) -> bool:
         """Whether a call is under way, also one that has fallen silent."""
-        return self.phase in {Phase.RUNNING, Phase.QUIET}
+        return self.phase in {CallPhase.RUNNING, CallPhase.QUIET}
 
     @property
     def busy(self) -> bool:
         """Whether a call is under way, or waits for the person's browser."""
-        return self.running or self.phase is Phase.ALLOWING
+        return self.running or self.phase is CallPhase.ALLOWING
 
     @property
     def need(self) -> MissingScopes | None:
@@ -111,7 +111,7 @@ class ToolSession(QObject):
     @property
     def waiting(self) -> bool:
         """Whether a call waits until somebody has signed in."""
-        return self.phase is Phase.FAILED and isinstance(self.error, SignInNeeded) and not self.signed_in_again
+        return self.phase is CallPhase.FAILED and isinstance(self.error, SignInNeeded) and not self.signed_in_again
 
     def ask(self, arguments: dict[str, Any]) -> None:
         """Call the tool if its policy lets a person do so; otherwise say what stands in the way."""
@@ -120,7 +120,7 @@ class ToolSession(QObject):
         self.arguments = arguments
         self._repeated = self.signed_in_again = False
         if self.server.installation is not None and self.tool.policy in {ASK, BLOCKED}:
-            self._end(Phase.BLOCKED if self.tool.policy == BLOCKED else Phase.ASKING)
+            self._end(CallPhase.BLOCKED if self.tool.policy == BLOCKED else CallPhase.ASKING)
             return
         self._start()
 
@@ -131,7 +131,7 @@ class ToolSession(QObject):
 
     def allowed(self) -> None:
         """The person allowed the tool: go on with the call that asked."""
-        if self.phase is Phase.ASKING and self.arguments is not None:
+        if self.phase is CallPhase.ASKING and self.arguments is not None:
             self._start()
 
     def permit(self, browser: Callable[[Sequence[str]], Awaitable[None]]) -> None:
@@ -143,27 +143,27 @@ class ToolSession(QObject):
         self._bridge.spawn(
             self, self._backend.step_up.ask(need, browser), done=self._permitted, failed=self._not_asked, key=PERMISSION
         )
-        self._end(Phase.ALLOWING)
+        self._end(CallPhase.ALLOWING)
 
     def dismiss(self) -> None:
         """Leave the question unanswered; the arguments stay."""
         if not self.busy:
-            self._end(Phase.IDLE)
+            self._end(CallPhase.IDLE)
 
     def cancel(self) -> None:
         """End the call under way, or the wait for the person's browser."""
-        if self.phase is Phase.ALLOWING:
+        if self.phase is CallPhase.ALLOWING:
             self._bridge.cancel(self, PERMISSION)
-            self._end(Phase.FAILED)
+            self._end(CallPhase.FAILED)
         elif self._call is not None and self.running:
             self._call.cancel()
-            if self.phase is Phase.QUIET:
+            if self.phase is CallPhase.QUIET:
                 self._wait()
 
     def keep_waiting(self) -> None:
         """After a silence: wait on."""
-        if self._call is not None and self.phase is Phase.QUIET:
-            self.phase, self.error = Phase.RUNNING, None
+        if self._call is not None and self.phase is CallPhase.QUIET:
+            self.phase, self.error = CallPhase.RUNNING, None
             self._wait()
             self.changed.emit()
 
@@ -183,7 +183,7 @@ class ToolSession(QObject):
         self.signed_in_again = self.not_granted = False
         self.not_asked = None
         self.started = monotonic()
-        self.phase = Phase.RUNNING
+        self.phase = CallPhase.RUNNING
         self._call = self._backend.servers.start_call(self.server.id, self.tool, self.arguments)
         self._bridge.listen(self, self._call.progress, self._heard(self._call))
         self._wait()
@@ -193,7 +193,7 @@ class ToolSession(QObject):
         def heard(progress: Progress) -> None:
             if call is self._call and self.running:
                 self.progress = progress
-                if self.phase is Phase.QUIET:
+                if self.phase is CallPhase.QUIET:
                     self.keep_waiting()
                 self.progressed.emit()
 
@@ -207,7 +207,7 @@ class ToolSession(QObject):
         self.result, self.error = result, None
         self.seconds = result.seconds
         self._call = None
-        self._end(Phase.DONE)
+        self._end(CallPhase.DONE)
         if self._repeated:
             self.resumed.emit()
 
@@ -215,15 +215,15 @@ class ToolSession(QObject):
         self.error = error
         self.seconds = monotonic() - self.started
         if isinstance(error, TimedOut) and error.facts.code == "silence":
-            self._end(Phase.QUIET)
+            self._end(CallPhase.QUIET)
             return
         self._call = None
         if isinstance(error, CallCancelled):
-            self._end(Phase.CANCELLED)
+            self._end(CallPhase.CANCELLED)
         elif isinstance(error, PolicyRefused) and error.facts.code == "-32001":
-            self._end(Phase.ASKING)
+            self._end(CallPhase.ASKING)
         else:
-            self._end(Phase.FAILED)
+            self._end(CallPhase.FAILED)
             if error.facts.code == REPLACED:
                 # Somebody has signed in already, in another window: nothing else will tell.
                 self._session_changed(self._backend.session.status)
@@ -234,13 +234,13 @@ class ToolSession(QObject):
             # It was refused before the tool ran (RFC 6750 section 3.1): even what must not run twice runs once.
             self._start()
         else:
-            self._end(Phase.FAILED)
+            self._end(CallPhase.FAILED)
 
     def _not_asked(self, error: BurrowError) -> None:
         self.not_asked = None if error.facts.code == CANCELLED else error
-        self._end(Phase.FAILED)
+        self._end(CallPhase.FAILED)
 
-    def _end(self, phase: Phase) -> None:
+    def _end(self, phase: CallPhase) -> None:
         self.phase = phase
         self.changed.emit()
 

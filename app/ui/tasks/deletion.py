@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
     from app.ui.bridge import Bridge, Job
-    from app.ui.tasks.book import Edit, TaskBook
+    from app.ui.tasks.cache import PendingEdit, TaskCache
 
 KIND = "task.delete"
 
 logger = logging.getLogger(__name__)
 
 
-class Deleter(QObject):
+class TaskDeleter(QObject):
     """At most one deletion can be undone; a further one sends the former.
 
     `offered(title)` when there is something to undo, `withdrawn` when there no longer is, `changed` when the book
@@ -46,15 +46,15 @@ class Deleter(QObject):
         self._generation = Generation(bridge, self)
         self._backend: Backend | None = None
         self._scope: Scope | None = None
-        self._book: TaskBook | None = None
-        self._open: Edit | None = None
+        self._cache: TaskCache | None = None
+        self._open: PendingEdit | None = None
         self._items: dict[int, str] = {}
         self._jobs: list[Job] = []
 
-    def start(self, backend: Backend | None, book: TaskBook) -> None:
+    def start(self, backend: Backend | None, cache: TaskCache) -> None:
         """Forget what is shown; finish what was begun earlier for this account and project."""
         self._generation.renew()
-        self._backend, self._book = backend, book
+        self._backend, self._cache = backend, cache
         self._scope = backend.scope if backend is not None else None
         self._items.clear()
         self._jobs.clear()
@@ -66,12 +66,12 @@ class Deleter(QObject):
 
     def delete(self, task_id: str) -> None:
         """Hide a task and offer to undo."""
-        backend, book = self._backend, self._book
-        task = book.get(task_id) if book is not None else None
-        if backend is None or backend.project is None or book is None or task is None:
+        backend, cache = self._backend, self._cache
+        task = cache.get(task_id) if cache is not None else None
+        if backend is None or backend.project is None or cache is None or task is None:
             return
         self.commit()
-        edit = self._open = book.edit(task_id, hidden=True)
+        edit = self._open = cache.edit(task_id, hidden=True)
         if backend.scope is not None:
             payload = {"id": task_id, "project": backend.project.id}
             self._generation.spawn(
@@ -85,9 +85,9 @@ class Deleter(QObject):
     def undo(self) -> None:
         """Bring the task back; nothing was sent."""
         edit, self._open = self._open, None
-        if edit is None or self._book is None:
+        if edit is None or self._cache is None:
             return
-        self._book.roll_back(edit)
+        self._cache.roll_back(edit)
         self._forget(edit)
         self.changed.emit()
         self.withdrawn.emit()
@@ -105,7 +105,7 @@ class Deleter(QObject):
         for job in tuple(self._jobs):
             await job.wait()
 
-    def _send(self, edit: Edit) -> None:
+    def _send(self, edit: PendingEdit) -> None:
         backend = self._backend
         if backend is None:
             return
@@ -123,29 +123,29 @@ class Deleter(QObject):
         await backend.admit(scope)
         await backend.tasks.delete(task_id)
 
-    def _deleted(self, edit: Edit) -> None:
-        if self._book is not None:
-            self._book.settle(edit)
+    def _deleted(self, edit: PendingEdit) -> None:
+        if self._cache is not None:
+            self._cache.settle(edit)
         self._forget(edit)
         self.changed.emit()
 
-    def _refused(self, edit: Edit, error: BurrowError) -> None:
+    def _refused(self, edit: PendingEdit, error: BurrowError) -> None:
         if isinstance(error, NotFound):
             self._deleted(edit)
             return
-        if self._book is not None:
-            self._book.roll_back(edit)
+        if self._cache is not None:
+            self._cache.roll_back(edit)
         self._forget(edit)
         self.changed.emit()
         self.failed.emit(edit.task, error)
 
-    def _stored(self, edit: Edit, item: OutboxItem) -> None:
-        if self._book is not None and self._book.is_hidden(edit.task):
+    def _stored(self, edit: PendingEdit, item: OutboxItem) -> None:
+        if self._cache is not None and self._cache.is_hidden(edit.task):
             self._items[edit.number] = item.id
         else:
             self._remove(item.id)
 
-    def _forget(self, edit: Edit) -> None:
+    def _forget(self, edit: PendingEdit) -> None:
         item_id = self._items.pop(edit.number, None)
         if item_id is not None:
             self._remove(item_id)
@@ -157,8 +157,8 @@ class Deleter(QObject):
         return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
 
     def _resume(self, items: list[OutboxItem]) -> None:
-        backend, book = self._backend, self._book
-        if backend is None or backend.project is None or book is None:
+        backend, cache = self._backend, self._cache
+        if backend is None or backend.project is None or cache is None:
             return
         for item in items:
             task_id = item.payload.get("id")
@@ -166,7 +166,7 @@ class Deleter(QObject):
                 continue
             if item.id in self._items.values():
                 continue
-            edit = book.edit(task_id, hidden=True)
+            edit = cache.edit(task_id, hidden=True)
             self._items[edit.number] = item.id
             self._send(edit)
         self.changed.emit()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
-from app.ui.tasks.book import RECENT_ACTIVITY
+from app.ui.tasks.cache import RECENT_ACTIVITY
 from app.ui.tasks.rows import Grouping
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ NEWEST = "-created_at"
 FOLDED_KEPT = 200
 
 
-class Choices(QObject):
+class ListPreferences(QObject):
     """Read at once from the settings' snapshot; written in the background."""
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
