@@ -17,7 +17,7 @@ from app.core.events import Event
 from app.core.hosts import US, Host
 from app.core.posthog.types import Project, User
 from app.ui.context import Command, Context
-from app.ui.theme.state import run_state
+from app.ui.tasks.wording import run_state
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import RememberedSplitter, SidePane, TitledPage

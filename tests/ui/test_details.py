@@ -22,7 +22,7 @@ from app.core.diagnostics.timeline import StepKind, TimelineStep
 from app.ui.bridge import Bridge
 from app.ui.shell import details, timeline_words
 from app.ui.shell.details import SignInDetails
-from app.ui.theme.state import STEP
+from app.ui.shell.timeline_words import STEP_STATES
 from tests.ui._screens import look, nameless, render
 from tests.ui._shell_fakes import FakeBackend, FakeServices
 from tests.ui._tasks_fakes import settle, until
@@ -114,7 +114,7 @@ async def page(backend: FakeBackend) -> AsyncIterator[Page]:
 
 
 def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> None:
-    assert {kind.name for kind in StepKind} - {"OTHER"} == set(STEP)
+    assert set(StepKind) - {StepKind.OTHER} == set(STEP_STATES)
     assert timeline_words.what(step(1, StepKind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
 
 

@@ -16,9 +16,11 @@ from PySide6.QtGui import QAccessible, QGuiApplication, QIcon, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from app.ui.theme import apply_theme, icons, state, theme, tokens
+from app.ui.servers.policy import SegmentedPolicy
+from app.ui.tasks.wording import run_state
+from app.ui.theme import apply_theme, icons, theme, tokens
 from app.ui.widgets import guard
-from app.ui.widgets.buttons import CheckBox, IconButton, QuietButton, SegmentedPolicy, Select, TabStrip, with_keys
+from app.ui.widgets.buttons import CheckBox, IconButton, QuietButton, Select, TabStrip, with_keys
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, ProgressLine, UndoBar
 from app.ui.widgets.fields import FieldError, FilterField, JsonEdit, KeyValueGrid
@@ -44,7 +46,7 @@ def light(qapp: QApplication) -> Iterator[None]:
 
 
 def rows(count: int, start: int = 0) -> list[Row]:
-    return [Row(str(n), f"Task {n}", "acme/web", state.run_state("queued")) for n in range(start, start + count)]
+    return [Row(str(n), f"Task {n}", "acme/web", run_state("queued")) for n in range(start, start + count)]
 
 
 def shown(qtbot: Any, widget: QWidget, size: tuple[int, int] = (420, 320)) -> Any:
@@ -202,9 +204,7 @@ def test_the_end_of_the_list_asks_for_more_once(qtbot) -> None:
 
 def test_rows_are_read_with_their_state_and_headings_with_their_count(qtbot) -> None:
     view = table(qtbot)
-    view.set_groups(
-        [Group("a", "Running", (Row("1", "Fix crash", "acme", state.run_state("failed"), trailing="2 h"),))]
-    )
+    view.set_groups([Group("a", "Running", (Row("1", "Fix crash", "acme", run_state("failed"), trailing="2 h"),))])
     interface = QAccessible.queryAccessibleInterface(view)
     spoken = [interface.child(n).text(QAccessible.Text.Name) for n in range(interface.childCount())]
     assert "Running, 1" in spoken
@@ -254,9 +254,7 @@ def test_a_guarded_function_answers_its_default_and_is_logged_once(caplog: pytes
 def test_titles_of_any_length_and_kind_paint(qtbot) -> None:
     view = table(qtbot, two_lines=True)
     hostile = ["", "x" * 20_000, "line\nbreak\ttab", "\u202eright to left", "👩‍👩‍👧 " * 50, "<b>bold</b>", "\x00\ud800"]
-    view.set_rows(
-        [Row(str(n), title, title, state.run_state("failed"), badge=title) for n, title in enumerate(hostile)]
-    )
+    view.set_rows([Row(str(n), title, title, run_state("failed"), badge=title) for n, title in enumerate(hostile)])
     assert not view.grab().isNull()
 
 
@@ -352,9 +350,9 @@ def test_text_is_never_taken_for_markup(qtbot) -> None:
 
 
 def test_a_state_is_a_glyph_and_a_word_and_read_as_its_word(qtbot) -> None:
-    word = shown(qtbot, StatusWord(state.run_state("failed")), (120, 24))
+    word = shown(qtbot, StatusWord(run_state("failed")), (120, 24))
     assert word.accessibleName() == "Failed"
-    word.set_state(state.run_state("in_progress"), "04:12")
+    word.set_state(run_state("in_progress"), "04:12")
     assert word.accessibleName() == "Running 04:12"
     assert not word.grab().isNull()
 

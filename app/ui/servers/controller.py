@@ -13,6 +13,7 @@ from app.core.auth.grant.journal import SIGNED_IN
 from app.core.errors import BurrowError
 from app.ui.bridge import Generation
 from app.ui.comeback import Comeback
+from app.ui.servers.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -181,11 +182,11 @@ class ServerController(QObject):
         )
 
     def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job | None:
-        """Set tools to `approved`, `needs_approval` or `do_not_use`, a few at a time; told by `policies_set`."""
+        """Set the `Policy` of tools, a few at a time; told by `policies_set`."""
         backend = self.backend
         if backend is None:
             return None
-        former = {tool.name: tool.policy or "needs_approval" for tool in self.tools.get(server_id, ())}
+        former = {tool.name: tool.policy or Policy.ASK for tool in self.tools.get(server_id, ())}
         gate = asyncio.Semaphore(POLICY_AT_ONCE)
 
         async def one(name: str) -> BurrowError | None:
@@ -202,7 +203,7 @@ class ServerController(QObject):
             return PolicyOutcome(
                 server_id,
                 state,
-                tuple((name, former.get(name, "needs_approval")) for name, error in paired if error is None),
+                tuple((name, former.get(name, Policy.ASK)) for name, error in paired if error is None),
                 tuple(name for name, error in paired if error is not None),
                 next((error for error in errors if error is not None), None),
             )

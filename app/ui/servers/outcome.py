@@ -17,6 +17,7 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.ui.servers.tool_session import CallPhase, ToolSession
+from app.ui.servers.wording import CallState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,7 +106,7 @@ class OutcomePresenter:
 
     def _asking(self, session: ToolSession) -> None:
         self._view.show_card(
-            "",
+            None,
             None,
             _tr("{0} asks before it is called").format(session.tool.label),
             _tr("Allow once is not possible on this server: its store keeps one answer for every call."),
@@ -130,12 +131,12 @@ class OutcomePresenter:
         elif session.help is StepUpOption.GRANTED:
             actions = [(_tr("Run again"), session.again)]
         self._view.show_card(
-            "", None, title, cause, advice, actions, tone="attention" if session.help is StepUpOption.ASK else "bad"
+            None, None, title, cause, advice, actions, tone="attention" if session.help is StepUpOption.ASK else "bad"
         )
 
     def _allowing(self, session: ToolSession, need: MissingScopes) -> None:
         self._view.show_card(
-            "",
+            None,
             None,
             _tr("Waiting for your browser…"),
             _tr("It asks you for {0}.").format(listed(need.scopes)),
@@ -146,7 +147,9 @@ class OutcomePresenter:
     def _not_asked(self, session: ToolSession, need: MissingScopes, error: BurrowError) -> None:
         cause = "" if error.cause == error.title else f"{error.cause} "
         still = _tr("{0} still needs {1}.").format(session.tool.label, listed(need.scopes))
-        self._view.show_card("", None, error.title, cause + still, error.advice, self._offer(session), tone="attention")
+        self._view.show_card(
+            None, None, error.title, cause + still, error.advice, self._offer(session), tone="attention"
+        )
 
     def _offer(self, session: ToolSession) -> list[Action]:
         return [(_tr("Allow in browser"), self._permit), (_tr("Not now"), session.dismiss)]
@@ -159,13 +162,13 @@ class OutcomePresenter:
             else _tr("Set it to Allow above to call it. The arguments are kept.")
         )
         self._view.show_card(
-            "", None, _tr("{0} is blocked").format(session.tool.label), _tr("Nobody can call it."), advice, tone="bad"
+            None, None, _tr("{0} is blocked").format(session.tool.label), _tr("Nobody can call it."), advice, tone="bad"
         )
 
     def _quiet(self, session: ToolSession) -> None:
         cause = session.error.cause if session.error is not None else ""
         self._view.show_card(
-            "running",
+            CallState.UNDER_WAY,
             session.seconds,
             _tr("Still no answer"),
             cause,
@@ -176,7 +179,7 @@ class OutcomePresenter:
 
     def _cancelled(self, session: ToolSession) -> None:
         self._view.show_card(
-            "cancelled",
+            CallState.CANCELLED,
             session.seconds,
             _tr("Cancelled"),
             _tr("What the tool had begun may have taken effect. The arguments are kept."),
@@ -186,12 +189,13 @@ class OutcomePresenter:
 
     def _failed(self, session: ToolSession, error: BurrowError) -> None:
         again: Action = (_tr("Run again"), session.again)
-        state, tone, actions, detail = "protocol_error", "bad", [again], ""
+        state: CallState | None = CallState.PROTOCOL_ERROR
+        tone, actions, detail = "bad", [again], ""
         title, cause, advice = error.title, error.cause, error.advice
         match error:
             case SignInNeeded() if session.signed_in_again:
                 title, cause = _tr("You are signed in again"), _tr("{0} was not called.").format(session.tool.label)
-                advice, tone, state = _tr("Run it with the arguments kept?"), "info", ""
+                advice, tone, state = _tr("Run it with the arguments kept?"), "info", None
                 actions = [(_tr("Run"), session.again), (_tr("Not now"), session.dismiss)]
             case SignInNeeded():
                 advice = (
@@ -199,20 +203,20 @@ class OutcomePresenter:
                     if session.tool.annotations.read_only is True
                     else _tr("The arguments are kept; you are asked again once you have signed in.")
                 )
-                tone, state, actions = "attention", "", [(_tr("Sign in"), self._sign_in)]
+                tone, state, actions = "attention", None, [(_tr("Sign in"), self._sign_in)]
             case VendorSignInNeeded():
-                tone, state, actions = "attention", "", [(_tr("Reconnect"), self._reconnect), again]
+                tone, state, actions = "attention", None, [(_tr("Reconnect"), self._reconnect), again]
             case OutcomeUnknown():
-                tone, state = "attention", "unknown"
+                tone, state = "attention", CallState.UNKNOWN
             case PolicyRefused():
-                tone, state, actions = "attention", "", []
+                tone, state, actions = "attention", None, []
             case TimedOut():
-                tone, state = "attention", ""
+                tone, state = "attention", None
             case ProtocolTrouble():
                 title = _tr("The call failed")
                 detail = " · ".join(part for part in (error.facts.code or "", error.facts.detail or "") if part)
             case _:
-                state = ""
+                state = None
         cause = "" if cause == title else cause
         self._view.show_card(state, session.seconds, title, cause, advice, actions, tone=tone, detail=detail)
 

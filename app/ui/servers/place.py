@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from app.core.mcp.types import ServerState
 from app.ui.bridge import Generation
 from app.ui.context import Command
 from app.ui.identity import identity_of
@@ -42,6 +43,7 @@ DETAIL_AT_LEAST = 280
 WIDTHS_SETTING = "servers.widths"
 GROUP = "Servers"
 TOOL_GROUP = "Tool"
+NEEDS_PERSON = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
 
 class ServersPlace(QWidget):
@@ -278,7 +280,7 @@ class ServersPlace(QWidget):
 
     def _show_servers(self) -> None:
         self.pane.show_servers()
-        self.count_changed.emit(sum(s.state.name in {"SIGN_IN", "RECONNECT"} for s in self.controller.servers))
+        self.count_changed.emit(sum(s.state in NEEDS_PERSON for s in self.controller.servers))
         if self.page.server is not None:
             now = self.controller.server(self.page.server.id)
             if now is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from app.ui.servers.policy import Policy
 from app.ui.servers.wording import policy_words
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class PolicyActions(QObject):
 
         self._bridge.spawn(
             session,
-            backend.servers.set_policy(session.server.id, session.tool.name, "approved"),
+            backend.servers.set_policy(session.server.id, session.tool.name, Policy.ALLOW),
             done=lambda _row: session.allowed(),
             failed=failed,
             key="allow",

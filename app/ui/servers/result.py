@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedWidget, 
 
 from app.core.mcp.types import AudioBlock, ImageBlock, ResourceBlock, TextBlock
 from app.ui.servers.blocks import SHOWN_CHARACTERS, block_widget, size_words
+from app.ui.servers.wording import CallState, call_state
 from app.ui.theme import theme, tokens
-from app.ui.theme.state import call_state
 from app.ui.widgets.buttons import QuietButton, TabStrip
 from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import CodeEdit
@@ -102,7 +102,9 @@ class ResultView(QWidget):
         if result is self._result and self.stack.isVisibleTo(self):
             return
         self._result, self._raw_text = result, None
-        self.status.set_state(call_state("tool_error" if result.is_error else "ok"), duration(result.seconds))
+        self.status.set_state(
+            call_state(CallState.TOOL_ERROR if result.is_error else CallState.DONE), duration(result.seconds)
+        )
         if result.is_error:
             self.card.show_note(
                 self.tr("The tool reports an error"),
@@ -126,7 +128,7 @@ class ResultView(QWidget):
 
     def show_card(
         self,
-        state: str,
+        state: CallState | None,
         seconds: float | None,
         title: str,
         cause: str,
@@ -139,10 +141,10 @@ class ResultView(QWidget):
         """Something other than an answer: why, and what can be done."""
         self._result = None
         if self._waiting:
-            self.status.set_state(call_state("waiting"))
+            self.status.set_state(call_state(CallState.WAITING))
         else:
             took = duration(seconds) if seconds is not None else ""
-            self.status.set_state(call_state(state) if state else None, took)
+            self.status.set_state(call_state(state) if state is not None else None, took)
         self.card.show_note(title, cause, advice, actions, tone=tone, detail=detail)
         self._set_body(shown=False)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.ui.servers.policy import policy_state
 from app.ui.servers.wording import (
     OTHER_AREA,
+    CallState,
     areas,
     auth_words,
+    call_state,
     category_of,
     claim_of,
     first_line,
@@ -17,7 +20,6 @@ from app.ui.servers.wording import (
     tools_counted,
     tr,
 )
-from app.ui.theme.state import call_state, policy_state
 from app.ui.widgets.rows import Group, Row
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ SHOWN_DESCRIPTION = 160
 
 def server_row(server: Server, *, waiting: bool = False) -> Row:
     """Title, state and how many tools; `waiting` while a call of one of them waits for the sign-in."""
-    state = call_state("waiting") if waiting else state_of(server)
+    state = call_state(CallState.WAITING) if waiting else state_of(server)
     # A server that was never asked is counted as none by the store.
     count = tools_counted(server.tool_count or None)
     parts = (server.title, state.word, count)
@@ -130,5 +132,5 @@ def tool_row(tool: ToolInfo) -> Row:
 
 
 def _waiting_row(row: Row) -> Row:
-    state = call_state("waiting")
+    state = call_state(CallState.WAITING)
     return replace(row, state=state, accessible=f"{row.spoken()}, {state.word}")

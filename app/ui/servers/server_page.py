@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
+from app.core.mcp.types import ServerState
 from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
 from app.ui.servers.wording import auth_words, state_of, tr
@@ -20,6 +21,8 @@ from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PySide6.QtGui import QResizeEvent
 
     from app.core.errors import BurrowError
@@ -30,9 +33,10 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE = 700
 LIST_WIDTH = 300
 TOOLS, ABOUT = range(2)
-CONNECT = {
-    "SIGN_IN": "Finish connecting",
-    "RECONNECT": "Reconnect",
+# What the button is called that lets the person connect a server.
+CONNECT: Mapping[ServerState, str] = {
+    ServerState.SIGN_IN: "Finish connecting",
+    ServerState.RECONNECT: "Reconnect",
 }
 
 
@@ -101,7 +105,7 @@ class ServerPage(QWidget):
         self.enabled.setEnabled(not busy)
         self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server.title))
         self.enabled.setToolTip(self.tr("Switch this server on or off"))
-        wants = CONNECT.get(server.state.name, "")
+        wants = CONNECT.get(server.state, "")
         self.connect_button.setVisible(bool(wants) and installed)
         self.connect_button.setText(tr(wants or "Reconnect"))
         self._fill_about(server)
@@ -178,7 +182,7 @@ class ServerPage(QWidget):
         )
 
     def _show_error(self, server: Server, error: BurrowError) -> None:
-        state, title, actions = server.state.name, error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
+        state, title, actions = server.state, error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
         text = f"{error.cause}\n{error.advice}"
         if isinstance(error, SignInNeeded):
             actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
@@ -186,8 +190,12 @@ class ServerPage(QWidget):
             # The way on is the button beside the title.
             actions = []
             text = self.tr("Its tools can be listed once your browser has allowed it.")
-            title = self.tr("Connecting was not finished") if state == "SIGN_IN" else self.tr("Its sign-in has ended")
-        elif server.installation is not None and state == "DISABLED":
+            title = (
+                self.tr("Connecting was not finished")
+                if state is ServerState.SIGN_IN
+                else self.tr("Its sign-in has ended")
+            )
+        elif server.installation is not None and state is ServerState.DISABLED:
             title, text = self.tr("Switched off"), self.tr("Nobody can use its tools.")
             actions = [(self.tr("Switch on"), self._switch_on)]
         self.tools.show_empty(title, text, actions)

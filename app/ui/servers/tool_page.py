@@ -13,11 +13,12 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 from app.core.mcp.forms.model import FormModel
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.outcome import OutcomePresenter
+from app.ui.servers.policy import Policy, SegmentedPolicy
 from app.ui.servers.result import ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton, SegmentedPolicy
+from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
@@ -262,7 +263,7 @@ class ToolPage(QWidget):
     def _show_policy(self) -> None:
         assert self._session is not None
         tool = self._session.tool
-        self.policy.set_value(tool.policy or "needs_approval")
+        self.policy.set_value(tool.policy or Policy.ASK)
         reason = self.tr("Locked: the team decides on this tool.") if tool.locked else ""
         self.policy.set_locked(reason)
         self.lock.setText(reason)

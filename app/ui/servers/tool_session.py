@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 
 from app.core.auth.oauth.step_up import MissingScopes, StepUpOption
-from app.core.auth.status import CANCELLED, REPLACED
+from app.core.auth.status import CANCELLED, REPLACED, CredentialState
 from app.core.errors import PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
 from app.core.mcp.protocol.calls import CallCancelled
+from app.ui.servers.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from app.core.mcp.types import CallResult, Progress, Server, ToolInfo
     from app.ui.bridge import Bridge
 
-BLOCKED, ASK = "do_not_use", "needs_approval"
 PERMISSION = "permission"
 
 
@@ -119,8 +119,8 @@ class ToolSession(QObject):
             return
         self.arguments = arguments
         self._repeated = self.signed_in_again = False
-        if self.server.installation is not None and self.tool.policy in {ASK, BLOCKED}:
-            self._end(CallPhase.BLOCKED if self.tool.policy == BLOCKED else CallPhase.ASKING)
+        if self.server.installation is not None and self.tool.policy in {Policy.ASK, Policy.BLOCK}:
+            self._end(CallPhase.BLOCKED if self.tool.policy == Policy.BLOCK else CallPhase.ASKING)
             return
         self._start()
 
@@ -245,7 +245,7 @@ class ToolSession(QObject):
         self.changed.emit()
 
     def _session_changed(self, status: CredentialStatus) -> None:
-        if status.state.name != "SIGNED_IN" or not self.waiting or self.arguments is None:
+        if status.state is not CredentialState.SIGNED_IN or not self.waiting or self.arguments is None:
             return
         if self.tool.annotations.read_only is True and not self._repeated:
             self._repeated = True

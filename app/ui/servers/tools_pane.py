@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from app.ui.servers.policy import POLICY_STATES, Policy, SegmentedPolicy
 from app.ui.servers.rows import ToolIndex
-from app.ui.servers.wording import POLICY_WORDS, policy_words
+from app.ui.servers.wording import policy_words
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import SegmentedPolicy
 from app.ui.widgets.feedback import EmptyState, InlineCard
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.ui.widgets.feedback import Action
     from app.ui.widgets.rows import Group
 
-POLICY_KEYS = {Qt.Key.Key_A: "approved", Qt.Key.Key_K: "needs_approval", Qt.Key.Key_B: "do_not_use"}
+POLICY_KEYS = {Qt.Key.Key_A: Policy.ALLOW, Qt.Key.Key_K: Policy.ASK, Qt.Key.Key_B: Policy.BLOCK}
 
 
 class ToolsPane(QWidget):
@@ -120,7 +120,7 @@ class ToolsPane(QWidget):
 
     def want_policy(self, state: str) -> None:
         """Set the policy of the selected tools; several are confirmed first."""
-        if not self._policies or state not in POLICY_WORDS:
+        if not self._policies or state not in POLICY_STATES:
             return
         chosen = [(key, self.index.get(key)) for key in self.table.selected_keys()]
         usable = [key for key, tool in chosen if tool is not None and tool.problem is None and not tool.locked]

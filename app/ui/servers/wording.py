@@ -7,16 +7,52 @@ tools are hints (MCP, "Tool annotations"), so every word about them is a claim.
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.theme.state import State, server_state
+from app.core.mcp.types import ServerState
+from app.ui.servers.policy import policy_state
+from app.ui.theme.state import State, translated
+from app.ui.translation import marked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.core.mcp.types import Server, ToolInfo
     from app.core.posthog.types import ServerTemplate
 
+
+class CallState(Enum):
+    """How a call of a tool stands, in a word beside its result."""
+
+    UNDER_WAY = "under way"
+    DONE = "done"
+    TOOL_ERROR = "tool error"
+    PROTOCOL_ERROR = "protocol error"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+
+
+SERVER_STATES: Mapping[ServerState, State] = {
+    ServerState.READY: State("dot", marked("State", "Ready"), "good"),
+    ServerState.SIGN_IN: State("dashed", marked("State", "Finish connecting"), "attention"),
+    ServerState.RECONNECT: State("warning", marked("State", "Reconnect"), "attention"),
+    ServerState.DISABLED: State("ring", marked("State", "Off"), "muted"),
+    ServerState.TROUBLE: State("cross", marked("State", "In trouble"), "bad"),
+    ServerState.UNKNOWN: State("question", marked("State", "Not checked"), "muted"),
+}
+CALL_STATES: Mapping[CallState, State] = {
+    CallState.UNDER_WAY: State("play", marked("State", "Running"), "accent"),
+    CallState.DONE: State("check", marked("State", "Done"), "good"),
+    CallState.TOOL_ERROR: State("warning", marked("State", "Tool error"), "attention"),
+    CallState.PROTOCOL_ERROR: State("cross", marked("State", "Protocol error"), "bad"),
+    CallState.CANCELLED: State("stop", marked("State", "Cancelled"), "muted"),
+    CallState.UNKNOWN: State("question", marked("State", "Outcome unknown"), "attention"),
+    CallState.WAITING: State("clock", marked("State", "Waiting for sign-in"), "attention"),
+}
 CATEGORIES = {
     "business": "Business",
     "data": "Data",
@@ -26,18 +62,18 @@ CATEGORIES = {
     "productivity": "Productivity",
 }
 AUTH = {"oauth": "OAuth", "api_key": "API key"}
-POLICY_WORDS = {
-    "approved": "Allow",
-    "needs_approval": "Ask",
-    "do_not_use": "Block",
-}
 OTHER_AREA = "Other"
 PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 
 
 def state_of(server: Server) -> State:
     """Glyph, word and tone of a server's state."""
-    return server_state(server.state.name)
+    return translated(SERVER_STATES[server.state])
+
+
+def call_state(state: CallState) -> State:
+    """Glyph, word and tone of how a call stands."""
+    return translated(CALL_STATES[state])
 
 
 def claim_of(tool: ToolInfo) -> str:
@@ -119,7 +155,7 @@ def category_words(category: str) -> str:
 
 def policy_words(state: str) -> str:
     """Allow, Ask or Block."""
-    return tr(POLICY_WORDS[state]) if state in POLICY_WORDS else state
+    return policy_state(state).word
 
 
 def tr(text: str) -> str:

@@ -17,10 +17,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.ui.shell.credential_words import renewing_in, session_key, session_note
+from app.core.auth.status import CredentialState, CredentialStatus
+from app.ui.shell.credential_words import credential_note, credential_state, renewing_in
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
-from app.ui.theme.state import session_state
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import ElidedLabel, StatusWord
@@ -106,7 +106,7 @@ class StatusCorner(QFrame):
         self.project.clicked.connect(self._open_projects)
         self.account = _CornerButton("user")
         self.account.clicked.connect(self._open_account)
-        self.word = StatusWord(session_state("restoring"), "caption")
+        self.word = StatusWord(role="caption")
         self.note = ElidedLabel("", "caption", "muted", mode=Qt.TextElideMode.ElideRight)
         current = theme()
         box = QVBoxLayout(self)
@@ -144,10 +144,10 @@ class StatusCorner(QFrame):
         status = None if backend is None else backend.session.status
         # Asked first: what is nearly due is looked at once more, or is due by the time its word is chosen.
         left = None if status is None else renewing_in(status)
-        key = "signed_out" if status is None else session_key(status)
-        state = session_state(key)
+        status = status or CredentialStatus(CredentialState.SIGNED_OUT)
+        state = credential_state(status)
         self.word.set_state(state)
-        self.word.setToolTip(session_note(key, status.reason if status is not None else None))
+        self.word.setToolTip(credential_note(status))
         if left:
             self._timer.start(round(left * 1000) + 10)
         self.note.setText(self._passing)

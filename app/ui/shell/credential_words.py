@@ -1,4 +1,4 @@
-"""How a session stands in one word: from its status to a key of `theme.state.SESSION`, and to a sentence beside it."""
+"""How a credential stands in one word, and in a sentence beside it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,61 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
+from app.core.auth.status import CredentialState, Trouble
+from app.core.auth.vault.base import StoreKind
+from app.ui.theme.state import State, translated
+from app.ui.translation import marked
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.core.auth.status import CredentialStatus
 
 RENEWING_SHOWN_AFTER = 2.0
 
-STATES = {"signed_in": "fresh", "restoring": "restoring", "needs_sign_in": "needs_sign_in", "signed_out": "signed_out"}
-TROUBLES = {"offline": "offline", "server": "server", "refused": "refused", "vault-damaged": "damaged"}
+STATES: Mapping[CredentialState, State] = {
+    CredentialState.SIGNED_IN: State("dot", marked("State", "Signed in"), "good"),
+    CredentialState.RESTORING: State("clock", marked("State", "Opening"), "muted"),
+    CredentialState.NEEDS_SIGN_IN: State("key", marked("State", "Sign in"), "attention"),
+    CredentialState.SIGNED_OUT: State("ring", marked("State", "Signed out"), "muted"),
+}
+KEYRING_NEEDED = State("lock", marked("State", "Keyring needed"), "attention")
+TROUBLES: Mapping[Trouble, State] = {
+    Trouble.OFFLINE: State("offline", marked("State", "Offline"), "attention"),
+    Trouble.SERVER: State("warning", marked("State", "Server in trouble"), "attention"),
+    Trouble.REFUSED: State("block", marked("State", "Refused by server"), "attention"),
+    Trouble.VAULT_ABSENT: KEYRING_NEEDED,
+    Trouble.VAULT_LOCKED: KEYRING_NEEDED,
+    Trouble.VAULT_UNREADABLE: KEYRING_NEEDED,
+    Trouble.VAULT_DAMAGED: State("warning", marked("State", "Sign-in unreadable"), "attention"),
+}
+# Instead of `KEYRING_NEEDED` where the sign-in is kept in a private file.
+NOT_STORED = State("lock", marked("State", "Sign-in not stored"), "attention")
+RENEWING = State("clock", marked("State", "Renewing sign-in…"), "info")
+
+# What is said besides the word, where that is not just the reason (`{0}`) that the status gives.
+NOTES: Mapping[Trouble, str] = {
+    Trouble.OFFLINE: marked("Credential", "Offline — showing saved data"),
+    Trouble.SERVER: marked("Credential", "The server is in trouble — showing saved data"),
+    Trouble.REFUSED: marked("Credential", "{0} Burrow tries once a minute; signing in again may help."),
+}
 
 
-def session_key(status: CredentialStatus) -> str:
+def credential_state(status: CredentialStatus) -> State:
     """The word for a status now. A renewal has none until it has taken two seconds (`renewing_in`)."""
-    trouble = status.trouble or ""
-    if status.state.value == "needs_sign_in":
-        return "needs_sign_in"
-    if trouble in TROUBLES:
-        return TROUBLES[trouble]
-    if trouble.startswith("vault"):
-        return "file" if status.store == "file" else "vault"
-    if renewing_in(status) == 0:
-        return "renewing"
-    return STATES.get(status.state.value, "signed_out")
+    return translated(_state(status))
+
+
+def credential_note(status: CredentialStatus) -> str:
+    """What is said besides the word; empty where the word says it all."""
+    reason = status.reason or ""
+    if status.state is CredentialState.NEEDS_SIGN_IN:
+        return reason
+    if status.trouble is not None:
+        note = NOTES.get(status.trouble)
+        return reason if note is None else QCoreApplication.translate("Credential", note).format(reason).strip()
+    state = _state(status)
+    return translated(state).word if state is RENEWING else ""
 
 
 def renewing_in(status: CredentialStatus) -> float | None:
@@ -37,20 +71,10 @@ def renewing_in(status: CredentialStatus) -> float | None:
     return max(0.0, status.renewing_since + RENEWING_SHOWN_AFTER - monotonic())
 
 
-def session_note(key: str, reason: str | None) -> str:
-    """What is said of a state besides its word; empty where the word says it all."""
-    notes = {
-        "offline": _tr("Offline — showing saved data"),
-        "server": _tr("The server is in trouble — showing saved data"),
-        "renewing": _tr("Renewing sign-in…"),
-        "refused": _tr("{0} Burrow tries once a minute; signing in again may help."),
-        "vault": "{0}",
-        "file": "{0}",
-        "damaged": "{0}",
-        "needs_sign_in": "{0}",
-    }
-    return notes.get(key, "").format(reason or "").strip()
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("Session", text)
+def _state(status: CredentialStatus) -> State:
+    if status.state is CredentialState.NEEDS_SIGN_IN:
+        return STATES[status.state]
+    if status.trouble is not None:
+        found = TROUBLES[status.trouble]
+        return NOT_STORED if found is KEYRING_NEEDED and status.store == StoreKind.FILE.value else found
+    return RENEWING if renewing_in(status) == 0 else STATES[status.state]

@@ -23,13 +23,13 @@ from PySide6.QtWidgets import (
 )
 
 from app import __version__
+from app.core.auth.status import CredentialState
 from app.core.diagnostics import report
 from app.core.diagnostics.snapshot import snapshot_of
 from app.ui.shell import timeline_words
 from app.ui.shell.credential_facts import CredentialFacts
-from app.ui.shell.credential_words import session_key, session_note
+from app.ui.shell.credential_words import credential_note, credential_state
 from app.ui.theme import theme, tokens
-from app.ui.theme.state import session_state
 from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import FittedColumn
@@ -261,19 +261,18 @@ class SignInDetails(QDialog):
 
     def _show_standing(self) -> None:
         standing, status = snapshot_of(self._backend), self._backend.session.status
-        key = session_key(status)
-        self.state.set_state(session_state(key))
+        state, note = credential_state(status), credential_note(status)
+        self.state.set_state(state)
         self.facts.show_snapshot(standing, self._steps)
-        signed_in, held = standing.state == "signed_in", bool(standing.token)
+        signed_in, held = status.state is CredentialState.SIGNED_IN, bool(standing.token)
         self.sign_in_button.setVisible(not signed_in)
         self.again_button.setVisible(signed_in)
         self.sign_out_button.setEnabled(held)
-        note = session_note(key, standing.reason)
-        if standing.state == "needs_sign_in":
+        if status.state is CredentialState.NEEDS_SIGN_IN:
             words = self.tr("Signing in again is all it takes. What you were doing is kept.")
             self.card.show_note(self.tr("The sign-in is over"), note, words, tone="attention")
-        elif note and key != "renewing":
-            self.card.show_note(session_state(key).word, note, tone="attention")
+        elif note and status.trouble is not None:
+            self.card.show_note(state.word, note, tone="attention")
         else:
             self.card.clear()
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 
-from app.ui.shell.vault_words import RENEWED, other_stores, phase_of, vault_words
+from app.core.auth.status import CredentialState
+from app.ui.shell.vault_words import VaultPhase, other_stores, phase_of, vault_words
 from app.ui.widgets.feedback import Banner
 
 if TYPE_CHECKING:
@@ -98,12 +99,12 @@ class SignInBar(Banner):
             self._show_browser(self._sign_in)
         elif status.vault_troubled:
             self._show_vault(status)
-        elif status.state.value == "needs_sign_in":
+        elif status.state is CredentialState.NEEDS_SIGN_IN:
             self._needed, self._sent, self._repeated = True, 0, 0
             self._show_needed(status)
-        elif self._failure is not None and status.state.value != "signed_in":
+        elif self._failure is not None and status.state is not CredentialState.SIGNED_IN:
             self._show_needed(status)
-        elif self._needed and status.state.value == "signed_in":
+        elif self._needed and status.state is CredentialState.SIGNED_IN:
             self._needed = False
             self._failure = None
             self._show_back()
@@ -177,7 +178,7 @@ class SignInBar(Banner):
         others = [(name, partial(self.store_wanted.emit, store)) for store, name in other_stores(status)]
         self.show_message(words, "attention", again, others, glyph="lock")
         self.setToolTip(status.reason or "")
-        self._say(words, assertive=phase_of(status, self._generation) != RENEWED)
+        self._say(words, assertive=phase_of(status, self._generation) is not VaultPhase.RENEWED)
 
     def _show_more(self) -> None:
         if self._fade.isActive():

@@ -11,17 +11,39 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.theme.state import step_state
+from app.core.diagnostics.timeline import StepKind
+from app.ui.theme.state import State, translated
 from app.ui.translation import marked
 from app.ui.widgets.times import absolute, due, duration, moment_at, relative
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.core.diagnostics.timeline import TimelineStep
-    from app.ui.theme.state import State
 
 LONGEST_NAME = 80
 SAID_ANYWAY = frozenset({"", "ok", "adopted"})
 
+STEP_STATES: Mapping[StepKind, State] = {
+    StepKind.UNDER_WAY: State("clock", marked("State", "Under way"), "info"),
+    StepKind.RENEWED: State("check", marked("State", "Renewed"), "good"),
+    StepKind.TAKEN_OVER: State("refresh", marked("State", "Taken over"), "muted"),
+    StepKind.UNSTORED: State("warning", marked("State", "Renewed, not stored"), "attention"),
+    StepKind.INTERRUPTED: State("warning", marked("State", "Interrupted"), "attention"),
+    StepKind.REFUSED: State("cross", marked("State", "Refused for good"), "bad"),
+    StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Not known there"), "attention"),
+    StepKind.OFFLINE: State("offline", marked("State", "Offline"), "attention"),
+    StepKind.NO_ANSWER: State("clock", marked("State", "No answer"), "attention"),
+    StepKind.SERVER: State("warning", marked("State", "Server in trouble"), "attention"),
+    StepKind.THROTTLED: State("clock", marked("State", "Too many requests"), "attention"),
+    StepKind.NOT_ACCEPTED: State("block", marked("State", "Not accepted"), "attention"),
+    StepKind.KEYRING: State("lock", marked("State", "Keyring not usable"), "attention"),
+    StepKind.OVERTAKEN: State("sign-out", marked("State", "Signed out meanwhile"), "muted"),
+    StepKind.SIGNED_IN: State("key", marked("State", "Signed in"), "good"),
+    StepKind.SIGNED_IN_UNSTORED: State("key", marked("State", "Signed in, not stored"), "attention"),
+    StepKind.SIGNED_OUT: State("sign-out", marked("State", "Signed out"), "muted"),
+    StepKind.ENDED: State("cross", marked("State", "Sign-in ended"), "bad"),
+}
 CAUSES: dict[str, str] = {
     "refused": marked("Step", "Refused by the server"),
     "expired": marked("Step", "Had run out"),
@@ -43,8 +65,11 @@ PROCESSES: dict[str, str] = {
 
 
 def what(step: TimelineStep) -> State:
-    """Glyph, word and tone of a step."""
-    return step_state(step.kind.name, harmless(step.outcome or step.kind.value))
+    """Glyph, word and tone of a step. One of another kind is called what the journal calls it."""
+    known = STEP_STATES.get(step.kind)
+    if known is not None:
+        return translated(known)
+    return State("question", harmless(step.outcome or step.kind.value), "muted")
 
 
 def when(step: TimelineStep) -> str:

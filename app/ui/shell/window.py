@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from app.core.auth.status import CredentialState
 from app.core.errors import SignInNeeded
 from app.ui.context import Context
 from app.ui.shell.commands import own_commands, project_commands
@@ -395,7 +396,7 @@ class MainWindow(QWidget):
         self._waiting_changed()
 
     def _waiting_changed(self) -> None:
-        if self._backend is not None and self._backend.session.status.state.value == "needs_sign_in":
+        if self._backend is not None and self._backend.session.status.state is CredentialState.NEEDS_SIGN_IN:
             self._count_waiting()
 
     def _active(self) -> PlaceWidget:
@@ -529,7 +530,7 @@ class MainWindow(QWidget):
         self.corner.set_backend(self._backend)
         grant = self._backend.session.grant if self._backend is not None else None
         self.bar.set_status(current, grant.tokens.generation if grant is not None else 0)
-        if current is not None and current.state.value == "needs_sign_in":
+        if current is not None and current.state is CredentialState.NEEDS_SIGN_IN:
             self._count_waiting()
         self._choose_page()
 
@@ -566,13 +567,13 @@ class MainWindow(QWidget):
             return True
         if self._backend is None:
             return self._services.storage.settings.get("host") is None
-        state = self._backend.session.status.state.value
-        if state == "restoring" and self._backend.session.status.trouble is None:
+        status = self._backend.session.status
+        if status.state is CredentialState.RESTORING and status.trouble is None:
             return self._first_run is not None and self._pages.currentWidget() is self._first_run
-        return state == "signed_out"
+        return status.state is CredentialState.SIGNED_OUT
 
     def _signed_in_once(self) -> bool:
-        return self._backend is not None and self._backend.session.status.state.value != "signed_out"
+        return self._backend is not None and self._backend.session.status.state is not CredentialState.SIGNED_OUT
 
     async def _sign_in(self, backend: Backend) -> None:
         sign_in = await backend.session.begin_sign_in()

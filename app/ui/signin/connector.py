@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
 
+from app.core.auth.status import CredentialState
 from app.core.hosts import WORKSPACE
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class HostConnector(QObject):
 
     async def _through_browser(self, named: str) -> None:
         session = (await self._connect(named)).session
-        if session.status.state.value == "signed_in":
+        if session.status.state is CredentialState.SIGNED_IN:
             return
         attempt = await session.begin_sign_in()
         if self._page is not None:

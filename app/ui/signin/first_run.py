@@ -120,21 +120,6 @@ class FirstRun(QScrollArea):
         else:
             self._card.show_error(error)
 
-    def choose_store(self, reason: str, choose: Callable[[str], None]) -> None:
-        """No keyring can be used: the person says where the sign-in is kept (`keyring`, `memory` or `file`)."""
-        self.idle()
-        self._choices.setVisible(False)
-        actions = [
-            (self.tr("Try the keyring again"), lambda: choose("keyring")),
-            (self.tr("Use for this session only"), lambda: choose("memory")),
-            (self.tr("Keep in a private file"), lambda: choose("file")),
-        ]
-        title = self.tr("Where shall the sign-in be kept?")
-        advice = self.tr(
-            "For this session only: it ends when Burrow closes. Private file: programs that run as you can read it."
-        )
-        self._card.show_note(title, reason, advice, actions)
-
     def shown_error(self) -> str:
         """The words of whatever error is shown, for tests."""
         for label in (self._address_error, self._key_error):

@@ -14,9 +14,17 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.tasks.markdown import MarkdownView, open_web_link
-from app.ui.tasks.wording import TITLE_LIMIT, can_run, pull_request_of, queued_explanation, state_of, title_of
+from app.ui.tasks.wording import (
+    TITLE_LIMIT,
+    archived_state,
+    can_run,
+    pull_request_of,
+    queued_explanation,
+    run_state,
+    state_of,
+    title_of,
+)
 from app.ui.theme import theme, tokens
-from app.ui.theme.state import run_state, task_state
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, clear_layout
@@ -130,7 +138,7 @@ class TaskPage(QWidget):
         self.edit.given_up.connect(self._end_rename)
         self._titles = _TitleStack(self.title, self.edit)
         self._state = StatusWord(role="strong")
-        self._archived = StatusWord(task_state("archived"))
+        self._archived = StatusWord(archived_state())
         self._place = ElidedLabel(tone="muted")
         second = QHBoxLayout()
         second.setSpacing(current.px(tokens.SPACE_3))
@@ -195,7 +203,7 @@ class TaskPage(QWidget):
             self.title.setText(title)
         state = state_of(task)
         self._state.set_state(state)
-        self._archived.set_state(task_state("archived") if task.archived else None)
+        self._archived.set_state(archived_state() if task.archived else None)
         self._place.setText("  ·  ".join(part for part in (task.slug, task.repository or "") if part))
         self._place.setVisible(bool(self._place.text()))
         self._area.setAccessibleName(f"{title}, {state.word}")

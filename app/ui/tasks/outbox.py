@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
+from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, TimedOut
 from app.core.posthog.types import NewTask
 from app.ui.bridge import Generation
@@ -108,7 +109,7 @@ class OutboxSender(QObject):
     def drain(self) -> None:
         """Send what never left, one after the other, once it is certain that the account is that it was written for."""
         backend = self._backend
-        if backend is None or backend.session.status.state.name != "SIGNED_IN":
+        if backend is None or backend.session.status.state is not CredentialState.SIGNED_IN:
             return
         if self._turn is not None or not self._ready():
             return

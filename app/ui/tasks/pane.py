@@ -9,6 +9,7 @@ from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QTableView, QWidget
 
+from app.core.auth.status import CredentialState
 from app.core.errors import Offline, SignInNeeded
 from app.ui.tasks.cache import RECENT_ACTIVITY
 from app.ui.tasks.preferences import NEWEST
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 LOADING_WORDS_AFTER_MS = 2000
 UNDO_SECONDS = 6.0
+SIGNED_OUT_STATES = frozenset({CredentialState.SIGNED_OUT, CredentialState.NEEDS_SIGN_IN})
 JUST_NOW_SECONDS = 60.0
 
 
@@ -339,12 +341,12 @@ class TaskPane(SidePane):
         """Before anything can be asked for: not connected, not signed in, or account and project not known yet."""
         if backend is None:
             self._say(self.tr("Not connected"), self.tr("Connect to a host to see its tasks."), glyph="tasks")
-        elif backend.session.status.state.name in {"SIGNED_OUT", "NEEDS_SIGN_IN"}:
+        elif backend.session.status.state in SIGNED_OUT_STATES:
             self._say_error(SignInNeeded())
         elif backend.account is not None:
             self._say(self.tr("No project"), self.tr("This account has no project on this host."), glyph="project")
         else:
-            signed_in = backend.session.status.state.name == "SIGNED_IN"
+            signed_in = backend.session.status.state is CredentialState.SIGNED_IN
             self._loading.show_state(self.tr("Loading tasks…") if signed_in else self.tr("Signing in…"))
             self.stack.setCurrentWidget(self._loading)
 

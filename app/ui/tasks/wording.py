@@ -1,7 +1,4 @@
-"""What a task looks like in words: state, group, title, time. No widgets; the delegate and the detail page draw it.
-
-Run states are those of contract section 3.6.
-"""
+"""What a task looks like in words: state, group, title, time. No widgets; the delegate and the task's page draw it."""
 
 from __future__ import annotations
 
@@ -11,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.theme.state import State, run_state
+from app.ui.theme.state import State, by_name, translated
 from app.ui.translation import marked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.core.posthog.types import NewTask, Task, TaskRun
 
 TITLE_LIMIT = 255
@@ -32,6 +31,17 @@ class TaskGroup(Enum):
     CANCELLED = marked("Tasks", "Cancelled")
     OTHER = marked("Tasks", "Other")
 
+
+# By the server's word. Its list is open: a newer server may name others.
+RUN_STATES: Mapping[str, State] = {
+    "not_started": State("ring", marked("State", "Not started"), "muted"),
+    "queued": State("clock", marked("State", "Queued"), "info"),
+    "in_progress": State("play", marked("State", "Running"), "accent"),
+    "completed": State("check", marked("State", "Done"), "good"),
+    "failed": State("cross", marked("State", "Failed"), "bad"),
+    "cancelled": State("stop", marked("State", "Cancelled"), "muted"),
+}
+ARCHIVED = State("archive", marked("State", "Archived"), "muted")
 
 GROUP_OF_STATUS = {
     "not_started": TaskGroup.NOT_STARTED,
@@ -63,6 +73,16 @@ SEND_STATES = {
     SendState.UNKNOWN: (State("question", marked("Tasks", "Sent, outcome unknown"), "attention"), TaskGroup.NEEDS_YOU),
     SendState.FAILED: (State("warning", marked("Tasks", "Not sent"), "bad"), TaskGroup.NEEDS_YOU),
 }
+
+
+def run_state(status: str) -> State:
+    """The state of a run by the server's word."""
+    return by_name(RUN_STATES, status)
+
+
+def archived_state() -> State:
+    """The state of a task in the archive."""
+    return translated(ARCHIVED)
 
 
 def state_of(task: Task) -> State:

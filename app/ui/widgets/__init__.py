@@ -19,7 +19,6 @@ Buttons (`buttons`)
     PrimaryButton(text, icon="", *, keys="", clicked=None)      QuietButton(..., kind="quiet"|"flat"|"danger")
     IconButton(name, icon, *, keys="", clicked=None)            with_keys("Refresh", "F5")
     Segmented(options[(value, text, glyph, tone)], name)  .value() .set_value(v) .set_locked(reason)  signal chosen(str)
-    SegmentedPolicy(name)                       approved | needs_approval | do_not_use
     CheckBox(text)                              use instead of QCheckBox (which cannot be seen in the dark)
     Select(name, options[(value, text)])        a QComboBox with its arrow; value is currentData()
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)

@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.theme import icons, theme, tokens
-from app.ui.theme.state import POLICY, policy_state
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
@@ -252,14 +251,6 @@ class Segmented(QWidget):
         for button in self._buttons.values():
             button.setToolTip(reason)
             button.setAccessibleDescription(reason)
-
-
-class SegmentedPolicy(Segmented):
-    """Allow · Ask · Block. Values are the server's: approved, needs_approval, do_not_use."""
-
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        states = [(value, policy_state(value)) for value in POLICY]
-        super().__init__([(value, state.word, state.glyph, state.tone) for value, state in states], name, parent)
 
 
 class CheckBox(QCheckBox):

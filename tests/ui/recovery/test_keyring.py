@@ -44,7 +44,7 @@ async def test_without_a_keyring_the_bar_offers_three_ways_and_the_chosen_one_is
         bar, session = alive.window.bar, alive.backend.session
         await session.choose_store("keyring")
         await until(bar.isVisible, 10)
-        assert bar.text() == "There is no keyring on this computer. Where shall the sign-in be kept?"
+        assert bar.text() == "There is no keyring on this computer. Where should Burrow store your sign-in?"
         assert alive.word == "Keyring needed"
         assert session.status.state is CredentialState.SIGNED_IN
         await until(lambda: all(shows(bar, words) for words in CHOICES))

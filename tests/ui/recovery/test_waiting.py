@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.posthog.types import TaskQuery
 from app.ui.servers.tool_session import CallPhase
+from app.ui.servers.wording import CallState, call_state
 from app.ui.shell import signin_bar
-from app.ui.theme.state import call_state
 from tests.ui._servers_fakes import actions
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, living, never
@@ -93,7 +93,7 @@ async def test_a_reading_call_that_met_a_dead_grant_waits_in_sight_and_runs_agai
         assert (await called(alive, "workspace/list_tasks")).phase is CallPhase.DONE
         await alive.lab.revoke_grant()
         session = await called(alive, "workspace/who_am_i")
-        page, waits = alive.servers.page, call_state("waiting")
+        page, waits = alive.servers.page, call_state(CallState.WAITING)
         assert session.waiting
         assert page.tool.result.status.state == waits
         assert (waits.glyph, waits.word) == ("clock", "Waiting for sign-in")
@@ -106,7 +106,7 @@ async def test_a_reading_call_that_met_a_dead_grant_waits_in_sight_and_runs_agai
         await alive.sign_in_again()
         await until(lambda: session.phase is CallPhase.DONE, 15)
         await settle()
-        assert page.tool.result.status.state == call_state("ok")
+        assert page.tool.result.status.state == call_state(CallState.DONE)
         assert alive.servers.waiting == 0
         assert alive.window.bar.text() == "Signed in. Repeated 1 call."
 
