@@ -9,15 +9,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from app import __version__
+from app.ui.places import PLACES
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
-
-    from PySide6.QtWidgets import QWidget
+    from collections.abc import Sequence
 
     from app.core.services import Services
-    from app.ui.context import Context
     from app.ui.loop import Collector
     from app.ui.shell.window import MainWindow
 
@@ -67,9 +65,9 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     app.setDesktopFileName("burrow")
     bridge = Bridge()
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
-    window = MainWindow(services, bridge, _places(), connecting.page, paint_first=True)
+    window = MainWindow(services, bridge, PLACES, connecting.page, paint_first=True)
     if options.place:
-        # Which places there are is known with the host.
+        # Which places are available is known with the host.
         window.backend_shown.connect(lambda backend: window.go(options.place) if backend is not None else None)
     painted = FirstPaint(window)
     window.show()
@@ -116,31 +114,10 @@ def _open(options: argparse.Namespace, services: Services) -> int:
 
 def _let_the_network_wait(services: Services, window: MainWindow) -> None:
     """Saved data first: the HTTP client's import would compete for the interpreter with the list being built."""
-    saved_shown = getattr(window.place(window.current), "saved_shown", None)
-    if saved_shown is not None:
+    place = window.place(window.current)
+    if place is not None and place.shows_saved:
         services.transport.hold()
-        saved_shown.connect(services.transport.release)
-
-
-def _places() -> dict[str, Callable[[Context], QWidget]]:
-    """The places, each imported when it is first shown."""
-
-    def tasks(context: Context) -> QWidget:
-        from app.ui.tasks import TasksPlace
-
-        return TasksPlace(context)
-
-    def servers(context: Context) -> QWidget:
-        from app.ui.servers import ServersPlace
-
-        return ServersPlace(context)
-
-    def lab(context: Context) -> QWidget:
-        from app.ui.lab import LabPlace
-
-        return LabPlace(context)
-
-    return {"tasks": tasks, "servers": servers, "lab": lab}
+        place.saved_shown.connect(services.transport.release)
 
 
 def _has_display() -> bool:
@@ -162,6 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
     parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and end")
-    parser.add_argument("--place", choices=["tasks", "servers", "lab"], help="the place to show")
+    parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
     parser.add_argument("--version", action="version", version=f"Burrow {__version__}")
     return parser

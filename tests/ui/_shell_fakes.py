@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLineEdit, QVBoxLayout
 
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.diagnostics.activity import Activity
@@ -17,6 +17,7 @@ from app.core.events import Event
 from app.core.hosts import US, Host
 from app.core.posthog.types import Project, User
 from app.ui.context import Command, Context
+from app.ui.place import Identity, Place
 from app.ui.tasks.wording import run_state
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable
@@ -146,17 +147,13 @@ class FakeServices:
         self.backend_changed.emit(backend)
 
 
-class FakePlace(QWidget):
+class FakePlace(Place):
     """A place with a filter, a list and a page; notes what the window asks of it."""
 
-    count_changed = Signal(int)
-
     def __init__(self, context: Context, name: str) -> None:
-        super().__init__()
+        super().__init__(context)
         self.name = name
-        self.context = context
         self.asked: list[str] = []
-        self.backend: Any = None
         side = SidePane(name)
         self.filter = FilterField(f"Filter {name}")
         side.add_padded(self.filter)
@@ -179,10 +176,9 @@ class FakePlace(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(split)
 
-    def set_backend(self, backend: Any) -> None:
-        self.backend = backend
+    def show_account(self, former: Identity | None) -> None:
         self.asked.append("backend")
-        self.count_changed.emit(3 if backend is not None else 0)
+        self.count_changed.emit(3 if self.backend is not None else 0)
 
     def activate(self) -> None:
         self.asked.append("activate")

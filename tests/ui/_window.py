@@ -16,12 +16,12 @@ from app.core.backend import Backend
 from app.core.fetcher import plain_json
 from app.core.lab import Lab
 from app.core.services import Services
-from app.main import _places
 from app.ui.bridge import Bridge
-from app.ui.servers import ServersPlace
+from app.ui.places import PLACES
+from app.ui.servers.place import ServersPlace
 from app.ui.shell.window import MainWindow
 from app.ui.signin.connector import HostConnector
-from app.ui.tasks import TasksPlace
+from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
 from tests.conftest import RunningWorkspace
 from tests.ui._tasks_fakes import settle, until
@@ -164,7 +164,7 @@ async def living(
     apply_theme(qapp, "light", 1.0)
     services, bridge = Services(folder), Bridge()
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
-    window = MainWindow(services, bridge, _places(), connecting.page)
+    window = MainWindow(services, bridge, PLACES, connecting.page)
     popups = Popups(window, opens)
     qapp.installEventFilter(popups)
     window.resize(1100, 720)

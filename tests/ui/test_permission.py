@@ -13,7 +13,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.auth.status import CredentialState
-from app.ui.servers import ServersPlace
+from app.ui.servers.place import ServersPlace
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from tests.faults.consenting import approve, deny
 from tests.ui._screens import nameless

@@ -36,8 +36,8 @@ from app.core.services import Services
 from app.core.storage import Scope
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.servers import ServersPlace
 from app.ui.servers.blocks import FittedText, LinkCard, Picture
+from app.ui.servers.place import ServersPlace
 from app.ui.servers.rows import ToolIndex, key_of
 from app.ui.servers.tool_session import CallPhase
 from app.ui.theme import apply_theme
@@ -138,7 +138,7 @@ async def test_another_project_drops_everything_of_the_former(qapp: QApplication
         assert session is not None
         backend.project = Project(2, "app")
         backend.servers.asked.clear()
-        backend.changed.emit(backend)
+        on.place.set_backend(cast(Backend, backend))
         await settle()
         assert ("list", True) in backend.servers.asked
         assert on.place.page.tool.session is None
@@ -152,7 +152,7 @@ async def test_tools_of_another_project_are_not_those_known_from_the_former(qapp
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
         backend.servers.asked.clear()
         backend.project = Project(2, "app")
-        backend.changed.emit(backend)
+        on.place.set_backend(cast(Backend, backend))
         await until(lambda: ("tools", "posthog", True) in backend.servers.asked)
 
 
@@ -367,7 +367,7 @@ async def test_what_is_being_typed_stays_with_the_account_that_typed_it(qapp: QA
         await on.open("posthog/find")
         on.place.page.tool.form.rows["query"].editor.setPlainText("unsent")  # type: ignore[attr-defined]
         former, backend.scope = backend.scope, Scope("us", "ben")
-        backend.changed.emit(backend)
+        on.place.set_backend(cast(Backend, backend))
         await settle()
         assert [scope for scope, _, _ in on.services.storage.drafts.kept] == [former]
         session = await on.open("posthog/find")

@@ -17,7 +17,7 @@ from app.core.posthog.types import ServerTemplate
 from app.core.services import Services
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.servers import ServersPlace
+from app.ui.servers.place import ServersPlace
 from app.ui.servers.tool_session import CallPhase
 from tests.ui._screens import LOOKS, look, nameless
 from tests.ui._servers_fakes import (

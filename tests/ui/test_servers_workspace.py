@@ -10,8 +10,8 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.backend import Backend
-from app.ui.servers import ServersPlace
 from app.ui.servers.blocks import LinkCard, Picture
+from app.ui.servers.place import ServersPlace
 from app.ui.servers.tool_session import CallPhase
 from tests.ui._servers_fakes import actions, settle, until
 from tests.ui._workspace import on_workspace

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import Offline, SignInNeeded
 from app.ui.bridge import Bridge
+from app.ui.places import PLACES
 from app.ui.shell import credential_words, signin_bar
 from app.ui.shell.fuzzy import ranked, score
 from app.ui.shell.history import History
@@ -33,18 +34,19 @@ from tests.ui._shell_fakes import FakeBackend, FakePlace, FakeServices
 
 
 def make(services: FakeServices, bridge: Bridge, built: list[str] | None = None) -> MainWindow:
-    def place(name: str) -> Callable[[Any], QWidget]:
-        def build(context: Any) -> QWidget:
+    def place(name: str) -> Callable[[Any], FakePlace]:
+        def build(context: Any) -> FakePlace:
             if built is not None:
                 built.append(name)
             return FakePlace(context, name)
 
         return build
 
-    def first_run() -> QWidget:
+    def first_run() -> FirstRun:
         return FirstRun(lambda: None, lambda _host: None, lambda _host, _key: None)
 
-    return MainWindow(services, bridge, {name: place(name) for name in ("tasks", "servers", "lab")}, first_run)  # type: ignore[arg-type]
+    places = [info._replace(make=place(info.id)) for info in PLACES]
+    return MainWindow(services, bridge, places, first_run)  # type: ignore[arg-type]
 
 
 @asynccontextmanager

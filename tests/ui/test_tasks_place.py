@@ -32,7 +32,7 @@ from app.core.posthog.types import NewTask, Project, TaskRun
 from app.core.storage import OutboxItem
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.tasks import TasksPlace
+from app.ui.tasks.place import TasksPlace
 from app.ui.tasks.rows import Grouping
 from app.ui.theme import apply_theme
 from app.ui.widgets.rows import Heading

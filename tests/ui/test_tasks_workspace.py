@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 from app.core.backend import Backend
 from app.core.posthog.types import TaskQuery
 from app.core.services import Services
-from app.ui.tasks import TasksPlace
+from app.ui.tasks.place import TasksPlace
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._workspace import on_workspace
 

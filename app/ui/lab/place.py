@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from app.core.errors import SignInNeeded
 from app.ui.context import Command
 from app.ui.lab.faults import FAULTS, Fault
+from app.ui.place import Place
 from app.ui.theme import theme, tokens
 from app.ui.translation import marked
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -24,11 +25,11 @@ from app.ui.widgets.times import absolute, clock, duration, moment_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from app.core.backend import Backend
     from app.core.diagnostics.activity import ActivityRecord
     from app.core.errors import BurrowError
     from app.core.lab import Lab
     from app.ui.context import Context
+    from app.ui.place import Identity
     from app.ui.theme.tokens import Tone
 
 SETTLE_MS = 250
@@ -43,13 +44,11 @@ NOT_KNOWN = "–"
 PROBE = "/api/users/@me/"
 
 
-class LabPlace(QWidget):
+class LabPlace(Place):
     """Faults on the left, counters and Burrow's own account of events on the right."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
-        self._backend: Backend | None = None
+        super().__init__(context, parent)
         self.page = TitledPage(self.tr("Workspace lab"))
         self.buttons: dict[str, QuietButton] = {}
         self.counters: dict[str, Text] = {}
@@ -69,11 +68,11 @@ class LabPlace(QWidget):
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settle.timeout.connect(self._show)
         context.bridge.listen(self, context.services.activity.changed, self._came)
+        self._show_lock()
 
-    def set_backend(self, backend: Backend | None) -> None:
-        """Another host, account or project, or none."""
-        self._context.bridge.cancel(self)
-        self._backend = backend
+    def show_account(self, former: Identity | None) -> None:
+        """Show the faults and events of this host."""
+        self.context.bridge.cancel(self)
         self.page.card.clear()
         self._show_lock()
         if self.isVisible():
@@ -89,9 +88,6 @@ class LabPlace(QWidget):
         if lab is not None and lab.unlocked:
             self._spawn(lab.state(), self._show_state, key="state")
         self._show()
-
-    def focus_filter(self) -> None:
-        """There is nothing to filter."""
 
     def open_item(self, item: str) -> None:
         """Set a fault by its key, as the palette does."""
@@ -111,7 +107,7 @@ class LabPlace(QWidget):
 
     def set_fault(self, fault: Fault) -> None:
         """Break it, then make one request, so that there is something to see."""
-        lab, backend = self._lab(), self._backend
+        lab, backend = self._lab(), self.backend
         if lab is None or backend is None:
             return
 
@@ -139,7 +135,7 @@ class LabPlace(QWidget):
         return lab is not None and lab.unlocked
 
     def _lab(self) -> Lab | None:
-        return self._backend.lab if self._backend is not None else None
+        return self.backend.lab if self.backend is not None else None
 
     def _build_faults(self) -> QWidget:
         self._faults = faults = ScrollColumn(self.tr("Faults"), side=tokens.SPACE_4, top=tokens.SPACE_2)
@@ -263,7 +259,7 @@ class LabPlace(QWidget):
         def refused(error: BurrowError) -> None:
             self.secret_error.say(error.cause)
 
-        self._context.bridge.spawn(self, lab.unlock(self.secret.text()), done=unlocked, failed=refused, key="unlock")
+        self.context.bridge.spawn(self, lab.unlock(self.secret.text()), done=unlocked, failed=refused, key="unlock")
 
     def _reset(self) -> None:
         lab = self._lab()
@@ -281,8 +277,8 @@ class LabPlace(QWidget):
             self._settle.start()
 
     def _show(self) -> None:
-        target = self._backend.host.origin if self._backend is not None else ""
-        every = self._context.services.activity.records()
+        target = self.backend.host.origin if self.backend is not None else ""
+        every = self.context.services.activity.records()
         self.events.set_items([record for record in every if record.kind == "auth" and record.target == target])
 
     def _show_state(self, state: dict[str, Any]) -> None:
@@ -294,7 +290,7 @@ class LabPlace(QWidget):
             self._count(name, self.locale().toString(int(number)))
 
     def _spawn(self, work: Coroutine[Any, Any, Any], done: Callable[[Any], object], *, key: str) -> None:
-        self._context.bridge.spawn(self, work, done=done, failed=self._failed, key=key)
+        self.context.bridge.spawn(self, work, done=done, failed=self._failed, key=key)
 
     def _failed(self, error: BurrowError) -> None:
         self.page.progress.stop()

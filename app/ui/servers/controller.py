@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.core.auth.grant.journal import SIGNED_IN
 from app.core.errors import BurrowError
 from app.ui.bridge import Generation
-from app.ui.comeback import Comeback
+from app.ui.place import RecoveryDetector
 from app.ui.servers.policy import Policy
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ServerController(QObject):
         self.loading_templates: bool
         self.busy: set[str]
         self._fresh = False
-        self._comeback: Comeback | None = None
+        self._recovery: RecoveryDetector | None = None
         self._forget()
         self._settling: set[str] = set()
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
@@ -83,7 +83,7 @@ class ServerController(QObject):
         self._forget()
         self._fresh = fresh
         self._settling.clear()
-        self._comeback = Comeback(backend.session.status) if backend is not None else None
+        self._recovery = RecoveryDetector(backend.session.status) if backend is not None else None
         if backend is not None:
             self._generation.listen(backend.servers.changed, self._listed)
             self._generation.listen(backend.servers.tools_changed, self._tools_announced)
@@ -292,7 +292,7 @@ class ServerController(QObject):
         self._spawn(sync(), done, _ignore)
 
     def _session_changed(self, status: CredentialStatus) -> None:
-        if self._comeback is None or not self._comeback.told(status):
+        if self._recovery is None or not self._recovery.recovered(status):
             return
         if not self.loading and (not self.loaded or self.error is not None):
             self.load(refresh=True)

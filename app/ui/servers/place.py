@@ -6,13 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.mcp.types import ServerState
-from app.ui.bridge import Generation
 from app.ui.context import Command
-from app.ui.identity import identity_of
+from app.ui.place import Place
 from app.ui.servers.connect_flow import ServerConnectFlow
 from app.ui.servers.controller import ServerController, installed_for
 from app.ui.servers.drafts import ToolDrafts, not_kept
@@ -30,12 +29,11 @@ from app.ui.widgets.page import RememberedSplitter
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.mcp.types import Block, Server, ToolInfo
     from app.core.posthog.types import ServerTemplate
     from app.ui.context import Context
-    from app.ui.identity import Identity
+    from app.ui.place import Identity
     from app.ui.servers.tool_session import ToolSession
 
 LIST_WIDTH = 232
@@ -46,22 +44,12 @@ TOOL_GROUP = "Tool"
 NEEDS_PERSON = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
 
-class ServersPlace(QWidget):
-    """A `PlaceWidget`. `count_changed(int)` counts the servers that need the person, `waiting_changed` when `waiting`
-    did; `call_resumed` when a call that had waited has been answered.
-    """
-
-    count_changed = Signal(int)
-    waiting_changed = Signal()
-    call_resumed = Signal()
+class ServersPlace(Place):
+    """The servers of one project of one account."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
+        super().__init__(context, parent)
         self._bridge, self._navigator = context.bridge, context.navigator
-        self._backend: Backend | None = None
-        self._identity: Identity | None = None
-        self._generation = Generation(context.bridge, self)
         self._wanted: tuple[str, str] | None = None
         self._sessions = ToolSessions(context.bridge, self)
         self.controller = ServerController(context.bridge, self)
@@ -96,20 +84,16 @@ class ServersPlace(QWidget):
         self._connect()
         self._show_nothing()
 
-    def set_backend(self, backend: Backend | None) -> None:
-        """Show the servers of this backend's account and project; drop everything of the former."""
-        identity = identity_of(backend)
-        if identity == self._identity and backend is self._backend:
-            return
-        former, self._identity = self._identity, identity
-        fresh = former is not None and backend is self._backend and former.project is not None
-        self._backend = backend
-        self._generation.renew()
+    def show_account(self, former: Identity | None) -> None:
+        """Show the servers of this account and project."""
+        backend = self.backend
+        # On the same connection its services still know what belongs to the former project.
+        fresh = former is not None and backend is former.backend and former.project is not None
         self._wanted = None
         self.connecting.cancel()
         self.page.close_tool()
         self._sessions.close()
-        self.drafts.start(identity.scope if identity is not None else None)
+        self.drafts.start(backend.scope if backend is not None else None)
         self.page.server = None
         self.page.tools.clear()
         self.custom.reset()
@@ -117,8 +101,6 @@ class ServersPlace(QWidget):
         self.pane.reset()
         self._show_nothing()
         self.controller.start(backend, fresh=fresh)
-        if backend is not None:
-            self._generation.listen(backend.changed, self.set_backend)
 
     @property
     def waiting(self) -> int:
@@ -161,7 +143,7 @@ class ServersPlace(QWidget):
 
     def add_server(self) -> None:
         """Open the form of a server by its address."""
-        if self._backend is None:
+        if self.backend is None:
             return
         self.stack.setCurrentWidget(self.custom)
         self.custom.focus_first()
@@ -374,7 +356,7 @@ class ServersPlace(QWidget):
 
     def _show_nothing(self) -> None:
         if (
-            self._backend is None
+            self.backend is None
             or self.controller.error is not None
             or (not self.controller.servers and not self.pane.available)
         ):
@@ -406,7 +388,7 @@ class ServersPlace(QWidget):
 
     def _open_tool(self, key: str, *, focus: bool) -> None:
         tool, server = self.page.tools.tool(key), self.page.server
-        if tool is None or server is None or self._backend is None:
+        if tool is None or server is None or self.backend is None:
             return
         session = self._session(server, tool)
         self.page.tool.result.set_waiting(session.waiting)
@@ -416,10 +398,10 @@ class ServersPlace(QWidget):
             self.page.tool.form.focus_first()
 
     def _session(self, server: Server, tool: ToolInfo) -> ToolSession:
-        assert self._backend is not None
+        assert self.backend is not None
         found = self._sessions.get(server, tool)
         if found is None:
-            found = self._sessions.open(self._backend, server, tool)
+            found = self._sessions.open(self.backend, server, tool)
             self.drafts.load(found)
         return found
 
@@ -463,10 +445,10 @@ class ServersPlace(QWidget):
         return self.stack.currentWidget() is self.custom
 
     def _connected(self) -> bool:
-        return self._backend is not None
+        return self.backend is not None
 
     def _read(self, uri: str) -> None:
-        session, backend, view = self.page.tool.session, self._backend, self.page.tool.result
+        session, backend, view = self.page.tool.session, self.backend, self.page.tool.result
         if session is None or backend is None:
             return
         shown = session.result
@@ -566,11 +548,11 @@ class ServersPlace(QWidget):
         return lambda: self._navigator.go("servers", item)
 
     def _widths(self) -> list[int]:
-        found = self._context.services.storage.settings.get(WIDTHS_SETTING)
+        found = self.context.services.storage.settings.get(WIDTHS_SETTING)
         if isinstance(found, list) and len(found) == 2 and all(isinstance(w, int) and w > 0 for w in found):
             return found
         return [theme().px(LIST_WIDTH), theme().px(3 * LIST_WIDTH)]
 
     def _remember_widths(self, widths: list[int]) -> None:
-        settings = self._context.services.storage.settings
+        settings = self.context.services.storage.settings
         self._bridge.spawn(self, settings.set(WIDTHS_SETTING, widths), failed=not_kept, key="widths")

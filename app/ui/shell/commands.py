@@ -11,11 +11,11 @@ from app.ui.context import Command
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.ui.shell.rail import PlaceEntry
+    from app.ui.place_info import PlaceInfo
     from app.ui.shell.window import MainWindow
 
 
-def own_commands(window: MainWindow, entries: Sequence[PlaceEntry]) -> list[Command]:
+def own_commands(window: MainWindow, places: Sequence[PlaceInfo]) -> list[Command]:
     """Commands that do not belong to a place."""
     go, view, account = _tr("Go"), _tr("Window"), _tr("Account")
 
@@ -23,12 +23,12 @@ def own_commands(window: MainWindow, entries: Sequence[PlaceEntry]) -> list[Comm
         return window.backend is not None
 
     return [
-        *(Command(f"go.{e.id}", _tr("Go to {0}").format(e.title), to(window.go, e.id), e.keys, go) for e in entries),
+        *(Command(f"go.{p.id}", _tr("Go to {0}").format(p.label), to(window.go, p.id), p.keys, go) for p in places),
         Command("go.back", _tr("Go back"), window.back, "Alt+Left", go),
         Command("go.forward", _tr("Go forward"), window.forward, "Alt+Right", go),
         Command("window.palette", _tr("Open the palette"), window.open_palette, "Ctrl+K", view),
-        Command("window.filter", _tr("Filter the list"), to(window.ask_place, "focus_filter"), "/", view),
-        Command("window.refresh", _tr("Refresh"), to(window.ask_place, "refresh"), "F5", view),
+        Command("window.filter", _tr("Filter the list"), window.filter_place, "/", view),
+        Command("window.refresh", _tr("Refresh"), window.refresh_place, "F5", view),
         Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view),
         Command("window.pane.previous", _tr("Previous pane"), to(window.move_pane, -1), "Shift+F6", view),
         Command("window.activity", _tr("Show or hide activity"), window.toggle_drawer, "Ctrl+J", view),

@@ -1,4 +1,4 @@
-"""The keyboard map of the window beyond the commands themselves (ux 6.3)."""
+"""The keyboard map of the window beyond the commands themselves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ FIXED: tuple[tuple[str, str, str], ...] = (
 
 # Other keys for the same thing.
 ALIASES: dict[str, tuple[str, ...]] = {"Ctrl+K": ("Ctrl+P",), "Ctrl++": ("Ctrl+=",), "/": ("Ctrl+F",)}
-
-# Where a key leads when the place that knows it is not in view.
-HOME_OF_KEY = {"Ctrl+N": "tasks", "Ctrl+Shift+N": "servers"}
 
 
 def portable(keys: str) -> str:

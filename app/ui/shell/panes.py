@@ -1,25 +1,14 @@
-"""F6: which panes a place has, and where in them the focus goes."""
+"""F6: which pane comes next, and where in it the focus goes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QPlainTextEdit, QSplitter, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QPlainTextEdit, QWidget
 
-
-def panes_of(place: QWidget) -> list[QWidget]:
-    """What the place names as its panes, else the parts of its first splitter, else the place itself."""
-    named = getattr(place, "panes", None)
-    if callable(named):
-        panes = named()
-        if isinstance(panes, Sequence):
-            return [pane for pane in panes if isinstance(pane, QWidget) and pane.isVisible()]
-    splitter = next((each for each in place.findChildren(QSplitter) if each.isVisible()), None)
-    if splitter is None:
-        return [place]
-    parts = [splitter.widget(number) for number in range(splitter.count())]
-    return [part for part in parts if part is not None and part.isVisible()]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def first_focus(pane: QWidget) -> QWidget | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
@@ -14,14 +14,7 @@ from app.ui.widgets.rows import Row
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
-class PlaceEntry(NamedTuple):
-    """A place as the rail shows it."""
-
-    id: str
-    title: str
-    glyph: str
-    keys: str
+    from app.ui.place_info import PlaceInfo
 
 
 class Rail(QFrame):
@@ -32,7 +25,7 @@ class Rail(QFrame):
     def __init__(self, corner: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("pane", "rail")
-        self._entries: tuple[PlaceEntry, ...] = ()
+        self._entries: tuple[PlaceInfo, ...] = ()
         self._counts: dict[str, int] = {}
         self.list = ListTable(self.tr("Places"), align_glyphs=True)
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -46,7 +39,7 @@ class Rail(QFrame):
         self._fit()
         theme().changed.connect(self._fit)
 
-    def set_places(self, entries: Sequence[PlaceEntry]) -> None:
+    def set_places(self, entries: Sequence[PlaceInfo]) -> None:
         """Which places there are."""
         self._entries = tuple(entries)
         self._show()
@@ -66,19 +59,19 @@ class Rail(QFrame):
             [
                 Row(
                     entry.id,
-                    entry.title,
-                    state=State(entry.glyph, "", "muted"),
+                    entry.label,
+                    state=State(entry.icon, "", "muted"),
                     trailing=str(self._counts[entry.id]) if self._counts.get(entry.id) else "",
                     accessible=self._spoken(entry),
-                    tooltip=f"{entry.title} ({entry.keys})",
+                    tooltip=f"{entry.label} ({entry.keys})",
                 )
                 for entry in self._entries
             ]
         )
 
-    def _spoken(self, entry: PlaceEntry) -> str:
+    def _spoken(self, entry: PlaceInfo) -> str:
         count = self._counts.get(entry.id)
-        return f"{entry.title}, {count}" if count else entry.title
+        return f"{entry.label}, {count}" if count else entry.label
 
     def _pick(self, key: str) -> None:
         if key:

@@ -14,7 +14,7 @@ from app.ui.context import Context
 from app.ui.shell.commands import own_commands, project_commands
 from app.ui.shell.corner import StatusCorner
 from app.ui.shell.history import History
-from app.ui.shell.keymap import HOME_OF_KEY, portable
+from app.ui.shell.keymap import portable
 from app.ui.shell.layout import (
     DRAWER_SETTING,
     MODE_SETTING,
@@ -27,9 +27,9 @@ from app.ui.shell.layout import (
     place_window,
     two_sizes,
 )
-from app.ui.shell.panes import first_focus, next_pane, panes_of
+from app.ui.shell.panes import first_focus, next_pane
 from app.ui.shell.previous_account import PreviousAccountBanner
-from app.ui.shell.rail import PlaceEntry, Rail
+from app.ui.shell.rail import Rail
 from app.ui.shell.shortcuts import Shortcuts
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.theme import apply_theme, theme
@@ -39,7 +39,7 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
@@ -49,15 +49,17 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
-    from app.ui.context import Command, PlaceWidget
+    from app.ui.context import Command
+    from app.ui.place import Place
+    from app.ui.place_info import PlaceInfo
     from app.ui.shell.crash import Crashes
     from app.ui.shell.details import SignInDetails
     from app.ui.shell.drawer import ActivityDrawer
     from app.ui.shell.palette import Palette
+    from app.ui.signin.first_run import FirstRun
 
 log = logging.getLogger(__name__)
 
-PLACES = ("tasks", "servers", "lab")
 SAVE_AFTER_MS = 400
 FLUSH_SECONDS = 1.0
 SCALES = (1.0, 1.1, 1.25, 1.5, 1.75, 2.0)
@@ -77,8 +79,8 @@ class MainWindow(QWidget):
         self,
         services: Services,
         bridge: Bridge,
-        places: Mapping[str, Callable[[Context], QWidget]],
-        first_run: Callable[[], QWidget] | None = None,
+        places: Sequence[PlaceInfo],
+        first_run: Callable[[], FirstRun] | None = None,
         *,
         paint_first: bool = False,
     ) -> None:
@@ -88,10 +90,11 @@ class MainWindow(QWidget):
         self.setWindowTitle("Burrow")
         self.context = Context(services, bridge, self)
         self._services, self._bridge = services, bridge
-        self._factories = {name: places[name] for name in PLACES if name in places}
+        self._infos = {info.id: info for info in places}
         self._make_first_run = first_run
-        self._first_run: QWidget | None = None
-        self._built: dict[str, QWidget] = {}
+        self._first_run: FirstRun | None = None
+        self._built: dict[str, Place] = {}
+        self._home_of_key = {portable(key): info.id for info in places for key in info.global_keys}
         self._unsubscribes: list[Callable[[], None]] = []
         self._history = History()
         self._place = ""
@@ -106,10 +109,10 @@ class MainWindow(QWidget):
         self._save = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
         self._save.timeout.connect(self._save_later)
         self._build()
-        self._commands = own_commands(self, self._entries(every=True))
+        self._commands = own_commands(self, places)
         self._shortcuts = Shortcuts(self, self._key_pressed)
         self._shortcuts.bind(command.keys for command in self._commands)
-        self._shortcuts.bind(key for key, place in HOME_OF_KEY.items() if place in self._factories)
+        self._shortcuts.bind(self._home_of_key)
         place_window(self, services.storage.settings.get(WINDOW_SETTING))
         bridge.listen(self, services.backend_changed, self._backend_changed)
         bridge.failed_job.connect(self._show_failure)
@@ -131,7 +134,7 @@ class MainWindow(QWidget):
         """The name of the place in view, empty while there is none."""
         return self._place
 
-    def place(self, name: str) -> QWidget | None:
+    def place(self, name: str) -> Place | None:
         """The widget of a place, None until it was first shown."""
         return self._built.get(name)
 
@@ -270,7 +273,7 @@ class MainWindow(QWidget):
         """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
         import asyncio
 
-        held = [place.flush() for place in self._built.values() if hasattr(place, "flush")]
+        held = [place.flush() for place in self._built.values()]
         done = await asyncio.gather(*(asyncio.wait_for(each, FLUSH_SECONDS) for each in held), return_exceptions=True)
         for failure in done:
             if isinstance(failure, BaseException):
@@ -328,17 +331,11 @@ class MainWindow(QWidget):
         self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
         show_focus_ring(self)
 
-    def _entries(self, *, every: bool = False) -> list[PlaceEntry]:
-        known = {
-            "tasks": PlaceEntry("tasks", self.tr("Tasks"), "tasks", "Ctrl+1"),
-            "servers": PlaceEntry("servers", self.tr("Servers"), "servers", "Ctrl+2"),
-            "lab": PlaceEntry("lab", self.tr("Workspace lab"), "lab", "Ctrl+9"),
-        }
-        has_lab = every or (self._backend is not None and self._backend.lab is not None)
-        return [known[name] for name in self._factories if name != "lab" or has_lab]
+    def _available(self) -> list[PlaceInfo]:
+        return [info for info in self._infos.values() if info.available(self._backend)]
 
     def _show_place(self, name: str) -> bool:
-        if name not in {entry.id for entry in self._entries()}:
+        if name not in {info.id for info in self._available()}:
             return False
         widget = self._built.get(name)
         if widget is None:
@@ -362,7 +359,7 @@ class MainWindow(QWidget):
 
     def _focus_place(self) -> None:
         place = self._built.get(self._place)
-        found = (first_focus(part) for part in (*panes_of(place), place)) if place is not None else iter(())
+        found = (first_focus(part) for part in (*_visible_panes(place), place)) if place is not None else iter(())
         target = next((each for each in found if each is not None), None)
         if target is not None:
             target.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -371,25 +368,17 @@ class MainWindow(QWidget):
         focused = QApplication.focusWidget()
         return widget is not None and focused is not None and widget.isAncestorOf(focused)
 
-    def _build_place(self, name: str) -> QWidget:
-        widget = self._factories[name](self.context)
-        self._built[name] = widget
-        self.stack.addWidget(widget)
-        counted = getattr(widget, "count_changed", None)
-        if counted is not None:
-            counted.connect(lambda count, name=name: self._counted(name, count))
-        for name_of_signal, heard in (
-            ("waiting_sent", self.bar.add_sent),
-            ("call_resumed", self.bar.add_repeated),
-            ("waiting_changed", self._waiting_changed),
-        ):
-            signal = getattr(widget, name_of_signal, None)
-            if signal is not None:
-                signal.connect(heard)
-        place = cast("PlaceWidget", widget)
+    def _build_place(self, name: str) -> Place:
+        place = self._infos[name].make(self.context)
+        self._built[name] = place
+        self.stack.addWidget(place)
+        place.count_changed.connect(lambda count, name=name: self._counted(name, count))
+        place.waiting_sent.connect(self.bar.add_sent)
+        place.call_resumed.connect(self.bar.add_repeated)
+        place.waiting_changed.connect(self._waiting_changed)
         place.set_backend(self._backend)
-        self._shortcuts.bind((command.keys for command in place.commands()), widget)
-        return widget
+        self._shortcuts.bind((command.keys for command in place.commands()), place)
+        return place
 
     def _counted(self, place: str, count: int) -> None:
         self.rail.set_count(place, count)
@@ -399,15 +388,15 @@ class MainWindow(QWidget):
         if self._backend is not None and self._backend.session.status.state is CredentialState.NEEDS_SIGN_IN:
             self._count_waiting()
 
-    def _active(self) -> PlaceWidget:
-        return cast("PlaceWidget", self._built[self._place])
+    def _active(self) -> Place:
+        return self._built[self._place]
 
     # Keys and commands
 
     def _key_pressed(self, keys: str) -> None:
         if self._pages.currentWidget() is not self._shell:
             return
-        home = HOME_OF_KEY.get(keys)
+        home = self._home_of_key.get(keys)
         if home is not None:
             self.go(home)
         command = self._command_of(keys)
@@ -422,28 +411,31 @@ class MainWindow(QWidget):
     def _listen_here(self) -> None:
         """Bind the keys of the window and of the place in view: another place's keys belong to the focus."""
         commands = (*self._commands, *self._active().commands())
-        self._shortcuts.listen_only_to([*HOME_OF_KEY, *(command.keys for command in commands)])
+        self._shortcuts.listen_only_to([*self._home_of_key, *(command.keys for command in commands)])
 
     def _every_command(self) -> list[Command]:
         names = sorted(self._built, key=lambda name: name != self._place)
         found: dict[str, Command] = {}
-        for commands in (*(cast("PlaceWidget", self._built[name]).commands() for name in names), self._commands):
+        for commands in (*(self._built[name].commands() for name in names), self._commands):
             for command in commands:
                 found.setdefault(command.id, command)
         return list(found.values())
 
     def _palette_commands(self) -> list[Command]:
         commands = [command for command in self._every_command() if command.id != "window.palette"]
-        for widget in self._built.values():
-            items = getattr(widget, "items", None)
-            if callable(items):
-                commands.extend(items())
+        for place in self._built.values():
+            commands.extend(place.items())
         return commands + project_commands(self)
 
-    def ask_place(self, what: str) -> None:
-        """`refresh` or `focus_filter` of the place in view."""
+    def refresh_place(self) -> None:
+        """F5."""
         if self._place:
-            getattr(self._active(), what)()
+            self._active().refresh()
+
+    def filter_place(self) -> None:
+        """`/` and Ctrl+F."""
+        if self._place:
+            self._active().focus_filter()
 
     def back(self) -> None:
         """Alt+Left."""
@@ -462,7 +454,7 @@ class MainWindow(QWidget):
         panes: list[QWidget] = [self.rail]
         panes.extend(bar for bar in (self.bar, self.previous_account) if bar.isVisible())
         if self._place:
-            panes.extend(panes_of(self._built[self._place]))
+            panes.extend(_visible_panes(self._active()))
         if self.drawer is not None and self.drawer.isVisible():
             panes.append(self.drawer)
         pane = next_pane(panes, QApplication.focusWidget(), step)
@@ -509,7 +501,7 @@ class MainWindow(QWidget):
         self.bar.set_status(None)
         self.previous_account.forget()
         self._known = _known(backend)
-        self.rail.set_places(self._entries())
+        self.rail.set_places(self._available())
         self._tell_places()
         self._session_changed(backend.session.status if backend is not None else None)
 
@@ -517,7 +509,7 @@ class MainWindow(QWidget):
         if backend is self._backend:
             (former, name), self._known = self._known, _known(backend)
             self.corner.refresh()
-            self.rail.set_places(self._entries())
+            self.rail.set_places(self._available())
             self._tell_places()
             if former is not None and former != self._known[0]:
                 # After the places have kept what was being typed: it belongs to the former account too.
@@ -535,30 +527,28 @@ class MainWindow(QWidget):
         self._choose_page()
 
     def _tell_places(self) -> None:
-        for widget in self._built.values():
-            cast("PlaceWidget", widget).set_backend(self._backend)
+        for place in self._built.values():
+            place.set_backend(self._backend)
         self.backend_shown.emit(self._backend)
 
     def _choose_page(self) -> None:
         """The choice of servers while nobody is signed in anywhere, else the places."""
-        page = self._shell
+        page: QWidget = self._shell
         if self._make_first_run is not None and self._wants_first_run():
             if self._first_run is None:
                 self._first_run = self._make_first_run()
                 self._pages.addWidget(self._first_run)
+            self._first_run.set_can_leave(self._choosing_host and self._signed_in_once())
             page = self._first_run
-            leave = getattr(page, "set_can_leave", None)
-            if callable(leave):
-                leave(self._choosing_host and self._signed_in_once())
         turned = self._pages.currentWidget() is not page
         if turned:
             self._pages.setCurrentWidget(page)
-        if page is self._shell and self._place not in {entry.id for entry in self._entries()}:
+        if page is self._shell and self._place not in {info.id for info in self._available()}:
             remembered = self._services.storage.settings.get(PLACE_SETTING, "")
             if not self._filled:
-                self.rail.set_current(str(remembered or next(iter(self._factories), "")))
+                self.rail.set_current(str(remembered or next(iter(self._infos), "")))
             elif not self._show_place(str(remembered)):
-                self._show_place(next(iter(self._factories), ""))
+                self._show_place(next(iter(self._infos), ""))
         if turned and page is self._shell and self.isVisible():
             self._focus_place()
 
@@ -599,7 +589,7 @@ class MainWindow(QWidget):
         async def count() -> int:
             return len(await outbox.list(scope))
 
-        calls = sum(getattr(place, "waiting", 0) for place in self._built.values())
+        calls = sum(place.waiting for place in self._built.values())
         self._bridge.spawn(self, count(), done=lambda found: self.bar.set_waiting_work(found, calls), key="waiting")
 
     # What nobody else shows
@@ -672,6 +662,10 @@ def _known(backend: Backend | None) -> tuple[Scope | None, str]:
     if backend is None or backend.account is None:
         return None, ""
     return backend.scope, backend.account.short_name
+
+
+def _visible_panes(place: Place) -> list[QWidget]:
+    return [pane for pane in place.panes() if pane.isVisible()]
 
 
 def _ignore(_error: BurrowError) -> None:

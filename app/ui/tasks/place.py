@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
-from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QStackedWidget, QWidget
 
-from app.ui.comeback import Comeback
+from app.ui.bridge import Generation
 from app.ui.context import Command
-from app.ui.identity import identity_of
+from app.ui.place import Place, RecoveryDetector
 from app.ui.tasks.controller import TaskController
 from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pane import TaskPane, pending_id_of, task_id_of
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QHideEvent, QShowEvent
 
     from app.core.auth.status import CredentialStatus
-    from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Task, TaskQuery
     from app.ui.context import Context
-    from app.ui.identity import Identity
+    from app.ui.place import Identity
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import FailedAction
     from app.ui.tasks.detail import TaskPage
@@ -46,24 +45,15 @@ DETAIL_AT_LEAST = 320
 GROUP = "Tasks"
 
 
-class TasksPlace(QWidget):
-    """A `PlaceWidget`. `flush` is awaited before the app ends. `count_changed(int)` counts what needs the person.
+class TasksPlace(Place):
+    """The tasks of one project of one account."""
 
-    `waiting_sent` for each task that had waited for the sign-in or the connection and has been sent.
-    """
-
-    count_changed = Signal(int)
-    waiting_sent = Signal()
-    saved_shown = Signal()
+    shows_saved = True
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
+        super().__init__(context, parent)
         self._navigator = context.navigator
-        self._bridge = context.bridge
-        self._backend: Backend | None = None
-        self._identity: Identity | None = None
-        self._comeback: Comeback | None = None
+        self._recovery: RecoveryDetector | None = None
         self._wanted: str | None = None
         self._failures: dict[str, FailedAction] = {}
         self.preferences = ListPreferences(context.services, context.bridge, self)
@@ -89,7 +79,7 @@ class TasksPlace(QWidget):
         self._poll.timeout.connect(self._tick)
         self._build_soon = QTimer(self, singleShot=True, interval=BUILD_AFTER_MS)
         self._build_soon.timeout.connect(self._build_pages)
-        self._unlisten: list[Callable[[], None]] = []
+        self._generation = Generation(context.bridge, self)
         self._connect()
         self._show_nothing()
 
@@ -101,11 +91,11 @@ class TasksPlace(QWidget):
         """Where a new task is written."""
         from app.ui.tasks.composer import Composer
 
-        page = Composer(self._context.services, self._bridge)
+        page = Composer(self.context.services, self.context.bridge)
         page.submitted.connect(self._submit)
         page.left.connect(self._leave_right)
         self.right.addWidget(page)
-        page.start(self._backend.scope if self._backend is not None else None)
+        page.start(self.backend.scope if self.backend is not None else None)
         page.set_repositories(self.controller.repositories)
         return page
 
@@ -164,15 +154,10 @@ class TasksPlace(QWidget):
         if self._is_built("composer"):
             self.composer.set_repositories(self.controller.repositories)
 
-    def set_backend(self, backend: Backend | None) -> None:
-        """Show the tasks of this backend's account and project; drop everything of the former."""
-        identity = identity_of(backend)
-        if identity == self._identity and backend is self._backend:
-            return
-        self._identity, self._backend = identity, backend
-        for end in self._unlisten:
-            end()
-        self._unlisten = []
+    def show_account(self, former: Identity | None) -> None:
+        """Show the tasks of this account and project."""
+        backend = self.backend
+        self._generation.renew()
         self._fetch_soon.stop()
         self._wanted = None
         self._failures.clear()
@@ -187,12 +172,9 @@ class TasksPlace(QWidget):
         self.pane.reset()
         if not self._shows("composer") or backend is None:
             self._show_nothing()
-        self._comeback = Comeback(backend.session.status) if backend is not None else None
+        self._recovery = RecoveryDetector(backend.session.status) if backend is not None else None
         if backend is not None:
-            self._unlisten = [
-                self._bridge.listen(self, backend.session.changed, self._session_changed),
-                self._bridge.listen(self, backend.changed, self.set_backend),
-            ]
+            self._generation.listen(backend.session.changed, self._session_changed)
 
     def activate(self) -> None:
         """The place came into view: what is shown may be old."""
@@ -211,7 +193,7 @@ class TasksPlace(QWidget):
 
     def open_item(self, item: str) -> None:
         """Show a task by its id, also one that is not in the list."""
-        if self._backend is None:
+        if self.backend is None:
             return
         if not self.pane.table.select_key(TASK + item, quiet=True):
             self.pane.table.select_key(None, quiet=True)
@@ -299,7 +281,7 @@ class TasksPlace(QWidget):
         return msgspec.structs.replace(self.controller.query, ordering=self.preferences.ordering)
 
     def _is_connected(self) -> bool:
-        return self._backend is not None
+        return self.backend is not None
 
     def _has_task(self) -> bool:
         return self._shown_task() is not None
@@ -357,7 +339,7 @@ class TasksPlace(QWidget):
     def _fill_detail(self, task_id: str) -> None:
         task = self.controller.cache.get(task_id)
         if task is not None:
-            embedded = self._backend is not None and self._backend.host.embedded
+            embedded = self.backend is not None and self.backend.host.embedded
             pinned = self.controller.cache.is_pinned(task_id)
             self.detail.show_task(task, self.controller.runs.get(task_id), pinned=pinned, embedded=embedded)
 
@@ -369,7 +351,7 @@ class TasksPlace(QWidget):
             self.right.setCurrentWidget(self.unsent)
 
     def _show_nothing(self) -> None:
-        if self._backend is None:
+        if self.backend is None:
             self.nothing.show_state("")
         else:
             self.nothing.show_state(
@@ -527,7 +509,7 @@ class TasksPlace(QWidget):
 
     def _submit(self, new: NewTask) -> None:
         """The row appears at once; the text is in the outbox before anything is sent, so the composer is free again."""
-        if self._backend is None:
+        if self.backend is None:
             self.composer.show_note(self.tr("Not connected"), self.tr("Connect to a host; the text is kept."))
             return
         had_focus = self.composer.isAncestorOf(self.focusWidget()) if self.focusWidget() is not None else False
@@ -601,14 +583,14 @@ class TasksPlace(QWidget):
 
     def _session_changed(self, status: CredentialStatus) -> None:
         self.pane.show_session()
-        if self._comeback is not None and self._comeback.told(status):
+        if self._recovery is not None and self._recovery.recovered(status):
             if self.controller.load.error is not None:
                 self.controller.refresh()
             self.outbox.drain()
 
     def _tick(self) -> None:
         """Ask for news while somebody may be looking."""
-        if self._backend is not None and self.isVisible() and self.window().isActiveWindow():
+        if self.backend is not None and self.isVisible() and self.window().isActiveWindow():
             self.controller.refresh()
             self._fetch_shown()
 
