@@ -101,8 +101,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
-            await window.flush()
-            await window.save_layout()
+            await window.stack.flush()
+            await window.layout_memory.save()
             await bridge.close()
             await services.close()
             for collector in collectors:

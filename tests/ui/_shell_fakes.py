@@ -142,6 +142,9 @@ class FakeServices:
         self.backend = backend
         self.backend_changed: Event[FakeBackend | None] = Event()
 
+    def remembered_host(self) -> Any:
+        return self.storage.settings.get("host")
+
     def switch(self, backend: FakeBackend | None) -> None:
         self.backend = backend
         self.backend_changed.emit(backend)

@@ -186,7 +186,7 @@ async def living(
         await settle()
         yield alive
     finally:
-        await window.flush()
+        await window.stack.flush()
         await bridge.close()
         await services.close()
         window.close()

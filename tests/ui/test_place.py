@@ -86,13 +86,13 @@ async def test_a_place_that_overrides_nothing_can_be_shown() -> None:
         assert type(place) is Place
         assert window.stack.currentWidget() is place
         assert [line.title for line in window.rail.list.rows.lines()] == ["Connect"]
-        window.refresh_place()
-        window.filter_place()
+        window.stack.refresh_current()
+        window.stack.filter_current()
         window.go("connect", "item")
         window.open_palette("connect")
-        assert window.palette_overlay is not None
-        assert window.palette_overlay.list.current_key() == "go.connect"
-        await window.flush()
+        assert window.dialogs.palette is not None
+        assert window.dialogs.palette.list.current_key() == "go.connect"
+        await window.stack.flush()
     finally:
         await bridge.close()
         window.close()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 640, 420
 
 
-class Crashes:
+class CrashDialogs:
     """Shows each kind of failure once: the same line failing again adds nothing to know."""
 
     def __init__(self, window: QWidget, folder: Path) -> None:

@@ -1,27 +1,27 @@
-"""What the window remembers between starts: size, place, drawer, look."""
+"""What the window remembers between starts: its own size and position, the place in view, the height of the drawer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QObject, QSize, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
-from app.ui.theme import apply_theme, theme
+from app.ui.theme import theme
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PySide6.QtGui import QScreen
     from PySide6.QtWidgets import QWidget
 
-    from app.core.storage.settings import Settings
-    from app.ui.theme.apply import Mode
+    from app.ui.settings import UiSettings
 
-MODE_SETTING = "ui.mode"
-SCALE_SETTING = "ui.scale"
 WINDOW_SETTING = "ui.window"
 PLACE_SETTING = "ui.place"
 DRAWER_SETTING = "ui.drawer"
 
+SAVE_AFTER_MS = 400
 SMALLEST = QSize(720, 420)
 USUAL = QSize(1180, 760)
 UNBOUNDED = QSize(10_000, 10_000)
@@ -29,25 +29,69 @@ UNBOUNDED = QSize(10_000, 10_000)
 FRAME = QSize(8, 40)
 
 
-def dress(settings: Settings) -> None:
-    """Apply the remembered look; where there is none, leave what is in force or follow the system."""
-    app = QApplication.instance()
-    if not isinstance(app, QApplication):
-        return
-    mode, scale = settings.get(MODE_SETTING), settings.get(SCALE_SETTING)
-    if mode is None and scale is None and theme().applied:
-        return
-    chosen: Mode = mode if mode in ("light", "dark") else "system"
-    apply_theme(app, chosen, float(scale) if isinstance(scale, int | float) else 1.0)
+class WindowLayout(QObject):
+    """Restores the layout of a window, and writes it a moment after the last change.
+
+    `place` names the place in view, `drawer` the heights of place and drawer (None while the drawer is closed).
+    """
+
+    def __init__(
+        self,
+        window: QWidget,
+        settings: UiSettings,
+        *,
+        place: Callable[[], str],
+        drawer: Callable[[], list[int] | None],
+    ) -> None:
+        super().__init__(window)
+        self._window, self._settings = window, settings
+        self._place, self._drawer = place, drawer
+        self._soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
+        self._soon.timeout.connect(self._put)
+
+    @property
+    def place(self) -> str:
+        """The place that was in view, empty when there is none remembered."""
+        return str(self._settings.get(PLACE_SETTING, ""))
+
+    def restore(self) -> None:
+        """Give the window its remembered size and position."""
+        _place_window(self._window, self._settings.get(WINDOW_SETTING))
+
+    def changed(self) -> None:
+        """Write the layout soon."""
+        self._soon.start()
+
+    def stop(self) -> None:
+        """The window closes: what follows is no choice of the person."""
+        self._soon.stop()
+
+    async def save(self) -> None:
+        """Write the layout; await it before the storage closes."""
+        self._soon.stop()
+        for key, value in self._values().items():
+            await self._settings.write(key, value)
+
+    def _put(self) -> None:
+        for key, value in self._values().items():
+            self._settings.put(key, value)
+
+    def _values(self) -> dict[str, object]:
+        found: dict[str, object] = {WINDOW_SETTING: _geometry(self._window)}
+        if place := self._place():
+            found[PLACE_SETTING] = place
+        if heights := self._drawer():
+            found[DRAWER_SETTING] = heights
+        return found
 
 
-def geometry(window: QWidget) -> list[int]:
+def _geometry(window: QWidget) -> list[int]:
     """Place and size of a window as JSON values: x, y, width, height, and 1 when maximized."""
     normal = window.normalGeometry()
     return [normal.x(), normal.y(), normal.width(), normal.height(), int(window.isMaximized())]
 
 
-def place_window(window: QWidget, remembered: object) -> None:
+def _place_window(window: QWidget, remembered: object) -> None:
     """Give a window its remembered place and size, or the usual ones; never larger than the screen that shows it."""
     current = theme()
     usual = QSize(current.px(USUAL.width()), current.px(USUAL.height()))
@@ -69,12 +113,3 @@ def place_window(window: QWidget, remembered: object) -> None:
 def _room(screen: QScreen) -> QSize:
     """What a window may take of a screen. A picture that is drawn without one is as large as it likes."""
     return UNBOUNDED if QApplication.platformName() == "offscreen" else screen.availableSize() - FRAME
-
-
-def two_sizes(remembered: object, total: int) -> list[int]:
-    """Remembered heights of place and drawer, or a drawer of two fifths."""
-    if isinstance(remembered, list) and len(remembered) == 2:
-        sizes = [size for size in remembered if isinstance(size, int) and size > 0]
-        if len(sizes) == 2:
-            return sizes
-    return [total * 6 // 10, total * 4 // 10]

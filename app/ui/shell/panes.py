@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QPlainTextEdit, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from app.ui.place import Place
 
 
 def first_focus(pane: QWidget) -> QWidget | None:
@@ -21,6 +23,25 @@ def first_focus(pane: QWidget) -> QWidget | None:
     ]
     lists = [widget for widget in reachable if isinstance(widget, QAbstractItemView | QPlainTextEdit)]
     return next(iter([*lists, *reachable]), None)
+
+
+def holds_focus(widget: QWidget | None) -> bool:
+    """Whether the focus is inside a widget."""
+    focused = QApplication.focusWidget()
+    return widget is not None and focused is not None and widget.isAncestorOf(focused)
+
+
+def visible_panes(place: Place) -> list[QWidget]:
+    """The parts of a place that F6 can reach now."""
+    return [pane for pane in place.panes() if pane.isVisible()]
+
+
+def move_focus(panes: Sequence[QWidget], step: int) -> None:
+    """Put the focus into the next or previous pane."""
+    pane = next_pane(panes, QApplication.focusWidget(), step)
+    target = first_focus(pane) if pane is not None else None
+    if target is not None:
+        target.setFocus(Qt.FocusReason.TabFocusReason)
 
 
 def next_pane(panes: Sequence[QWidget], focused: QWidget | None, step: int) -> QWidget | None:

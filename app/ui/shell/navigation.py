@@ -1,0 +1,65 @@
+"""Where the person is in the window, and where the focus goes when they move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+
+from app.ui.shell.history import History
+from app.ui.shell.panes import first_focus, holds_focus, visible_panes
+
+if TYPE_CHECKING:
+    from app.ui.shell.history import Stop
+    from app.ui.shell.place_stack import PlaceStack
+
+
+class Navigation(QObject):
+    """Goes from place to place, back and forward."""
+
+    def __init__(self, stack: PlaceStack) -> None:
+        super().__init__(stack)
+        self._stack = stack
+        self._history = History()
+
+    def go(self, place: str, item: str | None = None) -> None:
+        """Show a place and, in it, an item; the focus goes along."""
+        # Asked before the former place is hidden: Qt then hands its focus to whatever comes next.
+        stays = place == self._stack.current_id and holds_focus(self._stack.current)
+        if not self._stack.show_place(place):
+            return
+        self._history.visit(place, item)
+        if not stays:
+            self.focus_place()
+        self._open(item)
+
+    def look_at(self, place: str) -> None:
+        """Show a place while the focus stays in the rail."""
+        if self._stack.show_place(place):
+            self._history.visit(place, None)
+
+    def back(self) -> None:
+        """Return to where the person was before."""
+        self._return_to(self._history.back())
+
+    def forward(self) -> None:
+        """Undo `back`."""
+        self._return_to(self._history.forward())
+
+    def focus_place(self) -> None:
+        """Put the focus on the first control of the place in view."""
+        place = self._stack.current
+        if place is None:
+            return
+        found = (first_focus(part) for part in (*visible_panes(place), place))
+        target = next((each for each in found if each is not None), None)
+        if target is not None:
+            target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _return_to(self, stop: Stop | None) -> None:
+        if stop is not None and self._stack.show_place(stop[0]):
+            self._open(stop[1])
+
+    def _open(self, item: str | None) -> None:
+        if item is not None and self._stack.current is not None:
+            self._stack.current.open_item(item)
