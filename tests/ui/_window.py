@@ -93,9 +93,9 @@ class Living:
 
     async def write_task(self, words: str) -> None:
         """Describe a task and send it, as Ctrl+Enter does."""
-        self.tasks.new_task()
-        self.tasks.composer.description.setPlainText(words)
-        self.tasks.composer.submit()
+        self.tasks.selection.new_task()
+        self.tasks.pages.composer.description.setPlainText(words)
+        self.tasks.pages.composer.submit()
         await settle()
 
 

@@ -33,13 +33,13 @@ def titles(place: TasksPlace) -> list[str]:
 async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path) as (place, backend, _):
         assert len(titles(place)) > 10
-        place.new_task()
-        place.composer.title.setText("From the composer")
-        place.composer.description.setPlainText("Do it.")
-        place.composer.repository.setEditText("acme/shop")
-        place.composer.submit()
-        await until(lambda: place.detail.task_id is not None)
-        task_id = place.detail.task_id
+        place.selection.new_task()
+        place.pages.composer.title.setText("From the composer")
+        place.pages.composer.description.setPlainText("Do it.")
+        place.pages.composer.repository.setEditText("acme/shop")
+        place.pages.composer.submit()
+        await until(lambda: place.pages.detail.task_id is not None)
+        task_id = place.pages.detail.task_id
         assert task_id is not None
         assert (await backend.tasks.get(task_id)).repository == "acme/shop"
 
@@ -52,7 +52,7 @@ async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: Q
         assert (kept.title, kept.title_manually_set) == ("Renamed", True)
         assert task_id in await backend.tasks.pinned()
         assert titles(place)[:2] == ["Pinned", "Renamed"]
-        assert "no runner is attached to this workspace" in place.detail.queued.text()
+        assert "no runner is attached to this workspace" in place.pages.detail.queued.text()
 
         place.controller.archive(task_id, True)
         await until(lambda: "Renamed" not in titles(place))
@@ -67,10 +67,10 @@ async def test_a_killed_token_is_not_noticed_while_creating(qapp: QApplication, 
     async with living(qapp, tmp_path) as (place, backend, _):
         assert backend.lab is not None
         await backend.lab.kill_access_token()
-        place.new_task()
-        place.composer.description.setPlainText("Unseen")
-        place.composer.submit()
-        await until(lambda: place.detail.task_id is not None, 10)
+        place.selection.new_task()
+        place.pages.composer.description.setPlainText("Unseen")
+        place.pages.composer.submit()
+        await until(lambda: place.pages.detail.task_id is not None, 10)
         assert "Unseen" in titles(place)
 
 
@@ -80,9 +80,9 @@ async def test_a_task_written_while_the_grant_is_gone_is_sent_after_signing_in(
     async with living(qapp, tmp_path) as (place, backend, services):
         assert backend.lab is not None
         await backend.lab.revoke_grant()
-        place.new_task()
-        place.composer.description.setPlainText("Later")
-        place.composer.submit()
+        place.selection.new_task()
+        place.pages.composer.description.setPlainText("Later")
+        place.pages.composer.submit()
         await until(lambda: [p.state.value for p in place.outbox.pending] == ["waiting-sign-in"], 10)
         assert backend.scope is not None
         assert [item.state for item in await services.storage.outbox.list(backend.scope)] == ["waiting-sign-in"]
@@ -100,12 +100,12 @@ async def test_an_answer_lost_after_the_server_took_the_task_is_found_by_looking
         assert backend.project is not None
         path = f"/api/projects/{backend.project.id}/tasks/"
         await backend.lab.path_fault(path, method="POST", drop="after_commit", times=1)
-        place.new_task()
-        place.composer.description.setPlainText("Lost answer")
-        place.composer.submit()
+        place.selection.new_task()
+        place.pages.composer.description.setPlainText("Lost answer")
+        place.pages.composer.submit()
         await until(lambda: [p.state.value for p in place.outbox.pending] == ["unknown"], 10)
-        place.unsent.check_list.emit()
-        await until(lambda: "It arrived" in place.unsent.card.text(), 10)
+        place.pages.unsent.check_list.emit()
+        await until(lambda: "It arrived" in place.pages.unsent.card.text(), 10)
 
 
 async def test_a_search_is_answered_by_the_server(qapp: QApplication, tmp_path: Path) -> None:

@@ -88,9 +88,9 @@ async def test_another_account_sees_and_sends_nothing_of_the_former_ones_and_the
         former = await sign_in_as_ben(alive)
         await alive.write_task("Ana waits")
         await until(lambda: alive.waiting == ["waiting-sign-in"], 10)
-        alive.tasks.new_task()
-        alive.tasks.composer.title.setText("Ana thinks")
-        alive.tasks.composer.save_now()
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.title.setText("Ana thinks")
+        alive.tasks.pages.composer.save_now()
         drafts = alive.services.storage.drafts
         await alive.sign_in_again()
         card = alive.window.previous_account
@@ -98,7 +98,7 @@ async def test_another_account_sees_and_sends_nothing_of_the_former_ones_and_the
         assert card.text() == "Drafts and unsent changes (2) belong to Ana."
         assert (card.text(), False) in alive.said
         assert alive.backend.scope != former
-        assert alive.tasks.composer.empty
+        assert alive.tasks.pages.composer.empty
         assert not alive.tasks.outbox.pending
         assert "Ana waits" not in alive.titles()
         button(card, choice).click()
@@ -130,8 +130,8 @@ async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what
         alive = await stack.enter_async_context(living(qapp, folder, running=workspace))
         former = scope_of(alive)
         await revoked_with_work_waiting(alive, "Ana waits")
-        alive.tasks.new_task()
-        alive.tasks.composer.title.setText("Ana thinks")
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.title.setText("Ana thinks")
         other = await stack.enter_async_context(another_window(folder, workspace))
         await other.session.sign_in_with_key(key)
         await other.ready()
@@ -139,7 +139,7 @@ async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what
         await until(alive.window.previous_account.isVisible, 10)
         assert alive.window.previous_account.text() == "Drafts and unsent changes (2) belong to Ana."
         assert alive.window.corner.account.text() == "Ben"
-        assert alive.tasks.composer.empty
+        assert alive.tasks.pages.composer.empty
         assert alive.waiting == []
         await until(lambda: alive.tasks.controller.load.loaded, 10)
         assert await unsent(alive.services, former) == ["Ana waits"]
@@ -168,14 +168,14 @@ async def test_until_it_is_known_who_signed_in_elsewhere_what_is_typed_is_the_fo
         assert scope_of(alive) == former
         assert not alive.backend.sure
         await alive.write_task("Sent too early")
-        alive.tasks.new_task()
-        alive.tasks.composer.title.setText("Typed too early")
-        alive.tasks.composer.save_now()
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.title.setText("Typed too early")
+        alive.tasks.pages.composer.save_now()
         alive.tasks.refresh()
         await never(lambda: alive.waiting == [], 0.5)
         await alive.lab.reset()
         await until(lambda: alive.backend.sure and alive.backend.account.first_name == "Ben", 20)
-        await until(lambda: alive.waiting == [] and alive.tasks.composer.empty, 10)
+        await until(lambda: alive.waiting == [] and alive.tasks.pages.composer.empty, 10)
         ben = scope_of(alive)
         assert await unsent(alive.services, former) == ["Sent too early"]
         assert await unsent(alive.services, ben) == []

@@ -58,8 +58,8 @@ async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announce
 async def test_a_draft_is_typed_and_kept_while_the_bar_stands(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path) as alive:
         await alive.lab.revoke_grant()
-        alive.tasks.new_task()
-        composer = alive.tasks.composer
+        alive.tasks.selection.new_task()
+        composer = alive.tasks.pages.composer
         composer.description.setFocus()
         alive.tasks.refresh()
         await until(alive.window.bar.isVisible, 10)
@@ -88,9 +88,9 @@ async def test_a_message_waits_with_a_clock_and_can_be_taken_back(qapp: QApplica
         await until(lambda: "Waiting for sign-in" in rows.row(key).spoken())
         assert rows.row(key).state.glyph == "clock"
         alive.tasks.pane.table.select_key(key)
-        await press(alive.tasks.unsent, "Undo")
+        await press(alive.tasks.pages.unsent, "Undo")
         await until(lambda: alive.waiting == [])
-        assert alive.tasks.composer.description.toPlainText() == "Half a thought"
+        assert alive.tasks.pages.composer.description.toPlainText() == "Half a thought"
         await until(lambda: alive.window.bar.text() == "Sign in again to keep going. Your drafts are kept.")
 
 
@@ -177,13 +177,13 @@ async def test_a_start_with_a_grant_that_is_over_waits_for_no_browser(
         await until(lambda: titles <= set(alive.titles()), 10)
         assert monotonic() - started < 10
         assert browser == []
-        alive.tasks.new_task()
-        alive.tasks.composer.description.setPlainText("Written before signing in")
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.description.setPlainText("Written before signing in")
         await press(alive.window.bar, "Sign in")
         await until(lambda: len(browser) == 1, 10)
         await consent(browser[0], await alive.ticket())
         await until(lambda: alive.word == "Signed in", 15)
-        assert alive.tasks.composer.description.toPlainText() == "Written before signing in"
+        assert alive.tasks.pages.composer.description.toPlainText() == "Written before signing in"
 
 
 async def test_the_start_after_that_shows_the_saved_list_and_the_bar_too(
