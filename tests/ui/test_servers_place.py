@@ -598,15 +598,15 @@ async def test_connecting_opens_the_browser_and_waits_until_it_is_done(
         on.place.pane.templates.select_first()
         waiting = replace(installation(7), template_id="t1", pending_oauth=True)
         backend.store.listed = [waiting]
-        on.place.template.connect_button.click()
+        on.place.pages.template.connect_button.click()
         await until(lambda: opened == ["https://vendor.example/authorize"])
         await settle()
-        assert set(actions(on.place.banner)) == {"Open again", "Copy link", "Cancel"}
+        assert set(actions(on.place.pages.banner)) == {"Open again", "Copy link", "Cancel"}
         done = replace(waiting, pending_oauth=False)
         backend.store.listed = [done]
         backend.servers.servers.append(installed(done))
         await until(lambda: on.place.page.server is not None and on.place.page.server.id == "i7")
-        assert on.place.banner.isHidden()
+        assert on.place.pages.banner.isHidden()
 
 
 async def test_an_unsafe_address_is_not_opened(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -617,7 +617,7 @@ async def test_an_unsafe_address_is_not_opened(qapp: QApplication, monkeypatch: 
         backend = await on.show(FakeBackend([server], {"i1": [tool("a")]}))
         backend.store.answer = "http://evil.example/authorize"
         on.place.page.connect_button.click()
-        await until(lambda: "not safe to open" in on.place.banner.text())
+        await until(lambda: "not safe to open" in on.place.pages.banner.text())
         assert opened == []
 
 
@@ -639,15 +639,15 @@ async def test_a_server_that_may_be_installed_is_not_called_refused(
         on.place.pane.show_available()
         await settle()
         on.place.pane.templates.select_first()
-        on.place.template.connect_button.click()
-        await until(lambda: words in on.place.banner.text())
+        on.place.pages.template.connect_button.click()
+        await until(lambda: words in on.place.pages.banner.text())
 
 
 async def test_a_refused_server_of_ones_own_keeps_the_form(qapp: QApplication) -> None:
     async with desk(qapp) as on:
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("a")]}))
-        on.place.add_server()
-        form = on.place.custom
+        on.place.selection.add_server()
+        form = on.place.pages.custom
         form.submit()
         assert form.name.error.text() == "It is needed."
         form.name.edit.setText("Mine")  # type: ignore[union-attr]

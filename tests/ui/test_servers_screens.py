@@ -115,7 +115,7 @@ async def _allowing(place: ServersPlace, backend: FakeBackend) -> None:
 
 async def _not_granted(place: ServersPlace, backend: FakeBackend) -> None:
     await _allowing(place, backend)
-    navigator = place._navigator
+    navigator = place.context.navigator
     assert isinstance(navigator, FakeNavigator)
     navigator.allowing[-1][1].set_result(None)
     await settle()
@@ -145,8 +145,8 @@ async def _available(place: ServersPlace, backend: FakeBackend) -> None:
 
 
 async def _custom(place: ServersPlace, backend: FakeBackend) -> None:
-    place.add_server()
-    place.custom.submit()
+    place.selection.add_server()
+    place.pages.custom.submit()
     await settle()
 
 

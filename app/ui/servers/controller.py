@@ -96,6 +96,10 @@ class ServerController(QObject):
     def server(self, server_id: str | None) -> Server | None:
         return next((server for server in self.servers if server.id == server_id), None)
 
+    def installations(self) -> list[Installation]:
+        """What is installed, as far as the list says."""
+        return [server.installation for server in self.servers if server.installation is not None]
+
     def load(self, *, refresh: bool = False) -> None:
         """Read the list; without `refresh` a saved one shows at once."""
         backend = self.backend

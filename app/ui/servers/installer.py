@@ -10,38 +10,25 @@ from app.core.errors import OutcomeUnknown
 from app.ui.servers.connect_flow import ConnectStage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from app.core.mcp.types import Server
-    from app.core.posthog.types import Installation
     from app.ui.servers.connect_flow import ServerConnectFlow
     from app.ui.servers.controller import ServerController
-    from app.ui.servers.new_server import CustomServerPage, TemplatePage
-    from app.ui.widgets.feedback import Banner
+    from app.ui.servers.pages import ServerPages
 
 
 class ServerInstaller(QObject):
     """Joins the two pages of new servers to `ServerConnectFlow`.
 
-    `done(installation id, title)` when a server is connected.
-
-    `form_shown` says whether the form of a server by its address is in view: it then shows a failure itself.
+    `done(installation id, title)` when a server is connected. A failure is shown by the form of a server by its address
+    while that is in view, else by the bar.
     """
 
     done = Signal(str, str)
 
-    def __init__(
-        self,
-        controller: ServerController,
-        flow: ServerConnectFlow,
-        pages: tuple[TemplatePage, CustomServerPage],
-        banner: Banner,
-        form_shown: Callable[[], bool],
-        parent: QObject | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self._controller, self._flow, self._banner, self._form_shown = controller, flow, banner, form_shown
-        self._offer, self._form = pages
+    def __init__(self, controller: ServerController, flow: ServerConnectFlow, pages: ServerPages) -> None:
+        super().__init__(pages)
+        self._controller, self._flow, self._pages = controller, flow, pages
+        self._banner, self._offer, self._form = pages.banner, pages.template, pages.custom
         self._offer.connect_wanted.connect(self._install_offered)
         self._form.add_wanted.connect(self._install_by_address)
         flow.changed.connect(self._show)
@@ -60,15 +47,11 @@ class ServerInstaller(QObject):
             lambda each: each.id == kept.id and (needed or each.updated_at != kept.updated_at),
         )
 
-    def installations(self) -> list[Installation]:
-        """What is installed, as far as the list says."""
-        return [server.installation for server in self._controller.servers if server.installation is not None]
-
     def _install_offered(self, api_key: str) -> None:
         template, backend = self._offer.template, self._controller.backend
         if template is None or backend is None:
             return
-        before = {each.id for each in self.installations()}
+        before = {each.id for each in self._controller.installations()}
         self._flow.begin(
             backend,
             template.name or template.url,
@@ -93,7 +76,7 @@ class ServerInstaller(QObject):
         self._flow.begin(backend, form.name.text, work, lambda each: each.url.rstrip("/") == url.rstrip("/"))
 
     def _connected(self, installation_id: str) -> None:
-        if self._form_shown():
+        if self._pages.shows_custom:
             self._form.reset()
         self.done.emit(installation_id, self._flow.title)
 
@@ -114,7 +97,7 @@ class ServerInstaller(QObject):
                 glyph="external",
             )
         elif flow.stage is ConnectStage.FAILED and flow.error is not None:
-            if self._form_shown():
+            if self._pages.shows_custom:
                 self._banner.clear()
                 self._form.show_failure(flow.error)
                 return

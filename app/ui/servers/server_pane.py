@@ -150,6 +150,10 @@ class ServerPane(SidePane):
         else:
             self.no_templates.show_state(self.tr("Nothing is on offer here"), glyph="servers")
 
+    def show_installed(self) -> None:
+        """Turn to the installed servers."""
+        self.tabs.setCurrentIndex(INSTALLED)
+
     def show_available(self) -> None:
         """Turn to the servers on offer."""
         self.tabs.setCurrentIndex(AVAILABLE)
