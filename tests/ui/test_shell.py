@@ -23,9 +23,9 @@ from app.ui.bridge import Bridge
 from app.ui.places import PLACES
 from app.ui.shell import credential_words, signin_bar
 from app.ui.shell.fuzzy import ranked, score
-from app.ui.shell.history import History
 from app.ui.shell.key_sheet import KeySheet
 from app.ui.shell.keymap import portable
+from app.ui.shell.navigation import History
 from app.ui.shell.window import MainWindow
 from app.ui.signin.first_run import FirstRun
 from app.ui.theme import theme

@@ -20,7 +20,8 @@ from app.ui.servers.policy import SegmentedPolicy
 from app.ui.tasks.wording import run_state
 from app.ui.theme import apply_theme, icons, theme, tokens
 from app.ui.widgets import guard
-from app.ui.widgets.buttons import CheckBox, IconButton, QuietButton, Select, TabStrip, with_keys
+from app.ui.widgets.buttons import IconButton, QuietButton, with_keys
+from app.ui.widgets.choices import CheckBox, Select, TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, ProgressLine, UndoBar
 from app.ui.widgets.fields import FieldError, FilterField, JsonEdit, KeyValueGrid

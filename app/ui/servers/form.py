@@ -11,7 +11,7 @@ from app.core.mcp.forms.model import FormDraft, FormModel
 from app.core.mcp.json_text import NotJson
 from app.ui.servers.form_fields import FieldRow
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import Segmented
+from app.ui.widgets.choices import Segmented
 from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import JsonEdit
 from app.ui.widgets.text import Text

@@ -11,7 +11,8 @@ from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
 from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import IconButton, QuietButton, Segmented, Select
+from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.choices import Segmented, Select
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import CodeEdit, FieldError
 from app.ui.widgets.guard import guarded

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayou
 from app.ui.servers.blocks import is_web
 from app.ui.servers.wording import auth_words, category_of
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import PrimaryButton, QuietButton, Segmented
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.choices import Segmented
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError, KeyValueGrid

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.ui.theme.state import State, by_name
 from app.ui.translation import marked
-from app.ui.widgets.buttons import Segmented
+from app.ui.widgets.choices import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,8 @@ from app.core.mcp.types import AudioBlock, ImageBlock, ResourceBlock, TextBlock
 from app.ui.servers.blocks import SHOWN_CHARACTERS, block_widget, size_words
 from app.ui.servers.wording import CallState, call_state
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton, TabStrip
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.choices import TabStrip
 from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.jsontree import JsonTree

@@ -13,7 +13,8 @@ from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
 from app.ui.servers.wording import auth_words, state_of, tr
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import CheckBox, PrimaryButton, QuietButton, TabStrip
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.choices import CheckBox, TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded

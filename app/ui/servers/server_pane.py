@@ -11,7 +11,8 @@ from app.core.errors import Offline, SignInNeeded
 from app.ui.servers.rows import server_row, template_groups
 from app.ui.servers.wording import CATEGORIES, category_words
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton, Select, TabStrip
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.choices import Select, TabStrip
 from app.ui.widgets.feedback import EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QActionGroup, QIcon
+from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QFrame,
-    QMenu,
     QSizePolicy,
     QStyle,
     QStyleOptionButton,
@@ -28,6 +27,7 @@ from app.ui.widgets.text import ElidedLabel, StatusWord
 if TYPE_CHECKING:
     from PySide6.QtCore import QSize
     from PySide6.QtGui import QPaintEvent
+    from PySide6.QtWidgets import QMenu
 
     from app.core.backend import Backend
 
@@ -162,6 +162,8 @@ class StatusCorner(QFrame):
         self.account.set_words(person, spoken, backend.host.name)
 
     def _open_projects(self) -> None:
+        from PySide6.QtGui import QAction, QActionGroup
+
         backend = self._backend
         if backend is None:
             return
@@ -179,6 +181,9 @@ class StatusCorner(QFrame):
         self._popup(menu, self.project)
 
     def _open_account(self) -> None:
+        from PySide6.QtGui import QAction, QActionGroup
+        from PySide6.QtWidgets import QMenu
+
         backend = self._backend
         if backend is None:
             return
@@ -209,6 +214,8 @@ class StatusCorner(QFrame):
         self._popup(menu, self.account)
 
     def _new_menu(self) -> QMenu:
+        from PySide6.QtWidgets import QMenu
+
         if self.menu is not None:
             self.menu.deleteLater()
         self.menu = QMenu(self)

@@ -11,7 +11,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import IconButton, QuietButton, Select
+from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.choices import Select
 from app.ui.widgets.fields import CodeEdit, FilterField
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable

@@ -6,12 +6,47 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
-from app.ui.shell.history import History
 from app.ui.shell.panes import first_focus, holds_focus, visible_panes
 
 if TYPE_CHECKING:
-    from app.ui.shell.history import Stop
     from app.ui.shell.place_stack import PlaceStack
+
+
+STOPS_KEPT = 100
+
+Stop = tuple[str, str | None]
+
+
+class History:
+    """Stops are (place, item). Visiting one after going back forgets what lay ahead."""
+
+    def __init__(self) -> None:
+        self._stops: list[Stop] = []
+        self._here = -1
+
+    def visit(self, place: str, item: str | None) -> None:
+        """Note where the person is now; the same stop twice counts once."""
+        stop = (place, item)
+        if self._here >= 0 and self._stops[self._here] == stop:
+            return
+        del self._stops[self._here + 1 :]
+        self._stops.append(stop)
+        del self._stops[:-STOPS_KEPT]
+        self._here = len(self._stops) - 1
+
+    def back(self) -> Stop | None:
+        """The stop before, if there is one."""
+        return self._move(-1)
+
+    def forward(self) -> Stop | None:
+        """The stop gone back from, if there is one."""
+        return self._move(1)
+
+    def _move(self, step: int) -> Stop | None:
+        if not 0 <= self._here + step < len(self._stops):
+            return None
+        self._here += step
+        return self._stops[self._here]
 
 
 class Navigation(QObject):

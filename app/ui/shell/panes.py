@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QApplication, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,9 @@ def first_focus(pane: QWidget) -> QWidget | None:
         for widget in candidates
         if widget.isVisible() and widget.isEnabled() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
     ]
-    lists = [widget for widget in reachable if isinstance(widget, QAbstractItemView | QPlainTextEdit)]
+    lists = [
+        widget for widget in reachable if isinstance(widget, QAbstractItemView) or widget.inherits("QPlainTextEdit")
+    ]
     return next(iter([*lists, *reachable]), None)
 
 

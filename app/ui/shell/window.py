@@ -11,19 +11,13 @@ from app.ui.context import Context
 from app.ui.settings import UiSettings
 from app.ui.shell.appearance import Appearance, restore_appearance
 from app.ui.shell.backend_follower import BackendFollower
-from app.ui.shell.command_map import CommandMap
-from app.ui.shell.commands import own_commands, project_commands
 from app.ui.shell.corner import StatusCorner
-from app.ui.shell.dialogs import Dialogs
 from app.ui.shell.drawer_host import DrawerHost
 from app.ui.shell.layout import SMALLEST, WindowLayout
-from app.ui.shell.navigation import Navigation
 from app.ui.shell.pages import WindowPages
 from app.ui.shell.panes import holds_focus, move_focus, visible_panes
 from app.ui.shell.place_stack import PlaceStack
-from app.ui.shell.previous_account import PreviousAccountBanner
 from app.ui.shell.rail import Rail
-from app.ui.shell.sign_in import SignInController
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.theme import theme
 from app.ui.widgets.announce import announce
@@ -50,7 +44,8 @@ class MainWindow(QWidget):
     """Puts the parts together and passes on what one asks of another.
 
     It is the `Navigator` of its places and the `WindowActions` of its commands. It is built without the network and
-    before any coroutine runs; what needs the loop starts with the first event of the services.
+    before any coroutine runs; what needs the loop starts with the first event of the services. Until `fill` there are
+    only the attributes that can be seen: `rail`, `corner`, `bar`, `stack`, `drawers`, `pages`.
 
     Attributes:
         context: what every place is given.
@@ -80,7 +75,7 @@ class MainWindow(QWidget):
         *,
         paint_first: bool = False,
     ) -> None:
-        """`paint_first` leaves the place in view out until `fill`: to import and build it takes as long as the rest.
+        """`paint_first` makes only what can be seen, and leaves the rest to `fill`: it takes as long again.
 
         `first_run` makes the page that is shown while nobody is signed in anywhere.
         """
@@ -88,52 +83,63 @@ class MainWindow(QWidget):
         super().__init__()
         self.setWindowTitle("Burrow")
         self.context = Context(services, bridge, self)
-        self._services, self._bridge = services, bridge
-        self._filled = not paint_first
+        self._services, self._bridge, self._places = services, bridge, places
         settings = UiSettings(services.storage.settings, bridge, self)
         self.appearance = Appearance(settings)
         self.follower = BackendFollower(services, bridge, self)
-        self.dialogs = Dialogs(self, bridge)
         self.corner = StatusCorner()
         self.rail = Rail(self.corner)
         self.bar = SignInBar()
-        self.previous_account = PreviousAccountBanner(services.storage, bridge)
         self.stack = PlaceStack(self.context, places)
-        self.navigation = Navigation(self.stack)
         self.drawers = DrawerHost(self.stack, services, bridge, settings, lambda: self.layout_memory.changed())
         self.layout_memory = WindowLayout(
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
         )
-        self.sign_ins = SignInController(
-            services,
-            bridge,
-            self.follower,
-            self.bar,
-            choose_host=self.choose_host,
-            waiting_calls=lambda: sum(place.waiting for _, place in self.stack.built()),
-        )
         self.pages = WindowPages(self._arranged(), services, self.follower, first_run)
-        self.commands = CommandMap(
-            self,
-            self.stack,
-            own_commands(self, places),
-            places,
-            active=lambda: self.pages.shows_places,
-            go=self.go,
-        )
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.pages)
         self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
         show_focus_ring(self)
-        self._connect()
         self.layout_memory.restore()
-        self.follower.start()
+        if paint_first:
+            self.rail.set_places(self.stack.available())
+            self.rail.set_current(self.layout_memory.place or self.stack.first_id)
+            self.pages.choose()
+        else:
+            self.fill()
 
     def fill(self) -> None:
-        """Build what was left out for the first paint."""
-        self._filled = True
-        self._choose_page()
+        """Make what was left out for the first paint, and follow the services from now on."""
+        from app.ui.shell.command_map import CommandMap
+        from app.ui.shell.commands import own_commands
+        from app.ui.shell.dialogs import Dialogs
+        from app.ui.shell.navigation import Navigation
+        from app.ui.shell.previous_account import PreviousAccountBanner
+        from app.ui.shell.sign_in import SignInController
+
+        self.dialogs = Dialogs(self, self._bridge)
+        self.navigation = Navigation(self.stack)
+        self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
+        self._column.insertWidget(1, self.previous_account)
+        self.sign_ins = SignInController(
+            self._services,
+            self._bridge,
+            self.follower,
+            self.bar,
+            choose_host=self.choose_host,
+            waiting_calls=lambda: sum(place.waiting for _, place in self.stack.built()),
+        )
+        self.commands = CommandMap(
+            self,
+            self.stack,
+            own_commands(self, self._places),
+            self._places,
+            active=lambda: self.pages.shows_places,
+            go=self.go,
+        )
+        self._connect()
+        self.follower.start()
 
     @property
     def backend(self) -> Backend | None:
@@ -210,12 +216,11 @@ class MainWindow(QWidget):
 
     def _arranged(self) -> QWidget:
         right = QWidget()
-        column = QVBoxLayout(right)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.bar)
-        column.addWidget(self.previous_account)
-        column.addWidget(self.drawers, 1)
+        self._column = QVBoxLayout(right)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._column.addWidget(self.bar)
+        self._column.addWidget(self.drawers, 1)
         whole = QWidget()
         row = QHBoxLayout(whole)
         row.setContentsMargins(0, 0, 0, 0)
@@ -269,6 +274,8 @@ class MainWindow(QWidget):
         self.commands.listen()
 
     def _palette_commands(self) -> list[Command]:
+        from app.ui.shell.commands import project_commands
+
         own = [command for command in self.commands.every() if command.id != "window.palette"]
         return [*own, *self.commands.items(), *project_commands(self)]
 
@@ -310,10 +317,7 @@ class MainWindow(QWidget):
         if not self.pages.shows_places:
             return
         if not self.stack.can_show(self.current):
-            if self._filled:
-                self.stack.show_first(self.layout_memory.place)
-            else:
-                self.rail.set_current(self.layout_memory.place or self.stack.first_id)
+            self.stack.show_first(self.layout_memory.place)
         if turned and self.isVisible():
             self.navigation.focus_place()
 
@@ -356,7 +360,7 @@ class MainWindow(QWidget):
     @guarded()
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        if QApplication.focusWidget() is None and self.focusWidget() is None:
+        if self.stack.current is not None and QApplication.focusWidget() is None and self.focusWidget() is None:
             self.navigation.focus_place()
 
     @guarded()

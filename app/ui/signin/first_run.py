@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLineEdit, QScr
 from app.core.errors import Rejected
 from app.core.hosts import parse_host
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import PrimaryButton, QuietButton, Segmented
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.choices import Segmented
 from app.ui.widgets.feedback import InlineCard, ProgressLine
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.guard import guarded

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
-from app.ui.tasks.outcome_check import UnknownOutcomeCheck
 from app.ui.tasks.rows import PENDING, TASK
 from app.ui.tasks.wording import title_of
 
@@ -50,6 +49,8 @@ class TaskSubmission(QObject):
         page.submitted.connect(self._submit)
 
     def _connect_unsent(self, page: UnsentTask) -> None:
+        from app.ui.tasks.outcome_check import UnknownOutcomeCheck
+
         UnknownOutcomeCheck(self._controller, self._outbox, page).accepted.connect(self._found)
         page.send_again.connect(lambda: self._about_pending(self._outbox.send_again))
         page.undo.connect(self._take_back)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPalette, QTextDocument, QTextOption
+from PySide6.QtGui import QPainter, QPalette
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.ui.theme import theme, tokens
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import TextRole, Tone
 
 SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
-LONG_WORDS_BREAK = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
 
 
 class Text(QLabel):
@@ -67,13 +66,16 @@ class Text(QLabel):
 
     def _break_long_words(self) -> bool:
         """Whether that changed the layout. QLabel goes back to whole words with each new layout, so ask after it."""
+        from PySide6.QtGui import QTextDocument, QTextOption
+
         document = self.findChild(QTextDocument) if self.wordWrap() else None
         if document is None:
             return False
+        wanted = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
         option = document.defaultTextOption()
-        if option.wrapMode() == LONG_WORDS_BREAK:
+        if option.wrapMode() == wanted:
             return False
-        option.setWrapMode(LONG_WORDS_BREAK)
+        option.setWrapMode(wanted)
         document.setDefaultTextOption(option)
         return True
 
