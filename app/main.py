@@ -1,4 +1,4 @@
-"""The composition root: arguments, services, Qt and the loop, the window; and their end, in order."""
+"""The composition root: parses arguments, builds services, Qt, window and loop, and shuts them down in order."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _open(options: argparse.Namespace, services: Services) -> int:
-    """Paint the window on what was saved, then import what runs it."""
-    # No collection during the start; the collector is set up when the window has come to rest.
+    """Paint the window before anything else is imported, then fill it, then start the loop."""
+    # No garbage collection during the start. `settle` sets up the collector.
     gc.disable()
     from app.ui.imports import unhook  # isort: skip - before PySide6
     from PySide6.QtWidgets import QApplication
@@ -67,13 +67,13 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, PLACES, connecting.page, paint_first=True)
     if options.place:
-        # Which places are available is known with the host.
+        # Which places are available depends on the host.
         window.backend_shown.connect(lambda backend: window.go(options.place) if backend is not None else None)
     painted = FirstPaint(window)
     window.show()
     painted.wait()
     window.fill()
-    _let_the_network_wait(services, window)
+    _hold_network(services, window)
 
     import asyncio
 
@@ -86,7 +86,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     collectors: list[Collector] = []
 
     async def settle() -> None:
-        """What can wait until the window shows what was saved."""
+        """Start what can wait until the saved data is shown."""
         await asyncio.sleep(SETTLE_SECONDS)
         await services.activity.load()
         collectors.append(freeze_collector())
@@ -112,8 +112,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     return run(app, live)
 
 
-def _let_the_network_wait(services: Services, window: MainWindow) -> None:
-    """Saved data first: the HTTP client's import would compete for the interpreter with the list being built."""
+def _hold_network(services: Services, window: MainWindow) -> None:
+    """Hold the HTTP client back until the saved list is shown: importing it would delay that."""
     place = window.place(window.current)
     if place is not None and place.shows_saved:
         services.transport.hold()
@@ -121,7 +121,7 @@ def _let_the_network_wait(services: Services, window: MainWindow) -> None:
 
 
 def _has_display() -> bool:
-    """Whether Qt can open a window; only X11 and Wayland need to be named by the environment."""
+    """Whether Qt can open a window. Only X11 and Wayland are named by environment variables."""
     if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"}:
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

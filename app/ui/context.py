@@ -1,4 +1,4 @@
-"""What every place of the window is given, and the commands it gives back."""
+"""What every place of the window is given, and the commands that it returns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Command(NamedTuple):
 
 
 class Navigator(Protocol):
-    """How a place asks the window for something outside itself."""
+    """What a place can ask of the window."""
 
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place by its `PlaceInfo.id` and, in it, an item by id."""
@@ -36,16 +36,16 @@ class Navigator(Protocol):
         """Say `text` to assistive technology."""
 
     def status(self, text: str) -> None:
-        """A passing word in the status corner; empty clears it."""
+        """Show a temporary message in the status corner; empty clears it."""
 
     def sign_in(self) -> None:
         """Start signing in to the current host in the browser."""
 
     async def allow(self, scopes: Sequence[str]) -> None:
-        """Have the browser ask for these permissions besides those granted; returns when the person has come back.
+        """Ask the person in the browser for these permissions besides those granted; returns once they are granted.
 
-        Cancelling it ends the asking. Raises `SignInNeeded` when denied there or cancelled here, other `BurrowError`
-        kinds when the person could not be asked.
+        Cancelling the coroutine withdraws the question. Raises `SignInNeeded` when the person denies or cancels, and
+        another `BurrowError` when they could not be asked.
         """
 
 

@@ -1,4 +1,4 @@
-"""The base class of a place, whose things it shows, and when it asks its server again."""
+"""The base class of a place, the identity whose things it shows, and the detection that a credential works again."""
 
 from __future__ import annotations
 
@@ -120,16 +120,16 @@ class Place(QWidget):
 
 
 class RecoveryDetector:
-    """Tells when a credential works again, so that a place asks anew for what it could not have.
+    """Detects that a credential works again, so that a place asks again for what it could not get.
 
     A status changes with every renewal. A place that asked again at each change, and was refused, would cause the next
-    renewal, and so on for ever.
+    renewal, without end.
     """
 
     def __init__(self, status: CredentialStatus) -> None:
         self._well = status.well
 
     def recovered(self, status: CredentialStatus) -> bool:
-        """Whether the credential has just come to work again. To be asked once for each change of the status."""
+        """Whether the credential works again since the last call. Call it once for each change of the status."""
         before, self._well = self._well, status.well
         return self._well and not before

@@ -1,4 +1,4 @@
-"""A picture of the window once what it shows has loaded (`burrow --screenshot FILE`)."""
+"""Saves a picture of the window once it has loaded (`burrow --screenshot FILE`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def take_screenshot(window: MainWindow, path: str, quitting: asyncio.Event
     """
     try:
         async with asyncio.timeout(LOAD_SECONDS):
-            # Twice in a row: between an answer and what it sets in motion the window looks idle.
+            # Twice in a row: between an answer and the request that follows it the window looks idle.
             calm = 0
             while calm < 2 and not quitting.is_set():
                 await asyncio.sleep(POLL_SECONDS)

@@ -18,7 +18,7 @@ class UiSettings(QObject):
     def __init__(self, settings: Settings, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._settings, self._bridge = settings, bridge
-        # Until its job has begun to run, the storage does not know a value yet.
+        # Values whose job has not run yet: the storage does not know them.
         self._unsaved: dict[str, Any] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -46,4 +46,4 @@ class UiSettings(QObject):
 
 
 def _ignore(_error: BurrowError) -> None:
-    """A size or an order that could not be written is not worth a word."""
+    """A size or an order that could not be written is not reported."""

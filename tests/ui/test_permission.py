@@ -80,7 +80,7 @@ class Writing:
         await until(lambda: self.alive.window.bar.isVisible())
         assert self.alive.window.bar.text() == "Waiting for your browser…"
         assert self.session.phase is CallPhase.ALLOWING
-        assert self.card.startswith("Waiting for your browser… It asks you for project:write.")
+        assert self.card.startswith("Waiting for your browser… It asks you to allow project:write.")
         await person(self.opened[-1])
 
     async def documents(self) -> list[str]:
@@ -107,7 +107,7 @@ async def writing(alive: Living, opened: list[str]) -> Writing:
     await on.refused()
     assert on.card == (
         "Write a document needs project:write You already granted 7 permissions."
-        " Only this call waits. It runs by itself once allowed."
+        " Only this call waits. It runs as soon as you allow it."
     )
     assert on.offers == ["Allow in browser", "Not now"]
     assert nameless(alive.window) == []

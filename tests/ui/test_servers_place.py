@@ -223,7 +223,7 @@ async def test_claims_are_worded_as_claims(qapp: QApplication) -> None:
         tools = [tool("a", annotations=READS), tool("b", 1, annotations=WRITES), tool("c", 2)]
         await on.show(FakeBackend([own()], {"posthog": tools}))
         details = [line.detail for line in on.place.page.tools.table.rows.lines()]  # type: ignore[union-attr]
-        assert details == ["says it only reads  ·  Does a.", "says it may destroy  ·  Does b.", "Does c."]
+        assert details == ["says it only reads  ·  Does a.", "says it may destroy data  ·  Does b.", "Does c."]
 
 
 async def test_a_malformed_tool_is_struck_through_with_its_reason(qapp: QApplication) -> None:
@@ -712,7 +712,7 @@ async def test_a_missing_permission_is_named_and_not_now_leaves_everything_as_it
         await refused(on, "gmail.send")
         assert on.card.text() == (
             "send_message needs gmail.send You already granted 4 permissions."
-            " Only this call waits. It runs by itself once allowed."
+            " Only this call waits. It runs as soon as you allow it."
         )
         assert on.navigator.said[-1] == on.card.text()
         assert list(actions(on.card)) == ["Allow in browser", "Not now"]
@@ -743,8 +743,8 @@ async def test_while_the_browser_is_open_the_card_waits_and_then_the_call_is_mad
         [(scopes, answer)] = on.navigator.allowing
         assert scopes == ("gmail.send", "gmail.read")
         assert on.card.text() == (
-            "Waiting for your browser… It asks you for gmail.send, gmail.read."
-            " send_message runs by itself once allowed."
+            "Waiting for your browser… It asks you to allow gmail.send, gmail.read."
+            " send_message runs as soon as you allow it."
         )
         assert actions(on.card) == {}
         page = on.place.page.tool
@@ -779,14 +779,14 @@ async def test_what_is_not_granted_is_offered_once_more_and_then_no_more(qapp: Q
             if failure is None:
                 assert on.card.text() == (
                     "Not granted send_message still needs gmail.send. You already granted 4 permissions."
-                    " You can be asked once more."
+                    " You can try once more."
                 )
         await until(lambda: "twice" in on.card.text())
         assert actions(on.card) == {}
         assert len(backend.servers.calls) == 1
         # Once more by hand: nobody is asked again.
         await refused(on, "gmail.send")
-        assert on.card.text().startswith("send_message needs gmail.send You were asked for it twice.")
+        assert on.card.text().startswith("send_message needs gmail.send You were already asked twice.")
         assert actions(on.card) == {}
 
 
@@ -801,7 +801,7 @@ async def test_a_permission_that_is_refused_though_granted_is_not_offered(qapp: 
         await until(lambda: len(backend.servers.calls) == 2)
         backend.servers.calls[-1].refuse(lacking("gmail.send"))
         await until(lambda: "Not permitted" in on.card.text())
-        assert "PostHog has refused it although gmail.send is granted." in on.card.text()
+        assert "PostHog refused it although gmail.send is granted." in on.card.text()
         assert list(actions(on.card)) == ["Run again"]
 
 
@@ -839,7 +839,7 @@ async def test_a_personal_key_and_a_vendor_are_told_apart_from_the_persons_sign_
         backend = await permissions(on)
         backend.grant = replace_grant(backend.grant, client_id="")
         await refused(on, "gmail.send")
-        assert "A personal API key keeps the permissions that it was made with." in on.card.text()
+        assert "A personal API key cannot get more permissions." in on.card.text()
         assert actions(on.card) == {}
     async with desk(qapp) as on:
         await permissions(on, server=VENDOR)

@@ -598,7 +598,7 @@ async def test_the_key_sheet_lists_the_keys_of_window_and_place() -> None:
         sheet = window.findChild(KeySheet)
         assert sheet is not None
         titles = {line.title for line in sheet.list.rows.lines()}
-        assert {"Open the palette", "New in tasks", "Next pane"} <= titles
+        assert {"Open the command palette", "New in tasks", "Next pane"} <= titles
         sheet.reject()
 
 

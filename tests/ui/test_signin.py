@@ -163,7 +163,7 @@ def test_a_cancelled_sign_in_is_no_error(page: FirstRun) -> None:
 def test_a_failure_is_a_card_on_the_page_and_goes_with_the_next_try(page: FirstRun) -> None:
     page.failed(Offline("us.posthog.com cannot be reached."))
     assert "cannot be reached" in page.shown_error()
-    page.busy("Asking the server…")
+    page.busy("Contacting the server…")
     assert page.shown_error() == ""
     page.idle()
     assert page.shown_error() == ""

@@ -220,7 +220,7 @@ async def test_a_filter_that_matches_nothing_can_be_cleared(opened: Opener) -> N
     async with opened() as o:
         await o.show(FakeBackend(server("One")))
         o.place.pane.filter.setText("zzz")
-        await until(lambda: "Nothing matches" in o.place.pane.empty.accessibleName())
+        await until(lambda: "No task matches" in o.place.pane.empty.accessibleName())
         await press(o.place.pane.empty, "Clear filter")
         await settle()
         assert "One" in o.titles
@@ -488,8 +488,14 @@ async def test_a_task_waiting_for_the_connection_goes_out_when_the_server_is_rea
     [
         (OutcomeUnknown("The connection broke."), "The connection ended before"),
         (TimedOut("No answer."), "The connection ended before"),
-        (OutcomeUnknown("A server error occurred.", Facts(status=500)), "A server error occurred. It may be there"),
-        (ProtocolTrouble("The answer makes no sense.", Facts(status=201)), "makes no sense. It may be there"),
+        (
+            OutcomeUnknown("A server error occurred.", Facts(status=500)),
+            "A server error occurred. The task may already exist",
+        ),
+        (
+            ProtocolTrouble("The answer makes no sense.", Facts(status=201)),
+            "makes no sense. The task may already exist",
+        ),
     ],
 )
 async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, error: BurrowError, words: str) -> None:
@@ -782,7 +788,7 @@ async def test_a_task_is_opened_by_its_id_also_when_it_is_not_in_the_list(opened
         o.place.open_item("t2")
         await until(lambda: o.place.pages.detail.task_id == "t2")
         o.place.open_item("nowhere")
-        await until(lambda: "not here" in o.place.pages.nothing.accessibleName())
+        await until(lambda: "not found" in o.place.pages.nothing.accessibleName())
 
 
 async def test_changing_the_project_drops_everything_and_cancels_what_is_under_way(opened: Opener) -> None:

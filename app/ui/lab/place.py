@@ -1,4 +1,4 @@
-"""The Workspace lab: break the embedded workspace on purpose and watch what Burrow does about it."""
+"""The Workspace lab: set faults on the embedded workspace and watch how Burrow recovers."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ PROBE = "/api/users/@me/"
 
 
 class LabPlace(Place):
-    """Faults on the left, counters and Burrow's own account of events on the right."""
+    """Faults on the left; on the right the workspace's counters and what Burrow recorded."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
         self.page = TitledPage(self.tr("Workspace lab"))
         self.buttons: dict[str, QuietButton] = {}
         self.counters: dict[str, Text] = {}
-        self.reset_button = QuietButton(self.tr("Lift all faults"), "refresh", clicked=self._reset)
+        self.reset_button = QuietButton(self.tr("Clear all faults"), "refresh", clicked=self._reset)
         self.page.add_action(self.reset_button)
         self._lock = self._build_lock()
         split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [400, 560])
@@ -79,7 +79,7 @@ class LabPlace(Place):
             self.refresh()
 
     def activate(self) -> None:
-        """The place came into view."""
+        """Show the counters of now."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -90,7 +90,7 @@ class LabPlace(Place):
         self._show()
 
     def open_item(self, item: str) -> None:
-        """Set a fault by its key, as the palette does."""
+        """Set a fault by its key."""
         fault = next((fault for fault in FAULTS if fault.key == item), None)
         if fault is not None:
             self.set_fault(fault)
@@ -98,7 +98,7 @@ class LabPlace(Place):
     def commands(self) -> Sequence[Command]:
         """Every fault as a command."""
         found = [self._command(fault) for fault in FAULTS]
-        lift = Command("lab.reset", self.tr("Lift all faults"), self._reset, group=self._group(), enabled=self._usable)
+        lift = Command("lab.reset", self.tr("Clear all faults"), self._reset, group=self._group(), enabled=self._usable)
         return [*found, lift]
 
     def panes(self) -> Sequence[QWidget]:
@@ -106,7 +106,7 @@ class LabPlace(Place):
         return [self._lock, self._faults, self.events]
 
     def set_fault(self, fault: Fault) -> None:
-        """Break it, then make one request, so that there is something to see."""
+        """Set a fault, then make one request, so that there is something to see."""
         lab, backend = self._lab(), self.backend
         if lab is None or backend is None:
             return
@@ -141,7 +141,7 @@ class LabPlace(Place):
         self._faults = faults = ScrollColumn(self.tr("Faults"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         faults.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         faults.box.setSpacing(theme().px(tokens.SPACE_4))
-        about = self.tr("Each of these really happens on the server. What should follow stands below it.")
+        about = self.tr("Each fault really happens on the server. What you should see is written below it.")
         faults.box.addWidget(Text(about, tone="muted", wrap=True))
         for fault in FAULTS:
             faults.box.addWidget(self._fault_row(fault))
@@ -220,7 +220,7 @@ class LabPlace(Place):
         side = current.px(tokens.SPACE_4)
         column = QVBoxLayout(box)
         column.setContentsMargins(side, current.px(tokens.SPACE_2), side, current.px(tokens.SPACE_3))
-        words = self.tr("This workspace was not started by Burrow. Paste the secret from its ready line to break it.")
+        words = self.tr("Burrow did not start this workspace. Paste the secret from its ready line to unlock the lab.")
         column.addWidget(Text(words, tone="muted", wrap=True))
         self.secret = QLineEdit()
         self.secret.setEchoMode(QLineEdit.EchoMode.Password)
@@ -295,7 +295,7 @@ class LabPlace(Place):
     def _failed(self, error: BurrowError) -> None:
         self.page.progress.stop()
         if isinstance(error, SignInNeeded):
-            # What the fault was meant to bring about; the window's bar says it.
+            # The purpose of the fault. The window's bar shows it.
             self._broken()
             return
         self.page.card.show_error(error)

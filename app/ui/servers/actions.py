@@ -1,4 +1,4 @@
-"""What a person can do with the server and the tool in view: by button, key and palette."""
+"""The actions on the selected server and tool, by button, key and palette."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOOL_GROUP = "Tool"
 
 
 class ServerActions(QObject):
-    """Asks the controller for what the person wants of the selected server."""
+    """Passes what the person wants of the selected server to the controller."""
 
     def __init__(
         self,
@@ -58,7 +58,9 @@ class ServerActions(QObject):
         has_tool, installed = (lambda: calls.has_tool), self._is_installed
         return [
             Command("servers.add", tr("Add server"), select.add_server, "Ctrl+Shift+N", GROUP, self._is_connected),
-            Command("servers.available", tr("See servers on offer"), select.show_offers, "", GROUP, self._is_connected),
+            Command(
+                "servers.available", tr("Browse available servers"), select.show_offers, "", GROUP, self._is_connected
+            ),
             Command("servers.toggle", tr("Switch server on or off"), self._toggle_shown, "", GROUP, installed),
             Command("servers.remove", tr("Remove server"), self._ask_remove, "", GROUP, installed),
             Command("tool.run", tr("Run tool"), self._run, "Ctrl+Return", TOOL_GROUP, self._can_run),
@@ -94,7 +96,7 @@ class ServerActions(QObject):
         return found
 
     def show_failure(self, words: str, error: BurrowError) -> None:
-        """Something that the person asked for did not happen."""
+        """Say that something the person asked for failed."""
         card = self._page.page.card
         card.show_note(words, error.cause, error.advice, [(self.tr("Close"), card.clear)], tone="bad")
 

@@ -1,6 +1,7 @@
-"""Connecting a server: with a key at once, with OAuth through the browser (contract section 4.3).
+"""Connects a server: at once with an API key, through the browser with OAuth.
 
-The browser ends elsewhere, so the list of installations is read until the server stops saying that it waits.
+The OAuth redirect goes to the host, not to Burrow. So the list of installations is polled until the installation is no
+longer waiting for OAuth.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class ConnectStage(Enum):
-    """Where connecting stands."""
+    """The stage of connecting."""
 
     IDLE = "idle"
     ASKING = "asking"
@@ -43,7 +44,7 @@ class ConnectStage(Enum):
 
 
 class ServerConnectFlow(QObject):
-    """One server at a time. `changed()` when the stage did, `connected(installation id)` when it worked."""
+    """One server at a time. `changed()` when the stage changed, `connected(installation id)` when it succeeded."""
 
     changed = Signal()
     connected = Signal(str)
@@ -64,7 +65,7 @@ class ServerConnectFlow(QObject):
             app.applicationStateChanged.connect(lambda _state: self._look_now.set())
 
     def begin(self, backend: Backend, title: str, work: Coroutine[Any, Any, Installation | str], match: Match) -> None:
-        """Carry out `work`; where it answers with an address, open it and wait until an installation matches."""
+        """Run `work`. If it returns an address, open it and wait until an installation matches."""
         self.title, self.url, self.error = title, "", None
         self._set(ConnectStage.ASKING)
 
@@ -91,7 +92,7 @@ class ServerConnectFlow(QObject):
         QGuiApplication.clipboard().setText(self.url)
 
     def cancel(self) -> None:
-        """Stop waiting; what was begun can be finished later."""
+        """Stop waiting. The connection can still be completed in the browser."""
         self._bridge.cancel(self, "connect")
         self.url, self.error = "", None
         self._set(ConnectStage.IDLE)

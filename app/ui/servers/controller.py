@@ -1,4 +1,4 @@
-"""What the place knows of servers and tools, and what it asks the services to change."""
+"""Loads servers, tools and templates, and changes them through the services."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SETTLE_MS = 30
 
 @dataclass(frozen=True)
 class PolicyOutcome:
-    """What a change of policies came to. `before` holds the former states of those that changed."""
+    """The result of a change of policies. `before` holds the former policies of the tools that changed."""
 
     server_id: str
     state: str
@@ -43,8 +43,8 @@ class PolicyOutcome:
 class ServerController(QObject):
     """The servers of one account and project.
 
-    `changed` when the list or its loading did, `tools_changed(server_id)`, `templates_changed`, `failed(words, error)`
-    when something the person asked for did not happen, `policies_set(PolicyOutcome)`.
+    `changed` when the list or its loading changed, `tools_changed(server_id)`, `templates_changed`, `failed(words,
+    error)` when something the person asked for failed, `policies_set(PolicyOutcome)`.
     """
 
     changed = Signal()
@@ -77,7 +77,7 @@ class ServerController(QObject):
         self._settle.timeout.connect(self._tell_settled)
 
     def start(self, backend: Backend | None, *, fresh: bool = False) -> None:
-        """Drop everything and load this backend's servers; `fresh` does not trust what its services still know."""
+        """Drop everything and load this backend's servers. `fresh`: ignore what its services have cached."""
         self._generation.renew()
         self.backend = backend
         self._forget()
@@ -97,11 +97,11 @@ class ServerController(QObject):
         return next((server for server in self.servers if server.id == server_id), None)
 
     def installations(self) -> list[Installation]:
-        """What is installed, as far as the list says."""
+        """The installations in the list."""
         return [server.installation for server in self.servers if server.installation is not None]
 
     def load(self, *, refresh: bool = False) -> None:
-        """Read the list; without `refresh` a saved one shows at once."""
+        """Load the list. Without `refresh` a saved one is shown first."""
         backend = self.backend
         if backend is None:
             return
@@ -116,12 +116,12 @@ class ServerController(QObject):
         self.changed.emit()
 
     def load_if_stale(self) -> None:
-        """Read the list again when it is some time old."""
+        """Load the list again if it is older than `STALE_SECONDS`."""
         if self.backend is not None and not self.loading and monotonic() - self._read_at > STALE_SECONDS:
             self.load(refresh=True)
 
     def load_tools(self, server_id: str, *, refresh: bool = False) -> None:
-        """Read a server's tools; the outcome is told by `tools_changed`."""
+        """Load a server's tools. `tools_changed` follows."""
         backend = self.backend
         if backend is None or (server_id in self.loading_tools and not refresh):
             return
@@ -145,7 +145,7 @@ class ServerController(QObject):
         self.tools_changed.emit(server_id)
 
     def load_templates(self, *, refresh: bool = False) -> None:
-        """Read what the store offers, once."""
+        """Load the templates of the store, once unless `refresh`."""
         backend = self.backend
         if backend is None or self.loading_templates or (self.templates is not None and not refresh):
             return
@@ -186,7 +186,7 @@ class ServerController(QObject):
         )
 
     def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job | None:
-        """Set the `Policy` of tools, a few at a time; told by `policies_set`."""
+        """Set the `Policy` of tools, a few at a time. `policies_set` follows."""
         backend = self.backend
         if backend is None:
             return None
@@ -268,7 +268,7 @@ class ServerController(QObject):
         self.changed.emit()
 
     def _tools_announced(self, server_id: str) -> None:
-        """A refresh behind the scenes, or one of many policy changes: read what is known now, once for a burst."""
+        """The services refreshed a server's tools or set a policy: load what they know, once for many such events."""
         self._settling.add(server_id)
         self._settle.start()
 
@@ -278,7 +278,7 @@ class ServerController(QObject):
             self.load_tools(server_id)
 
     def _sync_once(self, server_id: str) -> None:
-        """An installation without tools may only not be synced yet (contract section 4.3): ask once, silently."""
+        """Have the store sync an installation without tools, once: it may only not be synced yet."""
         server, backend = self.server(server_id), self.backend
         if backend is None or server is None or server.installation is None or server_id in self._synced:
             return
@@ -304,7 +304,7 @@ class ServerController(QObject):
             self.load_tools(server_id, refresh=True)
 
     def _auth_happened(self, event: AuthEvent) -> None:
-        """Whoever signed in may have been granted more or less than before."""
+        """After a sign-in, load everything again: other permissions may show other tools."""
         if event.what == SIGNED_IN and self.loaded:
             self.load(refresh=True)
             for server_id in {*self.tools, *self.tool_errors}:
@@ -329,4 +329,4 @@ def installed_for(template: ServerTemplate, installations: Sequence[Installation
 
 
 def _ignore(_error: BurrowError) -> None:
-    """For an error that nobody needs to see."""
+    """For an error that nothing depends on."""

@@ -1,4 +1,4 @@
-"""Brings a server into the list: one on offer, one by its address, one to connect again; the bar says how it stands."""
+"""Installs an available server or one by its address, or connects one again; the bar shows the progress."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class ServerInstaller(QObject):
-    """Joins the two pages of new servers to `ServerConnectFlow`.
+    """Connects the two pages of new servers to `ServerConnectFlow`.
 
-    `done(installation id, title)` when a server is connected. A failure is shown by the form of a server by its address
-    while that is in view, else by the bar.
+    `done(installation id, title)` when a server is connected. A failure is shown in the form of a server by its address
+    while that is in view, else in the bar.
     """
 
     done = Signal(str, str)
@@ -35,7 +35,7 @@ class ServerInstaller(QObject):
         flow.connected.connect(self._connected)
 
     def reconnect(self, server: Server) -> None:
-        """Sign in to an installed server once more."""
+        """Sign in to an installed server again."""
         backend, kept = self._controller.backend, server.installation
         if backend is None or kept is None:
             return

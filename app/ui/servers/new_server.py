@@ -1,4 +1,4 @@
-"""Pages of servers that are not installed yet: one on offer, and one by its address."""
+"""The pages of servers that are not installed yet: an available one, and one by its address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class LabelledField(QWidget):
-    """A label, a line to type into, and what is wrong with it."""
+    """A label, a text field, and its error."""
 
     def __init__(self, label: str, hint: str = "", *, secret: bool = False, tall: bool = False) -> None:
         super().__init__()
@@ -60,13 +60,13 @@ class LabelledField(QWidget):
         return found.strip()
 
     def clear(self) -> None:
-        """Empty it."""
+        """Empty the field."""
         self.edit.clear()
         self.error.say("")
 
 
 class TemplatePage(QWidget):
-    """A server on offer. `connect_wanted(api_key)`, `open_wanted(installation id)`, `left()`."""
+    """An available server. Emits `connect_wanted(api_key)`, `open_wanted(installation id)`, `left()`."""
 
     connect_wanted = Signal(str)
     open_wanted = Signal(str)
@@ -77,12 +77,12 @@ class TemplatePage(QWidget):
         self.template: ServerTemplate | None = None
         self._installed: str | None = None
         self.page = TitledPage()
-        area = ScrollColumn(self.tr("Server on offer"), side=tokens.SPACE_4, top=tokens.SPACE_2)
+        area = ScrollColumn(self.tr("Available server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
         self.key = LabelledField(
             self.tr("API key"),
-            self.tr("Kept by the host, which sends it as a bearer token; never shown again."),
+            self.tr("The host stores it and sends it as a bearer token. It is not shown again."),
             secret=True,
         )
         self.connect_button = PrimaryButton(self.tr("Connect"), clicked=self._connect)
@@ -115,7 +115,7 @@ class TemplatePage(QWidget):
         self.description.setText(template.description)
         self.facts.clear()
         self.facts.add(self.tr("Address"), template.url, path=True, mono=True)
-        self.facts.add(self.tr("Signs in with"), auth_words(template.auth_type))
+        self.facts.add(self.tr("Authentication"), auth_words(template.auth_type))
         self.facts.add(self.tr("Category"), category_of(template))
         with_key = template.auth_type == "api_key"
         self.key.setVisible(with_key and installed is None)
@@ -128,11 +128,13 @@ class TemplatePage(QWidget):
         elif with_key:
             self.note.setText("")
         else:
-            self.note.setText(self.tr("Your browser opens; allow it there as the account you are signed in with here."))
+            self.note.setText(
+                self.tr("Your browser opens. Allow the connection there, with the account that you use here.")
+            )
         self.note.setVisible(bool(self.note.text()))
 
     def set_busy(self, busy: bool) -> None:
-        """While connecting is under way nothing can be started twice."""
+        """While a server is being connected, no other can be."""
         self.connect_button.setEnabled(not busy)
 
     def _connect(self) -> None:
@@ -162,7 +164,7 @@ class TemplatePage(QWidget):
 
 
 class CustomServerPage(QWidget):
-    """A server by its address. `add_wanted()` when the fields are complete; `left()`."""
+    """The form of a server by its address. Emits `add_wanted()` when the fields are complete, and `left()`."""
 
     add_wanted = Signal()
     left = Signal()
@@ -175,22 +177,24 @@ class CustomServerPage(QWidget):
         self.description = LabelledField(self.tr("Description"), tall=True)
         self.auth = Segmented(
             [("oauth", self.tr("OAuth"), "", "accent"), ("api_key", self.tr("API key"), "", "accent")],
-            self.tr("How it signs in"),
+            self.tr("Authentication"),
         )
         self.auth.set_value("oauth")
         self.auth.chosen.connect(lambda _value: self._show_auth())
-        self.key = LabelledField(self.tr("API key"), self.tr("Sent as a bearer token by the host."), secret=True)
+        self.key = LabelledField(self.tr("API key"), self.tr("The host sends it as a bearer token."), secret=True)
         self.advanced = QuietButton(
-            self.tr("Client of your own"), "chevron-right", kind="flat", clicked=self._toggle_advanced
+            self.tr("Use your own OAuth client"), "chevron-right", kind="flat", clicked=self._toggle_advanced
         )
-        self.client_id = LabelledField(self.tr("Client id"), self.tr("For servers that register no clients."))
+        self.client_id = LabelledField(
+            self.tr("Client id"), self.tr("For servers without dynamic client registration.")
+        )
         self.client_secret = LabelledField(self.tr("Client secret"), secret=True)
         self._advanced_open = False
-        # With a parent from the start: a card that shows without one is a window of its own.
+        # With a parent from the start: a card without one would open as a window.
         limits = InlineCard(self)
         limits.show_note(
-            self.tr("What the store cannot do"),
-            self.tr("It sends a bearer token only: basic authentication and headers of your own are not supported."),
+            self.tr("Limits of the store"),
+            self.tr("The store sends a bearer token only. Basic authentication and custom headers are not supported."),
             tone="info",
         )
         self.card = InlineCard()
@@ -208,7 +212,7 @@ class CustomServerPage(QWidget):
             box.addWidget(part)
         sign_in = QVBoxLayout()
         sign_in.setSpacing(theme().px(tokens.SPACE_1))
-        sign_in.addWidget(Text(self.tr("Signs in with"), "strong"))
+        sign_in.addWidget(Text(self.tr("Authentication"), "strong"))
         sign_in.addWidget(self.auth)
         box.addLayout(sign_in)
         rest: list[QWidget] = [self.key, self.advanced, self.client_id, self.client_secret, limits]
@@ -224,11 +228,11 @@ class CustomServerPage(QWidget):
         self._show_auth()
 
     def submit(self) -> None:
-        """Check and tell."""
+        """Check the fields, then emit `add_wanted`."""
         self.card.clear()
         needed = [
             (self.name, bool(self.name.text), self.tr("It is needed.")),
-            (self.url, is_web(self.url.text), self.tr("Type an address that begins with https://")),
+            (self.url, is_web(self.url.text), self.tr("Enter an address that starts with https://")),
         ]
         if self.auth.value() == "api_key":
             needed.append((self.key, bool(self.key.text), self.tr("It is needed.")))
@@ -242,7 +246,7 @@ class CustomServerPage(QWidget):
         self.add_wanted.emit()
 
     def show_failure(self, error: BurrowError) -> None:
-        """The store did not take it: its own words, the fields kept."""
+        """Show why the store refused the server. The fields are kept."""
         fields = {"name": self.name, "url": self.url, "api_key": self.key, "client_id": self.client_id}
         field = fields.get(error.facts.attr or "")
         if field is not None:
@@ -251,7 +255,7 @@ class CustomServerPage(QWidget):
         self.card.show_note(error.title, error.facts.detail or error.cause, error.advice, tone="bad")
 
     def reset(self) -> None:
-        """It worked: empty the form."""
+        """Empty the form."""
         for field in (self.name, self.url, self.description, self.key, self.client_id, self.client_secret):
             field.clear()
         self.card.clear()

@@ -1,4 +1,4 @@
-"""How a call stands, as the result view shows it: a table from phases and errors to words and actions."""
+"""Shows the outcome of a call: from its phase and error to words and actions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class PermissionWords(NamedTuple):
-    """What is said of a missing permission; may name `{tool}`, `{server}`, `{scopes}` and `{granted}`."""
+    """What is said about a missing permission. May contain `{tool}`, `{server}`, `{scopes}` and `{granted}`."""
 
     title: str
     cause: str
@@ -37,31 +37,31 @@ class PermissionWords(NamedTuple):
 SOMEBODY_ELSE = "Ask an administrator, or sign in with an account that may do this."
 LACKING: Mapping[StepUpOption, PermissionWords] = {
     StepUpOption.ASK: PermissionWords(
-        "{tool} needs {scopes}", "{granted}", "Only this call waits. It runs by itself once allowed."
+        "{tool} needs {scopes}", "{granted}", "Only this call waits. It runs as soon as you allow it."
     ),
-    StepUpOption.TRIED: PermissionWords("{tool} needs {scopes}", "You were asked for it twice.", SOMEBODY_ELSE),
+    StepUpOption.TRIED: PermissionWords("{tool} needs {scopes}", "You were already asked twice.", SOMEBODY_ELSE),
     StepUpOption.GRANTED: PermissionWords(
-        "Not permitted", "{server} has refused it although {scopes} is granted.", SOMEBODY_ELSE
+        "Not permitted", "{server} refused it although {scopes} is granted.", SOMEBODY_ELSE
     ),
     StepUpOption.KEY: PermissionWords(
         "{tool} needs {scopes}",
-        "A personal API key keeps the permissions that it was made with.",
-        "Make a key that has this one, or sign in with the browser.",
+        "A personal API key cannot get more permissions.",
+        "Create a key with this permission, or sign in with the browser.",
     ),
 }
-# Instead, when the person was just asked.
+# Instead of `LACKING`, when the person was just asked.
 NOT_GRANTED: Mapping[StepUpOption, PermissionWords] = {
     StepUpOption.ASK: PermissionWords(
-        "Not granted", "{tool} still needs {scopes}. {granted}", "You can be asked once more."
+        "Not granted", "{tool} still needs {scopes}. {granted}", "You can try once more."
     ),
     StepUpOption.TRIED: PermissionWords(
-        "Not granted", "{tool} still needs {scopes}. You were asked for it twice.", SOMEBODY_ELSE
+        "Not granted", "{tool} still needs {scopes}. You were already asked twice.", SOMEBODY_ELSE
     ),
 }
 
 
 class OutcomePresenter:
-    """What a person can do about a call that did not simply succeed."""
+    """Shows a call in the result view, with the actions that its outcome allows."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class OutcomePresenter:
         self._allow, self._reconnect, self._sign_in, self._permit = allow, reconnect, sign_in, permit
 
     def show(self, session: ToolSession) -> bool:
-        """Show where the call stands; False when there is nothing to show."""
+        """Show a call; returns False when there is nothing to show."""
         match session.phase:
             case CallPhase.IDLE:
                 return False
@@ -108,15 +108,15 @@ class OutcomePresenter:
         self._view.show_card(
             None,
             None,
-            _tr("{0} asks before it is called").format(session.tool.label),
-            _tr("Allow once is not possible on this server: its store keeps one answer for every call."),
+            _tr("{0} needs your approval").format(session.tool.label),
+            _tr("Allow once is not possible on this server: the store keeps one policy for all calls."),
             _tr("The arguments are kept."),
             [(_tr("Always allow and run"), self._allow), (_tr("Not now"), session.dismiss)],
             tone="attention",
         )
 
     def _lacking(self, session: ToolSession, need: MissingScopes) -> None:
-        """The call was refused for want of a permission (ux 6.6, faults row 46)."""
+        """The call was refused because a permission is missing (faults row 46)."""
         words = (NOT_GRANTED.get(session.help) if session.not_granted else None) or LACKING[session.help]
         parts = {
             "tool": session.tool.label,
@@ -139,8 +139,8 @@ class OutcomePresenter:
             None,
             None,
             _tr("Waiting for your browser…"),
-            _tr("It asks you for {0}.").format(listed(need.scopes)),
-            _tr("{0} runs by itself once allowed.").format(session.tool.label),
+            _tr("It asks you to allow {0}.").format(listed(need.scopes)),
+            _tr("{0} runs as soon as you allow it.").format(session.tool.label),
             tone="info",
         )
 
@@ -182,7 +182,7 @@ class OutcomePresenter:
             CallState.CANCELLED,
             session.seconds,
             _tr("Cancelled"),
-            _tr("What the tool had begun may have taken effect. The arguments are kept."),
+            _tr("The tool may already have done something. The arguments are kept."),
             actions=[(_tr("Run again"), session.again)],
             tone="info",
         )
@@ -195,13 +195,13 @@ class OutcomePresenter:
         match error:
             case SignInNeeded() if session.signed_in_again:
                 title, cause = _tr("You are signed in again"), _tr("{0} was not called.").format(session.tool.label)
-                advice, tone, state = _tr("Run it with the arguments kept?"), "info", None
+                advice, tone, state = _tr("Run it with the same arguments?"), "info", None
                 actions = [(_tr("Run"), session.again), (_tr("Not now"), session.dismiss)]
             case SignInNeeded():
                 advice = (
-                    _tr("The call is kept and runs by itself once you have signed in.")
+                    _tr("The call is kept and runs after you sign in.")
                     if session.tool.annotations.read_only is True
-                    else _tr("The arguments are kept; you are asked again once you have signed in.")
+                    else _tr("The arguments are kept. After you sign in, Burrow asks before it runs the call.")
                 )
                 tone, state, actions = "attention", None, [(_tr("Sign in"), self._sign_in)]
             case VendorSignInNeeded():
@@ -222,7 +222,7 @@ class OutcomePresenter:
 
 
 def _granted(count: int) -> str:
-    """How much was granted so far; nothing where the server does not say."""
+    """How many permissions were granted so far; empty where the server does not say."""
     if not count:
         return ""
     one = _tr("You already granted 1 permission.")

@@ -1,4 +1,4 @@
-"""The pages at the right of the list, and above them the bar that says how connecting a server goes."""
+"""The pages beside the list, and above them the bar that shows the progress of connecting a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AT_LEAST = 280
 
 
 class ServerPages(QWidget):
-    """`server` for one that is installed, `template` for one on offer, `custom` for one by its address, `nothing`."""
+    """`server`: an installed one. `template`: an available one. `custom`: the form of one by its address. `nothing`."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class ServerPages(QWidget):
         self.stack.setCurrentWidget(page)
 
     def start(self) -> None:
-        """Another account or project: forget what is shown of the former."""
+        """Another account or project: clear the pages."""
         self.server.close_tool()
         self.server.server = None
         self.server.tools.clear()

@@ -1,4 +1,4 @@
-"""The Servers place: servers on the left; a server with its tools, one on offer, or a new one on the right."""
+"""The Servers place: servers on the left; on the right a server with its tools, an available one, or a new one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ServersPlace(Place):
     def show_account(self, former: Identity | None) -> None:
         """Show the servers of this account and project."""
         backend = self.backend
-        # On the same connection its services still know what belongs to the former project.
+        # On the same connection the services still have the former project cached.
         fresh = former is not None and backend is former.backend and former.project is not None
         self.connecting.cancel()
         self.pages.start()
@@ -97,11 +97,11 @@ class ServersPlace(Place):
         self.controller.start(backend, fresh=fresh)
 
     def activate(self) -> None:
-        """What is shown may be old."""
+        """Load the list again if it is outdated."""
         self.controller.load_if_stale()
 
     def refresh(self) -> None:
-        """Ask for the list, for what is on offer if that is in view, and for the tools of the server in view."""
+        """Load the list again, the available servers if they are in view, and the tools of the server in view."""
         self.controller.load(refresh=True)
         if self.pane.available:
             self.controller.load_templates(refresh=True)
@@ -109,7 +109,7 @@ class ServersPlace(Place):
             self.controller.load_tools(self.page.server.id, refresh=True)
 
     def focus_filter(self) -> None:
-        """The search of what is in view."""
+        """Focus the search of what is in view."""
         if self.pages.shows_server and not self.page.tools.isHidden():
             field = self.page.tools.filter
         elif self.pane.available:
@@ -140,16 +140,16 @@ class ServersPlace(Place):
         return [self.pane, *(part for part in (self.page.tools, self.page.tool) if not part.isHidden())]
 
     async def flush(self) -> None:
-        """Keep what is being typed."""
+        """Save what is being typed."""
         await self.drafts.flush()
 
     def _count(self) -> None:
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))
 
     def _show_connected(self, installation_id: str, title: str) -> None:
-        """A server was just connected: show it, with its tools as they are now."""
+        """Show a server that was just connected, with its tools."""
         self.context.navigator.announce(self.tr("{0} is connected").format(title))
-        # While the list is being read, a server that is not in it yet does not count as missing.
+        # Loading first: a server that is not in the list then counts as not loaded yet, not as missing.
         self.controller.load(refresh=True)
         self.selection.want(installation_id)
         if installation_id in self.controller.tools or installation_id in self.controller.tool_errors:

@@ -1,4 +1,4 @@
-"""What the person decides about tools: for one, for several, for ever from within a call; each with a way back."""
+"""Sets the policies of tools: of one, of several, or of the one that a call asks about. Each can be undone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class PolicyActions(QObject):
-    """Carries out what a server's page asks for and shows there what came of it.
+    """Sets the policies that a server's page asks for, and shows the result there.
 
-    `said(words)` for what a screen reader should say, `failed(words, BurrowError)` when nothing could be set.
+    `said(words)` is to be announced; `failed(words, BurrowError)` when a policy could not be set.
     """
 
     said = Signal(str)
@@ -47,7 +47,7 @@ class PolicyActions(QObject):
             self._controller.set_policies(server.id, [tool.name for tool in tools if tool is not None], state)
 
     def _allow(self) -> None:
-        """Always allow, then go on with the call that asked."""
+        """Allow the tool, then continue the call that asked."""
         session, backend = self._page.tool.session, self._controller.backend
         if session is None or backend is None:
             return

@@ -1,4 +1,4 @@
-"""The policy of a tool: whether agents may call it, must ask, or may not."""
+"""The policy of a tool: agents may call it, must ask first, or may not call it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Policy(StrEnum):
-    """The approval states of the MCP store; the values are its words."""
+    """The approval states of the MCP store; the values are those of its API."""
 
     ALLOW = "approved"
     ASK = "needs_approval"
@@ -31,7 +31,7 @@ POLICY_STATES: Mapping[str, State] = {
 
 
 def policy_state(approval: str | None) -> State:
-    """Allow, Ask or Block; a tool whose policy is not known asks."""
+    """Allow, Ask or Block. Without a policy a tool asks."""
     return by_name(POLICY_STATES, approval or Policy.ASK)
 
 

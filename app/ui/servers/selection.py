@@ -1,4 +1,4 @@
-"""What is shown at the right of the list: a server, one on offer, the form of a new one, or nothing."""
+"""Which page is shown beside the list: a server, an available one, the form of a new one, or nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class ServerSelection(QObject):
-    """Chooses the page of the right side, and keeps it up to date.
+    """Chooses the page of the right side and keeps it up to date.
 
-    `server_shown(Server)` when a server was brought into view or brought up to date there, `tool_wanted(row key)` when
-    a tool that was asked for is known.
+    `server_shown(Server)` when a server was shown or its page updated, `tool_wanted(row key)` when a tool that was
+    asked for is loaded.
     """
 
     server_shown = Signal(object)
@@ -30,7 +30,7 @@ class ServerSelection(QObject):
     def __init__(self, controller: ServerController, pane: ServerPane, pages: ServerPages) -> None:
         super().__init__(pages)
         self._controller, self._pane, self._pages = controller, pane, pages
-        # A server, and perhaps one of its tools, asked for by name but not known yet.
+        # A server, and perhaps the name of one of its tools, that was asked for and is not loaded yet.
         self._wanted: tuple[str, str] | None = None
         controller.changed.connect(self._update)
         controller.templates_changed.connect(self._update_templates)
@@ -54,7 +54,7 @@ class ServerSelection(QObject):
         self.want(server_id, tool)
 
     def want(self, server_id: str, tool: str = "") -> None:
-        """Show a server, and perhaps one of its tools by name, as soon as it is known."""
+        """Show a server, and perhaps one of its tools by name, as soon as it is loaded."""
         self._wanted = (server_id, tool)
         self._pane.show_installed()
         self.follow_wanted()
@@ -67,12 +67,12 @@ class ServerSelection(QObject):
         self._pages.custom.focus_first()
 
     def show_offers(self) -> None:
-        """Turn to the servers on offer."""
+        """Show the list of available servers."""
         self._pane.show_available()
         self._pane.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def follow_wanted(self) -> None:
-        """Show what was asked for if it is known by now."""
+        """Show what was asked for if it is loaded by now."""
         if self._wanted is None:
             return
         server_id, name = self._wanted
@@ -96,7 +96,7 @@ class ServerSelection(QObject):
                 self._show_tool(tool)
 
     def show_nothing(self) -> None:
-        """Say that nothing is selected, where the list does not say more."""
+        """Say that nothing is selected, unless the list already says why there is nothing."""
         controller, nothing = self._controller, self._pages.nothing
         no_list = not controller.servers and not self._pane.available
         if controller.backend is None or controller.error is not None or no_list:
@@ -107,14 +107,14 @@ class ServerSelection(QObject):
 
     def _show_missing(self) -> None:
         self._pages.nothing.show_state(
-            self.tr("This server is not here"),
+            self.tr("Server not found"),
             self.tr("It may have been removed, or it belongs to another project."),
             glyph="servers",
         )
         self._pages.turn_to(self._pages.nothing)
 
     def _update(self) -> None:
-        """The list changed."""
+        """The list changed: update the page."""
         controller, page = self._controller, self._pages.server
         self._pane.show_servers()
         if page.server is not None:
@@ -162,7 +162,7 @@ class ServerSelection(QObject):
         self.tool_wanted.emit(key_of(tool))
 
     def _update_templates(self) -> None:
-        """What is on offer changed."""
+        """The available servers changed: update the page."""
         self._pane.show_templates()
         self._pane.show_servers()
         if self._pane.available:
@@ -188,7 +188,7 @@ class ServerSelection(QObject):
         return next((each for each in self._controller.templates or () if each.id == template_id), None)
 
     def _leave_custom(self) -> None:
-        """Esc or Close: back to what the list says; what was typed stays in the form."""
+        """Esc or Close: go back to the selected row. What was typed stays in the form."""
         pane = self._pane
         self.show_nothing()
         if pane.available:

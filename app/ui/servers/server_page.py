@@ -1,4 +1,4 @@
-"""One server: its state and switches, its tools beside the one that is open, and what is known about it."""
+"""The page of a server: its state, its tools beside the open one, and its facts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE = 700
 LIST_WIDTH = 300
 TOOLS, ABOUT = range(2)
-# What the button is called that lets the person connect a server.
+# The words of the button that connects a server.
 CONNECT: Mapping[ServerState, str] = {
     ServerState.SIGN_IN: "Finish connecting",
     ServerState.RECONNECT: "Reconnect",
@@ -42,7 +42,7 @@ CONNECT: Mapping[ServerState, str] = {
 
 
 class ServerPage(QWidget):
-    """`enabled_wanted(bool)`, `remove_wanted()`, `connect_wanted()`, `refresh_wanted()`, `sign_in_wanted()`."""
+    """Emits `enabled_wanted(bool)`, `remove_wanted()`, `connect_wanted()`, `refresh_wanted()`, `sign_in_wanted()`."""
 
     enabled_wanted = Signal(bool)
     remove_wanted = Signal()
@@ -89,7 +89,7 @@ class ServerPage(QWidget):
         return self.width() >= theme().px(SIDE_BY_SIDE)
 
     def show_server(self, server: Server, controller: ServerController) -> None:
-        """Show a server as it is now; another one starts with its tools and no search."""
+        """Show a server as it is now. A change of server starts with its tools and no search."""
         if self.server is None or self.server.id != server.id:
             self.close_tool()
             self.tools.clear()
@@ -113,7 +113,7 @@ class ServerPage(QWidget):
         self.show_tools(controller)
 
     def show_tools(self, controller: ServerController) -> None:
-        """The server's tools as they are known now."""
+        """Show the server's tools as they are now."""
         server = self.server
         if server is None:
             return
@@ -141,31 +141,31 @@ class ServerPage(QWidget):
         else:
             self.tools.show_empty(
                 self.tr("No tools"),
-                self.tr("The server says that it has none."),
+                self.tr("The server offers no tools."),
                 [(self.tr("Ask again"), self.refresh_wanted.emit)],
             )
 
     def open_tool(self) -> None:
-        """The tool page has something to show."""
+        """Show the open tool beside the list."""
         self.tabs.setCurrentIndex(TOOLS)
         self.tool.setVisible(True)
         self._arrange()
 
     def close_tool(self) -> None:
-        """Only the list."""
+        """Show only the list."""
         self.tool.leave()
         self.tool.setVisible(False)
         self._arrange()
 
     def back_to_list(self) -> None:
-        """Esc on the tool: the list takes the focus; where there is no room for both, it takes the place."""
+        """Esc on the tool: focus the list, and show it instead of the tool where there is no room for both."""
         if not self.wide:
             self.tool.setVisible(False)
             self._arrange()
         self.tools.table.setFocus(Qt.FocusReason.BacktabFocusReason)
 
     def ask_remove(self) -> None:
-        """Confirm in place."""
+        """Ask for confirmation on the page."""
         server = self.server
         if server is None or server.installation is None:
             return
@@ -188,11 +188,11 @@ class ServerPage(QWidget):
         if isinstance(error, SignInNeeded):
             actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
         elif server.installation is not None and state in CONNECT:
-            # The way on is the button beside the title.
+            # The button beside the title connects it.
             actions = []
-            text = self.tr("Its tools can be listed once your browser has allowed it.")
+            text = self.tr("Its tools are listed after you allow the connection in your browser.")
             title = (
-                self.tr("Connecting was not finished")
+                self.tr("Connecting is not finished")
                 if state is ServerState.SIGN_IN
                 else self.tr("Its sign-in has ended")
             )
@@ -209,7 +209,9 @@ class ServerPage(QWidget):
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
         self.remove_button = QuietButton(self.tr("Remove server…"), "trash", kind="danger", clicked=self.ask_remove)
-        self.renew_button = QuietButton(self.tr("Sign in to it again"), "key", clicked=self.connect_wanted.emit)
+        self.renew_button = QuietButton(
+            self.tr("Sign in to this server again"), "key", clicked=self.connect_wanted.emit
+        )
         buttons = QHBoxLayout()
         buttons.setSpacing(theme().px(tokens.SPACE_2))
         buttons.addWidget(self.renew_button)
@@ -234,14 +236,14 @@ class ServerPage(QWidget):
             self.facts.add(self.tr("Trouble"), server.trouble)
         if server.tool_count is not None:
             self.facts.add(self.tr("Tools"), str(server.tool_count))
-        self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not agreed yet"))
+        self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not negotiated yet"))
         kept = server.installation
         if kept is not None:
-            self.facts.add(self.tr("Signs in with"), auth_words(kept.auth_type))
+            self.facts.add(self.tr("Authentication"), auth_words(kept.auth_type))
             shared = self.tr("Shared with the team") if kept.scope == "shared" else self.tr("Only yours")
             self.facts.add(self.tr("Installed for"), shared)
         else:
-            self.facts.add(self.tr("Signs in with"), self.tr("Your own account"))
+            self.facts.add(self.tr("Authentication"), self.tr("Your own account"))
         self.remove_button.setVisible(kept is not None)
         self.renew_button.setVisible(kept is not None and kept.auth_type == "oauth")
 

@@ -1,4 +1,4 @@
-"""The left part: installed servers, and those that the store offers."""
+"""The left part of the place: installed servers, and those that the store offers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NARROWEST = 208
 
 
 class ServerPane(SidePane):
-    """`server_picked(id)`, `server_opened(id)`, `server_toggled(id)`, `template_picked(id)`, `add_wanted()`."""
+    """Emits `server_picked(id)`, `server_opened(id)`, `server_toggled(id)`, `template_picked(id)`, `add_wanted()`."""
 
     server_picked = Signal(str)
     server_opened = Signal(str)
@@ -54,10 +54,10 @@ class ServerPane(SidePane):
         self.servers.opened.connect(self.server_opened)
         self.servers.toggled.connect(self.server_toggled)
         self.no_servers = EmptyState()
-        self.filter = FilterField(self.tr("Search servers on offer"))
+        self.filter = FilterField(self.tr("Search available servers"))
         categories = [("", self.tr("All categories")), *((each, category_words(each)) for each in CATEGORIES)]
         self.category = Select(self.tr("Category"), categories)
-        self.templates = ListTable(self.tr("Servers on offer"), two_lines=True)
+        self.templates = ListTable(self.tr("Available servers"), two_lines=True)
         self.templates.picked.connect(self.template_picked)
         self.templates.opened.connect(self.template_opened)
         self.no_templates = EmptyState()
@@ -98,11 +98,11 @@ class ServerPane(SidePane):
 
     @property
     def available(self) -> bool:
-        """Whether the servers on offer are shown."""
+        """Whether the available servers are shown."""
         return self.tabs.currentIndex() == AVAILABLE
 
     def show_servers(self) -> None:
-        """The installed servers as they are known now."""
+        """Show the installed servers as they are now."""
         controller = self._controller
         if controller.loading or controller.loading_templates:
             self.progress.start()
@@ -118,21 +118,21 @@ class ServerPane(SidePane):
         elif controller.loaded:
             self.no_servers.show_state(
                 self.tr("No servers yet"),
-                self.tr("Connect one that is on offer, or add your own."),
-                [(self.tr("See what is on offer"), self.show_available)],
+                self.tr("Connect an available server, or add your own."),
+                [(self.tr("Browse available servers"), self.show_available)],
                 glyph="servers",
             )
         else:
             self.no_servers.show_state("")
 
     def set_waiting(self, server_ids: frozenset[str]) -> None:
-        """The servers that a call waits for."""
+        """Set the servers of which a call waits for the sign-in."""
         if server_ids != self._waiting:
             self._waiting = server_ids
             self._show_rows()
 
     def show_templates(self) -> None:
-        """What is on offer and matches the search."""
+        """Show the available servers that match the search."""
         controller = self._controller
         needle, category = self.filter.text().strip(), self.category.currentData() or ""
         groups = template_groups(controller.templates or (), needle, category)
@@ -149,18 +149,18 @@ class ServerPane(SidePane):
                 self.tr("No server matches"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
             )
         else:
-            self.no_templates.show_state(self.tr("Nothing is on offer here"), glyph="servers")
+            self.no_templates.show_state(self.tr("No servers are available here"), glyph="servers")
 
     def show_installed(self) -> None:
-        """Turn to the installed servers."""
+        """Show the list of installed servers."""
         self.tabs.setCurrentIndex(INSTALLED)
 
     def show_available(self) -> None:
-        """Turn to the servers on offer."""
+        """Show the list of available servers."""
         self.tabs.setCurrentIndex(AVAILABLE)
 
     def reset(self) -> None:
-        """Another account or project: the installed ones, nothing selected, no search."""
+        """Another account or project: show the installed servers, without selection or search."""
         self.filter.set_text_quietly("")
         self.category.setCurrentIndex(0)
         self.tabs.setCurrentIndex(INSTALLED)

@@ -1,4 +1,4 @@
-"""The tool that is open beside the list: its session, its call, what its result leads to, and which calls wait."""
+"""Opens tools beside the list, and carries out what their page asks for: calls, permissions, reading, saving."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ToolCalls(QObject):
-    """Keeps a session for each tool that was opened, and carries out what its page asks for."""
+    """Keeps a session for each tool that was opened, and shows which calls wait."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ToolCalls(QObject):
         return self._tool.session is not None and self._tool.session.busy
 
     def _server_shown(self, server: Server) -> None:
-        """What is newly known of a server is also known to its sessions."""
+        """Update the sessions of the server."""
         self.sessions.renew(server, self._controller.tools.get(server.id, ()))
         self._show_waiting()
 
@@ -105,7 +105,7 @@ class ToolCalls(QObject):
         return found
 
     def _show_waiting(self) -> None:
-        """Say which calls wait for the sign-in: the page shows the card of its own call after this."""
+        """Mark the tools and servers whose call waits. The page shows the card of its own call after this."""
         shown, server = self._tool.session, self._page.server
         self._tool.result.set_waiting(shown is not None and shown.waiting)
         self._page.tools.set_waiting(self.sessions.waiting_on(server.id) if server is not None else frozenset())
@@ -120,7 +120,7 @@ class ToolCalls(QObject):
             self._tool.session.permit(self._navigator.allow)
 
     def _read(self, uri: str) -> None:
-        """Read a resource that a result links to, and show it below the result."""
+        """Read a resource that the result links to, and show it below the result."""
         session, backend, view = self._tool.session, self._controller.backend, self._tool.result
         if session is None or backend is None:
             return

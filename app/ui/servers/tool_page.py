@@ -1,4 +1,4 @@
-"""One tool: what it is, what its server claims, its policy, its arguments, and the call."""
+"""The page of a tool: description, claims, policy, arguments, and the call."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ DESCRIPTION_LIMIT = 20_000
 
 
 class ToolPage(QWidget):
-    """`policy_wanted(state)`, `reconnect_wanted()`, `sign_in_wanted()`, `permission_wanted()`, `read_wanted(uri)`,
-    `save_wanted(name, data)`, `left()` on Esc or Back, `said(text)` for assistive technology."""
+    """Shows a `ToolSession`, and emits a signal for each thing the person wants.
+
+    `left()` on Esc or Back; `said(text)` is to be announced; `drafted(ToolSession)` when its draft changed.
+    """
 
     policy_wanted = Signal(str)
     allow_wanted = Signal()
@@ -62,11 +64,11 @@ class ToolPage(QWidget):
 
     @property
     def session(self) -> ToolSession | None:
-        """The tool shown, with its call."""
+        """The session that is shown."""
         return self._session
 
     def show_session(self, session: ToolSession) -> None:
-        """Show a tool; its form and result are as they were left."""
+        """Show a session, with form and result as they were left."""
         if session is self._session:
             self._fill()
             return
@@ -82,7 +84,7 @@ class ToolPage(QWidget):
         self._show_phase()
 
     def show_draft(self) -> None:
-        """The session's draft came from elsewhere: fill the form with it."""
+        """Fill the form with the session's draft, which was restored."""
         session = self._session
         if session is not None:
             self.form.show_model(self.form.model, session.draft, session.json_text)
@@ -97,7 +99,7 @@ class ToolPage(QWidget):
         self._tick.stop()
 
     def update_tool(self) -> None:
-        """The server's or the store's word about the tool changed; what is typed stays."""
+        """The tool changed on the server or in the store: show that. What is typed stays."""
         self._fill()
         session = self._session
         if session is not None and session.tool.input_schema != self.form.model.schema:
@@ -117,7 +119,7 @@ class ToolPage(QWidget):
             if session is not self._session:
                 return
             if verdict.problems:
-                self.form.show_problems(verdict.problems, self.tr("The server will probably not accept this"))
+                self.form.show_problems(verdict.problems, self.tr("The server will probably reject this"))
                 self.run_anyway.setVisible(True)
             else:
                 self._ask(session, arguments)
@@ -125,14 +127,14 @@ class ToolPage(QWidget):
         self._bridge.spawn(self, model.validate(arguments), done=checked, key="check")
 
     def run_as_is(self) -> None:
-        """Send arguments that the schema does not seem to allow."""
+        """Send arguments that do not match the schema."""
         session = self._session
         arguments = self.form.arguments() if session is not None else None
         if session is not None and arguments is not None:
             self._ask(session, arguments)
 
     def run_again(self) -> None:
-        """Ctrl+Shift+Enter: the last call once more, whatever stands in the form now."""
+        """Ctrl+Shift+Enter: repeat the last call, whatever is in the form."""
         if self._session is not None and not self._session.busy and not self._session.tool.problem:
             self._session.again()
 
@@ -250,7 +252,7 @@ class ToolPage(QWidget):
             self._claims.addWidget(StatusWord(claim, "caption"))
         self._show_policy()
         if tool.problem:
-            self.problem.show_note(self.tr("This tool cannot be relied on"), tool.problem, tone="attention")
+            self.problem.show_note(self.tr("This tool has a problem"), tool.problem, tone="attention")
         else:
             self.problem.clear()
         schema = {"input": tool.input_schema}
@@ -264,7 +266,7 @@ class ToolPage(QWidget):
         assert self._session is not None
         tool = self._session.tool
         self.policy.set_value(tool.policy or Policy.ASK)
-        reason = self.tr("Locked: the team decides on this tool.") if tool.locked else ""
+        reason = self.tr("Locked: the team sets the policy of this tool.") if tool.locked else ""
         self.policy.set_locked(reason)
         self.lock.setText(reason)
         self.lock.setVisible(bool(reason))
@@ -325,7 +327,7 @@ class ToolPage(QWidget):
             CallPhase.DONE: self.tr("{0} finished"),
             CallPhase.CANCELLED: self.tr("{0} cancelled"),
             CallPhase.FAILED: self.tr("{0} failed"),
-            CallPhase.ASKING: self.tr("{0} asks before it is called"),
+            CallPhase.ASKING: self.tr("{0} needs your approval"),
             CallPhase.ALLOWING: self.tr("{0} waits for your browser"),
             CallPhase.QUIET: self.tr("Still no answer from {0}"),
         }.get(session.phase)
@@ -362,7 +364,7 @@ class ToolPage(QWidget):
 
 
 class _Hairline(QWidget):
-    """A line of the border's colour between what stands above and below it."""
+    """A line of the border's colour."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""One tool being called by hand: its arguments, the call under way, and how the last one ended.
+"""A tool that is called by hand: its arguments, the running call, and the outcome of the last one.
 
-It outlives the page that shows it, so that looking at another tool neither ends a call nor loses its result.
+It exists longer than the page shows it, so that showing another tool neither ends a call nor loses its result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PERMISSION = "permission"
 
 
 class CallPhase(Enum):
-    """Where a call stands."""
+    """The phase of a call."""
 
     IDLE = "idle"
     ASKING = "asking"
@@ -46,10 +46,10 @@ class CallPhase(Enum):
 
 
 class ToolSession(QObject):
-    """`changed()` when the phase or the outcome did, `progressed()` while running; `resumed()` when a call that had
-    waited for the sign-in has been answered.
+    """`changed()` when phase or outcome changed, `progressed()` while running, `resumed()` when a call that had waited
+    for the sign-in was answered.
 
-    Everything here belongs to the account that it was opened for, and nothing is called for another one.
+    A session belongs to the account it was opened for. It never calls for another one.
     """
 
     changed = Signal()
@@ -82,17 +82,17 @@ class ToolSession(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a call is under way, also one that has fallen silent."""
+        """Whether a call is running, including one that has not answered for long."""
         return self.phase in {CallPhase.RUNNING, CallPhase.QUIET}
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way, or waits for the person's browser."""
+        """Whether a call is running or waits for the browser."""
         return self.running or self.phase is CallPhase.ALLOWING
 
     @property
     def need(self) -> MissingScopes | None:
-        """The permissions that the last call was refused for."""
+        """The permissions that the last call lacked."""
         error = self.error
         if not isinstance(error, PermissionMissing) or not error.facts.scopes:
             return None
@@ -100,7 +100,7 @@ class ToolSession(QObject):
 
     @property
     def help(self) -> StepUpOption:
-        """Whether the person can help with what is missing."""
+        """Whether the person can grant what is missing."""
         return StepUpOption.NOT_OURS if self.need is None else self._backend.step_up.help_for(self.need)
 
     @property
@@ -110,11 +110,11 @@ class ToolSession(QObject):
 
     @property
     def waiting(self) -> bool:
-        """Whether a call waits until somebody has signed in."""
+        """Whether a call waits for the sign-in."""
         return self.phase is CallPhase.FAILED and isinstance(self.error, SignInNeeded) and not self.signed_in_again
 
     def ask(self, arguments: dict[str, Any]) -> None:
-        """Call the tool if its policy lets a person do so; otherwise say what stands in the way."""
+        """Call the tool if its policy allows that, else ask or say why not."""
         if self.busy:
             return
         self.arguments = arguments
@@ -125,17 +125,17 @@ class ToolSession(QObject):
         self._start()
 
     def again(self) -> None:
-        """Call it once more with the arguments of the last call."""
+        """Repeat the last call."""
         if self.arguments is not None:
             self.ask(self.arguments)
 
     def allowed(self) -> None:
-        """The person allowed the tool: go on with the call that asked."""
+        """The person allowed the tool: make the call that asked."""
         if self.phase is CallPhase.ASKING and self.arguments is not None:
             self._start()
 
     def permit(self, browser: Callable[[Sequence[str]], Awaitable[None]]) -> None:
-        """Have `browser` ask the person for what is missing; the call that was refused then runs by itself."""
+        """Have `browser` ask for the missing permissions, then make the call that was refused."""
         need = self.need
         if need is None or self.busy:
             return
@@ -146,12 +146,12 @@ class ToolSession(QObject):
         self._end(CallPhase.ALLOWING)
 
     def dismiss(self) -> None:
-        """Leave the question unanswered; the arguments stay."""
+        """Close the question. The arguments are kept."""
         if not self.busy:
             self._end(CallPhase.IDLE)
 
     def cancel(self) -> None:
-        """End the call under way, or the wait for the person's browser."""
+        """Cancel the running call, or stop waiting for the browser."""
         if self.phase is CallPhase.ALLOWING:
             self._bridge.cancel(self, PERMISSION)
             self._end(CallPhase.FAILED)
@@ -161,14 +161,14 @@ class ToolSession(QObject):
                 self._wait()
 
     def keep_waiting(self) -> None:
-        """After a silence: wait on."""
+        """Keep waiting for a call that has not answered for long."""
         if self._call is not None and self.phase is CallPhase.QUIET:
             self.phase, self.error = CallPhase.RUNNING, None
             self._wait()
             self.changed.emit()
 
     def close(self) -> None:
-        """End everything; nothing is told any more."""
+        """Cancel everything. No signal is emitted any more."""
         if self._call is not None and self.running:
             self._call.cancel()
         self._bridge.cancel(self)
@@ -225,13 +225,13 @@ class ToolSession(QObject):
         else:
             self._end(CallPhase.FAILED)
             if error.facts.code == REPLACED:
-                # Somebody has signed in already, in another window: nothing else will tell.
+                # Another process has signed in meanwhile, and the status has changed already: no event will follow.
                 self._session_changed(self._backend.session.status)
 
     def _permitted(self, granted: bool) -> None:
         self.not_granted = not granted
         if granted:
-            # It was refused before the tool ran (RFC 6750 section 3.1): even what must not run twice runs once.
+            # The call was refused before the tool ran (RFC 6750 section 3.1), so this is not a second run.
             self._start()
         else:
             self._end(CallPhase.FAILED)

@@ -1,7 +1,7 @@
-"""Servers, tools and templates in words: claims, areas, categories. No widgets.
+"""The words for servers, tools and templates: states, claims, areas, categories. No widgets.
 
-The tables hold the words untranslated; the functions translate them (context `Servers`). What a server says of its
-tools are hints (MCP, "Tool annotations"), so every word about them is a claim.
+The tables hold the words untranslated; the functions translate them (context `Servers`). The annotations of a tool are
+hints (MCP, "Tool annotations"), so they are worded as claims of its server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class CallState(Enum):
-    """How a call of a tool stands, in a word beside its result."""
+    """The state of a call, shown beside its result."""
 
     UNDER_WAY = "under way"
     DONE = "done"
@@ -72,15 +72,15 @@ def state_of(server: Server) -> State:
 
 
 def call_state(state: CallState) -> State:
-    """Glyph, word and tone of how a call stands."""
+    """Glyph, word and tone of a call's state."""
     return translated(CALL_STATES[state])
 
 
 def claim_of(tool: ToolInfo) -> str:
-    """The gravest thing a tool's server claims of it; empty when it claims nothing."""
+    """The most serious claim about a tool; empty when there is none."""
     hints = tool.annotations
     if hints.destructive is True and hints.read_only is not True:
-        return tr("says it may destroy")
+        return tr("says it may destroy data")
     if hints.read_only is True:
         return tr("says it only reads")
     if hints.read_only is False:
@@ -89,7 +89,7 @@ def claim_of(tool: ToolInfo) -> str:
 
 
 def claims_of(tool: ToolInfo) -> list[State]:
-    """Everything claimed of a tool, each as glyph and words."""
+    """Every claim about a tool, each as glyph and words."""
     hints = tool.annotations
     found = []
     if hints.read_only is True:
@@ -99,30 +99,30 @@ def claims_of(tool: ToolInfo) -> list[State]:
     else:
         found.append(State("question", tr("does not say whether it writes"), "muted"))
     if hints.destructive is True and hints.read_only is not True:
-        found.append(State("warning", tr("says it may destroy"), "bad"))
+        found.append(State("warning", tr("says it may destroy data"), "bad"))
     if hints.destructive is False and hints.read_only is not True:
         found.append(State("plus", tr("says it only adds"), "muted"))
     if hints.idempotent is True and hints.read_only is not True:
-        found.append(State("refresh", tr("says that repeating it does no more"), "muted"))
+        found.append(State("refresh", tr("says it can be repeated safely"), "muted"))
     if hints.open_world is True:
-        found.append(State("external", tr("says it reaches outside systems"), "muted"))
+        found.append(State("external", tr("says it reaches external systems"), "muted"))
     return found
 
 
 def first_line(text: str) -> str:
-    """The first line that says something, without line breaks."""
+    """The first line that is not empty."""
     return next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")
 
 
 def searched(tool: ToolInfo) -> str:
-    """What a search looks through: name, title, description and the names of the arguments."""
+    """The text that a search looks through: name, title, description and argument names."""
     properties = tool.input_schema.get("properties")
     names = [str(name) for name in properties] if isinstance(properties, dict) else []
     return "\n".join((tool.name, tool.title, tool.description, *names)).casefold()
 
 
 def areas(names: list[str]) -> list[str]:
-    """The area of each name: its first word that the names do not all share; single names go to the last area."""
+    """The area of each name: its first word after those that all names share. Single names share the last area."""
     split = [PARTS.findall(name) for name in names]
     shared = 0
     while split and all(len(parts) > shared + 1 for parts in split) and len({p[shared].lower() for p in split}) == 1:
@@ -132,7 +132,7 @@ def areas(names: list[str]) -> list[str]:
 
 
 def auth_words(auth_type: str) -> str:
-    """How a server signs in, in two words."""
+    """How a server authenticates."""
     return tr(AUTH[auth_type]) if auth_type in AUTH else auth_type
 
 
@@ -142,7 +142,7 @@ def category_of(template: ServerTemplate) -> str:
 
 
 def tools_counted(count: int | None) -> str:
-    """`12 tools`; empty when it is not known."""
+    """`12 tools`; empty when the number is unknown."""
     if count is None:
         return ""
     return tr("1 tool") if count == 1 else tr("{0} tools").format(count)

@@ -1,4 +1,4 @@
-"""The window around the places: rail, status corner, the one sign-in bar, palette, activity drawer, keyboard map.
+"""The window around the places: rail, status corner, the sign-in bar, palette, activity drawer, keyboard map.
 
 Door: `window.MainWindow`.
 """

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class BackendFollower(QObject):
-    """Turns the core's events into signals of the window, each told once.
+    """Turns the core's events into signals of the window, so that each is handled once.
 
     - `backend_changed()`: another host, or none.
     - `account_changed()`: the account, its projects or the current project, on the same host.
-    - `account_left(Scope, name)`: after that, when another account has taken the place of the one called `name`.
-    - `status_changed()`: the credential's status, also after `backend_changed`.
+    - `account_left(Scope, name)`: emitted after it when another account replaced the one called `name`.
+    - `status_changed()`: the credential's status; also emitted after `backend_changed`.
     """
 
     backend_changed = Signal()
@@ -39,7 +39,7 @@ class BackendFollower(QObject):
         bridge.listen(self, services.backend_changed, self._follow)
 
     def start(self) -> None:
-        """Tell of the backend there is now."""
+        """Emit the signals for the backend there is now."""
         self._follow(self._services.backend)
 
     @property
@@ -79,7 +79,7 @@ class BackendFollower(QObject):
 
 
 def _account_of(backend: Backend | None) -> tuple[Scope | None, str]:
-    """The account of a backend and what it is called."""
+    """The account of a backend and its name."""
     if backend is None or backend.account is None:
         return None, ""
     return backend.scope, backend.account.short_name

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class CommandMap(QObject):
     """Gathers the commands of the window and its places.
 
-    `active` says whether keys are for the places now, `go` leads to the place of a global key.
+    `active` says whether the places are in view and keys are meant for them. `go` shows the place of a global key.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class CommandMap(QObject):
         self.shortcuts.bind((command.keys for command in place.commands()), place)
 
     def listen(self) -> None:
-        """Listen to the keys of the window and of the place in view: another place's keys belong to the focus."""
+        """Listen to the keys of the window and of the place in view. Other keys go to the widget with the focus."""
         self.shortcuts.listen_only_to([*self._global, *(command.keys for command in (*self._own, *self._here()))])
 
     def every(self) -> list[Command]:
-        """All commands, those of the place in view first; one id counts once."""
+        """All commands, those of the place in view first, each id once."""
         found: dict[str, Command] = {}
         for commands in (*(place.commands() for _, place in self._stack.built()), self._own):
             for command in commands:

@@ -1,4 +1,4 @@
-"""The window's own commands: what the palette offers and the keyboard map binds in every place."""
+"""The window's own commands, which the palette offers and the keyboard map binds in every place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WindowActions(Protocol):
-    """What the commands of the window act on; `MainWindow` has it."""
+    """What the commands of the window act on. `MainWindow` implements it."""
 
     navigation: Navigation
     stack: PlaceStack
@@ -58,7 +58,7 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         *(Command(f"go.{p.id}", _tr("Go to {0}").format(p.label), to(window.go, p.id), p.keys, go) for p in places),
         Command("go.back", _tr("Go back"), window.navigation.back, "Alt+Left", go),
         Command("go.forward", _tr("Go forward"), window.navigation.forward, "Alt+Right", go),
-        Command("window.palette", _tr("Open the palette"), window.open_palette, "Ctrl+K", view),
+        Command("window.palette", _tr("Open the command palette"), window.open_palette, "Ctrl+K", view),
         Command("window.filter", _tr("Filter the list"), window.stack.filter_current, "/", view),
         Command("window.refresh", _tr("Refresh"), window.stack.refresh_current, "F5", view),
         Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view),
@@ -67,8 +67,8 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.keys", _tr("Show all keys"), window.open_key_sheet, "Ctrl+/", view),
         Command("window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view),
         Command("window.smaller", _tr("Smaller text"), to(window.appearance.change_scale, -1), "Ctrl+-", view),
-        Command("window.usual", _tr("Usual text size"), to(window.appearance.change_scale, 0), "Ctrl+0", view),
-        Command("look.system", _tr("Appearance: as the system"), to(window.appearance.set_mode, "system"), "", view),
+        Command("window.usual", _tr("Default text size"), to(window.appearance.change_scale, 0), "Ctrl+0", view),
+        Command("look.system", _tr("Appearance: system"), to(window.appearance.set_mode, "system"), "", view),
         Command("look.light", _tr("Appearance: light"), to(window.appearance.set_mode, "light"), "", view),
         Command("look.dark", _tr("Appearance: dark"), to(window.appearance.set_mode, "dark"), "", view),
         Command("account.sign_in", _tr("Sign in again"), window.sign_ins.sign_in, "", account, connected),
@@ -97,7 +97,7 @@ def project_commands(window: WindowActions) -> list[Command]:
 
 
 def to(call: Callable[[Any], object], value: Any) -> Callable[[], None]:
-    """`call` with a fixed argument, as a command wants it."""
+    """`call` with a fixed argument, as a function without arguments."""
 
     def run() -> None:
         call(value)

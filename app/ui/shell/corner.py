@@ -1,4 +1,4 @@
-"""The status corner: project, account and host, one word of state. Never modal, never jumps."""
+"""The status corner: project, account and host, and one word of state. It is never modal and never changes size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LEAST_TAIL = 6
 
 
 class _CornerButton(QuietButton):
-    """A flat button as wide as the corner: words that elide at their end and, where room is left, a muted tail."""
+    """A flat button as wide as the corner. Its words elide at the end; a muted tail follows where there is room."""
 
     def __init__(self, icon: str, parent: QWidget | None = None) -> None:
         super().__init__("", icon, kind="flat", parent=parent)
@@ -44,14 +44,14 @@ class _CornerButton(QuietButton):
         self._words = self._tail = ""
 
     def set_words(self, words: str, name: str, tail: str = "") -> None:
-        """What is shown and what is read aloud; `tail` (a host) gives way to the words and elides in its middle."""
+        """Set what is shown and what is read aloud. `tail`, a host, elides in the middle and gives way to the words."""
         self._words, self._tail = words, tail
         self.setText(words)
         self.setToolTip(f"{words} · {tail}" if tail else words)
         self.setAccessibleName(name)
 
     def shown(self, room: int) -> tuple[str, str]:
-        """Words and tail as they fit into `room` pixels."""
+        """Words and tail, elided to `room` pixels."""
         metrics = self.fontMetrics()
         words = metrics.elidedText(self._words, Qt.TextElideMode.ElideRight, room)
         left = room - metrics.horizontalAdvance(f"{words} · ")
@@ -88,7 +88,7 @@ class _CornerButton(QuietButton):
 
 
 class StatusCorner(QFrame):
-    """Signals: what a person asks for in its menus."""
+    """Emits a signal for each choice of its menus."""
 
     project_wanted = Signal(int)
     all_projects_wanted = Signal()
@@ -132,7 +132,7 @@ class StatusCorner(QFrame):
         self.refresh()
 
     def set_passing(self, text: str) -> None:
-        """A passing word below the state; empty clears it."""
+        """Show a temporary message below the state; empty clears it."""
         self._passing = text
         self.refresh()
 
@@ -142,7 +142,8 @@ class StatusCorner(QFrame):
         self.project.setVisible(backend is not None and backend.project is not None)
         self.account.setVisible(backend is not None)
         status = None if backend is None else backend.session.status
-        # Asked first: what is nearly due is looked at once more, or is due by the time its word is chosen.
+        # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
+        # has the timer look again. The other way round it could do neither.
         left = None if status is None else renewing_in(status)
         status = status or CredentialStatus(CredentialState.SIGNED_OUT)
         state = credential_state(status)
@@ -200,7 +201,7 @@ class StatusCorner(QFrame):
         menu.addMenu(looks)
         group = QActionGroup(looks)
         for mode, words in (
-            ("system", self.tr("As the system")),
+            ("system", self.tr("System")),
             ("light", self.tr("Light")),
             ("dark", self.tr("Dark")),
         ):

@@ -1,4 +1,4 @@
-"""The facts of a sign-in as names beside values, in two columns where there is room for them."""
+"""The facts of a sign-in: names beside values, in two columns where there is room."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_BREAK = "\u00a0"
 
 
 class CredentialFacts(QWidget):
-    """Selectable text; what there is nothing to say of is left out."""
+    """The text can be selected. Facts without a value are left out."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,54 +42,56 @@ class CredentialFacts(QWidget):
         box.addLayout(self._columns)
         box.addWidget(self.granted)
 
-    def show_snapshot(self, standing: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> None:
-        """Show how things stand, with the last failure among `steps`."""
+    def show_snapshot(self, snapshot: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> None:
+        """Show a snapshot, with the last failure among `steps`."""
         who, token = self.who, self.token
-        who.put(self.tr("Account"), harmless(standing.account or self.tr("nobody")))
-        who.put(self.tr("Server"), f"{harmless(standing.server)}  ·  {standing.origin}")
-        who.put(self.tr("Project"), harmless(standing.project or ""))
-        who.put(self.tr("Kept in"), self._kept(standing))
-        token.put(self.tr("Token"), self._token(standing), self.tr("A fingerprint; it tells nothing of the token."))
-        token.put(self.tr("Issued"), *_moment(standing.issued_at, relative))
-        if standing.renewable:
-            token.put(self.tr("Next renewal"), *_moment(standing.renews_at, due))
+        who.put(self.tr("Account"), harmless(snapshot.account or self.tr("nobody")))
+        who.put(self.tr("Server"), f"{harmless(snapshot.server)}  ·  {snapshot.origin}")
+        who.put(self.tr("Project"), harmless(snapshot.project or ""))
+        who.put(self.tr("Kept in"), self._kept(snapshot))
+        token.put(self.tr("Token"), self._token(snapshot), self.tr("A fingerprint. It does not reveal the token."))
+        token.put(self.tr("Issued"), *_moment(snapshot.issued_at, relative))
+        if snapshot.renewable:
+            token.put(self.tr("Next renewal"), *_moment(snapshot.renews_at, due))
         else:
-            token.put(self.tr("Next renewal"), self.tr("none: an API key is used as it is"))
-        token.put(self.tr("Last failure"), *self._failure(standing, steps))
-        token.put(self.tr("This clock"), self._clock(standing.skew))
-        self.granted.put(self.tr("Granted"), self._scopes(standing.scopes))
+            token.put(self.tr("Next renewal"), self.tr("none: an API key is never renewed"))
+        token.put(self.tr("Last failure"), *self._failure(snapshot, steps))
+        token.put(self.tr("This clock"), self._clock(snapshot.skew))
+        self.granted.put(self.tr("Granted"), self._scopes(snapshot.scopes))
         self._arrange()
 
-    def _kept(self, standing: SignInSnapshot) -> str:
+    def _kept(self, snapshot: SignInSnapshot) -> str:
         stores = {
             "keyring": self.tr("the system's keyring"),
             "file": self.tr("a private file"),
             "memory": self.tr("memory only"),
         }
-        kept = stores.get(standing.store, standing.store)
-        stays = self.tr("outlives Burrow") if standing.persistent else self.tr("ends with Burrow")
-        return f"{kept}, {stays}" if standing.token else kept
+        kept = stores.get(snapshot.store, snapshot.store)
+        stays = self.tr("kept after you quit") if snapshot.persistent else self.tr("forgotten when you quit")
+        return f"{kept}, {stays}" if snapshot.token else kept
 
-    def _token(self, standing: SignInSnapshot) -> str:
-        if not standing.token:
+    def _token(self, snapshot: SignInSnapshot) -> str:
+        if not snapshot.token:
             return ""
-        number = self.tr("generation {0}").format(standing.generation) if standing.generation else ""
-        return ", ".join(part for part in (standing.token, number) if part)
+        number = self.tr("generation {0}").format(snapshot.generation) if snapshot.generation else ""
+        return ", ".join(part for part in (snapshot.token, number) if part)
 
-    def _failure(self, standing: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> tuple[str, str]:
+    def _failure(self, snapshot: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> tuple[str, str]:
         failure = last_failure(steps)
         when = f"{what(failure).word}, {relative(moment_at(failure.at))}" if failure is not None else ""
         tooltip = absolute(moment_at(failure.at)) if failure is not None else ""
-        return when or harmless(standing.reason or ""), tooltip
+        return when or harmless(snapshot.reason or ""), tooltip
 
     def _clock(self, skew: float) -> str:
         if not skew:
             return ""
         far = duration(abs(skew))
-        return self.tr("{0} behind the server's").format(far) if skew > 0 else self.tr("{0} ahead of it").format(far)
+        return (
+            self.tr("{0} behind the server").format(far) if skew > 0 else self.tr("{0} ahead of the server").format(far)
+        )
 
     def _scopes(self, scopes: tuple[str, ...]) -> str:
-        """Those of one subject together, and never torn apart at the end of a line."""
+        """Scopes grouped by subject. No group is broken at the end of a line."""
         subjects: dict[str, list[str]] = {}
         for scope in scopes[:SHOWN_SCOPES]:
             subject, _, level = harmless(scope).partition(":")

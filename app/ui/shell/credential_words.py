@@ -1,4 +1,4 @@
-"""How a credential stands in one word, and in a sentence beside it."""
+"""The state of a credential as one word, and as a sentence beside it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TROUBLES: Mapping[Trouble, State] = {
 NOT_STORED = State("lock", marked("State", "Sign-in not stored"), "attention")
 RENEWING = State("clock", marked("State", "Renewing sign-in…"), "info")
 
-# What is said besides the word, where that is not just the reason (`{0}`) that the status gives.
+# The sentence beside the word, where it is not just the reason (`{0}`) of the status.
 NOTES: Mapping[Trouble, str] = {
     Trouble.OFFLINE: marked("Credential", "Offline — showing saved data"),
     Trouble.SERVER: marked("Credential", "The server is in trouble — showing saved data"),
@@ -48,12 +48,12 @@ NOTES: Mapping[Trouble, str] = {
 
 
 def credential_state(status: CredentialStatus) -> State:
-    """The word for a status now. A renewal has none until it has taken two seconds (`renewing_in`)."""
+    """The word for a status. A renewal has its own only after two seconds (`renewing_in`)."""
     return translated(_state(status))
 
 
 def credential_note(status: CredentialStatus) -> str:
-    """What is said besides the word; empty where the word says it all."""
+    """The sentence beside the word; empty where the word says everything."""
     reason = status.reason or ""
     if status.state is CredentialState.NEEDS_SIGN_IN:
         return reason
@@ -65,7 +65,7 @@ def credential_note(status: CredentialStatus) -> str:
 
 
 def renewing_in(status: CredentialStatus) -> float | None:
-    """In how many seconds a renewal under way is to be shown; None when there is none."""
+    """In how many seconds a renewal in progress is to be shown; None when there is none."""
     if status.renewing_since is None:
         return None
     return max(0.0, status.renewing_since + RENEWING_SHOWN_AFTER - monotonic())

@@ -1,7 +1,7 @@
-"""Account ▸ Sign-in details: how the sign-in stands, each thing that happened to it, and the explicit ways out.
+"""Account ▸ Sign-in details: the state of the sign-in, its timeline, and the buttons to sign in again or out.
 
-Live while it is open, and without secrets: tokens are fingerprints. It is also where a renewal that failed for good is
-explained (ux 6.6), opened by the bar, never by itself.
+It stays up to date while it is open, and shows fingerprints instead of tokens. It also explains a renewal that failed
+for good; the bar links to it, and it never opens by itself.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ LEAST_FACTS = 88
 ONE_ROW = 720
 SHOWN_STEPS = 200
 READ_AFTER_MS = 80
-# What other processes do is told by nothing but the journal.
+# No event tells what other processes do: the journal is read again.
 READ_AGAIN_MS = 2_000
 LOADING_WORDS_AFTER_MS = 2_000
 COPIED_SHOWN_MS = 2_000
 
 
 class SignInDetails(QDialog):
-    """Shown with `show()`, beside the window. `sign_in_wanted()` and `sign_out_wanted()` come as it closes."""
+    """Opened with `show()`, beside the window. Emits `sign_in_wanted()` and `sign_out_wanted()` as it closes."""
 
     sign_in_wanted = Signal()
     sign_out_wanted = Signal()
@@ -79,12 +79,12 @@ class SignInDetails(QDialog):
         self._again = QTimer(self, interval=READ_AGAIN_MS)
         self._again.timeout.connect(self._read)
         self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
-        self._late.timeout.connect(lambda: self.empty.show_state(self.tr("Reading what happened…")))
+        self._late.timeout.connect(lambda: self.empty.show_state(self.tr("Loading the timeline…")))
         bridge.listen(self, backend.session.changed, self._changed)
         bridge.listen(self, backend.session.happened, self._changed)
         bridge.listen(self, backend.changed, self._changed)
         ticker().tick.connect(self._tick)
-        self._show_standing()
+        self._show_status()
         self.progress.start()
         self._late.start()
         self._again.start()
@@ -127,7 +127,7 @@ class SignInDetails(QDialog):
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self.table)
         self.stack.setMinimumHeight(current.px(LEAST_TABLE))
-        self.progress = ProgressLine(self.tr("Reading what happened"))
+        self.progress = ProgressLine(self.tr("Loading the timeline"))
         self.line = Text("", "caption", "muted", wrap=True, selectable=True)
         self.line.setMinimumHeight(2 * self.line.fontMetrics().lineSpacing())
         self.line.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -143,7 +143,7 @@ class SignInDetails(QDialog):
         box.addWidget(self.progress)
         table = QVBoxLayout()
         table.addWidget(self.stack)
-        # So that the words of cells stand below those above.
+        # Less, so that the words in the cells line up with those above.
         box.addLayout(_indented(table, wide - current.px(tokens.SPACE_2)), 1)
         lower = QVBoxLayout()
         lower.addWidget(self.line)
@@ -227,18 +227,18 @@ class SignInDetails(QDialog):
         return self._buttons
 
     def _changed(self, _value: object) -> None:
-        self._show_standing()
+        self._show_status()
         self._soon.start()
 
     def _tick(self) -> None:
-        self._show_standing()
+        self._show_status()
         self.table.viewport().update()
 
     def _read(self) -> None:
         self._bridge.spawn(self, self._backend.timeline.recent(SHOWN_STEPS), done=self._show_steps, key="read")
 
     def _show_steps(self, steps: tuple[TimelineStep, ...]) -> None:
-        # What did not change stays the same value, so that the view keeps its selection and place.
+        # Steps that did not change stay the same objects, so that the view keeps selection and scroll position.
         known = {step: step for step in self._steps}
         self._steps = tuple(known.get(step, step) for step in steps)
         first, self._loaded = not self._loaded, True
@@ -257,20 +257,20 @@ class SignInDetails(QDialog):
         self.stack.setCurrentWidget(self.table if steps else self.empty)
         if first and steps and self.focusWidget() is self.close_button:
             self.table.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._show_standing()
+        self._show_status()
 
-    def _show_standing(self) -> None:
-        standing, status = snapshot_of(self._backend), self._backend.session.status
+    def _show_status(self) -> None:
+        snapshot, status = snapshot_of(self._backend), self._backend.session.status
         state, note = credential_state(status), credential_note(status)
         self.state.set_state(state)
-        self.facts.show_snapshot(standing, self._steps)
-        signed_in, held = status.state is CredentialState.SIGNED_IN, bool(standing.token)
+        self.facts.show_snapshot(snapshot, self._steps)
+        signed_in, held = status.state is CredentialState.SIGNED_IN, bool(snapshot.token)
         self.sign_in_button.setVisible(not signed_in)
         self.again_button.setVisible(signed_in)
         self.sign_out_button.setEnabled(held)
         if status.state is CredentialState.NEEDS_SIGN_IN:
-            words = self.tr("Signing in again is all it takes. What you were doing is kept.")
-            self.card.show_note(self.tr("The sign-in is over"), note, words, tone="attention")
+            words = self.tr("Sign in again to continue. Your work is kept.")
+            self.card.show_note(self.tr("The sign-in has ended"), note, words, tone="attention")
         elif note and status.trouble is not None:
             self.card.show_note(state.word, note, tone="attention")
         else:
@@ -285,7 +285,7 @@ class SignInDetails(QDialog):
         signal.emit()  # type: ignore[attr-defined]
 
     def _fit(self) -> None:
-        """The size of the design, or what the screen has."""
+        """Take the size of the design, or what the screen has room for."""
         current = theme()
         screen = self.screen().availableGeometry()
         margin = current.px(tokens.SPACE_6)
@@ -301,7 +301,7 @@ class SignInDetails(QDialog):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter is for the button that has the focus, and nothing else."""
+        """Enter presses the button that has the focus and does nothing else."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             event.ignore()
             return
@@ -309,7 +309,7 @@ class SignInDetails(QDialog):
 
 
 class _Facts(QScrollArea):
-    """As high as its content, and scrolls where there is less room than that."""
+    """As high as its content. It scrolls where there is less room."""
 
     def __init__(self, name: str, content: QWidget) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Dialogs(QObject):
-    """Imports and builds each when it is first asked for.
+    """Imports and builds each one when it is first needed.
 
     `sign_in_wanted()` and `sign_out_wanted()` come from the sign-in details.
     """
@@ -64,7 +64,7 @@ class Dialogs(QObject):
         self._details.activateWindow()
 
     def close_details(self) -> None:
-        """Another host: what the page shows is over."""
+        """Close the sign-in details: they are about a host that is no longer shown."""
         if self._details is not None:
             self._details.reject()
 

@@ -1,4 +1,4 @@
-"""The sheet that shows every key of the window (Ctrl+/)."""
+"""The dialog that lists every key of the window (Ctrl+/)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the window remembers between starts: its own size and position, the place in view, the height of the drawer."""
+"""What is remembered of the window between starts: size, position, the place in view, the height of the drawer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAVE_AFTER_MS = 400
 SMALLEST = QSize(720, 420)
 USUAL = QSize(1180, 760)
 UNBOUNDED = QSize(10_000, 10_000)
-# For title bar and borders, which no platform tells before the window is shown.
+# Room for title bar and borders: no platform says their size before the window is shown.
 FRAME = QSize(8, 40)
 
 
@@ -51,7 +51,7 @@ class WindowLayout(QObject):
 
     @property
     def place(self) -> str:
-        """The place that was in view, empty when there is none remembered."""
+        """The place that was in view at the end of the last start, empty when there is none."""
         return str(self._settings.get(PLACE_SETTING, ""))
 
     def restore(self) -> None:
@@ -63,7 +63,7 @@ class WindowLayout(QObject):
         self._soon.start()
 
     def stop(self) -> None:
-        """The window closes: what follows is no choice of the person."""
+        """Write nothing more: what changes while the window closes is not the person's choice."""
         self._soon.stop()
 
     async def save(self) -> None:
@@ -86,13 +86,13 @@ class WindowLayout(QObject):
 
 
 def _geometry(window: QWidget) -> list[int]:
-    """Place and size of a window as JSON values: x, y, width, height, and 1 when maximized."""
+    """Position and size of a window as JSON values: x, y, width, height, and 1 when maximized."""
     normal = window.normalGeometry()
     return [normal.x(), normal.y(), normal.width(), normal.height(), int(window.isMaximized())]
 
 
 def _place_window(window: QWidget, remembered: object) -> None:
-    """Give a window its remembered place and size, or the usual ones; never larger than the screen that shows it."""
+    """Give a window its remembered position and size, or the usual ones, but never more than its screen has."""
     current = theme()
     usual = QSize(current.px(USUAL.width()), current.px(USUAL.height()))
     window.resize(usual.boundedTo(_room(window.screen())))
@@ -111,5 +111,5 @@ def _place_window(window: QWidget, remembered: object) -> None:
 
 
 def _room(screen: QScreen) -> QSize:
-    """What a window may take of a screen. A picture that is drawn without one is as large as it likes."""
+    """How large a window may be on a screen. Offscreen it may have any size."""
     return UNBOUNDED if QApplication.platformName() == "offscreen" else screen.availableSize() - FRAME

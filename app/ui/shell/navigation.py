@@ -1,4 +1,4 @@
-"""Where the person is in the window, and where the focus goes when they move."""
+"""Which place is in view, the way back and forward, and where the focus goes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Stop = tuple[str, str | None]
 
 
 class History:
-    """Stops are (place, item). Visiting one after going back forgets what lay ahead."""
+    """Visited stops, each a place and perhaps an item in it. A visit after going back drops the stops ahead."""
 
     def __init__(self) -> None:
         self._stops: list[Stop] = []
         self._here = -1
 
     def visit(self, place: str, item: str | None) -> None:
-        """Note where the person is now; the same stop twice counts once."""
+        """Record where the person is now. The same stop twice in a row counts once."""
         stop = (place, item)
         if self._here >= 0 and self._stops[self._here] == stop:
             return
@@ -35,11 +35,11 @@ class History:
         self._here = len(self._stops) - 1
 
     def back(self) -> Stop | None:
-        """The stop before, if there is one."""
+        """The previous stop, if there is one."""
         return self._move(-1)
 
     def forward(self) -> Stop | None:
-        """The stop gone back from, if there is one."""
+        """The next stop, after going back; None at the end."""
         return self._move(1)
 
     def _move(self, step: int) -> Stop | None:
@@ -59,7 +59,7 @@ class Navigation(QObject):
 
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item; the focus goes along."""
-        # Asked before the former place is hidden: Qt then hands its focus to whatever comes next.
+        # Before the former place is hidden: Qt then moves the focus to the next widget.
         stays = place == self._stack.current_id and holds_focus(self._stack.current)
         if not self._stack.show_place(place):
             return
@@ -74,11 +74,11 @@ class Navigation(QObject):
             self._history.visit(place, None)
 
     def back(self) -> None:
-        """Return to where the person was before."""
+        """Show the previous stop."""
         self._return_to(self._history.back())
 
     def forward(self) -> None:
-        """Undo `back`."""
+        """Show the stop that `back` left."""
         self._return_to(self._history.forward())
 
     def focus_place(self) -> None:

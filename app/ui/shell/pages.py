@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WindowPages(QStackedWidget):
-    """Shows the first page while nobody is signed in anywhere or another server is to be chosen, else the places."""
+    """Shows the first page while nobody is signed in or a server is to be chosen, else the places."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class WindowPages(QStackedWidget):
         return self.choosing_host and state is not None and state is not CredentialState.SIGNED_OUT
 
     def choose(self) -> bool:
-        """Show the page that is right now; returns whether it is another one."""
+        """Show the right page; returns whether it is another one than before."""
         page: QWidget = self._places
         if self._make_first_run is not None and self._wants_first_run():
             if self._first_run is None:
@@ -65,6 +65,6 @@ class WindowPages(QStackedWidget):
         if status is None:
             return self._services.remembered_host() is None
         if status.state is CredentialState.RESTORING and status.trouble is None:
-            # Not known yet: stay on the page that is in view.
+            # Whether somebody is signed in is not known yet: stay on the page in view.
             return self._first_run is not None and self.currentWidget() is self._first_run
         return status.state is CredentialState.SIGNED_OUT

@@ -47,7 +47,7 @@ def move_focus(panes: Sequence[QWidget], step: int) -> None:
 
 
 def next_pane(panes: Sequence[QWidget], focused: QWidget | None, step: int) -> QWidget | None:
-    """The pane after (or before) the one with the focus, round in a circle; panes without a control are passed over."""
+    """The pane after or before the one with the focus, in a circle. Panes without a control are skipped."""
     usable = [pane for pane in panes if first_focus(pane) is not None]
     if not usable:
         return None

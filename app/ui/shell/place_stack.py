@@ -1,4 +1,4 @@
-"""The places of the window: each is built when it is first shown, and told of another account."""
+"""The places of the window: each is built when it is first shown, and learns of every other account."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FLUSH_SECONDS = 1.0
 class PlaceStack(QStackedWidget):
     """Shows one place.
 
-    `made(id, Place)` when a place was built, `shown()` when one was asked into view (also the one in view already),
-    `turned()` besides when another one is in view.
+    `made(id, Place)` when a place was built; `shown()` when one was brought into view, even if it was there already;
+    `turned()` after that when it is another one than before.
     """
 
     made = Signal(str, object)
@@ -96,7 +96,7 @@ class PlaceStack(QStackedWidget):
             self.show_place(self.first_id)
 
     def set_backend(self, backend: Backend | None) -> None:
-        """Tell every place whose things to show."""
+        """Have every place show this backend's things."""
         self._backend = backend
         for place in self._built.values():
             place.set_backend(backend)

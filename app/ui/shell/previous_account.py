@@ -1,4 +1,4 @@
-"""What another account left on this host (ux 6.6): it is neither shown nor sent; the person says whether it stays."""
+"""What the account signed in before left: neither shown nor sent, kept or discarded as the person says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Left = tuple[list["Draft"], tuple["OutboxItem", ...]]
 
 
 class PreviousAccountBanner(Banner):
-    """Drafts and unsent changes stay with their account unless the person discards them. `said(text)` to announce."""
+    """They stay with their account unless the person discards them. `said(text)` is to be announced."""
 
     said = Signal(str)
 
@@ -27,7 +27,7 @@ class PreviousAccountBanner(Banner):
         self._storage, self._bridge = storage, bridge
 
     def ask(self, scope: Scope, name: str) -> None:
-        """Look whether `scope`, the account called `name`, left something, and if so ask."""
+        """Ask about what `scope`, the account called `name`, left. Show nothing if it left nothing."""
 
         def found(left: Left) -> None:
             words = self._words(left, name)
@@ -40,7 +40,7 @@ class PreviousAccountBanner(Banner):
         self._bridge.spawn(self, self._left(scope), done=found, key="ask")
 
     def forget(self) -> None:
-        """Another host: the question is over, everything stays where it is."""
+        """Withdraw the question; everything is kept."""
         self._bridge.cancel(self)
         self.clear()
 

@@ -1,4 +1,4 @@
-"""The left rail: the places of the window with their counts, one focus stop, arrows move."""
+"""The navigation rail: the places with their counts. It is one focus stop; arrow keys move in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Rail(QFrame):
-    """Places above, the status corner below. `chosen(place)` when a person picks one."""
+    """Places above, the status corner below. `chosen(id)` when the person selects a place."""
 
     chosen = Signal(str)
 
@@ -40,18 +40,18 @@ class Rail(QFrame):
         theme().changed.connect(self._fit)
 
     def set_places(self, entries: Sequence[PlaceInfo]) -> None:
-        """Which places there are."""
+        """Show these places."""
         self._entries = tuple(entries)
         self._show()
 
     def set_count(self, place: str, count: int) -> None:
-        """How many items a place has; 0 shows nothing."""
+        """Show how many items of a place need the person; 0 shows nothing."""
         if self._counts.get(place) != count:
             self._counts[place] = count
             self._show()
 
     def set_current(self, place: str) -> None:
-        """Mark a place without telling."""
+        """Select a place without emitting `chosen`."""
         self.list.select_key(place, quiet=True)
 
     def _show(self) -> None:

@@ -1,4 +1,4 @@
-"""What the person does about the sign-in: in the browser, for more permissions, out, or into another store."""
+"""Signing in and out, asking for more permissions, and choosing where the sign-in is stored."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class SignInController(QObject):
         try:
             await sign_in.finish()
         finally:
-            # The card that asked says how it went.
+            # The card that asked for the permission shows the result.
             self._bar.leave_browser(sign_in, backend.session.status)
 
     def sign_out(self) -> None:
@@ -72,12 +72,12 @@ class SignInController(QObject):
             self._bridge.spawn(self, backend.session.sign_out(), key="sign-out")
 
     def choose_store(self, kind: str) -> None:
-        """Keep the sign-in in another store, or try the present one again."""
+        """Store the sign-in elsewhere, or try the present store again."""
         if (backend := self._follower.backend) is not None:
             self._bridge.spawn(self, backend.session.choose_store(kind), key="store")
 
     def reset(self) -> None:
-        """Another host: nobody waits for the browser any more."""
+        """Stop waiting for the browser: another host is shown."""
         self._bridge.cancel(self, SIGN_IN)
         self._bar.set_status(None)
 
@@ -87,7 +87,7 @@ class SignInController(QObject):
         self.count_waiting()
 
     def count_waiting(self) -> None:
-        """Count for the bar what waits for the sign-in, where it is needed."""
+        """While a sign-in is needed, have the bar say how much waits for it."""
         backend = self._follower.backend
         if self._follower.state is not CredentialState.NEEDS_SIGN_IN or backend is None or backend.scope is None:
             return

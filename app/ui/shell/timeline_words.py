@@ -1,7 +1,7 @@
-"""The lines of the timeline in plain words: what, why, by which process, from which generation to which.
+"""The steps of the timeline in plain words: what, why, by which process, from which generation to which.
 
 The tables hold the words untranslated; the functions translate them (context `Step`). Names of servers and processes
-are others' words: they are made harmless and short.
+come from outside: they are stripped of control characters and shortened.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STEP_STATES: Mapping[StepKind, State] = {
     StepKind.UNSTORED: State("warning", marked("State", "Renewed, not stored"), "attention"),
     StepKind.INTERRUPTED: State("warning", marked("State", "Interrupted"), "attention"),
     StepKind.REFUSED: State("cross", marked("State", "Refused for good"), "bad"),
-    StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Not known there"), "attention"),
+    StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Client not known"), "attention"),
     StepKind.OFFLINE: State("offline", marked("State", "Offline"), "attention"),
     StepKind.NO_ANSWER: State("clock", marked("State", "No answer"), "attention"),
     StepKind.SERVER: State("warning", marked("State", "Server in trouble"), "attention"),
@@ -46,14 +46,14 @@ STEP_STATES: Mapping[StepKind, State] = {
 }
 CAUSES: dict[str, str] = {
     "refused": marked("Step", "Refused by the server"),
-    "expired": marked("Step", "Had run out"),
-    "ahead of expiry": marked("Step", "Ahead of its expiry"),
-    "unfinished renewal": marked("Step", "Left unfinished before"),
+    "expired": marked("Step", "Expired"),
+    "ahead of expiry": marked("Step", "Before it expired"),
+    "unfinished renewal": marked("Step", "Left unfinished earlier"),
     "noticed": marked("Step", "Another process renewed it"),
-    "asked for": marked("Step", "Asked for"),
-    "asked": marked("Step", "Asked for"),
+    "asked for": marked("Step", "Requested"),
+    "asked": marked("Step", "Requested"),
     "browser": marked("Step", "In the browser"),
-    "ticket": marked("Step", "By the workspace itself"),
+    "ticket": marked("Step", "By the workspace"),
     "personal API key": marked("Step", "With an API key"),
     "another window": marked("Step", "In another process"),
 }
@@ -65,7 +65,7 @@ PROCESSES: dict[str, str] = {
 
 
 def what(step: TimelineStep) -> State:
-    """Glyph, word and tone of a step. One of another kind is called what the journal calls it."""
+    """Glyph, word and tone of a step. A kind without a word of its own has that of the journal."""
     known = STEP_STATES.get(step.kind)
     if known is not None:
         return translated(known)
@@ -77,7 +77,7 @@ def when(step: TimelineStep) -> str:
 
 
 def why(step: TimelineStep) -> str:
-    """Why it happened: of a refusal, who refused."""
+    """Why it happened; of a refusal, who refused."""
     if step.target and step.cause == "refused":
         return _tr("Refused by {0}").format(harmless(step.target))
     known = CAUSES.get(step.cause)
@@ -88,13 +88,13 @@ def why(step: TimelineStep) -> str:
 
 
 def why_exactly(step: TimelineStep) -> str:
-    """The same with the rule of the classifier that judged the answer."""
-    rule = _tr("judged by the rule {0}").format(harmless(step.rule)) if step.rule else ""
+    """The same, with the classifier's rule that matched the answer."""
+    rule = _tr("classified by the rule {0}").format(harmless(step.rule)) if step.rule else ""
     return ", ".join(part for part in (why(step), rule) if part)
 
 
 def process(step: TimelineStep) -> str:
-    """Which process did it, by what it is and its number."""
+    """Which process did it: its role and process id."""
     if step.here:
         return _tr("This window")
     role, _, number = step.process.rpartition(" ")
@@ -112,7 +112,7 @@ def took(step: TimelineStep) -> str:
 
 
 def next_due(step: TimelineStep) -> str:
-    """When the token that it brought is, or was, to be renewed."""
+    """When the new token is, or was, due for renewal."""
     if step.renews_at is None:
         return ""
     moment = moment_at(step.renews_at)
@@ -120,14 +120,14 @@ def next_due(step: TimelineStep) -> str:
 
 
 def sentence(step: TimelineStep) -> str:
-    """Everything about a step in one line."""
+    """Everything about a step on one line."""
     parts = [absolute(moment_at(step.at)), what(step).word, why_exactly(step)]
     if step.outcome.casefold() not in {*SAID_ANYWAY, what(step).word.casefold()}:
         parts.append(harmless(step.outcome))
     if step.access:
-        parts.append(_tr("brought token {0}").format(step.access))
+        parts.append(_tr("new token {0}").format(step.access))
     if step.accepted:
-        parts.append(_tr("a server has taken it"))
+        parts.append(_tr("accepted by a server"))
     if step.renews_at is not None:
         parts.append(_tr("next due {0}").format(absolute(moment_at(step.renews_at))))
     return "  ·  ".join(part for part in parts if part)

@@ -77,7 +77,7 @@ INSTEAD: Mapping[StoreKind, str] = {
 
 
 def phase_of(status: CredentialStatus, generation: int) -> VaultPhase:
-    """How far the sign-in got; `generation` is that of its token, 0 without one."""
+    """The phase of a status; `generation` is that of its token, 0 without one."""
     if status.state is not CredentialState.SIGNED_IN or status.persistent:
         return VaultPhase.CLOSED
     return VaultPhase.RENEWED if generation > 1 else VaultPhase.HELD
@@ -92,7 +92,7 @@ def vault_words(status: CredentialStatus, generation: int) -> str:
 
 
 def other_stores(status: CredentialStatus) -> list[tuple[str, str]]:
-    """Where else the sign-in can be kept: a store, and the words of its button."""
+    """Where else the sign-in can be stored: each store with the words of its button."""
     return [(store.value, _tr(words)) for store, words in INSTEAD.items() if store.value != status.store]
 
 

@@ -1,4 +1,4 @@
-"""The main window: the places beside a rail, the sign-in bar above them. It is what places navigate by."""
+"""The main window: the places beside a rail, the sign-in bar above them. Places navigate through it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class MainWindow(QWidget):
-    """Puts the parts together and passes on what one asks of another.
+    """Builds the parts of the window and connects them.
 
     It is the `Navigator` of its places and the `WindowActions` of its commands. It is built without the network and
     before any coroutine runs; what needs the loop starts with the first event of the services. Until `fill` there are
@@ -57,7 +57,7 @@ class MainWindow(QWidget):
         stack: the places, each built when it is first shown.
         drawers: the stack, and below it the activity drawer.
         navigation: which place is in view, back and forward.
-        sign_ins: what the person does about the sign-in.
+        sign_ins: signing in and out, permissions, the store of the sign-in.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
 
@@ -166,7 +166,7 @@ class MainWindow(QWidget):
         announce(self, text, assertive=assertive)
 
     def status(self, text: str) -> None:
-        """A passing word in the status corner."""
+        """Show a temporary message in the status corner."""
         self.corner.set_passing(text)
 
     def sign_in(self) -> None:
@@ -293,7 +293,7 @@ class MainWindow(QWidget):
         self._tell_places()
 
     def _ask_about(self, former: Scope, name: str) -> None:
-        """What was being typed belongs to the former account too: the places have kept it by now."""
+        """The places have saved by now what was being typed: that belongs to the former account too."""
         self.previous_account.forget()
         self.previous_account.ask(former, name)
 
@@ -312,7 +312,7 @@ class MainWindow(QWidget):
         self._choose_page()
 
     def _choose_page(self) -> None:
-        """The choice of servers while nobody is signed in anywhere, else the places."""
+        """Show the choice of servers while nobody is signed in, else the places."""
         turned = self.pages.choose()
         if not self.pages.shows_places:
             return
@@ -322,7 +322,7 @@ class MainWindow(QWidget):
             self.navigation.focus_place()
 
     def _show_failure(self, failure: BurrowError) -> None:
-        """An expected error that no place took: a word in the corner; the details are in the activity."""
+        """Show an expected error that no place handled: its title in the corner. The details are in the activity."""
         self.status(failure.title)
         self.announce(f"{failure.title}. {failure.cause}")
 

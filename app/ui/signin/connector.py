@@ -1,4 +1,4 @@
-"""From "which server" to a connected backend: what the first page's choices and a later start set in motion."""
+"""Connects to a host: the one chosen on the first page, named on the command line, or used last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class HostConnector(QObject):
-    """Connects the services to a host, one attempt at a time, and tells the first page how it goes.
+    """Connects the services to a host, one attempt at a time, and shows the progress on the first page.
 
     `choose` shows the first page (the window's own doing), `stay` leaves it.
     """
@@ -43,7 +43,7 @@ class HostConnector(QObject):
         return self._page
 
     def begin(self, named: str | None) -> None:
-        """Connect to the host that the command line names, else to the last one; without any the page waits."""
+        """Connect to the host that the command line names, else to the last one. Do nothing when there is neither."""
         host = named or self._services.remembered_host()
         if host is not None:
             self._try(self._connect(host))
@@ -53,7 +53,7 @@ class HostConnector(QObject):
         self._try(self._connect(WORKSPACE))
 
     def use_host(self, named: str) -> None:
-        self._busy(_tr("Asking the server…"))
+        self._busy(_tr("Contacting the server…"))
         self._try(self._through_browser(named))
 
     def use_key(self, named: str, key: str) -> None:

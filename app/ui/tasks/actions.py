@@ -1,4 +1,4 @@
-"""What a person can do with the task in view: by button, key, menu and palette."""
+"""The actions on the selected task, by button, key, menu and palette."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUP = "Tasks"
 
 
 class TaskActions(QObject):
-    """Asks the controller for what the person wants of the selected task."""
+    """Passes what the person wants of the selected task to the controller."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class TaskActions(QObject):
             self._controller.archive(task.id, not task.archived)
 
     def _delete(self) -> None:
-        """Delete what is current, and make its neighbour current, as in any list."""
+        """Delete the selected task and select its neighbour, as in any list."""
         pending_id = pending_id_of(self._pane.table.current_key() or "")
         if self._pages.shows_unsent and pending_id is not None:
             return
@@ -155,7 +155,7 @@ class TaskActions(QObject):
         return keys[place + 1] if place + 1 < len(keys) else keys[place - 1]
 
     def _deleted(self, title: str) -> None:
-        self._navigator.announce(self.tr("Deleted {0}. Undo is offered below the list.").format(title))
+        self._navigator.announce(self.tr("Deleted {0}. You can undo this below the list.").format(title))
 
     def _open_menu(self, key: str, at: QPoint) -> None:
         task_id = task_id_of(key)

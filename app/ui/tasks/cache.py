@@ -1,7 +1,14 @@
-"""What the place knows about tasks: the server's pages with the person's unconfirmed changes laid over them. No Qt.
+"""Task cache: the lists of the server, with edits that it has not confirmed yet laid over them. No Qt.
 
-A change is shown at once and either settled by the server's answer or rolled back; a list that was asked for before
-the answer came cannot undo it.
+Three things are merged: what the server last said of each task (`_tasks`), the lists it answered (`_listings`), and the
+unconfirmed edits (`_edits`). Answers overtake each other: a list that was asked for before a change may arrive after
+it. So every change moves a logical clock, a list carries the mark at which it was asked for (`begin`), and these rules
+hold:
+
+- A task written after the mark keeps its newer value (`_written`).
+- A task removed after the mark stays removed (`_gone`).
+- A pin changed after the mark keeps its newer state (`_pins_written`).
+- An edit is shown until it is settled or rolled back, whatever the lists say.
 """
 
 from __future__ import annotations
@@ -44,7 +51,7 @@ class Listing:
 
 
 def moment_of(task: Task, ordering: str = "") -> datetime:
-    """The time a list in this ordering is sorted by."""
+    """The time by which a list in this ordering is sorted."""
     moment = task.last_activity_at or task.updated_at if ordering == RECENT_ACTIVITY else None
     moment = moment or task.created_at
     return aware(moment) if moment is not None else LONG_AGO
@@ -65,16 +72,17 @@ class TaskCache:
 
     def clear(self) -> None:
         """Forget everything, as for another account or project."""
+        # The clock goes on, so that a mark taken before stays older than anything written from now on.
         clock = self._clock
         self.__init__()  # type: ignore[misc]
         self._clock = clock + 1
 
     def begin(self) -> int:
-        """A mark to take before a list is asked for; what is written after it wins over that list."""
+        """The mark of now. Take it before a list is requested: what is written later wins over that list."""
         return self._clock
 
     def load(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
-        """Take the first page of a query. Rows loaded beyond it stay, unless the answer shows that they are gone."""
+        """Merge the first page of a query, requested at `mark`. Rows loaded beyond it stay unless one is gone."""
         fresh = self._take(page.items, mark)
         former = self._listings.get(query)
         order = list(fresh)
@@ -82,19 +90,22 @@ class TaskCache:
         if former is not None:
             seen = set(fresh)
             tail = [i for i in self._after(former.order, fresh, query) if i not in seen] if page.next else []
+            # With fewer tasks than before, one of the tail may be gone, and which is unknown: it is loaded again.
             if tail and page.count >= former.count:
                 order += tail
                 cursor = former.next
             known = set(order)
+            # A task created after the mark is not in the answer.
             written_since = [i for i in former.order if i not in known and self._written.get(i, -1) > mark]
             order = written_since + order
             self._listings[query] = Listing(order, page.count, cursor)
+            # A task that a search no longer finds may still exist.
             if not query.search:
                 self._forget(set(former.order) - set(order))
         self._listings[query] = Listing(order, max(page.count, len(order)), cursor)
 
     def append(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
-        """Take a following page; items that moved between pages are not doubled."""
+        """Add a following page. Tasks that moved between pages are not listed twice."""
         listing = self._listings.get(query)
         if listing is None:
             self.load(query, page, mark)
@@ -108,11 +119,11 @@ class TaskCache:
         return self._listings.get(query)
 
     def forget_searches(self, keep: TaskQuery) -> None:
-        """Drop the answers of former searches."""
+        """Drop the lists of other searches."""
         self._listings = {q: listing for q, listing in self._listings.items() if not q.search or q == keep}
 
     def put(self, task: Task) -> None:
-        """Take one task from a direct answer of the server."""
+        """Store a task from an answer of the server, and add it to the lists it belongs to."""
         self.know(task)
         for query, listing in self._listings.items():
             if task.id in listing.order or query.archived != task.archived or query.search:
@@ -121,13 +132,13 @@ class TaskCache:
             listing.count += 1
 
     def know(self, task: Task) -> None:
-        """Take one task as the server has it now, without changing any list's membership."""
+        """Store a task as the server has it now, without adding it to a list."""
         self._clock += 1
         self._tasks[task.id] = task
         self._written[task.id] = self._clock
 
     def remove(self, task_id: str) -> None:
-        """A task that no longer exists on the server."""
+        """Remove a task that no longer exists on the server."""
         self._clock += 1
         self._gone[task_id] = self._clock
         self._tasks.pop(task_id, None)
@@ -137,14 +148,14 @@ class TaskCache:
                 listing.count = max(0, listing.count - 1)
 
     def edit(self, task_id: str, *, pinned: bool | None = None, hidden: bool = False, **fields: Any) -> PendingEdit:
-        """Lay a change over a task until it is settled or rolled back."""
+        """Lay an edit over a task until it is settled or rolled back."""
         self._clock += 1
         made = PendingEdit(self._clock, task_id, fields, pinned, hidden)
         self._edits.append(made)
         return made
 
     def settle(self, edit: PendingEdit, task: Task | None = None) -> None:
-        """The server confirmed an edit; `task` is its answer where it gave one."""
+        """End an edit that the server confirmed. `task` is its answer, if it gave one."""
         if edit not in self._edits:
             return
         self._edits.remove(edit)
@@ -159,12 +170,12 @@ class TaskCache:
             self.put(task)
 
     def roll_back(self, edit: PendingEdit) -> None:
-        """The server refused an edit, or the person took it back."""
+        """End an edit that the server refused or the person undid."""
         if edit in self._edits:
             self._edits.remove(edit)
 
     def set_pins(self, pins: Iterable[str], mark: int) -> None:
-        """The server's set of pinned tasks, asked for at `mark`."""
+        """Merge the server's set of pinned tasks, requested at `mark`."""
         fresh = set(pins)
         for task_id, written in self._pins_written.items():
             if written > mark:
@@ -176,7 +187,7 @@ class TaskCache:
         return self._pins
 
     def get(self, task_id: str) -> Task | None:
-        """A task as the person should see it now, deleted ones as None."""
+        """A task with its edits; None when it is unknown or being deleted."""
         task = self._tasks.get(task_id)
         if task is None or self.is_hidden(task_id):
             return None
@@ -196,11 +207,11 @@ class TaskCache:
         return task_id in self._pins
 
     def missing_pins(self) -> list[str]:
-        """Pinned tasks of which nothing is loaded yet."""
+        """The ids of pinned tasks that are not loaded yet."""
         return sorted(i for i in self._pins if i not in self._tasks and i not in self._gone)
 
     def confirmed(self, ids: Iterable[str]) -> list[Task]:
-        """Tasks as the server last gave them."""
+        """Tasks as the server last sent them, without edits."""
         return [self._tasks[i] for i in ids if i in self._tasks]
 
     def all(self) -> list[Task]:
@@ -208,7 +219,7 @@ class TaskCache:
         return self._effective(self._tasks, "")
 
     def visible(self, query: TaskQuery) -> list[Task]:
-        """What the list shows for `query`: its answer, or until that is there the loaded tasks that match it."""
+        """The tasks to show for `query`: its list, or until that has arrived the loaded tasks that match."""
         listing = self._listings.get(query)
         if listing is not None:
             shown = self._effective(self._pinned_too(listing.order, query), query.ordering)
@@ -217,7 +228,7 @@ class TaskCache:
         return [t for t in shown if t.archived == query.archived]
 
     def total(self, query: TaskQuery) -> int | None:
-        """How many the server has for `query`, less those being taken away; None before it answered."""
+        """How many tasks the server has for `query`, without those being taken away; None before it answered."""
         listing = self._listings.get(query)
         if listing is None:
             return None
@@ -225,7 +236,7 @@ class TaskCache:
         return max(0, listing.count - away)
 
     def _forget(self, ids: set[str]) -> None:
-        """Tasks that left the list on the server: deleted or archived elsewhere. One being edited stays."""
+        """Forget tasks that left the list on the server, deleted or archived elsewhere. One with an edit stays."""
         for task_id in ids - {edit.task for edit in self._edits}:
             if not any(task_id in listing.order for listing in self._listings.values()):
                 self._tasks.pop(task_id, None)
@@ -243,7 +254,7 @@ class TaskCache:
         return sorted((t for t in found if t is not None), key=lambda t: moment_of(t, ordering), reverse=True)
 
     def _take(self, items: Iterable[Task], mark: int) -> list[str]:
-        """Store the items of a page asked for at `mark`; answers their ids without those removed since."""
+        """Store the tasks of a page requested at `mark`. Returns their ids, without those removed since."""
         taken: list[str] = []
         seen: set[str] = set()
         for task in items:
@@ -257,7 +268,7 @@ class TaskCache:
         return taken
 
     def _after(self, order: list[str], fresh: list[str], query: TaskQuery) -> list[str]:
-        """The part of a former order that lies beyond a new first page."""
+        """The part of a former order that comes after a new first page."""
         if not fresh:
             return []
         last = fresh[-1]

@@ -1,4 +1,4 @@
-"""The composer of a new task: three fields, a draft that is kept as it is typed, errors on the field they belong to."""
+"""The composer of a new task: three fields, a draft that is saved while typing, errors at their field."""
 
 from __future__ import annotations
 
@@ -46,11 +46,10 @@ DESCRIPTION_AT_LEAST = 96
 DRAFT = "new"
 SAVE_WITHIN_MS = 500
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-FIELDS = ("title", "description", "repository")
 
 
 class Composer(QWidget):
-    """`submitted(NewTask)` when the person sends; `left` when they want to see what was there before."""
+    """Emits `submitted(NewTask)` when the person sends, and `left` when they close it."""
 
     submitted = Signal(object)
     left = Signal()
@@ -73,7 +72,7 @@ class Composer(QWidget):
         return not any(self.fields().values())
 
     def fields(self) -> dict[str, str]:
-        """What is typed, as it is kept in the draft."""
+        """What is typed, as it is saved in the draft."""
         return {
             "title": self.title.text(),
             "description": self.description.toPlainText(),
@@ -81,7 +80,7 @@ class Composer(QWidget):
         }
 
     def start(self, scope: Scope | None) -> None:
-        """Keep what is typed for the former account, show nothing of it, and load this account's draft."""
+        """Save what is typed for the former account, empty the fields, and load the draft of this account."""
         if scope == self._scope:
             return
         self.save_now()
@@ -95,7 +94,7 @@ class Composer(QWidget):
             self._generation.spawn(load, done=self._loaded, failed=self._not_kept)
 
     def set_repositories(self, names: Sequence[str]) -> None:
-        """Offer repositories; what is typed stays."""
+        """Offer these repositories. What is typed stays."""
         typed = self.repository.currentText()
         with QSignalBlocker(self.repository):
             self.repository.clear()
@@ -104,7 +103,7 @@ class Composer(QWidget):
             self.repository.setEditText(typed)
 
     def restore(self, new: NewTask) -> None:
-        """Put a task's text back, as after a send that was refused."""
+        """Fill the fields with a task's text, as after a send that was refused."""
         self._put({"title": new.title, "description": new.description, "repository": new.repository or ""})
         self._dirty = True
         self.save_now()
@@ -120,7 +119,7 @@ class Composer(QWidget):
             self._bridge.spawn(self, discard, failed=self._not_kept, key="draft")
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
-        """An error of the send: on its field where it names one, else as a card above the buttons."""
+        """Show why sending failed: at the field that the error names, else as a card above the buttons."""
         attr = error.facts.attr if isinstance(error, Rejected) else None
         if attr in self._errors:
             self._errors[attr].say(error.cause)
@@ -132,7 +131,7 @@ class Composer(QWidget):
         self.card.show_note(title, cause, actions=actions)
 
     def submit(self) -> None:
-        """Check, then send."""
+        """Check the fields, then emit `submitted`."""
         self._clear_errors()
         self.card.clear()
         new = NewTask(
@@ -149,7 +148,7 @@ class Composer(QWidget):
         self.submitted.emit(new)
 
     def save_now(self) -> None:
-        """Keep what is typed at once, if it changed since it was last kept."""
+        """Save the draft now, if it changed since it was last saved."""
         self._soon.stop()
         if not self._dirty or self._scope is None:
             return
@@ -162,7 +161,7 @@ class Composer(QWidget):
         self._bridge.spawn(self, job, done=self._kept, failed=self._not_kept)
 
     def focus_first(self) -> None:
-        """For when the person asked for a new task: the first empty field, else the end of the description."""
+        """Focus the title, or the description if there is a title."""
         target = self.description if self.title.text() else self.title
         target.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -170,7 +169,7 @@ class Composer(QWidget):
         current = theme()
         self.title = QLineEdit()
         self.title.setMaxLength(TITLE_LIMIT)
-        self.title.setPlaceholderText(self.tr("Made from the description if left empty"))
+        self.title.setPlaceholderText(self.tr("Taken from the description if left empty"))
         self.description = _Description()
         self.description.setTabChangesFocus(True)
         self.description.setMinimumHeight(current.px(DESCRIPTION_AT_LEAST))
@@ -332,7 +331,7 @@ class Composer(QWidget):
 
 
 class _Description(QPlainTextEdit):
-    """Leaves Ctrl+Enter to the composer."""
+    """Passes Ctrl+Enter on to the composer."""
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -343,6 +342,6 @@ class _Description(QPlainTextEdit):
 
 
 def is_send_key(event: QKeyEvent) -> bool:
-    """Ctrl+Enter of either Enter key."""
+    """Whether this is Ctrl+Enter, with either Enter key."""
     modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and modifiers == Qt.KeyboardModifier.ControlModifier

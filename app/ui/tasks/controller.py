@@ -1,4 +1,4 @@
-"""Loads tasks and carries out what the person does with them: shown at once, confirmed or rolled back by the server."""
+"""Loads tasks and changes them: a change is shown at once, then confirmed by the server or rolled back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PINS_FETCHED = 20
 
 @dataclass(frozen=True)
 class LoadState:
-    """Where the list stands. `stored_at` is set (unix seconds) while a list of an earlier time is shown."""
+    """The state of loading. `stored_at` (unix seconds) is set while a list saved earlier is shown."""
 
     busy: bool = False
     more_busy: bool = False
@@ -42,7 +42,7 @@ class LoadState:
 
 @dataclass(frozen=True)
 class FailedAction:
-    """An action that was rolled back. `again` repeats it; `text` is what the person typed, where they did."""
+    """An action that was rolled back. `again` repeats it; `text` is what the person had typed, if anything."""
 
     task_id: str
     words: str
@@ -54,8 +54,9 @@ class FailedAction:
 class TaskController(QObject):
     """The tasks of one project of one account.
 
-    `changed` when what is known did, `load_changed` when `load` did, `failed(FailedAction)` when an action was rolled
-    back, `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task.
+    `changed` when the cache changed, `load_changed` when `load` did, `saved_shown` once the list of the last start is
+    shown, `failed(FailedAction)` when an action was rolled back, `runs_changed(task_id)`, `gone(task_id)` when the
+    server no longer has a task, `repositories_changed`, `reached` when the server answered.
     """
 
     changed = Signal()
@@ -87,11 +88,11 @@ class TaskController(QObject):
 
     @property
     def backend(self) -> Backend | None:
-        """The connected backend once its project is known; `connected_to` is it from the start."""
+        """The backend once its project is known. `connected_to` is the backend before that, too."""
         return self._backend
 
     def start(self, backend: Backend | None) -> None:
-        """Drop everything, cancel what is under way, show the stored list and load a fresh one."""
+        """Drop everything of the former account, then show the saved list and load a fresh one."""
         self._generation.renew()
         self._search_soon.stop()
         self.connected_to = backend
@@ -111,7 +112,7 @@ class TaskController(QObject):
     def set_query(
         self, *, search: str | None = None, archived: bool | None = None, ordering: str | None = None
     ) -> None:
-        """Show another part of the list: what is loaded at once, the server's answer when typing has paused."""
+        """Show another list: at once from what is loaded, then from the server when typing has paused."""
         query = self.query
         if search is not None:
             query = msgspec.structs.replace(query, search=" ".join(search.split()))
@@ -135,7 +136,7 @@ class TaskController(QObject):
             self.refresh()
 
     def refresh(self) -> None:
-        """Ask for the list again; what is shown stays until the answer is there."""
+        """Request the list again. What is shown stays until the answer arrives."""
         backend = self._backend
         if backend is None:
             return
@@ -151,7 +152,7 @@ class TaskController(QObject):
         self.spawn(backend.tasks.pinned(), lambda pins: self._pinned(pins, mark), _ignore, key="pins")
 
     def load_more(self) -> None:
-        """Fetch the next page, if there is one and none is on its way."""
+        """Request the next page, if there is one and none was requested yet."""
         backend, query = self._backend, self.query
         listing = self.cache.listing(query)
         if backend is None or listing is None or listing.next is None or self.load.more_busy:
@@ -167,7 +168,7 @@ class TaskController(QObject):
         )
 
     def fetch(self, task_id: str) -> None:
-        """Get one task and its runs again, for the page that shows it."""
+        """Request a task and its runs again, for the page that shows it."""
         backend = self._backend
         if backend is None:
             return
@@ -175,7 +176,7 @@ class TaskController(QObject):
         self.spawn(backend.tasks.runs(task_id), lambda page: self._ran(task_id, page), _ignore, key="runs")
 
     def fetch_repositories(self) -> None:
-        """Get the repositories that tasks name, for the composer."""
+        """Request the repositories that tasks name, for the composer."""
         if self._backend is not None:
             self.spawn(self._backend.tasks.repositories(), self._know_repositories, _ignore, key="repositories")
 
@@ -203,7 +204,7 @@ class TaskController(QObject):
             self._act(
                 self.cache.edit(task_id, archived=archived),
                 backend.tasks.archive(task_id, archived),
-                self.tr("Not archived") if archived else self.tr("Not taken out of the archive"),
+                self.tr("Not archived") if archived else self.tr("Not unarchived"),
                 lambda: self.archive(task_id, archived),
             )
 
@@ -218,11 +219,11 @@ class TaskController(QObject):
             )
 
     def delete(self, task_id: str) -> None:
-        """Take a task away at once; the server hears of it when the time to undo is over."""
+        """Hide a task at once. The deletion is sent when the time to undo is over."""
         self.deleter.delete(task_id)
 
     def put(self, task: Task) -> None:
-        """Show a task the server has just made."""
+        """Add a task that the server has just created."""
         self.cache.put(task)
         self.changed.emit()
         self._write_cache()
@@ -307,7 +308,7 @@ class TaskController(QObject):
         self.changed.emit()
 
     def _fetch_failed(self, task_id: str, error: BurrowError) -> None:
-        """Any other failure leaves on the screen what is known."""
+        """A task that is gone leaves the cache. Any other failure leaves what is shown."""
         if isinstance(error, NotFound):
             self.cache.remove(task_id)
             self.changed.emit()
@@ -334,7 +335,7 @@ class TaskController(QObject):
         failed: Callable[[BurrowError], None],
         key: str | None = None,
     ) -> None:
-        """Run something for as long as this account and project are shown."""
+        """Run a coroutine for as long as this account and project are shown."""
         self._generation.spawn(coroutine, done=done, failed=failed, key=key)
 
     async def _read_cache(self, backend: Backend) -> tuple[Page[Task], frozenset[str], float] | None:
@@ -349,7 +350,7 @@ class TaskController(QObject):
         return None if found is None else (*found, cached.stored_at)
 
     def _show_stored(self, found: tuple[Page[Task], frozenset[str], float] | None) -> None:
-        # The turn after this one builds the rows.
+        # In the next turn: this one builds the rows.
         QTimer.singleShot(0, self.saved_shown.emit)
         if found is None or self.load.loaded:
             return
@@ -377,4 +378,4 @@ def cache_name(backend: Backend) -> str:
 
 
 def _ignore(_: object) -> None:
-    """For an answer that says nothing, and for an error that nobody needs to see."""
+    """For results and errors that nothing depends on."""

@@ -1,6 +1,8 @@
-"""Delete with undo: the task disappears at once, the server hears of it when the time to undo is over.
+"""Deletion with undo: the task is hidden at once, and the deletion is sent when the time to undo is over.
 
-The intent is in the outbox meanwhile, so that closing the app does not bring the task back.
+Between the two the intent is in the outbox. A process that ends there sends the deletion at its next start (`_resume`);
+one that ends before the intent was written has sent nothing, and the task is still there. The intent leaves the outbox
+once the server has answered, or when the deletion is undone.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 class TaskDeleter(QObject):
-    """At most one deletion can be undone; a further one sends the former.
+    """At most one deletion can be undone. A further one sends the one before it.
 
-    `offered(title)` when there is something to undo, `withdrawn` when there no longer is, `changed` when the book
-    did, `failed(task_id, BurrowError)` when the server refused and the task is back.
+    `offered(title)` when there is something to undo, `withdrawn` when there is nothing any more, `changed` when the
+    cache changed, `failed(task_id, BurrowError)` when the server refused and the task is shown again.
     """
 
     offered = Signal(str)
@@ -52,7 +54,7 @@ class TaskDeleter(QObject):
         self._jobs: list[Job] = []
 
     def start(self, backend: Backend | None, cache: TaskCache) -> None:
-        """Forget what is shown; finish what was begun earlier for this account and project."""
+        """Another account or project: send the deletions of an earlier start that belong to it."""
         self._generation.renew()
         self._backend, self._cache = backend, cache
         self._scope = backend.scope if backend is not None else None
@@ -65,7 +67,7 @@ class TaskDeleter(QObject):
             self._generation.spawn(self._read(backend.scope), done=self._resume, failed=_not_stored)
 
     def delete(self, task_id: str) -> None:
-        """Hide a task and offer to undo."""
+        """Hide a task and offer to undo that."""
         backend, cache = self._backend, self._cache
         task = cache.get(task_id) if cache is not None else None
         if backend is None or backend.project is None or cache is None or task is None:
@@ -83,7 +85,7 @@ class TaskDeleter(QObject):
         self.offered.emit(title_of(task))
 
     def undo(self) -> None:
-        """Bring the task back; nothing was sent."""
+        """Show the task again. Nothing was sent."""
         edit, self._open = self._open, None
         if edit is None or self._cache is None:
             return
@@ -100,7 +102,7 @@ class TaskDeleter(QObject):
             self.withdrawn.emit()
 
     async def flush(self) -> None:
-        """Send it and wait for the answer, for use before the app ends."""
+        """Send it and wait for the answer; awaited before the app ends."""
         self.commit()
         for job in tuple(self._jobs):
             await job.wait()
@@ -119,7 +121,7 @@ class TaskDeleter(QObject):
         )
 
     async def _delete(self, backend: Backend, scope: Scope | None, task_id: str) -> None:
-        # Another process can sign in as somebody else at any time: the deletion is not theirs.
+        # Another process can sign in to another account at any time: this deletion is not for that one.
         await backend.admit(scope)
         await backend.tasks.delete(task_id)
 
@@ -140,6 +142,7 @@ class TaskDeleter(QObject):
         self.failed.emit(edit.task, error)
 
     def _stored(self, edit: PendingEdit, item: OutboxItem) -> None:
+        """The intent is written. If the deletion was undone or answered meanwhile, it is removed again."""
         if self._cache is not None and self._cache.is_hidden(edit.task):
             self._items[edit.number] = item.id
         else:
@@ -173,5 +176,5 @@ class TaskDeleter(QObject):
 
 
 def _not_stored(error: BurrowError) -> None:
-    """The deletion itself goes on; only a process that dies meanwhile would forget it."""
+    """The deletion goes on; only if the process ended now would it be forgotten."""
     logger.error("The outbox could not be used", exc_info=error)

@@ -1,4 +1,4 @@
-"""One task: its words, its facts, its runs, and what can be done with it."""
+"""The page of a task: title, description, facts, runs, and the buttons for its actions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RUNS_SHOWN = 20
 
 
 class TaskPage(QWidget):
-    """Shows what it is given; the place carries out what it tells.
+    """Shows what it is given, and emits a signal for each action.
 
     `renamed(text)`, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc.
     """
@@ -72,7 +72,7 @@ class TaskPage(QWidget):
         return self._task.id if self._task is not None else None
 
     def show_task(self, task: Task, runs: Page[TaskRun] | None, *, pinned: bool, embedded: bool) -> None:
-        """Show a task as it is now; another one ends renaming and clears the card."""
+        """Show a task as it is now. A change of task ends renaming and clears the card."""
         if self._task is None or self._task.id != task.id:
             self._end_rename()
             self.card.clear()
@@ -81,7 +81,7 @@ class TaskPage(QWidget):
         self._fill(task)
 
     def clear(self) -> None:
-        """Show nothing of the former task."""
+        """Forget the task."""
         self._task = self._runs = self._facts_of = None
         self._end_rename()
         self.card.clear()
@@ -91,7 +91,7 @@ class TaskPage(QWidget):
         clear_layout(self._run_rows)
 
     def begin_rename(self, text: str | None = None) -> None:
-        """Make the title editable; the person asked for it."""
+        """Make the title editable."""
         if self._task is None:
             return
         self.edit.setText(text if text is not None else self._task.title)
@@ -100,7 +100,7 @@ class TaskPage(QWidget):
         self.edit.selectAll()
 
     def show_failure(self, failure: FailedAction) -> None:
-        """An action was rolled back: why, and again."""
+        """Say that an action was rolled back and why, and offer to repeat it."""
         again: Callable[[], None] = failure.again
         if failure.text:
             text = failure.text
@@ -125,7 +125,7 @@ class TaskPage(QWidget):
         )
 
     def focus_first(self) -> None:
-        """For when the person opened the task: its description, which scrolls by keys."""
+        """Focus the page, so that keys scroll it."""
         self._area.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _build(self) -> None:
@@ -230,8 +230,8 @@ class TaskPage(QWidget):
         if can_run(task):
             return self.tr("Start a run of this task")
         if task.archived:
-            return self.tr("Take the task out of the archive to run it")
-        return self.tr("A run is already under way")
+            return self.tr("Unarchive the task to run it")
+        return self.tr("A run is already in progress")
 
     def _fill_facts(self, task: Task) -> None:
         self._facts.clear()
@@ -301,7 +301,7 @@ class TaskPage(QWidget):
 
 
 class _TitleEdit(QLineEdit):
-    """Enter or leaving the field keeps the text, Esc gives it up."""
+    """Enter or leaving the field accepts the text, Esc rejects it."""
 
     committed = Signal(str)
     given_up = Signal()
@@ -309,10 +309,10 @@ class _TitleEdit(QLineEdit):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setAccessibleName(name)
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         self.setFont(theme().font("section"))
 
     @guarded()
@@ -333,7 +333,7 @@ class _TitleEdit(QLineEdit):
 
 
 class _TitleStack(QWidget):
-    """The title or its editor; as tall as the one that is shown, also when the title wraps."""
+    """The title or its editor. As tall as the one that is shown, even if the title wraps."""
 
     def __init__(self, title: QWidget, edit: QWidget) -> None:
         super().__init__()
@@ -354,7 +354,7 @@ class _TitleStack(QWidget):
 
 
 class _RunRow(QFrame):
-    """A run in one line, its error below."""
+    """A run on one line, with its error below."""
 
     def __init__(self, run: TaskRun) -> None:
         super().__init__()

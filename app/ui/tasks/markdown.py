@@ -1,4 +1,4 @@
-"""Text of a person or an agent, read as Markdown: selectable, as tall as its content, loading nothing by itself."""
+"""Shows Markdown: selectable, as tall as its content, and without loading anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POINTS_PER_INCH = 72
 
 
 class MarkdownView(QTextBrowser):
-    """Images and links to files are not followed; web links open in the browser."""
+    """Images and files are not loaded; web links open in the browser."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -41,7 +41,7 @@ class MarkdownView(QTextBrowser):
         theme().changed.connect(self._render)
 
     def set_text(self, text: str) -> None:
-        """Show Markdown; what is already shown keeps its selection."""
+        """Show a text. If it is shown already, its selection stays."""
         if text != self._source:
             self._source = text
             self._render()
@@ -58,12 +58,12 @@ class MarkdownView(QTextBrowser):
         return QSize(0, self._tall)
 
     def loadResource(self, kind: int, name: QUrl | str) -> object:
-        """Nothing: a description must not read files or call servers."""
+        """Load nothing: a description must not read files or call servers."""
         return None
 
     def _render(self) -> None:
         font = QFont(theme().font("body"))
-        # Markdown's paragraph spacing is reckoned from the size in points; a font in pixels has none.
+        # Qt computes the spacing of Markdown from the point size, which a font with a pixel size does not have.
         font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
         self.document().setDefaultFont(font)
         self.document().setMarkdown(keep_line_breaks(self._source[:LONGEST]), FEATURES)
@@ -71,7 +71,7 @@ class MarkdownView(QTextBrowser):
         self._fit()
 
     def _space(self) -> None:
-        """Air between paragraphs, and code that wraps on its own ground."""
+        """Set the space between blocks, and wrap code on a background of its own."""
         current = theme()
         gap, tight = current.px(tokens.SPACE_2), current.px(2)
         former = ""
@@ -109,7 +109,7 @@ class MarkdownView(QTextBrowser):
 
 
 def open_web_link(link: QUrl | str) -> None:
-    """Hand a link to the browser if it is http or https; anything else does nothing."""
+    """Open a link in the browser if it is http or https; ignore any other."""
     url = link if isinstance(link, QUrl) else QUrl(link)
     if is_web_address(url.toString()):
         QDesktopServices.openUrl(url)

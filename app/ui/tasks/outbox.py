@@ -1,8 +1,7 @@
-"""New tasks on their way to the server: stored before they are sent, so that no lost sign-in or crash loses one.
+"""Sends new tasks: each is stored in the outbox first, so that neither a lost sign-in nor a crash loses one.
 
-A task whose outcome is unknown is never sent again without being asked for. Those that never left wait for the sign-in
-or the connection and are then sent once, in the order they were written, for the account and project they were written
-in.
+A task that was never sent waits for the sign-in or the connection. It is then sent once, in the order of writing, for
+the account and project it was written in. A task whose outcome is unknown is sent again only if the person says so.
 """
 
 from __future__ import annotations
@@ -38,9 +37,8 @@ SENDABLE = frozenset({SendState.SIGN_IN, SendState.CONNECTION})
 class OutboxSender(QObject):
     """The outbox of one project of one account.
 
-    `changed` when `pending` did; `sent(id, Task)` when the server took one, `refused(id)` when it did not;
-    `waiting_sent` besides when that one had waited for the sign-in or the connection. `trouble(BurrowError)` when the
-    outbox itself fails.
+    `changed` when `pending` changed; `sent(id, Task)` when the server accepted a task, and `waiting_sent` after that if
+    it had waited; `refused(id)` when the server rejected it; `trouble(BurrowError)` when the outbox itself fails.
     """
 
     changed = Signal()
@@ -61,7 +59,7 @@ class OutboxSender(QObject):
         self._pending: dict[str, PendingTask] = {}
         self._items: dict[str, str] = {}
         self._waited: set[str] = set()
-        # The one that is being sent of those that had waited; the next follows once it has been answered.
+        # Of the tasks that waited, the one being sent. The next one follows when the server has answered.
         self._turn: str | None = None
 
     @property
@@ -72,7 +70,7 @@ class OutboxSender(QObject):
         return self._pending.get(pending_id)
 
     def start(self, backend: Backend | None) -> None:
-        """Drop what is shown and load what waits for this account and project."""
+        """Another account or project: load what waits for it."""
         self._generation.renew()
         self._backend = backend
         self._scope = backend.scope if backend is not None else None
@@ -86,7 +84,7 @@ class OutboxSender(QObject):
             self._generation.spawn(self._read(self._scope), done=self._loaded, failed=self.trouble.emit)
 
     def send(self, new: NewTask) -> str:
-        """Show a new task as being sent, store it, send it; behind those that wait. Returns its id in `pending`."""
+        """Show, store and send a new task, after those that wait. Returns its id in `pending`."""
         waiting = self._ready()
         behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
         made = self._show(PendingTask(f"p{next(self._numbers)}", new, behind or SendState.SENDING, datetime.now(UTC)))
@@ -101,13 +99,13 @@ class OutboxSender(QObject):
         return made.id
 
     def send_again(self, pending_id: str) -> None:
-        """Send one that waits, failed, or whose outcome is unknown; the person asked for it."""
+        """Send a task that waits, failed or has an unknown outcome, because the person asked for it."""
         item = self._pending.get(pending_id)
         if item is not None and item.state is not SendState.SENDING:
             self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
 
     def drain(self) -> None:
-        """Send what never left, one after the other, once it is certain that the account is that it was written for."""
+        """Send the tasks that wait, one after the other, once the server has confirmed the account they belong to."""
         backend = self._backend
         if backend is None or backend.session.status.state is not CredentialState.SIGNED_IN:
             return
@@ -116,7 +114,7 @@ class OutboxSender(QObject):
         self._generation.spawn(backend.accounts.me(), done=self._verified, failed=_ignore, key="verify")
 
     def take_back(self, pending_id: str) -> NewTask | None:
-        """Undo a send that has not happened: the task leaves the outbox, its text is returned."""
+        """Remove a task that was not sent from the outbox, and return its text."""
         item = self._pending.get(pending_id)
         if item is None or item.state is SendState.SENDING:
             return None
@@ -124,7 +122,7 @@ class OutboxSender(QObject):
         return item.new
 
     def discard(self, pending_id: str) -> None:
-        """Remove one from the outbox."""
+        """Remove a task from the outbox."""
         if self._pending.pop(pending_id, None) is None:
             return
         item_id = self._items.pop(pending_id, None)
@@ -133,7 +131,7 @@ class OutboxSender(QObject):
         self.changed.emit()
 
     def _ready(self) -> list[PendingTask]:
-        """Those that never left, the oldest first."""
+        """The tasks that were never sent, the oldest first."""
         return sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
 
     def _verified(self, me: User) -> None:
@@ -141,7 +139,7 @@ class OutboxSender(QObject):
             self._send_next()
 
     def _send_next(self) -> None:
-        """The oldest that never left; what was refused or whose outcome is unknown is left to the person."""
+        """Send the oldest task that was never sent. One that failed or has an unknown outcome waits for the person."""
         item = next(iter(self._ready()), None)
         self._turn = None if item is None else item.id
         if item is not None:
@@ -172,17 +170,18 @@ class OutboxSender(QObject):
             if not sure:
                 await _admit(backend, scope)
                 await outbox.update(item_id, SendState.SENDING.value)
-            # Nothing may come between this and the request: another process can sign in as somebody else at any time.
+            # Directly before the request: another process can sign in to another account at any time.
             await _admit(backend, scope)
             task: Task = await backend.tasks.create(item.new)
         except BurrowError as error:
+            # A process that ends before this finds the item still "sending", so of unknown outcome.
             await outbox.update(item_id, state_after(error).value)
             raise
         await outbox.remove(item_id)
         return task
 
     async def _store(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> str:
-        """Keep it with its state; answers what the outbox calls it."""
+        """Store a task with its state. Returns the id of its outbox item."""
         outbox = self._services.storage.outbox
         known = self._items.get(item.id)
         if known is not None:
@@ -240,7 +239,7 @@ class OutboxSender(QObject):
 
 
 async def _admit(backend: Backend, scope: Scope) -> None:
-    """Raises `SignInNeeded` when somebody else is signed in, `Offline` when it cannot be known: nothing has left."""
+    """Raise `SignInNeeded` when another account is signed in, `Offline` when that cannot be known. Nothing was sent."""
     try:
         await backend.admit(scope)
     except SignInNeeded:
@@ -250,7 +249,7 @@ async def _admit(backend: Backend, scope: Scope) -> None:
 
 
 def state_after(error: BurrowError) -> SendState:
-    """What an error of the create call means for the task: it never left, it may have arrived, or it was refused."""
+    """What an error of the create call means for the task: never sent, perhaps received, or refused."""
     if isinstance(error, SignInNeeded):
         return SendState.SIGN_IN
     if isinstance(error, Offline):
@@ -259,13 +258,13 @@ def state_after(error: BurrowError) -> SendState:
 
 
 def may_have_arrived(error: BurrowError) -> bool:
-    """Whether what was sent may have taken effect: the error says so, or a success came that cannot be read."""
+    """Whether the request may have taken effect: the error says so, or a successful answer could not be read."""
     status = error.facts.status
     return isinstance(error, OutcomeUnknown | TimedOut) or (status is not None and status < 300)
 
 
 def stored_state(text: str) -> SendState:
-    """The state of an item of an earlier start: one that was being sent then may have arrived."""
+    """The state of an item of an earlier start. One that was being sent then may have been received."""
     if text == SendState.SENDING.value:
         return SendState.UNKNOWN
     try:
@@ -288,11 +287,11 @@ def new_of(payload: Mapping[str, Any]) -> NewTask:
 
 
 def moment_of_item(created_at: object) -> datetime:
-    """When an item was stored; storage keeps seconds since 1970."""
+    """When an item was stored; the storage keeps unix seconds."""
     if isinstance(created_at, datetime):
         return created_at
     return datetime.fromtimestamp(float(str(created_at)), UTC)
 
 
 def _ignore(_error: BurrowError) -> None:
-    """The next good answer of the server asks again."""
+    """The next answer of the server drains the outbox again."""

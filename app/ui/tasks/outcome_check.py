@@ -1,4 +1,4 @@
-"""Whether a task of unknown outcome is on the server: looked for when asked, never sent again by itself."""
+"""Looks for a task of unknown outcome on the server, when the person asks for that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MADE_AROUND_SECONDS = 120.0
 
 
 class UnknownOutcomeCheck(QObject):
-    """Answers "Check list" on the page of an unsent task. `accepted(id, Task)` when the person takes what was found."""
+    """Handles "Check list" on the page of an unsent task. `accepted(id, Task)` when the person accepts the match."""
 
     accepted = Signal(str, object)
 
@@ -60,7 +60,7 @@ class UnknownOutcomeCheck(QObject):
 
 
 def looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
-    """Whether a task on the server is likely the one that was sent: the same words, made at that time or later."""
+    """Whether a task on the server is probably the one that was sent: the same text, created then or later."""
     if task.description.strip() != new.description.strip() or (new.title and task.title != new.title):
         return False
     return task.created_at is None or aware(task.created_at).timestamp() > sent_at - MADE_AROUND_SECONDS

@@ -1,4 +1,4 @@
-"""The pages at the right of the list: a new task, a task, a task that the server may not have yet, and none of these.
+"""The pages beside the list: a new task, a task, a task that the server may not have yet, and an empty page.
 
 The first three are built when first used, or once the list of the last start is on the screen: together they cost as
 much as everything else of the place.
@@ -29,7 +29,7 @@ AT_LEAST = 320
 
 
 class TaskPages(QStackedWidget):
-    """Each page is told once by its signal when it was built, so that whoever handles it can connect to it."""
+    """Emits a signal when a page was built, so that others can connect to that page."""
 
     composer_built = Signal(object)
     detail_built = Signal(object)
@@ -101,12 +101,12 @@ class TaskPages(QStackedWidget):
 
     @property
     def task_id(self) -> str | None:
-        """The task that its page holds, in view or not."""
+        """The task that its page holds, whether that is in view or not."""
         return self._detail.task_id if self._detail is not None else None
 
     @property
     def pending_id(self) -> str | None:
-        """The unsent task that its page holds, in view or not."""
+        """The unsent task that its page holds, whether that is in view or not."""
         return self._unsent.pending_id if self._unsent is not None else None
 
     def turn_to(self, page: QWidget) -> None:
@@ -114,11 +114,11 @@ class TaskPages(QStackedWidget):
         self.setCurrentWidget(page)
 
     def build_soon(self) -> None:
-        """Build the pages that nobody has used yet, one in each turn."""
+        """Build the pages that were not used yet, one in each turn of the loop."""
         self._build_soon.start()
 
     def start(self, backend: Backend | None) -> None:
-        """Another account or project: keep the former draft, show nothing of the former tasks."""
+        """Another account or project: save the former draft, and clear the pages of the former tasks."""
         self._backend = backend
         if self._composer is not None:
             self._composer.start(backend.scope if backend is not None else None)
@@ -128,7 +128,7 @@ class TaskPages(QStackedWidget):
             self._unsent.clear()
 
     def save_draft(self) -> None:
-        """Keep what is typed at once."""
+        """Save what is typed now."""
         if self._composer is not None:
             self._composer.save_now()
 

@@ -1,4 +1,4 @@
-"""The left part of the place: filter, view menu, the list in its states, the way to more, undo."""
+"""The left part of the place: filter, view menu, list, paging and undo."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ JUST_NOW_SECONDS = 60.0
 
 
 class TaskTable(ListTable):
-    """The list itself; F2 and Delete are about the current row."""
+    """The list. F2 renames and Delete deletes the current row."""
 
     rename = Signal()
     delete = Signal()
@@ -60,7 +60,7 @@ class TaskTable(ListTable):
 
     @guarded()
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Coming here by key makes a row current without changing the right side; other ways change nothing."""
+        """Make a row current when the focus comes by key, but leave the right side as it is."""
         self.keyboard_focus = event.reason() != Qt.FocusReason.MouseFocusReason
         by_key = event.reason() in (
             Qt.FocusReason.TabFocusReason,
@@ -73,7 +73,7 @@ class TaskTable(ListTable):
 
 
 class TaskPane(SidePane):
-    """`picked(key)` when the current row changes, `opened(key)` on Enter or double click; keys as in `rows`."""
+    """Emits `picked(key)` when the current row changes, `opened(key)` on Enter or double click; keys as in `rows`."""
 
     picked = Signal(str)
     opened = Signal(str)
@@ -97,7 +97,7 @@ class TaskPane(SidePane):
         self._preferences = preferences
         self._rows = RowCache()
         self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
-        self._late.timeout.connect(self._show_place)
+        self._late.timeout.connect(self._show_list)
         self._again = QTimer(self, singleShot=True, interval=0)
         self._again.timeout.connect(self._show_rows)
         self._build()
@@ -113,16 +113,16 @@ class TaskPane(SidePane):
         self._show_load()
 
     def show_now(self) -> None:
-        """Bring the rows up to date at once instead of with the next turn of the loop."""
+        """Update the rows now instead of in the next turn of the loop."""
         self._again.stop()
         self._show_rows()
 
     def show_session(self) -> None:
-        """The sign-in changed: without a project that is the reason for an empty list."""
-        self._show_place()
+        """The sign-in changed: it may be the reason why there is no list."""
+        self._show_list()
 
     def reset(self) -> None:
-        """For another account or project: no filter, no selection."""
+        """Another account or project: clear filter and selection."""
         self.filter.set_text_quietly("")
         self._archived.setChecked(False)
         self.table.select_key(None, quiet=True)
@@ -249,7 +249,7 @@ class TaskPane(SidePane):
             self.table.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _clicked(self) -> None:
-        """A click on the row that is current already: the right side may show something else by now."""
+        """A click on the current row counts too: the right side may show something else by now."""
         key = self.table.current_key()
         if key is not None:
             self.picked.emit(key)
@@ -274,7 +274,7 @@ class TaskPane(SidePane):
         )
         waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
         self.needs_you.emit(waiting + sum(1 for task in controller.cache.all() if needs_you(task)))
-        self._show_place()
+        self._show_list()
         listing, total = controller.cache.listing(controller.query), controller.cache.total(controller.query)
         more = listing is not None and listing.next is not None
         self._foot.setVisible(more)
@@ -295,10 +295,10 @@ class TaskPane(SidePane):
                 self._late.start()
         else:
             self._late.stop()
-        self._show_place()
+        self._show_list()
 
-    def _show_place(self) -> None:
-        """Choose between the list, the reason why there is none, and the note above it."""
+    def _show_list(self) -> None:
+        """Show the list with a note above it, or the reason why there is none."""
         load = self._controller.load
         if self.table.rows.rowCount():
             self.stack.setCurrentWidget(self.table)
@@ -313,7 +313,7 @@ class TaskPane(SidePane):
             if load.busy:
                 self._say(self.tr("Searching…"), "", glyph="search")
             else:
-                words = self.tr("Nothing matches “{0}”").format(self._controller.query.search)
+                words = self.tr("No task matches “{0}”").format(self._controller.query.search)
                 self._say(words, "", [(self.tr("Clear filter"), self.clear_filter)], glyph="search")
         elif load.busy or not load.loaded:
             late = load.busy and not self._late.isActive() and not load.loaded
@@ -338,13 +338,13 @@ class TaskPane(SidePane):
         self.stack.setCurrentWidget(self.empty)
 
     def _say_no_project(self, backend: Backend | None) -> None:
-        """Before anything can be asked for: not connected, not signed in, or account and project not known yet."""
+        """Say why nothing can be requested: not connected, not signed in, or account and project not known yet."""
         if backend is None:
-            self._say(self.tr("Not connected"), self.tr("Connect to a host to see its tasks."), glyph="tasks")
+            self._say(self.tr("Not connected"), self.tr("Connect to a server to see its tasks."), glyph="tasks")
         elif backend.session.status.state in SIGNED_OUT_STATES:
             self._say_error(SignInNeeded())
         elif backend.account is not None:
-            self._say(self.tr("No project"), self.tr("This account has no project on this host."), glyph="project")
+            self._say(self.tr("No project"), self.tr("This account has no project on this server."), glyph="project")
         else:
             signed_in = backend.session.status.state is CredentialState.SIGNED_IN
             self._loading.show_state(self.tr("Loading tasks…") if signed_in else self.tr("Signing in…"))
@@ -399,15 +399,15 @@ class TaskPane(SidePane):
         self.undo.offer(self.tr("Deleted “{0}”").format(short), self._controller.deleter.undo, seconds=UNDO_SECONDS)
 
     def _end_undo(self) -> None:
-        """The deletion was sent or taken back elsewhere: nothing is left to undo."""
+        """The deletion was sent or undone: there is nothing left to undo."""
         self.undo.settle()
 
 
 def task_id_of(key: str) -> str | None:
-    """The task a row's key names."""
+    """The id of the task of a row; None for another row."""
     return key[len(TASK) :] if key.startswith(TASK) else None
 
 
 def pending_id_of(key: str) -> str | None:
-    """The outbox entry a row's key names."""
+    """The id of the unsent task of a row; None for another row."""
     return key[len(PENDING) :] if key.startswith(PENDING) else None

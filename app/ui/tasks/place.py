@@ -1,4 +1,4 @@
-"""The Tasks place: the list on the left; the composer, a task, or a task on its way to the server on the right."""
+"""The Tasks place: the list on the left; on the right the composer, a task, or one that was not sent yet."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TasksPlace(Place):
         """Show the tasks of this account and project."""
         backend = self.backend
         self._generation.renew()
-        # The composer first: it keeps what was being typed for the former account.
+        # The composer first: it saves what was being typed for the former account.
         self.pages.start(backend)
         self.controller.start(backend)
         self.outbox.start(backend)
@@ -89,7 +89,7 @@ class TasksPlace(Place):
             self._generation.listen(backend.session.changed, self._status_changed)
 
     def activate(self) -> None:
-        """What is shown may be old."""
+        """Ask for news: what is shown may be outdated."""
         self._ask_for_news()
 
     def refresh(self) -> None:
@@ -118,7 +118,7 @@ class TasksPlace(Place):
         return [self.pane, self.pages]
 
     async def flush(self) -> None:
-        """Keep the draft, and send the deletion that could still be undone."""
+        """Save the draft, and send the deletion that could still be undone."""
         self.pages.save_draft()
         await self.controller.deleter.flush()
 
@@ -130,7 +130,7 @@ class TasksPlace(Place):
             self.outbox.drain()
 
     def _ask_for_news(self) -> None:
-        """Only while somebody may be looking."""
+        """Refresh, but only while the window is active."""
         if self.backend is not None and self.isVisible() and self.window().isActiveWindow():
             self.controller.refresh()
             self.selection.fetch_shown()

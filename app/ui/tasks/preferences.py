@@ -1,4 +1,4 @@
-"""How the person wants the list: grouping, order, folded groups, width."""
+"""How the list is arranged: grouping, order, folded groups, widths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTHS = "tasks.widths"
 
 
 class ListPreferences:
-    """What stands in the settings, checked: another version may have written something else there."""
+    """Reads and writes the settings of the list. What another version wrote there is checked."""
 
     def __init__(self, settings: UiSettings) -> None:
         self._settings = settings
@@ -42,7 +42,7 @@ class ListPreferences:
 
     @property
     def folded(self) -> list[str]:
-        """The keys of the groups that are closed."""
+        """The keys of the folded groups."""
         found = self._settings.get("tasks.folded", [])
         return [key for key in found if isinstance(key, str)] if isinstance(found, list) else []
 

@@ -1,4 +1,4 @@
-"""The groups and rows of the task list, made from what is known and how the person wants it grouped."""
+"""Builds the groups and rows of the task list."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def place_of(slug: str, repository: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A row as it was made, what it was made of, and until when (unix seconds) its relative time holds."""
+    """A row, what it was made of, and until when (unix seconds) its relative time is right."""
 
     task: Task
     ordering: str
@@ -71,7 +71,7 @@ class _Made:
 
 
 class RowCache:
-    """Rows of the last build: making one costs ten times more than finding that nothing about it changed."""
+    """The rows of the last build. To make a row takes ten times as long as to find it unchanged."""
 
     def __init__(self) -> None:
         self._made: dict[str, _Made] = {}
@@ -80,7 +80,7 @@ class RowCache:
         self._seconds = 0.0
 
     def begin(self, now: datetime) -> None:
-        """A new build: what it does not ask for is forgotten."""
+        """Begin a new build. Rows that it does not ask for are forgotten."""
         self._former, self._made = self._made, {}
         self._now, self._seconds = now, now.timestamp()
 
@@ -95,7 +95,7 @@ class RowCache:
 
 
 def _holds_until(moment: datetime, now: datetime) -> float:
-    """When the relative time of `moment` reads differently, in unix seconds."""
+    """When the relative time of `moment` changes, in unix seconds."""
     at, age = moment.timestamp(), (now - moment).total_seconds()
     step = 60.0 if age < 3600 else 3600.0 if age < 86400 else 86400.0
     return at + (age // step + 1) * step
@@ -156,7 +156,7 @@ def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
         state,
         trailing=when,
         accessible=", ".join(part for part in parts if part),
-        # The date in the person's locale costs more than the rest of the row.
+        # Made when needed: to format the date takes longer than the rest of the row.
         tooltip=lambda: "\n".join(part for part in (title, place, absolute(known)) if part),
     )
 

@@ -1,4 +1,4 @@
-"""What is shown at the right of the list: it follows the list, what is known, and what was asked for by id."""
+"""Which page is shown beside the list: that of the selected row, or of a task opened by its id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FETCH_AFTER_MS = 120
 
 
 class TaskSelection(QObject):
-    """Chooses the page of the right side, and keeps it up to date without changing what it is about."""
+    """Chooses the page of the right side and keeps it up to date."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class TaskSelection(QObject):
         self._navigator, self._controller, self._outbox = navigator, controller, outbox
         self._pane, self._pages = pane, pages
         self._backend: Backend | None = None
-        # A task asked for by its id of which nothing is known yet.
+        # A task opened by its id that is not loaded yet.
         self._wanted: str | None = None
-        # Actions that failed while somebody was writing: each is shown when its task is next in view.
+        # Actions that failed while the composer was in view: each is shown with its task.
         self._failures: dict[str, FailedAction] = {}
         self._fetch_soon = QTimer(self, singleShot=True, interval=FETCH_AFTER_MS)
         self._fetch_soon.timeout.connect(self.fetch_shown)
@@ -58,7 +58,7 @@ class TaskSelection(QObject):
         outbox.changed.connect(self._update_pending)
 
     def start(self, backend: Backend | None) -> None:
-        """Another account or project: show nothing of the former; a draft that is being written stays in view."""
+        """Another account or project: show nothing of the former. The composer stays in view."""
         self._backend = backend
         self._fetch_soon.stop()
         self._wanted = None
@@ -68,7 +68,7 @@ class TaskSelection(QObject):
 
     @property
     def task_id(self) -> str | None:
-        """The task that actions are about: the one on the right, else the list's current one."""
+        """The task that actions apply to: the one on the right, else the current row."""
         if self._pages.shows_detail:
             return self._pages.task_id
         focused = QApplication.focusWidget()
@@ -89,14 +89,14 @@ class TaskSelection(QObject):
         self._controller.fetch(task_id)
 
     def new_task(self) -> None:
-        """Open the composer; the person asked for it."""
+        """Open the composer."""
         self._wanted = None
         self._pages.turn_to(self._pages.composer)
         self._controller.fetch_repositories()
         self._pages.composer.focus_first()
 
     def show_task(self, task_id: str) -> None:
-        """Show a task, with the action on it that failed unseen."""
+        """Show a task, and the failed action on it that was not shown yet."""
         if self._controller.cache.get(task_id) is None:
             return
         self._wanted = None
@@ -115,7 +115,7 @@ class TaskSelection(QObject):
             self._pages.turn_to(self._pages.unsent)
 
     def show_nothing(self) -> None:
-        """Say that nothing is selected, and what can be done about that."""
+        """Say that nothing is selected, and offer a new task."""
         nothing = self._pages.nothing
         if self._backend is None:
             nothing.show_state("")
@@ -129,17 +129,17 @@ class TaskSelection(QObject):
         self._pages.turn_to(nothing)
 
     def show_current(self) -> None:
-        """Show what is current in the list."""
+        """Show the current row."""
         self.show_nothing()
         self._picked(self._pane.table.current_key() or "")
 
     def fetch_shown(self) -> None:
-        """Ask for the task in view again."""
+        """Request the task in view again."""
         if self._pages.shows_detail and self._pages.task_id is not None:
             self._controller.fetch(self._pages.task_id)
 
     def leave(self) -> None:
-        """Esc: back to the list; what was typed is kept."""
+        """Esc: go back to the list. What was typed is kept."""
         if self._pages.shows_composer:
             self.show_current()
         self._pane.table.setFocus(Qt.FocusReason.BacktabFocusReason)
@@ -177,7 +177,7 @@ class TaskSelection(QObject):
             self._pages.detail.show_task(task, runs, pinned=pinned, embedded=embedded)
 
     def _update(self) -> None:
-        """What is known changed."""
+        """The cache changed: update the page."""
         if self._wanted is not None and self._controller.cache.get(self._wanted) is not None:
             self.show_task(self._wanted)
         task_id = self._pages.task_id
@@ -189,7 +189,7 @@ class TaskSelection(QObject):
             self._forget_detail()
 
     def _update_pending(self) -> None:
-        """The outbox changed."""
+        """The outbox changed: update the page."""
         pending_id = self._pages.pending_id
         if pending_id is None:
             return
@@ -211,7 +211,7 @@ class TaskSelection(QObject):
         if self._wanted == task_id:
             self._wanted = None
             self._pages.nothing.show_state(
-                self.tr("This task is not here"),
+                self.tr("Task not found"),
                 self.tr("It may have been deleted, or it belongs to another project."),
                 glyph="question",
             )
@@ -221,7 +221,7 @@ class TaskSelection(QObject):
             self._navigator.announce(self.tr("The task was deleted elsewhere"))
 
     def _show_failure(self, failure: FailedAction) -> None:
-        """A card on the task, which comes back into view; while somebody is writing, when they return to it."""
+        """Show the task with a card that explains the failure; while the composer is in view, only a message."""
         self._failures[failure.task_id] = failure
         self._navigator.announce(f"{failure.words}. {failure.error.cause}")
         if self._pages.shows_composer or self._controller.cache.get(failure.task_id) is None:

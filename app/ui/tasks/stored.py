@@ -1,4 +1,4 @@
-"""The first page of the list as it is kept between starts."""
+"""The part of the list that is saved between starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT = 1000
 
 
 class StoredList(msgspec.Struct):
-    """`count` is what the server had, `next` the cursor after the tasks kept."""
+    """`count` is the number on the server, `next` the cursor after the saved tasks."""
 
     tasks: msgspec.Raw
     count: int
@@ -26,7 +26,7 @@ class StoredList(msgspec.Struct):
 
 
 def encode(cache: TaskCache, query: TaskQuery) -> bytes:
-    """The loaded part of a query's answer, unconfirmed changes left out."""
+    """The loaded part of a query's list, without unconfirmed edits."""
     listing = cache.listing(query)
     if listing is None:
         return b""
@@ -38,7 +38,7 @@ def encode(cache: TaskCache, query: TaskQuery) -> bytes:
 
 
 def decode(payload: bytes) -> tuple[Page[Task], frozenset[str]] | None:
-    """What was kept, or None where another version kept it otherwise."""
+    """The saved list; None where another version saved it in another form."""
     try:
         found = msgspec.json.decode(payload, type=StoredList)
     except msgspec.MsgspecError:

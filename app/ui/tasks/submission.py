@@ -1,4 +1,4 @@
-"""A new task on its way: from the composer into the outbox, to its page once it was sent, back where it was refused."""
+"""Submits a new task: from the composer to the outbox, then to its page, or back to the composer if it was refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TaskSubmission(QObject):
-    """Joins composer, outbox and list."""
+    """Connects composer, outbox and list."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class TaskSubmission(QObject):
             act(pending_id)
 
     def _submit(self, new: NewTask) -> None:
-        """The row appears at once; the text is in the outbox before anything is sent, so the composer is free again."""
+        """Show the row at once, and free the composer: the text is in the outbox before anything is sent."""
         composer = self._pages.composer
         if self._controller.connected_to is None:
-            composer.show_note(self.tr("Not connected"), self.tr("Connect to a host; the text is kept."))
+            composer.show_note(self.tr("Not connected"), self.tr("Connect to a server. The text is kept."))
             return
         window = composer.window()
         had_focus = composer.isAncestorOf(window.focusWidget()) if window.focusWidget() is not None else False
@@ -92,7 +92,7 @@ class TaskSubmission(QObject):
         self._navigator.announce(self.tr("Task created: {0}").format(title_of(task)))
 
     def _refused(self, pending_id: str) -> None:
-        """Put the text back into the composer if that is free; else the row says what happened."""
+        """Put the text back into the composer if that is empty; else the row says what happened."""
         item, composer = self._outbox.get(pending_id), self._pages.composer
         if item is None or item.error is None:
             return
@@ -110,14 +110,14 @@ class TaskSubmission(QObject):
         return self._pages.shows_unsent and self._pages.pending_id == pending_id
 
     def _take_back(self) -> None:
-        """Undo: the text goes back to the composer, unless another draft is there."""
+        """Undo: put the text back into the composer, unless that holds another draft."""
         pending_id, composer = self._pages.pending_id, self._pages.composer
         item = self._outbox.get(pending_id) if pending_id is not None else None
         if item is None:
             return
         if not composer.empty:
             self._pages.unsent.card.show_note(
-                self.tr("The composer holds another draft"),
+                self.tr("There is another draft"),
                 self.tr("Send or discard that one first; this one stays here."),
                 actions=[(self.tr("Show the draft"), self._selection.new_task)],
                 tone="attention",
@@ -132,7 +132,7 @@ class TaskSubmission(QObject):
         self._selection.show_current()
 
     def _found(self, pending_id: str, task: Task) -> None:
-        """A task of unknown outcome is on the server: it takes the place of the pending one."""
+        """A task of unknown outcome is on the server: it replaces the pending one."""
         self._outbox.discard(pending_id)
         self._controller.put(task)
         self._pane.show_now()

@@ -1,4 +1,4 @@
-"""The page of a task that the server may not have yet: where it stands, and the ways on."""
+"""The page of a task that the server may not have yet: its state, and what can be done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class UnsentTask(QWidget):
-    """Signals carry no id: they are about the task that is shown (`pending_id`)."""
+    """Its signals are about the task that is shown (`pending_id`)."""
 
     check_list = Signal()
     send_again = Signal()
@@ -52,7 +52,7 @@ class UnsentTask(QWidget):
         return self._item.id if self._item is not None else None
 
     def show_pending(self, item: PendingTask) -> None:
-        """Show where a task stands."""
+        """Show a task and its state."""
         if item == self._item:
             return
         self._item = item
@@ -66,7 +66,7 @@ class UnsentTask(QWidget):
         self.card.show_note(title, cause, actions=actions, tone=tone)
 
     def say_checked(self, cause: str, actions: list[Action]) -> None:
-        """What looking at the list has shown about a task of unknown outcome."""
+        """Show what checking the list has found about a task of unknown outcome."""
         self.card.show_note(self.tr("Sent, outcome unknown"), cause, actions=actions)
 
     def unknown_actions(self) -> list[Action]:
@@ -77,7 +77,7 @@ class UnsentTask(QWidget):
         ]
 
     def clear(self) -> None:
-        """Show nothing of the former task."""
+        """Forget the task."""
         self._item = None
         self.title.setText("")
         self._description.set_text("")
@@ -89,7 +89,7 @@ class UnsentTask(QWidget):
     def _words(self, item: PendingTask) -> tuple[str, str, list[Action], BoxTone]:
         undo = (self.tr("Undo"), self.undo.emit)
         if item.state is SendState.SENDING:
-            return "", self.tr("The row stays when the server has taken it."), [], "info"
+            return "", self.tr("The server has not confirmed it yet."), [], "info"
         if item.state is SendState.SIGN_IN:
             return (
                 "",
@@ -107,7 +107,7 @@ class UnsentTask(QWidget):
         if item.state is SendState.UNKNOWN:
             return (
                 self.tr("Sent, outcome unknown"),
-                self.tr("{0} It may be there already; sending it again could make it twice.").format(
+                self.tr("{0} The task may already exist; sending it again could create it twice.").format(
                     item.error.cause
                     if item.error is not None and item.error.facts.status is not None
                     else self.tr("The connection ended before the server answered.")

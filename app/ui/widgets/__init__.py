@@ -2,7 +2,7 @@
 
 Lists (`rows`, `lists`, `tables`)
     Row(key, title, detail="", state=None, side=None, badge="", trailing="", level=0, struck=False, muted=False,
-        mono=False, accessible="", tooltip="", payload=None)
+        mono=False, accessible="", tooltip="")
     Group(key, title, rows, note="")            rows under a heading that folds
     ListTable(name, *, two_lines=False, multi=False, show_words=False, align_glyphs=False, type_ahead=True, dense=False)
         .set_rows(rows) .set_groups(groups) .current_key() .selected_keys() .select_key(key, quiet=False)

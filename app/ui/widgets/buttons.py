@@ -1,4 +1,4 @@
-"""Buttons: one filled kind for the main action, quiet ones for the rest."""
+"""Buttons: a filled one for the main action, quiet ones for the others."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ class _Button(QPushButton):
         self.setAutoDefault(False)
         self.setToolTip(with_keys(text, keys) if keys else "")
         if icon:
-            self._dress()
-            theme().changed.connect(self._dress)
+            self._apply_theme()
+            theme().changed.connect(self._apply_theme)
 
     def set_icon_name(self, icon: str) -> None:
-        """Show another drawing before the text."""
+        """Change the icon before the text."""
         self._icon = icon
-        self._dress()
+        self._apply_theme()
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter presses as Space does; Qt leaves it to a dialog's default button."""
+        """Enter presses the button, as Space does. Qt leaves Enter to the default button of a dialog."""
         plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
         if plain and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.isAutoRepeat():
             self.showMenu() if self.menu() is not None else self.click()
         else:
             super().keyPressEvent(event)
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         tone = {"primary": "on_accent", "danger": "bad"}.get(self._kind, "text")
         after = theme().px(tokens.SPACE_1) if self.text() else 0
         self.setIcon(icons.icon(self._icon, tone, after))
@@ -100,7 +100,7 @@ class QuietButton(_Button):
 
 
 class IconButton(_Button):
-    """A flat button that shows only a drawing; `name` is its tooltip and what assistive technology reads."""
+    """A flat button that shows only an icon. `name` is its tooltip and what assistive technology reads."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Choices: a few side by side, one box to check, a drop-down list, tabs."""
+"""Choices: a segmented control, a check box, a drop-down list, tabs."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class _Segment(QRadioButton):
 
 
 class Segmented(QWidget):
-    """A few exclusive choices side by side: one focus stop, arrows move, read as a radio group."""
+    """A few exclusive choices side by side: one focus stop in which arrow keys move, read as a radio group."""
 
     chosen = Signal(str)
 
@@ -121,7 +121,7 @@ class Segmented(QWidget):
         return next((value for value, button in self._buttons.items() if button.isChecked()), None)
 
     def set_value(self, value: str | None) -> None:
-        """Show a choice without telling; None or an unknown value shows none."""
+        """Select a choice without emitting `chosen`; None or an unknown value selects none."""
         self._group.setExclusive(False)
         for name, button in self._buttons.items():
             button.setChecked(name == value)
@@ -133,7 +133,7 @@ class Segmented(QWidget):
         self.chosen.emit(value)
 
     def _keep_one_focus_stop(self) -> None:
-        """Only the chosen part, or the first, is reached by Tab; Qt does this only once the group has had the focus."""
+        """Have Tab reach only the chosen part, or the first. Qt does this only once the group has had the focus."""
         chosen = self.value()
         stop = chosen if chosen is not None else next(iter(self._buttons), None)
         for name, button in self._buttons.items():

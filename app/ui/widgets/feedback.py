@@ -1,4 +1,4 @@
-"""What a page says in its own place: the one bar, cards for errors, empty states, progress, an offer to undo."""
+"""Feedback within a page: banner, cards for errors and notes, empty states, progress, undo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GLYPHS: dict[str, str] = {"attention": "warning", "bad": "cross", "good": "check
 
 
 class DisplayableError(Protocol):
-    """The shape of an error fit to be shown (the core's errors have it)."""
+    """What an error needs to be shown. The errors of the core have it."""
 
     @property
     def title(self) -> str: ...
@@ -37,7 +37,7 @@ class DisplayableError(Protocol):
 
 
 class Glyph(QWidget):
-    """A drawing of the icon family, without a meaning of its own to assistive technology."""
+    """An icon that assistive technology ignores."""
 
     def __init__(self, name: str, tone: str = "muted", size: int = tokens.ICON, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,7 +46,7 @@ class Glyph(QWidget):
         theme().changed.connect(self._fit)
 
     def set_drawing(self, name: str, tone: str) -> None:
-        """Show another drawing."""
+        """Change icon and tone."""
         self._name, self._tone = name, tone
         self.update()
 
@@ -62,7 +62,7 @@ class Glyph(QWidget):
 
 
 class Banner(QFrame):
-    """The one bar under a title: glyph, sentence, buttons. Hidden until `show_message`."""
+    """A bar with icon, sentence and buttons. Hidden until `show_message`."""
 
     LEAST_WORDS = 260
 
@@ -93,7 +93,7 @@ class Banner(QFrame):
         self._fit()
 
     def _fit(self) -> None:
-        """Put the buttons below the words where they would leave the words no room."""
+        """Put the buttons below the words where both do not fit side by side."""
         room = self.width() - self._row_of_buttons.sizeHint().width()
         beside = room >= theme().px(self.LEAST_WORDS)
         wanted = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
@@ -109,7 +109,7 @@ class Banner(QFrame):
         *,
         glyph: str = "",
     ) -> None:
-        """Say `text`; focus stays where it is. The former buttons go, the focus of one of them to what came of it."""
+        """Show a sentence with buttons. The focus stays; from a former button it moves to the one that replaces it."""
         had_focus = self._focused()
         self._glyph.set_drawing(glyph or GLYPHS[tone], tone)
         self._text.setText(text)
@@ -136,7 +136,7 @@ class Banner(QFrame):
         shown = [button for button in buttons if isinstance(button, QPushButton)]
         target = next((button for button in shown if button.text() == words), next(iter(shown), None))
         if target is not None:
-            # A layout shows what is new in it with the next turn of the loop, and what is hidden takes no focus.
+            # A layout shows a new widget only in the next turn of the loop, and a hidden one takes no focus.
             target.setVisible(True)
             target.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -150,7 +150,7 @@ class Banner(QFrame):
 
 
 class InlineCard(QFrame):
-    """An error or a note where it belongs: title, cause, advice, actions. Hidden until `shown(bool)` says otherwise."""
+    """An error or a note in its place: title, cause, advice, actions. Hidden until `show_note`; `shown(bool)` tells."""
 
     shown = Signal(bool)
 
@@ -228,7 +228,7 @@ class InlineCard(QFrame):
 
 
 class EmptyState(QWidget):
-    """Why there is nothing here and what can be done about it, in the middle of the place."""
+    """Says in the middle of an empty area why it is empty, and what can be done."""
 
     def __init__(
         self,
@@ -262,7 +262,7 @@ class EmptyState(QWidget):
     def show_state(
         self, title: str, text: str = "", actions: Sequence[Action] = (), *, glyph: str = "", primary: bool = False
     ) -> None:
-        """Say something else; with `primary` the first action is a filled button."""
+        """Show another text. With `primary` the first action is a filled button."""
         self._glyph.setVisible(bool(glyph))
         self._glyph.set_drawing(glyph or "info", "muted")
         self._title.setText(title)
@@ -277,9 +277,9 @@ class EmptyState(QWidget):
 
 
 class ProgressLine(QWidget):
-    """A 2 px line for something under way; appears only after 150 ms and keeps its place when idle.
+    """A 2 px progress line. It appears after 150 ms, and keeps its room when idle.
 
-    Idle it has no accessible name: assistive technology would read out that something is loading.
+    When idle it has no accessible name: assistive technology would read that something is loading.
     """
 
     STEP_MS = 40
@@ -298,22 +298,22 @@ class ProgressLine(QWidget):
 
     @property
     def active(self) -> bool:
-        """Whether something is under way, shown yet or not."""
+        """Whether something is in progress, shown yet or not."""
         return self._running or self._delay.isActive()
 
     def start(self) -> None:
-        """Something of unknown length is under way."""
+        """Show that something of unknown length is in progress."""
         self._fraction = None
         if not self.active:
             self._delay.start()
 
     def set_fraction(self, fraction: float | None) -> None:
-        """How much is done, 0 to 1; None for unknown."""
+        """Show how much is done, 0 to 1; None for unknown."""
         self._fraction = fraction
         self.update()
 
     def stop(self) -> None:
-        """Done, failed or cancelled."""
+        """Show nothing: it is done, failed or cancelled."""
         self._delay.stop()
         self._timer.stop()
         self._running = False
@@ -349,7 +349,7 @@ class ProgressLine(QWidget):
 
 
 class UndoBar(QFrame):
-    """What was just done, with one way back, for a few seconds; longer, but not for ever, under pointer or focus."""
+    """Offers to undo what was just done, for a few seconds; longer, within a limit, while it has pointer or focus."""
 
     EXTENSION_MS = 2000
     MOST_EXTENSIONS = 15
@@ -375,7 +375,7 @@ class UndoBar(QFrame):
         self._timer.timeout.connect(self._end)
 
     def offer(self, text: str, undo: Callable[[], None], seconds: float = 8.0) -> None:
-        """Say what was done. An offer that was still open expires first."""
+        """Say what was done and offer to undo it. An open offer expires first."""
         self.settle()
         self._undo = undo
         self._text.setText(text)
@@ -390,7 +390,7 @@ class UndoBar(QFrame):
         return self._undo is not None
 
     def undo(self) -> None:
-        """Take it back, if the offer stands."""
+        """Undo it, if the offer is open."""
         undo, self._undo = self._undo, None
         self._timer.stop()
         self.setVisible(False)
@@ -415,7 +415,7 @@ class UndoBar(QFrame):
 
 
 def repolish(widget: QWidget) -> None:
-    """Make the stylesheet see a changed property."""
+    """Apply the stylesheet again after a property changed."""
     style = widget.style()
     style.unpolish(widget)
     style.polish(widget)
@@ -423,7 +423,7 @@ def repolish(widget: QWidget) -> None:
 
 
 def clear_layout(layout: QLayout) -> None:
-    """Remove what a layout of buttons holds."""
+    """Remove every widget of a layout."""
     while (item := layout.takeAt(0)) is not None:
         widget = item.widget()
         if widget is not None:

@@ -1,4 +1,4 @@
-"""The focus ring: 2 px outside the focused control, shown when the focus came by keyboard."""
+"""The focus ring: 2 px around the focused control, shown when the focus came by keyboard."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class FocusRing(QWidget):
             self.setVisible(False)
             return
         if new.focusPolicy() == Qt.FocusPolicy.NoFocus:
-            # A stack gives the focus to a page without controls when it hides the one that had it.
+            # When a stack hides the page with the focus, it gives the focus to the next page, even without controls.
             self.setVisible(False)
             return
         by_pointer = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton

@@ -1,4 +1,4 @@
-"""Labels in the text roles and tones of the theme, an eliding one, and state as glyph + word."""
+"""Labels in the text roles and tones of the theme, one that elides, and a state as glyph and word."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
 class Text(QLabel):
     """A plain-text label. `wrap` breaks lines; `selectable` lets the mouse select, and too long words break.
 
-    Words of others (titles, addresses, errors) are to be selectable where they wrap: a word is cut off elsewhere.
+    Set `selectable` for wrapping text from outside (titles, addresses, errors): elsewhere long words are cut off.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Text(QLabel):
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         if selectable:
             self.setTextInteractionFlags(SELECTABLE)
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
 
     def minimumSizeHint(self) -> QSize:
         hint = super().minimumSizeHint()
-        # A label that wraps would otherwise ask for the height of its narrowest form.
+        # Of its own a wrapping label has the height that it would have at its narrowest.
         return QSize(1, self.fontMetrics().height()) if self.wordWrap() else hint
 
     def heightForWidth(self, width: int) -> int:
@@ -65,7 +65,7 @@ class Text(QLabel):
         super().paintEvent(event)
 
     def _break_long_words(self) -> bool:
-        """Whether that changed the layout. QLabel goes back to whole words with each new layout, so ask after it."""
+        """Let long words break; returns whether that changed the layout. QLabel resets this with each new layout."""
         from PySide6.QtGui import QTextDocument, QTextOption
 
         document = self.findChild(QTextDocument) if self.wordWrap() else None
@@ -82,14 +82,14 @@ class Text(QLabel):
     def set_tone(self, tone: Tone) -> None:
         """Change the colour."""
         self._tone = tone
-        self._dress()
+        self._apply_theme()
 
     def set_role(self, role: TextRole) -> None:
         """Change size and weight."""
         self._role = role
-        self._dress()
+        self._apply_theme()
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         current = theme()
         self.setFont(current.font(self._role))
         palette = QPalette(self.palette())
@@ -145,8 +145,8 @@ class StatusWord(QWidget):
         self._role: TextRole = role
         self._suffix = ""
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        theme().changed.connect(self._dress)
-        self._dress()
+        theme().changed.connect(self._apply_theme)
+        self._apply_theme()
 
     @property
     def state(self) -> State | None:
@@ -156,7 +156,7 @@ class StatusWord(QWidget):
     def set_state(self, state: State | None, suffix: str = "") -> None:
         """Show another state; `suffix` stands after the word in the muted tone (a duration, a count)."""
         self._state, self._suffix = state, suffix
-        self._dress()
+        self._apply_theme()
 
     def sizeHint(self) -> QSize:
         current = theme()
@@ -174,7 +174,7 @@ class StatusWord(QWidget):
             return ""
         return f"{self._state.word} {self._suffix}" if self._suffix else self._state.word
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         self.setFont(theme().font(self._role))
         self.setAccessibleName(self._words())
         self.setVisible(self._state is not None) if self.parentWidget() is not None else None

@@ -1,4 +1,4 @@
-"""Times as people say them, with the absolute time behind a tooltip, kept current by one shared timer."""
+"""Relative times with the absolute time as a tooltip, kept up to date by one shared timer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TICK_MS = 20_000
 MINUTE, HOUR, DAY = 60, 3600, 86400
-# The name of the time zone in a format of QLocale.
+# The time zone in a format of QLocale.
 ZONE = re.compile(r",?\s*[(\[]?\bt+\b[)\]]?\s*")
 
 
@@ -46,7 +46,7 @@ def relative(moment: datetime | None, now: datetime | None = None) -> str:
 
 
 def due(moment: datetime | None, now: datetime | None = None) -> str:
-    """A moment to come: `in 5 min`, `in 3 h`, then date and time; `now` once it is there."""
+    """A moment in the future: `in 5 min`, `in 3 h`, then date and time; `now` once it has come."""
     if moment is None:
         return ""
     seconds = (_aware(moment) - _aware(now or datetime.now(UTC))).total_seconds()
@@ -64,7 +64,7 @@ def absolute(moment: datetime | None) -> str:
     if moment is None:
         return ""
     when, locale = QDateTime.fromSecsSinceEpoch(int(_aware(moment).timestamp())), QLocale()
-    # Of the locale's formats only the long one has seconds.
+    # Only the long format of a locale has seconds.
     to_the_second = ZONE.sub("", locale.timeFormat(QLocale.FormatType.LongFormat))
     date = locale.toString(when.date(), QLocale.FormatType.ShortFormat)
     return f"{date} {locale.toString(when.time(), to_the_second)}"

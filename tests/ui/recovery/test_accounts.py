@@ -1,4 +1,4 @@
-"""Another account sees and sends nothing of the former one's, whoever signs in and in whichever window (ux 6.6)."""
+"""Another account sees and sends nothing of the former one's, whoever signs in and in whichever window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When signing in is needed there is one bar, whatever failed and how often; nothing else asks (ux 6.6)."""
+"""When signing in is needed there is one bar, whatever failed and how often; nothing else asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sign-in that cannot be kept: one bar, its choices, and nothing lost meanwhile (ux 6.6)."""
+"""A sign-in that cannot be kept: one bar, its choices, and nothing lost meanwhile."""
 
 from __future__ import annotations
 

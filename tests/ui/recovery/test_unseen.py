@@ -1,4 +1,4 @@
-"""What can be healed is healed without a sign; what takes long or is not Burrow's to heal is one word (ux 6.6)."""
+"""What can be healed is healed without a sign; what takes long or is not Burrow's to heal is one word."""
 
 from __future__ import annotations
 

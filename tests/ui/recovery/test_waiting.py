@@ -1,4 +1,4 @@
-"""What waited for the sign-in goes out in order, once, and only what cannot do harm goes out unasked (ux 6.6)."""
+"""What waited for the sign-in goes out in order, once, and only what cannot do harm goes out unasked."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_a_writing_call_that_met_a_dead_grant_asks_and_keeps_its_arguments
         await until(lambda: session.signed_in_again, 10)
         await settle()
         card = alive.servers.page.tool.result.card
-        assert "Run it with the arguments kept?" in card.text()
+        assert "Run it with the same arguments?" in card.text()
         await never(lambda: session.running, 0.3)
         assert await made(alive, "Only with a yes") == []
         actions(card)["Run"]()
