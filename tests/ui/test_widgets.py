@@ -561,6 +561,19 @@ def test_words_that_fit_stay_whole(qtbot) -> None:
     assert label.heightForWidth(200) == plain.heightForWidth(200)
 
 
+def test_words_that_can_be_selected_are_painted_once_for_each_change(qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted: list[str] = []
+    paint = Text.paintEvent
+    monkeypatch.setattr(Text, "paintEvent", lambda self, event: (painted.append(self.text()), paint(self, event))[1])
+    label = shown(qtbot, Text("x" * 300, wrap=True, selectable=True), (200, 400))
+    for change in (lambda: None, lambda: label.setText("y" * 300), lambda: label.resize(150, 400)):
+        change()
+        for _ in range(50):
+            QApplication.processEvents()
+        assert 1 <= len(painted) <= 3
+        painted.clear()
+
+
 def test_progress_shows_only_after_a_moment(qtbot) -> None:
     line = shown(qtbot, ProgressLine("Loading"), (200, 2))
     line.start()

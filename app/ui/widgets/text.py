@@ -38,6 +38,7 @@ class Text(QLabel):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(text, parent)
+        self._painted_layout: tuple[str, QSize, str] | None = None
         self.setTextFormat(Qt.TextFormat.PlainText)
         self._role: TextRole = role
         self._tone: Tone = tone
@@ -61,8 +62,15 @@ class Text(QLabel):
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:
         if self.wordWrap():
-            self.heightForWidth(self.width())
+            # QLabel would lay a new text or size out while it paints, without breaking long words; asking for the
+            # height does it before. That asks for another paint too: once for each layout, or painting never ends.
+            layout = (self.text(), self.size(), self.font().key())
+            if layout != self._painted_layout:
+                self._painted_layout = layout
+                self.heightForWidth(self.width())
         super().paintEvent(event)
+        if self._break_long_words():
+            self.update()
 
     def _break_long_words(self) -> bool:
         """Let long words break; returns whether that changed the layout. QLabel resets this with each new layout."""
