@@ -1,4 +1,4 @@
-"""The composition root: arguments, services, Qt and the loop, the window; and their end, in order."""
+"""The composition root: parses arguments, builds services, Qt, window and loop, and shuts them down in order."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from app import __version__
+from app.ui.places import PLACES
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
-
-    from PySide6.QtWidgets import QWidget
+    from collections.abc import Sequence
 
     from app.core.services import Services
-    from app.ui.context import Context
     from app.ui.loop import Collector
     from app.ui.shell.window import MainWindow
 
@@ -48,8 +46,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _open(options: argparse.Namespace, services: Services) -> int:
-    """Paint the window on what was saved, then import what runs it."""
-    # No collection during the start; the collector is set up when the window has come to rest.
+    """Paint the window before anything else is imported, then fill it, then start the loop."""
+    # No garbage collection during the start. `settle` sets up the collector.
     gc.disable()
     from app.ui.imports import unhook  # isort: skip - before PySide6
     from PySide6.QtWidgets import QApplication
@@ -59,23 +57,23 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     from app.ui.bridge import Bridge
     from app.ui.painted import FirstPaint
     from app.ui.shell.window import MainWindow
-    from app.ui.signin.flow import Connecting
+    from app.ui.signin.connector import HostConnector
 
     app = QApplication(sys.argv[:1])
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
     bridge = Bridge()
-    connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
-    window = MainWindow(services, bridge, _places(), connecting.page, paint_first=True)
+    connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
+    window = MainWindow(services, bridge, PLACES, connecting.page, paint_first=True)
     if options.place:
-        # Which places there are is known with the host.
+        # Which places are available depends on the host.
         window.backend_shown.connect(lambda backend: window.go(options.place) if backend is not None else None)
     painted = FirstPaint(window)
     window.show()
     painted.wait()
     window.fill()
-    _let_the_network_wait(services, window)
+    _hold_network(services, window)
 
     import asyncio
 
@@ -88,7 +86,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     collectors: list[Collector] = []
 
     async def settle() -> None:
-        """What can wait until the window shows what was saved."""
+        """Start what can wait until the saved data is shown."""
         await asyncio.sleep(SETTLE_SECONDS)
         await services.activity.load()
         collectors.append(freeze_collector())
@@ -98,13 +96,13 @@ def _open(options: argparse.Namespace, services: Services) -> int:
             connecting.begin(named)
             bridge.spawn(window, settle(), key="settle")
             if options.screenshot:
-                from app.ui.picture import take_picture
+                from app.ui.screenshot import take_screenshot
 
-                return await take_picture(window, options.screenshot, quitting, connecting=named is not None)
+                return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
-            await window.flush()
-            await window.save_layout()
+            await window.stack.flush()
+            await window.layout_memory.save()
             await bridge.close()
             await services.close()
             for collector in collectors:
@@ -114,37 +112,16 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     return run(app, live)
 
 
-def _let_the_network_wait(services: Services, window: MainWindow) -> None:
-    """Saved data first: the HTTP client's import would compete for the interpreter with the list being built."""
-    saved_shown = getattr(window.place(window.current), "saved_shown", None)
-    if saved_shown is not None:
+def _hold_network(services: Services, window: MainWindow) -> None:
+    """Hold the HTTP client back until the saved list is shown: importing it would delay that."""
+    place = window.place(window.current)
+    if place is not None and place.shows_saved:
         services.transport.hold()
-        saved_shown.connect(services.transport.release)
-
-
-def _places() -> dict[str, Callable[[Context], QWidget]]:
-    """The places, each imported when it is first shown."""
-
-    def tasks(context: Context) -> QWidget:
-        from app.ui.tasks import TasksPlace
-
-        return TasksPlace(context)
-
-    def servers(context: Context) -> QWidget:
-        from app.ui.servers import ServersPlace
-
-        return ServersPlace(context)
-
-    def lab(context: Context) -> QWidget:
-        from app.ui.lab import LabPlace
-
-        return LabPlace(context)
-
-    return {"tasks": tasks, "servers": servers, "lab": lab}
+        place.saved_shown.connect(services.transport.release)
 
 
 def _has_display() -> bool:
-    """Whether Qt can open a window; only X11 and Wayland need to be named by the environment."""
+    """Whether Qt can open a window. Only X11 and Wayland are named by environment variables."""
     if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"}:
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -162,6 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
     parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and end")
-    parser.add_argument("--place", choices=["tasks", "servers", "lab"], help="the place to show")
+    parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
     parser.add_argument("--version", action="version", version=f"Burrow {__version__}")
     return parser

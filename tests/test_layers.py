@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("app.workspace", "app.core", "app.cli")
+PACKAGES = ("app.workspace", "app.core", "app.cli", "app.ui")
 
 
 def modules_of(package: str) -> dict[str, Path]:
@@ -64,6 +64,27 @@ def test_no_public_class_has_the_name_of_another_one_of_the_app(package: str) ->
             homes.setdefault(name, []).append(module)
     shared = {name: found for name, found in homes.items() if len(found) > 1}
     assert [found for found in shared.values() if any(module.startswith(f"{package}.") for module in found)] == []
+
+
+def test_places_of_the_window_do_not_import_each_other() -> None:
+    """A place is a package of `app.ui` with a `place` module; a new one needs no word here."""
+    modules = modules_of("app.ui")
+    places = [
+        module.removesuffix(".place") for module in modules if module.count(".") == 3 and module.endswith(".place")
+    ]
+    known = frozenset(modules)
+    crossing = {
+        (module, imported)
+        for module, path in modules.items()
+        for imported in imports_of(path.read_text("utf-8"), known)
+        if (home := home_of(module, places)) and (other := home_of(imported, places)) and home != other
+    }
+    assert len(places) >= 3
+    assert crossing == set()
+
+
+def home_of(module: str, places: list[str]) -> str | None:
+    return next((place for place in places if module == place or module.startswith(f"{place}.")), None)
 
 
 def test_a_circle_is_found_through_an_import_for_type_checking() -> None:

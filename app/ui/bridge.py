@@ -1,7 +1,7 @@
-"""The one place where coroutines get an owner and the core's events reach Qt.
+"""Bridge between Qt and the core: it owns every coroutine the window starts, and delivers the core's events to slots.
 
-A plain slot calls `bridge.spawn(self, coroutine, done=self._show)`. What it started dies with the owner, and an
-exception always reaches a handler, a signal or the log.
+A plain slot calls `bridge.spawn(self, coroutine, done=self._show)`. The coroutine is cancelled when its owner is
+destroyed, and an exception always reaches a handler, a signal or the log.
 
 asyncio is imported by the functions that need it: it costs 50 ms, and the window is painted before the first of them.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
-    from PySide6.QtWidgets import QDialog
-
     from app.core.events import Event
 
 T = TypeVar("T")
@@ -33,14 +30,14 @@ logger = logging.getLogger(__name__)
 
 
 class Job:
-    """A coroutine with an owner. It is over when `done` is true, whatever way it ended."""
+    """A coroutine with an owner. `done` is true once it has ended, in whatever way."""
 
     def __init__(
         self,
         owner: _Owner,
         key: str | None,
         deliver: Callable[[], Callable[[Any], object] | None],
-        fail: Callable[[], Callable[[BaseException], object] | None],
+        fail: Callable[[], Callable[[BurrowError], object] | None],
     ) -> None:
         self._owner = owner
         self._key = key
@@ -51,23 +48,23 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether nothing of it runs any more and its handlers have been called."""
+        """Whether the coroutine has ended and its handlers have been called."""
         return self._task is None
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was cancelled; then no handler of it is called any more."""
+        """Whether it was cancelled; then neither handler is called."""
         return self._cancelled
 
     def cancel(self) -> None:
-        """End it. Neither `done` nor `failed` will be called, even if the coroutine insists on a result."""
+        """Cancel the coroutine. No handler is called, even if the coroutine catches the cancellation and returns."""
         if self._task is None or self._cancelled:
             return
         self._cancelled = True
         self._task.cancel()
 
     async def wait(self) -> None:
-        """Return when it is over; never raises what it raised."""
+        """Wait until it has ended. Never raises the coroutine's exception."""
         if self._task is not None:
             import asyncio
 
@@ -75,7 +72,7 @@ class Job:
 
 
 class _Owner:
-    """What belongs to one QObject. Holds no reference to it."""
+    """The jobs and subscriptions of one QObject. Holds no reference to the object, which would keep it alive."""
 
     __slots__ = ("alive", "jobs", "keyed", "unsubscribes")
 
@@ -89,19 +86,25 @@ class _Owner:
         for job in tuple(self.jobs):
             job.cancel()
 
-    def end(self) -> None:
-        self.alive = False
+    def release(self) -> None:
         self.cancel()
         for unsubscribe in tuple(self.unsubscribes):
             unsubscribe()
-        self.unsubscribes.clear()
+
+    def end(self) -> None:
+        self.alive = False
+        self.release()
 
 
 class Bridge(QObject):
-    """Owns every coroutine the window starts.
+    """Owns every coroutine that the window starts.
 
-    `failed_job(BurrowError)` carries an expected error nobody handled, `crashed(BaseException)` a bug, which is
-    also in the log with its traceback.
+    `failed_job(BurrowError)` carries an expected error that has no handler. `crashed(BaseException)` carries a bug,
+    which is also in the log with its traceback.
+
+    An owner is known by its C++ address, not by its Python wrapper: PySide may drop a wrapper and make another one
+    while the object lives. Its entry goes when Qt says that the object is destroyed, so a later object at the same
+    address starts with an empty one.
     """
 
     failed_job = Signal(object)
@@ -120,16 +123,22 @@ class Bridge(QObject):
         coroutine: Coroutine[Any, Any, T],
         *,
         done: Callable[[T], object] | None = None,
-        failed: Callable[[BaseException], object] | None = None,
+        failed: Callable[[BurrowError], object] | None = None,
         key: str | None = None,
     ) -> Job:
-        """Run `coroutine` for as long as `owner` lives; call `done` with its result or `failed` with its exception.
+        """Run `coroutine` for as long as `owner` lives. Raises RuntimeError when no loop runs.
 
-        A later job of the same owner and `key` cancels the earlier one. When the owner is destroyed, or the job is
-        cancelled, no handler is called. Without `failed`, a BurrowError goes out by `failed_job` and any other
-        exception by `crashed`; so does an exception raised in a handler. An exception group that holds a single
-        exception counts as that one. Handlers that are methods of the owner do not keep it alive. After `close`, and
-        for an owner already destroyed, the coroutine never begins. Raises RuntimeError when no loop runs.
+        - One of `done(result)` and `failed(error)` is called on the Qt thread, unless the job was cancelled.
+        - `failed` gets a `BurrowError`, always. Any other exception is a bug: it is logged and goes out by `crashed`,
+          and `failed` gets a plain `BurrowError` with its words, so that a widget always leaves its busy state.
+        - Without `failed`, a `BurrowError` goes out by `failed_job`.
+        - An exception raised in a handler is reported like one that has no handler.
+        - A job is cancelled by `Job.cancel`, by `cancel`, by `Generation.renew`, by a later job of the same owner and
+          `key`, when its owner is destroyed, and by `close`. No handler is called after that.
+        - A bug during cancellation is still logged and goes out by `crashed`.
+        - An exception group that holds a single exception counts as that exception.
+        - Handlers that are methods of the owner do not keep it alive.
+        - After `close`, and for an owner already destroyed, the coroutine never begins.
         """
         import asyncio
 
@@ -147,7 +156,7 @@ class Bridge(QObject):
         if key is not None and key in entry.keyed:
             entry.keyed[key].cancel()
         job = Job(entry, key, _loosely(done, owner), _loosely(failed, owner))
-        job._task = loop.create_task(coroutine, name=getattr(coroutine, "__qualname__", None))
+        job._task = loop.create_task(coroutine)
         entry.jobs.add(job)
         if key is not None:
             entry.keyed[key] = job
@@ -155,10 +164,8 @@ class Bridge(QObject):
         return job
 
     def cancel(self, owner: QObject, key: str | None = None) -> None:
-        """Cancel what `owner` started: everything, or only its job of that `key`."""
-        if not shiboken6.isValid(owner):
-            return
-        entry = self._owners.get(_address(owner))
+        """Cancel every job of `owner`, or only the one with that `key`."""
+        entry = self._known(owner)
         if entry is None:
             return
         if key is None:
@@ -166,8 +173,14 @@ class Bridge(QObject):
         elif key in entry.keyed:
             entry.keyed[key].cancel()
 
+    def release(self, owner: QObject) -> None:
+        """Cancel every job of `owner` and end its subscriptions. Values on their way to it are dropped."""
+        entry = self._known(owner)
+        if entry is not None:
+            entry.release()
+
     def listen(self, owner: QObject, event: Event[T], slot: Callable[[T], object]) -> Callable[[], None]:
-        """Call `slot` on the Qt thread with every value of `event` until `owner` dies; returns what ends it sooner.
+        """Call `slot` on the Qt thread with every value of `event` until `owner` dies. Returns what ends it sooner.
 
         Values arrive in the order they were emitted, in a later turn of the Qt loop, whichever thread emitted them.
         """
@@ -197,9 +210,7 @@ class Bridge(QObject):
         tasks: set[asyncio.Task[Any]] = set()
         for entry in self._owners.values():
             tasks |= {job._task for job in entry.jobs if job._task is not None}
-            entry.cancel()
-            for unsubscribe in tuple(entry.unsubscribes):
-                unsubscribe()
+            entry.release()
         if not tasks:
             return
         import asyncio
@@ -208,22 +219,25 @@ class Bridge(QObject):
         for task in pending:
             logger.error("A job does not end when cancelled: %r", task)
 
+    def _known(self, owner: QObject) -> _Owner | None:
+        return self._owners.get(_address(owner)) if shiboken6.isValid(owner) else None
+
     def _entry(self, owner: QObject) -> _Owner | None:
-        """The books of `owner`, opened at the first call; None once it is destroyed or the bridge closed."""
+        """The entry of `owner`, made at the first call; None once it is destroyed or the bridge closed."""
         if self._closed or not shiboken6.isValid(owner):
             return None
         address = _address(owner)
         entry = self._owners.get(address)
         if entry is None:
             entry = self._owners[address] = _Owner()
-            owners, books = self._owners, entry
+            owners, made = self._owners, entry
 
-            def gone() -> None:
-                books.end()
-                if owners.get(address) is books:
+            def destroyed() -> None:
+                made.end()
+                if owners.get(address) is made:
                     del owners[address]
 
-            owner.destroyed.connect(gone)
+            owner.destroyed.connect(destroyed)
         return entry
 
     def _finish(self, job: Job, task: asyncio.Task[Any]) -> None:
@@ -255,10 +269,13 @@ class Bridge(QObject):
                 self._crash(error)
             return
         failed = job._fail()
-        if failed is not None:
+        if failed is None:
+            self._report(error)
+        elif isinstance(error, BurrowError):
             self._guarded(failed, error)
         else:
-            self._report(error)
+            self._crash(error)
+            self._guarded(failed, BurrowError(str(error)))
 
     def _report(self, error: BaseException) -> None:
         if isinstance(error, BurrowError):
@@ -277,7 +294,7 @@ class Bridge(QObject):
     def _guarded(self, call: Callable[[Any], object], value: Any) -> None:
         try:
             call(value)
-        except Exception as error:  # noqa: BLE001 - a handler's bug is reported like a job's
+        except Exception as error:  # noqa: BLE001 - a bug in a handler is reported like one in a job
             self._report(error)
 
     @Slot(object)
@@ -285,67 +302,42 @@ class Bridge(QObject):
         self._guarded(*heard)
 
 
-async def dialog_result(dialog: QDialog) -> int:
-    """Open `dialog` without a nested loop and return its result code; 0 (rejected) if it is destroyed meanwhile.
+class Generation(QObject):
+    """Jobs and subscriptions that end together, such as those made for the account in view.
 
-    When the waiting coroutine is cancelled the dialog is closed.
+    `renew` ends them all: no late answer of an earlier generation reaches a handler.
     """
-    import asyncio
 
-    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    def __init__(self, bridge: Bridge, parent: QObject) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
 
-    def settle(code: object = 0) -> None:
-        if not future.done():
-            future.set_result(code if isinstance(code, int) else 0)
+    def renew(self) -> None:
+        """Cancel every job and end every subscription."""
+        self._bridge.release(self)
 
-    dialog.finished.connect(settle)
-    dialog.destroyed.connect(settle)
-    dialog.open()
-    try:
-        return await future
-    finally:
-        if shiboken6.isValid(dialog):
-            dialog.finished.disconnect(settle)
-            dialog.destroyed.disconnect(settle)
-            if not future.done() or future.cancelled():
-                dialog.reject()
+    def spawn(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        *,
+        done: Callable[[T], object] | None = None,
+        failed: Callable[[BurrowError], object] | None = None,
+        key: str | None = None,
+    ) -> Job:
+        """As `Bridge.spawn`, until `renew`."""
+        return self._bridge.spawn(self, coroutine, done=done, failed=failed, key=key)
 
+    def listen(self, event: Event[T], slot: Callable[[T], object]) -> None:
+        """As `Bridge.listen`, until `renew`."""
+        self._bridge.listen(self, event, slot)
 
-async def from_signal(signal: SignalInstance, timeout: float | None = None) -> Any:
-    """Wait for the next emission: None, the one value, or a tuple of the values it carries.
-
-    Raises TimeoutError after `timeout` seconds.
-    """
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    thread = threading.get_ident()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(values: tuple[Any, ...]) -> None:
-        if not future.done():
-            future.set_result(values[0] if len(values) == 1 else values or None)
-
-    def received(*values: Any) -> None:
-        if threading.get_ident() == thread:
-            settle(values)
-        else:
-            loop.call_soon_threadsafe(settle, values)
-
-    signal.connect(received)
-    try:
-        async with asyncio.timeout(timeout):
-            return await future
-    finally:
-        # The sender may be gone by now, and its connections with it.
-        try:
-            signal.disconnect(received)
-        except RuntimeError:
-            logger.debug("The sender of a signal ended while somebody waited for it")
+    def cancel(self, key: str) -> None:
+        """Cancel the job with that key."""
+        self._bridge.cancel(self, key)
 
 
 def _address(owner: QObject) -> int:
-    """The C++ object's address: a Python wrapper may be made anew, so its id does not name the object."""
+    """The address of the C++ object. A Python wrapper may be made anew, so its id does not identify the object."""
     return int(shiboken6.getCppPointer(owner)[0])
 
 

@@ -1,8 +1,9 @@
-"""The garbage collector, kept out of the way and on the Qt thread.
+"""The garbage collector, on the Qt thread only.
 
-A collection destroys the QObjects it finds in the thread it happens to run in, and an automatic one runs in
-whichever thread allocates. So the automatic one is off, and a timer on the Qt thread collects instead, by the
-interpreter's own counters. What exists after the start is frozen: no later collection looks at it again.
+A collection destroys QObjects in the thread it runs in, and an automatic collection runs in whichever thread happens to
+allocate. QObjects must be destroyed in their own thread. So automatic collection is off, and a timer on the Qt thread
+collects instead, by the interpreter's own counters. What exists after the start is frozen: later collections skip it,
+which keeps them short.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FULL_EVERY_SECONDS = 60.0
 
 
 class Collector(QObject):
-    """Collects on the Qt thread until `stop`, which gives the interpreter its own way back."""
+    """Collects on the Qt thread until `stop`, which turns automatic collection on again."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -47,7 +48,7 @@ class Collector(QObject):
     @Slot()
     def _look(self) -> None:
         young, middle, old = gc.get_count()
-        # Looked at sooner while much is being allocated: a young generation costs by its size.
+        # Sooner while much is being allocated: the larger the young generation, the longer its collection.
         interval = BUSY_MS if young > THRESHOLDS[0] // 4 else IDLE_MS
         if interval != self._timer.interval():
             self._timer.setInterval(interval)
@@ -62,7 +63,7 @@ class Collector(QObject):
 
     @Slot(Qt.ApplicationState)
     def _state_changed(self, state: Qt.ApplicationState) -> None:
-        """Use the moment nobody looks for the long collection."""
+        """Make the full collection, the longest one, while the window is in the background."""
         away = state != Qt.ApplicationState.ApplicationActive
         if away and time.monotonic() - self._full_at >= FULL_EVERY_SECONDS and not gc.isenabled():
             self._collect_all()

@@ -1,4 +1,4 @@
-"""What every place of the window is given, and what the window expects of a place."""
+"""What every place of the window is given, and the commands that it returns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.core.backend import Backend
     from app.core.services import Services
     from app.ui.bridge import Bridge
 
@@ -28,25 +27,25 @@ class Command(NamedTuple):
 
 
 class Navigator(Protocol):
-    """How a place asks the window for something outside itself."""
+    """What a place can ask of the window."""
 
     def go(self, place: str, item: str | None = None) -> None:
-        """Show a place (`tasks`, `servers`, `lab`) and, in it, an item by id."""
+        """Show a place by its `PlaceInfo.id` and, in it, an item by id."""
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
 
     def status(self, text: str) -> None:
-        """A passing word in the status corner; empty clears it."""
+        """Show a temporary message in the status corner; empty clears it."""
 
     def sign_in(self) -> None:
         """Start signing in to the current host in the browser."""
 
     async def allow(self, scopes: Sequence[str]) -> None:
-        """Have the browser ask for these permissions besides those granted; returns when the person has come back.
+        """Ask the person in the browser for these permissions besides those granted; returns once they are granted.
 
-        Cancelling it ends the asking. Raises `SignInNeeded` when denied there or cancelled here, other `BurrowError`
-        kinds when the person could not be asked.
+        Cancelling the coroutine withdraws the question. Raises `SignInNeeded` when the person denies or cancels, and
+        another `BurrowError` when they could not be asked.
         """
 
 
@@ -56,24 +55,3 @@ class Context(NamedTuple):
     services: Services
     bridge: Bridge
     navigator: Navigator
-
-
-class PlaceWidget(Protocol):
-    """A place of the window: a QWidget with these methods besides.
-
-    `set_backend` is called when the person connects to a host, changes account or project, or signs out (None); the
-    place drops what it showed of the former one. `activate` is called each time the place comes into view, `refresh` on
-    F5. `open_item` shows one item by id.
-    """
-
-    def set_backend(self, backend: Backend | None) -> None: ...
-
-    def activate(self) -> None: ...
-
-    def refresh(self) -> None: ...
-
-    def focus_filter(self) -> None: ...
-
-    def open_item(self, item: str) -> None: ...
-
-    def commands(self) -> Sequence[Command]: ...

@@ -1,9 +1,17 @@
-"""One asyncio loop on Qt's own event loop (PEP 3156), and the way an application runs and ends on it.
+"""An asyncio loop on Qt's event loop (PEP 3156), and how an application runs and ends on it.
 
-`Loop` keeps qasync's frame (`QApplication.exec`, the Windows proactor) and puts asyncio's own ready queue and
-timer heap on it: one zero-interval timer drains the queue in slices, one precise timer serves the nearest
-deadline, one queued signal carries wake-ups from other threads. `tests/ui/test_loop_defects.py` shows for each
-thing it mends that the stock loop still needs it.
+`Loop` keeps of qasync how the loop runs (`QApplication.exec`, the Windows proactor), and uses asyncio's own ready queue
+and timer heap. Three Qt objects drive them (`_Pump`): a zero-interval timer drains the queue in slices, a precise timer
+serves the nearest deadline, and a queued signal carries wake-ups from other threads. Invariants:
+
+- While the loop runs and the ready queue is not empty, the zero-interval timer or a wake-up is pending (`_armed`,
+  `_wake_sent`). Otherwise a callback would wait until something else happens.
+- The precise timer is set for the first entry of the heap whenever that changes. Cancelled entries are swept.
+- A slice ends after `SLICE_SECONDS`, so that Qt paints and reads input in between.
+- Inside a nested Qt loop (`QDialog.exec`, a drag) the task that opened it is not the current task, and nothing enters
+  a context that is in use.
+
+`tests/ui/test_loop_defects.py` shows for each defect of the stock loop that it still has it, and that `Loop` has not.
 """
 
 from __future__ import annotations
@@ -26,7 +34,7 @@ from app.ui.workers import Workers
 
 __all__ = ["Collector", "Loop", "freeze_collector", "run"]
 
-# An environment made for another Qt program may name another binding.
+# The environment may name another Qt binding, for another program.
 os.environ["QT_API"] = "pyside6"
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ else:
 
 T = TypeVar("T")
 
-# A turn of Qt's loop costs about 10 µs, so a short slice costs 1 % and keeps a 5 ms heartbeat within 8 ms.
+# A turn of Qt's loop takes about 10 µs: a slice of 1 ms costs 1 % and keeps a 5 ms heartbeat within 8 ms.
 SLICE_SECONDS = 0.001
 LONGEST_TIMER_SECONDS = 86_400.0
 FEW_TIMERS = 100
@@ -54,7 +62,7 @@ logger = logging.getLogger("asyncio")
 
 
 class _Pump(QObject):
-    """The Qt objects that start a drain: turn (soon), deadline (later), woken (from another thread)."""
+    """The Qt objects that start a drain: `turn` soon, `deadline` later, `woken` from another thread."""
 
     woken = Signal()
 
@@ -96,8 +104,8 @@ class _Pump(QObject):
 class _Watch(asyncio.Handle):
     """One file descriptor watched in one direction.
 
-    The notifier sleeps from its activation until the callback has run: it is level-triggered and would otherwise
-    keep Qt busy while the callback waits for its turn.
+    The notifier is disabled from its activation until the callback has run. It is level-triggered: it would otherwise
+    fire again and again while the callback waits for its turn.
     """
 
     __slots__ = ("_notifier",)
@@ -156,7 +164,7 @@ class Loop(_QtEventLoop):
         def _set_coroutine_origin_tracking(self, enabled: bool) -> None: ...
 
     def __init__(self, app: QApplication) -> None:
-        # asyncio's constructor already adds a reader.
+        # Before asyncio's constructor, which already adds a reader.
         self._readers: dict[int, _Watch] = {}
         self._writers: dict[int, _Watch] = {}
         self._pump = _Pump(self)
@@ -226,7 +234,7 @@ class Loop(_QtEventLoop):
             self._arm()
 
     def close(self) -> None:
-        """Release everything; what is still scheduled is dropped."""
+        """Release everything. Scheduled callbacks are dropped."""
         if self.is_closed():
             return
         super().close()
@@ -312,7 +320,7 @@ class Loop(_QtEventLoop):
         self._drain()
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Called by a timer about to be cancelled: sweep once most of the heap is dead."""
+        """Called when a timer is cancelled: sweep the heap once most of its timers are cancelled."""
         if not handle._scheduled:  # type: ignore[attr-defined]
             return
         self._timer_cancelled_count += 1
@@ -335,12 +343,13 @@ class Loop(_QtEventLoop):
     def _drain(self) -> None:
         """Run ready callbacks for one slice, then let Qt paint and read input.
 
-        Entered again from a nested Qt loop, it puts the task that opened that loop aside for as long.
+        A nested Qt loop calls it while a task is running. That task is left for as long, because asyncio allows one
+        current task, and entered again afterwards.
         """
         self._armed = False
         if not self.is_running():
             return
-        # A nested Qt loop can only be served by a timer started before it.
+        # Started before the callbacks: a nested Qt loop that one of them opens is served by this timer.
         self._arm()
         task = asyncio.current_task(self)
         if task is not None:
@@ -349,7 +358,7 @@ class Loop(_QtEventLoop):
         try:
             self._run_slice()
         except (SystemExit, KeyboardInterrupt) as escaped:
-            # Qt would print it and go on.
+            # Qt would print the exception and go on.
             self._escaped = escaped
             self._stopping = True
         finally:
@@ -386,7 +395,7 @@ class Loop(_QtEventLoop):
                 return
 
     def _take_deferred(self) -> None:
-        """Give callbacks another try that met their context in use by a frame which has returned since."""
+        """Run the callbacks again whose context was in use by a frame that has returned since."""
         deeper = [handle for depth, handle in self._deferred if depth > self._depth]
         if deeper:
             self._deferred = [entry for entry in self._deferred if entry[0] <= self._depth]
@@ -457,11 +466,11 @@ def _may_enter(handle: asyncio.Handle) -> bool:
 
 
 def run(app: QApplication, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
-    """Run `main(quitting)` on a new `Loop` until it returns its exit code; nothing of it is left behind.
+    """Run `main(quitting)` on a new `Loop` until it returns its exit code. No task is left behind.
 
-    `quitting` is set when the person wants to leave: the last window closed, Qt was told to quit, SIGINT or
-    SIGTERM came. `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS`
-    after the first wish; tasks that outlive it are cancelled and given `CANCEL_SECONDS`.
+    `quitting` is set when the person quits: the last window closed, Qt was told to quit, SIGINT or SIGTERM arrived.
+    `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS` after the first
+    one. Tasks that are left then are cancelled and given `CANCEL_SECONDS`.
     """
     loop = Loop(app)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -511,7 +520,7 @@ def _catch_signals(loop: Loop, interrupted: Callable[[], None]) -> Callable[[], 
 
         return restore
 
-    # Windows delivers signals only between two bytecodes, so something has to run some.
+    # On Windows, Python handles signals only between two bytecodes: this timer runs some.
     poll = QTimer()
     poll.timeout.connect(_nothing)
     poll.start(WINDOWS_SIGNAL_POLL_MS)
@@ -533,7 +542,7 @@ def _nothing() -> None:
 
 
 async def _end_tasks(loop: Loop) -> None:
-    """Cancel every other task; those that refuse are named in the log and left out of the loop's end."""
+    """Cancel every other task. One that does not end is logged, and the end of the loop does not wait for it."""
     others = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
     if not others:
         return

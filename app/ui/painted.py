@@ -1,4 +1,4 @@
-"""When a window is on the screen for the first time."""
+"""Waits until a window has been painted for the first time."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class FirstPaint(QObject):
         return False
 
     def wait(self) -> None:
-        """Handle events until it happened, so that what is imported next delays no paint; at most three seconds.
+        """Process Qt events until the window has been painted, at most for three seconds. Only before the loop runs.
 
-        Only before the loop runs.
+        What the caller imports after that does not delay the first paint.
         """
         late = QTimer(self, singleShot=True, interval=DEADLINE_MS)
         late.start()

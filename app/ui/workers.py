@@ -1,4 +1,4 @@
-"""The loop's default executor: worker threads that can be left behind when one of them hangs.
+"""The loop's default executor: worker threads that do not keep the process alive when one of them hangs.
 
 `ThreadPoolExecutor` joins its threads when the interpreter ends, so one keyring call waiting for another
 program would keep a closed window's process alive. These threads are daemons and are waited for briefly.

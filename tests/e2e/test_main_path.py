@@ -127,7 +127,7 @@ def draw_a_chart(window: RunningWindow) -> None:
     window.key("Return")
     window.find("Chart events", "label")
     window.key("ctrl+Return")
-    window.find(re.compile("One argument needs a look"))
+    window.find(re.compile("One argument is not valid"))
     window.key("space")
     window.type("$pageview")
     window.key("ctrl+Return")

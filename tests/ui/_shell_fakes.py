@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLineEdit, QVBoxLayout
 
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.diagnostics.activity import Activity
@@ -17,10 +17,11 @@ from app.core.events import Event
 from app.core.hosts import US, Host
 from app.core.posthog.types import Project, User
 from app.ui.context import Command, Context
-from app.ui.theme.state import run_state
+from app.ui.place import Identity, Place
+from app.ui.tasks.wording import run_state
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable
-from app.ui.widgets.page import Page, RememberedSplitter, SidePane
+from app.ui.widgets.page import RememberedSplitter, SidePane, TitledPage
 from app.ui.widgets.rows import Row
 from tests.ui._tasks_fakes import FakeSettings
 
@@ -141,22 +142,21 @@ class FakeServices:
         self.backend = backend
         self.backend_changed: Event[FakeBackend | None] = Event()
 
+    def remembered_host(self) -> Any:
+        return self.storage.settings.get("host")
+
     def switch(self, backend: FakeBackend | None) -> None:
         self.backend = backend
         self.backend_changed.emit(backend)
 
 
-class FakePlace(QWidget):
+class FakePlace(Place):
     """A place with a filter, a list and a page; notes what the window asks of it."""
 
-    count_changed = Signal(int)
-
     def __init__(self, context: Context, name: str) -> None:
-        super().__init__()
+        super().__init__(context)
         self.name = name
-        self.context = context
         self.asked: list[str] = []
-        self.backend: Any = None
         side = SidePane(name)
         self.filter = FilterField(f"Filter {name}")
         side.add_padded(self.filter)
@@ -169,7 +169,7 @@ class FakePlace(QWidget):
             ]
         )
         side.box.addWidget(self.list, 1)
-        self.page = Page("Fix checkout crash on Safari")
+        self.page = TitledPage("Fix checkout crash on Safari")
         self.page.status.set_state(run_state("in_progress"), "04:12")
         self.edit = QLineEdit()
         self.edit.setAccessibleName("Reply")
@@ -179,10 +179,9 @@ class FakePlace(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(split)
 
-    def set_backend(self, backend: Any) -> None:
-        self.backend = backend
+    def show_account(self, former: Identity | None) -> None:
         self.asked.append("backend")
-        self.count_changed.emit(3 if backend is not None else 0)
+        self.count_changed.emit(3 if self.backend is not None else 0)
 
     def activate(self) -> None:
         self.asked.append("activate")

@@ -17,12 +17,12 @@ from app.core.fetcher import plain_json
 from app.core.lab import Lab
 from app.core.posthog.profile import sign_in_with_ticket
 from app.core.services import Services
-from app.main import _places
 from app.ui.bridge import Bridge
-from app.ui.servers import ServersPlace
+from app.ui.places import PLACES
+from app.ui.servers.place import ServersPlace
 from app.ui.shell.window import MainWindow
-from app.ui.signin.flow import Connecting
-from app.ui.tasks import TasksPlace
+from app.ui.signin.connector import HostConnector
+from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
 from tests.conftest import RunningWorkspace
 from tests.ui._tasks_fakes import settle, until
@@ -66,7 +66,7 @@ class Living:
     @property
     def waiting(self) -> list[str]:
         """The states of the tasks on their way to the server."""
-        return [pending.state.value for pending in self.tasks.outgoing.pending]
+        return [pending.state.value for pending in self.tasks.outbox.pending]
 
     @property
     def word(self) -> str:
@@ -94,9 +94,9 @@ class Living:
 
     async def write_task(self, words: str) -> None:
         """Describe a task and send it, as Ctrl+Enter does."""
-        self.tasks.new_task()
-        self.tasks.composer.description.setPlainText(words)
-        self.tasks.composer.submit()
+        self.tasks.selection.new_task()
+        self.tasks.pages.composer.description.setPlainText(words)
+        self.tasks.pages.composer.submit()
         await settle()
 
 
@@ -164,8 +164,8 @@ async def living(
     """
     apply_theme(qapp, "light", 1.0)
     services, bridge = Services(folder), Bridge()
-    connecting = Connecting(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
-    window = MainWindow(services, bridge, _places(), connecting.page)
+    connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
+    window = MainWindow(services, bridge, PLACES, connecting.page)
     popups = Popups(window, opens)
     qapp.installEventFilter(popups)
     window.resize(1100, 720)
@@ -178,7 +178,7 @@ async def living(
         assert services.backend is not None
         alive = Living(window, services.backend, services, running)
         if loads:
-            await until(lambda: alive.tasks.desk.load.loaded, 15)
+            await until(lambda: alive.tasks.controller.load.loaded, 15)
             # The pins come by a request of their own.
             await until(lambda: "Pinned" in alive.titles(), 15)
         await settle()
@@ -187,7 +187,7 @@ async def living(
         await settle()
         yield alive
     finally:
-        await window.flush()
+        await window.stack.flush()
         await bridge.close()
         await services.close()
         window.close()

@@ -10,12 +10,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QDialog, QWidget
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QWidget
 
 from app.core.errors import BurrowError, Offline
 from app.core.events import Event
-from app.ui.bridge import Bridge, dialog_result, from_signal
+from app.ui.bridge import Bridge, Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,6 +262,17 @@ async def test_a_bug_is_logged_and_announced(
     assert "ZeroDivisionError: bug" in caplog.text
 
 
+async def test_a_bug_is_announced_and_its_handler_gets_an_expected_error_with_its_words(
+    bridge: Bridge, ears: Ears, owner: QObject, caplog: pytest.LogCaptureFixture
+) -> None:
+    error, seen = LookupError("bug"), list[BurrowError]()
+    with caplog.at_level(logging.ERROR):
+        await bridge.spawn(owner, fail(error), failed=seen.append).wait()
+    assert (ears.failures, ears.crashes) == ([], [error])
+    assert [(type(each), each.cause) for each in seen] == [(BurrowError, "bug")]
+    assert "LookupError: bug" in caplog.text
+
+
 @pytest.mark.parametrize("handler", ["done", "failed"])
 async def test_a_bug_in_a_handler_is_logged_and_announced(
     bridge: Bridge, ears: Ears, owner: QObject, caplog: pytest.LogCaptureFixture, handler: str
@@ -434,61 +445,48 @@ async def test_a_bug_in_a_listener_is_announced_and_the_others_hear(bridge: Brid
     assert [type(error) for error in ears.crashes] == [ValueError]
 
 
-async def test_a_dialog_is_awaited_without_a_nested_loop(bridge: Bridge) -> None:
-    dialog = QDialog()
-    QTimer.singleShot(0, lambda: dialog.done(3))
-    assert await dialog_result(dialog) == 3
+async def test_a_generation_that_is_renewed_hears_nothing_of_the_former(
+    bridge: Bridge, ears: Ears, owner: QObject
+) -> None:
+    generation, event, seen = Generation(bridge, owner), Event[int](), list[object]()
+    former, later, beside = Started("former"), Started("later"), Started("beside")
+    old = generation.spawn(former.run(), done=seen.append, failed=seen.append, key="load")
+    others = bridge.spawn(owner, beside.run(), done=seen.append)
+    generation.listen(event, seen.append)
+    await until(lambda: former.running.is_set() and beside.running.is_set())
+    event.emit(1)
+    generation.renew()
+    new = generation.spawn(later.run(), done=seen.append, key="load")
+    generation.listen(event, lambda value: seen.append(f"heard {value}"))
+    event.emit(2)
+    for work in (former, later, beside):
+        work.release.set()
+    for job in (old, new, others):
+        await job.wait()
+    await until(lambda: "heard 2" in seen)
+    assert former.cancelled
+    assert set(seen) == {"later", "beside", "heard 2"}
+    assert (ears.failures, ears.crashes) == ([], [])
 
 
-async def test_a_dialog_is_closed_when_nobody_waits_for_it_any_more(bridge: Bridge, owner: QObject) -> None:
-    dialog = QDialog()
-    job = bridge.spawn(owner, dialog_result(dialog))
-    await until(dialog.isVisible)
-    job.cancel()
+async def test_a_generation_ends_with_its_owner(bridge: Bridge, owner: QObject) -> None:
+    generation, event, work = Generation(bridge, owner), Event[int](), Started()
+    job = generation.spawn(work.run())
+    generation.listen(event, lambda _value: None)
+    await work.running.wait()
+    await destroy(owner)
     await job.wait()
-    assert not dialog.isVisible()
+    assert work.cancelled
+    assert event._callbacks == ()
 
 
-async def test_a_destroyed_dialog_counts_as_rejected(qapp: QApplication) -> None:
-    dialog = QDialog()
-    QTimer.singleShot(0, dialog.deleteLater)
-    assert await dialog_result(dialog) == QDialog.DialogCode.Rejected.value
-
-
-class Sender(QObject):
-    none = Signal()
-    one = Signal(int)
-    two = Signal(int, str)
-
-
-async def test_a_signal_can_be_awaited(qapp: QApplication) -> None:
-    sender = Sender()
-    QTimer.singleShot(0, sender.none.emit)
-    assert await from_signal(sender.none, BOUND) is None
-    QTimer.singleShot(0, lambda: sender.one.emit(0))
-    assert await from_signal(sender.one, BOUND) == 0
-    QTimer.singleShot(0, lambda: sender.two.emit(1, "a"))
-    assert await from_signal(sender.two, BOUND) == (1, "a")
-
-
-async def test_a_signal_from_a_thread_can_be_awaited(qapp: QApplication) -> None:
-    sender = Sender()
-    waiting = asyncio.ensure_future(from_signal(sender.one, BOUND))
-    await asyncio.sleep(0)
-    await asyncio.to_thread(sender.one.emit, 5)
-    assert await waiting == 5
-
-
-async def test_a_signal_that_never_comes_is_a_timeout(qapp: QApplication) -> None:
-    sender = Sender()
-    with pytest.raises(TimeoutError):
-        await from_signal(sender.one, 0.01)
-
-
-async def test_a_signal_whose_sender_dies_is_a_timeout(qapp: QApplication) -> None:
-    sender = Sender()
-    waiting = asyncio.ensure_future(from_signal(sender.one, 0.05))
-    await asyncio.sleep(0)
-    await destroy(sender)
-    with pytest.raises(TimeoutError):
-        await waiting
+async def test_one_job_of_a_generation_can_be_cancelled_by_its_key(bridge: Bridge, owner: QObject) -> None:
+    generation, load, save = Generation(bridge, owner), Started(), Started()
+    jobs = [generation.spawn(load.run(), key="load"), generation.spawn(save.run(), key="save")]
+    await until(lambda: load.running.is_set() and save.running.is_set())
+    generation.cancel("load")
+    save.release.set()
+    for job in jobs:
+        await job.wait()
+    assert load.cancelled
+    assert not save.cancelled

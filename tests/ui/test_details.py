@@ -20,9 +20,9 @@ from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.auth.tokens import TokenSet
 from app.core.diagnostics.timeline import StepKind, TimelineStep
 from app.ui.bridge import Bridge
-from app.ui.shell import details, step_words
+from app.ui.shell import details, timeline_words
 from app.ui.shell.details import SignInDetails
-from app.ui.theme.state import STEP
+from app.ui.shell.timeline_words import STEP_STATES
 from tests.ui._screens import look, nameless, render
 from tests.ui._shell_fakes import FakeBackend, FakeServices
 from tests.ui._tasks_fakes import settle, until
@@ -114,8 +114,8 @@ async def page(backend: FakeBackend) -> AsyncIterator[Page]:
 
 
 def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> None:
-    assert {kind.name for kind in StepKind} - {"OTHER"} == set(STEP)
-    assert step_words.what(step(1, StepKind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
+    assert set(StepKind) - {StepKind.OTHER} == set(STEP_STATES)
+    assert timeline_words.what(step(1, StepKind.OTHER, outcome="FutureTrouble")).word == "FutureTrouble"
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> 
     [
         ({}, "Refused by Notion"),
         ({"target": ""}, "Refused by the server"),
-        ({"cause": "expired", "target": ""}, "Had run out"),
-        ({"cause": "ahead of expiry", "target": ""}, "Ahead of its expiry"),
-        ({"cause": "unfinished renewal", "target": ""}, "Left unfinished before"),
+        ({"cause": "expired", "target": ""}, "Expired"),
+        ({"cause": "ahead of expiry", "target": ""}, "Before it expired"),
+        ({"cause": "unfinished renewal", "target": ""}, "Left unfinished earlier"),
         ({"cause": "browser", "target": ""}, "In the browser"),
-        ({"cause": "ticket", "target": ""}, "By the workspace itself"),
+        ({"cause": "ticket", "target": ""}, "By the workspace"),
         ({"cause": "personal API key", "target": ""}, "With an API key"),
         ({"cause": "another window", "target": ""}, "In another process"),
         ({"cause": "refused by Notion: rule", "target": ""}, "Refused by Notion: rule"),
     ],
 )
 def test_why_it_happened_is_said_in_plain_words(qapp: QApplication, fields: dict[str, Any], words: str) -> None:
-    assert step_words.why(step(1, **fields)) == words
+    assert timeline_words.why(step(1, **fields)) == words
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_why_it_happened_is_said_in_plain_words(qapp: QApplication, fields: dict
     ],
 )
 def test_a_process_is_called_by_what_it_is(qapp: QApplication, process: str, here: bool, words: str) -> None:
-    assert step_words.process(step(1, process=process, here=here)) == words
+    assert timeline_words.process(step(1, process=process, here=here)) == words
 
 
 async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_how_long(qapp: QApplication) -> None:
@@ -158,11 +158,11 @@ async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_ho
         line = [shown.cell(0, column) for column in columns]
         assert line == ["1 min ago", "Renewed", "Refused by Notion", "This window", "4 → 5", "41 ms", "in 31 min"]
         assert [shown.cell(1, column) for column in ("When", "What", "Generation")] == ["50 min ago", "Offline", "4"]
-        assert "judged by the rule mcp-challenge" in shown.dialog.line.text()
+        assert "classified by the rule mcp-challenge" in shown.dialog.line.text()
         assert "33334444" in shown.dialog.line.text()
         for fact in ("ana@example.org", "PostHog US  ·  https://us.posthog.com", "Web shop (1)"):
             assert fact in shown.words
-        for fact in ("the system's keyring, outlives Burrow", "3 min ago", "in 31 min", "Offline, 50 min ago"):
+        for fact in ("the system's keyring, kept after you quit", "3 min ago", "in 31 min", "Offline, 50 min ago"):
             assert fact in shown.words
         assert "generation 5" in shown.words
         assert "task\u00a0read,\u00a0write" in shown.words
@@ -219,7 +219,7 @@ async def test_while_it_is_read_a_line_runs_and_words_come_when_it_takes_long(
     backend.timeline.hold = asyncio.Event()
     async with page(backend) as shown:
         assert shown.dialog.progress.active
-        await until(lambda: "Reading what happened…" in shown.dialog.empty.accessibleName())
+        await until(lambda: "Loading the timeline…" in shown.dialog.empty.accessibleName())
         backend.timeline.hold.set()
         await until(lambda: shown.rows == 1)
         assert not shown.dialog.progress.active
@@ -248,7 +248,9 @@ async def test_a_renewal_that_failed_for_good_is_explained_with_one_way_on(qapp:
         assert not shown.dialog.isVisible()
 
 
-@pytest.mark.parametrize(("skew", "words"), [(95.0, "1 min 35 s behind the server's"), (-12.0, "12.0 s ahead of it")])
+@pytest.mark.parametrize(
+    ("skew", "words"), [(95.0, "1 min 35 s behind the server"), (-12.0, "12.0 s ahead of the server")]
+)
 async def test_a_wrong_clock_of_this_computer_is_told(qapp: QApplication, skew: float, words: str) -> None:
     backend = signed_in()
     backend.session.oauth.time.skew = skew
@@ -260,7 +262,7 @@ async def test_an_api_key_is_said_to_be_used_as_it_is(qapp: QApplication) -> Non
     backend = signed_in()
     backend.session.grant = Grant(TokenSet("phx_the-key-of-ana"))
     async with page(backend) as shown:
-        assert "none: an API key is used as it is" in shown.words
+        assert "none: an API key is never renewed" in shown.words
         assert "phx_" not in shown.words + shown.dialog.text()
 
 
@@ -275,7 +277,7 @@ async def test_long_scopes_and_hostile_names_stay_in_their_place(qapp: QApplicat
         assert not set(everything) & set("\x1b\r\u202e")
         assert "and\u00a0141\u00a0more" in shown.words
         assert shown.dialog.width() == 700
-        assert len(shown.cell(0, "By")) <= step_words.LONGEST_NAME
+        assert len(shown.cell(0, "By")) <= timeline_words.LONGEST_NAME
 
 
 async def test_the_page_is_used_by_keyboard_alone(qapp: QApplication) -> None:

@@ -15,12 +15,11 @@ from PySide6.QtWidgets import QApplication
 from app.core.auth.status import CredentialState
 from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError, Facts, Offline, Rejected
-from app.core.events import Event
 from app.core.hosts import workspace_host
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.lab import LabPlace
 from app.ui.lab.faults import FAULTS
+from app.ui.lab.place import LabPlace
 from app.ui.shell import signin_bar
 from app.ui.theme import apply_theme
 from app.ui.widgets.focus import show_focus_ring
@@ -77,7 +76,7 @@ class FakeBackend:
         self.host = workspace_host("http://127.0.0.1:4000", client_id="c", secret=SECRET)
         self.lab = lab or FakeLab()
         self.fetcher = FakeFetcher()
-        self.changed: Event[FakeBackend] = Event()
+        self.scope = self.project = None
 
 
 class FakeServices:
@@ -290,6 +289,7 @@ async def test_the_secret_of_a_workspace_started_elsewhere_opens_its_switchboard
         place, secret = lab_of(alive), alive.backend.host.secret
         assert secret is not None
         alive.lab._secret = None
+        place.set_backend(None)
         place.set_backend(alive.backend)
         assert place.secret.isVisible()
         place.secret.setText("no such secret")

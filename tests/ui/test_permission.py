@@ -13,8 +13,8 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.auth.status import CredentialState
-from app.ui.servers import ServersPlace
-from app.ui.servers.calling import Phase, ToolSession
+from app.ui.servers.place import ServersPlace
+from app.ui.servers.tool_session import CallPhase, ToolSession
 from tests.faults.consenting import approve, deny
 from tests.ui._screens import nameless
 from tests.ui._servers_fakes import actions
@@ -69,7 +69,7 @@ class Writing:
     async def refused(self) -> None:
         """Run it; the workspace refuses."""
         self.page.run()
-        await until(lambda: self.session.phase is Phase.FAILED, 15)
+        await until(lambda: self.session.phase is CallPhase.FAILED, 15)
         await settle()
 
     async def allow(self, person: Callable[[str], Awaitable[None]]) -> None:
@@ -79,8 +79,8 @@ class Writing:
         await until(lambda: len(self.opened) > count, 10)
         await until(lambda: self.alive.window.bar.isVisible())
         assert self.alive.window.bar.text() == "Waiting for your browser…"
-        assert self.session.phase is Phase.ALLOWING
-        assert self.card.startswith("Waiting for your browser… It asks you for project:write.")
+        assert self.session.phase is CallPhase.ALLOWING
+        assert self.card.startswith("Waiting for your browser… It asks you to allow project:write.")
         await person(self.opened[-1])
 
     async def documents(self) -> list[str]:
@@ -97,7 +97,7 @@ class Writing:
 async def writing(alive: Living, opened: list[str]) -> Writing:
     place = alive.window.place("servers")
     assert isinstance(place, ServersPlace)
-    await until(lambda: place.desk.tools.get("workspace"), 20)
+    await until(lambda: place.controller.tools.get("workspace"), 20)
     place.open_item("workspace/write_document")
     await until(lambda: place.page.tool.session is not None)
     on = Writing(alive, opened)
@@ -107,7 +107,7 @@ async def writing(alive: Living, opened: list[str]) -> Writing:
     await on.refused()
     assert on.card == (
         "Write a document needs project:write You already granted 7 permissions."
-        " Only this call waits. It runs by itself once allowed."
+        " Only this call waits. It runs as soon as you allow it."
     )
     assert on.offers == ["Allow in browser", "Not now"]
     assert nameless(alive.window) == []
@@ -131,7 +131,7 @@ async def test_a_click_on_the_page_in_the_browser_runs_the_call_that_waited(
                 browser.wait_for("document.title === 'You are signed in'")
 
         await on.allow(lambda address: asyncio.to_thread(click, address))
-        await until(lambda: on.session.phase is Phase.DONE, 15)
+        await until(lambda: on.session.phase is CallPhase.DONE, 15)
         assert "It will also be able to See and change your project and its MCP servers project:write" in shown[0]
         assert on.session.result is not None
         assert not on.session.result.is_error
@@ -162,7 +162,7 @@ async def test_a_denial_leaves_the_sign_in_alone_and_the_second_one_is_the_last(
         before = on.token
         for tries, offers in ((1, ["Allow in browser", "Not now"]), (2, [])):
             await on.allow(deny)
-            await until(lambda: on.session.phase is Phase.FAILED, 10)
+            await until(lambda: on.session.phase is CallPhase.FAILED, 10)
             await settle()
             assert on.card.startswith("Not granted Write a document still needs project:write.")
             assert on.offers == offers
@@ -186,12 +186,12 @@ async def test_a_sign_in_that_brings_too_little_is_not_granted_and_a_wider_one_r
         on = await writing(alive, opened)
         await ceiling(alive, USUAL)
         await on.allow(on.approve)
-        await until(lambda: on.session.phase is Phase.FAILED, 10)
+        await until(lambda: on.session.phase is CallPhase.FAILED, 10)
         await settle()
         assert on.card.startswith("Not granted Write a document still needs project:write.")
         await ceiling(alive, f"{USUAL} project:write")
         await on.allow(on.approve)
-        await until(lambda: on.session.phase is Phase.DONE, 15)
+        await until(lambda: on.session.phase is CallPhase.DONE, 15)
         assert "by-hand" in await on.documents()
         assert (await alive.renewals()) == (0, 0)
 
@@ -215,7 +215,7 @@ async def test_cancel_in_the_bar_is_no_try_and_the_offer_stays(
 
         for _ in range(3):
             await on.allow(cancel)
-            await until(lambda: on.session.phase is Phase.FAILED, 10)
+            await until(lambda: on.session.phase is CallPhase.FAILED, 10)
             await settle()
             assert on.card.startswith("Write a document needs project:write")
             assert on.offers == ["Allow in browser", "Not now"]
@@ -233,7 +233,7 @@ async def test_another_sign_in_takes_the_browser_over_and_the_call_no_longer_wai
             await until(lambda: len(opened) == 2, 10)
 
         await on.allow(sign_in_instead)
-        await until(lambda: on.session.phase is Phase.FAILED, 10)
+        await until(lambda: on.session.phase is CallPhase.FAILED, 10)
         await settle()
         assert on.offers == ["Allow in browser", "Not now"]
         assert alive.window.bar.text() == "Waiting for your browser…"
@@ -256,5 +256,5 @@ async def test_what_waited_for_one_person_never_runs_as_another(
         await on.allow(as_ben)
         await until(lambda: alive.backend.account is not None and alive.backend.account.first_name == "Ben", 10)
         await until(lambda: on.page.session is not waiting, 10)
-        await never(lambda: waiting.phase in {Phase.RUNNING, Phase.DONE}, 0.3)
+        await never(lambda: waiting.phase in {CallPhase.RUNNING, CallPhase.DONE}, 0.3)
         assert "by-hand" not in await on.documents()

@@ -37,10 +37,10 @@ from app.core.services import Services
 from app.core.storage import Scope
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.servers import ServersPlace
 from app.ui.servers.blocks import FittedText, LinkCard, Picture
-from app.ui.servers.calling import Phase
+from app.ui.servers.place import ServersPlace
 from app.ui.servers.rows import ToolIndex, key_of
+from app.ui.servers.tool_session import CallPhase
 from app.ui.theme import apply_theme
 from tests.ui._screens import nameless
 from tests.ui._servers_fakes import (
@@ -139,12 +139,12 @@ async def test_another_project_drops_everything_of_the_former(qapp: QApplication
         assert session is not None
         backend.project = Project(2, "app")
         backend.servers.asked.clear()
-        backend.changed.emit(backend)
+        on.place.set_backend(cast(Backend, backend))
         await settle()
         assert ("list", True) in backend.servers.asked
         assert on.place.page.tool.session is None
         await on.show(None)
-        assert on.place.desk.servers == ()
+        assert on.place.controller.servers == ()
         assert on.titles() == []
 
 
@@ -153,7 +153,7 @@ async def test_tools_of_another_project_are_not_those_known_from_the_former(qapp
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
         backend.servers.asked.clear()
         backend.project = Project(2, "app")
-        backend.changed.emit(backend)
+        on.place.set_backend(cast(Backend, backend))
         await until(lambda: ("tools", "posthog", True) in backend.servers.asked)
 
 
@@ -178,7 +178,7 @@ async def test_a_list_that_cannot_be_read_says_why_and_is_read_again(qapp: QAppl
         assert "Offline" in on.place.pane.no_servers.accessibleName()
         actions(on.place.pane.no_servers)["Try again"]()
         await settle()
-        assert [server.id for server in on.place.desk.servers] == ["posthog"]
+        assert [server.id for server in on.place.controller.servers] == ["posthog"]
 
 
 async def test_an_installation_without_tools_is_synced_once_and_silently(qapp: QApplication) -> None:
@@ -224,7 +224,7 @@ async def test_claims_are_worded_as_claims(qapp: QApplication) -> None:
         tools = [tool("a", annotations=READS), tool("b", 1, annotations=WRITES), tool("c", 2)]
         await on.show(FakeBackend([own()], {"posthog": tools}))
         details = [line.detail for line in on.place.page.tools.table.rows.lines()]  # type: ignore[union-attr]
-        assert details == ["says it only reads  ·  Does a.", "says it may destroy  ·  Does b.", "Does c."]
+        assert details == ["says it only reads  ·  Does a.", "says it may destroy data  ·  Does b.", "Does c."]
 
 
 async def test_a_malformed_tool_is_struck_through_with_its_reason(qapp: QApplication) -> None:
@@ -243,13 +243,13 @@ async def test_running_shows_progress_then_the_text(qapp: QApplication) -> None:
         session = await on.open("posthog/find")
         call = await on.run(query="x")
         assert call.arguments == {"query": "x"}
-        assert session.phase is Phase.RUNNING
+        assert session.phase is CallPhase.RUNNING
         await call.report(3, 10, "Reading")
         await settle()
         assert "3 / 10" in on.place.page.tool.words.text()
         assert "Reading" in on.place.page.tool.words.text()
         call.give(text_answer("found it"))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         texts = on.place.page.tool.result.findChildren(FittedText)
         assert [text.toPlainText() for text in texts] == ["found it"]
@@ -262,7 +262,7 @@ async def test_esc_cancels_the_call_and_keeps_the_arguments(qapp: QApplication) 
         session = await on.open("posthog/find")
         call = await on.run(query="kept")
         QTest.keyClick(on.place.page.tool, Qt.Key.Key_Escape)
-        await until(lambda: session.phase is Phase.CANCELLED)
+        await until(lambda: session.phase is CallPhase.CANCELLED)
         assert call.cancelled
         assert on.place.page.tool.form.model.arguments(on.place.page.tool.form.draft) == {"query": "kept"}
 
@@ -275,7 +275,7 @@ async def test_a_call_goes_on_while_another_tool_is_shown(qapp: QApplication) ->
         await on.open("posthog/other")
         assert on.place.page.tool.result.isHidden()
         call.give(text_answer("late"))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await on.open("posthog/slow")
         assert not on.place.page.tool.result.isHidden()
         assert on.place.page.tool.form.model.arguments(on.place.page.tool.form.draft) == {"query": "x"}
@@ -368,7 +368,7 @@ async def test_what_is_being_typed_stays_with_the_account_that_typed_it(qapp: QA
         await on.open("posthog/find")
         on.place.page.tool.form.rows["query"].editor.setPlainText("unsent")  # type: ignore[attr-defined]
         former, backend.scope = backend.scope, Scope("us", "ben")
-        backend.changed.emit(backend)
+        on.place.set_backend(cast(Backend, backend))
         await settle()
         assert [scope for scope, _, _ in on.services.storage.drafts.kept] == [former]
         session = await on.open("posthog/find")
@@ -382,7 +382,7 @@ async def test_a_tool_that_asks_runs_after_it_is_allowed(qapp: QApplication) -> 
         session = await on.open("i1/send")
         session.ask({"query": "x"})
         await settle()
-        assert session.phase is Phase.ASKING
+        assert session.phase is CallPhase.ASKING
         assert "Allow once is not possible" in on.card.text()
         assert backend.servers.calls == []
         actions(on.card)["Always allow and run"]()
@@ -408,7 +408,7 @@ async def test_a_refusal_by_the_proxy_asks_the_same_question(qapp: QApplication)
         session = await on.open("i1/send")
         call = await on.run(query="x")
         call.refuse(PolicyRefused("Tool requires approval", Facts(code="-32001")))
-        await until(lambda: session.phase is Phase.ASKING)
+        await until(lambda: session.phase is CallPhase.ASKING)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ async def test_a_failed_call_says_what_can_be_done(
         session = await on.open("i1/send")
         call = await on.run(query="x")
         call.refuse(error)
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         await settle()
         assert words in on.card.text()
         assert button in actions(on.card)
@@ -442,11 +442,11 @@ async def test_silence_offers_to_wait_and_waiting_brings_the_answer(qapp: QAppli
         await on.show(backend)
         session = await on.open("posthog/slow")
         call = await on.run(query="x")
-        await until(lambda: session.phase is Phase.QUIET)
+        await until(lambda: session.phase is CallPhase.QUIET)
         await settle()
         actions(on.card)["Keep waiting"]()
         call.give()
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
 
 
 async def test_a_reading_call_runs_by_itself_after_signing_in_and_only_once(qapp: QApplication) -> None:
@@ -454,12 +454,12 @@ async def test_a_reading_call_runs_by_itself_after_signing_in_and_only_once(qapp
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("find", annotations=READS)]}))
         session = await on.open("posthog/find")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         backend.session.become(CredentialState.SIGNED_IN)
         await until(lambda: len(backend.servers.calls) == 2)
         assert backend.servers.calls[1].arguments == {"query": "x"}
         backend.servers.calls[1].refuse(SignInNeeded("Over."))
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         backend.session.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 2
@@ -470,7 +470,7 @@ async def test_a_writing_call_asks_after_signing_in(qapp: QApplication) -> None:
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("send", annotations=WRITES)]}))
         session = await on.open("posthog/send")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
-        await until(lambda: session.phase is Phase.FAILED)
+        await until(lambda: session.phase is CallPhase.FAILED)
         backend.session.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 1
@@ -484,7 +484,7 @@ async def test_a_tools_own_error_is_amber_and_keeps_the_arguments(qapp: QApplica
         await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
         session = await on.open("posthog/find")
         (await on.run(query="x")).give(text_answer("bad path", isError=True))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert on.card.property("card") == "attention"
         assert "arguments are kept" in on.card.text()
@@ -496,7 +496,7 @@ async def test_every_kind_of_content_is_shown(qapp: QApplication) -> None:
         session = await on.open("posthog/find")
         view = on.place.page.tool.result
         (await on.run(query="x")).give({"content": []})
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert "no content" in view.block_widgets()[0].text()  # type: ignore[attr-defined]
         pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -512,7 +512,7 @@ async def test_every_kind_of_content_is_shown(qapp: QApplication) -> None:
             {"type": "hologram", "depth": 3},
         ]
         (await on.run(query="x")).give({"content": content, "structuredContent": {"a": [1, 2]}})
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert len(view.block_widgets()) == len(content)
         assert view.findChildren(Picture)
@@ -533,7 +533,7 @@ async def test_one_long_line_does_not_freeze_the_window(qapp: QApplication) -> N
         call = await on.run(query="x")
         start = perf_counter()
         call.give(text_answer("x" * 1_000_000))
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert perf_counter() - start < 2.0
 
@@ -576,11 +576,11 @@ async def test_a_server_is_switched_off_and_removed_after_a_question(qapp: QAppl
         backend = await on.show(FakeBackend([VENDOR], {"i1": [tool("a")]}))
         on.place.pane.servers.setFocus()
         QTest.keyClick(on.place.pane.servers, Qt.Key.Key_Space)
-        await until(lambda: on.place.desk.servers[0].state is ServerState.DISABLED)
+        await until(lambda: on.place.controller.servers[0].state is ServerState.DISABLED)
         on.place.page.ask_remove()
         assert ("remove", "i1") not in backend.store.asked
         actions(on.place.page.page.card)["Remove"]()
-        await until(lambda: on.place.desk.servers == ())
+        await until(lambda: on.place.controller.servers == ())
         assert "No servers yet" in on.place.pane.no_servers.accessibleName()
 
 
@@ -599,15 +599,15 @@ async def test_connecting_opens_the_browser_and_waits_until_it_is_done(
         on.place.pane.templates.select_first()
         waiting = replace(installation(7), template_id="t1", pending_oauth=True)
         backend.store.listed = [waiting]
-        on.place.template.connect_button.click()
+        on.place.pages.template.connect_button.click()
         await until(lambda: opened == ["https://vendor.example/authorize"])
         await settle()
-        assert set(actions(on.place.banner)) == {"Open again", "Copy link", "Cancel"}
+        assert set(actions(on.place.pages.banner)) == {"Open again", "Copy link", "Cancel"}
         done = replace(waiting, pending_oauth=False)
         backend.store.listed = [done]
         backend.servers.servers.append(installed(done))
         await until(lambda: on.place.page.server is not None and on.place.page.server.id == "i7")
-        assert on.place.banner.isHidden()
+        assert on.place.pages.banner.isHidden()
 
 
 async def test_an_unsafe_address_is_not_opened(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -618,7 +618,7 @@ async def test_an_unsafe_address_is_not_opened(qapp: QApplication, monkeypatch: 
         backend = await on.show(FakeBackend([server], {"i1": [tool("a")]}))
         backend.store.answer = "http://evil.example/authorize"
         on.place.page.connect_button.click()
-        await until(lambda: "not safe to open" in on.place.banner.text())
+        await until(lambda: "not safe to open" in on.place.pages.banner.text())
         assert opened == []
 
 
@@ -640,15 +640,15 @@ async def test_a_server_that_may_be_installed_is_not_called_refused(
         on.place.pane.show_available()
         await settle()
         on.place.pane.templates.select_first()
-        on.place.template.connect_button.click()
-        await until(lambda: words in on.place.banner.text())
+        on.place.pages.template.connect_button.click()
+        await until(lambda: words in on.place.pages.banner.text())
 
 
 async def test_a_refused_server_of_ones_own_keeps_the_form(qapp: QApplication) -> None:
     async with desk(qapp) as on:
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("a")]}))
-        on.place.add_server()
-        form = on.place.custom
+        on.place.selection.add_server()
+        form = on.place.pages.custom
         form.submit()
         assert form.name.error.text() == "It is needed."
         form.name.edit.setText("Mine")  # type: ignore[union-attr]
@@ -696,7 +696,7 @@ async def refused(on: Desk, *scopes: str) -> FakeCall:
     """A call of the tool in view that was refused for want of permissions."""
     call = await on.run(query="x")
     call.refuse(lacking(*scopes))
-    await until(lambda: on.place.page.tool.session is not None and on.place.page.tool.session.phase is Phase.FAILED)
+    await until(lambda: on.place.page.tool.session is not None and on.place.page.tool.session.phase is CallPhase.FAILED)
     await settle()
     return call
 
@@ -713,7 +713,7 @@ async def test_a_missing_permission_is_named_and_not_now_leaves_everything_as_it
         await refused(on, "gmail.send")
         assert on.card.text() == (
             "send_message needs gmail.send You already granted 4 permissions."
-            " Only this call waits. It runs by itself once allowed."
+            " Only this call waits. It runs as soon as you allow it."
         )
         assert on.navigator.said[-1] == on.card.text()
         assert list(actions(on.card)) == ["Allow in browser", "Not now"]
@@ -744,8 +744,8 @@ async def test_while_the_browser_is_open_the_card_waits_and_then_the_call_is_mad
         [(scopes, answer)] = on.navigator.allowing
         assert scopes == ("gmail.send", "gmail.read")
         assert on.card.text() == (
-            "Waiting for your browser… It asks you for gmail.send, gmail.read."
-            " send_message runs by itself once allowed."
+            "Waiting for your browser… It asks you to allow gmail.send, gmail.read."
+            " send_message runs as soon as you allow it."
         )
         assert actions(on.card) == {}
         page = on.place.page.tool
@@ -762,7 +762,7 @@ async def test_while_the_browser_is_open_the_card_waits_and_then_the_call_is_mad
         assert backend.servers.calls[1].arguments == backend.servers.calls[0].arguments
         backend.servers.calls[1].give(text_answer("sent"))
         assert page.session is not None
-        await until(lambda: page.session is not None and page.session.phase is Phase.DONE)
+        await until(lambda: page.session is not None and page.session.phase is CallPhase.DONE)
         await settle()
         assert len(backend.servers.calls) == 2
 
@@ -780,14 +780,14 @@ async def test_what_is_not_granted_is_offered_once_more_and_then_no_more(qapp: Q
             if failure is None:
                 assert on.card.text() == (
                     "Not granted send_message still needs gmail.send. You already granted 4 permissions."
-                    " You can be asked once more."
+                    " You can try once more."
                 )
         await until(lambda: "twice" in on.card.text())
         assert actions(on.card) == {}
         assert len(backend.servers.calls) == 1
         # Once more by hand: nobody is asked again.
         await refused(on, "gmail.send")
-        assert on.card.text().startswith("send_message needs gmail.send You were asked for it twice.")
+        assert on.card.text().startswith("send_message needs gmail.send You were already asked twice.")
         assert actions(on.card) == {}
 
 
@@ -802,7 +802,7 @@ async def test_a_permission_that_is_refused_though_granted_is_not_offered(qapp: 
         await until(lambda: len(backend.servers.calls) == 2)
         backend.servers.calls[-1].refuse(lacking("gmail.send"))
         await until(lambda: "Not permitted" in on.card.text())
-        assert "PostHog has refused it although gmail.send is granted." in on.card.text()
+        assert "PostHog refused it although gmail.send is granted." in on.card.text()
         assert list(actions(on.card)) == ["Run again"]
 
 
@@ -814,7 +814,7 @@ async def test_whoever_could_not_be_asked_is_told_why_and_can_be_asked_again(qap
             actions(on.card)["Allow in browser"]()
             await until(lambda: on.navigator.allowing and not on.navigator.allowing[-1][1].done())
             on.navigator.allowing[-1][1].set_exception(failure)
-            await until(lambda: on.place.page.tool.session.phase is Phase.FAILED)  # type: ignore[union-attr]
+            await until(lambda: on.place.page.tool.session.phase is CallPhase.FAILED)  # type: ignore[union-attr]
             await settle()
             assert list(actions(on.card)) == ["Allow in browser", "Not now"]
             if isinstance(failure, Offline):
@@ -840,7 +840,7 @@ async def test_a_personal_key_and_a_vendor_are_told_apart_from_the_persons_sign_
         backend = await permissions(on)
         backend.grant = replace_grant(backend.grant, client_id="")
         await refused(on, "gmail.send")
-        assert "A personal API key keeps the permissions that it was made with." in on.card.text()
+        assert "A personal API key cannot get more permissions." in on.card.text()
         assert actions(on.card) == {}
     async with desk(qapp) as on:
         await permissions(on, server=VENDOR)

@@ -17,8 +17,8 @@ from app.core.posthog.types import ServerTemplate
 from app.core.services import Services
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.servers import ServersPlace
-from app.ui.servers.calling import Phase
+from app.ui.servers.place import ServersPlace
+from app.ui.servers.tool_session import CallPhase
 from tests.ui._screens import LOOKS, look, nameless
 from tests.ui._servers_fakes import (
     READS,
@@ -81,7 +81,7 @@ async def _ended(place: ServersPlace, backend: FakeBackend, how: Callable[[Any],
     session.ask({"a": 1, "b": 2})
     await until(lambda: bool(backend.servers.calls))
     how(backend.servers.calls[-1])
-    await until(lambda: session.phase not in {Phase.RUNNING, Phase.IDLE})
+    await until(lambda: session.phase not in {CallPhase.RUNNING, CallPhase.IDLE})
     await settle()
 
 
@@ -115,7 +115,7 @@ async def _allowing(place: ServersPlace, backend: FakeBackend) -> None:
 
 async def _not_granted(place: ServersPlace, backend: FakeBackend) -> None:
     await _allowing(place, backend)
-    navigator = place._navigator
+    navigator = place.context.navigator
     assert isinstance(navigator, FakeNavigator)
     navigator.allowing[-1][1].set_result(None)
     await settle()
@@ -145,8 +145,8 @@ async def _available(place: ServersPlace, backend: FakeBackend) -> None:
 
 
 async def _custom(place: ServersPlace, backend: FakeBackend) -> None:
-    place.add_server()
-    place.custom.submit()
+    place.selection.add_server()
+    place.pages.custom.submit()
     await settle()
 
 

@@ -7,8 +7,8 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.auth.status import AuthEvent, CredentialState
 from app.core.errors import Facts, SignInNeeded
-from app.ui.servers.calling import Phase
-from app.ui.theme.state import call_state
+from app.ui.servers.tool_session import CallPhase
+from app.ui.servers.wording import CallState, call_state
 from tests.ui._servers_fakes import READS, FakeBackend, own, settle, tool, until
 from tests.ui._tasks_fakes import BEN
 from tests.ui.test_servers_place import VENDOR, desk
@@ -28,7 +28,7 @@ async def test_a_call_that_waits_for_the_sign_in_is_a_clock_beside_its_result_it
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
         await until(lambda: session.waiting)
         await settle()
-        page, waits = on.place.page, call_state("waiting")
+        page, waits = on.place.page, call_state(CallState.WAITING)
         assert page.tool.result.status.state == waits
         assert [line.state for line in page.tools.table.rows.lines()] == [waits, None]
         assert on.place.pane.servers.rows.row("posthog").state == waits
@@ -39,11 +39,11 @@ async def test_a_call_that_waits_for_the_sign_in_is_a_clock_beside_its_result_it
         on.backend.session.become(CredentialState.SIGNED_IN)
         await until(lambda: len(on.backend.servers.calls) == 2)
         on.backend.servers.calls[1].give()
-        await until(lambda: session.phase is Phase.DONE)
+        await until(lambda: session.phase is CallPhase.DONE)
         await settle()
         assert [line.state for line in page.tools.table.rows.lines()] == [None, None]
         assert on.place.pane.servers.rows.row("posthog").state != waits
-        assert page.tool.result.status.state == call_state("ok")
+        assert page.tool.result.status.state == call_state(CallState.DONE)
         assert counted == [1, 0]
 
 
@@ -53,7 +53,7 @@ async def test_signing_in_again_reads_the_lists_again_for_scopes_may_differ(qapp
         await on.open("posthog/find")
         backend.servers.kept["posthog"] = [tool("find"), tool("granted now", 1)]
         backend.session.happened.emit(AuthEvent("signed in", "browser", "ok"))
-        await until(lambda: len(on.place.desk.tools["posthog"]) == 2)
+        await until(lambda: len(on.place.controller.tools["posthog"]) == 2)
         assert ("list", True) in backend.servers.asked
 
 

@@ -20,11 +20,12 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import Offline, SignInNeeded
 from app.ui.bridge import Bridge
-from app.ui.shell import session_words, signin_bar
+from app.ui.places import PLACES
+from app.ui.shell import credential_words, signin_bar
 from app.ui.shell.fuzzy import ranked, score
-from app.ui.shell.history import History
+from app.ui.shell.key_sheet import KeySheet
 from app.ui.shell.keymap import portable
-from app.ui.shell.keys import KeySheet
+from app.ui.shell.navigation import History
 from app.ui.shell.window import MainWindow
 from app.ui.signin.first_run import FirstRun
 from app.ui.theme import theme
@@ -33,18 +34,19 @@ from tests.ui._shell_fakes import FakeBackend, FakePlace, FakeServices
 
 
 def make(services: FakeServices, bridge: Bridge, built: list[str] | None = None) -> MainWindow:
-    def place(name: str) -> Callable[[Any], QWidget]:
-        def build(context: Any) -> QWidget:
+    def place(name: str) -> Callable[[Any], FakePlace]:
+        def build(context: Any) -> FakePlace:
             if built is not None:
                 built.append(name)
             return FakePlace(context, name)
 
         return build
 
-    def first_run() -> QWidget:
+    def first_run() -> FirstRun:
         return FirstRun(lambda: None, lambda _host: None, lambda _host, _key: None)
 
-    return MainWindow(services, bridge, {name: place(name) for name in ("tasks", "servers", "lab")}, first_run)  # type: ignore[arg-type]
+    places = [info._replace(make=place(info.id)) for info in PLACES]
+    return MainWindow(services, bridge, places, first_run)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -124,11 +126,11 @@ async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_wo
 ) -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        monkeypatch.setattr(session_words, "monotonic", lambda: 1001.99)
+        monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.99)
         backend.session.become(renewing_since=1000.0)
         await until(window.corner._timer.isActive)
         looks = itertools.count()
-        monkeypatch.setattr(session_words, "monotonic", lambda: 1001.9999 + next(looks) * 0.001)
+        monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.9999 + next(looks) * 0.001)
         await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
 
 
@@ -315,7 +317,7 @@ async def test_connecting_from_the_first_page_shows_the_places_only_once_signed_
 async def test_signing_out_leads_to_the_first_page() -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        window.sign_out()
+        window.sign_ins.sign_out()
         await until(lambda: window.findChild(FirstRun) is not None)
         assert backend.session.signed_out == 1
         assert not place(window).isVisible()
@@ -468,7 +470,7 @@ async def test_every_control_of_the_window_has_a_name() -> None:
     services = FakeServices(FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN)))
     services.activity.record("http", "https://us.posthog.com", "GET /api/users/@me/", "200", 12.0)
     async with opened(services) as window:
-        window.toggle_drawer()
+        window.drawers.toggle()
         window.open_palette()
         assert not nameless(window)
         window.open_key_sheet()
@@ -503,7 +505,7 @@ async def test_the_palette_finds_commands_items_and_projects_and_runs_by_return(
     async with opened(FakeServices(backend)) as window:
         place(window).list.setFocus()
         press(window, Qt.Key.Key_K, CONTROL)
-        palette = window.palette_overlay
+        palette = window.dialogs.palette
         assert palette is not None
         assert palette.field.hasFocus()
         QTest.keyClicks(palette.field, "backf")
@@ -523,7 +525,7 @@ async def test_the_palette_leaves_out_what_cannot_be_done_and_closes_on_escape()
     async with opened(FakeServices(FakeBackend())) as window:
         place(window).edit.setFocus()
         window.open_palette("not now")
-        palette = window.palette_overlay
+        palette = window.dialogs.palette
         assert palette is not None
         assert "tasks.off" not in {line.key for line in palette.list.rows.lines()}
         press(palette.field, Qt.Key.Key_Escape)
@@ -534,7 +536,7 @@ async def test_the_palette_leaves_out_what_cannot_be_done_and_closes_on_escape()
 async def test_arrows_move_in_the_palette_while_typing_goes_on() -> None:
     async with opened(FakeServices(FakeBackend())) as window:
         window.open_palette()
-        palette = window.palette_overlay
+        palette = window.dialogs.palette
         assert palette is not None
         first = palette.list.current_key()
         press(palette.field, Qt.Key.Key_Down)
@@ -556,7 +558,7 @@ async def test_the_drawer_lists_filters_copies_and_follows_what_happens(tmp_path
     services.activity.record("auth", "https://us.posthog.com", "renewal: expired", "renewed", 40.0)
     async with opened(services) as window:
         press(window, Qt.Key.Key_J, CONTROL)
-        drawer = window.drawer
+        drawer = window.drawers.drawer
         assert drawer is not None
         assert drawer.filter.hasFocus()
         assert drawer.table.values.rowCount() == 2
@@ -582,12 +584,12 @@ async def test_one_more_record_comes_on_top_of_five_thousand() -> None:
     for number in range(5000):
         services.activity.record("http", "https://us.posthog.com", f"GET /api/{number}", "200", 1.0)
     async with opened(services) as window:
-        window.toggle_drawer()
-        assert window.drawer is not None
-        window.drawer.grab()
-        await until(lambda: window.drawer.table.values.rowCount() == 5000)
+        window.drawers.toggle()
+        assert window.drawers.drawer is not None
+        window.drawers.drawer.grab()
+        await until(lambda: window.drawers.drawer.table.values.rowCount() == 5000)
         services.activity.record("http", "x", "one more", "200", 1.0)
-        await until(lambda: window.drawer.table.values.item(0).summary == "one more")
+        await until(lambda: window.drawers.drawer.table.values.item(0).summary == "one more")
 
 
 async def test_the_key_sheet_lists_the_keys_of_window_and_place() -> None:
@@ -596,7 +598,7 @@ async def test_the_key_sheet_lists_the_keys_of_window_and_place() -> None:
         sheet = window.findChild(KeySheet)
         assert sheet is not None
         titles = {line.title for line in sheet.list.rows.lines()}
-        assert {"Open the palette", "New in tasks", "Next pane"} <= titles
+        assert {"Open the command palette", "New in tasks", "Next pane"} <= titles
         sheet.reject()
 
 
@@ -608,14 +610,14 @@ async def test_size_place_and_look_survive_a_restart() -> None:
     async with opened(services) as window:
         window.resize(900, 600)
         window.go("servers")
-        window.set_mode("dark")
+        window.appearance.set_mode("dark")
         await until(lambda: services.storage.settings.values.get("ui.mode") == "dark")
-        await window.save_layout()
+        await window.layout_memory.save()
     async with opened(services) as window:
         assert (window.width(), window.height()) == (900, 600)
         assert window.stack.currentWidget() is place(window, "servers")
         assert theme().dark
-        window.set_mode("light")
+        window.appearance.set_mode("light")
         await until(lambda: services.storage.settings.values.get("ui.mode") == "light")
 
 
@@ -623,7 +625,7 @@ async def test_broken_remembered_values_are_ignored() -> None:
     services = FakeServices(FakeBackend())
     services.storage.settings.values.update({"ui.window": ["x"], "ui.place": 7, "ui.mode": [], "ui.drawer": "big"})
     async with opened(services) as window:
-        window.toggle_drawer()
+        window.drawers.toggle()
         assert place(window).isVisible()
 
 

@@ -47,7 +47,7 @@ async def test_an_error_that_no_place_took_is_a_word_in_the_corner() -> None:
 async def test_a_key_that_belongs_to_another_place_reaches_what_has_the_focus() -> None:
     async with opened(FakeServices(FakeBackend())) as window:
         window.go("servers")
-        window._shortcuts.bind(["Ctrl+Return"])
+        window.commands.shortcuts.bind(["Ctrl+Return"])
         window.go("tasks")
         pressed: list[int] = []
         edit = QLineEdit(window)

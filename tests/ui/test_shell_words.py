@@ -10,10 +10,9 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.auth.vault.base import VaultState
-from app.ui.shell.session_words import session_key, session_note
+from app.ui.shell.credential_words import credential_note, credential_state
 from app.ui.shell.signin_bar import SignInBar
-from app.ui.shell.vault_words import FILE, KEYRING, vault_words
-from app.ui.theme.state import SESSION, session_state
+from app.ui.shell.vault_words import FILE, KEYRING, VaultPhase, vault_words
 
 REASON = "PostHog US keeps refusing tokens that were issued a moment ago."
 SIGNED_IN = CredentialStatus(CredentialState.SIGNED_IN)
@@ -39,9 +38,7 @@ SIGNED_IN = CredentialStatus(CredentialState.SIGNED_IN)
     ],
 )
 def test_a_status_has_its_word(qapp: QApplication, status: CredentialStatus, word: str) -> None:
-    key = session_key(status)
-    assert key in SESSION
-    assert session_state(key).word == word
+    assert credential_state(status).word == word
 
 
 def test_tokens_that_are_refused_again_and_again_are_a_word_with_advice_and_no_bar(qapp: QApplication) -> None:
@@ -49,8 +46,7 @@ def test_tokens_that_are_refused_again_and_again_are_a_word_with_advice_and_no_b
     status = CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.REFUSED, reason=REASON)
     bar.set_status(status, 4)
     assert bar.isHidden()
-    note = session_note(session_key(status), status.reason)
-    assert note == f"{REASON} Burrow tries once a minute; signing in again may help."
+    assert credential_note(status) == f"{REASON} Burrow tries once a minute; signing in again may help."
 
 
 PHASES = {
@@ -77,7 +73,7 @@ def test_every_trouble_of_a_vault_is_said_with_its_way_on(
     assert not bar.isHidden()
     assert bar.text() == words
     ends = phase == "held" and vault != "damaged" and (store, vault) != ("keyring", "absent")
-    assert ("ends with Burrow" in words) is ends
+    assert ("forgotten when you quit" in words) is ends
     assert ("tries again" in words) is (phase == "renewed" and vault != "damaged")
     for each in bar.findChildren(QPushButton):
         each.click()
@@ -86,9 +82,10 @@ def test_every_trouble_of_a_vault_is_said_with_its_way_on(
 
 
 def test_no_two_sentences_about_the_vault_are_alike_where_they_mean_different_things() -> None:
-    said = [*KEYRING.values(), *FILE.values()]
+    said = [*(words for phases in KEYRING.values() for words in phases.values()), *FILE.values()]
     assert len(said) - len(set(said)) == 1
-    assert KEYRING["vault-absent", "closed"] == KEYRING["vault-absent", "held"]
+    absent = KEYRING[Trouble.VAULT_ABSENT]
+    assert absent[VaultPhase.CLOSED] == absent[VaultPhase.HELD]
 
 
 def test_a_renewed_sign_in_that_is_being_stored_again_is_not_shouted(qapp: QApplication) -> None:

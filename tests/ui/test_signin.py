@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
 from app.core.errors import Facts, Offline, Rejected, SignInNeeded
 from app.ui.signin.first_run import FirstRun
@@ -163,7 +163,7 @@ def test_a_cancelled_sign_in_is_no_error(page: FirstRun) -> None:
 def test_a_failure_is_a_card_on_the_page_and_goes_with_the_next_try(page: FirstRun) -> None:
     page.failed(Offline("us.posthog.com cannot be reached."))
     assert "cannot be reached" in page.shown_error()
-    page.busy("Asking the server…")
+    page.busy("Contacting the server…")
     assert page.shown_error() == ""
     page.idle()
     assert page.shown_error() == ""
@@ -176,14 +176,6 @@ def test_a_refused_host_or_key_is_said_at_its_field(page: FirstRun) -> None:
     page.idle()
     page.failed(Rejected("A personal API key starts with phx_.", Facts(attr="key")))
     assert named(page, QLineEdit, "Personal API key").accessibleDescription().endswith("phx_.")
-
-
-def test_where_no_keyring_works_the_person_chooses(page: FirstRun) -> None:
-    chosen: list[str] = []
-    page.choose_store("There is no keyring service.", chosen.append)
-    for words in ("Try the keyring again", "Use for this session only", "Keep in a private file"):
-        named(page, QPushButton, words).click()
-    assert chosen == ["keyring", "memory", "file"]
 
 
 def test_back_is_offered_only_where_there_is_somewhere_to_go(page: FirstRun, asked: Asked) -> None:
@@ -207,7 +199,7 @@ def test_the_whole_page_works_by_keyboard_and_every_control_has_a_name(page: Fir
     assert seen[0] is QApplication.focusWidget()
 
 
-@pytest.mark.parametrize("state", ["choices", "wrong", "waiting", "failed", "store"])
+@pytest.mark.parametrize("state", ["choices", "wrong", "waiting", "failed"])
 def test_pictures_of_the_page_in_every_look(qapp: QApplication, asked: Asked, tmp_path: Path, state: str) -> None:
     def build() -> FirstRun:
         page = asked.page()
@@ -224,7 +216,5 @@ def test_pictures_of_the_page_in_every_look(qapp: QApplication, asked: Asked, tm
             widget.waiting(Attempt())  # type: ignore[arg-type]
         elif state == "failed":
             widget.failed(Offline("us.posthog.com cannot be reached."))
-        elif state == "store":
-            widget.choose_store("There is no keyring service on this computer.", lambda _kind: None)
 
     assert len(render(build, f"signin-{state}", tmp_path, prepare=prepare)) == 4

@@ -32,7 +32,7 @@ from app.core.posthog.types import NewTask, Project, TaskRun
 from app.core.storage import OutboxItem
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.tasks import TasksPlace
+from app.ui.tasks.place import TasksPlace
 from app.ui.tasks.rows import Grouping
 from app.ui.theme import apply_theme
 from app.ui.widgets.rows import Heading
@@ -74,7 +74,7 @@ class Opened:
     async def show(self, backend: FakeBackend) -> FakeBackend:
         self.services.backend = backend
         self.place.set_backend(backend)
-        await until(lambda: not self.place.desk.load.busy or "list" in backend.tasks.waiting)
+        await until(lambda: not self.place.controller.load.busy or "list" in backend.tasks.waiting)
         await settle()
         return backend
 
@@ -84,7 +84,7 @@ class Opened:
         await settle()
 
     def write(self, title: str = "", description: str = "", repository: str = "") -> None:
-        composer = self.place.composer
+        composer = self.place.pages.composer
         composer.title.setText(title)
         composer.description.setPlainText(description)
         composer.repository.setEditText(repository)
@@ -191,7 +191,7 @@ async def test_an_empty_project_offers_a_new_task(opened: Opener) -> None:
     async with opened() as o:
         await o.show(FakeBackend(FakeTasks()))
         await press(o.place.pane.empty, "New task")
-        assert o.place.right.currentWidget() is o.place.composer
+        assert o.place.pages.currentWidget() is o.place.pages.composer
 
 
 async def test_the_filter_narrows_at_once_and_then_shows_the_servers_answer(opened: Opener) -> None:
@@ -220,7 +220,7 @@ async def test_a_filter_that_matches_nothing_can_be_cleared(opened: Opener) -> N
     async with opened() as o:
         await o.show(FakeBackend(server("One")))
         o.place.pane.filter.setText("zzz")
-        await until(lambda: "Nothing matches" in o.place.pane.empty.accessibleName())
+        await until(lambda: "No task matches" in o.place.pane.empty.accessibleName())
         await press(o.place.pane.empty, "Clear filter")
         await settle()
         assert "One" in o.titles
@@ -245,7 +245,7 @@ async def test_a_page_that_fails_to_load_keeps_the_list_and_offers_again(opened:
         tasks = FakeTasks([task(number) for number in range(1, 121)])
         await o.show(FakeBackend(tasks))
         tasks.fail["more"] = ServerTrouble("The server answered 500.")
-        o.place.desk.load_more()
+        o.place.controller.load_more()
         await until(lambda: o.place.pane.note.isVisibleTo(o.place))
         assert "Task 1" in o.titles
         assert o.place.pane.more.isEnabled()
@@ -281,18 +281,18 @@ async def test_a_new_task_is_shown_before_the_server_has_answered(opened: Opener
         tasks = FakeTasks()
         tasks.hold["create"] = asyncio.Event()
         await o.show(FakeBackend(tasks))
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("", "Do the thing\nnow", "Acme/Web")
-        o.place.composer.submit()
+        o.place.pages.composer.submit()
         await until(lambda: "create" in tasks.waiting)
         assert "Sending…" in o.words("Do the thing")
         assert o.services.storage.outbox.states == ["sending"]
         tasks.hold["create"].set()
-        await until(lambda: o.place.detail.task_id is not None)
+        await until(lambda: o.place.pages.detail.task_id is not None)
         assert tasks.called("create") == [(NewTask("Do the thing\nnow", "", "acme/web"),)]
         assert o.services.storage.outbox.items == {}
-        assert o.place.composer.empty
-        assert o.place.right.currentWidget() is o.place.detail
+        assert o.place.pages.composer.empty
+        assert o.place.pages.currentWidget() is o.place.pages.detail
         assert o.services.storage.drafts.kept == {}
 
 
@@ -301,10 +301,10 @@ async def test_a_refused_task_gives_its_text_back_with_the_reason(opened: Opener
         tasks = FakeTasks()
         tasks.fail["create"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("Title", "Words")
-        o.place.composer.submit()
-        composer = o.place.composer
+        o.place.pages.composer.submit()
+        composer = o.place.pages.composer
         await until(lambda: composer.card.isVisibleTo(o.place))
         assert composer.fields() == {"title": "Title", "description": "Words", "repository": ""}
         assert "503" in composer.card.text()
@@ -321,12 +321,12 @@ async def test_a_refused_field_is_marked(opened: Opener) -> None:
         tasks = FakeTasks()
         tasks.fail["create"] = Rejected("", Facts(status=400, attr="repository", detail="Unknown repository."))
         await o.show(FakeBackend(tasks))
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("", "Words", "acme/none")
-        o.place.composer.submit()
-        repository = o.place.composer.repository
+        o.place.pages.composer.submit()
+        repository = o.place.pages.composer.repository
         await until(lambda: repository.accessibleDescription() == "Unknown repository.")
-        assert not o.place.composer.card.isVisibleTo(o.place)
+        assert not o.place.pages.composer.card.isVisibleTo(o.place)
 
 
 async def test_a_refused_task_does_not_overwrite_a_newer_draft(opened: Opener) -> None:
@@ -335,31 +335,31 @@ async def test_a_refused_task_does_not_overwrite_a_newer_draft(opened: Opener) -
         tasks.hold["create"] = asyncio.Event()
         tasks.fail["create"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("", "First")
-        o.place.composer.submit()
+        o.place.pages.composer.submit()
         await until(lambda: "create" in tasks.waiting)
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("", "Second")
         tasks.hold["create"].set()
         await until(lambda: "Not sent" in o.words("First"))
-        assert o.place.composer.fields()["description"] == "Second"
+        assert o.place.pages.composer.fields()["description"] == "Second"
         await o.select("pending:p1")
-        await press(o.place.unsent, "Edit")
-        assert "another draft" in o.place.unsent.card.text()
-        o.place.composer.clear()
+        await press(o.place.pages.unsent, "Edit")
+        assert "another draft" in o.place.pages.unsent.card.text()
+        o.place.pages.composer.clear()
         await o.select("pending:p1")
-        o.place.unsent.undo.emit()
-        assert o.place.composer.fields()["description"] == "First"
+        o.place.pages.unsent.undo.emit()
+        assert o.place.pages.composer.fields()["description"] == "First"
 
 
 async def test_nothing_is_sent_without_words(opened: Opener) -> None:
     async with opened() as o:
         tasks = FakeTasks()
         await o.show(FakeBackend(tasks))
-        o.place.new_task()
-        o.place.composer.submit()
-        assert o.place.composer.description.accessibleDescription() == "Say what should be done."
+        o.place.selection.new_task()
+        o.place.pages.composer.submit()
+        assert o.place.pages.composer.description.accessibleDescription() == "Say what should be done."
         assert tasks.called("create") == []
 
 
@@ -369,9 +369,9 @@ async def test_a_task_waits_for_sign_in_and_is_then_sent_once(opened: Opener) ->
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         backend = await o.show(FakeBackend(tasks))
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("", "Later")
-        o.place.composer.submit()
+        o.place.pages.composer.submit()
         await until(lambda: "Later" in o.titles and "Waiting for sign-in" in o.words("Later"))
         assert o.services.storage.outbox.history[:2] == [("add", "sending"), ("update", "waiting-sign-in")]
         backend.session.become(CredentialState.SIGNED_IN)
@@ -389,7 +389,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(words, 1):
-            o.place.outgoing.send(NewTask(each, each))
+            o.place.outbox.send(NewTask(each, each))
             await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
         assert len(tasks.called("create")) == 1
         tasks.calls.clear()
@@ -398,7 +398,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
         await until(lambda: "create" in tasks.waiting)
         await settle(60)
         assert [new.title for (new,) in tasks.called("create")] == ["First"]
-        o.place.outgoing.send(NewTask("Fourth", "Fourth"))
+        o.place.outbox.send(NewTask("Fourth", "Fourth"))
         tasks.hold.pop("create").set()
         await until(lambda: len(tasks.tasks) == 4)
         assert [new.title for (new,) in tasks.called("create")] == [*words, "Fourth"]
@@ -409,10 +409,10 @@ async def test_a_task_that_has_to_wait_again_keeps_its_place_before_the_others(o
         tasks = FakeTasks()
         backend = await o.show(FakeBackend(tasks))
         tasks.fail["create"] = Offline("No connection.")
-        o.place.outgoing.send(NewTask("First", "First"))
+        o.place.outbox.send(NewTask("First", "First"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
-        o.place.outgoing.send(NewTask("Second", "Second"))
+        o.place.outbox.send(NewTask("Second", "Second"))
         await until(lambda: len(o.services.storage.outbox.states) == 2)
         tasks.calls.clear()
         tasks.fail["create"] = Offline("No connection.")
@@ -432,7 +432,7 @@ async def test_a_refused_task_does_not_keep_those_behind_it_from_being_sent(open
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(("First", "Second"), 1):
-            o.place.outgoing.send(NewTask(each, each))
+            o.place.outbox.send(NewTask(each, each))
             await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
         tasks.fail["create"] = TimedOut("No answer.")
         backend.session.become(CredentialState.SIGNED_IN)
@@ -446,7 +446,7 @@ async def test_a_waiting_task_is_not_sent_for_another_account(opened: Opener) ->
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         backend = await o.show(FakeBackend(tasks))
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
-        o.place.outgoing.send(NewTask("Ana's"))
+        o.place.outbox.send(NewTask("Ana's"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-sign-in"])
         backend.accounts.account = "ben"
         backend.session.become(CredentialState.SIGNED_IN)
@@ -462,12 +462,12 @@ async def test_a_waiting_task_can_be_taken_back(opened: Opener) -> None:
         tasks = FakeTasks()
         tasks.fail["create"] = Offline("No connection.")
         await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Later", "Title"))
+        o.place.outbox.send(NewTask("Later", "Title"))
         await until(lambda: "Title" in o.titles and "Waiting for connection" in o.words("Title"))
         await o.select("pending:p1")
-        await press(o.place.unsent, "Undo")
+        await press(o.place.pages.unsent, "Undo")
         await settle()
-        assert o.place.composer.fields()["title"] == "Title"
+        assert o.place.pages.composer.fields()["title"] == "Title"
         assert o.services.storage.outbox.items == {}
         assert "Title" not in o.titles
 
@@ -477,7 +477,7 @@ async def test_a_task_waiting_for_the_connection_goes_out_when_the_server_is_rea
         tasks = FakeTasks()
         tasks.fail["create"] = Offline("No connection.")
         await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Later"))
+        o.place.outbox.send(NewTask("Later"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
         o.place.refresh()
         await until(lambda: len(tasks.tasks) == 1)
@@ -488,8 +488,14 @@ async def test_a_task_waiting_for_the_connection_goes_out_when_the_server_is_rea
     [
         (OutcomeUnknown("The connection broke."), "The connection ended before"),
         (TimedOut("No answer."), "The connection ended before"),
-        (OutcomeUnknown("A server error occurred.", Facts(status=500)), "A server error occurred. It may be there"),
-        (ProtocolTrouble("The answer makes no sense.", Facts(status=201)), "makes no sense. It may be there"),
+        (
+            OutcomeUnknown("A server error occurred.", Facts(status=500)),
+            "A server error occurred. The task may already exist",
+        ),
+        (
+            ProtocolTrouble("The answer makes no sense.", Facts(status=201)),
+            "makes no sense. The task may already exist",
+        ),
     ],
 )
 async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, error: BurrowError, words: str) -> None:
@@ -497,18 +503,18 @@ async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, er
         tasks = FakeTasks()
         tasks.fail["create"] = error
         backend = await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Once", "Once"))
+        o.place.outbox.send(NewTask("Once", "Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         backend.session.become(CredentialState.SIGNED_IN)
         o.place.refresh()
         await settle(60)
         assert len(tasks.called("create")) == 1
         await o.select("pending:p1")
-        assert "Sent, outcome unknown" in o.place.unsent.card.text()
-        assert words in o.place.unsent.card.text()
-        await press(o.place.unsent, "Check list")
-        await until(lambda: "not among" in o.place.unsent.card.text())
-        await press(o.place.unsent, "Send again")
+        assert "Sent, outcome unknown" in o.place.pages.unsent.card.text()
+        assert words in o.place.pages.unsent.card.text()
+        await press(o.place.pages.unsent, "Check list")
+        await until(lambda: "not among" in o.place.pages.unsent.card.text())
+        await press(o.place.pages.unsent, "Send again")
         await until(lambda: len(tasks.tasks) == 1)
 
 
@@ -517,16 +523,16 @@ async def test_a_task_that_arrived_after_all_is_found_in_the_list(opened: Opener
         tasks = FakeTasks()
         tasks.fail["create"] = OutcomeUnknown("No answer.")
         await o.show(FakeBackend(tasks))
-        o.place.outgoing.send(NewTask("Words", "Once"))
+        o.place.outbox.send(NewTask("Words", "Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         tasks.tasks["t0"] = task(0, "Once", description="Words", created_at=datetime.now(UTC))
         await o.select("pending:p1")
-        await press(o.place.unsent, "Check list")
-        await until(lambda: "It arrived: BUR-0" in o.place.unsent.card.text())
-        await press(o.place.unsent, "Show it")
+        await press(o.place.pages.unsent, "Check list")
+        await until(lambda: "It arrived: BUR-0" in o.place.pages.unsent.card.text())
+        await press(o.place.pages.unsent, "Show it")
         await settle()
         assert o.services.storage.outbox.items == {}
-        assert o.place.detail.task_id == "t0"
+        assert o.place.pages.detail.task_id == "t0"
 
 
 async def test_what_was_being_sent_when_the_app_ended_counts_as_unknown(opened: Opener) -> None:
@@ -546,46 +552,46 @@ async def test_the_draft_is_kept_as_it_is_typed_and_comes_back(opened: Opener) -
         await o.show(FakeBackend())
         saved = asyncio.Event()
         o.services.storage.drafts.saved.subscribe(lambda _: saved.set())
-        o.place.new_task()
-        QTest.keyClicks(o.place.composer.title, "Half a thought")
+        o.place.selection.new_task()
+        QTest.keyClicks(o.place.pages.composer.title, "Half a thought")
         await asyncio.wait_for(saved.wait(), 3)
         assert o.services.storage.drafts.kept[ANA, "task", "new"]["title"] == "Half a thought"
         o.place.set_backend(None)
-        assert o.place.composer.empty
+        assert o.place.pages.composer.empty
         await o.show(FakeBackend())
-        assert o.place.composer.fields()["title"] == "Half a thought"
+        assert o.place.pages.composer.fields()["title"] == "Half a thought"
 
 
 async def test_another_account_never_sees_a_draft(opened: Opener) -> None:
     async with opened() as o:
         await o.show(FakeBackend())
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("Ana's idea")
         await o.show(FakeBackend(scope=BEN))
-        assert o.place.composer.empty
+        assert o.place.pages.composer.empty
         await settle()
         assert o.services.storage.drafts.kept[ANA, "task", "new"]["title"] == "Ana's idea"
         await o.show(FakeBackend(scope=ANA))
-        assert o.place.composer.fields()["title"] == "Ana's idea"
+        assert o.place.pages.composer.fields()["title"] == "Ana's idea"
 
 
 async def test_escape_leaves_the_composer_and_keeps_the_text(opened: Opener) -> None:
     async with opened() as o:
         await o.show(FakeBackend())
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("Kept")
-        QTest.keyClick(o.place.composer.title, Qt.Key.Key_Escape)
-        assert o.place.right.currentWidget() is o.place.nothing
-        assert o.place.composer.fields()["title"] == "Kept"
+        QTest.keyClick(o.place.pages.composer.title, Qt.Key.Key_Escape)
+        assert o.place.pages.currentWidget() is o.place.pages.nothing
+        assert o.place.pages.composer.fields()["title"] == "Kept"
 
 
 async def test_control_enter_sends_from_any_field(opened: Opener) -> None:
     async with opened() as o:
         tasks = FakeTasks()
         await o.show(FakeBackend(tasks))
-        o.place.new_task()
+        o.place.selection.new_task()
         o.write("", "Words")
-        QTest.keyClick(o.place.composer.description, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+        QTest.keyClick(o.place.pages.composer.description, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
         await until(lambda: len(tasks.tasks) == 1)
 
 
@@ -596,13 +602,13 @@ async def test_renaming_is_shown_at_once_and_rolled_back_with_the_text_kept(open
         tasks.fail["rename"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        o.place.detail.begin_rename()
-        o.place.detail.edit.setText("New")
-        QTest.keyClick(o.place.detail.edit, Qt.Key.Key_Return)
+        o.place.pages.detail.begin_rename()
+        o.place.pages.detail.edit.setText("New")
+        QTest.keyClick(o.place.pages.detail.edit, Qt.Key.Key_Return)
         await until(lambda: "New" in o.titles)
         tasks.hold["rename"].set()
         await until(lambda: "Old" in o.titles)
-        detail = o.place.detail
+        detail = o.place.pages.detail
         assert "Not renamed" in detail.card.text()
         await press(detail.card, "Edit and try again")
         assert detail.edit.text() == "New"
@@ -618,11 +624,11 @@ async def test_escape_gives_up_renaming(opened: Opener) -> None:
         await o.select("task:t1")
         o.place.pane.table.setFocus()
         QTest.keyClick(o.place.pane.table, Qt.Key.Key_F2)
-        QTest.keyClicks(o.place.detail.edit, "zzz")
-        QTest.keyClick(o.place.detail.edit, Qt.Key.Key_Escape)
+        QTest.keyClicks(o.place.pages.detail.edit, "zzz")
+        QTest.keyClick(o.place.pages.detail.edit, Qt.Key.Key_Escape)
         await settle()
         assert tasks.called("rename") == []
-        assert o.place.detail.title.text() == "Old"
+        assert o.place.pages.detail.title.text() == "Old"
 
 
 async def test_pinning_moves_the_row_and_back_when_refused(opened: Opener) -> None:
@@ -631,12 +637,12 @@ async def test_pinning_moves_the_row_and_back_when_refused(opened: Opener) -> No
         tasks.fail["pin"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        await press(o.place.detail, "Pin")
+        await press(o.place.pages.detail, "Pin")
         o.place.pane.show_now()
         assert o.titles[0] == "Pinned"
-        await until(lambda: "Not pinned" in o.place.detail.card.text())
+        await until(lambda: "Not pinned" in o.place.pages.detail.card.text())
         assert "Pinned" not in o.titles
-        await press(o.place.detail.card, "Try again")
+        await press(o.place.pages.detail.card, "Try again")
         await until(lambda: tasks.pins == {"t1"})
 
 
@@ -645,11 +651,11 @@ async def test_archiving_takes_the_task_out_of_the_list_and_can_be_taken_back(op
         tasks = server("One", "Two")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        await press(o.place.detail, "Archive")
+        await press(o.place.pages.detail, "Archive")
         await until(lambda: tasks.tasks["t1"].archived)
         await settle()
         assert "One" not in o.titles
-        await press(o.place.detail, "Unarchive")
+        await press(o.place.pages.detail, "Unarchive")
         await until(lambda: "One" in o.titles)
 
 
@@ -675,11 +681,11 @@ async def test_a_deletion_is_sent_when_the_time_to_undo_is_over(opened: Opener) 
     async with opened() as o:
         tasks = server("One", "Two", "Three")
         await o.show(FakeBackend(tasks))
-        o.place.desk.delete("t1")
+        o.place.controller.delete("t1")
         o.place.pane.undo.settle()
         await until(lambda: "t1" not in tasks.tasks)
-        o.place.desk.delete("t2")
-        o.place.desk.delete("t3")
+        o.place.controller.delete("t2")
+        o.place.controller.delete("t3")
         await until(lambda: "t2" not in tasks.tasks)
         await o.place.flush()
         assert tasks.tasks == {}
@@ -691,7 +697,7 @@ async def test_a_deletion_the_app_did_not_live_to_send_is_sent_on_the_next_start
     async with opened() as o:
         tasks = server("One", "Two")
         await o.show(FakeBackend(tasks))
-        o.place.desk.delete("t1")
+        o.place.controller.delete("t1")
         await settle()
         o.place.set_backend(None)
         assert tasks.called("delete") == []
@@ -707,9 +713,9 @@ async def test_a_deletion_the_server_refuses_brings_the_task_back(opened: Opener
         tasks = server("One")
         tasks.fail["delete"] = ServerTrouble("The server answered 500.")
         await o.show(FakeBackend(tasks))
-        o.place.desk.delete("t1")
+        o.place.controller.delete("t1")
         o.place.pane.undo.settle()
-        await until(lambda: "One" in o.titles and "Not deleted" in o.place.detail.card.text())
+        await until(lambda: "One" in o.titles and "Not deleted" in o.place.pages.detail.card.text())
 
 
 async def test_a_run_that_stays_queued_is_explained(opened: Opener) -> None:
@@ -719,13 +725,13 @@ async def test_a_run_that_stays_queued_is_explained(opened: Opener) -> None:
         backend.host.embedded = True
         await o.show(backend)
         await o.select("task:t1")
-        assert not o.place.detail.queued.isVisibleTo(o.place)
-        await press(o.place.detail, "Run")
-        await until(lambda: o.place.desk.runs.get("t1") is not None)
+        assert not o.place.pages.detail.queued.isVisibleTo(o.place)
+        await press(o.place.pages.detail, "Run")
+        await until(lambda: o.place.controller.runs.get("t1") is not None)
         await settle()
-        assert "no runner is attached to this workspace" in o.place.detail.queued.text()
+        assert "no runner is attached to this workspace" in o.place.pages.detail.queued.text()
         assert "Queued" in o.words("One")
-        assert not o.place.detail.run_button.isEnabled()
+        assert not o.place.pages.detail.run_button.isEnabled()
 
 
 async def test_a_run_that_cannot_be_started_is_rolled_back(opened: Opener) -> None:
@@ -734,8 +740,8 @@ async def test_a_run_that_cannot_be_started_is_rolled_back(opened: Opener) -> No
         tasks.fail["run"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        await press(o.place.detail, "Run")
-        await until(lambda: "No run was started" in o.place.detail.card.text())
+        await press(o.place.pages.detail, "Run")
+        await until(lambda: "No run was started" in o.place.pages.detail.card.text())
         assert "Not started" in o.words("One")
 
 
@@ -748,10 +754,10 @@ async def test_only_a_web_link_of_a_run_is_opened(opened: Opener, monkeypatch: p
         tasks = FakeTasks([replace(task(1), latest_run=good), replace(task(2), latest_run=bad)])
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        await press(o.place.detail, "Open pull request")
+        await press(o.place.pages.detail, "Open pull request")
         assert urls == ["https://github.com/acme/web/pull/1"]
         await o.select("task:t2")
-        await until(lambda: not [b for b in o.place.detail.findChildren(QAbstractButton) if "pull" in b.text()])
+        await until(lambda: not [b for b in o.place.pages.detail.findChildren(QAbstractButton) if "pull" in b.text()])
 
 
 async def test_a_description_loads_nothing_and_runs_no_markup(opened: Opener) -> None:
@@ -759,7 +765,7 @@ async def test_a_description_loads_nothing_and_runs_no_markup(opened: Opener) ->
         text = '<img src="file:///etc/passwd"> ![x](file:///etc/hostname) <b>bold</b>'
         await o.show(FakeBackend(FakeTasks([task(1, "One", description=text)])))
         await o.select("task:t1")
-        shown = o.place.detail.findChild(QTextEdit)
+        shown = o.place.pages.detail.findChild(QTextEdit)
         assert shown is not None
         assert "<b>bold</b>" in shown.toPlainText()
 
@@ -771,7 +777,7 @@ async def test_a_task_deleted_elsewhere_leaves_the_page(opened: Opener) -> None:
         await o.select("task:t1")
         del tasks.tasks["t1"]
         o.place.refresh()
-        await until(lambda: o.place.detail.task_id is None)
+        await until(lambda: o.place.pages.detail.task_id is None)
         await until(lambda: "One" not in o.titles)
 
 
@@ -780,9 +786,9 @@ async def test_a_task_is_opened_by_its_id_also_when_it_is_not_in_the_list(opened
         tasks = FakeTasks([task(1, "One"), task(2, "Old", archived=True)])
         await o.show(FakeBackend(tasks))
         o.place.open_item("t2")
-        await until(lambda: o.place.detail.task_id == "t2")
+        await until(lambda: o.place.pages.detail.task_id == "t2")
         o.place.open_item("nowhere")
-        await until(lambda: "not here" in o.place.nothing.accessibleName())
+        await until(lambda: "not found" in o.place.pages.nothing.accessibleName())
 
 
 async def test_changing_the_project_drops_everything_and_cancels_what_is_under_way(opened: Opener) -> None:
@@ -797,10 +803,10 @@ async def test_changing_the_project_drops_everything_and_cancels_what_is_under_w
         tasks.hold["list"].set()
         await settle()
         assert o.titles == ["Not started", "Other"]
-        assert o.place.detail.task_id is None
+        assert o.place.pages.detail.task_id is None
         o.place.set_backend(None)
         assert o.titles == []
-        assert o.place.detail.title.text() == ""
+        assert o.place.pages.detail.title.text() == ""
 
 
 async def test_arrows_show_a_task_and_enter_goes_into_it(opened: Opener) -> None:
@@ -808,15 +814,15 @@ async def test_arrows_show_a_task_and_enter_goes_into_it(opened: Opener) -> None
         await o.show(FakeBackend(server("One", "Two", "Three")))
         table = o.place.pane.table
         table.setFocus(Qt.FocusReason.TabFocusReason)
-        assert o.place.right.currentWidget() is o.place.nothing
+        assert o.place.pages.currentWidget() is o.place.pages.nothing
         QTest.keyClick(table, Qt.Key.Key_Down)
-        assert o.place.detail.title.text() == "Two"
+        assert o.place.pages.detail.title.text() == "Two"
         QTest.keyClick(table, Qt.Key.Key_End)
-        assert o.place.detail.title.text() == "Three"
+        assert o.place.pages.detail.title.text() == "Three"
         QTest.keyClicks(table, "on")
-        assert o.place.detail.title.text() == "One"
+        assert o.place.pages.detail.title.text() == "One"
         QTest.keyClick(table, Qt.Key.Key_Return)
-        assert o.place.detail.isAncestorOf(QApplication.focusWidget())
+        assert o.place.pages.detail.isAncestorOf(QApplication.focusWidget())
 
 
 async def test_a_refresh_moves_neither_focus_nor_selection(opened: Opener) -> None:
@@ -830,7 +836,7 @@ async def test_a_refresh_moves_neither_focus_nor_selection(opened: Opener) -> No
         await until(lambda: "Newest" in o.titles)
         assert o.place.pane.filter.hasFocus()
         assert o.place.pane.table.current_key() == "task:t2"
-        assert o.place.detail.task_id == "t2"
+        assert o.place.pages.detail.task_id == "t2"
 
 
 async def test_the_palette_offers_the_actions_and_every_loaded_task(opened: Opener) -> None:
@@ -853,11 +859,11 @@ async def test_every_control_has_a_name_in_every_state(opened: Opener) -> None:
         assert nameless(o.place) == []
         await o.select("task:t1")
         assert nameless(o.place) == []
-        o.place.detail.begin_rename()
+        o.place.pages.detail.begin_rename()
         assert nameless(o.place) == []
-        o.place.new_task()
+        o.place.selection.new_task()
         assert nameless(o.place) == []
-        o.place.outgoing.send(NewTask("Once"))
+        o.place.outbox.send(NewTask("Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         await o.select("pending:p1")
         assert nameless(o.place) == []
@@ -881,16 +887,16 @@ async def test_a_change_that_fails_while_somebody_writes_waits_on_its_task(opene
         tasks.fail["archive"] = ServerTrouble("The server answered 503.")
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
-        o.place.desk.archive("t1", True)
-        o.place.new_task()
+        o.place.controller.archive("t1", True)
+        o.place.selection.new_task()
         tasks.hold["archive"].set()
         await until(lambda: "Not archived" in o.navigator.words)
-        assert o.place.right.currentWidget() is o.place.composer
+        assert o.place.pages.currentWidget() is o.place.pages.composer
         await settle()
         table = o.place.pane.table
         row = table.visualRect(table.rows.index(table.rows.place("task:t1"), 0))
         QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=row.center())
-        assert "Not archived" in o.place.detail.card.text()
+        assert "Not archived" in o.place.pages.detail.card.text()
 
 
 @pytest.mark.parametrize(
@@ -909,8 +915,8 @@ async def test_a_run_of_unknown_outcome_is_looked_up_and_not_called_failed(opene
         await o.select("task:t1")
         await until(lambda: tasks.called("get"))
         looked = len(tasks.called("get"))
-        await press(o.place.detail, "Run")
-        await until(lambda: "Sent, outcome unknown" in o.place.detail.card.text())
+        await press(o.place.pages.detail, "Run")
+        await until(lambda: "Sent, outcome unknown" in o.place.pages.detail.card.text())
         await until(lambda: len(tasks.called("get")) > looked)
 
 
@@ -932,8 +938,8 @@ async def test_a_change_in_1500_rows_makes_that_row_anew_and_paints_nothing_else
     async with opened() as o:
         tasks = FakeTasks([task(number, f"Task {number} of many") for number in range(1, 1501)])
         await o.show(FakeBackend(tasks))
-        book, query = o.place.desk.book, o.place.desk.query
-        book.load(query, await tasks.list(query, limit=1500), book.begin())
+        cache, query = o.place.controller.cache, o.place.controller.query
+        cache.load(query, await tasks.list(query, limit=1500), cache.begin())
         o.place.pane.show_now()
         rows = o.place.pane.table.rows
         assert rows.rowCount() == 1501
@@ -941,7 +947,7 @@ async def test_a_change_in_1500_rows_makes_that_row_anew_and_paints_nothing_else
         painted: list[range] = []
         rows.dataChanged.connect(lambda first, last: painted.append(range(first.row(), last.row() + 1)))
         rows.modelReset.connect(lambda: painted.append(range(rows.rowCount())))
-        book.edit("t700", title="Renamed")
+        cache.edit("t700", title="Renamed")
         o.place.pane.show_now()
         assert [key for key, row in before.items() if rows.row(key) is not row] == ["task:t700"]
         assert [len(changed) for changed in painted] == [1]

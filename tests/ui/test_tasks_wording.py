@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.core.posthog.types import NewTask, TaskRun
-from app.ui.tasks.rows import Grouping, Pending, build_groups
+from app.ui.tasks.rows import Grouping, PendingTask, build_groups
 from app.ui.tasks.wording import (
     SendState,
     is_web_address,
@@ -59,7 +59,7 @@ def test_grouping_by_repository_puts_tasks_without_one_last() -> None:
 
 
 def test_a_task_that_waits_for_sign_in_is_among_those_that_need_the_person() -> None:
-    pending = Pending("p1", NewTask("Do it"), SendState.SIGN_IN, NOW)
+    pending = PendingTask("p1", NewTask("Do it"), SendState.SIGN_IN, NOW)
     (group,) = build_groups([], [pending], grouping=Grouping.STATE, pinned=lambda _: False, now=NOW)
     assert group.title == "Needs you"
     assert group.rows[0].spoken() == "Do it, Waiting for sign-in, now"

@@ -13,7 +13,7 @@ from app.core.backend import Backend
 from app.core.posthog.profile import sign_in_with_ticket
 from app.core.posthog.types import TaskQuery
 from app.core.services import Services
-from app.ui.tasks import TasksPlace
+from app.ui.tasks.place import TasksPlace
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._workspace import on_workspace
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 @asynccontextmanager
 async def living(qapp: QApplication, folder: Path) -> AsyncIterator[tuple[TasksPlace, Backend, Services]]:
     """A place in a window, signed in to a freshly seeded workspace."""
-    async with on_workspace(qapp, folder, TasksPlace, lambda place: place.desk.load.loaded) as living:
+    async with on_workspace(qapp, folder, TasksPlace, lambda place: place.controller.load.loaded) as living:
         yield living
 
 
@@ -34,32 +34,32 @@ def titles(place: TasksPlace) -> list[str]:
 async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path) as (place, backend, _):
         assert len(titles(place)) > 10
-        place.new_task()
-        place.composer.title.setText("From the composer")
-        place.composer.description.setPlainText("Do it.")
-        place.composer.repository.setEditText("acme/shop")
-        place.composer.submit()
-        await until(lambda: place.detail.task_id is not None)
-        task_id = place.detail.task_id
+        place.selection.new_task()
+        place.pages.composer.title.setText("From the composer")
+        place.pages.composer.description.setPlainText("Do it.")
+        place.pages.composer.repository.setEditText("acme/shop")
+        place.pages.composer.submit()
+        await until(lambda: place.pages.detail.task_id is not None)
+        task_id = place.pages.detail.task_id
         assert task_id is not None
         assert (await backend.tasks.get(task_id)).repository == "acme/shop"
 
-        place.desk.rename(task_id, "Renamed")
-        place.desk.pin(task_id, True)
-        place.desk.run(task_id)
-        await until(lambda: place.desk.runs.get(task_id) is not None and place.desk.runs[task_id].items)
+        place.controller.rename(task_id, "Renamed")
+        place.controller.pin(task_id, True)
+        place.controller.run(task_id)
+        await until(lambda: place.controller.runs.get(task_id) is not None and place.controller.runs[task_id].items)
         await settle()
         kept = await backend.tasks.get(task_id)
         assert (kept.title, kept.title_manually_set) == ("Renamed", True)
         assert task_id in await backend.tasks.pinned()
         assert titles(place)[:2] == ["Pinned", "Renamed"]
-        assert "no runner is attached to this workspace" in place.detail.queued.text()
+        assert "no runner is attached to this workspace" in place.pages.detail.queued.text()
 
-        place.desk.archive(task_id, True)
+        place.controller.archive(task_id, True)
         await until(lambda: "Renamed" not in titles(place))
         place.pane.set_archived(True)
         await until(lambda: "Renamed" in titles(place))
-        place.desk.delete(task_id)
+        place.controller.delete(task_id)
         await place.flush()
         assert task_id not in [t.id for t in (await backend.tasks.list(TaskQuery(archived=True))).items]
 
@@ -68,10 +68,10 @@ async def test_a_killed_token_is_not_noticed_while_creating(qapp: QApplication, 
     async with living(qapp, tmp_path) as (place, backend, _):
         assert backend.lab is not None
         await backend.lab.kill_access_token()
-        place.new_task()
-        place.composer.description.setPlainText("Unseen")
-        place.composer.submit()
-        await until(lambda: place.detail.task_id is not None, 10)
+        place.selection.new_task()
+        place.pages.composer.description.setPlainText("Unseen")
+        place.pages.composer.submit()
+        await until(lambda: place.pages.detail.task_id is not None, 10)
         assert "Unseen" in titles(place)
 
 
@@ -81,14 +81,14 @@ async def test_a_task_written_while_the_grant_is_gone_is_sent_after_signing_in(
     async with living(qapp, tmp_path) as (place, backend, services):
         assert backend.lab is not None
         await backend.lab.revoke_grant()
-        place.new_task()
-        place.composer.description.setPlainText("Later")
-        place.composer.submit()
-        await until(lambda: [p.state.value for p in place.outgoing.pending] == ["waiting-sign-in"], 10)
+        place.selection.new_task()
+        place.pages.composer.description.setPlainText("Later")
+        place.pages.composer.submit()
+        await until(lambda: [p.state.value for p in place.outbox.pending] == ["waiting-sign-in"], 10)
         assert backend.scope is not None
         assert [item.state for item in await services.storage.outbox.list(backend.scope)] == ["waiting-sign-in"]
         await sign_in_with_ticket(backend.session, await services.workspace.ticket())
-        await until(lambda: not place.outgoing.pending, 10)
+        await until(lambda: not place.outbox.pending, 10)
         assert [t.title for t in (await backend.tasks.list(TaskQuery(search="Later"))).items] == ["Later"]
         assert await services.storage.outbox.list(backend.scope) == ()
 
@@ -101,18 +101,18 @@ async def test_an_answer_lost_after_the_server_took_the_task_is_found_by_looking
         assert backend.project is not None
         path = f"/api/projects/{backend.project.id}/tasks/"
         await backend.lab.path_fault(path, method="POST", drop="after_commit", times=1)
-        place.new_task()
-        place.composer.description.setPlainText("Lost answer")
-        place.composer.submit()
-        await until(lambda: [p.state.value for p in place.outgoing.pending] == ["unknown"], 10)
-        place.unsent.check_list.emit()
-        await until(lambda: "It arrived" in place.unsent.card.text(), 10)
+        place.selection.new_task()
+        place.pages.composer.description.setPlainText("Lost answer")
+        place.pages.composer.submit()
+        await until(lambda: [p.state.value for p in place.outbox.pending] == ["unknown"], 10)
+        place.pages.unsent.check_list.emit()
+        await until(lambda: "It arrived" in place.pages.unsent.card.text(), 10)
 
 
 async def test_a_search_is_answered_by_the_server(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path) as (place, backend, _):
         some = (await backend.tasks.list()).items[-1]
         place.pane.filter.setText(some.title)
-        await until(lambda: place.desk.book.listing(place.desk.query) is not None, 10)
+        await until(lambda: place.controller.cache.listing(place.controller.query) is not None, 10)
         await settle()
         assert some.title in titles(place)

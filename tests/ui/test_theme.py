@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication, QLabel
 
-from app.ui.theme import apply_theme, icons, state, theme, tokens
+from app.core.auth.status import CredentialState, Trouble
+from app.core.mcp.servers.server import ServerState
+from app.ui.servers.policy import POLICY_STATES, Policy, policy_state
+from app.ui.servers.wording import CALL_STATES, SERVER_STATES, CallState
+from app.ui.shell.credential_words import NOT_STORED, RENEWING, STATES, TROUBLES
+from app.ui.shell.timeline_words import STEP_STATES
+from app.ui.tasks.wording import ARCHIVED, RUN_STATES, SEND_STATES, SendState, run_state
+from app.ui.theme import State, apply_theme, icons, theme, tokens
 from app.ui.theme.tokens import DARK, GROUNDS, LIGHT, TONED_FILLS, TONES, Colours, contrast, high_contrast
 
 
@@ -115,21 +124,44 @@ def test_every_drawing_paints_inside_its_square(qapp: QApplication, name: str) -
     assert all(15 <= x <= 48 and 15 <= y <= 48 for x, y in inked)
 
 
+TABLES: tuple[tuple[State, ...], ...] = (
+    (*RUN_STATES.values(), ARCHIVED),
+    tuple(shown for shown, _ in SEND_STATES.values()),
+    tuple(SERVER_STATES.values()),
+    tuple(CALL_STATES.values()),
+    tuple(POLICY_STATES.values()),
+    (*STATES.values(), *dict.fromkeys(TROUBLES.values()), NOT_STORED, RENEWING),
+    tuple(STEP_STATES.values()),
+)
+
+
 def test_every_state_has_a_drawing_a_word_and_a_tone() -> None:
-    for table in state.ALL_TABLES:
-        for each in table.values():
+    for table in TABLES:
+        for each in table:
             assert each.glyph in icons.DRAWINGS
             assert each.word
             assert each.tone in TONES
 
 
 def test_states_of_one_table_differ_in_glyph_or_word_and_not_in_colour_alone() -> None:
-    for table in state.ALL_TABLES:
-        words = [each.word for each in table.values()]
+    for table in TABLES:
+        words = [each.word for each in table]
         assert len(set(words)) == len(words)
 
 
+def test_every_value_of_an_enum_has_its_state() -> None:
+    tables: list[tuple[Iterable[Enum], Mapping[Any, Any]]] = [
+        (ServerState, SERVER_STATES),
+        (CallState, CALL_STATES),
+        (Policy, POLICY_STATES),
+        (SendState, SEND_STATES),
+        (CredentialState, STATES),
+        (Trouble, TROUBLES),
+    ]
+    for values, table in tables:
+        assert set(values) == set(table)
+
+
 def test_a_state_of_a_newer_server_is_shown_by_its_own_name(qapp: QApplication) -> None:
-    assert state.run_state("waiting_for_approval").word == "Waiting for approval"
-    assert state.policy_state(None).word == "Ask"
-    assert state.run_state(None).word == "No run"
+    assert run_state("waiting_for_approval").word == "Waiting for approval"
+    assert policy_state(None).word == "Ask"

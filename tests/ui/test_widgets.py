@@ -16,21 +16,24 @@ from PySide6.QtGui import QAccessible, QGuiApplication, QIcon, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from app.ui.theme import apply_theme, icons, state, theme, tokens
+from app.ui.servers.policy import SegmentedPolicy
+from app.ui.tasks.wording import run_state
+from app.ui.theme import apply_theme, icons, theme, tokens
 from app.ui.widgets import guard
-from app.ui.widgets.buttons import CheckBox, IconButton, QuietButton, SegmentedPolicy, Select, TabStrip, with_keys
+from app.ui.widgets.buttons import IconButton, QuietButton, with_keys
+from app.ui.widgets.choices import CheckBox, Select, TabStrip
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, ProgressLine, UndoBar
 from app.ui.widgets.fields import FieldError, FilterField, JsonEdit, KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.jsontree import JsonTree
 from app.ui.widgets.lists import ListTable
-from app.ui.widgets.page import Page, RememberedSplitter
-from app.ui.widgets.places import Banner, EmptyState, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.page import RememberedSplitter, TitledPage
 from app.ui.widgets.rows import Group, Row
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
-from app.ui.widgets.when import RelativeTime, absolute, duration, relative
+from app.ui.widgets.times import RelativeTime, absolute, duration, relative
 from tests.ui._screens import nameless
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -44,7 +47,7 @@ def light(qapp: QApplication) -> Iterator[None]:
 
 
 def rows(count: int, start: int = 0) -> list[Row]:
-    return [Row(str(n), f"Task {n}", "acme/web", state.run_state("queued")) for n in range(start, start + count)]
+    return [Row(str(n), f"Task {n}", "acme/web", run_state("queued")) for n in range(start, start + count)]
 
 
 def shown(qtbot: Any, widget: QWidget, size: tuple[int, int] = (420, 320)) -> Any:
@@ -202,9 +205,7 @@ def test_the_end_of_the_list_asks_for_more_once(qtbot) -> None:
 
 def test_rows_are_read_with_their_state_and_headings_with_their_count(qtbot) -> None:
     view = table(qtbot)
-    view.set_groups(
-        [Group("a", "Running", (Row("1", "Fix crash", "acme", state.run_state("failed"), trailing="2 h"),))]
-    )
+    view.set_groups([Group("a", "Running", (Row("1", "Fix crash", "acme", run_state("failed"), trailing="2 h"),))])
     interface = QAccessible.queryAccessibleInterface(view)
     spoken = [interface.child(n).text(QAccessible.Text.Name) for n in range(interface.childCount())]
     assert "Running, 1" in spoken
@@ -254,9 +255,7 @@ def test_a_guarded_function_answers_its_default_and_is_logged_once(caplog: pytes
 def test_titles_of_any_length_and_kind_paint(qtbot) -> None:
     view = table(qtbot, two_lines=True)
     hostile = ["", "x" * 20_000, "line\nbreak\ttab", "\u202eright to left", "👩‍👩‍👧 " * 50, "<b>bold</b>", "\x00\ud800"]
-    view.set_rows(
-        [Row(str(n), title, title, state.run_state("failed"), badge=title) for n, title in enumerate(hostile)]
-    )
+    view.set_rows([Row(str(n), title, title, run_state("failed"), badge=title) for n, title in enumerate(hostile)])
     assert not view.grab().isNull()
 
 
@@ -352,9 +351,9 @@ def test_text_is_never_taken_for_markup(qtbot) -> None:
 
 
 def test_a_state_is_a_glyph_and_a_word_and_read_as_its_word(qtbot) -> None:
-    word = shown(qtbot, StatusWord(state.run_state("failed")), (120, 24))
+    word = shown(qtbot, StatusWord(run_state("failed")), (120, 24))
     assert word.accessibleName() == "Failed"
-    word.set_state(state.run_state("in_progress"), "04:12")
+    word.set_state(run_state("in_progress"), "04:12")
     assert word.accessibleName() == "Running 04:12"
     assert not word.grab().isNull()
 
@@ -525,7 +524,7 @@ def test_a_banner_says_one_thing_and_breaks_where_it_is_narrow(qtbot) -> None:
 
 def test_an_error_card_shows_title_cause_and_advice_without_repeating(qtbot) -> None:
     card = shown(qtbot, InlineCard())
-    card.show_trouble(SimpleNamespace(title="Offline", cause="Offline", advice="Burrow tries again."))
+    card.show_error(SimpleNamespace(title="Offline", cause="Offline", advice="Burrow tries again."))
     assert card.text() == "Offline Burrow tries again."
     card.clear()
     assert not card.isVisible()
@@ -560,6 +559,19 @@ def test_words_that_fit_stay_whole(qtbot) -> None:
     label = shown(qtbot, Text(words, wrap=True, selectable=True), (200, 400))
     plain = shown(qtbot, Text(words, wrap=True), (200, 400))
     assert label.heightForWidth(200) == plain.heightForWidth(200)
+
+
+def test_words_that_can_be_selected_are_painted_once_for_each_change(qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted: list[str] = []
+    paint = Text.paintEvent
+    monkeypatch.setattr(Text, "paintEvent", lambda self, event: (painted.append(self.text()), paint(self, event))[1])
+    label = shown(qtbot, Text("x" * 300, wrap=True, selectable=True), (200, 400))
+    for change in (lambda: None, lambda: label.setText("y" * 300), lambda: label.resize(150, 400)):
+        change()
+        for _ in range(50):
+            QApplication.processEvents()
+        assert 1 <= len(painted) <= 3
+        painted.clear()
 
 
 def test_progress_shows_only_after_a_moment(qtbot) -> None:
@@ -654,7 +666,7 @@ def test_the_ring_is_shown_for_the_keyboard_and_not_for_the_pointer(qtbot) -> No
 def test_every_generic_control_can_be_named(qtbot) -> None:
     whole = QWidget()
     box = QVBoxLayout(whole)
-    page = Page("Title")
+    page = TitledPage("Title")
     page.add_action(IconButton("More", "more"))
     page.set_head(TabStrip(["One", "Two"], "Parts"))
     page.banner.show_message("Words", "info", ("Act", lambda: None))
@@ -726,7 +738,7 @@ def test_a_card_in_a_narrow_column_shows_all_its_words(qtbot) -> None:
 
 
 def test_a_hidden_card_leaves_no_gap_on_its_page(qtbot) -> None:
-    page = Page("Title")
+    page = TitledPage("Title")
     qtbot.addWidget(page)
     page.set_body(body := QWidget())
     page.resize(400, 300)

@@ -1,4 +1,4 @@
-"""The Workspace lab: break the embedded workspace on purpose and watch what Burrow does about it."""
+"""The Workspace lab: set faults on the embedded workspace and watch how Burrow recovers."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from app.core.errors import BurrowError, SignInNeeded
+from app.core.errors import SignInNeeded
 from app.ui.context import Command
 from app.ui.lab.faults import FAULTS, Fault
+from app.ui.place import Place
 from app.ui.theme import theme, tokens
-from app.ui.theme.words import marked
+from app.ui.translation import marked
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
-from app.ui.widgets.page import Page, RememberedSplitter
+from app.ui.widgets.page import RememberedSplitter, TitledPage
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, clock, duration, moment_at
+from app.ui.widgets.times import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from app.core.backend import Backend
     from app.core.diagnostics.activity import ActivityRecord
+    from app.core.errors import BurrowError
     from app.core.lab import Lab
     from app.ui.context import Context
+    from app.ui.place import Identity
     from app.ui.theme.tokens import Tone
 
 SETTLE_MS = 250
@@ -42,17 +44,15 @@ NOT_KNOWN = "–"
 PROBE = "/api/users/@me/"
 
 
-class LabPlace(QWidget):
-    """Faults on the left, counters and Burrow's own account of events on the right."""
+class LabPlace(Place):
+    """Faults on the left; on the right the workspace's counters and what Burrow recorded."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
-        self._backend: Backend | None = None
-        self.page = Page(self.tr("Workspace lab"))
+        super().__init__(context, parent)
+        self.page = TitledPage(self.tr("Workspace lab"))
         self.buttons: dict[str, QuietButton] = {}
         self.counters: dict[str, Text] = {}
-        self.reset_button = QuietButton(self.tr("Lift all faults"), "refresh", clicked=self._reset)
+        self.reset_button = QuietButton(self.tr("Clear all faults"), "refresh", clicked=self._reset)
         self.page.add_action(self.reset_button)
         self._lock = self._build_lock()
         split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [400, 560])
@@ -68,18 +68,18 @@ class LabPlace(QWidget):
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settle.timeout.connect(self._show)
         context.bridge.listen(self, context.services.activity.changed, self._came)
+        self._show_lock()
 
-    def set_backend(self, backend: Backend | None) -> None:
-        """Another host, account or project, or none."""
-        self._context.bridge.cancel(self)
-        self._backend = backend
+    def show_account(self, former: Identity | None) -> None:
+        """Show the faults and events of this host."""
+        self.context.bridge.cancel(self)
         self.page.card.clear()
         self._show_lock()
         if self.isVisible():
             self.refresh()
 
     def activate(self) -> None:
-        """The place came into view."""
+        """Show the counters of now."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -89,11 +89,8 @@ class LabPlace(QWidget):
             self._spawn(lab.state(), self._show_state, key="state")
         self._show()
 
-    def focus_filter(self) -> None:
-        """There is nothing to filter."""
-
     def open_item(self, item: str) -> None:
-        """Set a fault by its key, as the palette does."""
+        """Set a fault by its key."""
         fault = next((fault for fault in FAULTS if fault.key == item), None)
         if fault is not None:
             self.set_fault(fault)
@@ -101,7 +98,7 @@ class LabPlace(QWidget):
     def commands(self) -> Sequence[Command]:
         """Every fault as a command."""
         found = [self._command(fault) for fault in FAULTS]
-        lift = Command("lab.reset", self.tr("Lift all faults"), self._reset, group=self._group(), enabled=self._usable)
+        lift = Command("lab.reset", self.tr("Clear all faults"), self._reset, group=self._group(), enabled=self._usable)
         return [*found, lift]
 
     def panes(self) -> Sequence[QWidget]:
@@ -109,8 +106,8 @@ class LabPlace(QWidget):
         return [self._lock, self._faults, self.events]
 
     def set_fault(self, fault: Fault) -> None:
-        """Break it, then make one request, so that there is something to see."""
-        lab, backend = self._lab(), self._backend
+        """Set a fault, then make one request, so that there is something to see."""
+        lab, backend = self._lab(), self.backend
         if lab is None or backend is None:
             return
 
@@ -138,13 +135,13 @@ class LabPlace(QWidget):
         return lab is not None and lab.unlocked
 
     def _lab(self) -> Lab | None:
-        return self._backend.lab if self._backend is not None else None
+        return self.backend.lab if self.backend is not None else None
 
     def _build_faults(self) -> QWidget:
         self._faults = faults = ScrollColumn(self.tr("Faults"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         faults.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         faults.box.setSpacing(theme().px(tokens.SPACE_4))
-        about = self.tr("Each of these really happens on the server. What should follow stands below it.")
+        about = self.tr("Each fault really happens on the server. What you should see is written below it.")
         faults.box.addWidget(Text(about, tone="muted", wrap=True))
         for fault in FAULTS:
             faults.box.addWidget(self._fault_row(fault))
@@ -223,7 +220,7 @@ class LabPlace(QWidget):
         side = current.px(tokens.SPACE_4)
         column = QVBoxLayout(box)
         column.setContentsMargins(side, current.px(tokens.SPACE_2), side, current.px(tokens.SPACE_3))
-        words = self.tr("This workspace was not started by Burrow. Paste the secret from its ready line to break it.")
+        words = self.tr("Burrow did not start this workspace. Paste the secret from its ready line to unlock the lab.")
         column.addWidget(Text(words, tone="muted", wrap=True))
         self.secret = QLineEdit()
         self.secret.setEchoMode(QLineEdit.EchoMode.Password)
@@ -259,12 +256,10 @@ class LabPlace(QWidget):
             self._show_lock()
             self.refresh()
 
-        def refused(error: BaseException) -> None:
-            if not isinstance(error, BurrowError):
-                raise error
+        def refused(error: BurrowError) -> None:
             self.secret_error.say(error.cause)
 
-        self._context.bridge.spawn(self, lab.unlock(self.secret.text()), done=unlocked, failed=refused, key="unlock")
+        self.context.bridge.spawn(self, lab.unlock(self.secret.text()), done=unlocked, failed=refused, key="unlock")
 
     def _reset(self) -> None:
         lab = self._lab()
@@ -282,8 +277,8 @@ class LabPlace(QWidget):
             self._settle.start()
 
     def _show(self) -> None:
-        target = self._backend.host.origin if self._backend is not None else ""
-        every = self._context.services.activity.records()
+        target = self.backend.host.origin if self.backend is not None else ""
+        every = self.context.services.activity.records()
         self.events.set_items([record for record in every if record.kind == "auth" and record.target == target])
 
     def _show_state(self, state: dict[str, Any]) -> None:
@@ -295,17 +290,15 @@ class LabPlace(QWidget):
             self._count(name, self.locale().toString(int(number)))
 
     def _spawn(self, work: Coroutine[Any, Any, Any], done: Callable[[Any], object], *, key: str) -> None:
-        self._context.bridge.spawn(self, work, done=done, failed=self._failed, key=key)
+        self.context.bridge.spawn(self, work, done=done, failed=self._failed, key=key)
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BurrowError) -> None:
         self.page.progress.stop()
-        if not isinstance(error, BurrowError):
-            raise error
         if isinstance(error, SignInNeeded):
-            # What the fault was meant to bring about; the window's bar says it.
+            # The purpose of the fault. The window's bar shows it.
             self._broken()
             return
-        self.page.card.show_trouble(error)
+        self.page.card.show_error(error)
         self._show()
 
 

@@ -1,4 +1,4 @@
-"""What a tool returned, block by block: text, pictures, links, resources, files."""
+"""Widgets for the content blocks of a result: text, pictures, links, resources, files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SUFFIXES = {
 
 
 def block_widget(block: Block, save: Callable[[str, bytes], None], read: Callable[[str], None]) -> QWidget:
-    """A widget for a block. `save(name, data)` keeps a file, `read(uri)` asks the server for a resource."""
+    """A widget for a block. `save(name, data)` saves a file, `read(uri)` reads a resource from the server."""
     match block:
         case TextBlock(text=text):
             return text_widget(text, "result.txt", save)
@@ -63,7 +63,7 @@ def block_widget(block: Block, save: Callable[[str, bytes], None], read: Callabl
 
 
 def text_widget(text: str, name: str, save: Callable[[str, bytes], None]) -> QWidget:
-    """Plain text that can be selected; of a long one the beginning, and the whole as a file."""
+    """Plain text that can be selected. Of a long text it shows the beginning and offers the whole as a file."""
     shown = text[:SHOWN_CHARACTERS]
     edit = FittedText(tr("Text of the result"))
     if any(len(line) > LONGEST_WRAPPED for line in shown.split("\n")):
@@ -83,7 +83,7 @@ def text_widget(text: str, name: str, save: Callable[[str, bytes], None]) -> QWi
 
 
 def picture_widget(data: bytes, mime: str, save: Callable[[str, bytes], None]) -> QWidget:
-    """A picture, fit to the width; as a file where it cannot be shown."""
+    """A picture, fitted to the width; a file where it cannot be shown."""
     pixmap = read_picture(data)
     if pixmap is None:
         return _file(tr("This picture cannot be shown"), data, mime, save)
@@ -96,7 +96,7 @@ def picture_widget(data: bytes, mime: str, save: Callable[[str, bytes], None]) -
 
 
 def read_picture(data: bytes) -> QPixmap | None:
-    """The picture in `data`, None when it is none or of absurd size. Reads only the bytes given."""
+    """The picture in `data`, None when it is none or far too large. Reads only the bytes given."""
     buffer = QBuffer()
     buffer.setData(QByteArray(data))
     if not buffer.open(QIODevice.OpenModeFlag.ReadOnly):
@@ -112,12 +112,12 @@ def read_picture(data: bytes) -> QPixmap | None:
 
 
 def suffix(mime: str) -> str:
-    """What a file of this kind is called."""
+    """The file name extension of a media type."""
     return SUFFIXES.get(mime.partition(";")[0].strip().lower(), ".bin")
 
 
 def size_words(count: int) -> str:
-    """A number of bytes as people say it."""
+    """A number of bytes with a unit."""
     if count < 1024:
         return tr("{0} bytes").format(count)
     if count < 1024 * 1024:
@@ -126,12 +126,12 @@ def size_words(count: int) -> str:
 
 
 def is_web(uri: str) -> bool:
-    """Whether a link may be handed to the browser."""
+    """Whether a link may be opened in the browser."""
     return uri.startswith(("https://", "http://")) and not any(ord(character) <= 32 for character in uri)
 
 
 class FittedText(CodeEdit):
-    """Read-only text as tall as its content, up to a limit; then it scrolls."""
+    """Read-only text as tall as its content up to a limit, above which it scrolls."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, read_only=True, wrap=True)
@@ -164,7 +164,7 @@ class FittedText(CodeEdit):
 
 
 class Picture(QWidget):
-    """Fit to the width; a click or Enter shows it at full size, and back."""
+    """A picture fitted to the width. A click or Enter switches to full size and back."""
 
     enlarged = Signal(bool)
 
@@ -182,11 +182,11 @@ class Picture(QWidget):
 
     @property
     def full(self) -> bool:
-        """Whether it is shown at its own size."""
+        """Whether it is shown at full size."""
         return self._full
 
     def toggle(self) -> None:
-        """Between fit and full size."""
+        """Switch between fitted and full size."""
         self._full = not self._full
         self.setToolTip(tr("Click to fit the width") if self._full else tr("Click for full size"))
         self.setMinimumWidth(self.pixmap.width() if self._full else 0)
@@ -237,7 +237,7 @@ class Picture(QWidget):
 
 
 class LinkCard(QFrame):
-    """Where a link leads, in full, and one way to follow it: the browser for the web, the server for the rest."""
+    """A link with its full address. A web link opens in the browser; any other is read from the server."""
 
     def __init__(self, link: LinkBlock, read: Callable[[str], None]) -> None:
         super().__init__()
@@ -293,10 +293,10 @@ def _file(words: str, data: bytes, mime: str, save: Callable[[str, bytes], None]
 
 def _other(raw: object) -> QWidget:
     box = _box()
-    tree = JsonTree(tr("Content of a kind not known here"))
+    tree = JsonTree(tr("Unknown content"))
     tree.set_value(raw)
     tree.setMinimumHeight(theme().px(140))
-    _fill(box, Text(tr("Content of a kind that Burrow does not know"), "caption", "muted", wrap=True), tree)
+    _fill(box, Text(tr("Burrow does not know this kind of content."), "caption", "muted", wrap=True), tree)
     return box
 
 

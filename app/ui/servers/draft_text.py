@@ -1,4 +1,4 @@
-"""A form's draft as text that can be kept between starts, and back."""
+"""Encodes the draft of a form as text, for the storage, and decodes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST = 1_000_000
 
 
 def encode(draft: FormDraft, text: str | None) -> dict[str, str] | None:
-    """The fields to keep; None when it is too long to be kept."""
+    """The fields to store; None when they are too long."""
     entries = {
         name: [entry.presence.value, entry.text, list(entry.items), entry.as_json]
         for name, entry in draft.entries.items()

@@ -1,4 +1,4 @@
-"""Keeps what is being typed into the forms of tools, for the next start and for a way back."""
+"""Saves what is typed into the forms of tools, and restores it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.core.errors import BurrowError
 from app.core.mcp.forms.model import FormModel
 from app.ui.servers import draft_text
 from app.ui.servers.rows import key_of
@@ -14,16 +13,17 @@ from app.ui.servers.rows import key_of
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
-    from app.ui.servers.calling import ToolSession
+    from app.ui.servers.tool_session import ToolSession
 
 SAVE_AFTER_MS = 500
 
 
 class ToolDrafts(QObject):
-    """The drafts of one account. `loaded(ToolSession)` when a session has got the draft that was kept for it."""
+    """The drafts of one account. `loaded(ToolSession)` when the draft of a session was restored."""
 
     loaded = Signal(object)
 
@@ -36,17 +36,17 @@ class ToolDrafts(QObject):
         self._save_soon.timeout.connect(self._save)
 
     def start(self, scope: Scope | None) -> None:
-        """Keep what the former account was typing as its own; from now on the drafts are those of `scope`."""
+        """Save what is typed for the former account, and use the drafts of `scope` from now on."""
         self._save()
         self._scope = scope
 
     def typed(self, session: ToolSession) -> None:
-        """A session's draft changed: keep it soon."""
+        """Save the draft of a session soon."""
         self._unsaved[session.server.id, key_of(session.tool)] = session
         self._save_soon.start()
 
     def load(self, session: ToolSession) -> None:
-        """Give a session the draft that was kept for its tool, unless the person was quicker."""
+        """Restore the draft of a session, unless the person has typed something by then."""
         if self._scope is None:
             return
 
@@ -58,16 +58,16 @@ class ToolDrafts(QObject):
             self.loaded.emit(session)
 
         work = self._services.storage.drafts.load(self._scope, draft_text.KIND, _name(session))
-        self._bridge.spawn(session, work, done=done, failed=not_kept)
+        self._bridge.spawn(session, work, done=done, failed=_not_saved)
 
     async def flush(self) -> None:
-        """Keep it now; await it before the app ends."""
+        """Save all drafts now; awaited before the app ends."""
         for work in self._works():
             await work
 
     def _save(self) -> None:
         for work in self._works():
-            self._bridge.spawn(self, work, failed=not_kept)
+            self._bridge.spawn(self, work, failed=_not_saved)
 
     def _works(self) -> list[Coroutine[Any, Any, None]]:
         self._save_soon.stop()
@@ -86,7 +86,5 @@ def _name(session: ToolSession) -> str:
     return f"{session.server.id}/{session.tool.name}"
 
 
-def not_kept(error: BaseException) -> None:
-    """What the disk refuses stays in memory; a bug is reported."""
-    if not isinstance(error, BurrowError):
-        raise error
+def _not_saved(_error: BurrowError) -> None:
+    """A draft that could not be saved or loaded stays in memory only."""

@@ -1,4 +1,4 @@
-"""The arguments of a tool: a form, and the same arguments as one JSON text."""
+"""The arguments of a tool, as a form or as one JSON text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from app.core.mcp.forms.model import FormDraft, FormModel
 from app.core.mcp.json_text import NotJson
 from app.ui.servers.form_fields import FieldRow
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import Segmented
+from app.ui.widgets.choices import Segmented
+from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import JsonEdit
-from app.ui.widgets.places import InlineCard, clear_layout
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ FORM, JSON = "form", "json"
 
 
 class ArgumentForm(QWidget):
-    """`changed()` whenever a person changed something; `ready_changed()` when `why_not_ready` did."""
+    """Emits `changed()` when the person changed something, and `ready_changed()` when `why_not_ready` changed."""
 
     changed = Signal()
     ready_changed = Signal()
@@ -69,21 +69,21 @@ class ArgumentForm(QWidget):
 
     @property
     def draft(self) -> FormDraft:
-        """What the form holds; in JSON mode as it was when the form was left."""
+        """The content of the form; in JSON mode that of when the form was left."""
         return self._draft
 
     @property
     def in_json(self) -> bool:
-        """Whether the arguments are edited as one text."""
+        """Whether the arguments are edited as JSON."""
         return self._json
 
     @property
     def why_not_ready(self) -> str:
-        """Why the arguments cannot be sent, empty when they can be tried."""
+        """Why the arguments cannot be sent; empty when they can."""
         return self._why
 
     def show_model(self, model: FormModel, draft: FormDraft | None = None, text: str | None = None) -> None:
-        """Show a tool's arguments: from `draft`, or from JSON `text` in the editor."""
+        """Show the arguments of a tool, from `draft` or from JSON `text`."""
         self.model, self._draft = model, draft if draft is not None else model.seed()
         self._json = model.whole_json or text is not None
         self.card.clear()
@@ -99,7 +99,7 @@ class ArgumentForm(QWidget):
         self._show_mode()
 
     def set_json(self, wanted: bool) -> bool:
-        """Change between form and text; what is typed is never lost. False, with the reason shown, when it cannot."""
+        """Switch between form and JSON. Returns False and shows why when that would lose what was typed."""
         if wanted == self._json or (self.model.whole_json and not wanted):
             self._show_mode()
             return wanted == self._json
@@ -118,7 +118,7 @@ class ArgumentForm(QWidget):
         return self.json.text() if self._json else None
 
     def arguments(self) -> dict[str, Any] | None:
-        """What to send; None when something is wrong, which is then shown where it is."""
+        """The arguments to send; None when they are not valid, which is then shown at the fields."""
         self.card.clear()
         if self._json:
             try:
@@ -139,7 +139,7 @@ class ArgumentForm(QWidget):
         return None
 
     def show_problems(self, problems: Sequence[FieldProblem], title: str = "") -> bool:
-        """Say what is wrong, each under its field, all of them at the top; True when there is something."""
+        """Show problems under their fields and all of them at the top. Returns whether there are any."""
         by_name: dict[str, list[str]] = {}
         for problem in problems:
             by_name.setdefault(problem.path.partition("/")[0], []).append(problem.message)
@@ -153,7 +153,7 @@ class ArgumentForm(QWidget):
         ]
         count = len(problems)
         words = title or (
-            self.tr("One argument needs a look") if count == 1 else self.tr("{0} arguments need a look").format(count)
+            self.tr("One argument is not valid") if count == 1 else self.tr("{0} arguments are not valid").format(count)
         )
         self.card.show_note(words, "\n".join(lines[:8]), tone="attention")
         first = next((row for name, row in self.rows.items() if name in by_name), None)
@@ -179,7 +179,7 @@ class ArgumentForm(QWidget):
     def _to_json(self) -> bool:
         text = self.model.as_json(self._draft)
         if not isinstance(text, str):
-            # What is still missing is no reason to stay; what cannot be read is.
+            # Missing arguments do not keep the person in the form; values that cannot be read do.
             text = FormModel({**self.model.schema, "required": []}).as_json(self._draft)
         if not isinstance(text, str):
             self.show_problems(text)
@@ -238,7 +238,7 @@ class ArgumentForm(QWidget):
             return self.tr("This tool takes no arguments.")
         if not self._json and self._draft.extra:
             names = ", ".join(self._draft.extra)
-            return self.tr("Also sent, though the tool does not name it: {0}").format(names)
+            return self.tr("Also sent, although the tool does not declare it: {0}").format(names)
         return ""
 
     def _look(self) -> None:

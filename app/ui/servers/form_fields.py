@@ -1,4 +1,4 @@
-"""One argument of a tool: its label, its editor, and whether it is sent at all."""
+"""A field of the form: label, editor, and whether the argument is sent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
 from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import IconButton, QuietButton, Segmented, Select
+from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.choices import Segmented, Select
+from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import CodeEdit, FieldError
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import clear_layout
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ JSON_LINES = 5
 
 
 class FieldRow(QWidget):
-    """A field of the form. `changed(Entry)` tells what stands in it now."""
+    """A field of the form. `changed(FieldEntry)` carries its new content."""
 
     changed = Signal(object)
 
@@ -70,18 +71,18 @@ class FieldRow(QWidget):
 
     @property
     def entry(self) -> FieldEntry:
-        """What stands in the field."""
+        """The content of the field."""
         return self._entry
 
     def set_presence(self, presence: Presence) -> None:
-        """Send it, send null, or leave it out; the typed text is kept."""
+        """Send the value, send null, or leave the argument out. The typed text is kept."""
         self._put(presence=presence)
         self._build()
         if presence is Presence.VALUE and self.editor is not self:
             self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def say(self, problem: str) -> None:
-        """What is wrong with it; empty for nothing."""
+        """Show a problem; empty for none."""
         self.error.say(problem)
 
     def _kind_words(self) -> str:
@@ -170,7 +171,7 @@ def scalar_editor(
     *,
     tall: bool = False,
 ) -> QWidget:
-    """The editor of one plain value; `put` is told its text in the form model's terms."""
+    """The editor of one plain value. It calls `put` with the text that the form model expects."""
     if kind is FieldKind.BOOLEAN:
         return _yes_or_no(entry, name, put)
     if kind is FieldKind.CONST:
@@ -226,7 +227,7 @@ def _choice(choices: Sequence[Choice], entry: FieldEntry, name: str, put: Callab
 
 
 class ListEditor(QWidget):
-    """Plain values one below the other: add, remove, move with Alt+Up and Alt+Down, paste one a line."""
+    """Plain values one below the other: add, remove, move with Alt+Up and Alt+Down, paste one on each line."""
 
     def __init__(self, field: Field, items: tuple[str, ...], put: Callable[[tuple[str, ...]], None], name: str) -> None:
         super().__init__()
@@ -247,13 +248,13 @@ class ListEditor(QWidget):
         self._build()
 
     def add_item(self) -> None:
-        """One more, empty; the first choice where there are choices."""
+        """Add an empty item."""
         self._items.append("")
         self._tell(build=True)
         self._editors[-1].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def remove_item(self, place: int) -> None:
-        """Take one out."""
+        """Remove an item."""
         if 0 <= place < len(self._items):
             del self._items[place]
             self._tell(build=True)
@@ -261,7 +262,7 @@ class ListEditor(QWidget):
             near.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def move_item(self, place: int, by: int) -> None:
-        """Change places with a neighbour."""
+        """Swap an item with its neighbour."""
         other = place + by
         if 0 <= place < len(self._items) and 0 <= other < len(self._items):
             self._items[place], self._items[other] = self._items[other], self._items[place]

@@ -1,4 +1,4 @@
-"""How a call stands, as the result view shows it: a table from phases and errors to words and actions."""
+"""Shows the outcome of a call: from its phase and error to words and actions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from app.core.errors import (
     TimedOut,
     VendorSignInNeeded,
 )
-from app.ui.servers.calling import Phase, ToolSession
+from app.ui.servers.tool_session import CallPhase, ToolSession
+from app.ui.servers.wording import CallState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.ui.servers.result import ResultView
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
 
 
-class Words(NamedTuple):
-    """What is said of a missing permission; may name `{tool}`, `{server}`, `{scopes}` and `{granted}`."""
+class PermissionWords(NamedTuple):
+    """What is said about a missing permission. May contain `{tool}`, `{server}`, `{scopes}` and `{granted}`."""
 
     title: str
     cause: str
@@ -34,31 +35,33 @@ class Words(NamedTuple):
 
 
 SOMEBODY_ELSE = "Ask an administrator, or sign in with an account that may do this."
-LACKING: Mapping[StepUpOption, Words] = {
-    StepUpOption.ASK: Words(
-        "{tool} needs {scopes}", "{granted}", "Only this call waits. It runs by itself once allowed."
+LACKING: Mapping[StepUpOption, PermissionWords] = {
+    StepUpOption.ASK: PermissionWords(
+        "{tool} needs {scopes}", "{granted}", "Only this call waits. It runs as soon as you allow it."
     ),
-    StepUpOption.TRIED: Words("{tool} needs {scopes}", "You were asked for it twice.", SOMEBODY_ELSE),
-    StepUpOption.GRANTED: Words(
-        "Not permitted", "{server} has refused it although {scopes} is granted.", SOMEBODY_ELSE
+    StepUpOption.TRIED: PermissionWords("{tool} needs {scopes}", "You were already asked twice.", SOMEBODY_ELSE),
+    StepUpOption.GRANTED: PermissionWords(
+        "Not permitted", "{server} refused it although {scopes} is granted.", SOMEBODY_ELSE
     ),
-    StepUpOption.KEY: Words(
+    StepUpOption.KEY: PermissionWords(
         "{tool} needs {scopes}",
-        "A personal API key keeps the permissions that it was made with.",
-        "Make a key that has this one, or sign in with the browser.",
+        "A personal API key cannot get more permissions.",
+        "Create a key with this permission, or sign in with the browser.",
     ),
 }
-# Instead, when the person was just asked.
-NOT_GRANTED: Mapping[StepUpOption, Words] = {
-    StepUpOption.ASK: Words("Not granted", "{tool} still needs {scopes}. {granted}", "You can be asked once more."),
-    StepUpOption.TRIED: Words(
-        "Not granted", "{tool} still needs {scopes}. You were asked for it twice.", SOMEBODY_ELSE
+# Instead of `LACKING`, when the person was just asked.
+NOT_GRANTED: Mapping[StepUpOption, PermissionWords] = {
+    StepUpOption.ASK: PermissionWords(
+        "Not granted", "{tool} still needs {scopes}. {granted}", "You can try once more."
+    ),
+    StepUpOption.TRIED: PermissionWords(
+        "Not granted", "{tool} still needs {scopes}. You were already asked twice.", SOMEBODY_ELSE
     ),
 }
 
 
-class Outcome:
-    """What a person can do about a call that did not simply succeed."""
+class OutcomePresenter:
+    """Shows a call in the result view, with the actions that its outcome allows."""
 
     def __init__(
         self,
@@ -73,27 +76,27 @@ class Outcome:
         self._allow, self._reconnect, self._sign_in, self._permit = allow, reconnect, sign_in, permit
 
     def show(self, session: ToolSession) -> bool:
-        """Show where the call stands; False when there is nothing to show."""
+        """Show a call; returns False when there is nothing to show."""
         match session.phase:
-            case Phase.IDLE:
+            case CallPhase.IDLE:
                 return False
-            case Phase.RUNNING:
+            case CallPhase.RUNNING:
                 return session.result is not None
-            case Phase.DONE if session.result is not None:
+            case CallPhase.DONE if session.result is not None:
                 self._view.show_result(session.result)
-            case Phase.ASKING:
+            case CallPhase.ASKING:
                 self._asking(session)
-            case Phase.ALLOWING if session.need is not None:
+            case CallPhase.ALLOWING if session.need is not None:
                 self._allowing(session, session.need)
-            case Phase.BLOCKED:
+            case CallPhase.BLOCKED:
                 self._blocked(session)
-            case Phase.QUIET:
+            case CallPhase.QUIET:
                 self._quiet(session)
-            case Phase.CANCELLED:
+            case CallPhase.CANCELLED:
                 self._cancelled(session)
-            case Phase.FAILED if session.need is not None and session.not_asked is not None:
+            case CallPhase.FAILED if session.need is not None and session.not_asked is not None:
                 self._not_asked(session, session.need, session.not_asked)
-            case Phase.FAILED if session.need is not None and session.help is not StepUpOption.NOT_OURS:
+            case CallPhase.FAILED if session.need is not None and session.help is not StepUpOption.NOT_OURS:
                 self._lacking(session, session.need)
             case _ if session.error is not None:
                 self._failed(session, session.error)
@@ -103,17 +106,17 @@ class Outcome:
 
     def _asking(self, session: ToolSession) -> None:
         self._view.show_card(
-            "",
             None,
-            _tr("{0} asks before it is called").format(session.tool.label),
-            _tr("Allow once is not possible on this server: its store keeps one answer for every call."),
+            None,
+            _tr("{0} needs your approval").format(session.tool.label),
+            _tr("Allow once is not possible on this server: the store keeps one policy for all calls."),
             _tr("The arguments are kept."),
             [(_tr("Always allow and run"), self._allow), (_tr("Not now"), session.dismiss)],
             tone="attention",
         )
 
     def _lacking(self, session: ToolSession, need: MissingScopes) -> None:
-        """The call was refused for want of a permission (ux 6.6, faults row 46)."""
+        """The call was refused because a permission is missing (faults row 46)."""
         words = (NOT_GRANTED.get(session.help) if session.not_granted else None) or LACKING[session.help]
         parts = {
             "tool": session.tool.label,
@@ -128,23 +131,25 @@ class Outcome:
         elif session.help is StepUpOption.GRANTED:
             actions = [(_tr("Run again"), session.again)]
         self._view.show_card(
-            "", None, title, cause, advice, actions, tone="attention" if session.help is StepUpOption.ASK else "bad"
+            None, None, title, cause, advice, actions, tone="attention" if session.help is StepUpOption.ASK else "bad"
         )
 
     def _allowing(self, session: ToolSession, need: MissingScopes) -> None:
         self._view.show_card(
-            "",
+            None,
             None,
             _tr("Waiting for your browser…"),
-            _tr("It asks you for {0}.").format(listed(need.scopes)),
-            _tr("{0} runs by itself once allowed.").format(session.tool.label),
+            _tr("It asks you to allow {0}.").format(listed(need.scopes)),
+            _tr("{0} runs as soon as you allow it.").format(session.tool.label),
             tone="info",
         )
 
     def _not_asked(self, session: ToolSession, need: MissingScopes, error: BurrowError) -> None:
         cause = "" if error.cause == error.title else f"{error.cause} "
         still = _tr("{0} still needs {1}.").format(session.tool.label, listed(need.scopes))
-        self._view.show_card("", None, error.title, cause + still, error.advice, self._offer(session), tone="attention")
+        self._view.show_card(
+            None, None, error.title, cause + still, error.advice, self._offer(session), tone="attention"
+        )
 
     def _offer(self, session: ToolSession) -> list[Action]:
         return [(_tr("Allow in browser"), self._permit), (_tr("Not now"), session.dismiss)]
@@ -157,13 +162,13 @@ class Outcome:
             else _tr("Set it to Allow above to call it. The arguments are kept.")
         )
         self._view.show_card(
-            "", None, _tr("{0} is blocked").format(session.tool.label), _tr("Nobody can call it."), advice, tone="bad"
+            None, None, _tr("{0} is blocked").format(session.tool.label), _tr("Nobody can call it."), advice, tone="bad"
         )
 
     def _quiet(self, session: ToolSession) -> None:
         cause = session.error.cause if session.error is not None else ""
         self._view.show_card(
-            "running",
+            CallState.UNDER_WAY,
             session.seconds,
             _tr("Still no answer"),
             cause,
@@ -174,49 +179,50 @@ class Outcome:
 
     def _cancelled(self, session: ToolSession) -> None:
         self._view.show_card(
-            "cancelled",
+            CallState.CANCELLED,
             session.seconds,
             _tr("Cancelled"),
-            _tr("What the tool had begun may have taken effect. The arguments are kept."),
+            _tr("The tool may already have done something. The arguments are kept."),
             actions=[(_tr("Run again"), session.again)],
             tone="info",
         )
 
     def _failed(self, session: ToolSession, error: BurrowError) -> None:
         again: Action = (_tr("Run again"), session.again)
-        state, tone, actions, detail = "protocol_error", "bad", [again], ""
+        state: CallState | None = CallState.PROTOCOL_ERROR
+        tone, actions, detail = "bad", [again], ""
         title, cause, advice = error.title, error.cause, error.advice
         match error:
             case SignInNeeded() if session.signed_in_again:
                 title, cause = _tr("You are signed in again"), _tr("{0} was not called.").format(session.tool.label)
-                advice, tone, state = _tr("Run it with the arguments kept?"), "info", ""
+                advice, tone, state = _tr("Run it with the same arguments?"), "info", None
                 actions = [(_tr("Run"), session.again), (_tr("Not now"), session.dismiss)]
             case SignInNeeded():
                 advice = (
-                    _tr("The call is kept and runs by itself once you have signed in.")
+                    _tr("The call is kept and runs after you sign in.")
                     if session.tool.annotations.read_only is True
-                    else _tr("The arguments are kept; you are asked again once you have signed in.")
+                    else _tr("The arguments are kept. After you sign in, Burrow asks before it runs the call.")
                 )
-                tone, state, actions = "attention", "", [(_tr("Sign in"), self._sign_in)]
+                tone, state, actions = "attention", None, [(_tr("Sign in"), self._sign_in)]
             case VendorSignInNeeded():
-                tone, state, actions = "attention", "", [(_tr("Reconnect"), self._reconnect), again]
+                tone, state, actions = "attention", None, [(_tr("Reconnect"), self._reconnect), again]
             case OutcomeUnknown():
-                tone, state = "attention", "unknown"
+                tone, state = "attention", CallState.UNKNOWN
             case PolicyRefused():
-                tone, state, actions = "attention", "", []
+                tone, state, actions = "attention", None, []
             case TimedOut():
-                tone, state = "attention", ""
+                tone, state = "attention", None
             case ProtocolTrouble():
                 title = _tr("The call failed")
                 detail = " · ".join(part for part in (error.facts.code or "", error.facts.detail or "") if part)
             case _:
-                state = ""
+                state = None
         cause = "" if cause == title else cause
         self._view.show_card(state, session.seconds, title, cause, advice, actions, tone=tone, detail=detail)
 
 
 def _granted(count: int) -> str:
-    """How much was granted so far; nothing where the server does not say."""
+    """How many permissions were granted so far; empty where the server does not say."""
     if not count:
         return ""
     one = _tr("You already granted 1 permission.")

@@ -1,151 +1,120 @@
-"""The Servers place: servers on the left; a server with its tools, one on offer, or a new one on the right."""
+"""The Servers place: servers on the left; on the right a server with its tools, an available one, or a new one."""
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from app.core.errors import BurrowError
-from app.ui.context import Command
-from app.ui.identity import identity_of
-from app.ui.servers.adding import CustomPage, TemplatePage
-from app.ui.servers.connecting import Connecting
-from app.ui.servers.desk import ServerDesk, installed_for
-from app.ui.servers.drafts import ToolDrafts, not_kept
-from app.ui.servers.installing import Installing
-from app.ui.servers.policies import Policies
-from app.ui.servers.rows import key_of
-from app.ui.servers.server_page import ServerPage
+from app.core.mcp.servers.server import ServerState
+from app.ui.place import Place
+from app.ui.servers.actions import ServerActions
+from app.ui.servers.connect_flow import ServerConnectFlow
+from app.ui.servers.controller import ServerController
+from app.ui.servers.drafts import ToolDrafts
+from app.ui.servers.installer import ServerInstaller
+from app.ui.servers.pages import ServerPages
+from app.ui.servers.policies import PolicyActions
+from app.ui.servers.selection import ServerSelection
 from app.ui.servers.server_pane import ServerPane
-from app.ui.servers.sessions import ToolSessions
+from app.ui.servers.tool_calls import ToolCalls
+from app.ui.settings import UiSettings
 from app.ui.theme import theme
 from app.ui.widgets.page import RememberedSplitter
-from app.ui.widgets.places import Banner, EmptyState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from app.core.backend import Backend
-    from app.core.mcp.results.blocks import Block
-    from app.core.mcp.servers.server import Server
-    from app.core.mcp.tools import ToolInfo
-    from app.core.posthog.types import ServerTemplate
-    from app.ui.context import Context
-    from app.ui.identity import Identity
-    from app.ui.servers.calling import ToolSession
+    from app.ui.context import Command, Context
+    from app.ui.place import Identity
+    from app.ui.servers.server_page import ServerPage
 
 LIST_WIDTH = 232
-DETAIL_AT_LEAST = 280
-WIDTHS_SETTING = "servers.widths"
-GROUP = "Servers"
-TOOL_GROUP = "Tool"
+WIDTHS = "servers.widths"
+NEEDS_PERSON = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
 
-class ServersPlace(QWidget):
-    """A `PlaceWidget`. `count_changed(int)` counts the servers that need the person, `waiting_changed` when `waiting`
-    did; `call_resumed` when a call that had waited has been answered.
-    """
-
-    count_changed = Signal(int)
-    waiting_changed = Signal()
-    call_resumed = Signal()
+class ServersPlace(Place):
+    """The servers of one project of one account."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
-        self._bridge, self._navigator = context.bridge, context.navigator
-        self._backend: Backend | None = None
-        self._identity: Identity | None = None
-        self._watch: QObject | None = None
-        self._wanted: tuple[str, str] | None = None
-        self._sessions = ToolSessions(context.bridge, self)
-        self.desk = ServerDesk(context.bridge, self)
-        self.connecting = Connecting(context.bridge, self)
-        self.drafts = ToolDrafts(context.services, context.bridge, self)
-        self.pane = ServerPane(self.desk)
-        self.page = ServerPage(context.bridge)
-        self.policies = Policies(self.desk, self.page, context.bridge, self)
-        self.template = TemplatePage()
-        self.custom = CustomPage()
-        self.nothing = EmptyState()
-        self.banner = Banner()
-        self.stack = QStackedWidget()
-        self.installing = Installing(
-            self.desk, self.connecting, (self.template, self.custom), self.banner, self._form_shown, self
+        super().__init__(context, parent)
+        services, bridge, navigator = context.services, context.bridge, context.navigator
+        settings = UiSettings(services.storage.settings, bridge, self)
+        self.controller = ServerController(bridge, self)
+        self.connecting = ServerConnectFlow(bridge, self)
+        self.drafts = ToolDrafts(services, bridge, self)
+        self.pane = ServerPane(self.controller)
+        self.pages = ServerPages(bridge)
+        self.selection = ServerSelection(self.controller, self.pane, self.pages)
+        self.calls = ToolCalls(context, self.controller, self.drafts, self.selection, self.pane, self.pages)
+        self.policies = PolicyActions(self.controller, self.page, bridge, self)
+        self.installer = ServerInstaller(self.controller, self.connecting, self.pages)
+        self.server_actions = ServerActions(
+            navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
-        for part in (self.nothing, self.page, self.template, self.custom):
-            self.stack.addWidget(part)
-        self.right = QWidget()
-        self.right.setMinimumWidth(theme().px(DETAIL_AT_LEAST))
-        column = QVBoxLayout(self.right)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.banner)
-        column.addWidget(self.stack, 1)
+        width = theme().px(LIST_WIDTH)
         self.splitter = RememberedSplitter(
-            Qt.Orientation.Horizontal, [self.pane, self.right], self._widths(), self._remember_widths
+            Qt.Orientation.Horizontal,
+            [self.pane, self.pages],
+            settings.sizes(WIDTHS) or [width, 3 * width],
+            lambda widths: settings.put(WIDTHS, widths),
         )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
-        self._connect()
-        self._show_nothing()
+        self.controller.changed.connect(self._count)
+        self.policies.said.connect(navigator.announce)
+        self.policies.failed.connect(self.server_actions.show_failure)
+        self.calls.sessions.waiting_changed.connect(self.waiting_changed)
+        self.calls.sessions.resumed.connect(self.call_resumed)
+        self.installer.done.connect(self._show_connected)
+        self.pane.sign_in_wanted.connect(navigator.sign_in)
+        self.selection.show_nothing()
 
-    def set_backend(self, backend: Backend | None) -> None:
-        """Show the servers of this backend's account and project; drop everything of the former."""
-        identity = identity_of(backend)
-        if identity == self._identity and backend is self._backend:
-            return
-        former, self._identity = self._identity, identity
-        fresh = former is not None and backend is self._backend and former.project is not None
-        self._backend = backend
-        if self._watch is not None:
-            self._bridge.cancel(self._watch)
-            self._watch.deleteLater()
-        self._watch = QObject(self)
-        self._wanted = None
-        self.connecting.cancel()
-        self.page.close_tool()
-        self._sessions.close()
-        self.drafts.start(identity.scope if identity is not None else None)
-        self.page.server = None
-        self.page.tools.clear()
-        self.custom.reset()
-        self.banner.clear()
-        self.pane.reset()
-        self._show_nothing()
-        self.desk.start(backend, fresh=fresh)
-        if backend is not None:
-            self._bridge.listen(self._watch, backend.changed, self.set_backend)
+    @property
+    def page(self) -> ServerPage:
+        """The page of an installed server."""
+        return self.pages.server
 
     @property
     def waiting(self) -> int:
         """How many calls wait for the sign-in."""
-        return len(self._sessions.waiting)
+        return len(self.calls.sessions.waiting)
+
+    def show_account(self, former: Identity | None) -> None:
+        """Show the servers of this account and project."""
+        backend = self.backend
+        # On the same connection the services still have the former project cached.
+        fresh = former is not None and backend is former.backend and former.project is not None
+        self.connecting.cancel()
+        self.pages.start()
+        self.calls.sessions.close()
+        self.drafts.start(backend.scope if backend is not None else None)
+        self.pane.reset()
+        self.selection.start()
+        self.controller.start(backend, fresh=fresh)
 
     def activate(self) -> None:
-        """The place came into view."""
-        self.desk.load_if_stale()
+        """Load the list again if it is outdated."""
+        self.controller.load_if_stale()
 
     def refresh(self) -> None:
-        """F5."""
-        self.desk.load(refresh=True)
+        """Load the list again, the available servers if they are in view, and the tools of the server in view."""
+        self.controller.load(refresh=True)
         if self.pane.available:
-            self.desk.load_templates(refresh=True)
+            self.controller.load_templates(refresh=True)
         if self.page.server is not None:
-            self.desk.load_tools(self.page.server.id, refresh=True)
+            self.controller.load_tools(self.page.server.id, refresh=True)
 
     def focus_filter(self) -> None:
-        """`/` and Ctrl+F: the search of what is in view."""
-        if self.stack.currentWidget() is self.page and not self.page.tools.isHidden():
+        """Focus the search of what is in view."""
+        if self.pages.shows_server and not self.page.tools.isHidden():
             field = self.page.tools.filter
         elif self.pane.available:
             field = self.pane.filter
-        elif self.stack.currentWidget() is self.page:
+        elif self.pages.shows_server:
             self.page.back_to_list()
             field = self.page.tools.filter
         else:
@@ -156,416 +125,32 @@ class ServersPlace(QWidget):
 
     def open_item(self, item: str) -> None:
         """Show a server by its id, or one of its tools: `server/tool`."""
-        server_id, _, tool = item.partition("/")
-        self._wanted = (server_id, tool)
-        self.pane.tabs.setCurrentIndex(0)
-        self._follow_wanted()
-
-    def add_server(self) -> None:
-        """Open the form of a server by its address."""
-        if self._backend is None:
-            return
-        self.stack.setCurrentWidget(self.custom)
-        self.custom.focus_first()
+        self.selection.open_item(item)
 
     def commands(self) -> Sequence[Command]:
-        has_tool, runs = self._has_tool, lambda: self._running() is not None
-        tool = self.page.tool
-        return [
-            Command("servers.add", self.tr("Add server"), self.add_server, "Ctrl+Shift+N", GROUP, self._connected),
-            Command("servers.available", self.tr("See servers on offer"), self._offers, "", GROUP, self._connected),
-            Command("servers.toggle", self.tr("Switch server on or off"), self._toggle, "", GROUP, self._has_installed),
-            Command("servers.remove", self.tr("Remove server"), self._ask_remove, "", GROUP, self._has_installed),
-            Command("tool.run", self.tr("Run tool"), self._run, "Ctrl+Return", TOOL_GROUP, self._can_submit),
-            Command(
-                "tool.again",
-                self.tr("Run the last call again"),
-                tool.run_again,
-                "Ctrl+Shift+Return",
-                TOOL_GROUP,
-                has_tool,
-            ),
-            Command("tool.cancel", self.tr("Cancel the running call"), tool.cancel, "Ctrl+.", TOOL_GROUP, runs),
-            Command(
-                "tool.json",
-                self.tr("Switch between form and JSON"),
-                tool.form.toggle_json,
-                "Ctrl+Shift+J",
-                TOOL_GROUP,
-                has_tool,
-            ),
-            Command(
-                "tool.undo",
-                self.tr("Undo the last policy change"),
-                self.page.page.undo.undo,
-                "Ctrl+Z",
-                TOOL_GROUP,
-                lambda: self.page.page.undo.open,
-            ),
-        ]
+        return self.server_actions.commands()
 
     def items(self) -> Sequence[Command]:
-        """Every server and every loaded tool, for the palette."""
-        found = [
-            Command(
-                f"servers.go.{server.id}",
-                self.tr("Go to server {0}").format(server.title),
-                self._goer(server.id),
-                "",
-                self.tr("Go to server"),
-            )
-            for server in self.desk.servers
-        ]
-        for server in self.desk.servers:
-            for each in self.desk.tools.get(server.id, ()):
-                title = self.tr("Go to tool {0} of {1}").format(each.label, server.title)
-                goer = self._goer(f"{server.id}/{each.name}")
-                found.append(Command(f"tool.go.{server.id}.{each.row}", title, goer, "", self.tr("Go to tool")))
-        return found
+        """Every server and every loaded tool."""
+        return self.server_actions.items()
 
     def panes(self) -> Sequence[QWidget]:
-        """For F6."""
-        shown = [self.pane]
-        if self.stack.currentWidget() is not self.page:
-            return [*shown, self.right]
-        parts = [self.page.tools, self.page.tool]
-        return [*shown, *(part for part in parts if not part.isHidden())]
+        if not self.pages.shows_server:
+            return [self.pane, self.pages]
+        return [self.pane, *(part for part in (self.page.tools, self.page.tool) if not part.isHidden())]
 
     async def flush(self) -> None:
-        """Keep what is being typed; await it before the app ends."""
+        """Save what is being typed."""
         await self.drafts.flush()
 
-    def _connect(self) -> None:
-        self.desk.changed.connect(self._show_servers)
-        self.desk.tools_changed.connect(self._tools_changed)
-        self.desk.templates_changed.connect(self._show_templates)
-        self.desk.failed.connect(self._not_done)
-        self.policies.said.connect(self._navigator.announce)
-        self.policies.failed.connect(self._not_done)
-        self.drafts.loaded.connect(self._draft_loaded)
-        self._sessions.changed.connect(self._show_waiting)
-        self._sessions.waiting_changed.connect(self.waiting_changed)
-        self._sessions.resumed.connect(self.call_resumed)
-        self.installing.done.connect(self._connected_server)
-        pane = self.pane
-        pane.server_picked.connect(self._picked)
-        pane.server_opened.connect(self._opened)
-        pane.server_toggled.connect(self._toggled)
-        pane.template_picked.connect(self._template_picked)
-        pane.template_opened.connect(self._template_opened)
-        pane.add_wanted.connect(self.add_server)
-        pane.sign_in_wanted.connect(self._navigator.sign_in)
-        page = self.page
-        page.enabled_wanted.connect(lambda on: self._about_server(lambda s: self.desk.set_enabled(s.id, on)))
-        page.remove_wanted.connect(lambda: self._about_server(lambda s: self.desk.remove(s.id)))
-        page.connect_wanted.connect(lambda: self._about_server(self.installing.reconnect))
-        page.refresh_wanted.connect(lambda: self._about_server(lambda s: self.desk.load_tools(s.id, refresh=True)))
-        page.sign_in_wanted.connect(self._navigator.sign_in)
-        page.tools.opened.connect(lambda key: self._open_tool(key, focus=True))
-        page.tools.picked.connect(self._tool_picked)
-        tool = page.tool
-        tool.left.connect(page.back_to_list)
-        tool.reconnect_wanted.connect(lambda: self._about_server(self.installing.reconnect))
-        tool.sign_in_wanted.connect(self._navigator.sign_in)
-        tool.permission_wanted.connect(self._permit)
-        tool.read_wanted.connect(self._read)
-        tool.save_wanted.connect(self._save_file)
-        tool.drafted.connect(self.drafts.typed)
-        tool.said.connect(self._navigator.announce)
-        self.template.open_wanted.connect(self.open_item)
-        self.template.left.connect(lambda: pane.templates.setFocus(Qt.FocusReason.BacktabFocusReason))
-        self.custom.left.connect(self._leave_custom)
+    def _count(self) -> None:
+        self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))
 
-    # Servers
-
-    def _show_servers(self) -> None:
-        self.pane.show_servers()
-        self.count_changed.emit(sum(s.state.name in {"SIGN_IN", "RECONNECT"} for s in self.desk.servers))
-        if self.page.server is not None:
-            now = self.desk.server(self.page.server.id)
-            if now is None:
-                self.page.server = None
-                self.page.close_tool()
-                if self.stack.currentWidget() is self.page:
-                    self._show_nothing()
-            else:
-                self._renew_sessions(now)
-                self.page.show_server(now, self.desk)
-        self._follow_wanted()
-        if self.page.server is None and self._wanted is None and not self.pane.available:
-            if self.desk.servers and self.pane.servers.current_key() is None:
-                self.pane.servers.select_first()
-            elif self.stack.currentWidget() is self.nothing:
-                self._show_nothing()
-
-    def _picked(self, server_id: str) -> None:
-        server = self.desk.server(server_id)
-        if server is None:
-            if not self._form_shown():
-                self._show_nothing()
-            return
-        self._show_server(server)
-
-    def _show_server(self, server: Server) -> None:
-        new = self.page.server is None or self.page.server.id != server.id
-        self.page.show_server(server, self.desk)
-        self._show_waiting()
-        self.stack.setCurrentWidget(self.page)
-        if new and (server.id not in self.desk.tools):
-            self.desk.load_tools(server.id)
-
-    def _opened(self, server_id: str) -> None:
-        self._picked(server_id)
-        self.page.tools.table.setFocus(Qt.FocusReason.TabFocusReason)
-
-    def _toggled(self, server_id: str) -> None:
-        server = self.desk.server(server_id)
-        if server is not None and server.installation is not None:
-            self.desk.set_enabled(server_id, not server.installation.is_enabled)
-
-    def _toggle(self) -> None:
-        self._about_server(lambda server: self._toggled(server.id))
-
-    def _ask_remove(self) -> None:
-        self.stack.setCurrentWidget(self.page)
-        self.page.ask_remove()
-
-    def _about_server(self, act: Callable[[Server], object]) -> None:
-        if self.page.server is not None:
-            act(self.page.server)
-
-    def _not_done(self, words: str, error: BurrowError) -> None:
-        self.page.page.card.show_note(
-            words, error.cause, error.advice, [(self.tr("Close"), self.page.page.card.clear)], tone="bad"
-        )
-
-    def _follow_wanted(self) -> None:
-        """Show what was asked for as soon as it is known."""
-        if self._wanted is None:
-            return
-        server_id, name = self._wanted
-        server = self.desk.server(server_id)
-        if server is None:
-            if self.desk.loaded and not self.desk.loading:
-                self._wanted = None
-                self.nothing.show_state(
-                    self.tr("This server is not here"),
-                    self.tr("It may have been removed, or belongs to another project."),
-                    glyph="servers",
-                )
-                self.stack.setCurrentWidget(self.nothing)
-            return
-        self.pane.servers.select_key(server_id, quiet=True)
-        if not name:
-            self._wanted = None
-            self._show_server(server)
-            return
-        self._show_server(server)
-        tools = self.desk.tools.get(server_id)
-        if tools is None:
-            return
-        self._wanted = None
-        tool = next((each for each in tools if each.name == name), None)
-        if tool is not None:
-            self.page.tools.filter.set_text_quietly("")
-            self.page.show_tools(self.desk)
-            self.page.tools.table.select_key(key_of(tool), quiet=True)
-            self._open_tool(key_of(tool), focus=False)
-
-    def _show_nothing(self) -> None:
-        if self._backend is None or self.desk.error is not None or (not self.desk.servers and not self.pane.available):
-            self.nothing.show_state("")
-        else:
-            self.nothing.show_state(
-                self.tr("No server selected"), self.tr("Choose one from the list."), glyph="servers"
-            )
-        self.stack.setCurrentWidget(self.nothing)
-
-    # Tools
-
-    def _tools_changed(self, server_id: str) -> None:
-        if self.page.server is None or self.page.server.id != server_id:
-            return
-        self._renew_sessions(self.page.server)
-        self.page.show_tools(self.desk)
-        if self.page.tool.session is not None:
-            self.page.tool.update_tool()
-        self._follow_wanted()
-
-    def _renew_sessions(self, server: Server) -> None:
-        self._sessions.renew(server, self.desk.tools.get(server.id, ()))
-
-    def _tool_picked(self, key: str) -> None:
-        several = len(self.page.tools.table.selected_keys()) > 1
-        if key and self.page.wide and not several and not self.page.tool.isHidden():
-            self._open_tool(key, focus=False)
-
-    def _open_tool(self, key: str, *, focus: bool) -> None:
-        tool, server = self.page.tools.tool(key), self.page.server
-        if tool is None or server is None or self._backend is None:
-            return
-        session = self._session(server, tool)
-        self.page.tool.result.set_waiting(session.waiting)
-        self.page.tool.show_session(session)
-        self.page.open_tool()
-        if focus and not self.page.wide:
-            self.page.tool.form.focus_first()
-
-    def _session(self, server: Server, tool: ToolInfo) -> ToolSession:
-        assert self._backend is not None
-        found = self._sessions.get(server, tool)
-        if found is None:
-            found = self._sessions.open(self._backend, server, tool)
-            self.drafts.load(found)
-        return found
-
-    def _show_waiting(self) -> None:
-        """Which calls wait for the sign-in: the page shows the card of its own call after this."""
-        shown, server = self.page.tool.session, self.page.server
-        self.page.tool.result.set_waiting(shown is not None and shown.waiting)
-        self.page.tools.set_waiting(self._sessions.waiting_on(server.id) if server is not None else frozenset())
-        self.pane.set_waiting(frozenset(server_id for server_id, _ in self._sessions.waiting))
-
-    def _draft_loaded(self, session: ToolSession) -> None:
-        if self.page.tool.session is session:
-            self.page.tool.show_draft()
-
-    # Calls
-
-    def _run(self) -> None:
-        if self._form_shown():
-            self.custom.submit()
-        else:
-            self.page.tool.run()
-
-    def _permit(self) -> None:
-        if self.page.tool.session is not None:
-            self.page.tool.session.permit(self._navigator.allow)
-
-    def _can_submit(self) -> bool:
-        return self._form_shown() or (self._has_tool() and self.page.tool.can_run)
-
-    def _running(self) -> ToolSession | None:
-        session = self.page.tool.session
-        return session if session is not None and session.busy else None
-
-    def _has_tool(self) -> bool:
-        return self.stack.currentWidget() is self.page and self.page.tool.session is not None
-
-    def _has_installed(self) -> bool:
-        return self.page.server is not None and self.page.server.installation is not None
-
-    def _form_shown(self) -> bool:
-        return self.stack.currentWidget() is self.custom
-
-    def _connected(self) -> bool:
-        return self._backend is not None
-
-    def _read(self, uri: str) -> None:
-        session, backend, view = self.page.tool.session, self._backend, self.page.tool.result
-        if session is None or backend is None:
-            return
-        shown = session.result
-
-        def done(blocks: tuple[Block, ...]) -> None:
-            if self.page.tool.session is session and session.result is shown:
-                view.add_blocks(uri, blocks)
-
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, BurrowError):
-                raise error
-            if self.page.tool.session is session and session.result is shown:
-                view.add_card(error.title, error.cause, [(self.tr("Try again"), lambda: self._read(uri))])
-
-        self._bridge.spawn(
-            session, backend.servers.read_resource(session.server.id, uri), done=done, failed=failed, key=f"read {uri}"
-        )
-
-    def _save_file(self, name: str, data: bytes) -> None:
-        dialog = QFileDialog(self, self.tr("Save"))
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.selectFile("".join(c if c.isalnum() or c in "._- " else "_" for c in name)[:120] or "result")
-        dialog.fileSelected.connect(lambda path: self._write(Path(path), data))
-        dialog.open()
-
-    def _write(self, path: Path, data: bytes) -> None:
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, OSError):
-                raise error
-            self.page.page.card.show_note(
-                self.tr("{0} was not saved").format(path.name),
-                error.strerror or "",
-                actions=[(self.tr("Close"), self.page.page.card.clear)],
-                tone="bad",
-            )
-
-        self._bridge.spawn(
-            self,
-            asyncio.to_thread(path.write_bytes, data),
-            done=lambda _count: self._navigator.status(self.tr("Saved {0}").format(path.name)),
-            failed=failed,
-        )
-
-    # New servers
-
-    def _offers(self) -> None:
-        self.pane.show_available()
-        self.pane.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-    def _show_templates(self) -> None:
-        self.pane.show_templates()
-        self.pane.show_servers()
-        self._template_picked(self.pane.templates.current_key() or "") if self.pane.available else None
-
-    def _template_picked(self, template_id: str) -> None:
-        template = self._template(template_id)
-        if template is None:
-            if not self._form_shown():
-                self._show_nothing()
-            return
-        installed = installed_for(template, self.installing.installations())
-        self.template.show_template(template, installed.id if installed is not None else None)
-        self.stack.setCurrentWidget(self.template)
-
-    def _template_opened(self, template_id: str) -> None:
-        self._template_picked(template_id)
-        target = self.template.key.edit if self.template.key.isVisible() else self.template.connect_button
-        target.setFocus(Qt.FocusReason.TabFocusReason)
-
-    def _template(self, template_id: str) -> ServerTemplate | None:
-        return next((each for each in self.desk.templates or () if each.id == template_id), None)
-
-    def _connected_server(self, installation_id: str, title: str) -> None:
-        self._navigator.announce(self.tr("{0} is connected").format(title))
-        self._wanted = (installation_id, "")
-        self.pane.tabs.setCurrentIndex(0)
-        self.desk.load(refresh=True)
-        if installation_id in self.desk.tools or installation_id in self.desk.tool_errors:
-            self.desk.load_tools(installation_id, refresh=True)
-
-    def _leave_custom(self) -> None:
-        """Esc or Close: back to what the list says; what was typed stays in the form."""
-        if self.pane.available:
-            self._show_nothing()
-            self._template_picked(self.pane.templates.current_key() or "")
-            self.pane.templates.setFocus(Qt.FocusReason.BacktabFocusReason)
-        else:
-            self._show_nothing()
-            self._picked(self.pane.servers.current_key() or "")
-            self.pane.servers.setFocus(Qt.FocusReason.BacktabFocusReason)
-
-    # What is remembered
-
-    def _goer(self, item: str) -> Callable[[], None]:
-        return lambda: self._navigator.go("servers", item)
-
-    def _widths(self) -> list[int]:
-        found = self._context.services.storage.settings.get(WIDTHS_SETTING)
-        if isinstance(found, list) and len(found) == 2 and all(isinstance(w, int) and w > 0 for w in found):
-            return found
-        return [theme().px(LIST_WIDTH), theme().px(3 * LIST_WIDTH)]
-
-    def _remember_widths(self, widths: list[int]) -> None:
-        settings = self._context.services.storage.settings
-        self._bridge.spawn(self, settings.set(WIDTHS_SETTING, widths), failed=not_kept, key="widths")
+    def _show_connected(self, installation_id: str, title: str) -> None:
+        """Show a server that was just connected, with its tools."""
+        self.context.navigator.announce(self.tr("{0} is connected").format(title))
+        # Loading first: a server that is not in the list then counts as not loaded yet, not as missing.
+        self.controller.load(refresh=True)
+        self.selection.want(installation_id)
+        if installation_id in self.controller.tools or installation_id in self.controller.tool_errors:
+            self.controller.load_tools(installation_id, refresh=True)

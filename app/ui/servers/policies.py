@@ -1,4 +1,4 @@
-"""What the person decides about tools: for one, for several, for ever from within a call; each with a way back."""
+"""Sets the policies of tools: of one, of several, or of the one that a call asks about. Each can be undone."""
 
 from __future__ import annotations
 
@@ -6,58 +6,59 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.errors import BurrowError
+from app.ui.servers.policy import Policy
 from app.ui.servers.wording import policy_words
 
 if TYPE_CHECKING:
+    from app.core.errors import BurrowError
     from app.ui.bridge import Bridge
-    from app.ui.servers.desk import PolicyOutcome, ServerDesk
+    from app.ui.servers.controller import PolicyOutcome, ServerController
     from app.ui.servers.server_page import ServerPage
 
 
-class Policies(QObject):
-    """Carries out what a server's page asks for and shows there what came of it.
+class PolicyActions(QObject):
+    """Sets the policies that a server's page asks for, and shows the result there.
 
-    `said(words)` for what a screen reader should say, `failed(words, BurrowError)` when nothing could be set.
+    `said(words)` is to be announced; `failed(words, BurrowError)` when a policy could not be set.
     """
 
     said = Signal(str)
     failed = Signal(str, object)
 
-    def __init__(self, desk: ServerDesk, page: ServerPage, bridge: Bridge, parent: QObject | None = None) -> None:
+    def __init__(
+        self, controller: ServerController, page: ServerPage, bridge: Bridge, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._desk, self._page, self._bridge = desk, page, bridge
+        self._controller, self._page, self._bridge = controller, page, bridge
         page.tools.policies_wanted.connect(self._set_several)
         page.tool.policy_wanted.connect(self._set)
         page.tool.allow_wanted.connect(self._allow)
-        desk.policies_set.connect(self._show_outcome)
+        controller.policies_set.connect(self._show_outcome)
 
     def _set(self, state: str) -> None:
         session = self._page.tool.session
         if session is not None:
-            self._desk.set_policies(session.server.id, [session.tool.name], state)
+            self._controller.set_policies(session.server.id, [session.tool.name], state)
 
     def _set_several(self, keys: list[str], state: str) -> None:
         server = self._page.server
         tools = [self._page.tools.tool(key) for key in keys]
         if server is not None:
-            self._desk.set_policies(server.id, [tool.name for tool in tools if tool is not None], state)
+            self._controller.set_policies(server.id, [tool.name for tool in tools if tool is not None], state)
 
     def _allow(self) -> None:
-        """Always allow, then go on with the call that asked."""
-        session, backend = self._page.tool.session, self._desk.backend
+        """Allow the tool, then continue the call that asked."""
+        session, backend = self._page.tool.session, self._controller.backend
         if session is None or backend is None:
             return
 
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, BurrowError):
-                raise error
+        def failed(error: BurrowError) -> None:
             session.error = error
             self.failed.emit(self.tr("{0} could not be allowed").format(session.tool.label), error)
 
         self._bridge.spawn(
             session,
-            backend.servers.set_policy(session.server.id, session.tool.name, "approved"),
+            backend.servers.set_policy(session.server.id, session.tool.name, Policy.ALLOW),
             done=lambda _row: session.allowed(),
             failed=failed,
             key="allow",
@@ -71,7 +72,7 @@ class Policies(QObject):
 
             def retry() -> None:
                 page.card.clear()
-                self._desk.set_policies(outcome.server_id, names, outcome.state)
+                self._controller.set_policies(outcome.server_id, names, outcome.state)
 
             page.card.show_note(
                 self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
@@ -96,4 +97,4 @@ class Policies(QObject):
         for name, state in outcome.before:
             by_state.setdefault(state, []).append(name)
         for state, names in by_state.items():
-            self._desk.set_policies(outcome.server_id, names, state)
+            self._controller.set_policies(outcome.server_id, names, state)

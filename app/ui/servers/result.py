@@ -1,4 +1,4 @@
-"""The outcome of a call: how it ended, then Text · Data · Raw."""
+"""The result of a call: its state, then Text · Data · Raw."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedWidget, 
 
 from app.core.mcp.results.blocks import AudioBlock, ImageBlock, ResourceBlock, TextBlock
 from app.ui.servers.blocks import SHOWN_CHARACTERS, block_widget, size_words
+from app.ui.servers.wording import CallState, call_state
 from app.ui.theme import theme, tokens
-from app.ui.theme.state import call_state
-from app.ui.widgets.buttons import QuietButton, TabStrip
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.choices import TabStrip
+from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.jsontree import JsonTree
-from app.ui.widgets.places import InlineCard, clear_layout
 from app.ui.widgets.text import StatusWord, Text
-from app.ui.widgets.when import duration
+from app.ui.widgets.times import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.core.mcp.results.blocks import Block, CallResult
     from app.ui.bridge import Bridge
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
 
 TEXT, DATA, RAW = range(3)
 OFF_LOOP_BYTES = 128 * 1024
@@ -33,7 +34,7 @@ PARSED_TEXT_LIMIT = 200_000
 
 
 class ResultView(QWidget):
-    """`read_wanted(uri)` when a link is to be read, `save_wanted(name, data)` when something is to be kept."""
+    """Emits `read_wanted(uri)` to read a linked resource, `save_wanted(name, data)` to save a file."""
 
     read_wanted = Signal(str)
     save_wanted = Signal(str, object)
@@ -98,11 +99,13 @@ class ResultView(QWidget):
         box.addLayout(body, 1)
 
     def show_result(self, result: CallResult) -> None:
-        """A tool's answer, also one that the tool calls an error."""
+        """Show a tool's result, which may be one that the tool calls an error."""
         if result is self._result and self.stack.isVisibleTo(self):
             return
         self._result, self._raw_text = result, None
-        self.status.set_state(call_state("tool_error" if result.is_error else "ok"), duration(result.seconds))
+        self.status.set_state(
+            call_state(CallState.TOOL_ERROR if result.is_error else CallState.DONE), duration(result.seconds)
+        )
         if result.is_error:
             self.card.show_note(
                 self.tr("The tool reports an error"),
@@ -121,12 +124,12 @@ class ResultView(QWidget):
         self._show_tab(self.tabs.currentIndex())
 
     def set_waiting(self, waiting: bool) -> None:
-        """Whether the call that the next card is about waits for the sign-in."""
+        """Set whether the call that the next card is about waits for the sign-in."""
         self._waiting = waiting
 
     def show_card(
         self,
-        state: str,
+        state: CallState | None,
         seconds: float | None,
         title: str,
         cause: str,
@@ -136,18 +139,18 @@ class ResultView(QWidget):
         tone: Any = "bad",
         detail: str = "",
     ) -> None:
-        """Something other than an answer: why, and what can be done."""
+        """Show why there is no result, and what can be done."""
         self._result = None
         if self._waiting:
-            self.status.set_state(call_state("waiting"))
+            self.status.set_state(call_state(CallState.WAITING))
         else:
             took = duration(seconds) if seconds is not None else ""
-            self.status.set_state(call_state(state) if state else None, took)
+            self.status.set_state(call_state(state) if state is not None else None, took)
         self.card.show_note(title, cause, advice, actions, tone=tone, detail=detail)
         self._set_body(shown=False)
 
     def add_blocks(self, heading: str, blocks: Sequence[Block]) -> None:
-        """What a link led to, below the rest."""
+        """Add the content of a linked resource below the rest."""
         self._blocks.addWidget(Text(heading, "caption", "muted", wrap=True))
         for block in blocks:
             self._blocks.addWidget(self._widget(block))
@@ -155,7 +158,7 @@ class ResultView(QWidget):
             self._blocks.addWidget(Text(self.tr("The resource is empty."), tone="muted"))
 
     def add_card(self, title: str, cause: str, actions: Sequence[Action]) -> InlineCard:
-        """A link that could not be read."""
+        """Say below the rest that a link could not be read."""
         card = InlineCard()
         self._blocks.addWidget(card)
         card.show_note(title, cause, "", actions, tone="bad")
@@ -225,7 +228,7 @@ class ResultView(QWidget):
 
 
 def _parsed(blocks: Sequence[Block]) -> Any:
-    """The value of a result that is one JSON text, as many servers answer; None when it is not."""
+    """The value of a result that consists of one JSON text, as many servers return; None when it does not."""
     if len(blocks) != 1 or not isinstance(blocks[0], TextBlock) or len(blocks[0].text) > PARSED_TEXT_LIMIT:
         return None
     text = blocks[0].text.strip()

@@ -1,14 +1,17 @@
-"""The rows of the server list, the list of servers on offer and the tool list."""
+"""The rows of the lists of servers, of available servers and of tools."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.ui.servers.policy import policy_state
 from app.ui.servers.wording import (
     OTHER_AREA,
+    CallState,
     areas,
     auth_words,
+    call_state,
     category_of,
     claim_of,
     first_line,
@@ -17,7 +20,6 @@ from app.ui.servers.wording import (
     tools_counted,
     tr,
 )
-from app.ui.theme.state import call_state, policy_state
 from app.ui.widgets.rows import Group, Row
 
 if TYPE_CHECKING:
@@ -32,9 +34,9 @@ SHOWN_DESCRIPTION = 160
 
 
 def server_row(server: Server, *, waiting: bool = False) -> Row:
-    """Title, state and how many tools; `waiting` while a call of one of them waits for the sign-in."""
-    state = call_state("waiting") if waiting else state_of(server)
-    # A server that was never asked is counted as none by the store.
+    """Title, state and number of tools. `waiting`: a call of one of its tools waits for the sign-in."""
+    state = call_state(CallState.WAITING) if waiting else state_of(server)
+    # The store counts 0 tools for a server that it has not asked yet.
     count = tools_counted(server.tool_count or None)
     parts = (server.title, state.word, count)
     return Row(
@@ -48,14 +50,14 @@ def server_row(server: Server, *, waiting: bool = False) -> Row:
 
 
 def template_row(template: ServerTemplate) -> Row:
-    """Title, how it signs in and what it is for."""
+    """Title, authentication and description."""
     auth = auth_words(template.auth_type)
     detail = f"{auth}  ·  {first_line(template.description)}" if template.description else auth
     return Row(template.id, template.name or template.url, detail, tooltip=template.url)
 
 
 def template_groups(templates: Iterable[ServerTemplate], needle: str, category: str) -> list[Group]:
-    """Templates under their categories; every word of `needle` occurs in name, description or address."""
+    """The templates that contain every word of `needle` in name, description or address, by category."""
     words = needle.casefold().split()
     found: dict[str, list[Row]] = {}
     for template in templates:
@@ -76,7 +78,7 @@ class _Known:
 
 
 class ToolIndex:
-    """A server's tools, ready to be searched: everything that does not depend on the search is made once."""
+    """A server's tools, prepared for searching: what does not depend on the search is computed once."""
 
     def __init__(self, tools: Sequence[ToolInfo] = ()) -> None:
         self.tools = tuple(tools)
@@ -91,7 +93,7 @@ class ToolIndex:
         return self._by_key.get(key)
 
     def groups(self, needle: str = "", waiting: frozenset[str] = frozenset()) -> list[Group]:
-        """The rows in which every word of `needle` occurs, by area where there are many tools.
+        """The tools that contain every word of `needle`, by area where there are many tools.
 
         `waiting` are the keys of those whose call waits for the sign-in.
         """
@@ -106,12 +108,12 @@ class ToolIndex:
 
 
 def key_of(tool: ToolInfo) -> str:
-    """A row's identity: names may repeat."""
+    """The key of a tool's row. Names are not unique."""
     return f"{tool.row}:{tool.name}"
 
 
 def tool_row(tool: ToolInfo) -> Row:
-    """Name, what is claimed, what it does, and its policy."""
+    """Name, claims, description and policy."""
     claim = claim_of(tool)
     words = tool.problem or first_line(tool.description)[:SHOWN_DESCRIPTION]
     detail = "  ·  ".join(part for part in (claim, words) if part)
@@ -131,5 +133,5 @@ def tool_row(tool: ToolInfo) -> Row:
 
 
 def _waiting_row(row: Row) -> Row:
-    state = call_state("waiting")
+    state = call_state(CallState.WAITING)
     return replace(row, state=state, accessible=f"{row.spoken()}, {state.word}")

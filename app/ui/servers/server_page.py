@@ -1,4 +1,4 @@
-"""One server: its state and switches, its tools beside the one that is open, and what is known about it."""
+"""The page of a server: its state, its tools beside the open one, and its facts."""
 
 from __future__ import annotations
 
@@ -8,36 +8,41 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
+from app.core.mcp.servers.server import ServerState
 from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
 from app.ui.servers.wording import auth_words, state_of, tr
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import CheckBox, PrimaryButton, QuietButton, TabStrip
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.choices import CheckBox, TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.page import Page
+from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PySide6.QtGui import QResizeEvent
 
     from app.core.errors import BurrowError
     from app.core.mcp.servers.server import Server
     from app.ui.bridge import Bridge
-    from app.ui.servers.desk import ServerDesk
+    from app.ui.servers.controller import ServerController
 
 SIDE_BY_SIDE = 700
 LIST_WIDTH = 300
 TOOLS, ABOUT = range(2)
-CONNECT = {
-    "SIGN_IN": "Finish connecting",
-    "RECONNECT": "Reconnect",
+# The words of the button that connects a server.
+CONNECT: Mapping[ServerState, str] = {
+    ServerState.SIGN_IN: "Finish connecting",
+    ServerState.RECONNECT: "Reconnect",
 }
 
 
 class ServerPage(QWidget):
-    """`enabled_wanted(bool)`, `remove_wanted()`, `connect_wanted()`, `refresh_wanted()`, `sign_in_wanted()`."""
+    """Emits `enabled_wanted(bool)`, `remove_wanted()`, `connect_wanted()`, `refresh_wanted()`, `sign_in_wanted()`."""
 
     enabled_wanted = Signal(bool)
     remove_wanted = Signal()
@@ -49,7 +54,7 @@ class ServerPage(QWidget):
         super().__init__(parent)
         self.server: Server | None = None
         current = theme()
-        self.page = Page()
+        self.page = TitledPage()
         self.enabled = CheckBox(self.tr("On"))
         self.enabled.clicked.connect(self.enabled_wanted)
         self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
@@ -83,8 +88,8 @@ class ServerPage(QWidget):
         """Whether there is room for the list beside the tool."""
         return self.width() >= theme().px(SIDE_BY_SIDE)
 
-    def show_server(self, server: Server, desk: ServerDesk) -> None:
-        """Show a server as it is now; another one starts with its tools and no search."""
+    def show_server(self, server: Server, controller: ServerController) -> None:
+        """Show a server as it is now. A change of server starts with its tools and no search."""
         if self.server is None or self.server.id != server.id:
             self.close_tool()
             self.tools.clear()
@@ -95,29 +100,29 @@ class ServerPage(QWidget):
         self.page.set_title(server.title)
         self.page.status.set_state(state_of(server))
         installed = server.installation is not None
-        busy = server.id in desk.busy
+        busy = server.id in controller.busy
         self.enabled.setVisible(installed)
         self.enabled.setChecked(server.installation.is_enabled if server.installation is not None else True)
         self.enabled.setEnabled(not busy)
         self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server.title))
         self.enabled.setToolTip(self.tr("Switch this server on or off"))
-        wants = CONNECT.get(server.state.name, "")
+        wants = CONNECT.get(server.state, "")
         self.connect_button.setVisible(bool(wants) and installed)
         self.connect_button.setText(tr(wants or "Reconnect"))
         self._fill_about(server)
-        self.show_tools(desk)
+        self.show_tools(controller)
 
-    def show_tools(self, desk: ServerDesk) -> None:
-        """The server's tools as they are known now."""
+    def show_tools(self, controller: ServerController) -> None:
+        """Show the server's tools as they are now."""
         server = self.server
         if server is None:
             return
-        loading, tools = server.id in desk.loading_tools, desk.tools.get(server.id)
-        if loading or server.id in desk.busy:
+        loading, tools = server.id in controller.loading_tools, controller.tools.get(server.id)
+        if loading or server.id in controller.busy:
             self.page.progress.start()
         else:
             self.page.progress.stop()
-        error = desk.tool_errors.get(server.id)
+        error = controller.tool_errors.get(server.id)
         if tools:
             self.tools.set_tools(tools, policies=server.installation is not None)
             if error is not None:
@@ -136,31 +141,31 @@ class ServerPage(QWidget):
         else:
             self.tools.show_empty(
                 self.tr("No tools"),
-                self.tr("The server says that it has none."),
+                self.tr("The server offers no tools."),
                 [(self.tr("Ask again"), self.refresh_wanted.emit)],
             )
 
     def open_tool(self) -> None:
-        """The tool page has something to show."""
+        """Show the open tool beside the list."""
         self.tabs.setCurrentIndex(TOOLS)
         self.tool.setVisible(True)
         self._arrange()
 
     def close_tool(self) -> None:
-        """Only the list."""
+        """Show only the list."""
         self.tool.leave()
         self.tool.setVisible(False)
         self._arrange()
 
     def back_to_list(self) -> None:
-        """Esc on the tool: the list takes the focus; where there is no room for both, it takes the place."""
+        """Esc on the tool: focus the list, and show it instead of the tool where there is no room for both."""
         if not self.wide:
             self.tool.setVisible(False)
             self._arrange()
         self.tools.table.setFocus(Qt.FocusReason.BacktabFocusReason)
 
     def ask_remove(self) -> None:
-        """Confirm in place."""
+        """Ask for confirmation on the page."""
         server = self.server
         if server is None or server.installation is None:
             return
@@ -178,16 +183,20 @@ class ServerPage(QWidget):
         )
 
     def _show_error(self, server: Server, error: BurrowError) -> None:
-        state, title, actions = server.state.name, error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
+        state, title, actions = server.state, error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
         text = f"{error.cause}\n{error.advice}"
         if isinstance(error, SignInNeeded):
             actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
         elif server.installation is not None and state in CONNECT:
-            # The way on is the button beside the title.
+            # The button beside the title connects it.
             actions = []
-            text = self.tr("Its tools can be listed once your browser has allowed it.")
-            title = self.tr("Connecting was not finished") if state == "SIGN_IN" else self.tr("Its sign-in has ended")
-        elif server.installation is not None and state == "DISABLED":
+            text = self.tr("Its tools are listed after you allow the connection in your browser.")
+            title = (
+                self.tr("Connecting is not finished")
+                if state is ServerState.SIGN_IN
+                else self.tr("Its sign-in has ended")
+            )
+        elif server.installation is not None and state is ServerState.DISABLED:
             title, text = self.tr("Switched off"), self.tr("Nobody can use its tools.")
             actions = [(self.tr("Switch on"), self._switch_on)]
         self.tools.show_empty(title, text, actions)
@@ -200,7 +209,9 @@ class ServerPage(QWidget):
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
         self.remove_button = QuietButton(self.tr("Remove server…"), "trash", kind="danger", clicked=self.ask_remove)
-        self.renew_button = QuietButton(self.tr("Sign in to it again"), "key", clicked=self.connect_wanted.emit)
+        self.renew_button = QuietButton(
+            self.tr("Sign in to this server again"), "key", clicked=self.connect_wanted.emit
+        )
         buttons = QHBoxLayout()
         buttons.setSpacing(theme().px(tokens.SPACE_2))
         buttons.addWidget(self.renew_button)
@@ -225,14 +236,14 @@ class ServerPage(QWidget):
             self.facts.add(self.tr("Trouble"), server.trouble)
         if server.tool_count is not None:
             self.facts.add(self.tr("Tools"), str(server.tool_count))
-        self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not agreed yet"))
+        self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not negotiated yet"))
         kept = server.installation
         if kept is not None:
-            self.facts.add(self.tr("Signs in with"), auth_words(kept.auth_type))
+            self.facts.add(self.tr("Authentication"), auth_words(kept.auth_type))
             shared = self.tr("Shared with the team") if kept.scope == "shared" else self.tr("Only yours")
             self.facts.add(self.tr("Installed for"), shared)
         else:
-            self.facts.add(self.tr("Signs in with"), self.tr("Your own account"))
+            self.facts.add(self.tr("Authentication"), self.tr("Your own account"))
         self.remove_button.setVisible(kept is not None)
         self.renew_button.setVisible(kept is not None and kept.auth_type == "oauth")
 

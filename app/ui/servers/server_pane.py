@@ -1,4 +1,4 @@
-"""The left part: installed servers, and those that the store offers."""
+"""The left part of the place: installed servers, and those that the store offers."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from app.core.errors import Offline, SignInNeeded
 from app.ui.servers.rows import server_row, template_groups
 from app.ui.servers.wording import CATEGORIES, category_words
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton, Select, TabStrip
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.choices import Select, TabStrip
+from app.ui.widgets.feedback import EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import SidePane
-from app.ui.widgets.places import EmptyState, ProgressLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.errors import BurrowError
-    from app.ui.servers.desk import ServerDesk
-    from app.ui.widgets.places import Action
+    from app.ui.servers.controller import ServerController
+    from app.ui.widgets.feedback import Action
 
 INSTALLED, AVAILABLE = range(2)
 NARROWEST = 208
 
 
 class ServerPane(SidePane):
-    """`server_picked(id)`, `server_opened(id)`, `server_toggled(id)`, `template_picked(id)`, `add_wanted()`."""
+    """Emits `server_picked(id)`, `server_opened(id)`, `server_toggled(id)`, `template_picked(id)`, `add_wanted()`."""
 
     server_picked = Signal(str)
     server_opened = Signal(str)
@@ -39,10 +40,10 @@ class ServerPane(SidePane):
     add_wanted = Signal()
     sign_in_wanted = Signal()
 
-    def __init__(self, desk: ServerDesk, parent: QWidget | None = None) -> None:
+    def __init__(self, controller: ServerController, parent: QWidget | None = None) -> None:
         super().__init__("", parent)
         self.setAccessibleName(self.tr("Servers"))
-        self._desk = desk
+        self._controller = controller
         self._waiting: frozenset[str] = frozenset()
         self.add_button = QuietButton(self.tr("Add server"), "plus", keys="Ctrl+Shift+N", clicked=self.add_wanted.emit)
         self.tabs = TabStrip([self.tr("Installed"), self.tr("Available")], self.tr("Servers"))
@@ -53,10 +54,10 @@ class ServerPane(SidePane):
         self.servers.opened.connect(self.server_opened)
         self.servers.toggled.connect(self.server_toggled)
         self.no_servers = EmptyState()
-        self.filter = FilterField(self.tr("Search servers on offer"))
+        self.filter = FilterField(self.tr("Search available servers"))
         categories = [("", self.tr("All categories")), *((each, category_words(each)) for each in CATEGORIES)]
         self.category = Select(self.tr("Category"), categories)
-        self.templates = ListTable(self.tr("Servers on offer"), two_lines=True)
+        self.templates = ListTable(self.tr("Available servers"), two_lines=True)
         self.templates.picked.connect(self.template_picked)
         self.templates.opened.connect(self.template_opened)
         self.no_templates = EmptyState()
@@ -97,65 +98,69 @@ class ServerPane(SidePane):
 
     @property
     def available(self) -> bool:
-        """Whether the servers on offer are shown."""
+        """Whether the available servers are shown."""
         return self.tabs.currentIndex() == AVAILABLE
 
     def show_servers(self) -> None:
-        """The installed servers as they are known now."""
-        desk = self._desk
-        if desk.loading or desk.loading_templates:
+        """Show the installed servers as they are now."""
+        controller = self._controller
+        if controller.loading or controller.loading_templates:
             self.progress.start()
         else:
             self.progress.stop()
-        self.add_button.setEnabled(desk.backend is not None)
+        self.add_button.setEnabled(controller.backend is not None)
         self._show_rows()
-        self._installed.setCurrentWidget(self.servers if desk.servers else self.no_servers)
-        if desk.servers:
+        self._installed.setCurrentWidget(self.servers if controller.servers else self.no_servers)
+        if controller.servers:
             return
-        if desk.error is not None:
-            self._say(self.no_servers, desk.error, lambda: desk.load(refresh=True))
-        elif desk.loaded:
+        if controller.error is not None:
+            self._say(self.no_servers, controller.error, lambda: controller.load(refresh=True))
+        elif controller.loaded:
             self.no_servers.show_state(
                 self.tr("No servers yet"),
-                self.tr("Connect one that is on offer, or add your own."),
-                [(self.tr("See what is on offer"), self.show_available)],
+                self.tr("Connect an available server, or add your own."),
+                [(self.tr("Browse available servers"), self.show_available)],
                 glyph="servers",
             )
         else:
             self.no_servers.show_state("")
 
     def set_waiting(self, server_ids: frozenset[str]) -> None:
-        """The servers that a call waits for."""
+        """Set the servers of which a call waits for the sign-in."""
         if server_ids != self._waiting:
             self._waiting = server_ids
             self._show_rows()
 
     def show_templates(self) -> None:
-        """What is on offer and matches the search."""
-        desk = self._desk
+        """Show the available servers that match the search."""
+        controller = self._controller
         needle, category = self.filter.text().strip(), self.category.currentData() or ""
-        groups = template_groups(desk.templates or (), needle, category)
+        groups = template_groups(controller.templates or (), needle, category)
         self.templates.set_groups(groups)
         self._available.setCurrentWidget(self.templates if groups else self.no_templates)
         if groups:
             return
-        if desk.template_error is not None and not desk.templates:
-            self._say(self.no_templates, desk.template_error, lambda: desk.load_templates(refresh=True))
-        elif desk.templates is None:
+        if controller.template_error is not None and not controller.templates:
+            self._say(self.no_templates, controller.template_error, lambda: controller.load_templates(refresh=True))
+        elif controller.templates is None:
             self.no_templates.show_state("")
         elif needle or category:
             self.no_templates.show_state(
                 self.tr("No server matches"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
             )
         else:
-            self.no_templates.show_state(self.tr("Nothing is on offer here"), glyph="servers")
+            self.no_templates.show_state(self.tr("No servers are available here"), glyph="servers")
+
+    def show_installed(self) -> None:
+        """Show the list of installed servers."""
+        self.tabs.setCurrentIndex(INSTALLED)
 
     def show_available(self) -> None:
-        """Turn to the servers on offer."""
+        """Show the list of available servers."""
         self.tabs.setCurrentIndex(AVAILABLE)
 
     def reset(self) -> None:
-        """Another account or project: the installed ones, nothing selected, no search."""
+        """Another account or project: show the installed servers, without selection or search."""
         self.filter.set_text_quietly("")
         self.category.setCurrentIndex(0)
         self.tabs.setCurrentIndex(INSTALLED)
@@ -163,12 +168,12 @@ class ServerPane(SidePane):
         self.templates.select_key(None, quiet=True)
 
     def _show_rows(self) -> None:
-        self.servers.set_rows([server_row(each, waiting=each.id in self._waiting) for each in self._desk.servers])
+        self.servers.set_rows([server_row(each, waiting=each.id in self._waiting) for each in self._controller.servers])
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))
         if tab == AVAILABLE:
-            self._desk.load_templates()
+            self._controller.load_templates()
             self.show_templates()
             self.template_picked.emit(self.templates.current_key() or "")
         else:

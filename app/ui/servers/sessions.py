@@ -1,4 +1,4 @@
-"""The tools that were opened, each with its call, and which of the calls wait for the sign-in."""
+"""The sessions of the tools that were opened, and which of their calls wait for the sign-in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.ui.servers.calling import ToolSession
 from app.ui.servers.rows import key_of
+from app.ui.servers.tool_session import ToolSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +21,10 @@ Key = tuple[str, str]
 
 
 class ToolSessions(QObject):
-    """Those of one account. `changed` when a call did, before its page shows it; `waiting_changed` when `waiting` did;
-    `resumed` when a call that had waited has been answered. Keys are a server's id and a row of its tools.
+    """The sessions of one account. A key is a server's id and the key of a tool's row.
+
+    `changed` when a call changed, before its page shows that; `waiting_changed` when `waiting` changed; `resumed` when
+    a call that had waited was answered.
     """
 
     changed = Signal()
@@ -36,7 +38,7 @@ class ToolSessions(QObject):
         self.waiting: frozenset[Key] = frozenset()
 
     def get(self, server: Server, tool: ToolInfo) -> ToolSession | None:
-        """The session of a tool that was opened before."""
+        """The session of a tool, None if it was not opened yet."""
         return self._sessions.get((server.id, key_of(tool)))
 
     def open(self, backend: Backend, server: Server, tool: ToolInfo) -> ToolSession:
@@ -47,7 +49,7 @@ class ToolSessions(QObject):
         return made
 
     def renew(self, server: Server, tools: Iterable[ToolInfo]) -> None:
-        """Open tools take over what is newly known of them."""
+        """Update the sessions of a server from what was loaded."""
         known = {key_of(tool): tool for tool in tools}
         for (owner, key), session in self._sessions.items():
             if owner == server.id:
@@ -62,7 +64,7 @@ class ToolSessions(QObject):
         self._look()
 
     def waiting_on(self, server_id: str) -> frozenset[str]:
-        """The rows of a server whose call waits."""
+        """The rows of a server's tools whose call waits."""
         return frozenset(key for owner, key in self.waiting if owner == server_id)
 
     def _look(self) -> None:

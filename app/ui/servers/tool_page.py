@@ -1,4 +1,4 @@
-"""One tool: what it is, what its server claims, its policy, its arguments, and the call."""
+"""The page of a tool: description, claims, policy, arguments, and the call."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormModel
-from app.ui.servers.calling import Phase, ToolSession
 from app.ui.servers.form import ArgumentForm
-from app.ui.servers.hairline import Hairline
-from app.ui.servers.outcome import Outcome
+from app.ui.servers.outcome import OutcomePresenter
+from app.ui.servers.policy import Policy, SegmentedPolicy
 from app.ui.servers.result import ResultView
+from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton, SegmentedPolicy
+from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
-from app.ui.widgets.when import duration
+from app.ui.widgets.times import duration
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QPaintEvent
 
     from app.core.mcp.forms.validation import ValidationResult
     from app.ui.bridge import Bridge
@@ -37,8 +38,10 @@ DESCRIPTION_LIMIT = 20_000
 
 
 class ToolPage(QWidget):
-    """`policy_wanted(state)`, `reconnect_wanted()`, `sign_in_wanted()`, `permission_wanted()`, `read_wanted(uri)`,
-    `save_wanted(name, data)`, `left()` on Esc or Back, `said(text)` for assistive technology."""
+    """Shows a `ToolSession`, and emits a signal for each thing the person wants.
+
+    `left()` on Esc or Back; `said(text)` is to be announced; `drafted(ToolSession)` when its draft changed.
+    """
 
     policy_wanted = Signal(str)
     allow_wanted = Signal()
@@ -61,11 +64,11 @@ class ToolPage(QWidget):
 
     @property
     def session(self) -> ToolSession | None:
-        """The tool shown, with its call."""
+        """The session that is shown."""
         return self._session
 
     def show_session(self, session: ToolSession) -> None:
-        """Show a tool; its form and result are as they were left."""
+        """Show a session, with form and result as they were left."""
         if session is self._session:
             self._fill()
             return
@@ -81,7 +84,7 @@ class ToolPage(QWidget):
         self._show_phase()
 
     def show_draft(self) -> None:
-        """The session's draft came from elsewhere: fill the form with it."""
+        """Fill the form with the session's draft, which was restored."""
         session = self._session
         if session is not None:
             self.form.show_model(self.form.model, session.draft, session.json_text)
@@ -96,7 +99,7 @@ class ToolPage(QWidget):
         self._tick.stop()
 
     def update_tool(self) -> None:
-        """The server's or the store's word about the tool changed; what is typed stays."""
+        """The tool changed on the server or in the store: show that. What is typed stays."""
         self._fill()
         session = self._session
         if session is not None and session.tool.input_schema != self.form.model.schema:
@@ -116,7 +119,7 @@ class ToolPage(QWidget):
             if session is not self._session:
                 return
             if verdict.problems:
-                self.form.show_problems(verdict.problems, self.tr("The server will probably not accept this"))
+                self.form.show_problems(verdict.problems, self.tr("The server will probably reject this"))
                 self.run_anyway.setVisible(True)
             else:
                 self._ask(session, arguments)
@@ -124,14 +127,14 @@ class ToolPage(QWidget):
         self._bridge.spawn(self, model.validate(arguments), done=checked, key="check")
 
     def run_as_is(self) -> None:
-        """Send arguments that the schema does not seem to allow."""
+        """Send arguments that do not match the schema."""
         session = self._session
         arguments = self.form.arguments() if session is not None else None
         if session is not None and arguments is not None:
             self._ask(session, arguments)
 
     def run_again(self) -> None:
-        """Ctrl+Shift+Enter: the last call once more, whatever stands in the form now."""
+        """Ctrl+Shift+Enter: repeat the last call, whatever is in the form."""
         if self._session is not None and not self._session.busy and not self._session.tool.problem:
             self._session.again()
 
@@ -207,13 +210,13 @@ class ToolPage(QWidget):
         above.setContentsMargins(0, 0, 0, 0)
         above.setSpacing(0)
         above.addWidget(self.area, 1)
-        above.addWidget(Hairline())
+        above.addWidget(_Hairline())
         above.addLayout(bar)
         above.addWidget(self.progress)
         self.result = ResultView(self._bridge)
         self.result.read_wanted.connect(self.read_wanted)
         self.result.save_wanted.connect(self.save_wanted)
-        self._outcome = Outcome(
+        self._outcome = OutcomePresenter(
             self.result,
             allow=self.allow_wanted.emit,
             reconnect=self.reconnect_wanted.emit,
@@ -249,7 +252,7 @@ class ToolPage(QWidget):
             self._claims.addWidget(StatusWord(claim, "caption"))
         self._show_policy()
         if tool.problem:
-            self.problem.show_note(self.tr("This tool cannot be relied on"), tool.problem, tone="attention")
+            self.problem.show_note(self.tr("This tool has a problem"), tool.problem, tone="attention")
         else:
             self.problem.clear()
         schema = {"input": tool.input_schema}
@@ -262,8 +265,8 @@ class ToolPage(QWidget):
     def _show_policy(self) -> None:
         assert self._session is not None
         tool = self._session.tool
-        self.policy.set_value(tool.policy or "needs_approval")
-        reason = self.tr("Locked: the team decides on this tool.") if tool.locked else ""
+        self.policy.set_value(tool.policy or Policy.ASK)
+        reason = self.tr("Locked: the team sets the policy of this tool.") if tool.locked else ""
         self.policy.set_locked(reason)
         self.lock.setText(reason)
         self.lock.setVisible(bool(reason))
@@ -307,7 +310,7 @@ class ToolPage(QWidget):
         session = self._session
         if session is None:
             return
-        if session.phase is Phase.RUNNING:
+        if session.phase is CallPhase.RUNNING:
             self.progress.start()
             self._tick.start()
         else:
@@ -320,22 +323,22 @@ class ToolPage(QWidget):
 
     def _announce(self, session: ToolSession) -> None:
         words = {
-            Phase.RUNNING: self.tr("Running {0}"),
-            Phase.DONE: self.tr("{0} finished"),
-            Phase.CANCELLED: self.tr("{0} cancelled"),
-            Phase.FAILED: self.tr("{0} failed"),
-            Phase.ASKING: self.tr("{0} asks before it is called"),
-            Phase.ALLOWING: self.tr("{0} waits for your browser"),
-            Phase.QUIET: self.tr("Still no answer from {0}"),
+            CallPhase.RUNNING: self.tr("Running {0}"),
+            CallPhase.DONE: self.tr("{0} finished"),
+            CallPhase.CANCELLED: self.tr("{0} cancelled"),
+            CallPhase.FAILED: self.tr("{0} failed"),
+            CallPhase.ASKING: self.tr("{0} needs your approval"),
+            CallPhase.ALLOWING: self.tr("{0} waits for your browser"),
+            CallPhase.QUIET: self.tr("Still no answer from {0}"),
         }.get(session.phase)
-        if session.phase is Phase.FAILED and session.need is not None:
+        if session.phase is CallPhase.FAILED and session.need is not None:
             self.said.emit(self.result.card.text())
         elif words:
             self.said.emit(words.format(session.tool.label))
 
     def _show_progress(self) -> None:
         session = self._session
-        if session is None or session.phase is not Phase.RUNNING:
+        if session is None or session.phase is not CallPhase.RUNNING:
             return
         parts = [self.tr("Running, {0}").format(duration(monotonic() - session.started))]
         progress = session.progress
@@ -358,3 +361,17 @@ class ToolPage(QWidget):
                 self.left.emit()
         else:
             super().keyPressEvent(event)
+
+
+class _Hairline(QWidget):
+    """A line of the border's colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(1)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), theme().colour("border"))
+        painter.end()

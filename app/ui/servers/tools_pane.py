@@ -1,4 +1,4 @@
-"""The tools of a server: search, areas, policies of one or many."""
+"""The list of a server's tools: search, areas, and policies of one or several tools."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from app.ui.servers.policy import POLICY_STATES, Policy, SegmentedPolicy
 from app.ui.servers.rows import ToolIndex
-from app.ui.servers.wording import POLICY_WORDS, policy_words
+from app.ui.servers.wording import policy_words
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import SegmentedPolicy
+from app.ui.widgets.feedback import EmptyState, InlineCard
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
-from app.ui.widgets.places import EmptyState, InlineCard
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
     from app.core.mcp.tools import ToolInfo
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
     from app.ui.widgets.rows import Group
 
-POLICY_KEYS = {Qt.Key.Key_A: "approved", Qt.Key.Key_K: "needs_approval", Qt.Key.Key_B: "do_not_use"}
+POLICY_KEYS = {Qt.Key.Key_A: Policy.ALLOW, Qt.Key.Key_K: Policy.ASK, Qt.Key.Key_B: Policy.BLOCK}
 
 
 class ToolsPane(QWidget):
-    """`opened(key)` when a tool is to be shown, `picked(key)` when the arrows reach it, `policies_wanted(keys, state)`
-    once a change is confirmed."""
+    """Emits `opened(key)` when a tool is opened, `picked(key)` when it becomes current, and `policies_wanted(keys,
+    policy)` when a change is confirmed."""
 
     opened = Signal(str)
     picked = Signal(str)
@@ -87,14 +87,14 @@ class ToolsPane(QWidget):
         box.addWidget(self._bar)
 
     def set_tools(self, tools: Sequence[ToolInfo], *, policies: bool) -> None:
-        """Show a server's tools; `policies` says whether a store keeps some."""
+        """Show a server's tools. `policies`: whether the store keeps policies for them."""
         self._policies = policies
         if self.index.tools != tuple(tools):
             self.index = ToolIndex(tools)
         self._search(self.filter.text().strip())
 
     def set_waiting(self, keys: frozenset[str]) -> None:
-        """The tools whose call waits for the sign-in."""
+        """Set the tools whose call waits for the sign-in."""
         if keys != self._waiting:
             self._waiting = keys
             self._set(self.index.groups(self.filter.text().strip(), keys))
@@ -109,7 +109,7 @@ class ToolsPane(QWidget):
         self.stack.setCurrentWidget(self.empty)
 
     def clear(self) -> None:
-        """Forget everything, also the search."""
+        """Clear list and search."""
         self.filter.set_text_quietly("")
         self.card.clear()
         self.show_empty("")
@@ -119,8 +119,8 @@ class ToolsPane(QWidget):
         return self.index.get(key) if key else None
 
     def want_policy(self, state: str) -> None:
-        """Set the policy of the selected tools; several are confirmed first."""
-        if not self._policies or state not in POLICY_WORDS:
+        """Set the policy of the selected tools. For several, ask first."""
+        if not self._policies or state not in POLICY_STATES:
             return
         chosen = [(key, self.index.get(key)) for key in self.table.selected_keys()]
         usable = [key for key, tool in chosen if tool is not None and tool.problem is None and not tool.locked]
@@ -134,7 +134,7 @@ class ToolsPane(QWidget):
             return
         word = policy_words(state)
         title = self.tr("Set {0} tools to {1}?").format(len(usable), word)
-        cause = self.tr("{0} locked or unusable ones stay as they are.").format(left) if left else ""
+        cause = self.tr("{0} locked or unusable tools stay unchanged.").format(left) if left else ""
         self.card.show_note(
             title,
             cause,

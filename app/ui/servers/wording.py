@@ -1,23 +1,59 @@
-"""Servers, tools and templates in words: claims, areas, categories. No widgets.
+"""The words for servers, tools and templates: states, claims, areas, categories. No widgets.
 
-The tables hold the words untranslated; the functions translate them (context `Servers`). What a server says of its
-tools are hints (MCP, "Tool annotations"), so every word about them is a claim.
+The tables hold the words untranslated; the functions translate them (context `Servers`). The annotations of a tool are
+hints (MCP, "Tool annotations"), so they are worded as claims of its server.
 """
 
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.theme.state import State, server_state
+from app.core.mcp.servers.server import ServerState
+from app.ui.servers.policy import policy_state
+from app.ui.theme.state import State, translated
+from app.ui.translation import marked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.core.mcp.servers.server import Server
     from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import ServerTemplate
 
+
+class CallState(Enum):
+    """The state of a call, shown beside its result."""
+
+    UNDER_WAY = "under way"
+    DONE = "done"
+    TOOL_ERROR = "tool error"
+    PROTOCOL_ERROR = "protocol error"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+
+
+SERVER_STATES: Mapping[ServerState, State] = {
+    ServerState.READY: State("dot", marked("State", "Ready"), "good"),
+    ServerState.SIGN_IN: State("dashed", marked("State", "Finish connecting"), "attention"),
+    ServerState.RECONNECT: State("warning", marked("State", "Reconnect"), "attention"),
+    ServerState.DISABLED: State("ring", marked("State", "Off"), "muted"),
+    ServerState.TROUBLE: State("cross", marked("State", "In trouble"), "bad"),
+    ServerState.UNKNOWN: State("question", marked("State", "Not checked"), "muted"),
+}
+CALL_STATES: Mapping[CallState, State] = {
+    CallState.UNDER_WAY: State("play", marked("State", "Running"), "accent"),
+    CallState.DONE: State("check", marked("State", "Done"), "good"),
+    CallState.TOOL_ERROR: State("warning", marked("State", "Tool error"), "attention"),
+    CallState.PROTOCOL_ERROR: State("cross", marked("State", "Protocol error"), "bad"),
+    CallState.CANCELLED: State("stop", marked("State", "Cancelled"), "muted"),
+    CallState.UNKNOWN: State("question", marked("State", "Outcome unknown"), "attention"),
+    CallState.WAITING: State("clock", marked("State", "Waiting for sign-in"), "attention"),
+}
 CATEGORIES = {
     "business": "Business",
     "data": "Data",
@@ -27,25 +63,25 @@ CATEGORIES = {
     "productivity": "Productivity",
 }
 AUTH = {"oauth": "OAuth", "api_key": "API key"}
-POLICY_WORDS = {
-    "approved": "Allow",
-    "needs_approval": "Ask",
-    "do_not_use": "Block",
-}
 OTHER_AREA = "Other"
 PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 
 
 def state_of(server: Server) -> State:
     """Glyph, word and tone of a server's state."""
-    return server_state(server.state.name)
+    return translated(SERVER_STATES[server.state])
+
+
+def call_state(state: CallState) -> State:
+    """Glyph, word and tone of a call's state."""
+    return translated(CALL_STATES[state])
 
 
 def claim_of(tool: ToolInfo) -> str:
-    """The gravest thing a tool's server claims of it; empty when it claims nothing."""
+    """The most serious claim about a tool; empty when there is none."""
     hints = tool.annotations
     if hints.destructive is True and hints.read_only is not True:
-        return tr("says it may destroy")
+        return tr("says it may destroy data")
     if hints.read_only is True:
         return tr("says it only reads")
     if hints.read_only is False:
@@ -54,7 +90,7 @@ def claim_of(tool: ToolInfo) -> str:
 
 
 def claims_of(tool: ToolInfo) -> list[State]:
-    """Everything claimed of a tool, each as glyph and words."""
+    """Every claim about a tool, each as glyph and words."""
     hints = tool.annotations
     found = []
     if hints.read_only is True:
@@ -64,30 +100,30 @@ def claims_of(tool: ToolInfo) -> list[State]:
     else:
         found.append(State("question", tr("does not say whether it writes"), "muted"))
     if hints.destructive is True and hints.read_only is not True:
-        found.append(State("warning", tr("says it may destroy"), "bad"))
+        found.append(State("warning", tr("says it may destroy data"), "bad"))
     if hints.destructive is False and hints.read_only is not True:
         found.append(State("plus", tr("says it only adds"), "muted"))
     if hints.idempotent is True and hints.read_only is not True:
-        found.append(State("refresh", tr("says that repeating it does no more"), "muted"))
+        found.append(State("refresh", tr("says it can be repeated safely"), "muted"))
     if hints.open_world is True:
-        found.append(State("external", tr("says it reaches outside systems"), "muted"))
+        found.append(State("external", tr("says it reaches external systems"), "muted"))
     return found
 
 
 def first_line(text: str) -> str:
-    """The first line that says something, without line breaks."""
+    """The first line that is not empty."""
     return next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")
 
 
 def searched(tool: ToolInfo) -> str:
-    """What a search looks through: name, title, description and the names of the arguments."""
+    """The text that a search looks through: name, title, description and argument names."""
     properties = tool.input_schema.get("properties")
     names = [str(name) for name in properties] if isinstance(properties, dict) else []
     return "\n".join((tool.name, tool.title, tool.description, *names)).casefold()
 
 
 def areas(names: list[str]) -> list[str]:
-    """The area of each name: its first word that the names do not all share; single names go to the last area."""
+    """The area of each name: its first word after those that all names share. Single names share the last area."""
     split = [PARTS.findall(name) for name in names]
     shared = 0
     while split and all(len(parts) > shared + 1 for parts in split) and len({p[shared].lower() for p in split}) == 1:
@@ -97,7 +133,7 @@ def areas(names: list[str]) -> list[str]:
 
 
 def auth_words(auth_type: str) -> str:
-    """How a server signs in, in two words."""
+    """How a server authenticates."""
     return tr(AUTH[auth_type]) if auth_type in AUTH else auth_type
 
 
@@ -107,7 +143,7 @@ def category_of(template: ServerTemplate) -> str:
 
 
 def tools_counted(count: int | None) -> str:
-    """`12 tools`; empty when it is not known."""
+    """`12 tools`; empty when the number is unknown."""
     if count is None:
         return ""
     return tr("1 tool") if count == 1 else tr("{0} tools").format(count)
@@ -120,7 +156,7 @@ def category_words(category: str) -> str:
 
 def policy_words(state: str) -> str:
     """Allow, Ask or Block."""
-    return tr(POLICY_WORDS[state]) if state in POLICY_WORDS else state
+    return policy_state(state).word
 
 
 def tr(text: str) -> str:

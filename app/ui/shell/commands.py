@@ -1,8 +1,8 @@
-"""The window's own commands: what the palette offers and the keyboard map binds in every place."""
+"""The window's own commands, which the palette offers and the keyboard map binds in every place."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from PySide6.QtCore import QCoreApplication
 
@@ -11,11 +11,43 @@ from app.ui.context import Command
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.ui.shell.rail import PlaceEntry
-    from app.ui.shell.window import MainWindow
+    from app.core.backend import Backend
+    from app.ui.place_info import PlaceInfo
+    from app.ui.shell.appearance import Appearance
+    from app.ui.shell.drawer_host import DrawerHost
+    from app.ui.shell.navigation import Navigation
+    from app.ui.shell.place_stack import PlaceStack
+    from app.ui.shell.sign_in import SignInController
 
 
-def own_commands(window: MainWindow, entries: Sequence[PlaceEntry]) -> list[Command]:
+class WindowActions(Protocol):
+    """What the commands of the window act on. `MainWindow` implements it."""
+
+    navigation: Navigation
+    stack: PlaceStack
+    drawers: DrawerHost
+    appearance: Appearance
+    sign_ins: SignInController
+
+    @property
+    def backend(self) -> Backend | None: ...
+
+    def go(self, place: str, item: str | None = None) -> None: ...
+
+    def open_palette(self, typed: str = "") -> None: ...
+
+    def move_pane(self, step: int) -> None: ...
+
+    def open_key_sheet(self) -> None: ...
+
+    def open_sign_in_details(self) -> None: ...
+
+    def choose_host(self) -> None: ...
+
+    def select_project(self, project_id: int) -> None: ...
+
+
+def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Command]:
     """Commands that do not belong to a place."""
     go, view, account = _tr("Go"), _tr("Window"), _tr("Account")
 
@@ -23,30 +55,30 @@ def own_commands(window: MainWindow, entries: Sequence[PlaceEntry]) -> list[Comm
         return window.backend is not None
 
     return [
-        *(Command(f"go.{e.id}", _tr("Go to {0}").format(e.title), to(window.go, e.id), e.keys, go) for e in entries),
-        Command("go.back", _tr("Go back"), window.back, "Alt+Left", go),
-        Command("go.forward", _tr("Go forward"), window.forward, "Alt+Right", go),
-        Command("window.palette", _tr("Open the palette"), window.open_palette, "Ctrl+K", view),
-        Command("window.filter", _tr("Filter the list"), to(window.ask_place, "focus_filter"), "/", view),
-        Command("window.refresh", _tr("Refresh"), to(window.ask_place, "refresh"), "F5", view),
+        *(Command(f"go.{p.id}", _tr("Go to {0}").format(p.label), to(window.go, p.id), p.keys, go) for p in places),
+        Command("go.back", _tr("Go back"), window.navigation.back, "Alt+Left", go),
+        Command("go.forward", _tr("Go forward"), window.navigation.forward, "Alt+Right", go),
+        Command("window.palette", _tr("Open the command palette"), window.open_palette, "Ctrl+K", view),
+        Command("window.filter", _tr("Filter the list"), window.stack.filter_current, "/", view),
+        Command("window.refresh", _tr("Refresh"), window.stack.refresh_current, "F5", view),
         Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view),
         Command("window.pane.previous", _tr("Previous pane"), to(window.move_pane, -1), "Shift+F6", view),
-        Command("window.activity", _tr("Show or hide activity"), window.toggle_drawer, "Ctrl+J", view),
+        Command("window.activity", _tr("Show or hide activity"), window.drawers.toggle, "Ctrl+J", view),
         Command("window.keys", _tr("Show all keys"), window.open_key_sheet, "Ctrl+/", view),
-        Command("window.larger", _tr("Larger text"), to(window.change_scale, 1), "Ctrl++", view),
-        Command("window.smaller", _tr("Smaller text"), to(window.change_scale, -1), "Ctrl+-", view),
-        Command("window.usual", _tr("Usual text size"), to(window.change_scale, 0), "Ctrl+0", view),
-        Command("look.system", _tr("Appearance: as the system"), to(window.set_mode, "system"), "", view),
-        Command("look.light", _tr("Appearance: light"), to(window.set_mode, "light"), "", view),
-        Command("look.dark", _tr("Appearance: dark"), to(window.set_mode, "dark"), "", view),
-        Command("account.sign_in", _tr("Sign in again"), window.sign_in, "", account, connected),
+        Command("window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view),
+        Command("window.smaller", _tr("Smaller text"), to(window.appearance.change_scale, -1), "Ctrl+-", view),
+        Command("window.usual", _tr("Default text size"), to(window.appearance.change_scale, 0), "Ctrl+0", view),
+        Command("look.system", _tr("Appearance: system"), to(window.appearance.set_mode, "system"), "", view),
+        Command("look.light", _tr("Appearance: light"), to(window.appearance.set_mode, "light"), "", view),
+        Command("look.dark", _tr("Appearance: dark"), to(window.appearance.set_mode, "dark"), "", view),
+        Command("account.sign_in", _tr("Sign in again"), window.sign_ins.sign_in, "", account, connected),
         Command("account.details", _tr("Sign-in details"), window.open_sign_in_details, "", account, connected),
         Command("account.host", _tr("Use another server"), window.choose_host, "", account, connected),
-        Command("account.sign_out", _tr("Sign out"), window.sign_out, "", account, connected),
+        Command("account.sign_out", _tr("Sign out"), window.sign_ins.sign_out, "", account, connected),
     ]
 
 
-def project_commands(window: MainWindow) -> list[Command]:
+def project_commands(window: WindowActions) -> list[Command]:
     """One command for each project of the account."""
     backend = window.backend
     if backend is None:
@@ -65,7 +97,7 @@ def project_commands(window: MainWindow) -> list[Command]:
 
 
 def to(call: Callable[[Any], object], value: Any) -> Callable[[], None]:
-    """`call` with a fixed argument, as a command wants it."""
+    """`call` with a fixed argument, as a function without arguments."""
 
     def run() -> None:
         call(value)

@@ -1,14 +1,13 @@
-"""The status corner: project, account and host, one word of state. Never modal, never jumps."""
+"""The status corner: project, account and host, and one word of state. It is never modal and never changes size."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QActionGroup, QIcon
+from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QFrame,
-    QMenu,
     QSizePolicy,
     QStyle,
     QStyleOptionButton,
@@ -17,10 +16,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.ui.shell.session_words import renewing_in, session_key, session_note
+from app.core.auth.status import CredentialState, CredentialStatus
+from app.ui.shell.credential_words import credential_note, credential_state, renewing_in
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
-from app.ui.theme.state import session_state
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import ElidedLabel, StatusWord
@@ -28,6 +27,7 @@ from app.ui.widgets.text import ElidedLabel, StatusWord
 if TYPE_CHECKING:
     from PySide6.QtCore import QSize
     from PySide6.QtGui import QPaintEvent
+    from PySide6.QtWidgets import QMenu
 
     from app.core.backend import Backend
 
@@ -36,7 +36,7 @@ LEAST_TAIL = 6
 
 
 class _CornerButton(QuietButton):
-    """A flat button as wide as the corner: words that elide at their end and, where room is left, a muted tail."""
+    """A flat button as wide as the corner. Its words elide at the end; a muted tail follows where there is room."""
 
     def __init__(self, icon: str, parent: QWidget | None = None) -> None:
         super().__init__("", icon, kind="flat", parent=parent)
@@ -44,14 +44,14 @@ class _CornerButton(QuietButton):
         self._words = self._tail = ""
 
     def set_words(self, words: str, name: str, tail: str = "") -> None:
-        """What is shown and what is read aloud; `tail` (a host) gives way to the words and elides in its middle."""
+        """Set what is shown and what is read aloud. `tail`, a host, elides in the middle and gives way to the words."""
         self._words, self._tail = words, tail
         self.setText(words)
         self.setToolTip(f"{words} · {tail}" if tail else words)
         self.setAccessibleName(name)
 
     def shown(self, room: int) -> tuple[str, str]:
-        """Words and tail as they fit into `room` pixels."""
+        """Words and tail, elided to `room` pixels."""
         metrics = self.fontMetrics()
         words = metrics.elidedText(self._words, Qt.TextElideMode.ElideRight, room)
         left = room - metrics.horizontalAdvance(f"{words} · ")
@@ -88,7 +88,7 @@ class _CornerButton(QuietButton):
 
 
 class StatusCorner(QFrame):
-    """Signals: what a person asks for in its menus."""
+    """Emits a signal for each choice of its menus."""
 
     project_wanted = Signal(int)
     all_projects_wanted = Signal()
@@ -106,7 +106,7 @@ class StatusCorner(QFrame):
         self.project.clicked.connect(self._open_projects)
         self.account = _CornerButton("user")
         self.account.clicked.connect(self._open_account)
-        self.word = StatusWord(session_state("restoring"), "caption")
+        self.word = StatusWord(role="caption")
         self.note = ElidedLabel("", "caption", "muted", mode=Qt.TextElideMode.ElideRight)
         current = theme()
         box = QVBoxLayout(self)
@@ -132,7 +132,7 @@ class StatusCorner(QFrame):
         self.refresh()
 
     def set_passing(self, text: str) -> None:
-        """A passing word below the state; empty clears it."""
+        """Show a temporary message below the state; empty clears it."""
         self._passing = text
         self.refresh()
 
@@ -142,12 +142,13 @@ class StatusCorner(QFrame):
         self.project.setVisible(backend is not None and backend.project is not None)
         self.account.setVisible(backend is not None)
         status = None if backend is None else backend.session.status
-        # Asked first: what is nearly due is looked at once more, or is due by the time its word is chosen.
+        # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
+        # has the timer look again. The other way round it could do neither.
         left = None if status is None else renewing_in(status)
-        key = "signed_out" if status is None else session_key(status)
-        state = session_state(key)
+        status = status or CredentialStatus(CredentialState.SIGNED_OUT)
+        state = credential_state(status)
         self.word.set_state(state)
-        self.word.setToolTip(session_note(key, status.reason if status is not None else None))
+        self.word.setToolTip(credential_note(status))
         if left:
             self._timer.start(round(left * 1000) + 10)
         self.note.setText(self._passing)
@@ -162,6 +163,8 @@ class StatusCorner(QFrame):
         self.account.set_words(person, spoken, backend.host.name)
 
     def _open_projects(self) -> None:
+        from PySide6.QtGui import QAction, QActionGroup
+
         backend = self._backend
         if backend is None:
             return
@@ -179,6 +182,9 @@ class StatusCorner(QFrame):
         self._popup(menu, self.project)
 
     def _open_account(self) -> None:
+        from PySide6.QtGui import QAction, QActionGroup
+        from PySide6.QtWidgets import QMenu
+
         backend = self._backend
         if backend is None:
             return
@@ -195,7 +201,7 @@ class StatusCorner(QFrame):
         menu.addMenu(looks)
         group = QActionGroup(looks)
         for mode, words in (
-            ("system", self.tr("As the system")),
+            ("system", self.tr("System")),
             ("light", self.tr("Light")),
             ("dark", self.tr("Dark")),
         ):
@@ -209,6 +215,8 @@ class StatusCorner(QFrame):
         self._popup(menu, self.account)
 
     def _new_menu(self) -> QMenu:
+        from PySide6.QtWidgets import QMenu
+
         if self.menu is not None:
             self.menu.deleteLater()
         self.menu = QMenu(self)

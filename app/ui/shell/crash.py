@@ -1,4 +1,4 @@
-"""What a person sees of a bug: one dialog that blocks nothing, with what helps to report it."""
+"""The dialog for a bug: it is not modal, and holds what helps to report the bug."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 640, 420
 
 
-class Crashes:
-    """Shows each kind of failure once: the same line failing again adds nothing to know."""
+class CrashDialogs:
+    """Shows a failure once for each exception type and line: the same one again is no news."""
 
     def __init__(self, window: QWidget, folder: Path) -> None:
         self._window = window
@@ -32,7 +32,7 @@ class Crashes:
         self._known: set[str] = set()
 
     def show(self, failure: BaseException) -> CrashDialog | None:
-        """Open the dialog for a failure that was not shown yet."""
+        """Open the dialog for a failure; None when the same one was shown before."""
         frames = traceback.extract_tb(failure.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         kind = f"{type(failure).__name__} {place}"
@@ -45,7 +45,7 @@ class Crashes:
 
 
 class CrashDialog(QDialog):
-    """The failure in words, its trace without secrets, and where the log is."""
+    """The failure in words, its traceback without secrets, and where the log is."""
 
     def __init__(self, failure: BaseException, folder: Path, parent: QWidget) -> None:
         super().__init__(parent)

@@ -1,7 +1,7 @@
-"""Account ▸ Sign-in details: how the sign-in stands, each thing that happened to it, and the explicit ways out.
+"""Account ▸ Sign-in details: the state of the sign-in, its timeline, and the buttons to sign in again or out.
 
-Live while it is open, and without secrets: tokens are fingerprints. It is also where a renewal that failed for good is
-explained (ux 6.6), opened by the bar, never by itself.
+It stays up to date while it is open, and shows fingerprints instead of tokens. It also explains a renewal that failed
+for good; the bar links to it, and it never opens by itself.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from PySide6.QtWidgets import (
 )
 
 from app import __version__
+from app.core.auth.status import CredentialState
 from app.core.diagnostics import report
 from app.core.diagnostics.snapshot import snapshot_of
-from app.ui.shell import step_words
-from app.ui.shell.session_words import session_key, session_note
-from app.ui.shell.standing_facts import StandingFacts
+from app.ui.shell import timeline_words
+from app.ui.shell.credential_facts import CredentialFacts
+from app.ui.shell.credential_words import credential_note, credential_state
 from app.ui.theme import theme, tokens
-from app.ui.theme.state import session_state
+from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.column import FittedColumn
+from app.ui.widgets.feedback import EmptyState, InlineCard, ProgressLine
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import EmptyState, InlineCard, ProgressLine
-from app.ui.widgets.say import announce
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import StatusWord, Text
-from app.ui.widgets.when import absolute, moment_at, ticker
+from app.ui.widgets.times import absolute, moment_at, ticker
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QResizeEvent
@@ -53,14 +54,14 @@ LEAST_FACTS = 88
 ONE_ROW = 720
 SHOWN_STEPS = 200
 READ_AFTER_MS = 80
-# What other processes do is told by nothing but the journal.
+# No event tells what other processes do: the journal is read again.
 READ_AGAIN_MS = 2_000
 LOADING_WORDS_AFTER_MS = 2_000
 COPIED_SHOWN_MS = 2_000
 
 
 class SignInDetails(QDialog):
-    """Shown with `show()`, beside the window. `sign_in_wanted()` and `sign_out_wanted()` come as it closes."""
+    """Opened with `show()`, beside the window. Emits `sign_in_wanted()` and `sign_out_wanted()` as it closes."""
 
     sign_in_wanted = Signal()
     sign_out_wanted = Signal()
@@ -78,12 +79,12 @@ class SignInDetails(QDialog):
         self._again = QTimer(self, interval=READ_AGAIN_MS)
         self._again.timeout.connect(self._read)
         self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
-        self._late.timeout.connect(lambda: self.empty.show_state(self.tr("Reading what happened…")))
+        self._late.timeout.connect(lambda: self.empty.show_state(self.tr("Loading the timeline…")))
         bridge.listen(self, backend.session.changed, self._changed)
         bridge.listen(self, backend.session.happened, self._changed)
         bridge.listen(self, backend.changed, self._changed)
         ticker().tick.connect(self._tick)
-        self._show_standing()
+        self._show_status()
         self.progress.start()
         self._late.start()
         self._again.start()
@@ -109,11 +110,11 @@ class SignInDetails(QDialog):
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_3)
         self.state = StatusWord(role="strong")
         self.card = InlineCard()
-        self.facts = StandingFacts()
+        self.facts = CredentialFacts()
         head = QHBoxLayout()
         head.addWidget(Text(self.tr("Sign-in details"), "title"), 1)
         head.addWidget(self.state)
-        upper = _Column()
+        upper = FittedColumn()
         column = QVBoxLayout(upper)
         column.setContentsMargins(wide, 0, wide, current.px(tokens.SPACE_1))
         column.setSpacing(gap)
@@ -126,7 +127,7 @@ class SignInDetails(QDialog):
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self.table)
         self.stack.setMinimumHeight(current.px(LEAST_TABLE))
-        self.progress = ProgressLine(self.tr("Reading what happened"))
+        self.progress = ProgressLine(self.tr("Loading the timeline"))
         self.line = Text("", "caption", "muted", wrap=True, selectable=True)
         self.line.setMinimumHeight(2 * self.line.fontMetrics().lineSpacing())
         self.line.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -142,7 +143,7 @@ class SignInDetails(QDialog):
         box.addWidget(self.progress)
         table = QVBoxLayout()
         table.addWidget(self.stack)
-        # So that the words of cells stand below those above.
+        # Less, so that the words in the cells line up with those above.
         box.addLayout(_indented(table, wide - current.px(tokens.SPACE_2)), 1)
         lower = QVBoxLayout()
         lower.addWidget(self.line)
@@ -162,22 +163,22 @@ class SignInDetails(QDialog):
 
     def _build_table(self) -> DataTable[TimelineStep]:
         columns: list[Column[TimelineStep]] = [
-            Column(self.tr("When"), step_words.when, 92, tooltip=lambda step: absolute(moment_at(step.at))),
+            Column(self.tr("When"), timeline_words.when, 92, tooltip=lambda step: absolute(moment_at(step.at))),
             Column(
                 self.tr("What"),
-                lambda step: step_words.what(step).word,
+                lambda step: timeline_words.what(step).word,
                 184,
-                tone=lambda step: step_words.what(step).tone,
-                glyph=lambda step: step_words.what(step).glyph,
+                tone=lambda step: timeline_words.what(step).tone,
+                glyph=lambda step: timeline_words.what(step).glyph,
                 tooltip=lambda step: step.outcome,
             ),
-            Column(self.tr("Why"), step_words.why, tooltip=step_words.why_exactly),
-            Column(self.tr("By"), step_words.process, 156, drop_below=680, tooltip=step_words.process),
-            Column(self.tr("Generation"), step_words.generations, 92, drop_below=840),
-            Column(self.tr("Took"), step_words.took, 76, right=True),
+            Column(self.tr("Why"), timeline_words.why, tooltip=timeline_words.why_exactly),
+            Column(self.tr("By"), timeline_words.process, 156, drop_below=680, tooltip=timeline_words.process),
+            Column(self.tr("Generation"), timeline_words.generations, 92, drop_below=840),
+            Column(self.tr("Took"), timeline_words.took, 76, right=True),
             Column(
                 self.tr("Next due"),
-                step_words.next_due,
+                timeline_words.next_due,
                 104,
                 right=True,
                 drop_below=740,
@@ -188,7 +189,7 @@ class SignInDetails(QDialog):
             self.tr("What happened to the sign-in"), columns, lambda step: step.key
         )
         table.setTextElideMode(Qt.TextElideMode.ElideRight)
-        table.picked.connect(lambda step: self.line.setText(step_words.sentence(step) if step is not None else ""))
+        table.picked.connect(lambda step: self.line.setText(timeline_words.sentence(step) if step is not None else ""))
         return table
 
     def _build_buttons(self) -> QBoxLayout:
@@ -226,18 +227,18 @@ class SignInDetails(QDialog):
         return self._buttons
 
     def _changed(self, _value: object) -> None:
-        self._show_standing()
+        self._show_status()
         self._soon.start()
 
     def _tick(self) -> None:
-        self._show_standing()
+        self._show_status()
         self.table.viewport().update()
 
     def _read(self) -> None:
         self._bridge.spawn(self, self._backend.timeline.recent(SHOWN_STEPS), done=self._show_steps, key="read")
 
     def _show_steps(self, steps: tuple[TimelineStep, ...]) -> None:
-        # What did not change stays the same value, so that the view keeps its selection and place.
+        # Steps that did not change stay the same objects, so that the view keeps selection and scroll position.
         known = {step: step for step in self._steps}
         self._steps = tuple(known.get(step, step) for step in steps)
         first, self._loaded = not self._loaded, True
@@ -252,27 +253,26 @@ class SignInDetails(QDialog):
         elif (current := self.table.current()) is None:
             self.table.selectRow(0)
         else:
-            self.line.setText(step_words.sentence(current))
+            self.line.setText(timeline_words.sentence(current))
         self.stack.setCurrentWidget(self.table if steps else self.empty)
         if first and steps and self.focusWidget() is self.close_button:
             self.table.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._show_standing()
+        self._show_status()
 
-    def _show_standing(self) -> None:
-        standing, status = snapshot_of(self._backend), self._backend.session.status
-        key = session_key(status)
-        self.state.set_state(session_state(key))
-        self.facts.show_standing(standing, self._steps)
-        signed_in, held = standing.state == "signed_in", bool(standing.token)
+    def _show_status(self) -> None:
+        snapshot, status = snapshot_of(self._backend), self._backend.session.status
+        state, note = credential_state(status), credential_note(status)
+        self.state.set_state(state)
+        self.facts.show_snapshot(snapshot, self._steps)
+        signed_in, held = status.state is CredentialState.SIGNED_IN, bool(snapshot.token)
         self.sign_in_button.setVisible(not signed_in)
         self.again_button.setVisible(signed_in)
         self.sign_out_button.setEnabled(held)
-        note = session_note(key, standing.reason)
-        if standing.state == "needs_sign_in":
-            words = self.tr("Signing in again is all it takes. What you were doing is kept.")
-            self.card.show_note(self.tr("The sign-in is over"), note, words, tone="attention")
-        elif note and key != "renewing":
-            self.card.show_note(session_state(key).word, note, tone="attention")
+        if status.state is CredentialState.NEEDS_SIGN_IN:
+            words = self.tr("Sign in again to continue. Your work is kept.")
+            self.card.show_note(self.tr("The sign-in has ended"), note, words, tone="attention")
+        elif note and status.trouble is not None:
+            self.card.show_note(state.word, note, tone="attention")
         else:
             self.card.clear()
 
@@ -285,7 +285,7 @@ class SignInDetails(QDialog):
         signal.emit()  # type: ignore[attr-defined]
 
     def _fit(self) -> None:
-        """The size of the design, or what the screen has."""
+        """Take the size of the design, or what the screen has room for."""
         current = theme()
         screen = self.screen().availableGeometry()
         margin = current.px(tokens.SPACE_6)
@@ -301,22 +301,15 @@ class SignInDetails(QDialog):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter is for the button that has the focus, and nothing else."""
+        """Enter presses the button that has the focus and does nothing else."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             event.ignore()
             return
         super().keyPressEvent(event)
 
 
-class _Column(QWidget):
-    """Asks for its height at the width it has; wrapped labels would ask for that of one word a line."""
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(1, 1)
-
-
 class _Facts(QScrollArea):
-    """As high as its content, and scrolls where there is less room than that."""
+    """As high as its content. It scrolls where there is less room."""
 
     def __init__(self, name: str, content: QWidget) -> None:
         super().__init__()

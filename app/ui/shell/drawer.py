@@ -1,4 +1,4 @@
-"""The activity drawer: every request made, newest first; filter, look inside, copy, export."""
+"""The activity drawer: every request, newest first, with filter, details, copy and export."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import IconButton, QuietButton, Select
+from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.choices import Select
 from app.ui.widgets.fields import CodeEdit, FilterField
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import absolute, clock, duration, moment_at
+from app.ui.widgets.times import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
     from app.core.diagnostics.activity import Activity, ActivityRecord
@@ -27,7 +28,7 @@ REFRESH_MS = 100
 
 
 class ActivityDrawer(QWidget):
-    """`closed()` when a person closes it. Reads the records only while it is visible."""
+    """Emits `closed()` when the person closes it. It reads the records only while it is visible."""
 
     closed = Signal()
 
@@ -52,7 +53,7 @@ class ActivityDrawer(QWidget):
         self.table: DataTable[ActivityRecord] = DataTable(self.tr("Activity"), columns, lambda record: record.id)
         self.table.picked.connect(self._show_detail)
         self.filter.down.connect(self.table.setFocus)
-        self.detail = CodeEdit(self.tr("Detail of the chosen line"), read_only=True, wrap=True)
+        self.detail = CodeEdit(self.tr("Details of the selected line"), read_only=True, wrap=True)
         self.detail.setProperty("edge", "none")
         self.detail.setVisible(False)
         current = theme()
@@ -81,7 +82,7 @@ class ActivityDrawer(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the filters let through."""
+        """Show the records that match the filters."""
         wanted = self.filter.text().strip().lower().split()
         kind = self.kind.currentData()
         every = self._activity.records()
@@ -95,7 +96,7 @@ class ActivityDrawer(QWidget):
             self.count.setText(words)
 
     def copy_current(self) -> None:
-        """Put the chosen line with its detail on the clipboard."""
+        """Put the selected record on the clipboard."""
         record = self.table.current()
         if record is not None:
             QGuiApplication.clipboard().setText(_text(record))
@@ -109,7 +110,7 @@ class ActivityDrawer(QWidget):
         dialog.open()
 
     def export_to(self, path: str) -> None:
-        """Write the records."""
+        """Write every record to a file."""
         self._bridge.spawn(self, self._activity.export(Path(path)), key="export")
 
     def showEvent(self, event: object) -> None:

@@ -1,4 +1,4 @@
-"""Rank palette entries by how well a typed text fits them."""
+"""Rank palette entries by how well they match a typed text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ START, WORD, RUN, GAP = 8, 6, 4, 1
 
 
 def score(typed: str, text: str) -> int | None:
-    """Points for `typed` as a subsequence of `text`, None when it is not one. Starts of words and runs count more."""
+    """Score `typed` as a subsequence of `text`; None when it is not one. Starts of words and runs score higher."""
     wanted, where = typed.lower().replace(" ", ""), text.lower()
     if not wanted:
         return 0
@@ -37,7 +37,7 @@ def score(typed: str, text: str) -> int | None:
 
 
 def ranked(typed: str, items: Iterable[T], text: Callable[[T], str], limit: int = 60) -> list[T]:
-    """The items that fit, best first; all of them, in order, for an empty text."""
+    """The items that match, best first; all of them, in order, for an empty text."""
     if not typed.strip():
         return list(items)[:limit]
     scored = ((score(typed, text(item)), number, item) for number, item in enumerate(items))

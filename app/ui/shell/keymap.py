@@ -1,28 +1,25 @@
-"""The keyboard map of the window beyond the commands themselves (ux 6.3)."""
+"""Keys that have no command of their own, and how keys are compared and shown."""
 
 from __future__ import annotations
 
 from PySide6.QtGui import QKeySequence
 
-# Keys that a list or field handles itself; they have no command but belong on the sheet: group, keys, words.
+# Keys that a list or field handles itself, for the key sheet: group, keys, description.
 FIXED: tuple[tuple[str, str, str], ...] = (
     ("Lists", "Up, Down, Home, End", "Move in a list"),
     ("Lists", "Left, Right", "Close or open a group"),
-    ("Lists", "Return", "Open what is chosen"),
-    ("Lists", "Letters", "Jump to a title that starts so"),
-    ("Fields", "Esc", "Clear a filter; text is never discarded"),
+    ("Lists", "Return", "Open the selected row"),
+    ("Lists", "Letters", "Jump to a title that starts with them"),
+    ("Fields", "Esc", "Clear a filter; other text is never discarded"),
     ("Window", "Tab, Shift+Tab", "Next or previous control"),
 )
 
-# Other keys for the same thing.
+# Other keys for the same command.
 ALIASES: dict[str, tuple[str, ...]] = {"Ctrl+K": ("Ctrl+P",), "Ctrl++": ("Ctrl+=",), "/": ("Ctrl+F",)}
-
-# Where a key leads when the place that knows it is not in view.
-HOME_OF_KEY = {"Ctrl+N": "tasks", "Ctrl+Shift+N": "servers"}
 
 
 def portable(keys: str) -> str:
-    """Keys in the one spelling that can be compared."""
+    """Keys in the spelling in which they are compared."""
     return QKeySequence(keys).toString(QKeySequence.SequenceFormat.PortableText)
 
 

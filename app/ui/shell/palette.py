@@ -1,4 +1,4 @@
-"""The palette: everything the window can do or show, by a few letters."""
+"""The command palette: everything the window can do or show, found by a few letters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN_ROWS = 11
 
 
 class Palette(QFrame):
-    """An overlay at the top of the window: a field and what fits. Esc, a choice, or losing the focus closes it."""
+    """An overlay at the top of the window: a field and the matches. Esc, a choice or losing the focus closes it."""
 
     def __init__(self, window: QWidget, commands: Callable[[], Sequence[Command]]) -> None:
         super().__init__(window)
@@ -41,10 +41,10 @@ class Palette(QFrame):
         self.field.setAccessibleName(self.tr("Palette"))
         self.field.textChanged.connect(lambda _text: self._show())
         self.field.installEventFilter(self)
-        self.list = ListTable(self.tr("What fits"), type_ahead=False)
+        self.list = ListTable(self.tr("Matches"), type_ahead=False)
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.clicked.connect(lambda _index: self.run_current())
-        self._nothing = Text(self.tr("Nothing fits."), tone="muted")
+        self._nothing = Text(self.tr("No matches."), tone="muted")
         current = theme()
         self._box = box = QVBoxLayout(self)
         gap = current.px(tokens.SPACE_2)
@@ -59,7 +59,7 @@ class Palette(QFrame):
             app.focusChanged.connect(self._focus_moved)
 
     def open(self, typed: str = "") -> None:
-        """Show it with the focus in the field."""
+        """Open with the focus in the field."""
         if not self.isVisible():
             self._before = QApplication.focusWidget()
         self._all = [command for command in self._commands() if command.enabled()]
@@ -72,7 +72,7 @@ class Palette(QFrame):
         self.field.deselect()
 
     def close_back(self) -> None:
-        """Hide and give the focus back to where it was."""
+        """Close, and give the focus back to the widget that had it."""
         before, self._before = self._before, None
         had_focus = self.isAncestorOf(QApplication.focusWidget() or self)
         self.setVisible(False)
@@ -80,7 +80,7 @@ class Palette(QFrame):
             before.setFocus(Qt.FocusReason.PopupFocusReason)
 
     def run_current(self) -> None:
-        """Close and do what is chosen."""
+        """Close, and run the selected command."""
         command = self._found.get(self.list.current_key() or "")
         self.close_back()
         if command is not None:

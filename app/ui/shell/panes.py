@@ -1,25 +1,16 @@
-"""F6: which panes a place has, and where in them the focus goes."""
+"""F6: which pane comes next, and where in it the focus goes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QPlainTextEdit, QSplitter, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QWidget
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def panes_of(place: QWidget) -> list[QWidget]:
-    """What the place names as its panes, else the parts of its first splitter, else the place itself."""
-    named = getattr(place, "panes", None)
-    if callable(named):
-        panes = named()
-        if isinstance(panes, Sequence):
-            return [pane for pane in panes if isinstance(pane, QWidget) and pane.isVisible()]
-    splitter = next((each for each in place.findChildren(QSplitter) if each.isVisible()), None)
-    if splitter is None:
-        return [place]
-    parts = [splitter.widget(number) for number in range(splitter.count())]
-    return [part for part in parts if part is not None and part.isVisible()]
+    from app.ui.place import Place
 
 
 def first_focus(pane: QWidget) -> QWidget | None:
@@ -30,12 +21,33 @@ def first_focus(pane: QWidget) -> QWidget | None:
         for widget in candidates
         if widget.isVisible() and widget.isEnabled() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
     ]
-    lists = [widget for widget in reachable if isinstance(widget, QAbstractItemView | QPlainTextEdit)]
+    lists = [
+        widget for widget in reachable if isinstance(widget, QAbstractItemView) or widget.inherits("QPlainTextEdit")
+    ]
     return next(iter([*lists, *reachable]), None)
 
 
+def holds_focus(widget: QWidget | None) -> bool:
+    """Whether the focus is inside a widget."""
+    focused = QApplication.focusWidget()
+    return widget is not None and focused is not None and widget.isAncestorOf(focused)
+
+
+def visible_panes(place: Place) -> list[QWidget]:
+    """The parts of a place that F6 can reach now."""
+    return [pane for pane in place.panes() if pane.isVisible()]
+
+
+def move_focus(panes: Sequence[QWidget], step: int) -> None:
+    """Put the focus into the next or previous pane."""
+    pane = next_pane(panes, QApplication.focusWidget(), step)
+    target = first_focus(pane) if pane is not None else None
+    if target is not None:
+        target.setFocus(Qt.FocusReason.TabFocusReason)
+
+
 def next_pane(panes: Sequence[QWidget], focused: QWidget | None, step: int) -> QWidget | None:
-    """The pane after (or before) the one with the focus, round in a circle; panes without a control are passed over."""
+    """The pane after or before the one with the focus, in a circle. Panes without a control are skipped."""
     usable = [pane for pane in panes if first_focus(pane) is not None]
     if not usable:
         return None

@@ -1,8 +1,8 @@
-"""The left rail: the places of the window with their counts, one focus stop, arrows move."""
+"""The navigation rail: the places with their counts. It is one focus stop; arrow keys move in it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
@@ -14,25 +14,18 @@ from app.ui.widgets.rows import Row
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
-class PlaceEntry(NamedTuple):
-    """A place as the rail shows it."""
-
-    id: str
-    title: str
-    glyph: str
-    keys: str
+    from app.ui.place_info import PlaceInfo
 
 
 class Rail(QFrame):
-    """Places above, the status corner below. `chosen(place)` when a person picks one."""
+    """Places above, the status corner below. `chosen(id)` when the person selects a place."""
 
     chosen = Signal(str)
 
     def __init__(self, corner: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("pane", "rail")
-        self._entries: tuple[PlaceEntry, ...] = ()
+        self._entries: tuple[PlaceInfo, ...] = ()
         self._counts: dict[str, int] = {}
         self.list = ListTable(self.tr("Places"), align_glyphs=True)
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -46,19 +39,19 @@ class Rail(QFrame):
         self._fit()
         theme().changed.connect(self._fit)
 
-    def set_places(self, entries: Sequence[PlaceEntry]) -> None:
-        """Which places there are."""
+    def set_places(self, entries: Sequence[PlaceInfo]) -> None:
+        """Show these places."""
         self._entries = tuple(entries)
         self._show()
 
     def set_count(self, place: str, count: int) -> None:
-        """How many items a place has; 0 shows nothing."""
+        """Show how many items of a place need the person; 0 shows nothing."""
         if self._counts.get(place) != count:
             self._counts[place] = count
             self._show()
 
     def set_current(self, place: str) -> None:
-        """Mark a place without telling."""
+        """Select a place without emitting `chosen`."""
         self.list.select_key(place, quiet=True)
 
     def _show(self) -> None:
@@ -66,19 +59,19 @@ class Rail(QFrame):
             [
                 Row(
                     entry.id,
-                    entry.title,
-                    state=State(entry.glyph, "", "muted"),
+                    entry.label,
+                    state=State(entry.icon, "", "muted"),
                     trailing=str(self._counts[entry.id]) if self._counts.get(entry.id) else "",
                     accessible=self._spoken(entry),
-                    tooltip=f"{entry.title} ({entry.keys})",
+                    tooltip=f"{entry.label} ({entry.keys})",
                 )
                 for entry in self._entries
             ]
         )
 
-    def _spoken(self, entry: PlaceEntry) -> str:
+    def _spoken(self, entry: PlaceInfo) -> str:
         count = self._counts.get(entry.id)
-        return f"{entry.title}, {count}" if count else entry.title
+        return f"{entry.label}, {count}" if count else entry.label
 
     def _pick(self, key: str) -> None:
         if key:

@@ -1,4 +1,4 @@
-"""One QShortcut a key for the whole window: what a key means is looked up when it is pressed."""
+"""One QShortcut for each key of the window. What a key means is looked up when it is pressed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Shortcuts(QObject):
-    """Calls `pressed(keys)` with the portable name of a bound key; an alias is told as the key it stands for."""
+    """Calls `pressed(keys)` with the portable name of a bound key; for an alias, with the key it stands for."""
 
     def __init__(self, window: QWidget, pressed: Callable[[str], None]) -> None:
         super().__init__(window)
@@ -25,7 +25,7 @@ class Shortcuts(QObject):
         self._bound: dict[str, list[QShortcut]] = {}
 
     def bind(self, keys: Iterable[str], owner: QWidget | None = None) -> None:
-        """Listen to `keys`, leaving out those bound already, here or by `owner` itself."""
+        """Bind `keys`, except those bound already, here or by `owner` itself."""
         taken = _own_keys(owner) if owner is not None else set()
         for name in filter(None, map(portable, keys)):
             if name not in self._bound and name not in taken:
@@ -34,11 +34,11 @@ class Shortcuts(QObject):
                     self._listen(portable(alias), name)
 
     def bound(self) -> frozenset[str]:
-        """The keys listened to."""
+        """The keys that are bound."""
         return frozenset(key.key().toString() for keys in self._bound.values() for key in keys)
 
     def listen_only_to(self, keys: Iterable[str]) -> None:
-        """Leave every other key to whatever has the focus, as if it had never been bound."""
+        """Leave every other key to the widget with the focus, as if it had never been bound."""
         wanted = {portable(name) for name in keys if name}
         for name, shortcuts in self._bound.items():
             for shortcut in shortcuts:
@@ -51,7 +51,7 @@ class Shortcuts(QObject):
 
 
 def _own_keys(owner: QWidget) -> set[str]:
-    """Keys that a place has bound itself: bound twice, Qt calls them ambiguous and runs neither."""
+    """Keys that a place has bound itself. Qt treats a key bound twice as ambiguous and runs neither."""
     keys = {shortcut.key().toString() for shortcut in owner.findChildren(QShortcut)}
     for action in owner.findChildren(QAction):
         keys.update(sequence.toString() for sequence in action.shortcuts())

@@ -1,4 +1,4 @@
-"""The one sign-in bar (ux 6.6): for a renewal that failed, a keyring to be chosen, a browser that is open."""
+"""The sign-in bar: a renewal that failed, a vault that fails, a browser that is open. There is only this one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 
-from app.ui.shell.vault_words import RENEWED, other_stores, phase_of, vault_words
-from app.ui.widgets.places import Banner
+from app.core.auth.status import CredentialState
+from app.ui.shell.vault_words import VaultPhase, other_stores, phase_of, vault_words
+from app.ui.widgets.feedback import Banner
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
 
 BACK_SHOWN_MS = 3000
-# What is counted in a sentence comes one after the other; it is said once, as it is then.
+# The counts of a sentence arrive one after the other: it is announced once, with the last of them.
 SAY_AFTER_MS = 300
 
 
 class SignInBar(Banner):
-    """`sign_in_wanted()`, `details_wanted()`; `store_wanted(kind)` for one of the choices where to keep the sign-in;
-    `said(text, assertive)` to announce.
+    """Emits `sign_in_wanted()`, `details_wanted()`, and `store_wanted(kind)` when the person chooses a store.
+
+    `said(text, assertive)` is to be announced.
     """
 
     sign_in_wanted = Signal()
@@ -51,40 +53,40 @@ class SignInBar(Banner):
         self._say_soon.timeout.connect(lambda: self.said.emit(self.text(), self._assertive))
 
     def set_status(self, status: CredentialStatus | None, generation: int = 0) -> None:
-        """Follow the session, whose token is of that `generation`. None: there is no backend."""
+        """Show a credential's status; `generation` is that of its token. None: there is no backend."""
         self._status, self._generation = status, generation
         if status is None:
             self._sign_in, self._failure, self._needed = None, None, False
         self._show()
 
     def set_waiting_work(self, changes: int, calls: int = 0) -> None:
-        """How many changes and calls of tools wait for the sign-in."""
+        """Set how many changes and tool calls wait for the sign-in."""
         self._waiting, self._calls = changes, calls
         self._show()
 
     def add_sent(self) -> None:
-        """A change that had waited was sent."""
+        """Count a change that had waited and was sent."""
         self._sent += 1
         self._show_more()
 
     def add_repeated(self) -> None:
-        """A call that had waited was made again and answered."""
+        """Count a call that had waited and was answered."""
         self._repeated += 1
         self._show_more()
 
     def show_browser(self, sign_in: BrowserSignIn) -> None:
-        """A browser is open for this sign-in."""
+        """Say that the browser is open for this sign-in."""
         self._sign_in, self._failure = sign_in, None
         self._show()
 
     def leave_browser(self, sign_in: BrowserSignIn, status: CredentialStatus) -> None:
-        """This sign-in is waited for no more, however it ended, unless another took its place."""
+        """Stop waiting for this sign-in, however it ended, unless another one has replaced it."""
         if self._sign_in is sign_in:
             self._sign_in = None
             self.set_status(status)
 
     def sign_in_ended(self, failure: BurrowError | None = None) -> None:
-        """The browser came back, or signing in failed; a cancelled one is no failure."""
+        """The sign-in succeeded or failed. One that the person cancelled is not a failure."""
         self._sign_in = None
         cancelled = failure is not None and failure.facts.code == "cancelled"
         self._failure = None if cancelled else failure
@@ -98,12 +100,12 @@ class SignInBar(Banner):
             self._show_browser(self._sign_in)
         elif status.vault_troubled:
             self._show_vault(status)
-        elif status.state.value == "needs_sign_in":
+        elif status.state is CredentialState.NEEDS_SIGN_IN:
             self._needed, self._sent, self._repeated = True, 0, 0
             self._show_needed(status)
-        elif self._failure is not None and status.state.value != "signed_in":
+        elif self._failure is not None and status.state is not CredentialState.SIGNED_IN:
             self._show_needed(status)
-        elif self._needed and status.state.value == "signed_in":
+        elif self._needed and status.state is CredentialState.SIGNED_IN:
             self._needed = False
             self._failure = None
             self._show_back()
@@ -111,7 +113,7 @@ class SignInBar(Banner):
             self._put("", "")
 
     def _put(self, key: str, words: str) -> bool:
-        """Whether something new is to be shown."""
+        """Remember what is shown; returns whether it changed."""
         if key != "back":
             self._fade.stop()
         if key + words == self._shown:
@@ -124,7 +126,7 @@ class SignInBar(Banner):
         return bool(key)
 
     def _say(self, key: str, *, assertive: bool = False) -> None:
-        """Announce what is shown, once for each `key`: a count that changes later is no news."""
+        """Announce what is shown, once for each `key`: a count that changes later is not announced again."""
         if key != self._said:
             self._said, self._assertive = key, assertive
             self._say_soon.start()
@@ -154,7 +156,7 @@ class SignInBar(Banner):
             self._say(f"browser{id(sign_in)}")
 
     def _kept(self) -> str:
-        """What is kept, counted where something waits."""
+        """The sentence that says what is kept, with counts of what waits."""
         changes, calls = self._waiting, self._calls
         one_change, one_call = self.tr("1 waiting change"), self.tr("1 waiting call")
         parts = [
@@ -177,7 +179,7 @@ class SignInBar(Banner):
         others = [(name, partial(self.store_wanted.emit, store)) for store, name in other_stores(status)]
         self.show_message(words, "attention", again, others, glyph="lock")
         self.setToolTip(status.reason or "")
-        self._say(words, assertive=phase_of(status, self._generation) != RENEWED)
+        self._say(words, assertive=phase_of(status, self._generation) is not VaultPhase.RENEWED)
 
     def _show_more(self) -> None:
         if self._fade.isActive():

@@ -1,4 +1,4 @@
-"""The first page: one sentence, two ways in, and what happens while the browser is open."""
+"""The first page: one sentence, two ways to start, and what is shown while the browser is open."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLineEdit, QScr
 from app.core.errors import Rejected
 from app.core.hosts import parse_host
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import PrimaryButton, QuietButton, Segmented
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.choices import Segmented
+from app.ui.widgets.feedback import InlineCard, ProgressLine
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard, ProgressLine
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ OWN = "own"
 
 
 class FirstRun(QScrollArea):
-    """See the package's docstring. Shows one thing at a time: the choices, or what is under way."""
+    """Shows either the choices or what is in progress.
+
+    `on_workspace()`: the person wants the embedded workspace. `on_host(text)`: sign in to `us`, `eu` or an origin that
+    `parse_host` has checked. `on_key(text, key)`: the same with a personal API key. `on_leave()`: go back. Whoever made
+    the page then calls `busy`, `waiting`, `failed` or `idle`.
+    """
 
     def __init__(
         self,
@@ -83,11 +89,11 @@ class FirstRun(QScrollArea):
         self._pick_host("us")
 
     def set_can_leave(self, can_leave: bool) -> None:
-        """Whether there is a place to go back to."""
+        """Say whether there is a place to go back to."""
         self.back_button.setVisible(can_leave)
 
     def idle(self) -> None:
-        """Back to the choices."""
+        """Show the choices."""
         self._sign_in = None
         self._progress.stop()
         self._waiting.setVisible(False)
@@ -95,18 +101,18 @@ class FirstRun(QScrollArea):
         self._choices.setVisible(True)
 
     def busy(self, words: str) -> None:
-        """Something is under way that needs nothing from the person."""
+        """Show that something is in progress that needs nothing from the person."""
         self._sign_in = None
         self._under_way(words, "")
 
     def waiting(self, sign_in: BrowserSignIn) -> None:
-        """A browser is open."""
+        """Show that the browser is open."""
         self._sign_in = sign_in
-        hint = self.tr("Approve the sign-in there; this page goes on by itself.")
+        hint = self.tr("Approve the sign-in there. This page continues by itself.")
         self._under_way(self.tr("Waiting for your browser…"), hint)
 
     def failed(self, error: BurrowError) -> None:
-        """Back to the choices with what went wrong, at its field when it names one. Cancelling is no failure."""
+        """Show the choices with the error, at its field when it names one. Cancelling is not an error."""
         self.idle()
         if error.facts.code == "cancelled":
             return
@@ -118,25 +124,10 @@ class FirstRun(QScrollArea):
             self._key_error.say(error.cause)
             self._key.setFocus()
         else:
-            self._card.show_trouble(error)
-
-    def choose_store(self, reason: str, choose: Callable[[str], None]) -> None:
-        """No keyring can be used: the person says where the sign-in is kept (`keyring`, `memory` or `file`)."""
-        self.idle()
-        self._choices.setVisible(False)
-        actions = [
-            (self.tr("Try the keyring again"), lambda: choose("keyring")),
-            (self.tr("Use for this session only"), lambda: choose("memory")),
-            (self.tr("Keep in a private file"), lambda: choose("file")),
-        ]
-        title = self.tr("Where shall the sign-in be kept?")
-        advice = self.tr(
-            "For this session only: it ends when Burrow closes. Private file: programs that run as you can read it."
-        )
-        self._card.show_note(title, reason, advice, actions)
+            self._card.show_error(error)
 
     def shown_error(self) -> str:
-        """The words of whatever error is shown, for tests."""
+        """The text of the error that is shown, for tests."""
         for label in (self._address_error, self._key_error):
             if label.isVisibleTo(self):
                 return label.text()
@@ -146,7 +137,7 @@ class FirstRun(QScrollArea):
         card, box = _card()
         box.addWidget(Text(self.tr("Try it here"), "section"))
         words = self.tr(
-            "A small workspace on this computer: real tasks, real tools, no account, nothing leaves the machine."
+            "A small workspace on this computer: real tasks, real tools, no account. Nothing leaves this computer."
         )
         box.addWidget(Text(words, tone="muted", wrap=True))
         box.addWidget(self.try_button)
@@ -197,7 +188,8 @@ class FirstRun(QScrollArea):
         key_box.addLayout(row)
         key_box.addWidget(self._key_error)
         hint = self.tr(
-            "Made in PostHog under Settings, Personal API keys. It is kept like a sign-in and never renewed."
+            "Create one in PostHog under Settings, Personal API keys. "
+            "Burrow stores it like a sign-in and never renews it."
         )
         key_box.addWidget(Text(hint, "caption", "muted", wrap=True))
         box.addWidget(self._key_part)
@@ -246,7 +238,7 @@ class FirstRun(QScrollArea):
             self._address.setFocus()
 
     def _host_text(self) -> str | None:
-        """What was chosen; None when the typed address cannot be one, which the field then says."""
+        """The chosen host; None when the typed address is not valid, which the field then says."""
         value = self._host.value() or "us"
         if value != OWN:
             return value

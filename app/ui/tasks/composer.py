@@ -1,8 +1,7 @@
-"""The composer of a new task: three fields, a draft that is kept as it is typed, errors on the field they belong to."""
+"""The composer of a new task: three fields, a draft that is saved while typing, errors at their field."""
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -18,16 +17,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.core.errors import BurrowError, Rejected
+from app.core.errors import Rejected
 from app.core.posthog.types import NewTask
+from app.ui.bridge import Generation
 from app.ui.tasks.wording import TITLE_LIMIT
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -35,23 +35,21 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
+    from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
-    from app.ui.widgets.places import Action
+    from app.ui.widgets.feedback import Action
 
 KIND = "task"
 DESCRIPTION_AT_LEAST = 96
 DRAFT = "new"
 SAVE_WITHIN_MS = 500
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-FIELDS = ("title", "description", "repository")
-
-logger = logging.getLogger(__name__)
 
 
 class Composer(QWidget):
-    """`submitted(NewTask)` when the person sends; `left` when they want to see what was there before."""
+    """Emits `submitted(NewTask)` when the person sends, and `left` when they close it."""
 
     submitted = Signal(object)
     left = Signal()
@@ -61,7 +59,7 @@ class Composer(QWidget):
         self._services = services
         self._bridge = bridge
         self._scope: Scope | None = None
-        self._epoch = QObject(self)
+        self._generation = Generation(bridge, self)
         self._dirty = False
         self._errors: dict[str, FieldError] = {}
         self._soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
@@ -74,7 +72,7 @@ class Composer(QWidget):
         return not any(self.fields().values())
 
     def fields(self) -> dict[str, str]:
-        """What is typed, as it is kept in the draft."""
+        """What is typed, as it is saved in the draft."""
         return {
             "title": self.title.text(),
             "description": self.description.toPlainText(),
@@ -82,28 +80,21 @@ class Composer(QWidget):
         }
 
     def start(self, scope: Scope | None) -> None:
-        """Keep what is typed for the former account, show nothing of it, and load this account's draft."""
+        """Save what is typed for the former account, empty the fields, and load the draft of this account."""
         if scope == self._scope:
             return
         self.save_now()
-        self._bridge.cancel(self._epoch)
-        self._epoch.deleteLater()
-        self._epoch = QObject(self)
+        self._generation.renew()
         self._scope = scope
         self._put({})
         self.set_repositories(())
         self._say("")
         if scope is not None:
-            self._bridge.spawn(
-                self._epoch,
-                self._services.storage.drafts.load(scope, KIND, DRAFT),
-                done=self._loaded,
-                failed=self._not_kept,
-                key="load",
-            )
+            load = self._services.storage.drafts.load(scope, KIND, DRAFT)
+            self._generation.spawn(load, done=self._loaded, failed=self._not_kept)
 
     def set_repositories(self, names: Sequence[str]) -> None:
-        """Offer repositories; what is typed stays."""
+        """Offer these repositories. What is typed stays."""
         typed = self.repository.currentText()
         with QSignalBlocker(self.repository):
             self.repository.clear()
@@ -112,7 +103,7 @@ class Composer(QWidget):
             self.repository.setEditText(typed)
 
     def restore(self, new: NewTask) -> None:
-        """Put a task's text back, as after a send that was refused."""
+        """Fill the fields with a task's text, as after a send that was refused."""
         self._put({"title": new.title, "description": new.description, "repository": new.repository or ""})
         self._dirty = True
         self.save_now()
@@ -128,19 +119,19 @@ class Composer(QWidget):
             self._bridge.spawn(self, discard, failed=self._not_kept, key="draft")
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
-        """An error of the send: on its field where it names one, else as a card above the buttons."""
+        """Show why sending failed: at the field that the error names, else as a card above the buttons."""
         attr = error.facts.attr if isinstance(error, Rejected) else None
         if attr in self._errors:
             self._errors[attr].say(error.cause)
             self.card.clear()
             return
-        self.card.show_trouble(error, actions)
+        self.card.show_error(error, actions)
 
     def show_note(self, title: str, cause: str = "", actions: Sequence[Action] = ()) -> None:
         self.card.show_note(title, cause, actions=actions)
 
     def submit(self) -> None:
-        """Check, then send."""
+        """Check the fields, then emit `submitted`."""
         self._clear_errors()
         self.card.clear()
         new = NewTask(
@@ -157,7 +148,7 @@ class Composer(QWidget):
         self.submitted.emit(new)
 
     def save_now(self) -> None:
-        """Keep what is typed at once, if it changed since it was last kept."""
+        """Save the draft now, if it changed since it was last saved."""
         self._soon.stop()
         if not self._dirty or self._scope is None:
             return
@@ -170,7 +161,7 @@ class Composer(QWidget):
         self._bridge.spawn(self, job, done=self._kept, failed=self._not_kept)
 
     def focus_first(self) -> None:
-        """For when the person asked for a new task: the first empty field, else the end of the description."""
+        """Focus the title, or the description if there is a title."""
         target = self.description if self.title.text() else self.title
         target.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -178,7 +169,7 @@ class Composer(QWidget):
         current = theme()
         self.title = QLineEdit()
         self.title.setMaxLength(TITLE_LIMIT)
-        self.title.setPlaceholderText(self.tr("Made from the description if left empty"))
+        self.title.setPlaceholderText(self.tr("Taken from the description if left empty"))
         self.description = _Description()
         self.description.setTabChangesFocus(True)
         self.description.setMinimumHeight(current.px(DESCRIPTION_AT_LEAST))
@@ -292,10 +283,7 @@ class Composer(QWidget):
     def _kept(self, _: object) -> None:
         self._say("" if self.empty else self.tr("Draft saved"))
 
-    def _not_kept(self, error: BaseException) -> None:
-        if not isinstance(error, BurrowError):
-            logger.error("The draft could not be kept", exc_info=error)
-            self._bridge.crashed.emit(error)
+    def _not_kept(self, error: BurrowError) -> None:
         self._say(self.tr("Draft not saved: {0}").format(error), tone_bad=True)
 
     def _say(self, words: str, *, tone_bad: bool = False) -> None:
@@ -343,7 +331,7 @@ class Composer(QWidget):
 
 
 class _Description(QPlainTextEdit):
-    """Leaves Ctrl+Enter to the composer."""
+    """Passes Ctrl+Enter on to the composer."""
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -354,6 +342,6 @@ class _Description(QPlainTextEdit):
 
 
 def is_send_key(event: QKeyEvent) -> bool:
-    """Ctrl+Enter of either Enter key."""
+    """Whether this is Ctrl+Enter, with either Enter key."""
     modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and modifiers == Qt.KeyboardModifier.ControlModifier

@@ -1,4 +1,4 @@
-"""One task: its words, its facts, its runs, and what can be done with it."""
+"""The page of a task: title, description, facts, runs, and the buttons for its actions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.ui.tasks.prose import Prose, open_web_link
-from app.ui.tasks.wording import TITLE_LIMIT, can_run, pull_request_of, queued_explanation, state_of, title_of
+from app.ui.tasks.markdown import MarkdownView, open_web_link
+from app.ui.tasks.wording import (
+    TITLE_LIMIT,
+    archived_state,
+    can_run,
+    pull_request_of,
+    queued_explanation,
+    run_state,
+    state_of,
+    title_of,
+)
 from app.ui.theme import theme, tokens
-from app.ui.theme.state import run_state, task_state
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard, clear_layout
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
-from app.ui.widgets.when import RelativeTime, duration
+from app.ui.widgets.times import RelativeTime, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +40,13 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QFocusEvent, QKeyEvent
 
     from app.core.posthog.types import Page, Task, TaskRun
-    from app.ui.tasks.desk import Failure
+    from app.ui.tasks.controller import FailedAction
 
 RUNS_SHOWN = 20
 
 
-class Detail(QWidget):
-    """Shows what it is given; the place carries out what it tells.
+class TaskPage(QWidget):
+    """Shows what it is given, and emits a signal for each action.
 
     `renamed(text)`, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc.
     """
@@ -64,7 +72,7 @@ class Detail(QWidget):
         return self._task.id if self._task is not None else None
 
     def show_task(self, task: Task, runs: Page[TaskRun] | None, *, pinned: bool, embedded: bool) -> None:
-        """Show a task as it is now; another one ends renaming and clears the card."""
+        """Show a task as it is now. A change of task ends renaming and clears the card."""
         if self._task is None or self._task.id != task.id:
             self._end_rename()
             self.card.clear()
@@ -73,7 +81,7 @@ class Detail(QWidget):
         self._fill(task)
 
     def clear(self) -> None:
-        """Show nothing of the former task."""
+        """Forget the task."""
         self._task = self._runs = self._facts_of = None
         self._end_rename()
         self.card.clear()
@@ -83,7 +91,7 @@ class Detail(QWidget):
         clear_layout(self._run_rows)
 
     def begin_rename(self, text: str | None = None) -> None:
-        """Make the title editable; the person asked for it."""
+        """Make the title editable."""
         if self._task is None:
             return
         self.edit.setText(text if text is not None else self._task.title)
@@ -91,8 +99,8 @@ class Detail(QWidget):
         self.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.edit.selectAll()
 
-    def show_failure(self, failure: Failure) -> None:
-        """An action was rolled back: why, and again."""
+    def show_failure(self, failure: FailedAction) -> None:
+        """Say that an action was rolled back and why, and offer to repeat it."""
         again: Callable[[], None] = failure.again
         if failure.text:
             text = failure.text
@@ -117,7 +125,7 @@ class Detail(QWidget):
         )
 
     def focus_first(self) -> None:
-        """For when the person opened the task: its description, which scrolls by keys."""
+        """Focus the page, so that keys scroll it."""
         self._area.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _build(self) -> None:
@@ -130,7 +138,7 @@ class Detail(QWidget):
         self.edit.given_up.connect(self._end_rename)
         self._titles = _TitleStack(self.title, self.edit)
         self._state = StatusWord(role="strong")
-        self._archived = StatusWord(task_state("archived"))
+        self._archived = StatusWord(archived_state())
         self._place = ElidedLabel(tone="muted")
         second = QHBoxLayout()
         second.setSpacing(current.px(tokens.SPACE_3))
@@ -157,7 +165,7 @@ class Detail(QWidget):
 
         self.card = InlineCard()
         self.queued = InlineCard()
-        self._description = Prose(self.tr("Description"))
+        self._description = MarkdownView(self.tr("Description"))
         self._facts = KeyValueGrid()
         self._run_rows = QVBoxLayout()
         self._run_rows.setSpacing(current.px(tokens.SPACE_2))
@@ -195,7 +203,7 @@ class Detail(QWidget):
             self.title.setText(title)
         state = state_of(task)
         self._state.set_state(state)
-        self._archived.set_state(task_state("archived") if task.archived else None)
+        self._archived.set_state(archived_state() if task.archived else None)
         self._place.setText("  ·  ".join(part for part in (task.slug, task.repository or "") if part))
         self._place.setVisible(bool(self._place.text()))
         self._area.setAccessibleName(f"{title}, {state.word}")
@@ -222,8 +230,8 @@ class Detail(QWidget):
         if can_run(task):
             return self.tr("Start a run of this task")
         if task.archived:
-            return self.tr("Take the task out of the archive to run it")
-        return self.tr("A run is already under way")
+            return self.tr("Unarchive the task to run it")
+        return self.tr("A run is already in progress")
 
     def _fill_facts(self, task: Task) -> None:
         self._facts.clear()
@@ -293,7 +301,7 @@ class Detail(QWidget):
 
 
 class _TitleEdit(QLineEdit):
-    """Enter or leaving the field keeps the text, Esc gives it up."""
+    """Enter or leaving the field accepts the text, Esc rejects it."""
 
     committed = Signal(str)
     given_up = Signal()
@@ -301,10 +309,10 @@ class _TitleEdit(QLineEdit):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setAccessibleName(name)
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         self.setFont(theme().font("section"))
 
     @guarded()
@@ -325,7 +333,7 @@ class _TitleEdit(QLineEdit):
 
 
 class _TitleStack(QWidget):
-    """The title or its editor; as tall as the one that is shown, also when the title wraps."""
+    """The title or its editor. As tall as the one that is shown, even if the title wraps."""
 
     def __init__(self, title: QWidget, edit: QWidget) -> None:
         super().__init__()
@@ -346,7 +354,7 @@ class _TitleStack(QWidget):
 
 
 class _RunRow(QFrame):
-    """A run in one line, its error below."""
+    """A run on one line, with its error below."""
 
     def __init__(self, run: TaskRun) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The left part of the place: filter, view menu, the list in its states, the way to more, undo."""
+"""The left part of the place: filter, view menu, list, paging and undo."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QTableView, QWidget
 
+from app.core.auth.status import CredentialState
 from app.core.errors import Offline, SignInNeeded
-from app.ui.tasks.book import RECENT_ACTIVITY
-from app.ui.tasks.choices import NEWEST
+from app.ui.tasks.cache import RECENT_ACTIVITY
+from app.ui.tasks.preferences import NEWEST
 from app.ui.tasks.rows import PENDING, TASK, Grouping, RowCache, build_groups
 from app.ui.tasks.wording import TaskGroup, needs_you, send_group
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine, UndoBar
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import SidePane
-from app.ui.widgets.places import Banner, EmptyState, ProgressLine, UndoBar
 from app.ui.widgets.text import Text
-from app.ui.widgets.when import relative, ticker
+from app.ui.widgets.times import relative, ticker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,17 +32,18 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
-    from app.ui.tasks.choices import Choices
-    from app.ui.tasks.desk import TaskDesk
-    from app.ui.tasks.sending import Sender
+    from app.ui.tasks.controller import TaskController
+    from app.ui.tasks.outbox import OutboxSender
+    from app.ui.tasks.preferences import ListPreferences
 
 LOADING_WORDS_AFTER_MS = 2000
 UNDO_SECONDS = 6.0
+SIGNED_OUT_STATES = frozenset({CredentialState.SIGNED_OUT, CredentialState.NEEDS_SIGN_IN})
 JUST_NOW_SECONDS = 60.0
 
 
 class TaskTable(ListTable):
-    """The list itself; F2 and Delete are about the current row."""
+    """The list. F2 renames and Delete deletes the current row."""
 
     rename = Signal()
     delete = Signal()
@@ -58,7 +60,7 @@ class TaskTable(ListTable):
 
     @guarded()
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Coming here by key makes a row current without changing the right side; other ways change nothing."""
+        """Make a row current when the focus comes by key, but leave the right side as it is."""
         self.keyboard_focus = event.reason() != Qt.FocusReason.MouseFocusReason
         by_key = event.reason() in (
             Qt.FocusReason.TabFocusReason,
@@ -71,7 +73,7 @@ class TaskTable(ListTable):
 
 
 class TaskPane(SidePane):
-    """`picked(key)` when the current row changes, `opened(key)` on Enter or double click; keys as in `rows`."""
+    """Emits `picked(key)` when the current row changes, `opened(key)` on Enter or double click; keys as in `rows`."""
 
     picked = Signal(str)
     opened = Signal(str)
@@ -82,39 +84,45 @@ class TaskPane(SidePane):
     menu_wanted = Signal(str, QPoint)
     needs_you = Signal(int)
 
-    def __init__(self, desk: TaskDesk, sender: Sender, choices: Choices, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        controller: TaskController,
+        outbox: OutboxSender,
+        preferences: ListPreferences,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(self.tr("Tasks"), parent)
-        self._desk = desk
-        self._sender = sender
-        self._choices = choices
+        self._controller = controller
+        self._outbox = outbox
+        self._preferences = preferences
         self._rows = RowCache()
         self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
-        self._late.timeout.connect(self._show_place)
+        self._late.timeout.connect(self._show_list)
         self._again = QTimer(self, singleShot=True, interval=0)
         self._again.timeout.connect(self._show_rows)
         self._build()
-        for key in choices.folded:
+        for key in preferences.folded:
             self.table.rows.set_folded(key, True)
-        self.table.rows.folded_changed.connect(choices.set_folded)
-        desk.changed.connect(self._again.start)
-        desk.load_changed.connect(self._show_load)
-        sender.changed.connect(self._again.start)
-        desk.deleter.offered.connect(self._offer_undo)
-        desk.deleter.withdrawn.connect(self._end_undo)
+        self.table.rows.folded_changed.connect(preferences.set_folded)
+        controller.changed.connect(self._again.start)
+        controller.load_changed.connect(self._show_load)
+        outbox.changed.connect(self._again.start)
+        controller.deleter.offered.connect(self._offer_undo)
+        controller.deleter.withdrawn.connect(self._end_undo)
         ticker().tick.connect(self._again.start)
         self._show_load()
 
     def show_now(self) -> None:
-        """Bring the rows up to date at once instead of with the next turn of the loop."""
+        """Update the rows now instead of in the next turn of the loop."""
         self._again.stop()
         self._show_rows()
 
     def show_session(self) -> None:
-        """The sign-in changed: without a project that is the reason for an empty list."""
-        self._show_place()
+        """The sign-in changed: it may be the reason why there is no list."""
+        self._show_list()
 
     def reset(self) -> None:
-        """For another account or project: no filter, no selection."""
+        """Another account or project: clear filter and selection."""
         self.filter.set_text_quietly("")
         self._archived.setChecked(False)
         self.table.select_key(None, quiet=True)
@@ -125,18 +133,18 @@ class TaskPane(SidePane):
     def clear_filter(self) -> None:
         """Show everything again."""
         self.filter.clear_now()
-        self._desk.set_query(search="", archived=False)
+        self._controller.set_query(search="", archived=False)
         self._archived.setChecked(False)
 
     def set_grouping(self, grouping: Grouping) -> None:
-        self._choices.grouping = grouping
+        self._preferences.grouping = grouping
         self._group_actions[grouping].setChecked(True)
         self.show_now()
         self.table.scrollToTop()
 
     def set_archived(self, archived: bool) -> None:
         self._archived.setChecked(archived)
-        self._desk.set_query(archived=archived)
+        self._controller.set_query(archived=archived)
 
     @property
     def archived(self) -> bool:
@@ -177,14 +185,14 @@ class TaskPane(SidePane):
             self.stack.addWidget(part)
         self.count = Text(role="caption", tone="muted")
         self.count.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.more = QuietButton(self.tr("Load more"), kind="flat", clicked=self._desk.load_more)
+        self.more = QuietButton(self.tr("Load more"), kind="flat", clicked=self._controller.load_more)
         self._foot = QWidget()
         foot = QHBoxLayout(self._foot)
         foot.setContentsMargins(current.px(tokens.SPACE_3), 0, current.px(tokens.SPACE_1), current.px(tokens.SPACE_1))
         foot.addWidget(self.count, 1)
         foot.addWidget(self.more)
         self.undo = UndoBar()
-        self.undo.expired.connect(self._desk.deleter.commit)
+        self.undo.expired.connect(self._controller.deleter.commit)
         self.box.setSpacing(0)
         self.box.addSpacing(current.px(tokens.SPACE_1))
         self.add_padded(top)
@@ -210,7 +218,7 @@ class TaskPane(SidePane):
         ):
             action = groups.addAction(words)
             action.setCheckable(True)
-            action.setChecked(grouping is self._choices.grouping)
+            action.setChecked(grouping is self._preferences.grouping)
             action.triggered.connect(lambda _checked=False, grouping=grouping: self.set_grouping(grouping))
             self._group_actions[grouping] = action
             menu.addAction(action)
@@ -219,7 +227,7 @@ class TaskPane(SidePane):
         for ordering, words in ((NEWEST, self.tr("Newest first")), (RECENT_ACTIVITY, self.tr("Latest activity first"))):
             action = orders.addAction(words)
             action.setCheckable(True)
-            action.setChecked(ordering == self._choices.ordering)
+            action.setChecked(ordering == self._preferences.ordering)
             action.triggered.connect(lambda _checked=False, ordering=ordering: self._order(ordering))
             menu.addAction(action)
         menu.addSeparator()
@@ -229,11 +237,11 @@ class TaskPane(SidePane):
         return menu
 
     def _order(self, ordering: str) -> None:
-        self._choices.ordering = ordering
-        self._desk.set_query(ordering=ordering)
+        self._preferences.ordering = ordering
+        self._controller.set_query(ordering=ordering)
 
     def _filtered(self, text: str) -> None:
-        self._desk.set_query(search=text)
+        self._controller.set_query(search=text)
         self.show_now()
 
     def _enter_list(self) -> None:
@@ -241,43 +249,43 @@ class TaskPane(SidePane):
             self.table.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _clicked(self) -> None:
-        """A click on the row that is current already: the right side may show something else by now."""
+        """A click on the current row counts too: the right side may show something else by now."""
         key = self.table.current_key()
         if key is not None:
             self.picked.emit(key)
 
     def _near_end(self) -> None:
         if self.table.verticalScrollBar().value() > 0:
-            self._desk.load_more()
+            self._controller.load_more()
 
     def _show_rows(self) -> None:
-        desk = self._desk
-        tasks = desk.book.visible(desk.query)
-        pending = () if desk.query.archived or desk.query.search else self._sender.pending
+        controller = self._controller
+        tasks = controller.cache.visible(controller.query)
+        pending = () if controller.query.archived or controller.query.search else self._outbox.pending
         self.table.set_groups(
             build_groups(
                 tasks,
                 pending,
-                grouping=self._choices.grouping,
-                pinned=desk.book.is_pinned,
-                ordering=desk.query.ordering,
+                grouping=self._preferences.grouping,
+                pinned=controller.cache.is_pinned,
+                ordering=controller.query.ordering,
                 cache=self._rows,
             )
         )
-        waiting = sum(1 for item in self._sender.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
-        self.needs_you.emit(waiting + sum(1 for task in desk.book.all() if needs_you(task)))
-        self._show_place()
-        listing, total = desk.book.listing(desk.query), desk.book.total(desk.query)
+        waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
+        self.needs_you.emit(waiting + sum(1 for task in controller.cache.all() if needs_you(task)))
+        self._show_list()
+        listing, total = controller.cache.listing(controller.query), controller.cache.total(controller.query)
         more = listing is not None and listing.next is not None
         self._foot.setVisible(more)
         if more:
             self.count.setText(self.tr("{0} of {1}").format(len(tasks), max(total or 0, len(tasks))))
-            self.more.setText(self.tr("Loading…") if desk.load.more_busy else self.tr("Load more"))
+            self.more.setText(self.tr("Loading…") if controller.load.more_busy else self.tr("Load more"))
             self.more.setAccessibleName(f"{self.more.text()} ({self.count.text()})")
-            self.more.setEnabled(not desk.load.more_busy)
+            self.more.setEnabled(not controller.load.more_busy)
 
     def _show_load(self) -> None:
-        load = self._desk.load
+        load = self._controller.load
         if load.busy or load.more_busy:
             self.progress.start()
         else:
@@ -287,31 +295,31 @@ class TaskPane(SidePane):
                 self._late.start()
         else:
             self._late.stop()
-        self._show_place()
+        self._show_list()
 
-    def _show_place(self) -> None:
-        """Choose between the list, the reason why there is none, and the note above it."""
-        load = self._desk.load
+    def _show_list(self) -> None:
+        """Show the list with a note above it, or the reason why there is none."""
+        load = self._controller.load
         if self.table.rows.rowCount():
             self.stack.setCurrentWidget(self.table)
             self._show_note(load.error)
             return
         self.note.clear()
-        if self._desk.backend is None:
-            self._say_no_project(self._desk.connected_to)
+        if self._controller.backend is None:
+            self._say_no_project(self._controller.connected_to)
         elif load.error is not None:
             self._say_error(load.error)
-        elif self._desk.query.search:
+        elif self._controller.query.search:
             if load.busy:
                 self._say(self.tr("Searching…"), "", glyph="search")
             else:
-                words = self.tr("Nothing matches “{0}”").format(self._desk.query.search)
+                words = self.tr("No task matches “{0}”").format(self._controller.query.search)
                 self._say(words, "", [(self.tr("Clear filter"), self.clear_filter)], glyph="search")
         elif load.busy or not load.loaded:
             late = load.busy and not self._late.isActive() and not load.loaded
             self._loading.show_state(self.tr("Loading tasks…") if late else "")
             self.stack.setCurrentWidget(self._loading)
-        elif self._desk.query.archived:
+        elif self._controller.query.archived:
             back = (self.tr("Show tasks"), lambda: self.set_archived(False))
             self._say(self.tr("The archive is empty"), "", [back], glyph="archive")
         else:
@@ -330,15 +338,15 @@ class TaskPane(SidePane):
         self.stack.setCurrentWidget(self.empty)
 
     def _say_no_project(self, backend: Backend | None) -> None:
-        """Before anything can be asked for: not connected, not signed in, or account and project not known yet."""
+        """Say why nothing can be requested: not connected, not signed in, or account and project not known yet."""
         if backend is None:
-            self._say(self.tr("Not connected"), self.tr("Connect to a host to see its tasks."), glyph="tasks")
-        elif backend.session.status.state.name in {"SIGNED_OUT", "NEEDS_SIGN_IN"}:
+            self._say(self.tr("Not connected"), self.tr("Connect to a server to see its tasks."), glyph="tasks")
+        elif backend.session.status.state in SIGNED_OUT_STATES:
             self._say_error(SignInNeeded())
         elif backend.account is not None:
-            self._say(self.tr("No project"), self.tr("This account has no project on this host."), glyph="project")
+            self._say(self.tr("No project"), self.tr("This account has no project on this server."), glyph="project")
         else:
-            signed_in = backend.session.status.state.name == "SIGNED_IN"
+            signed_in = backend.session.status.state is CredentialState.SIGNED_IN
             self._loading.show_state(self.tr("Loading tasks…") if signed_in else self.tr("Signing in…"))
             self.stack.setCurrentWidget(self._loading)
 
@@ -354,7 +362,7 @@ class TaskPane(SidePane):
             self._say(
                 self.tr("Offline"),
                 self.tr("Nothing is saved on this computer yet. Burrow tries again by itself."),
-                [(self.tr("Try again"), self._desk.refresh)],
+                [(self.tr("Try again"), self._controller.refresh)],
                 glyph="offline",
             )
         else:
@@ -362,12 +370,12 @@ class TaskPane(SidePane):
             self._say(
                 error.title,
                 f"{cause} {error.advice}".strip(),
-                [(self.tr("Try again"), self._desk.refresh)],
+                [(self.tr("Try again"), self._controller.refresh)],
                 glyph="warning",
             )
 
     def _show_note(self, error: BurrowError | None) -> None:
-        load = self._desk.load
+        load = self._controller.load
         if error is None:
             self.note.clear()
             return
@@ -383,23 +391,23 @@ class TaskPane(SidePane):
             self.note.show_message(self.tr("Offline. {0}").format(saved), "attention", glyph="offline")
         else:
             self.note.show_message(
-                f"{error.title}. {saved}", "attention", secondary=[(self.tr("Try again"), self._desk.refresh)]
+                f"{error.title}. {saved}", "attention", secondary=[(self.tr("Try again"), self._controller.refresh)]
             )
 
     def _offer_undo(self, title: str) -> None:
         short = title if len(title) <= 60 else title[:59] + "…"
-        self.undo.offer(self.tr("Deleted “{0}”").format(short), self._desk.deleter.undo, seconds=UNDO_SECONDS)
+        self.undo.offer(self.tr("Deleted “{0}”").format(short), self._controller.deleter.undo, seconds=UNDO_SECONDS)
 
     def _end_undo(self) -> None:
-        """The deletion was sent or taken back elsewhere: nothing is left to undo."""
+        """The deletion was sent or undone: there is nothing left to undo."""
         self.undo.settle()
 
 
 def task_id_of(key: str) -> str | None:
-    """The task a row's key names."""
+    """The id of the task of a row; None for another row."""
     return key[len(TASK) :] if key.startswith(TASK) else None
 
 
 def pending_id_of(key: str) -> str | None:
-    """The outbox entry a row's key names."""
+    """The id of the unsent task of a row; None for another row."""
     return key[len(PENDING) :] if key.startswith(PENDING) else None

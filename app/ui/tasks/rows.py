@@ -1,4 +1,4 @@
-"""The groups and rows of the task list, made from what is known and how the person wants it grouped."""
+"""Builds the groups and rows of the task list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.tasks.book import LONG_AGO, moment_of
+from app.ui.tasks.cache import LONG_AGO, moment_of
 from app.ui.tasks.wording import (
     SendState,
     TaskGroup,
@@ -22,7 +22,7 @@ from app.ui.tasks.wording import (
     title_of,
 )
 from app.ui.widgets.rows import Group, Row
-from app.ui.widgets.when import absolute, relative
+from app.ui.widgets.times import absolute, relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +44,7 @@ class Grouping(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingTask:
     """A task on its way to the server."""
 
     id: str
@@ -61,7 +61,7 @@ def place_of(slug: str, repository: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A row as it was made, what it was made of, and until when (unix seconds) its relative time holds."""
+    """A row, what it was made of, and until when (unix seconds) its relative time is right."""
 
     task: Task
     ordering: str
@@ -71,7 +71,7 @@ class _Made:
 
 
 class RowCache:
-    """Rows of the last build: making one costs ten times more than finding that nothing about it changed."""
+    """The rows of the last build. To make a row takes ten times as long as to find it unchanged."""
 
     def __init__(self) -> None:
         self._made: dict[str, _Made] = {}
@@ -80,7 +80,7 @@ class RowCache:
         self._seconds = 0.0
 
     def begin(self, now: datetime) -> None:
-        """A new build: what it does not ask for is forgotten."""
+        """Begin a new build. Rows that it does not ask for are forgotten."""
         self._former, self._made = self._made, {}
         self._now, self._seconds = now, now.timestamp()
 
@@ -95,7 +95,7 @@ class RowCache:
 
 
 def _holds_until(moment: datetime, now: datetime) -> float:
-    """When the relative time of `moment` reads differently, in unix seconds."""
+    """When the relative time of `moment` changes, in unix seconds."""
     at, age = moment.timestamp(), (now - moment).total_seconds()
     step = 60.0 if age < 3600 else 3600.0 if age < 86400 else 86400.0
     return at + (age // step + 1) * step
@@ -103,7 +103,7 @@ def _holds_until(moment: datetime, now: datetime) -> float:
 
 def build_groups(
     tasks: Sequence[Task],
-    pending: Iterable[Pending],
+    pending: Iterable[PendingTask],
     *,
     grouping: Grouping,
     pinned: Callable[[str], bool],
@@ -156,12 +156,12 @@ def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
         state,
         trailing=when,
         accessible=", ".join(part for part in parts if part),
-        # The date in the person's locale costs more than the rest of the row.
+        # Made when needed: to format the date takes longer than the rest of the row.
         tooltip=lambda: "\n".join(part for part in (title, place, absolute(known)) if part),
     )
 
 
-def _pending_row(item: Pending, now: datetime) -> Row:
+def _pending_row(item: PendingTask, now: datetime) -> Row:
     title, state = title_of(item.new), send_state(item.state)
     return Row(
         PENDING + item.id,

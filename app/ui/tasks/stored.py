@@ -1,4 +1,4 @@
-"""The first page of the list as it is kept between starts."""
+"""The part of the list that is saved between starts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from app.core.posthog.wire import decode_tasks, encode_tasks
 
 if TYPE_CHECKING:
     from app.core.posthog.types import Task, TaskQuery
-    from app.ui.tasks.book import TaskBook
+    from app.ui.tasks.cache import TaskCache
 
 KEPT = 1000
 
 
 class StoredList(msgspec.Struct):
-    """`count` is what the server had, `next` the cursor after the tasks kept."""
+    """`count` is the number on the server, `next` the cursor after the saved tasks."""
 
     tasks: msgspec.Raw
     count: int
@@ -25,20 +25,20 @@ class StoredList(msgspec.Struct):
     pins: tuple[str, ...]
 
 
-def encode(book: TaskBook, query: TaskQuery) -> bytes:
-    """The loaded part of a query's answer, unconfirmed changes left out."""
-    listing = book.listing(query)
+def encode(cache: TaskCache, query: TaskQuery) -> bytes:
+    """The loaded part of a query's list, without unconfirmed edits."""
+    listing = cache.listing(query)
     if listing is None:
         return b""
-    tasks = book.confirmed(listing.order[:KEPT])
+    tasks = cache.confirmed(listing.order[:KEPT])
     following = listing.next if len(listing.order) <= KEPT else None
     return msgspec.json.encode(
-        StoredList(msgspec.Raw(encode_tasks(tasks)), listing.count, following, tuple(sorted(book.pins)))
+        StoredList(msgspec.Raw(encode_tasks(tasks)), listing.count, following, tuple(sorted(cache.pins)))
     )
 
 
 def decode(payload: bytes) -> tuple[Page[Task], frozenset[str]] | None:
-    """What was kept, or None where another version kept it otherwise."""
+    """The saved list; None where another version saved it in another form."""
     try:
         found = msgspec.json.decode(payload, type=StoredList)
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""The page of a task that the server may not have yet: where it stands, and the ways on."""
+"""The page of a task that the server may not have yet: its state, and what can be done."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from app.ui.tasks.prose import Prose
+from app.ui.tasks.markdown import MarkdownView
 from app.ui.tasks.wording import SendState, send_state, title_of
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import InlineCard
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
-    from app.ui.tasks.rows import Pending
-    from app.ui.widgets.places import Action, BoxTone
+    from app.ui.tasks.rows import PendingTask
+    from app.ui.widgets.feedback import Action, BoxTone
 
 
-class Unsent(QWidget):
-    """Signals carry no id: they are about the task that is shown (`pending_id`)."""
+class UnsentTask(QWidget):
+    """Its signals are about the task that is shown (`pending_id`)."""
 
     check_list = Signal()
     send_again = Signal()
@@ -33,12 +33,12 @@ class Unsent(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._item: Pending | None = None
+        self._item: PendingTask | None = None
         self.title = Text(role="title", wrap=True, selectable=True)
         self._state = StatusWord(role="strong")
         self._repository = ElidedLabel(tone="muted")
         self.card = InlineCard()
-        self._description = Prose(self.tr("Description"))
+        self._description = MarkdownView(self.tr("Description"))
         self._area = ScrollColumn(self.tr("Task not on the server yet"))
         for widget in (self.title, self._state, self._repository, self.card, self._description):
             self._area.box.addWidget(widget)
@@ -51,8 +51,8 @@ class Unsent(QWidget):
     def pending_id(self) -> str | None:
         return self._item.id if self._item is not None else None
 
-    def show_pending(self, item: Pending) -> None:
-        """Show where a task stands."""
+    def show_pending(self, item: PendingTask) -> None:
+        """Show a task and its state."""
         if item == self._item:
             return
         self._item = item
@@ -66,7 +66,7 @@ class Unsent(QWidget):
         self.card.show_note(title, cause, actions=actions, tone=tone)
 
     def say_checked(self, cause: str, actions: list[Action]) -> None:
-        """What looking at the list has shown about a task of unknown outcome."""
+        """Show what checking the list has found about a task of unknown outcome."""
         self.card.show_note(self.tr("Sent, outcome unknown"), cause, actions=actions)
 
     def unknown_actions(self) -> list[Action]:
@@ -77,7 +77,7 @@ class Unsent(QWidget):
         ]
 
     def clear(self) -> None:
-        """Show nothing of the former task."""
+        """Forget the task."""
         self._item = None
         self.title.setText("")
         self._description.set_text("")
@@ -86,10 +86,10 @@ class Unsent(QWidget):
     def focus_first(self) -> None:
         self._area.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def _words(self, item: Pending) -> tuple[str, str, list[Action], BoxTone]:
+    def _words(self, item: PendingTask) -> tuple[str, str, list[Action], BoxTone]:
         undo = (self.tr("Undo"), self.undo.emit)
         if item.state is SendState.SENDING:
-            return "", self.tr("The row stays when the server has taken it."), [], "info"
+            return "", self.tr("The server has not confirmed it yet."), [], "info"
         if item.state is SendState.SIGN_IN:
             return (
                 "",
@@ -107,7 +107,7 @@ class Unsent(QWidget):
         if item.state is SendState.UNKNOWN:
             return (
                 self.tr("Sent, outcome unknown"),
-                self.tr("{0} It may be there already; sending it again could make it twice.").format(
+                self.tr("{0} The task may already exist; sending it again could create it twice.").format(
                     item.error.cause
                     if item.error is not None and item.error.facts.status is not None
                     else self.tr("The connection ended before the server answered.")

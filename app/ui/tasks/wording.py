@@ -1,7 +1,4 @@
-"""What a task looks like in words: state, group, title, time. No widgets; the delegate and the detail page draw it.
-
-Run states are those of contract section 3.6.
-"""
+"""The words for a task: state, group, title, time. No widgets."""
 
 from __future__ import annotations
 
@@ -11,17 +8,19 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.theme.state import State, run_state
-from app.ui.theme.words import marked
+from app.ui.theme.state import State, by_name, translated
+from app.ui.translation import marked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.core.posthog.types import NewTask, Task, TaskRun
 
 TITLE_LIMIT = 255
 
 
 class TaskGroup(Enum):
-    """Headings of the list grouped by state, in the order they are shown; the value is the heading, untranslated."""
+    """The headings of the list grouped by state, in their order. The value is the untranslated heading."""
 
     PINNED = marked("Tasks", "Pinned")
     RUNNING = marked("Tasks", "Running")
@@ -32,6 +31,17 @@ class TaskGroup(Enum):
     CANCELLED = marked("Tasks", "Cancelled")
     OTHER = marked("Tasks", "Other")
 
+
+# By the server's own names. A newer server may have others.
+RUN_STATES: Mapping[str, State] = {
+    "not_started": State("ring", marked("State", "Not started"), "muted"),
+    "queued": State("clock", marked("State", "Queued"), "info"),
+    "in_progress": State("play", marked("State", "Running"), "accent"),
+    "completed": State("check", marked("State", "Done"), "good"),
+    "failed": State("cross", marked("State", "Failed"), "bad"),
+    "cancelled": State("stop", marked("State", "Cancelled"), "muted"),
+}
+ARCHIVED = State("archive", marked("State", "Archived"), "muted")
 
 GROUP_OF_STATUS = {
     "not_started": TaskGroup.NOT_STARTED,
@@ -44,7 +54,7 @@ GROUP_OF_STATUS = {
 
 
 class SendState(Enum):
-    """Where a task that the server may not have yet stands; the value is how it is stored."""
+    """The state of a task that the server may not have yet. The value is what the outbox stores."""
 
     SENDING = "sending"
     SIGN_IN = "waiting-sign-in"
@@ -65,8 +75,18 @@ SEND_STATES = {
 }
 
 
+def run_state(status: str) -> State:
+    """The state of a run by the server's name for it."""
+    return by_name(RUN_STATES, status)
+
+
+def archived_state() -> State:
+    """The state of a task in the archive."""
+    return translated(ARCHIVED)
+
+
 def state_of(task: Task) -> State:
-    """The state of a task is that of its latest run."""
+    """The state of a task: that of its latest run."""
     return run_state(task.latest_run.status) if task.latest_run is not None else run_state("not_started")
 
 
@@ -78,7 +98,7 @@ def group_of(task: Task) -> TaskGroup:
 
 
 def heading(group: TaskGroup) -> str:
-    """What a group is called."""
+    """The heading of a group in the person's language."""
     return _tr(group.value)
 
 
@@ -88,12 +108,12 @@ def no_repository() -> str:
 
 
 def needs_you(task: Task) -> bool:
-    """Whether the task waits for the person."""
+    """Whether the task needs the person."""
     return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
 
 
 def can_run(task: Task) -> bool:
-    """Whether a run may be started: none is under way and the task is not archived."""
+    """Whether a run may be started: none is in progress and the task is not archived."""
     return not task.archived and (task.latest_run is None or task.latest_run.finished)
 
 
@@ -117,7 +137,7 @@ def title_of(task: Task | NewTask) -> str:
 
 
 def queued_explanation(run: TaskRun | None, *, embedded: bool) -> str | None:
-    """Why nothing happens in a queued run; None for a run in any other state."""
+    """Why a queued run does not start; None for a run in another state."""
     if run is None or run.status != "queued":
         return None
     if embedded:
@@ -126,18 +146,18 @@ def queued_explanation(run: TaskRun | None, *, embedded: bool) -> str | None:
 
 
 def pull_request_of(run: TaskRun | None) -> str | None:
-    """The pull request a run made, if its output names one with a web address."""
+    """The web address of the pull request that a run made, if its output has one."""
     url = (run.output or {}).get("pr_url") if run is not None else None
     return url if isinstance(url, str) and is_web_address(url) else None
 
 
 def is_web_address(url: str) -> bool:
-    """Whether a link from a server may be handed to the browser."""
+    """Whether a link from a server may be opened in the browser."""
     return url.startswith(("https://", "http://")) and not any(ord(c) <= 32 for c in url)
 
 
 def aware(moment: datetime) -> datetime:
-    """A server's time without a zone is UTC."""
+    """`moment` with a time zone: UTC where it has none."""
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
@@ -151,7 +171,7 @@ def matches(task: Task | NewTask, needle: str) -> bool:
 
 
 def keep_line_breaks(markdown: str) -> str:
-    """Markdown in which a line break typed by a person stays one; code blocks are left alone."""
+    """Markdown that keeps every typed line break. Code blocks are not changed."""
     lines = []
     fence = ""
     for line in markdown.replace("\r\n", "\n").split("\n"):

@@ -1,4 +1,4 @@
-"""How Burrow looks: named tokens, light and dark, icons, and the words of every state. Knows nothing of the core.
+"""How Burrow looks: named tokens, light and dark, icons, and how a state is shown. Knows nothing of the core.
 
 from app.ui.theme import apply_theme, theme, tokens
 
@@ -8,7 +8,7 @@ theme().px(8)                             a length of the design in device-indep
 theme().font("caption")                   caption | body | strong | section | title | mono
 theme().colour("muted")                   QColor of a field of tokens.Colours
 icons.icon("refresh", "muted")            QIcon; icons.paint_icon(painter, name, rect, colour)
-state.run_state("in_progress")            State(glyph, word, tone)
+State(glyph, word, tone)                  a state as it is shown; `state.translated` for those of a table
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Put the tokens on the application: Fusion, a palette, one short stylesheet; follow the system's scheme and text size.
+"""Applies the tokens: Fusion, a palette, one short stylesheet. Follows the system's scheme and text size.
 
-A palette says nearly everything; the stylesheet only what a palette cannot (flat controls, radii, heights).
+The palette sets nearly everything; the stylesheet sets what a palette cannot (flat controls, radii, heights).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NORMAL_TEXT_PIXELS = 13.0
 
 
 class Theme(QObject):
-    """What is in force: scheme and text size. Read it when painting; `changed` tells when to make things again."""
+    """Scheme and text size in force. Read them when painting; `changed` says when to rebuild what depends on them."""
 
     changed = Signal()
 
@@ -83,7 +83,7 @@ class Theme(QObject):
         self.changed.emit()
 
     def follow_system(self) -> None:
-        """Look again at what the system wants."""
+        """Apply the system's scheme and text size again."""
         self.apply(self.mode, self.user_scale)
 
     def _choose_colours(self, mode: Mode) -> Colours:
@@ -93,7 +93,7 @@ class Theme(QObject):
         return tokens.high_contrast(colours) if wanted == Qt.ContrastPreference.HighContrast else colours
 
     def _system_scale(self) -> float:
-        """How much larger than usual the person has set the system's text; small system fonts do not shrink ours."""
+        """How much larger than usual the system's text is. A small system font does not shrink ours."""
         pixels = self._general.pixelSize()
         if pixels <= 0:
             dots = self._app.primaryScreen().logicalDotsPerInchY()
@@ -155,7 +155,7 @@ def apply_theme(app: QApplication, mode: Mode = "system", scale: float = 1.0) ->
 
 
 def theme() -> Theme:
-    """The theme in force; the light one, not yet applied, when nobody called `apply_theme`."""
+    """The theme in force; the light one, not yet applied, before `apply_theme` was called."""
     app = QApplication.instance()
     if app is None:
         raise RuntimeError("there is no application yet")

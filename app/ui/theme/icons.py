@@ -1,4 +1,4 @@
-"""Our line icons: strokes on a 16 x 16 grid, painted in any colour and at any size.
+"""The line icons: strokes on a 16 x 16 grid, painted in any colour and size.
 
 A drawing is a string of commands: `M x y` move, `L x y …` lines, `C x1 y1 x2 y2 x y` curve, `Z` close,
 `O x y r` circle, `D x y r` filled disc, `A x y r start sweep` arc in degrees (counter-clockwise from three o'clock).

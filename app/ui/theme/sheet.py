@@ -1,4 +1,4 @@
-"""The one stylesheet: flat controls, hairlines, radii and heights, which a palette cannot express."""
+"""The stylesheet: flat controls, hairlines, radii and heights, which a palette cannot express."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import Colours
 
 
-# What Qt adds beside the text of a cell: with it, cells stand below the words of their heading.
+# The margin that Qt adds beside the text of a cell. With it, cells line up with the words of their heading.
 CELL_MARGIN = 3
 
 

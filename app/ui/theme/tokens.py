@@ -1,4 +1,4 @@
-"""The design's named values: colours of both schemes, spacing, radii, sizes. No other file has such a literal."""
+"""The design tokens: colours of both schemes, spacing, radii, sizes. No other file has such a literal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TextRole = Literal["caption", "body", "strong", "section", "title", "mono"]
 
 
 class Colours(NamedTuple):
-    """One scheme, as `#RRGGBB`. `*_fill` are grounds for banners and cards of that tone; text stands on them."""
+    """The colours of one scheme, as `#RRGGBB`. `*_fill` are the backgrounds of banners and cards of that tone."""
 
     window: str
     surface: str

@@ -2,7 +2,7 @@
 
 Lists (`rows`, `lists`, `tables`)
     Row(key, title, detail="", state=None, side=None, badge="", trailing="", level=0, struck=False, muted=False,
-        mono=False, accessible="", tooltip="", payload=None)
+        mono=False, accessible="", tooltip="")
     Group(key, title, rows, note="")            rows under a heading that folds
     ListTable(name, *, two_lines=False, multi=False, show_words=False, align_glyphs=False, type_ahead=True, dense=False)
         .set_rows(rows) .set_groups(groups) .current_key() .selected_keys() .select_key(key, quiet=False)
@@ -10,7 +10,7 @@ Lists (`rows`, `lists`, `tables`)
         menu_wanted(str, QPoint) need_more() left_upwards()    selection, folding and scroll place survive updates
     Column(title, text, width=0, right=False, mono=False, tone=None, tooltip=None)
     DataTable(name, columns, key)               .set_items(items) .current()  picked opened menu_wanted
-Text (`text`, `when`)
+Text (`text`, `times`)
     Text(text, role="body", tone="text", *, wrap=False, selectable=False)   .set_tone .set_role; plain text always
     ElidedLabel(text, role, tone, *, mode=ElideMiddle)     StatusWord(state, role)  .set_state(state, suffix="")
     RelativeTime(moment, role, tone, *, prefix="")  .set_moment
@@ -18,8 +18,8 @@ Text (`text`, `when`)
 Buttons (`buttons`)
     PrimaryButton(text, icon="", *, keys="", clicked=None)      QuietButton(..., kind="quiet"|"flat"|"danger")
     IconButton(name, icon, *, keys="", clicked=None)            with_keys("Refresh", "F5")
+Choices (`choices`)
     Segmented(options[(value, text, glyph, tone)], name)  .value() .set_value(v) .set_locked(reason)  signal chosen(str)
-    SegmentedPolicy(name)                       approved | needs_approval | do_not_use
     CheckBox(text)                              use instead of QCheckBox (which cannot be seen in the dark)
     Select(name, options[(value, text)])        a QComboBox with its arrow; value is currentData()
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
@@ -30,18 +30,18 @@ Fields (`fields`, `jsontree`)
     FieldError(field)  .say(text)               the line under a field, tied to it
     KeyValueGrid()  .add(name, value | widget, path=False, mono=False) .clear()
     JsonTree(name)  .set_value(v, open_levels=1) .current_text() .copy_value() .copy_path()  signal copied(str)
-In place (`places`)
+Feedback (`feedback`)
     Banner()  .show_message(text, tone, primary=(words, act), secondary=[(words, act)]) .clear()
-    InlineCard()  .show_note(title, cause, advice, actions, tone=, detail=) .show_trouble(error, actions) .clear()
+    InlineCard()  .show_note(title, cause, advice, actions, tone=, detail=) .show_error(error, actions) .clear()
     EmptyState(title, text, actions, glyph="", primary=False)  .show_state(...)
     ProgressLine(name)  .start() .stop() .set_fraction(f)     UndoBar()  .offer(text, undo, seconds=8) .undo() expired()
     FlowLayout(centred=False)  (`flow`)         a row of controls that wraps
     Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
 Pages (`page`)
-    Page(title)  .title .status .progress .undo .banner .card .set_title .add_action(w) .set_head(w) .set_body(w)
+    TitledPage(title)  .title .status .progress .undo .banner .card .set_title .add_action(w) .set_head(w) .set_body(w)
     ScrollColumn(name, side=, top=)  (`column`)  .box: one column of reading width that scrolls
     SidePane(name)  .box .add_padded(w)         RememberedSplitter(orientation, parts, sizes, remember)
-Rules (`guard`, `focus`, `say`)
+Rules (`guard`, `focus`, `announce`)
     @guarded(default=None) on data(), paint and event handlers       show_focus_ring(window) once a top-level window
     announce(widget, text, assertive=False)     places use navigator.announce instead
 """

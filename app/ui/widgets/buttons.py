@@ -1,31 +1,23 @@
-"""Buttons: one filled kind for the main action, quiet ones for the rest, a segmented choice, tabs."""
+"""Buttons: a filled one for the main action, quiet ones for the others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeySequence, QPainter, QPainterPath, QPen
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
-    QButtonGroup,
-    QCheckBox,
-    QComboBox,
-    QHBoxLayout,
     QPushButton,
-    QRadioButton,
     QSizePolicy,
-    QTabBar,
     QWidget,
 )
 
 from app.ui.theme import icons, theme, tokens
-from app.ui.theme.state import POLICY, policy_state
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from PySide6.QtGui import QKeyEvent, QPaintEvent, QWheelEvent
+    from PySide6.QtGui import QKeyEvent
 
 ButtonKind = Literal["primary", "quiet", "flat", "danger"]
 
@@ -52,24 +44,24 @@ class _Button(QPushButton):
         self.setAutoDefault(False)
         self.setToolTip(with_keys(text, keys) if keys else "")
         if icon:
-            self._dress()
-            theme().changed.connect(self._dress)
+            self._apply_theme()
+            theme().changed.connect(self._apply_theme)
 
     def set_icon_name(self, icon: str) -> None:
-        """Show another drawing before the text."""
+        """Change the icon before the text."""
         self._icon = icon
-        self._dress()
+        self._apply_theme()
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter presses as Space does; Qt leaves it to a dialog's default button."""
+        """Enter presses the button, as Space does. Qt leaves Enter to the default button of a dialog."""
         plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
         if plain and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.isAutoRepeat():
             self.showMenu() if self.menu() is not None else self.click()
         else:
             super().keyPressEvent(event)
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         tone = {"primary": "on_accent", "danger": "bad"}.get(self._kind, "text")
         after = theme().px(tokens.SPACE_1) if self.text() else 0
         self.setIcon(icons.icon(self._icon, tone, after))
@@ -108,7 +100,7 @@ class QuietButton(_Button):
 
 
 class IconButton(_Button):
-    """A flat button that shows only a drawing; `name` is its tooltip and what assistive technology reads."""
+    """A flat button that shows only an icon. `name` is its tooltip and what assistive technology reads."""
 
     def __init__(
         self,
@@ -128,213 +120,6 @@ def with_keys(name: str, keys: str) -> str:
     """A name with its keys as this platform writes them: `New task (Ctrl+N)`."""
     if not keys:
         return name
+    from PySide6.QtGui import QKeySequence
+
     return f"{name} ({QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText)})"
-
-
-class _Segment(QRadioButton):
-    """One choice of a segmented control; a radio button to assistive technology."""
-
-    def __init__(self, text: str, glyph: str, tone: str, place: str, parent: QWidget) -> None:
-        super().__init__(text, parent)
-        self._glyph, self._tone, self._place = glyph, tone, place
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-
-    def sizeHint(self) -> QSize:
-        current = theme()
-        width = self.fontMetrics().horizontalAdvance(self.text()) + current.px(2 * tokens.SPACE_3)
-        if self._glyph:
-            width += current.px(tokens.ICON + tokens.SPACE_1)
-        return QSize(width, current.px(tokens.CONTROL - 4))
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    def hitButton(self, pos: QPoint) -> bool:
-        return self.rect().contains(pos)
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        current = theme()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        outline = self._outline()
-        chosen, enabled = self.isChecked(), self.isEnabled()
-        ground = "selection" if chosen else "hover" if self.underMouse() and enabled else "surface"
-        painter.fillPath(outline, current.colour(ground if enabled or chosen else "window"))
-        painter.strokePath(outline, QPen(current.colour("border"), 1))
-        ink = current.colour(self._tone if chosen else "text" if enabled else "muted")
-        left = current.px(tokens.SPACE_3)
-        if self._glyph:
-            side = current.px(tokens.ICON)
-            colour = ink if chosen else current.colour("muted")
-            icons.paint_icon(painter, self._glyph, QRectF(left, (self.height() - side) / 2, side, side), colour)
-            left += current.px(tokens.ICON + tokens.SPACE_1)
-        painter.setPen(ink)
-        painter.setFont(current.font("strong" if chosen else "body"))
-        painter.drawText(self.rect().adjusted(left, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text())
-        if chosen:
-            bar = QRectF(self.rect()).adjusted(1, self.height() - tokens.SELECTION_BAR - 1, -1, -1)
-            painter.fillRect(bar, current.colour(self._tone))
-        painter.end()
-
-    def _outline(self) -> QPainterPath:
-        rect = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        radius = theme().px(tokens.RADIUS_CONTROL)
-        path = QPainterPath()
-        path.addRoundedRect(rect, radius, radius)
-        squared = QPainterPath()
-        if self._place in {"middle", "last"}:
-            squared.addRect(rect.adjusted(0, 0, -radius, 0))
-        if self._place in {"middle", "first"}:
-            squared.addRect(rect.adjusted(radius, 0, 0, 0))
-        return path.united(squared).simplified()
-
-
-class Segmented(QWidget):
-    """A few exclusive choices side by side: one focus stop, arrows move, read as a radio group."""
-
-    chosen = Signal(str)
-
-    def __init__(
-        self,
-        options: Sequence[tuple[str, str, str, str]],
-        name: str,
-        parent: QWidget | None = None,
-    ) -> None:
-        """`options`: (value, text, glyph or "", tone). `name` is what the group is called."""
-        super().__init__(parent)
-        self.setAccessibleName(name)
-        self._buttons: dict[str, _Segment] = {}
-        self._group = QButtonGroup(self)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        for number, (value, text, glyph, tone) in enumerate(options):
-            place = "first" if number == 0 else "last" if number == len(options) - 1 else "middle"
-            button = _Segment(text, glyph, tone, place, self)
-            button.setAccessibleName(f"{name}: {text}")
-            button.clicked.connect(lambda _checked=False, value=value: self._choose(value))
-            self._buttons[value] = button
-            self._group.addButton(button)
-            row.addWidget(button)
-        row.addStretch()
-        self._keep_one_focus_stop()
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-
-    def value(self) -> str | None:
-        """The chosen value; None before the first `set_value`."""
-        return next((value for value, button in self._buttons.items() if button.isChecked()), None)
-
-    def set_value(self, value: str | None) -> None:
-        """Show a choice without telling; None or an unknown value shows none."""
-        self._group.setExclusive(False)
-        for name, button in self._buttons.items():
-            button.setChecked(name == value)
-        self._group.setExclusive(True)
-        self._keep_one_focus_stop()
-
-    def _choose(self, value: str) -> None:
-        self._keep_one_focus_stop()
-        self.chosen.emit(value)
-
-    def _keep_one_focus_stop(self) -> None:
-        """Only the chosen part, or the first, is reached by Tab; Qt does this only once the group has had the focus."""
-        chosen = self.value()
-        stop = chosen if chosen is not None else next(iter(self._buttons), None)
-        for name, button in self._buttons.items():
-            wanted = Qt.FocusPolicy.StrongFocus if name == stop else Qt.FocusPolicy.ClickFocus
-            button.setFocusPolicy(wanted)
-
-    def set_locked(self, reason: str) -> None:
-        """Disable and say why; an empty reason enables again."""
-        self.setEnabled(not reason)
-        self.setToolTip(reason)
-        for button in self._buttons.values():
-            button.setToolTip(reason)
-            button.setAccessibleDescription(reason)
-
-
-class SegmentedPolicy(Segmented):
-    """Allow · Ask · Block. Values are the server's: approved, needs_approval, do_not_use."""
-
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        states = [(value, policy_state(value)) for value in POLICY]
-        super().__init__([(value, state.word, state.glyph, state.tone) for value, state in states], name, parent)
-
-
-class CheckBox(QCheckBox):
-    """A check box whose box can be seen in both schemes."""
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        current = theme()
-        side = current.px(tokens.ICON)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        top = (self.height() - side) / 2
-        left = self.width() - side if self.isRightToLeft() else 0
-        box = QRectF(left, top, side, side)
-        on = self.checkState() != Qt.CheckState.Unchecked
-        painter.setPen(QPen(current.colour("accent" if on and self.isEnabled() else "muted"), 1))
-        painter.setBrush(current.colour("accent" if on and self.isEnabled() else "surface"))
-        painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-        if on:
-            half = self.checkState() == Qt.CheckState.PartiallyChecked
-            ink = current.colour("on_accent" if self.isEnabled() else "muted")
-            icons.paint_icon(painter, "minus" if half else "check", box.adjusted(2, 2, -2, -2), ink)
-        painter.setPen(current.colour("text" if self.isEnabled() else "muted"))
-        words = self.rect().adjusted(side + current.px(tokens.SPACE_2), 0, 0, 0)
-        if self.isRightToLeft():
-            words = self.rect().adjusted(0, 0, -side - current.px(tokens.SPACE_2), 0)
-        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextShowMnemonic, self.text())
-        painter.end()
-
-    def sizeHint(self) -> QSize:
-        current = theme()
-        width = self.fontMetrics().horizontalAdvance(self.text()) + current.px(tokens.ICON + tokens.SPACE_2) + 2
-        return QSize(width, max(current.px(24), self.fontMetrics().height()))
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    def hitButton(self, pos: QPoint) -> bool:
-        return self.rect().contains(pos)
-
-
-class Select(QComboBox):
-    """A drop-down list. `name` is read aloud."""
-
-    def __init__(self, name: str, options: Sequence[tuple[str, str]] = (), parent: QWidget | None = None) -> None:
-        """`options`: (value, text); the value is `currentData()`."""
-        super().__init__(parent)
-        self.setAccessibleName(name)
-        for value, text in options:
-            self.addItem(text, value)
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        current = theme()
-        side = current.px(12)
-        left = current.px(tokens.SPACE_2) if self.isRightToLeft() else self.width() - side - current.px(tokens.SPACE_2)
-        painter = QPainter(self)
-        box = QRectF(left, (self.height() - side) / 2, side, side)
-        icons.paint_icon(painter, "chevron-down", box, current.colour("muted"))
-        painter.end()
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
-
-
-class TabStrip(QTabBar):
-    """Tabs as words with an accent line under the chosen one. `currentChanged(int)` as in Qt."""
-
-    def __init__(self, names: Sequence[str], accessible: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAccessibleName(accessible)
-        self.setDrawBase(False)
-        self.setExpanding(False)
-        self.setUsesScrollButtons(True)
-        self.setElideMode(Qt.TextElideMode.ElideNone)
-        for name in names:
-            self.addTab(name)

@@ -1,4 +1,4 @@
-"""A page of text and controls that scrolls: one column of reading width, as tall as its content needs."""
+"""A column of text and controls that scrolls, limited to reading width."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from app.ui.theme import theme, tokens
 
 
-class _Column(QWidget):
-    """Asks for its height at the width it has; wrapped labels would ask for that of one word a line."""
+class FittedColumn(QWidget):
+    """Has no minimum size of its own: that of wrapped labels would be their height with one word on each line."""
 
     def minimumSizeHint(self) -> QSize:
         return QSize(1, 1)
 
 
 class ScrollColumn(QScrollArea):
-    """Add widgets to `.box`. Takes the keyboard focus, so that arrows and page keys scroll it; where its controls take
-    that, set `NoFocus`. `side` and `top` are margins."""
+    """Add widgets to `.box`. It takes the keyboard focus, so that arrow and page keys scroll it; set `NoFocus` where
+    its controls should have it. `side` and `top` are margins."""
 
     def __init__(
         self, name: str, parent: QWidget | None = None, *, side: int = tokens.SPACE_5, top: int = tokens.SPACE_4
@@ -25,7 +25,7 @@ class ScrollColumn(QScrollArea):
         super().__init__(parent)
         current = theme()
         wide = current.px(side)
-        column = _Column()
+        column = FittedColumn()
         column.setMaximumWidth(current.px(tokens.READING_WIDTH) + 2 * wide)
         self.box = QVBoxLayout(column)
         self.box.setContentsMargins(wide, current.px(top), wide, current.px(tokens.SPACE_4))

@@ -1,4 +1,4 @@
-"""Fields: a filter, code with a line that says whether it is JSON, names beside values."""
+"""Fields: a filter, editors for code and JSON, the error of a field, names beside values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from PySide6.QtGui import QPainter, QTextOption
 from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import icons, theme, tokens
+from app.ui.widgets.feedback import repolish
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.places import repolish
 from app.ui.widgets.text import ElidedLabel, Text
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class FilterField(QLineEdit):
-    """A filter. `changed(text)` comes 150 ms after the last key; Esc clears and, when empty, passes on.
+    """A filter. Emits `changed(text)` 150 ms after the last key. Esc clears it; when it is empty, Esc is passed on.
 
-    `down()` is told on Down and Enter, so that the list can take the focus.
+    Emits `down()` on Down and Enter, so that the list can take the focus.
     """
 
     changed = Signal(str)
@@ -35,21 +35,21 @@ class FilterField(QLineEdit):
         self._timer = QTimer(self, singleShot=True, interval=tokens.FILTER_DEBOUNCE_MS)
         self._timer.timeout.connect(self._tell)
         self.textChanged.connect(lambda _text: self._timer.start())
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
 
     def clear_now(self) -> None:
-        """Empty the field and tell at once."""
+        """Empty the field and emit `changed` at once."""
         self.clear()
         self._tell()
 
     def set_text_quietly(self, text: str) -> None:
-        """Show a text without telling it."""
+        """Set the text without emitting `changed`."""
         self._told = text.strip()
         self.setText(text)
         self._timer.stop()
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         self.setTextMargins(theme().px(tokens.ICON + tokens.SPACE_1), 0, 0, 0)
 
     @guarded()
@@ -85,7 +85,7 @@ class FilterField(QLineEdit):
 
 
 class CodeEdit(QPlainTextEdit):
-    """Monospace text. Tab leaves the field unless `tabs`; Esc passes on."""
+    """Monospace text. Tab leaves the field unless `tabs`; Esc is passed on."""
 
     def __init__(
         self,
@@ -106,18 +106,18 @@ class CodeEdit(QPlainTextEdit):
             self.setTextInteractionFlags(
                 Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
             )
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         self.setFont(theme().font("mono"))
         self.setTabStopDistance(self.fontMetrics().horizontalAdvance("  "))
 
 
 class JsonEdit(QWidget):
-    """A JSON editor with a line below it that says whether the text can be read and where it goes wrong.
+    """A JSON editor. A line below it says whether the text is valid, or where the error is.
 
-    `checked(ok)` is told 150 ms after the last key. An empty text counts as `{}` where `empty_is_object`.
+    Emits `checked(ok)` 150 ms after the last key. An empty text counts as `{}`.
     """
 
     checked = Signal(bool)
@@ -139,7 +139,7 @@ class JsonEdit(QWidget):
         self.check()
 
     def text(self) -> str:
-        """What stands in the editor."""
+        """The text of the editor."""
         return self.edit.toPlainText()
 
     def set_value(self, value: object) -> None:
@@ -148,12 +148,12 @@ class JsonEdit(QWidget):
         self.check()
 
     def value(self) -> object:
-        """The value; raises ValueError with the place of the mistake. Empty text is an empty object."""
+        """The value. Raises ValueError with the position of the error. An empty text is an empty object."""
         text = self.text().strip()
         return json.loads(text) if text else {}
 
     def check(self) -> bool:
-        """Look now; returns whether the text can be read."""
+        """Check the text now; returns whether it is valid."""
         self._timer.stop()
         try:
             self.value()
@@ -175,12 +175,12 @@ class JsonEdit(QWidget):
         return self._ok
 
     def line(self) -> str:
-        """What the line below says."""
+        """The text of the line below."""
         return self._line.text()
 
 
 class FieldError(Text):
-    """The one line under a field that says what is wrong with it, tied to it for assistive technology."""
+    """The error under a field. It is also the field's accessible description."""
 
     def __init__(self, field: QWidget, parent: QWidget | None = None) -> None:
         super().__init__("", "caption", "bad", wrap=True, parent=parent)
@@ -188,7 +188,7 @@ class FieldError(Text):
         self.setVisible(False)
 
     def say(self, text: str) -> None:
-        """Show what is wrong; empty hides."""
+        """Show an error; empty hides it."""
         self.setText(text)
         self.setVisible(bool(text))
         self._field.setProperty("wrong", "true" if text else "false")
@@ -225,9 +225,9 @@ class KeyValueGrid(QWidget):
         return shown
 
     def put(self, name: str, value: str, tooltip: str = "") -> None:
-        """Say something else in the line of that name, which is added at the end where there is none; empty hides it.
+        """Set the value of a line, which is added if there is none of that name. An empty value hides it.
 
-        What did not change keeps its selection.
+        An unchanged value keeps its selection.
         """
         if name not in self._lines:
             shown = self.add(name, value)
@@ -243,12 +243,12 @@ class KeyValueGrid(QWidget):
             part.setVisible(bool(value))
 
     def label_width(self) -> int:
-        """How wide the widest name is that `put` has shown."""
+        """The width of the widest name that `put` has shown."""
         shown = [label for label, _ in self._lines.values() if not label.isHidden()]
         return max((label.sizeHint().width() for label in shown), default=0)
 
     def set_label_width(self, width: int) -> None:
-        """Give the names at least this width, so that values stand below those of another grid."""
+        """Set the least width of the names, to line up the values with those of another grid."""
         self._grid.setColumnMinimumWidth(0, width)
 
     def clear(self) -> None:

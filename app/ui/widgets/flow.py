@@ -1,4 +1,4 @@
-"""A row of controls that goes on in the next line where the window is too narrow."""
+"""A layout for a row of controls that wraps where the window is too narrow."""
 
 from __future__ import annotations
 

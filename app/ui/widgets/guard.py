@@ -1,4 +1,4 @@
-"""Keep `data()`, delegates and `paintEvent` from raising: an exception there surfaces in an unrelated later Qt call."""
+"""Keeps `data()`, delegates and event handlers from raising: such an exception surfaces in an unrelated Qt call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _told: set[str] = set()
 
 
 def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Answer `default` instead of raising; the first failure of each function is logged with its trace."""
+    """Return `default` instead of raising. The first failure of each function is logged with its traceback."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         name = f"{function.__module__}.{function.__qualname__}"

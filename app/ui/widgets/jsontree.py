@@ -1,4 +1,4 @@
-"""A tree over a JSON value, made as it is opened: a result of any size shows at once."""
+"""A tree over a JSON value. Nodes are made when they are opened, so a result of any size is shown at once."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class _Lines(QStyledItemDelegate):
 class JsonTree(QTreeView):
     """A JSON value as a tree: arrows open and close, Ctrl+C copies the value of the current line.
 
-    `copied(text)` is told after something went to the clipboard.
+    Emits `copied(text)` after something was put on the clipboard.
     """
 
     copied = Signal(str)
@@ -166,8 +166,8 @@ class JsonTree(QTreeView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
 
     def set_value(self, value: Any, *, open_levels: int = 1) -> None:
         """Show a value with its first levels open."""
@@ -187,14 +187,14 @@ class JsonTree(QTreeView):
         self._copy(self.current_text())
 
     def copy_path(self) -> None:
-        """Put the current line's place on the clipboard, as in `$.items[3].name`."""
+        """Put the path of the current line on the clipboard, as in `$.items[3].name`."""
         self._copy(self.values.node(self.currentIndex()).path())
 
     def _copy(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
         self.copied.emit(text)
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         self.setFont(theme().font("mono"))
         self.setIndentation(theme().px(tokens.SPACE_4))
 

@@ -1,4 +1,4 @@
-"""Page scaffolding: a title row, room for the page's own bar, tabs and body; a splitter that remembers."""
+"""The frame of a page with title row, feedback and body; the left pane of a place; a splitter that is remembered."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.places import Banner, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine, UndoBar
 from app.ui.widgets.text import ElidedLabel, StatusWord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class Page(QWidget):
+class TitledPage(QWidget):
     """Title, status word and actions in one row; below them progress, undo, a card, then the body.
 
     Parts: `.title` (ElidedLabel), `.status` (StatusWord), `.progress`, `.undo`, `.banner`, `.card` (InlineCard).
@@ -39,7 +39,7 @@ class Page(QWidget):
         self.undo = UndoBar()
         self.banner = Banner()
         self.card = InlineCard()
-        # A layout would keep its margins while the card in it is hidden.
+        # A widget around the card: a layout would keep its margins while the card is hidden.
         card_room = QWidget()
         card_room.setVisible(False)
         room = QHBoxLayout(card_room)
@@ -87,7 +87,7 @@ class Page(QWidget):
 
 
 class SidePane(QFrame):
-    """The left part of a place, on the window's ground; add widgets to `.box`."""
+    """The left part of a place. Add widgets to `.box`."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,7 +110,7 @@ class SidePane(QFrame):
 
 
 class RememberedSplitter(QSplitter):
-    """A splitter that tells its sizes, so that the window can remember them.
+    """A splitter whose sizes are remembered.
 
     `sizes` are those remembered or the defaults, in device-independent pixels; `remember` is called when a person moved
     the handle. The last part takes what a larger window brings.

@@ -1,4 +1,4 @@
-"""The rows of a list and their model: a Python snapshot in, the smallest change to the view out."""
+"""The rows of a list and their model, which turns a new snapshot into the smallest change of the view."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Row:
 
     One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the
     state's word and `detail` below. `side` is a second state at the right (a tool's policy). `accessible` replaces
-    what is read aloud; `tooltip` is plain text, or makes it when somebody looks. `payload` is the caller's own.
+    what is read aloud; `tooltip` is plain text, or makes it when somebody looks.
     """
 
     key: str
@@ -39,7 +39,6 @@ class Row:
     mono: bool = False
     accessible: str = ""
     tooltip: str | Callable[[], str] = field(default="", compare=False)
-    payload: Any = field(default=None, compare=False)
 
     def spoken(self) -> str:
         """What assistive technology reads."""
@@ -106,7 +105,7 @@ class RowModel(QAbstractTableModel):
         self.folded_changed.emit(key, folded)
 
     def line(self, row: int) -> Line | None:
-        """What stands in a row of the view."""
+        """The line in a row of the view."""
         return self._lines[row] if 0 <= row < len(self._lines) else None
 
     def lines(self) -> Sequence[Line]:
@@ -114,7 +113,7 @@ class RowModel(QAbstractTableModel):
         return self._lines
 
     def place(self, key: str) -> int:
-        """The row of the view that a key stands in, -1 when it is not shown."""
+        """The row of the view with that key, -1 when it is not shown."""
         if self._places is None:
             self._places = {line.key: number for number, line in enumerate(self._lines) if isinstance(line, Row)}
         return self._places.get(key, -1)

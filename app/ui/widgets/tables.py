@@ -1,4 +1,4 @@
-"""A few-column table over a snapshot of values: records, logs, rows of a result."""
+"""A table with a few columns over a snapshot of values: records, steps."""
 
 from __future__ import annotations
 

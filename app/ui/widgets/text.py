@@ -1,11 +1,11 @@
-"""Labels in the text roles and tones of the theme, an eliding one, and state as glyph + word."""
+"""Labels in the text roles and tones of the theme, one that elides, and a state as glyph and word."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPalette, QTextDocument, QTextOption
+from PySide6.QtGui import QPainter, QPalette
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.ui.theme import theme, tokens
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import TextRole, Tone
 
 SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
-LONG_WORDS_BREAK = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
 
 
 class Text(QLabel):
     """A plain-text label. `wrap` breaks lines; `selectable` lets the mouse select, and too long words break.
 
-    Words of others (titles, addresses, errors) are to be selectable where they wrap: a word is cut off elsewhere.
+    Set `selectable` for wrapping text from outside (titles, addresses, errors): elsewhere long words are cut off.
     """
 
     def __init__(
@@ -39,6 +38,7 @@ class Text(QLabel):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(text, parent)
+        self._painted_layout: tuple[str, QSize, str] | None = None
         self.setTextFormat(Qt.TextFormat.PlainText)
         self._role: TextRole = role
         self._tone: Tone = tone
@@ -47,12 +47,12 @@ class Text(QLabel):
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         if selectable:
             self.setTextInteractionFlags(SELECTABLE)
-        self._dress()
-        theme().changed.connect(self._dress)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
 
     def minimumSizeHint(self) -> QSize:
         hint = super().minimumSizeHint()
-        # A label that wraps would otherwise ask for the height of its narrowest form.
+        # Of its own a wrapping label has the height that it would have at its narrowest.
         return QSize(1, self.fontMetrics().height()) if self.wordWrap() else hint
 
     def heightForWidth(self, width: int) -> int:
@@ -62,32 +62,42 @@ class Text(QLabel):
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:
         if self.wordWrap():
-            self.heightForWidth(self.width())
+            # QLabel would lay a new text or size out while it paints, without breaking long words; asking for the
+            # height does it before. That asks for another paint too: once for each layout, or painting never ends.
+            layout = (self.text(), self.size(), self.font().key())
+            if layout != self._painted_layout:
+                self._painted_layout = layout
+                self.heightForWidth(self.width())
         super().paintEvent(event)
+        if self._break_long_words():
+            self.update()
 
     def _break_long_words(self) -> bool:
-        """Whether that changed the layout. QLabel goes back to whole words with each new layout, so ask after it."""
+        """Let long words break; returns whether that changed the layout. QLabel resets this with each new layout."""
+        from PySide6.QtGui import QTextDocument, QTextOption
+
         document = self.findChild(QTextDocument) if self.wordWrap() else None
         if document is None:
             return False
+        wanted = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere
         option = document.defaultTextOption()
-        if option.wrapMode() == LONG_WORDS_BREAK:
+        if option.wrapMode() == wanted:
             return False
-        option.setWrapMode(LONG_WORDS_BREAK)
+        option.setWrapMode(wanted)
         document.setDefaultTextOption(option)
         return True
 
     def set_tone(self, tone: Tone) -> None:
         """Change the colour."""
         self._tone = tone
-        self._dress()
+        self._apply_theme()
 
     def set_role(self, role: TextRole) -> None:
         """Change size and weight."""
         self._role = role
-        self._dress()
+        self._apply_theme()
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         current = theme()
         self.setFont(current.font(self._role))
         palette = QPalette(self.palette())
@@ -143,8 +153,8 @@ class StatusWord(QWidget):
         self._role: TextRole = role
         self._suffix = ""
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        theme().changed.connect(self._dress)
-        self._dress()
+        theme().changed.connect(self._apply_theme)
+        self._apply_theme()
 
     @property
     def state(self) -> State | None:
@@ -154,7 +164,7 @@ class StatusWord(QWidget):
     def set_state(self, state: State | None, suffix: str = "") -> None:
         """Show another state; `suffix` stands after the word in the muted tone (a duration, a count)."""
         self._state, self._suffix = state, suffix
-        self._dress()
+        self._apply_theme()
 
     def sizeHint(self) -> QSize:
         current = theme()
@@ -172,7 +182,7 @@ class StatusWord(QWidget):
             return ""
         return f"{self._state.word} {self._suffix}" if self._suffix else self._state.word
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         self.setFont(theme().font(self._role))
         self.setAccessibleName(self._words())
         self.setVisible(self._state is not None) if self.parentWidget() is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
-from app.ui.servers.calling import Phase, ToolSession
+from app.ui.servers.tool_session import CallPhase, ToolSession
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, button
 
@@ -35,7 +35,7 @@ async def called(alive: Living, item: str, arguments: str = "{}") -> ToolSession
     """The same, called, and answered in whatever way."""
     session = await opened_tool(alive, item, arguments)
     alive.servers.page.tool.run()
-    await until(lambda: session.phase not in {Phase.IDLE, Phase.RUNNING}, 15)
+    await until(lambda: session.phase not in {CallPhase.IDLE, CallPhase.RUNNING}, 15)
     await settle()
     return session
 

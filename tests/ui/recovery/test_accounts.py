@@ -1,4 +1,4 @@
-"""Another account sees and sends nothing of the former one's, whoever signs in and in whichever window (ux 6.6)."""
+"""Another account sees and sends nothing of the former one's, whoever signs in and in whichever window."""
 
 from __future__ import annotations
 
@@ -88,18 +88,18 @@ async def test_another_account_sees_and_sends_nothing_of_the_former_ones_and_the
         former = await sign_in_as_ben(alive)
         await alive.write_task("Ana waits")
         await until(lambda: alive.waiting == ["waiting-sign-in"], 10)
-        alive.tasks.new_task()
-        alive.tasks.composer.title.setText("Ana thinks")
-        alive.tasks.composer.save_now()
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.title.setText("Ana thinks")
+        alive.tasks.pages.composer.save_now()
         drafts = alive.services.storage.drafts
         await alive.sign_in_again()
-        card = alive.window.former
+        card = alive.window.previous_account
         await until(card.isVisible, 10)
         assert card.text() == "Drafts and unsent changes (2) belong to Ana."
         assert (card.text(), False) in alive.said
         assert alive.backend.scope != former
-        assert alive.tasks.composer.empty
-        assert not alive.tasks.outgoing.pending
+        assert alive.tasks.pages.composer.empty
+        assert not alive.tasks.outbox.pending
         assert "Ana waits" not in alive.titles()
         button(card, choice).click()
         assert not card.isVisible()
@@ -117,7 +117,7 @@ async def test_another_account_is_not_asked_about_where_nothing_was_left(qapp: Q
         former = await sign_in_as_ben(alive)
         await alive.sign_in_again()
         await until(lambda: alive.backend.scope not in {None, former}, 10)
-        await never(alive.window.former.isVisible, 0.3)
+        await never(alive.window.previous_account.isVisible, 0.3)
 
 
 async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what_waits_in_this_one(
@@ -130,18 +130,18 @@ async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what
         alive = await stack.enter_async_context(living(qapp, folder, running=workspace))
         former = scope_of(alive)
         await revoked_with_work_waiting(alive, "Ana waits")
-        alive.tasks.new_task()
-        alive.tasks.composer.title.setText("Ana thinks")
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.title.setText("Ana thinks")
         other = await stack.enter_async_context(another_window(folder, workspace))
         await other.sign_in_with_key(key)
         await other.ready()
         await until(lambda: alive.backend.account.first_name == "Ben", 15)
-        await until(alive.window.former.isVisible, 10)
-        assert alive.window.former.text() == "Drafts and unsent changes (2) belong to Ana."
+        await until(alive.window.previous_account.isVisible, 10)
+        assert alive.window.previous_account.text() == "Drafts and unsent changes (2) belong to Ana."
         assert alive.window.corner.account.text() == "Ben"
-        assert alive.tasks.composer.empty
+        assert alive.tasks.pages.composer.empty
         assert alive.waiting == []
-        await until(lambda: alive.tasks.desk.load.loaded, 10)
+        await until(lambda: alive.tasks.controller.load.loaded, 10)
         assert await unsent(alive.services, former) == ["Ana waits"]
         assert [draft.fields["title"] for draft in await alive.services.storage.drafts.list(former)] == ["Ana thinks"]
         assert await made(other, "Ana waits") == []
@@ -168,14 +168,14 @@ async def test_until_it_is_known_who_signed_in_elsewhere_what_is_typed_is_the_fo
         assert scope_of(alive) == former
         assert not alive.backend.sure
         await alive.write_task("Sent too early")
-        alive.tasks.new_task()
-        alive.tasks.composer.title.setText("Typed too early")
-        alive.tasks.composer.save_now()
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.title.setText("Typed too early")
+        alive.tasks.pages.composer.save_now()
         alive.tasks.refresh()
         await never(lambda: alive.waiting == [], 0.5)
         await alive.lab.reset()
         await until(lambda: alive.backend.sure and alive.backend.account.first_name == "Ben", 20)
-        await until(lambda: alive.waiting == [] and alive.tasks.composer.empty, 10)
+        await until(lambda: alive.waiting == [] and alive.tasks.pages.composer.empty, 10)
         ben = scope_of(alive)
         assert await unsent(alive.services, former) == ["Sent too early"]
         assert await unsent(alive.services, ben) == []

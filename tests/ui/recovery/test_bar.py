@@ -1,4 +1,4 @@
-"""When signing in is needed there is one bar, whatever failed and how often; nothing else asks (ux 6.6)."""
+"""When signing in is needed there is one bar, whatever failed and how often; nothing else asks."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announce
         await called(alive, "workspace/list_tasks")
         titles, before = alive.titles(), focused()
         await alive.lab.revoke_grant()
-        alive.tasks.desk.refresh()
-        for server in alive.servers.desk.servers:
-            alive.servers.desk.load_tools(server.id, refresh=True)
-        alive.servers.desk.load(refresh=True)
+        alive.tasks.controller.refresh()
+        for server in alive.servers.controller.servers:
+            alive.servers.controller.load_tools(server.id, refresh=True)
+        alive.servers.controller.load(refresh=True)
         alive.servers.page.tool.run()
         await alive.write_task("Half a thought")
         await until(alive.window.bar.isVisible, 10)
@@ -50,7 +50,7 @@ async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announce
         assert alive.loud == [words]
         assert alive.word == "Sign in"
         assert set(titles) - {"Half a thought"} <= set(alive.titles())
-        assert alive.servers.desk.servers[0].title == "Workspace"
+        assert alive.servers.controller.servers[0].title == "Workspace"
         assert await alive.renewals() == (0, 1)
         assert before is not None
 
@@ -58,8 +58,8 @@ async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announce
 async def test_a_draft_is_typed_and_kept_while_the_bar_stands(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path) as alive:
         await alive.lab.revoke_grant()
-        alive.tasks.new_task()
-        composer = alive.tasks.composer
+        alive.tasks.selection.new_task()
+        composer = alive.tasks.pages.composer
         composer.description.setFocus()
         alive.tasks.refresh()
         await until(alive.window.bar.isVisible, 10)
@@ -84,13 +84,13 @@ async def test_a_draft_is_typed_and_kept_while_the_bar_stands(qapp: QApplication
 async def test_a_message_waits_with_a_clock_and_can_be_taken_back(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path) as alive:
         await revoked_with_work_waiting(alive, "Half a thought")
-        rows, key = alive.tasks.pane.table.rows, f"pending:{alive.tasks.outgoing.pending[0].id}"
+        rows, key = alive.tasks.pane.table.rows, f"pending:{alive.tasks.outbox.pending[0].id}"
         await until(lambda: "Waiting for sign-in" in rows.row(key).spoken())
         assert rows.row(key).state.glyph == "clock"
         alive.tasks.pane.table.select_key(key)
-        await press(alive.tasks.unsent, "Undo")
+        await press(alive.tasks.pages.unsent, "Undo")
         await until(lambda: alive.waiting == [])
-        assert alive.tasks.composer.description.toPlainText() == "Half a thought"
+        assert alive.tasks.pages.composer.description.toPlainText() == "Half a thought"
         await until(lambda: alive.window.bar.text() == "Sign in again to keep going. Your drafts are kept.")
 
 
@@ -116,17 +116,17 @@ async def test_back_again_the_bar_says_what_was_sent_for_three_seconds(
 
 async def test_back_again_the_tool_lists_are_read_anew(qapp: QApplication, tmp_path: Path) -> None:
     async with living(qapp, tmp_path, place="servers") as alive:
-        await until(lambda: alive.servers.desk.tools.get("workspace"), 15)
+        await until(lambda: alive.servers.controller.tools.get("workspace"), 15)
         await alive.lab.revoke_grant()
-        alive.tasks.desk.refresh()
+        alive.tasks.controller.refresh()
         await until(alive.window.bar.isVisible, 10)
         before = await requests(alive, "/mcp")
         await alive.sign_in_again()
-        await until(lambda: not alive.servers.desk.loading_tools and alive.word == "Signed in", 10)
+        await until(lambda: not alive.servers.controller.loading_tools and alive.word == "Signed in", 10)
         async with asyncio.timeout(10):
             while await requests(alive, "/mcp") <= before:
                 await settle()
-        assert alive.servers.desk.tools["workspace"]
+        assert alive.servers.controller.tools["workspace"]
 
 
 async def requests(alive: Living, path: str) -> int:
@@ -177,13 +177,13 @@ async def test_a_start_with_a_grant_that_is_over_waits_for_no_browser(
         await until(lambda: titles <= set(alive.titles()), 10)
         assert monotonic() - started < 10
         assert browser == []
-        alive.tasks.new_task()
-        alive.tasks.composer.description.setPlainText("Written before signing in")
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.description.setPlainText("Written before signing in")
         await press(alive.window.bar, "Sign in")
         await until(lambda: len(browser) == 1, 10)
         await consent(browser[0], await alive.ticket())
         await until(lambda: alive.word == "Signed in", 15)
-        assert alive.tasks.composer.description.toPlainText() == "Written before signing in"
+        assert alive.tasks.pages.composer.description.toPlainText() == "Written before signing in"
 
 
 async def test_the_start_after_that_shows_the_saved_list_and_the_bar_too(
@@ -193,7 +193,7 @@ async def test_the_start_after_that_shows_the_saved_list_and_the_bar_too(
     async with living(qapp, tmp_path / "app", running=workspace) as alive:
         titles = {title for title in alive.titles() if title != "Pinned"}
         await alive.lab.revoke_grant()
-        alive.tasks.desk.refresh()
+        alive.tasks.controller.refresh()
         await until(alive.window.bar.isVisible, 10)
     async with living(qapp, tmp_path / "app", running=workspace, loads=False) as alive:
         await until(alive.window.bar.isVisible, 10)

@@ -1,4 +1,4 @@
-"""A sign-in that cannot be kept: one bar, its choices, and nothing lost meanwhile (ux 6.6)."""
+"""A sign-in that cannot be kept: one bar, its choices, and nothing lost meanwhile."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_without_a_keyring_the_bar_offers_three_ways_and_the_chosen_one_is
         bar, session = alive.window.bar, alive.backend.session
         await session.choose_store("keyring")
         await until(bar.isVisible, 10)
-        assert bar.text() == "There is no keyring on this computer. Where shall the sign-in be kept?"
+        assert bar.text() == "There is no keyring on this computer. Where should Burrow store your sign-in?"
         assert alive.word == "Keyring needed"
         assert session.status.state is CredentialState.SIGNED_IN
         await until(lambda: all(shows(bar, words) for words in CHOICES))
@@ -76,7 +76,7 @@ async def test_a_locked_keyring_at_the_start_is_asked_for_and_no_browser_opens(
         await until(lambda: session.status.state is CredentialState.SIGNED_IN, 15)
         await until(lambda: not bar.isVisible() and alive.word == "Signed in", 10)
         assert browser == []
-        await until(lambda: alive.tasks.desk.load.loaded, 15)
+        await until(lambda: alive.tasks.controller.load.loaded, 15)
 
 
 async def test_a_renewal_that_the_locked_keyring_does_not_take_is_used_and_stored_once_it_can_be(
@@ -96,7 +96,7 @@ async def test_a_renewal_that_the_locked_keyring_does_not_take_is_used_and_store
         await until(bar.isVisible, 15)
         await until(lambda: "is in memory only" in bar.text(), 15)
         assert bar.text() == ("The keyring is locked, so the renewed sign-in is in memory only. Burrow tries again.")
-        assert alive.tasks.desk.load.error is None
+        assert alive.tasks.controller.load.error is None
         assert not session.status.persistent
         await until(lambda: (bar.text(), False) in alive.said)
         assert alive.loud == []

@@ -1,4 +1,4 @@
-"""What can be healed is healed without a sign; what takes long or is not Burrow's to heal is one word (ux 6.6)."""
+"""What can be healed is healed without a sign; what takes long or is not Burrow's to heal is one word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.auth.status import CredentialState
-from app.ui.servers.calling import Phase
+from app.ui.servers.tool_session import CallPhase
 from tests.conftest import RunningWorkspace
 from tests.ui._tasks_fakes import until
 from tests.ui._window import Living, living, never, sign_in_before
@@ -37,9 +37,9 @@ async def test_a_killed_token_is_renewed_and_nothing_at_all_is_shown(qapp: QAppl
         assert before is not None
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
-        await until(lambda: not alive.tasks.desk.load.busy, 10)
+        await until(lambda: not alive.tasks.controller.load.busy, 10)
         assert await alive.renewals() == (1, 0)
-        assert alive.tasks.desk.load.error is None
+        assert alive.tasks.controller.load.error is None
         assert nothing_shown(alive)
         assert focused() is before
 
@@ -53,9 +53,9 @@ async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(qapp:
         await until(lambda: alive.backend.session.status.renewing_since is not None, 5)
         while alive.backend.session.status.renewing_since is not None:
             await never(lambda: not nothing_shown(alive) or alive.titles() != titles or focused() is not before, 0.05)
-        await until(lambda: not alive.tasks.desk.load.busy, 10)
+        await until(lambda: not alive.tasks.controller.load.busy, 10)
         assert nothing_shown(alive)
-        assert alive.tasks.desk.load.error is None
+        assert alive.tasks.controller.load.error is None
 
 
 async def test_a_token_that_runs_out_is_renewed_ahead_of_it_unseen(
@@ -107,13 +107,13 @@ async def test_what_waits_for_a_renewal_can_be_cancelled_and_the_rest_is_answere
         await alive.lab.kill_access_token()
         alive.servers.page.tool.run()
         await until(lambda: alive.backend.session.status.renewing_since is not None, 10)
-        alive.tasks.desk.refresh()
-        assert session.phase is Phase.RUNNING
+        alive.tasks.controller.refresh()
+        assert session.phase is CallPhase.RUNNING
         alive.servers.page.tool.cancel()
-        await until(lambda: session.phase is Phase.CANCELLED, 1)
+        await until(lambda: session.phase is CallPhase.CANCELLED, 1)
         assert alive.backend.session.status.renewing_since is not None
-        await until(lambda: not alive.tasks.desk.load.busy, 10)
-        assert alive.tasks.desk.load.error is None
+        await until(lambda: not alive.tasks.controller.load.busy, 10)
+        assert alive.tasks.controller.load.error is None
         assert await alive.renewals() == (1, 0)
 
 
@@ -130,7 +130,7 @@ async def test_offline_is_a_word_and_the_list_stays_usable(qapp: QApplication, t
         assert alive.backend.session.grant is not None
         keys = [line.key for line in alive.tasks.pane.table.rows.lines() if line.key.startswith("task:")]
         alive.tasks.pane.table.select_key(keys[2])
-        assert alive.tasks.right.currentWidget() is alive.tasks.detail
+        assert alive.tasks.pages.currentWidget() is alive.tasks.pages.detail
         await alive.write_task("Written on the train")
         await until(lambda: alive.waiting == ["waiting-connection"], 15)
         assert alive.loud == []
@@ -174,7 +174,7 @@ async def test_a_server_that_refuses_every_new_token_is_a_word_with_advice_and_n
         await alive.lab.path_fault("/api/", status=401, body=REFUSED, times=1000)
         for _ in range(6):
             alive.tasks.refresh()
-            await until(lambda: not alive.tasks.desk.load.busy, 10)
+            await until(lambda: not alive.tasks.controller.load.busy, 10)
         await until(lambda: alive.word == "Refused by server", 10)
         assert "signing in again may help" in alive.window.corner.word.toolTip()
         assert await alive.renewals() == (3, 0)
@@ -183,7 +183,7 @@ async def test_a_server_that_refuses_every_new_token_is_a_word_with_advice_and_n
         assert alive.titles() == titles
         assert alive.loud == []
         asked = await requests_made(alive)
-        await never(lambda: alive.tasks.desk.load.busy, 1.0)
+        await never(lambda: alive.tasks.controller.load.busy, 1.0)
         assert await requests_made(alive) == asked
         await alive.lab.reset()
         await alive.sign_in_again()

@@ -1,4 +1,4 @@
-"""What waited for the sign-in goes out in order, once, and only what cannot do harm goes out unasked (ux 6.6)."""
+"""What waited for the sign-in goes out in order, once, and only what cannot do harm goes out unasked."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.core.posthog.types import TaskQuery
-from app.ui.servers.calling import Phase
+from app.ui.servers.tool_session import CallPhase
+from app.ui.servers.wording import CallState, call_state
 from app.ui.shell import signin_bar
-from app.ui.theme.state import call_state
 from tests.ui._servers_fakes import actions
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, living, never
@@ -59,7 +59,7 @@ async def test_those_behind_one_that_has_to_wait_again_keep_their_order(qapp: QA
         await until(lambda: "sending" in alive.waiting, 10)
         await alive.lab.revoke_grant()
         await until(lambda: "sending" not in alive.waiting, 15)
-        waiting = [pending.new.description for pending in alive.tasks.outgoing.pending]
+        waiting = [pending.new.description for pending in alive.tasks.outbox.pending]
         assert waiting
         assert waiting == list(WRITTEN[-len(waiting) :])
         await alive.sign_in_again()
@@ -82,7 +82,7 @@ async def revoke_and_come_back(alive: Living) -> None:
     alive.tasks.refresh()
     await until(alive.window.bar.isVisible, 10)
     await alive.sign_in_again()
-    await until(lambda: alive.word == "Signed in" and alive.tasks.desk.load.error is None, 10)
+    await until(lambda: alive.word == "Signed in" and alive.tasks.controller.load.error is None, 10)
 
 
 async def test_a_reading_call_that_met_a_dead_grant_waits_in_sight_and_runs_again_by_itself(
@@ -90,10 +90,10 @@ async def test_a_reading_call_that_met_a_dead_grant_waits_in_sight_and_runs_agai
 ) -> None:
     monkeypatch.setattr(signin_bar, "BACK_SHOWN_MS", 1500)
     async with living(qapp, tmp_path, place="servers") as alive:
-        assert (await called(alive, "workspace/list_tasks")).phase is Phase.DONE
+        assert (await called(alive, "workspace/list_tasks")).phase is CallPhase.DONE
         await alive.lab.revoke_grant()
         session = await called(alive, "workspace/who_am_i")
-        page, waits = alive.servers.page, call_state("waiting")
+        page, waits = alive.servers.page, call_state(CallState.WAITING)
         assert session.waiting
         assert page.tool.result.status.state == waits
         assert (waits.glyph, waits.word) == ("clock", "Waiting for sign-in")
@@ -104,9 +104,9 @@ async def test_a_reading_call_that_met_a_dead_grant_waits_in_sight_and_runs_agai
         assert row.state == waits
         await until(lambda: "1 waiting call" in alive.window.bar.text())
         await alive.sign_in_again()
-        await until(lambda: session.phase is Phase.DONE, 15)
+        await until(lambda: session.phase is CallPhase.DONE, 15)
         await settle()
-        assert page.tool.result.status.state == call_state("ok")
+        assert page.tool.result.status.state == call_state(CallState.DONE)
         assert alive.servers.waiting == 0
         assert alive.window.bar.text() == "Signed in. Repeated 1 call."
 
@@ -115,7 +115,7 @@ async def test_a_writing_call_that_met_a_dead_grant_asks_and_keeps_its_arguments
     qapp: QApplication, tmp_path: Path
 ) -> None:
     async with living(qapp, tmp_path, place="servers") as alive:
-        assert (await called(alive, "workspace/list_tasks")).phase is Phase.DONE
+        assert (await called(alive, "workspace/list_tasks")).phase is CallPhase.DONE
         await alive.lab.revoke_grant()
         session = await called(alive, "workspace/create_task", '{"title": "Only with a yes", "description": "x"}')
         assert session.waiting
@@ -123,9 +123,9 @@ async def test_a_writing_call_that_met_a_dead_grant_asks_and_keeps_its_arguments
         await until(lambda: session.signed_in_again, 10)
         await settle()
         card = alive.servers.page.tool.result.card
-        assert "Run it with the arguments kept?" in card.text()
+        assert "Run it with the same arguments?" in card.text()
         await never(lambda: session.running, 0.3)
         assert await made(alive, "Only with a yes") == []
         actions(card)["Run"]()
-        await until(lambda: session.phase is Phase.DONE, 15)
+        await until(lambda: session.phase is CallPhase.DONE, 15)
         assert await made(alive, "Only with a yes") == ["Only with a yes"]

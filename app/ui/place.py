@@ -1,0 +1,135 @@
+"""The base class of a place, the identity whose things it shows, and the detection that a credential works again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QSplitter, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.core.auth.status import CredentialStatus
+    from app.core.backend import Backend
+    from app.core.storage import Scope
+    from app.ui.context import Command, Context
+
+
+class Identity(NamedTuple):
+    """Whose things a place shows: a connection, and the account and project on it as far as they are known."""
+
+    backend: Backend
+    scope: Scope | None
+    project: int | None
+
+    @staticmethod
+    def of(backend: Backend | None) -> Identity | None:
+        """The identity of a backend as it is now."""
+        if backend is None:
+            return None
+        return Identity(backend, backend.scope, backend.project.id if backend.project is not None else None)
+
+
+class Place(QWidget):
+    """A place of the window: tasks, servers.
+
+    The window builds a place when it is first shown, connects its signals and calls the methods below. The defaults are
+    those of a place that has nothing of the kind; a place overrides what it has.
+
+    Signals:
+
+    - `count_changed(int)`: how many of its items need the person, for the rail.
+    - `waiting_sent()`: a change that had waited for the sign-in or the connection has been sent.
+    - `waiting_changed()`: `waiting` changed.
+    - `call_resumed()`: a call that had waited for the sign-in has been answered.
+    - `saved_shown()`: what was saved at the last start is on the screen. Only where `shows_saved` is True: until then
+      the window holds the network back.
+    """
+
+    count_changed = Signal(int)
+    waiting_sent = Signal()
+    waiting_changed = Signal()
+    call_resumed = Signal()
+    saved_shown = Signal()
+
+    shows_saved = False
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.context = context
+        self._identity: Identity | None = None
+
+    @property
+    def backend(self) -> Backend | None:
+        """The host whose things are shown."""
+        return self._identity.backend if self._identity is not None else None
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the sign-in."""
+        return 0
+
+    def set_backend(self, backend: Backend | None) -> None:
+        """Show the things of this backend's account and project. Not to be overridden.
+
+        The window calls it whenever host, account or project may have changed, and nobody else does: a place does not
+        subscribe to `Backend.changed` itself.
+        """
+        identity = Identity.of(backend)
+        if identity != self._identity:
+            former, self._identity = self._identity, identity
+            self.show_account(former)
+
+    def show_account(self, former: Identity | None) -> None:
+        """Drop everything of the former account or project and show that of `backend`."""
+
+    def activate(self) -> None:
+        """The place came into view."""
+
+    def refresh(self) -> None:
+        """Ask the server again (F5)."""
+
+    def focus_filter(self) -> None:
+        """Put the focus on the filter (`/`, Ctrl+F)."""
+
+    def open_item(self, item: str) -> None:
+        """Show one item by its id."""
+
+    def commands(self) -> Sequence[Command]:
+        """What can be done here, for the palette. The window binds their keys while the place is in view.
+
+        Keys that the place has bound itself are left to it.
+        """
+        return ()
+
+    def items(self) -> Sequence[Command]:
+        """Commands that go to one item each, for the palette."""
+        return ()
+
+    def panes(self) -> Sequence[QWidget]:
+        """The parts that F6 walks through: those of the first splitter, else the place itself."""
+        splitter = next((each for each in self.findChildren(QSplitter) if each.isVisible()), None)
+        if splitter is None:
+            return (self,)
+        parts = (splitter.widget(number) for number in range(splitter.count()))
+        return [part for part in parts if part is not None]
+
+    async def flush(self) -> None:
+        """Write what is still held back; awaited before the app ends."""
+
+
+class RecoveryDetector:
+    """Detects that a credential works again, so that a place asks again for what it could not get.
+
+    A status changes with every renewal. A place that asked again at each change, and was refused, would cause the next
+    renewal, without end.
+    """
+
+    def __init__(self, status: CredentialStatus) -> None:
+        self._well = status.well
+
+    def recovered(self, status: CredentialStatus) -> bool:
+        """Whether the credential works again since the last call. Call it once for each change of the status."""
+        before, self._well = self._well, status.well
+        return self._well and not before

@@ -1,0 +1,131 @@
+"""Connects a server: at once with an API key, through the browser with OAuth.
+
+The OAuth redirect goes to the host, not to Burrow. So the list of installations is polled until the installation is no
+longer waiting for OAuth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import webbrowser
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QGuiApplication
+
+from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
+from app.core.posthog.types import Installation
+from app.core.urls import is_confidential
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from app.core.backend import Backend
+    from app.ui.bridge import Bridge
+
+    Match = Callable[[Installation], bool]
+
+LIMIT_SECONDS = 180.0
+POLL_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class ConnectStage(Enum):
+    """The stage of connecting."""
+
+    IDLE = "idle"
+    ASKING = "asking"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+class ServerConnectFlow(QObject):
+    """One server at a time. `changed()` when the stage changed, `connected(installation id)` when it succeeded."""
+
+    changed = Signal()
+    connected = Signal(str)
+
+    def __init__(
+        self, bridge: Bridge, parent: QObject | None = None, *, limit: float = LIMIT_SECONDS, poll: float = POLL_SECONDS
+    ) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self._limit, self._poll = limit, poll
+        self._look_now = asyncio.Event()
+        self.stage = ConnectStage.IDLE
+        self.title = ""
+        self.url = ""
+        self.error: BurrowError | None = None
+        app = QGuiApplication.instance()
+        if isinstance(app, QGuiApplication):
+            app.applicationStateChanged.connect(lambda _state: self._look_now.set())
+
+    def begin(self, backend: Backend, title: str, work: Coroutine[Any, Any, Installation | str], match: Match) -> None:
+        """Run `work`. If it returns an address, open it and wait until an installation matches."""
+        self.title, self.url, self.error = title, "", None
+        self._set(ConnectStage.ASKING)
+
+        async def connect() -> str:
+            answer = await work
+            if isinstance(answer, Installation):
+                return answer.id
+            if not is_confidential(answer):
+                raise ProtocolTrouble("The server named an address that is not safe to open.")
+            self.url = answer
+            self._set(ConnectStage.WAITING)
+            self.open_again()
+            return await self._wait(backend, match)
+
+        self._bridge.spawn(self, connect(), done=self._done, failed=self._failed, key="connect")
+
+    def open_again(self) -> None:
+        """Open the address in the browser that the system or `$BROWSER` names."""
+        if self.url:
+            self._bridge.spawn(self, asyncio.to_thread(webbrowser.open, self.url))
+
+    def copy_link(self) -> None:
+        """Put the address on the clipboard."""
+        QGuiApplication.clipboard().setText(self.url)
+
+    def cancel(self) -> None:
+        """Stop waiting. The connection can still be completed in the browser."""
+        self._bridge.cancel(self, "connect")
+        self.url, self.error = "", None
+        self._set(ConnectStage.IDLE)
+
+    async def _wait(self, backend: Backend, match: Match) -> str:
+        try:
+            async with asyncio.timeout(self._limit):
+                while True:
+                    self._look_now.clear()
+                    try:
+                        for each in await backend.store.installations():
+                            if match(each) and not each.pending_oauth and not each.needs_reauth:
+                                return each.id
+                    except BurrowError as error:
+                        log.info("looking for a connected server: %s", type(error).__name__)
+                    try:
+                        async with asyncio.timeout(self._poll):
+                            await self._look_now.wait()
+                    except TimeoutError:
+                        continue
+        except TimeoutError:
+            words = f"{self.title} was not connected within {self._limit / 60:.0f} minutes."
+            raise TimedOut(words, action="Finish in the browser and try again.") from None
+
+    def _done(self, installation_id: str) -> None:
+        self.url = ""
+        self._set(ConnectStage.IDLE)
+        self.connected.emit(installation_id)
+
+    def _failed(self, error: BurrowError) -> None:
+        self.error = error
+        self._set(ConnectStage.FAILED)
+
+    def _set(self, stage: ConnectStage) -> None:
+        self.stage = stage
+        self.changed.emit()

@@ -1,0 +1,333 @@
+"""Loads servers, tools and templates, and changes them through the services."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.core.auth.grant.journal import SIGNED_IN
+from app.core.errors import BurrowError
+from app.ui.bridge import Generation
+from app.ui.place import RecoveryDetector
+from app.ui.servers.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from app.core.auth.status import AuthEvent, CredentialStatus
+    from app.core.backend import Backend
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
+    from app.core.posthog.types import Installation, ServerTemplate
+    from app.ui.bridge import Bridge, Job
+
+POLICY_AT_ONCE = 4
+STALE_SECONDS = 30.0
+SETTLE_MS = 30
+
+
+@dataclass(frozen=True)
+class PolicyOutcome:
+    """The result of a change of policies. `before` holds the former policies of the tools that changed."""
+
+    server_id: str
+    state: str
+    before: tuple[tuple[str, str], ...]
+    failed: tuple[str, ...]
+    error: BurrowError | None
+
+
+class ServerController(QObject):
+    """The servers of one account and project.
+
+    `changed` when the list or its loading changed, `tools_changed(server_id)`, `templates_changed`, `failed(words,
+    error)` when something the person asked for failed, `policies_set(PolicyOutcome)`.
+    """
+
+    changed = Signal()
+    tools_changed = Signal(str)
+    templates_changed = Signal()
+    failed = Signal(str, object)
+    policies_set = Signal(object)
+
+    def __init__(self, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self._generation = Generation(bridge, self)
+        self.backend: Backend | None = None
+        self.servers: tuple[Server, ...]
+        self.loaded: bool
+        self.loading: bool
+        self.error: BurrowError | None
+        self.tools: dict[str, tuple[ToolInfo, ...]]
+        self.tool_errors: dict[str, BurrowError]
+        self.loading_tools: set[str]
+        self.templates: tuple[ServerTemplate, ...] | None
+        self.template_error: BurrowError | None
+        self.loading_templates: bool
+        self.busy: set[str]
+        self._fresh = False
+        self._recovery: RecoveryDetector | None = None
+        self._forget()
+        self._settling: set[str] = set()
+        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._settle.timeout.connect(self._tell_settled)
+
+    def start(self, backend: Backend | None, *, fresh: bool = False) -> None:
+        """Drop everything and load this backend's servers. `fresh`: ignore what its services have cached."""
+        self._generation.renew()
+        self.backend = backend
+        self._forget()
+        self._fresh = fresh
+        self._settling.clear()
+        self._recovery = RecoveryDetector(backend.session.status) if backend is not None else None
+        if backend is not None:
+            self._generation.listen(backend.servers.changed, self._listed)
+            self._generation.listen(backend.servers.tools_changed, self._tools_announced)
+            self._generation.listen(backend.session.changed, self._session_changed)
+            self._generation.listen(backend.session.happened, self._auth_happened)
+            self.load(refresh=fresh)
+        self.changed.emit()
+        self.templates_changed.emit()
+
+    def server(self, server_id: str | None) -> Server | None:
+        return next((server for server in self.servers if server.id == server_id), None)
+
+    def installations(self) -> list[Installation]:
+        """The installations in the list."""
+        return [server.installation for server in self.servers if server.installation is not None]
+
+    def load(self, *, refresh: bool = False) -> None:
+        """Load the list. Without `refresh` a saved one is shown first."""
+        backend = self.backend
+        if backend is None:
+            return
+
+        async def read() -> tuple[Server, ...]:
+            if backend.project is None:
+                await backend.ready()
+            return await backend.servers.list(refresh=refresh)
+
+        self.loading, self.error = True, None
+        self._spawn(read(), self._loaded, self._not_loaded, key="list")
+        self.changed.emit()
+
+    def load_if_stale(self) -> None:
+        """Load the list again if it is older than `STALE_SECONDS`."""
+        if self.backend is not None and not self.loading and monotonic() - self._read_at > STALE_SECONDS:
+            self.load(refresh=True)
+
+    def load_tools(self, server_id: str, *, refresh: bool = False) -> None:
+        """Load a server's tools. `tools_changed` follows."""
+        backend = self.backend
+        if backend is None or (server_id in self.loading_tools and not refresh):
+            return
+        refresh = refresh or (self._fresh and server_id not in self.tools)
+        self.loading_tools.add(server_id)
+        self.tool_errors.pop(server_id, None)
+
+        def done(tools: tuple[ToolInfo, ...]) -> None:
+            self.loading_tools.discard(server_id)
+            self.tools[server_id] = tools
+            self.tools_changed.emit(server_id)
+            if not tools:
+                self._sync_once(server_id)
+
+        def failed(error: BurrowError) -> None:
+            self.loading_tools.discard(server_id)
+            self.tool_errors[server_id] = error
+            self.tools_changed.emit(server_id)
+
+        self._spawn(backend.servers.tools(server_id, refresh=refresh), done, failed, key=f"tools {server_id}")
+        self.tools_changed.emit(server_id)
+
+    def load_templates(self, *, refresh: bool = False) -> None:
+        """Load the templates of the store, once unless `refresh`."""
+        backend = self.backend
+        if backend is None or self.loading_templates or (self.templates is not None and not refresh):
+            return
+        self.loading_templates, self.template_error = True, None
+
+        async def read() -> tuple[ServerTemplate, ...]:
+            if backend.project is None:
+                await backend.ready()
+            return await backend.store.templates()
+
+        def done(templates: tuple[ServerTemplate, ...]) -> None:
+            self.loading_templates, self.templates = False, templates
+            self.templates_changed.emit()
+
+        def failed(error: BurrowError) -> None:
+            self.loading_templates, self.template_error = False, error
+            self.templates_changed.emit()
+
+        self._spawn(read(), done, failed, key="templates")
+        self.templates_changed.emit()
+
+    def set_enabled(self, server_id: str, enabled: bool) -> None:
+        """Switch an installed server on or off."""
+        server = self.server(server_id)
+        if self.backend is None or server is None or server.installation is None or server_id in self.busy:
+            return
+        words = f"{server.title} could not be switched {'on' if enabled else 'off'}"
+        work = self.backend.store.update(server.installation.id, is_enabled=enabled)
+        self._change(server_id, work, words)
+
+    def remove(self, server_id: str) -> None:
+        """Uninstall a server."""
+        server = self.server(server_id)
+        if self.backend is None or server is None or server.installation is None or server_id in self.busy:
+            return
+        self._change(
+            server_id, self.backend.store.remove(server.installation.id), f"{server.title} could not be removed"
+        )
+
+    def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job | None:
+        """Set the `Policy` of tools, a few at a time. `policies_set` follows."""
+        backend = self.backend
+        if backend is None:
+            return None
+        former = {tool.name: tool.policy or Policy.ASK for tool in self.tools.get(server_id, ())}
+        gate = asyncio.Semaphore(POLICY_AT_ONCE)
+
+        async def one(name: str) -> BurrowError | None:
+            async with gate:
+                try:
+                    await backend.servers.set_policy(server_id, name, state)
+                except BurrowError as error:
+                    return error
+                return None
+
+        async def every() -> PolicyOutcome:
+            errors = await asyncio.gather(*(one(name) for name in names))
+            paired = list(zip(names, errors, strict=True))
+            return PolicyOutcome(
+                server_id,
+                state,
+                tuple((name, former.get(name, Policy.ASK)) for name, error in paired if error is None),
+                tuple(name for name, error in paired if error is not None),
+                next((error for error in errors if error is not None), None),
+            )
+
+        return self._spawn(every(), self.policies_set.emit, None)
+
+    def _forget(self) -> None:
+        self.servers = ()
+        self.loaded = False
+        self.loading = False
+        self.error = None
+        self.tools = {}
+        self.tool_errors = {}
+        self.loading_tools = set()
+        self.templates = None
+        self.template_error = None
+        self.loading_templates = False
+        self.busy = set()
+        self._synced: set[str] = set()
+        self._read_at = float("-inf")
+
+    def _change(self, server_id: str, work: Coroutine[Any, Any, object], words: str) -> None:
+        backend = self.backend
+        assert backend is not None
+
+        async def change() -> None:
+            await work
+            await backend.servers.list(refresh=True)
+
+        def done(_nothing: None) -> None:
+            self.busy.discard(server_id)
+            if server_id in self.tools:
+                self.load_tools(server_id, refresh=True)
+            self.changed.emit()
+
+        def failed(error: BurrowError) -> None:
+            self.busy.discard(server_id)
+            self.changed.emit()
+            self.failed.emit(words, error)
+
+        self.busy.add(server_id)
+        self._spawn(change(), done, failed)
+        self.changed.emit()
+
+    def _loaded(self, servers: tuple[Server, ...]) -> None:
+        self.loading, self._read_at = False, monotonic()
+        self._listed(servers)
+
+    def _not_loaded(self, error: BurrowError) -> None:
+        self.loading, self.error = False, error
+        self.changed.emit()
+
+    def _listed(self, servers: tuple[Server, ...]) -> None:
+        self.servers, self.loaded, self.error = servers, True, None
+        known = {server.id for server in servers}
+        for gone in set(self.tools) - known:
+            self.tools.pop(gone)
+        self.changed.emit()
+
+    def _tools_announced(self, server_id: str) -> None:
+        """The services refreshed a server's tools or set a policy: load what they know, once for many such events."""
+        self._settling.add(server_id)
+        self._settle.start()
+
+    def _tell_settled(self) -> None:
+        waiting, self._settling = self._settling, set()
+        for server_id in waiting & set(self.tools):
+            self.load_tools(server_id)
+
+    def _sync_once(self, server_id: str) -> None:
+        """Have the store sync an installation without tools, once: it may only not be synced yet."""
+        server, backend = self.server(server_id), self.backend
+        if backend is None or server is None or server.installation is None or server_id in self._synced:
+            return
+        self._synced.add(server_id)
+        installation = server.installation
+
+        async def sync() -> tuple[ToolInfo, ...]:
+            await backend.store.refresh_tools(installation.id)
+            return await backend.servers.tools(server_id, refresh=True)
+
+        def done(tools: tuple[ToolInfo, ...]) -> None:
+            self.tools[server_id] = tools
+            self.tools_changed.emit(server_id)
+
+        self._spawn(sync(), done, _ignore)
+
+    def _session_changed(self, status: CredentialStatus) -> None:
+        if self._recovery is None or not self._recovery.recovered(status):
+            return
+        if not self.loading and (not self.loaded or self.error is not None):
+            self.load(refresh=True)
+        for server_id in tuple(self.tool_errors):
+            self.load_tools(server_id, refresh=True)
+
+    def _auth_happened(self, event: AuthEvent) -> None:
+        """After a sign-in, load everything again: other permissions may show other tools."""
+        if event.what == SIGNED_IN and self.loaded:
+            self.load(refresh=True)
+            for server_id in {*self.tools, *self.tool_errors}:
+                self.load_tools(server_id, refresh=True)
+
+    def _spawn(
+        self,
+        work: Coroutine[Any, Any, Any],
+        done: Callable[[Any], object] | None,
+        failed: Callable[[BurrowError], object] | None,
+        key: str | None = None,
+    ) -> Job:
+        return self._generation.spawn(work, done=done, failed=failed, key=key)
+
+
+def installed_for(template: ServerTemplate, installations: Sequence[Installation]) -> Installation | None:
+    """The installation made from a template."""
+    return next(
+        (each for each in installations if each.template_id == template.id or (each.url and each.url == template.url)),
+        None,
+    )
+
+
+def _ignore(_error: BurrowError) -> None:
+    """For an error that nothing depends on."""

@@ -1,0 +1,283 @@
+"""The pages of servers that are not installed yet: an available one, and one by its address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+
+from app.ui.servers.blocks import is_web
+from app.ui.servers.wording import auth_words, category_of
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.choices import Segmented
+from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.feedback import InlineCard
+from app.ui.widgets.fields import FieldError, KeyValueGrid
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.page import TitledPage
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QKeyEvent
+
+    from app.core.errors import BurrowError
+    from app.core.posthog.types import ServerTemplate
+
+
+class LabelledField(QWidget):
+    """A label, a text field, and its error."""
+
+    def __init__(self, label: str, hint: str = "", *, secret: bool = False, tall: bool = False) -> None:
+        super().__init__()
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(theme().px(tokens.SPACE_1))
+        caption = Text(label, "strong")
+        self.edit: QLineEdit | QPlainTextEdit
+        if tall:
+            self.edit = QPlainTextEdit()
+            self.edit.setTabChangesFocus(True)
+            self.edit.setFixedHeight(theme().px(64))
+        else:
+            self.edit = QLineEdit()
+            if secret:
+                self.edit.setEchoMode(QLineEdit.EchoMode.Password)
+        self.edit.setAccessibleName(label)
+        caption.setBuddy(self.edit)
+        self.error = FieldError(self.edit)
+        box.addWidget(caption)
+        box.addWidget(self.edit)
+        if hint:
+            box.addWidget(Text(hint, "caption", "muted", wrap=True))
+        box.addWidget(self.error)
+
+    @property
+    def text(self) -> str:
+        found = self.edit.text() if isinstance(self.edit, QLineEdit) else self.edit.toPlainText()
+        return found.strip()
+
+    def clear(self) -> None:
+        """Empty the field."""
+        self.edit.clear()
+        self.error.say("")
+
+
+class TemplatePage(QWidget):
+    """An available server. Emits `connect_wanted(api_key)`, `open_wanted(installation id)`, `left()`."""
+
+    connect_wanted = Signal(str)
+    open_wanted = Signal(str)
+    left = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.template: ServerTemplate | None = None
+        self._installed: str | None = None
+        self.page = TitledPage()
+        area = ScrollColumn(self.tr("Available server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
+        self.description = Text("", wrap=True, selectable=True)
+        self.facts = KeyValueGrid()
+        self.key = LabelledField(
+            self.tr("API key"),
+            self.tr("The host stores it and sends it as a bearer token. It is not shown again."),
+            secret=True,
+        )
+        self.connect_button = PrimaryButton(self.tr("Connect"), clicked=self._connect)
+        self.open_button = QuietButton(self.tr("Open"), clicked=self._open)
+        self.docs_button = QuietButton(self.tr("Documentation"), "external", kind="flat", clicked=self._docs)
+        buttons = QHBoxLayout()
+        for button in (self.connect_button, self.open_button, self.docs_button):
+            buttons.addWidget(button)
+        buttons.addStretch()
+        self.note = Text("", tone="muted", wrap=True)
+        box = QVBoxLayout()
+        box.setSpacing(theme().px(tokens.SPACE_4))
+        for part in (self.description, self.facts, self.key, self.note):
+            box.addWidget(part)
+        box.addLayout(buttons)
+        area.box.addLayout(box)
+        area.box.addStretch()
+        self.page.set_body(area)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.page)
+
+    def show_template(self, template: ServerTemplate, installed: str | None) -> None:
+        """Show a server; `installed` is the id of its installation, if there is one."""
+        if self.template is None or self.template.id != template.id:
+            self.key.clear()
+            self.page.card.clear()
+        self.template, self._installed = template, installed
+        self.page.set_title(template.name or template.url)
+        self.description.setText(template.description)
+        self.facts.clear()
+        self.facts.add(self.tr("Address"), template.url, path=True, mono=True)
+        self.facts.add(self.tr("Authentication"), auth_words(template.auth_type))
+        self.facts.add(self.tr("Category"), category_of(template))
+        with_key = template.auth_type == "api_key"
+        self.key.setVisible(with_key and installed is None)
+        self.connect_button.setVisible(installed is None)
+        self.open_button.setVisible(installed is not None)
+        self.docs_button.setVisible(is_web(template.docs_url))
+        self.docs_button.setToolTip(template.docs_url)
+        if installed is not None:
+            self.note.setText(self.tr("Installed."))
+        elif with_key:
+            self.note.setText("")
+        else:
+            self.note.setText(
+                self.tr("Your browser opens. Allow the connection there, with the account that you use here.")
+            )
+        self.note.setVisible(bool(self.note.text()))
+
+    def set_busy(self, busy: bool) -> None:
+        """While a server is being connected, no other can be."""
+        self.connect_button.setEnabled(not busy)
+
+    def _connect(self) -> None:
+        if self.template is None:
+            return
+        if self.template.auth_type == "api_key" and not self.key.text:
+            self.key.error.say(self.tr("It is needed."))
+            self.key.edit.setFocus(Qt.FocusReason.OtherFocusReason)
+            return
+        self.key.error.say("")
+        self.connect_wanted.emit(self.key.text)
+
+    def _open(self) -> None:
+        if self._installed is not None:
+            self.open_wanted.emit(self._installed)
+
+    def _docs(self) -> None:
+        if self.template is not None and is_web(self.template.docs_url):
+            QDesktopServices.openUrl(QUrl(self.template.docs_url))
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class CustomServerPage(QWidget):
+    """The form of a server by its address. Emits `add_wanted()` when the fields are complete, and `left()`."""
+
+    add_wanted = Signal()
+    left = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.page = TitledPage(self.tr("Add a server"))
+        self.name = LabelledField(self.tr("Name"))
+        self.url = LabelledField(self.tr("Address"), self.tr("The URL of its MCP endpoint, https://…"))
+        self.description = LabelledField(self.tr("Description"), tall=True)
+        self.auth = Segmented(
+            [("oauth", self.tr("OAuth"), "", "accent"), ("api_key", self.tr("API key"), "", "accent")],
+            self.tr("Authentication"),
+        )
+        self.auth.set_value("oauth")
+        self.auth.chosen.connect(lambda _value: self._show_auth())
+        self.key = LabelledField(self.tr("API key"), self.tr("The host sends it as a bearer token."), secret=True)
+        self.advanced = QuietButton(
+            self.tr("Use your own OAuth client"), "chevron-right", kind="flat", clicked=self._toggle_advanced
+        )
+        self.client_id = LabelledField(
+            self.tr("Client id"), self.tr("For servers without dynamic client registration.")
+        )
+        self.client_secret = LabelledField(self.tr("Client secret"), secret=True)
+        self._advanced_open = False
+        # With a parent from the start: a card without one would open as a window.
+        limits = InlineCard(self)
+        limits.show_note(
+            self.tr("Limits of the store"),
+            self.tr("The store sends a bearer token only. Basic authentication and custom headers are not supported."),
+            tone="info",
+        )
+        self.card = InlineCard()
+        self.add_button = PrimaryButton(self.tr("Add server"), keys="Ctrl+Return", clicked=self.submit)
+        cancel = QuietButton(self.tr("Close"), clicked=self.left.emit)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.add_button)
+        buttons.addWidget(cancel)
+        buttons.addStretch()
+        area = ScrollColumn(self.tr("Add a server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
+        box = QVBoxLayout()
+        box.setSpacing(theme().px(tokens.SPACE_4))
+        box.addWidget(self.card)
+        for part in (self.name, self.url, self.description):
+            box.addWidget(part)
+        sign_in = QVBoxLayout()
+        sign_in.setSpacing(theme().px(tokens.SPACE_1))
+        sign_in.addWidget(Text(self.tr("Authentication"), "strong"))
+        sign_in.addWidget(self.auth)
+        box.addLayout(sign_in)
+        rest: list[QWidget] = [self.key, self.advanced, self.client_id, self.client_secret, limits]
+        for each in rest:
+            box.addWidget(each)
+        box.addLayout(buttons)
+        area.box.addLayout(box)
+        area.box.addStretch()
+        self.page.set_body(area)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.page)
+        self._show_auth()
+
+    def submit(self) -> None:
+        """Check the fields, then emit `add_wanted`."""
+        self.card.clear()
+        needed = [
+            (self.name, bool(self.name.text), self.tr("It is needed.")),
+            (self.url, is_web(self.url.text), self.tr("Enter an address that starts with https://")),
+        ]
+        if self.auth.value() == "api_key":
+            needed.append((self.key, bool(self.key.text), self.tr("It is needed.")))
+        first: LabelledField | None = None
+        for field, good, words in needed:
+            field.error.say("" if good else words)
+            first = first or (None if good else field)
+        if first is not None:
+            first.edit.setFocus(Qt.FocusReason.OtherFocusReason)
+            return
+        self.add_wanted.emit()
+
+    def show_failure(self, error: BurrowError) -> None:
+        """Show why the store refused the server. The fields are kept."""
+        fields = {"name": self.name, "url": self.url, "api_key": self.key, "client_id": self.client_id}
+        field = fields.get(error.facts.attr or "")
+        if field is not None:
+            field.error.say(error.facts.detail or error.cause)
+            return
+        self.card.show_note(error.title, error.facts.detail or error.cause, error.advice, tone="bad")
+
+    def reset(self) -> None:
+        """Empty the form."""
+        for field in (self.name, self.url, self.description, self.key, self.client_id, self.client_secret):
+            field.clear()
+        self.card.clear()
+
+    def focus_first(self) -> None:
+        self.name.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _show_auth(self) -> None:
+        oauth = self.auth.value() == "oauth"
+        self.key.setVisible(not oauth)
+        self.advanced.setVisible(oauth)
+        self.client_id.setVisible(oauth and self._advanced_open)
+        self.client_secret.setVisible(oauth and self._advanced_open)
+
+    def _toggle_advanced(self) -> None:
+        self._advanced_open = not self._advanced_open
+        self.advanced.set_icon_name("chevron-down" if self._advanced_open else "chevron-right")
+        self._show_auth()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+        else:
+            super().keyPressEvent(event)

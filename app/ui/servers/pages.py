@@ -1,0 +1,65 @@
+"""The pages beside the list, and above them the bar that shows the progress of connecting a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+from app.ui.servers.new_server import CustomServerPage, TemplatePage
+from app.ui.servers.server_page import ServerPage
+from app.ui.theme import theme
+from app.ui.widgets.feedback import Banner, EmptyState
+
+if TYPE_CHECKING:
+    from app.ui.bridge import Bridge
+
+AT_LEAST = 280
+
+
+class ServerPages(QWidget):
+    """`server`: an installed one. `template`: an available one. `custom`: the form of one by its address. `nothing`."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self.banner = Banner()
+        self.nothing = EmptyState()
+        self.server = ServerPage(bridge)
+        self.template = TemplatePage()
+        self.custom = CustomServerPage()
+        self.stack = QStackedWidget()
+        for page in (self.nothing, self.server, self.template, self.custom):
+            self.stack.addWidget(page)
+        self.setMinimumWidth(theme().px(AT_LEAST))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.banner)
+        column.addWidget(self.stack, 1)
+
+    @property
+    def shows_server(self) -> bool:
+        """Whether an installed server is in view."""
+        return self.stack.currentWidget() is self.server
+
+    @property
+    def shows_custom(self) -> bool:
+        """Whether the form of a server by its address is in view."""
+        return self.stack.currentWidget() is self.custom
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether no server is in view."""
+        return self.stack.currentWidget() is self.nothing
+
+    def turn_to(self, page: QWidget) -> None:
+        """Bring a page into view."""
+        self.stack.setCurrentWidget(page)
+
+    def start(self) -> None:
+        """Another account or project: clear the pages."""
+        self.server.close_tool()
+        self.server.server = None
+        self.server.tools.clear()
+        self.custom.reset()
+        self.banner.clear()

@@ -1,0 +1,257 @@
+"""A tool that is called by hand: its arguments, the running call, and the outcome of the last one.
+
+It exists longer than the page shows it, so that showing another tool neither ends a call nor loses its result.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from app.core.auth.oauth.step_up import MissingScopes, StepUpOption
+from app.core.auth.status import CANCELLED, REPLACED, CredentialState
+from app.core.errors import PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
+from app.core.mcp.protocol.calls import CallCancelled
+from app.ui.servers.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from app.core.auth.status import CredentialStatus
+    from app.core.backend import Backend
+    from app.core.errors import BurrowError
+    from app.core.mcp.forms.model import FormDraft
+    from app.core.mcp.protocol.calls import ToolCall
+    from app.core.mcp.results.blocks import CallResult, Progress
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
+    from app.ui.bridge import Bridge
+
+PERMISSION = "permission"
+
+
+class CallPhase(Enum):
+    """The phase of a call."""
+
+    IDLE = "idle"
+    ASKING = "asking"
+    ALLOWING = "allowing"
+    BLOCKED = "blocked"
+    RUNNING = "running"
+    QUIET = "quiet"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class ToolSession(QObject):
+    """`changed()` when phase or outcome changed, `progressed()` while running, `resumed()` when a call that had waited
+    for the sign-in was answered.
+
+    A session belongs to the account it was opened for. It never calls for another one.
+    """
+
+    changed = Signal()
+    progressed = Signal()
+    resumed = Signal()
+
+    def __init__(
+        self, bridge: Bridge, backend: Backend, server: Server, tool: ToolInfo, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._bridge, self._backend = bridge, backend
+        self._scope = backend.scope
+        self.server, self.tool = server, tool
+        self.draft: FormDraft | None = None
+        self.json_text: str | None = None
+        self.touched = False
+        self.phase = CallPhase.IDLE
+        self.arguments: dict[str, Any] | None = None
+        self.result: CallResult | None = None
+        self.error: BurrowError | None = None
+        self.progress: Progress | None = None
+        self.started = 0.0
+        self.seconds = 0.0
+        self.signed_in_again = False
+        self.not_granted = False
+        self.not_asked: BurrowError | None = None
+        self._call: ToolCall | None = None
+        self._repeated = False
+        bridge.listen(self, backend.session.changed, self._session_changed)
+
+    @property
+    def running(self) -> bool:
+        """Whether a call is running, including one that has not answered for long."""
+        return self.phase in {CallPhase.RUNNING, CallPhase.QUIET}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is running or waits for the browser."""
+        return self.running or self.phase is CallPhase.ALLOWING
+
+    @property
+    def need(self) -> MissingScopes | None:
+        """The permissions that the last call lacked."""
+        error = self.error
+        if not isinstance(error, PermissionMissing) or not error.facts.scopes:
+            return None
+        return MissingScopes(self.server.url, self.tool.name, error.facts.scopes, self.server.at_stake)
+
+    @property
+    def help(self) -> StepUpOption:
+        """Whether the person can grant what is missing."""
+        return StepUpOption.NOT_OURS if self.need is None else self._backend.step_up.help_for(self.need)
+
+    @property
+    def granted(self) -> int:
+        """How many permissions were granted so far."""
+        return len(self._backend.step_up.granted)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call waits for the sign-in."""
+        return self.phase is CallPhase.FAILED and isinstance(self.error, SignInNeeded) and not self.signed_in_again
+
+    def ask(self, arguments: dict[str, Any]) -> None:
+        """Call the tool if its policy allows that, else ask or say why not."""
+        if self.busy:
+            return
+        self.arguments = arguments
+        self._repeated = self.signed_in_again = False
+        if self.server.installation is not None and self.tool.policy in {Policy.ASK, Policy.BLOCK}:
+            self._end(CallPhase.BLOCKED if self.tool.policy == Policy.BLOCK else CallPhase.ASKING)
+            return
+        self._start()
+
+    def again(self) -> None:
+        """Repeat the last call."""
+        if self.arguments is not None:
+            self.ask(self.arguments)
+
+    def allowed(self) -> None:
+        """The person allowed the tool: make the call that asked."""
+        if self.phase is CallPhase.ASKING and self.arguments is not None:
+            self._start()
+
+    def permit(self, browser: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Have `browser` ask for the missing permissions, then make the call that was refused."""
+        need = self.need
+        if need is None or self.busy:
+            return
+        self.not_granted, self.not_asked = False, None
+        self._bridge.spawn(
+            self, self._backend.step_up.ask(need, browser), done=self._permitted, failed=self._not_asked, key=PERMISSION
+        )
+        self._end(CallPhase.ALLOWING)
+
+    def dismiss(self) -> None:
+        """Close the question. The arguments are kept."""
+        if not self.busy:
+            self._end(CallPhase.IDLE)
+
+    def cancel(self) -> None:
+        """Cancel the running call, or stop waiting for the browser."""
+        if self.phase is CallPhase.ALLOWING:
+            self._bridge.cancel(self, PERMISSION)
+            self._end(CallPhase.FAILED)
+        elif self._call is not None and self.running:
+            self._call.cancel()
+            if self.phase is CallPhase.QUIET:
+                self._wait()
+
+    def keep_waiting(self) -> None:
+        """Keep waiting for a call that has not answered for long."""
+        if self._call is not None and self.phase is CallPhase.QUIET:
+            self.phase, self.error = CallPhase.RUNNING, None
+            self._wait()
+            self.changed.emit()
+
+    def close(self) -> None:
+        """Cancel everything. No signal is emitted any more."""
+        if self._call is not None and self.running:
+            self._call.cancel()
+        self._bridge.cancel(self)
+        self.blockSignals(True)
+        self.deleteLater()
+
+    def _start(self) -> None:
+        assert self.arguments is not None
+        if self._backend.scope != self._scope:
+            return
+        self.result = self.error = self.progress = None
+        self.signed_in_again = self.not_granted = False
+        self.not_asked = None
+        self.started = monotonic()
+        self.phase = CallPhase.RUNNING
+        self._call = self._backend.servers.start_call(self.server.id, self.tool, self.arguments)
+        self._bridge.listen(self, self._call.progress, self._heard(self._call))
+        self._wait()
+        self.changed.emit()
+
+    def _heard(self, call: ToolCall) -> Callable[[Progress], None]:
+        def heard(progress: Progress) -> None:
+            if call is self._call and self.running:
+                self.progress = progress
+                if self.phase is CallPhase.QUIET:
+                    self.keep_waiting()
+                self.progressed.emit()
+
+        return heard
+
+    def _wait(self) -> None:
+        assert self._call is not None
+        self._bridge.spawn(self, self._call.result(), done=self._answered, failed=self._failed)
+
+    def _answered(self, result: CallResult) -> None:
+        self.result, self.error = result, None
+        self.seconds = result.seconds
+        self._call = None
+        self._end(CallPhase.DONE)
+        if self._repeated:
+            self.resumed.emit()
+
+    def _failed(self, error: BurrowError) -> None:
+        self.error = error
+        self.seconds = monotonic() - self.started
+        if isinstance(error, TimedOut) and error.facts.code == "silence":
+            self._end(CallPhase.QUIET)
+            return
+        self._call = None
+        if isinstance(error, CallCancelled):
+            self._end(CallPhase.CANCELLED)
+        elif isinstance(error, PolicyRefused) and error.facts.code == "-32001":
+            self._end(CallPhase.ASKING)
+        else:
+            self._end(CallPhase.FAILED)
+            if error.facts.code == REPLACED:
+                # Another process has signed in meanwhile, and the status has changed already: no event will follow.
+                self._session_changed(self._backend.session.status)
+
+    def _permitted(self, granted: bool) -> None:
+        self.not_granted = not granted
+        if granted:
+            # The call was refused before the tool ran (RFC 6750 section 3.1), so this is not a second run.
+            self._start()
+        else:
+            self._end(CallPhase.FAILED)
+
+    def _not_asked(self, error: BurrowError) -> None:
+        self.not_asked = None if error.facts.code == CANCELLED else error
+        self._end(CallPhase.FAILED)
+
+    def _end(self, phase: CallPhase) -> None:
+        self.phase = phase
+        self.changed.emit()
+
+    def _session_changed(self, status: CredentialStatus) -> None:
+        if status.state is not CredentialState.SIGNED_IN or not self.waiting or self.arguments is None:
+            return
+        if self.tool.annotations.read_only is True and not self._repeated:
+            self._repeated = True
+            self._start()
+        else:
+            self.signed_in_again = True
+            self.changed.emit()

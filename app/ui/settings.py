@@ -1,0 +1,49 @@
+"""Settings of the window: read from memory, written in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject
+
+if TYPE_CHECKING:
+    from app.core.errors import BurrowError
+    from app.core.storage.settings import Settings
+    from app.ui.bridge import Bridge
+
+
+class UiSettings(QObject):
+    """What the person chose about the window. A value that cannot be written lasts as long as the process."""
+
+    def __init__(self, settings: Settings, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._settings, self._bridge = settings, bridge
+        # Values whose job has not run yet: the storage does not know them.
+        self._unsaved: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under `key`."""
+        return self._unsaved[key] if key in self._unsaved else self._settings.get(key, default)
+
+    def put(self, key: str, value: Any) -> None:
+        """Remember a JSON value. Before the loop runs it is not written."""
+        self._unsaved[key] = value
+        try:
+            self._bridge.spawn(self, self._settings.set(key, value), failed=_ignore, key=key)
+        except RuntimeError:
+            return
+
+    async def write(self, key: str, value: Any) -> None:
+        """Write a JSON value at once; awaited before the storage closes."""
+        await self._settings.set(key, value)
+
+    def sizes(self, key: str) -> list[int] | None:
+        """Two remembered sizes of a splitter, None where there are none that make sense."""
+        found = self.get(key)
+        if isinstance(found, list) and len(found) == 2 and all(isinstance(size, int) and size > 0 for size in found):
+            return found
+        return None
+
+
+def _ignore(_error: BurrowError) -> None:
+    """A size or an order that could not be written is not reported."""

@@ -1,0 +1,80 @@
+"""What opens over the window: the palette, the key sheet, the sign-in details, the dialog for a bug."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from PySide6.QtWidgets import QWidget
+
+    from app.core.backend import Backend
+    from app.ui.bridge import Bridge
+    from app.ui.context import Command
+    from app.ui.shell.crash import CrashDialogs
+    from app.ui.shell.details import SignInDetails
+    from app.ui.shell.palette import Palette
+
+
+class Dialogs(QObject):
+    """Imports and builds each one when it is first needed.
+
+    `sign_in_wanted()` and `sign_out_wanted()` come from the sign-in details.
+    """
+
+    sign_in_wanted = Signal()
+    sign_out_wanted = Signal()
+
+    def __init__(self, window: QWidget, bridge: Bridge) -> None:
+        super().__init__(window)
+        self._window, self._bridge = window, bridge
+        self._details: SignInDetails | None = None
+        self._crashes: CrashDialogs | None = None
+        self.palette: Palette | None = None
+
+    def open_palette(self, commands: Callable[[], Sequence[Command]], typed: str = "") -> None:
+        """Open the palette; `commands` is asked each time it opens."""
+        if self.palette is None:
+            from app.ui.shell.palette import Palette
+
+            self.palette = Palette(self._window, commands)
+        self.palette.open(typed)
+
+    def open_key_sheet(self, commands: Sequence[Command]) -> None:
+        """Show every key."""
+        from app.ui.shell.key_sheet import KeySheet
+
+        KeySheet(commands, self._window).open()
+
+    def open_details(self, backend: Backend) -> None:
+        """Open the sign-in details: one page, which is raised when it is asked for again."""
+        if self._details is None:
+            from app.ui.shell.details import SignInDetails
+
+            self._details = SignInDetails(backend, self._bridge, self._window)
+            self._details.sign_in_wanted.connect(self.sign_in_wanted)
+            self._details.sign_out_wanted.connect(self.sign_out_wanted)
+            self._details.finished.connect(self._details_closed)
+            self._details.show()
+        self._details.raise_()
+        self._details.activateWindow()
+
+    def close_details(self) -> None:
+        """Close the sign-in details: they are about a host that is no longer shown."""
+        if self._details is not None:
+            self._details.reject()
+
+    def show_crash(self, failure: BaseException, folder: Path) -> None:
+        """Open the dialog for a bug, once for each kind and line."""
+        if self._crashes is None:
+            from app.ui.shell.crash import CrashDialogs
+
+            self._crashes = CrashDialogs(self._window, folder)
+        self._crashes.show(failure)
+
+    def _details_closed(self) -> None:
+        self._details = None

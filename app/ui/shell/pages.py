@@ -1,0 +1,70 @@
+"""The two pages of the window: the first page with its choice of servers, and the places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QStackedWidget, QWidget
+
+from app.core.auth.status import CredentialState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.services import Services
+    from app.ui.shell.backend_follower import BackendFollower
+    from app.ui.signin.first_run import FirstRun
+
+
+class WindowPages(QStackedWidget):
+    """Shows the first page while nobody is signed in or a server is to be chosen, else the places."""
+
+    def __init__(
+        self,
+        places: QWidget,
+        services: Services,
+        follower: BackendFollower,
+        first_run: Callable[[], FirstRun] | None,
+    ) -> None:
+        super().__init__()
+        self._places, self._services, self._follower = places, services, follower
+        self._make_first_run = first_run
+        self._first_run: FirstRun | None = None
+        self.choosing_host = False
+        self.addWidget(places)
+
+    @property
+    def shows_places(self) -> bool:
+        """Whether the places are in view."""
+        return self.currentWidget() is self._places
+
+    @property
+    def can_leave(self) -> bool:
+        """Whether the person can leave the choice of servers for the places."""
+        state = self._follower.state
+        return self.choosing_host and state is not None and state is not CredentialState.SIGNED_OUT
+
+    def choose(self) -> bool:
+        """Show the right page; returns whether it is another one than before."""
+        page: QWidget = self._places
+        if self._make_first_run is not None and self._wants_first_run():
+            if self._first_run is None:
+                self._first_run = self._make_first_run()
+                self.addWidget(self._first_run)
+            self._first_run.set_can_leave(self.can_leave)
+            page = self._first_run
+        turned = self.currentWidget() is not page
+        if turned:
+            self.setCurrentWidget(page)
+        return turned
+
+    def _wants_first_run(self) -> bool:
+        status = self._follower.status
+        if self.choosing_host:
+            return True
+        if status is None:
+            return self._services.remembered_host() is None
+        if status.state is CredentialState.RESTORING and status.trouble is None:
+            # Whether somebody is signed in is not known yet: stay on the page in view.
+            return self._first_run is not None and self.currentWidget() is self._first_run
+        return status.state is CredentialState.SIGNED_OUT

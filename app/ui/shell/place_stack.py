@@ -1,0 +1,118 @@
+"""The places of the window: each is built when it is first shown, and learns of every other account."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QStackedWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from app.core.backend import Backend
+    from app.ui.context import Context
+    from app.ui.place import Place
+    from app.ui.place_info import PlaceInfo
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 1.0
+
+
+class PlaceStack(QStackedWidget):
+    """Shows one place.
+
+    `made(id, Place)` when a place was built; `shown()` when one was brought into view, even if it was there already;
+    `turned()` after that when it is another one than before.
+    """
+
+    made = Signal(str, object)
+    shown = Signal()
+    turned = Signal()
+
+    def __init__(self, context: Context, infos: Sequence[PlaceInfo]) -> None:
+        super().__init__()
+        self._context = context
+        self._infos = {info.id: info for info in infos}
+        self._built: dict[str, Place] = {}
+        self._backend: Backend | None = None
+        self.current_id = ""
+
+    @property
+    def current(self) -> Place | None:
+        """The place in view."""
+        return self._built.get(self.current_id)
+
+    def place(self, place_id: str) -> Place | None:
+        """A place, None until it was first shown."""
+        return self._built.get(place_id)
+
+    def built(self) -> Iterable[tuple[str, Place]]:
+        """The places built so far with their ids, the one in view first."""
+        return sorted(self._built.items(), key=lambda entry: entry[0] != self.current_id)
+
+    def available(self) -> list[PlaceInfo]:
+        """The places that can be shown on this backend."""
+        return [info for info in self._infos.values() if info.available(self._backend)]
+
+    def can_show(self, place_id: str) -> bool:
+        """Whether the place with this id is available."""
+        return any(info.id == place_id for info in self.available())
+
+    def show_place(self, place_id: str) -> bool:
+        """Bring a place into view; False when it is not available."""
+        if not self.can_show(place_id):
+            return False
+        place = self._built.get(place_id) or self._build(place_id)
+        turns = self.current_id != place_id
+        self.current_id = place_id
+        self.setCurrentWidget(place)
+        self.shown.emit()
+        if turns:
+            place.activate()
+            self.turned.emit()
+        return True
+
+    def refresh_current(self) -> None:
+        """Have the place in view ask its server again."""
+        if self.current is not None:
+            self.current.refresh()
+
+    def filter_current(self) -> None:
+        """Put the focus on the filter of the place in view."""
+        if self.current is not None:
+            self.current.focus_filter()
+
+    @property
+    def first_id(self) -> str:
+        """The place to show where none is remembered."""
+        return next(iter(self._infos), "")
+
+    def show_first(self, remembered: str) -> None:
+        """Show the remembered place, or where it is not available the first one."""
+        if not self.show_place(remembered):
+            self.show_place(self.first_id)
+
+    def set_backend(self, backend: Backend | None) -> None:
+        """Have every place show this backend's things."""
+        self._backend = backend
+        for place in self._built.values():
+            place.set_backend(backend)
+
+    async def flush(self) -> None:
+        """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
+        import asyncio
+
+        held = [asyncio.wait_for(place.flush(), FLUSH_SECONDS) for place in self._built.values()]
+        for failure in await asyncio.gather(*held, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                log.warning("a place could not write what it held back: %s", type(failure).__name__)
+
+    def _build(self, place_id: str) -> Place:
+        place = self._built[place_id] = self._infos[place_id].make(self._context)
+        self.addWidget(place)
+        self.made.emit(place_id, place)
+        place.set_backend(self._backend)
+        return place

@@ -1,0 +1,381 @@
+"""Loads tasks and changes them: a change is shown at once, then confirmed by the server or rolled back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.core.errors import NotFound, OutcomeUnknown
+from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
+from app.ui.bridge import Generation
+from app.ui.tasks.cache import TaskCache
+from app.ui.tasks.deletion import TaskDeleter
+from app.ui.tasks.outbox import may_have_arrived
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from app.core.backend import Backend
+    from app.core.errors import BurrowError
+    from app.core.services import Services
+    from app.ui.bridge import Bridge
+    from app.ui.tasks.cache import PendingEdit
+
+PAGE = 50
+SEARCH_DELAY_MS = 250
+PINS_FETCHED = 20
+
+
+@dataclass(frozen=True)
+class LoadState:
+    """The state of loading. `stored_at` (unix seconds) is set while a list saved earlier is shown."""
+
+    busy: bool = False
+    more_busy: bool = False
+    error: BurrowError | None = None
+    stored_at: float | None = None
+    loaded: bool = False
+
+
+@dataclass(frozen=True)
+class FailedAction:
+    """An action that was rolled back. `again` repeats it; `text` is what the person had typed, if anything."""
+
+    task_id: str
+    words: str
+    error: BurrowError
+    again: Callable[[], None]
+    text: str = ""
+
+
+class TaskController(QObject):
+    """The tasks of one project of one account.
+
+    `changed` when the cache changed, `load_changed` when `load` did, `saved_shown` once the list of the last start is
+    shown, `failed(FailedAction)` when an action was rolled back, `runs_changed(task_id)`, `gone(task_id)` when the
+    server no longer has a task, `repositories_changed`, `reached` when the server answered.
+    """
+
+    changed = Signal()
+    saved_shown = Signal()
+    load_changed = Signal()
+    failed = Signal(object)
+    runs_changed = Signal(str)
+    gone = Signal(str)
+    repositories_changed = Signal()
+    reached = Signal()
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._bridge = bridge
+        self._generation = Generation(bridge, self)
+        self._backend: Backend | None = None
+        self.connected_to: Backend | None = None
+        self.cache = TaskCache()
+        self.query = TaskQuery()
+        self.load = LoadState()
+        self.runs: dict[str, Page[TaskRun]] = {}
+        self.repositories: tuple[str, ...] = ()
+        self.deleter = TaskDeleter(services, bridge, self)
+        self.deleter.changed.connect(self.changed)
+        self.deleter.failed.connect(self._not_deleted)
+        self._search_soon = QTimer(self, singleShot=True, interval=SEARCH_DELAY_MS)
+        self._search_soon.timeout.connect(self.refresh)
+
+    @property
+    def backend(self) -> Backend | None:
+        """The backend once its project is known. `connected_to` is the backend before that, too."""
+        return self._backend
+
+    def start(self, backend: Backend | None) -> None:
+        """Drop everything of the former account, then show the saved list and load a fresh one."""
+        self._generation.renew()
+        self._search_soon.stop()
+        self.connected_to = backend
+        self._backend = backend if backend is not None and backend.project is not None else None
+        self.cache.clear()
+        self.runs.clear()
+        self.repositories = ()
+        self.query = TaskQuery(ordering=self.query.ordering)
+        self.deleter.start(self._backend, self.cache)
+        self.load = LoadState(busy=self._backend is not None)
+        self.load_changed.emit()
+        self.changed.emit()
+        if self._backend is not None:
+            self.spawn(self._read_cache(self._backend), self._show_stored, _ignore, key="cache")
+            self.refresh()
+
+    def set_query(
+        self, *, search: str | None = None, archived: bool | None = None, ordering: str | None = None
+    ) -> None:
+        """Show another list: at once from what is loaded, then from the server when typing has paused."""
+        query = self.query
+        if search is not None:
+            query = msgspec.structs.replace(query, search=" ".join(search.split()))
+        if archived is not None:
+            query = msgspec.structs.replace(query, archived=archived)
+        if ordering is not None:
+            query = msgspec.structs.replace(query, ordering=ordering)
+        if query == self.query:
+            return
+        typing = query.search != self.query.search
+        self.query = query
+        self.cache.forget_searches(query)
+        self._generation.cancel("more")
+        self._set_load(busy=self._backend is not None, more_busy=False, error=None)
+        self.changed.emit()
+        if typing and query.search:
+            self._generation.cancel("list")
+            self._search_soon.start()
+        else:
+            self._search_soon.stop()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Request the list again. What is shown stays until the answer arrives."""
+        backend = self._backend
+        if backend is None:
+            return
+        self._search_soon.stop()
+        self._set_load(busy=True)
+        mark, query = self.cache.begin(), self.query
+        self.spawn(
+            backend.tasks.list(query, limit=PAGE),
+            lambda page: self._listed(query, page, mark),
+            self._list_failed,
+            key="list",
+        )
+        self.spawn(backend.tasks.pinned(), lambda pins: self._pinned(pins, mark), _ignore, key="pins")
+
+    def load_more(self) -> None:
+        """Request the next page, if there is one and none was requested yet."""
+        backend, query = self._backend, self.query
+        listing = self.cache.listing(query)
+        if backend is None or listing is None or listing.next is None or self.load.more_busy:
+            return
+        self._set_load(more_busy=True, error=None)
+        self.changed.emit()
+        mark = self.cache.begin()
+        self.spawn(
+            backend.tasks.more(listing.next),
+            lambda page: self._more(query, page, mark),
+            self._more_failed,
+            key="more",
+        )
+
+    def fetch(self, task_id: str) -> None:
+        """Request a task and its runs again, for the page that shows it."""
+        backend = self._backend
+        if backend is None:
+            return
+        self.spawn(backend.tasks.get(task_id), self._fetched, lambda e: self._fetch_failed(task_id, e), key="task")
+        self.spawn(backend.tasks.runs(task_id), lambda page: self._ran(task_id, page), _ignore, key="runs")
+
+    def fetch_repositories(self) -> None:
+        """Request the repositories that tasks name, for the composer."""
+        if self._backend is not None:
+            self.spawn(self._backend.tasks.repositories(), self._know_repositories, _ignore, key="repositories")
+
+    def rename(self, task_id: str, title: str) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.cache.edit(task_id, title=title, title_manually_set=True),
+                backend.tasks.rename(task_id, title),
+                self.tr("Not renamed"),
+                lambda: self.rename(task_id, title),
+                text=title,
+            )
+
+    def pin(self, task_id: str, pinned: bool) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.cache.edit(task_id, pinned=pinned),
+                backend.tasks.pin(task_id, pinned),
+                self.tr("Not pinned") if pinned else self.tr("Not unpinned"),
+                lambda: self.pin(task_id, pinned),
+            )
+
+    def archive(self, task_id: str, archived: bool) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.cache.edit(task_id, archived=archived),
+                backend.tasks.archive(task_id, archived),
+                self.tr("Not archived") if archived else self.tr("Not unarchived"),
+                lambda: self.archive(task_id, archived),
+            )
+
+    def run(self, task_id: str) -> None:
+        if (backend := self._backend) is not None:
+            self._act(
+                self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
+                backend.tasks.run(task_id),
+                self.tr("No run was started"),
+                lambda: self.run(task_id),
+                done=self.fetch,
+            )
+
+    def delete(self, task_id: str) -> None:
+        """Hide a task at once. The deletion is sent when the time to undo is over."""
+        self.deleter.delete(task_id)
+
+    def put(self, task: Task) -> None:
+        """Add a task that the server has just created."""
+        self.cache.put(task)
+        self.changed.emit()
+        self._write_cache()
+
+    def _act(
+        self,
+        edit: PendingEdit,
+        call: Coroutine[Any, Any, Task | None],
+        words: str,
+        again: Callable[[], None],
+        *,
+        text: str = "",
+        done: Callable[[str], None] | None = None,
+    ) -> None:
+        self.changed.emit()
+
+        def settled(task: Task | None) -> None:
+            self.cache.settle(edit, task)
+            self.changed.emit()
+            self._write_cache()
+            if done is not None:
+                done(edit.task)
+
+        def rolled_back(error: BurrowError) -> None:
+            self.cache.roll_back(edit)
+            self.changed.emit()
+            unknown = may_have_arrived(error)
+            if unknown:
+                self.fetch(edit.task)
+            self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
+
+        self.spawn(call, settled, rolled_back)
+
+    def _not_deleted(self, task_id: str, error: BurrowError) -> None:
+        self.failed.emit(FailedAction(task_id, self.tr("Not deleted"), error, lambda: self.delete(task_id)))
+
+    def _listed(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
+        self.cache.load(query, page, mark)
+        self._set_load(busy=False, error=None, stored_at=None, loaded=True)
+        self.changed.emit()
+        self.reached.emit()
+        if not query.search and not query.archived:
+            self._write_cache()
+
+    def _list_failed(self, error: BurrowError) -> None:
+        self._set_load(busy=False, error=error)
+        self.changed.emit()
+
+    def _more(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
+        self.cache.append(query, page, mark)
+        self._set_load(more_busy=False)
+        self.changed.emit()
+
+    def _more_failed(self, error: BurrowError) -> None:
+        self._set_load(more_busy=False, error=error)
+        self.changed.emit()
+
+    def _pinned(self, pins: frozenset[str], mark: int) -> None:
+        self.cache.set_pins(pins, mark)
+        self.changed.emit()
+        backend = self._backend
+        missing = self.cache.missing_pins()[:PINS_FETCHED] if self.load.loaded else []
+        if backend is not None and missing:
+            self.spawn(self._get_each(backend, missing), self._take_pinned, _ignore, key="missing pins")
+
+    async def _get_each(self, backend: Backend, ids: list[str]) -> list[Task]:
+        found = []
+        for task_id in ids:
+            try:
+                found.append(await backend.tasks.get(task_id))
+            except NotFound:
+                continue
+        return found
+
+    def _take_pinned(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            self.cache.know(task)
+        self.changed.emit()
+
+    def _fetched(self, task: Task) -> None:
+        self.cache.know(task)
+        self.changed.emit()
+
+    def _fetch_failed(self, task_id: str, error: BurrowError) -> None:
+        """A task that is gone leaves the cache. Any other failure leaves what is shown."""
+        if isinstance(error, NotFound):
+            self.cache.remove(task_id)
+            self.changed.emit()
+            self.gone.emit(task_id)
+
+    def _ran(self, task_id: str, page: Page[TaskRun]) -> None:
+        self.runs[task_id] = page
+        self.runs_changed.emit(task_id)
+
+    def _know_repositories(self, names: tuple[str, ...]) -> None:
+        self.repositories = names
+        self.repositories_changed.emit()
+
+    def _set_load(self, **changes: Any) -> None:
+        changed = replace(self.load, **changes)
+        if changed != self.load:
+            self.load = changed
+            self.load_changed.emit()
+
+    def spawn(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        done: Callable[[Any], None],
+        failed: Callable[[BurrowError], None],
+        key: str | None = None,
+    ) -> None:
+        """Run a coroutine for as long as this account and project are shown."""
+        self._generation.spawn(coroutine, done=done, failed=failed, key=key)
+
+    async def _read_cache(self, backend: Backend) -> tuple[Page[Task], frozenset[str], float] | None:
+        if backend.scope is None or backend.project is None:
+            return None
+        cached = await self._services.storage.cache.get(backend.scope, cache_name(backend))
+        if cached is None:
+            return None
+        import app.ui.tasks.stored as stored
+
+        found = stored.decode(cached.payload)
+        return None if found is None else (*found, cached.stored_at)
+
+    def _show_stored(self, found: tuple[Page[Task], frozenset[str], float] | None) -> None:
+        # In the next turn: this one builds the rows.
+        QTimer.singleShot(0, self.saved_shown.emit)
+        if found is None or self.load.loaded:
+            return
+        page, pins, stored_at = found
+        mark = self.cache.begin()
+        self.cache.load(TaskQuery(), page, mark)
+        self.cache.set_pins(pins, mark)
+        self._set_load(stored_at=stored_at)
+        self.changed.emit()
+
+    def _write_cache(self) -> None:
+        backend = self._backend
+        listing = self.cache.listing(msgspec.structs.replace(self.query, search="", archived=False))
+        if backend is None or backend.scope is None or listing is None:
+            return
+        import app.ui.tasks.stored as stored
+
+        payload = stored.encode(self.cache, msgspec.structs.replace(self.query, search="", archived=False))
+        put = self._services.storage.cache.put(backend.scope, cache_name(backend), payload)
+        self.spawn(put, _ignore, _ignore, key="write cache")
+
+
+def cache_name(backend: Backend) -> str:
+    return f"tasks.{backend.project.id}" if backend.project is not None else "tasks"
+
+
+def _ignore(_: object) -> None:
+    """For results and errors that nothing depends on."""

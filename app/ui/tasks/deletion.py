@@ -1,0 +1,180 @@
+"""Deletion with undo: the task is hidden at once, and the deletion is sent when the time to undo is over.
+
+Between the two the intent is in the outbox. A process that ends there sends the deletion at its next start (`_resume`);
+one that ends before the intent was written has sent nothing, and the task is still there. The intent leaves the outbox
+once the server has answered, or when the deletion is undone.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from app.core.errors import NotFound
+from app.ui.bridge import Generation
+from app.ui.tasks.wording import title_of
+
+if TYPE_CHECKING:
+    from app.core.backend import Backend
+    from app.core.errors import BurrowError
+    from app.core.services import Services
+    from app.core.storage import OutboxItem, Scope
+    from app.ui.bridge import Bridge, Job
+    from app.ui.tasks.cache import PendingEdit, TaskCache
+
+KIND = "task.delete"
+
+logger = logging.getLogger(__name__)
+
+
+class TaskDeleter(QObject):
+    """At most one deletion can be undone. A further one sends the one before it.
+
+    `offered(title)` when there is something to undo, `withdrawn` when there is nothing any more, `changed` when the
+    cache changed, `failed(task_id, BurrowError)` when the server refused and the task is shown again.
+    """
+
+    offered = Signal(str)
+    withdrawn = Signal()
+    changed = Signal()
+    failed = Signal(str, object)
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._bridge = bridge
+        self._generation = Generation(bridge, self)
+        self._backend: Backend | None = None
+        self._scope: Scope | None = None
+        self._cache: TaskCache | None = None
+        self._open: PendingEdit | None = None
+        self._items: dict[int, str] = {}
+        self._jobs: list[Job] = []
+
+    def start(self, backend: Backend | None, cache: TaskCache) -> None:
+        """Another account or project: send the deletions of an earlier start that belong to it."""
+        self._generation.renew()
+        self._backend, self._cache = backend, cache
+        self._scope = backend.scope if backend is not None else None
+        self._items.clear()
+        self._jobs.clear()
+        if self._open is not None:
+            self._open = None
+            self.withdrawn.emit()
+        if backend is not None and backend.scope is not None:
+            self._generation.spawn(self._read(backend.scope), done=self._resume, failed=_not_stored)
+
+    def delete(self, task_id: str) -> None:
+        """Hide a task and offer to undo that."""
+        backend, cache = self._backend, self._cache
+        task = cache.get(task_id) if cache is not None else None
+        if backend is None or backend.project is None or cache is None or task is None:
+            return
+        self.commit()
+        edit = self._open = cache.edit(task_id, hidden=True)
+        if backend.scope is not None:
+            payload = {"id": task_id, "project": backend.project.id}
+            self._generation.spawn(
+                self._services.storage.outbox.add(backend.scope, KIND, payload),
+                done=lambda item: self._stored(edit, item),
+                failed=_not_stored,
+            )
+        self.changed.emit()
+        self.offered.emit(title_of(task))
+
+    def undo(self) -> None:
+        """Show the task again. Nothing was sent."""
+        edit, self._open = self._open, None
+        if edit is None or self._cache is None:
+            return
+        self._cache.roll_back(edit)
+        self._forget(edit)
+        self.changed.emit()
+        self.withdrawn.emit()
+
+    def commit(self) -> None:
+        """Send the deletion that could still be undone, if there is one."""
+        edit, self._open = self._open, None
+        if edit is not None:
+            self._send(edit)
+            self.withdrawn.emit()
+
+    async def flush(self) -> None:
+        """Send it and wait for the answer; awaited before the app ends."""
+        self.commit()
+        for job in tuple(self._jobs):
+            await job.wait()
+
+    def _send(self, edit: PendingEdit) -> None:
+        backend = self._backend
+        if backend is None:
+            return
+        self._jobs = [job for job in self._jobs if not job.done]
+        self._jobs.append(
+            self._generation.spawn(
+                self._delete(backend, self._scope, edit.task),
+                done=lambda _: self._deleted(edit),
+                failed=lambda error: self._refused(edit, error),
+            )
+        )
+
+    async def _delete(self, backend: Backend, scope: Scope | None, task_id: str) -> None:
+        # Another process can sign in to another account at any time: this deletion is not for that one.
+        await backend.admit(scope)
+        await backend.tasks.delete(task_id)
+
+    def _deleted(self, edit: PendingEdit) -> None:
+        if self._cache is not None:
+            self._cache.settle(edit)
+        self._forget(edit)
+        self.changed.emit()
+
+    def _refused(self, edit: PendingEdit, error: BurrowError) -> None:
+        if isinstance(error, NotFound):
+            self._deleted(edit)
+            return
+        if self._cache is not None:
+            self._cache.roll_back(edit)
+        self._forget(edit)
+        self.changed.emit()
+        self.failed.emit(edit.task, error)
+
+    def _stored(self, edit: PendingEdit, item: OutboxItem) -> None:
+        """The intent is written. If the deletion was undone or answered meanwhile, it is removed again."""
+        if self._cache is not None and self._cache.is_hidden(edit.task):
+            self._items[edit.number] = item.id
+        else:
+            self._remove(item.id)
+
+    def _forget(self, edit: PendingEdit) -> None:
+        item_id = self._items.pop(edit.number, None)
+        if item_id is not None:
+            self._remove(item_id)
+
+    def _remove(self, item_id: str) -> None:
+        self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=_not_stored)
+
+    async def _read(self, scope: Scope) -> list[OutboxItem]:
+        return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
+
+    def _resume(self, items: list[OutboxItem]) -> None:
+        backend, cache = self._backend, self._cache
+        if backend is None or backend.project is None or cache is None:
+            return
+        for item in items:
+            task_id = item.payload.get("id")
+            if item.payload.get("project") != backend.project.id or not isinstance(task_id, str):
+                continue
+            if item.id in self._items.values():
+                continue
+            edit = cache.edit(task_id, hidden=True)
+            self._items[edit.number] = item.id
+            self._send(edit)
+        self.changed.emit()
+
+
+def _not_stored(error: BurrowError) -> None:
+    """The deletion goes on; only if the process ended now would it be forgotten."""
+    logger.error("The outbox could not be used", exc_info=error)

@@ -1,0 +1,115 @@
+"""Shows Markdown: selectable, as tall as its content, and without loading anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QFont, QTextCursor, QTextDocument, QTextFormat, QTextOption
+from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
+
+from app.ui.tasks.wording import is_web_address, keep_line_breaks
+from app.ui.theme import theme, tokens
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
+FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
+LONGEST = 200_000
+POINTS_PER_INCH = 72
+
+
+class MarkdownView(QTextBrowser):
+    """Images and files are not loaded; web links open in the browser."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._source = ""
+        self._tall = 0
+        self.setAccessibleName(name)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setProperty("prose", "true")
+        self.setOpenLinks(False)
+        self.setTabChangesFocus(True)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.document().setDocumentMargin(0)
+        self.anchorClicked.connect(open_web_link)
+        theme().changed.connect(self._render)
+
+    def set_text(self, text: str) -> None:
+        """Show a text. If it is shown already, its selection stays."""
+        if text != self._source:
+            self._source = text
+            self._render()
+
+    @property
+    def text(self) -> str:
+        """The Markdown as it was given."""
+        return self._source
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._tall)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, self._tall)
+
+    def loadResource(self, kind: int, name: QUrl | str) -> object:
+        """Load nothing: a description must not read files or call servers."""
+        return None
+
+    def _render(self) -> None:
+        font = QFont(theme().font("body"))
+        # Qt computes the spacing of Markdown from the point size, which a font with a pixel size does not have.
+        font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
+        self.document().setDefaultFont(font)
+        self.document().setMarkdown(keep_line_breaks(self._source[:LONGEST]), FEATURES)
+        self._space()
+        self._fit()
+
+    def _space(self) -> None:
+        """Set the space between blocks, and wrap code on a background of its own."""
+        current = theme()
+        gap, tight = current.px(tokens.SPACE_2), current.px(2)
+        former = ""
+        cursor = QTextCursor(self.document())
+        cursor.beginEditBlock()
+        block = self.document().begin()
+        while block.isValid():
+            form = block.blockFormat()
+            code = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.nonBreakableLines()
+            kind = "code" if code else "list" if block.textList() is not None else "text"
+            form.setTopMargin(
+                0 if not former else gap if kind != former or kind == "text" else tight * (kind == "list")
+            )
+            form.setBottomMargin(0)
+            if code:
+                form.setNonBreakableLines(False)
+                form.setBackground(current.colour("raised"))
+            cursor.setPosition(block.position())
+            cursor.setBlockFormat(form)
+            former = kind
+            block = block.next()
+        cursor.endEditBlock()
+
+    def _fit(self) -> None:
+        self.document().setTextWidth(self.viewport().width())
+        tall = round(self.document().size().height()) + 2
+        if tall != self._tall:
+            self._tall = tall
+            self.updateGeometry()
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+
+def open_web_link(link: QUrl | str) -> None:
+    """Open a link in the browser if it is http or https; ignore any other."""
+    url = link if isinstance(link, QUrl) else QUrl(link)
+    if is_web_address(url.toString()):
+        QDesktopServices.openUrl(url)

@@ -1,8 +1,0 @@
-"""Marks words that stand in a table and are translated where they are shown."""
-
-from __future__ import annotations
-
-
-def marked(context: str, text: str) -> str:
-    """`text` as it is; for lupdate, which is run with `-tr-function-alias QT_TRANSLATE_NOOP+=marked`."""
-    return text

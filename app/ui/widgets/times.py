@@ -1,0 +1,156 @@
+"""Relative times with the absolute time as a tooltip, kept up to date by one shared timer."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, QObject, QTimer, Signal
+
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+    from app.ui.theme.tokens import TextRole, Tone
+
+TICK_MS = 20_000
+MINUTE, HOUR, DAY = 60, 3600, 86400
+# The time zone in a format of QLocale.
+ZONE = re.compile(r",?\s*[(\[]?\bt+\b[)\]]?\s*")
+
+
+def relative(moment: datetime | None, now: datetime | None = None) -> str:
+    """`now`, `5 min ago`, `3 h ago`, `yesterday`, `4 days ago`, then the date. Naive times are taken as UTC."""
+    if moment is None:
+        return ""
+    moment = _aware(moment)
+    seconds = (_aware(now or datetime.now(UTC)) - moment).total_seconds()
+    if seconds < -MINUTE:
+        return absolute(moment)
+    if seconds < MINUTE:
+        return _tr("now")
+    if seconds < HOUR:
+        return _tr("%n min ago", int(seconds // MINUTE))
+    if seconds < DAY:
+        return _tr("%n h ago", int(seconds // HOUR))
+    days = int(seconds // DAY)
+    if days == 1:
+        return _tr("yesterday")
+    if days < 14:
+        return _tr("%n days ago", days)
+    local = moment.astimezone()
+    pattern = "d MMM" if local.year == datetime.now().astimezone().year else "d MMM yyyy"
+    return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(moment.timestamp())), pattern)
+
+
+def due(moment: datetime | None, now: datetime | None = None) -> str:
+    """A moment in the future: `in 5 min`, `in 3 h`, then date and time; `now` once it has come."""
+    if moment is None:
+        return ""
+    seconds = (_aware(moment) - _aware(now or datetime.now(UTC))).total_seconds()
+    if seconds < MINUTE:
+        return _tr("now")
+    if seconds < HOUR:
+        return _tr("in %n min", int(seconds // MINUTE))
+    if seconds < DAY:
+        return _tr("in %n h", int(seconds // HOUR))
+    return _tr("in %n days", int(seconds // DAY)) if seconds < 14 * DAY else absolute(moment)
+
+
+def absolute(moment: datetime | None) -> str:
+    """Date and time to the second in the person's locale and time zone, such as `28/11/2026 14:05:09`."""
+    if moment is None:
+        return ""
+    when, locale = QDateTime.fromSecsSinceEpoch(int(_aware(moment).timestamp())), QLocale()
+    # Only the long format of a locale has seconds.
+    to_the_second = ZONE.sub("", locale.timeFormat(QLocale.FormatType.LongFormat))
+    date = locale.toString(when.date(), QLocale.FormatType.ShortFormat)
+    return f"{date} {locale.toString(when.time(), to_the_second)}"
+
+
+def moment_at(seconds: float) -> datetime:
+    """The moment of a time in unix seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def clock(moment: datetime) -> str:
+    """The time of day to the second, in the person's time zone."""
+    return _aware(moment).astimezone().strftime("%H:%M:%S")
+
+
+def duration(seconds: float) -> str:
+    """`340 ms`, `2.1 s`, `4 min 12 s`, `2 h 5 min`."""
+    locale = QLocale()
+    if seconds < 1:
+        return _tr("{0} ms").format(round(seconds * 1000))
+    if seconds < MINUTE:
+        return _tr("{0} s").format(locale.toString(seconds, "f", 1))
+    if seconds < HOUR:
+        return _tr("{0} min {1} s").format(int(seconds // MINUTE), int(seconds % MINUTE))
+    return _tr("{0} h {1} min").format(int(seconds // HOUR), int(seconds % HOUR // MINUTE))
+
+
+class Ticker(QObject):
+    """One timer for every relative time of the window."""
+
+    tick = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._timer = QTimer(self)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self.tick)
+        self._timer.start()
+
+
+_ticker: Ticker | None = None
+
+
+def ticker() -> Ticker:
+    """The shared ticker; lists connect to `tick` to repaint their times."""
+    global _ticker
+    if _ticker is None:
+        app = QCoreApplication.instance()
+        if app is None:
+            raise RuntimeError("there is no application yet")
+        _ticker = Ticker(app)
+    return _ticker
+
+
+class RelativeTime(Text):
+    """A label with a relative time that stays current."""
+
+    def __init__(
+        self,
+        moment: datetime | None = None,
+        role: TextRole = "caption",
+        tone: Tone = "muted",
+        *,
+        prefix: str = "",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__("", role, tone, parent=parent)
+        self._moment = moment
+        self._prefix = prefix
+        ticker().tick.connect(self._say)
+        self._say()
+
+    def set_moment(self, moment: datetime | None) -> None:
+        """Show another time; None shows nothing."""
+        self._moment = moment
+        self._say()
+
+    def _say(self) -> None:
+        words = relative(self._moment)
+        self.setText(f"{self._prefix} {words}" if self._prefix and words else words)
+        self.setToolTip(absolute(self._moment))
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _tr(text: str, n: int = -1) -> str:
+    return QCoreApplication.translate("Time", text, None, n)
