@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
+    from app.core.sign_ins import SignIns
 
 DATA_VARIABLE = "BURROW_DATA"
 WORKSPACE_FOLDER = "workspace"
@@ -107,6 +108,13 @@ class Services:
         from app.core.mcp.servers.registry import Servers
 
         return Servers(self.activity, self.storage.cache, self._server_sources())
+
+    @cached_property
+    def sign_ins(self) -> SignIns:
+        """The sign-ins in use, and those that need the user."""
+        from app.core.sign_ins import SignIns
+
+        return SignIns(lambda: self.backend, self.backend_changed, self.own_servers)
 
     @cached_property
     def workspace(self) -> EmbeddedWorkspace:
@@ -207,6 +215,8 @@ class Services:
         if self._closed:
             return
         self._closed = True
+        if "sign_ins" in self.__dict__:
+            self.sign_ins.close()
         if "servers" in self.__dict__:
             await self.servers.close()
         await self.disconnect()

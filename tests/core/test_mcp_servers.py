@@ -306,6 +306,7 @@ async def test_an_installation_that_moved_is_reached_at_its_new_address() -> Non
 async def test_without_a_network_the_kept_lists_stay_usable() -> None:
     async with world() as w:
         first = w.servers()
+        await first.list()
         await first.tools("workspace")
         await first.close()
         w.store.failure = Offline("no network")
@@ -315,6 +316,16 @@ async def test_without_a_network_the_kept_lists_stay_usable() -> None:
         with pytest.raises(Offline):
             await second.list(refresh=True)
         assert len(await second.list()) == 2
+
+
+async def test_a_server_of_a_quick_source_is_called_while_another_source_fails() -> None:
+    async with world() as w:
+        w.store.failure = Offline("no network")
+        servers = w.servers()
+        assert not (await servers.start_call("workspace", "echo", {}).result()).is_error
+        assert w.store.asked == 0
+        with pytest.raises(Offline):
+            await servers.tools("i1")
 
 
 async def test_damaged_cache_entries_are_ignored() -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.core.auth.registry import Credentials
     from app.core.auth.status import AuthEvent, CredentialStatus
     from app.core.auth.vault.base import StoreKind
+    from app.core.events import Event
     from app.core.mcp.protocol.exchange import Exchange
     from app.core.mcp.servers.definitions import OwnServer, ServerDefinition
 
@@ -320,6 +321,24 @@ class OwnServerSignIn:
         self.browser = browser
         self.credential = credential
         self._signed_in = signed_in
+
+    @property
+    def url(self) -> str:
+        """The address of the consent page."""
+        return self.browser.url
+
+    @property
+    def moved(self) -> Event[str]:
+        """Tells that the consent page has another address now."""
+        return self.browser.moved
+
+    def open_again(self) -> None:
+        """Open the consent page in the browser again."""
+        self.browser.open_again()
+
+    def cancel(self) -> None:
+        """End the sign-in; `finish` raises `SignInNeeded`."""
+        self.browser.cancel()
 
     async def finish(self) -> None:
         """Wait for the browser; raises what `BrowserSignIn.finish` raises."""

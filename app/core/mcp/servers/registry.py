@@ -435,14 +435,20 @@ class Servers:
             self.changed.emit(tuple(self._servers.values()))
 
     async def _server(self, server_id: str) -> Server:
-        if server_id not in self._servers:
-            await self.list()
-        if server_id not in self._servers:
-            await self._fetch_lists(self._sources.values())
-        try:
-            return self._servers[server_id]
-        except KeyError:
-            raise NotFound(f"There is no server “{server_id}”.") from None
+        """A server by its id. What only a slow or failing source lists must not keep a call to another one waiting."""
+        quick = [source for source in self._sources.values() if source.quick]
+        trouble: BurrowError | None = None
+        for look in (partial(self._fetch_lists, quick), self.list, partial(self._fetch_lists, self._sources.values())):
+            if server_id in self._servers:
+                break
+            try:
+                await look()
+            except BurrowError as failure:
+                trouble = failure
+        found = self._servers.get(server_id)
+        if found is None:
+            raise trouble or NotFound(f"There is no server “{server_id}”.")
+        return found
 
     def _find(self, server_id: str, name: str) -> ToolInfo | None:
         return next((tool for tool in self._tools.get(server_id, ()) if tool.name == name), None)
