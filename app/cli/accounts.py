@@ -128,8 +128,8 @@ def _who(record: dict[str, Any]) -> tuple[object, object]:
 async def _login_to_server(services: Services, options: argparse.Namespace) -> int:
     from app.core.mcp.servers.definitions import HttpServer, SseServer
 
-    if options.token is not None or options.host is not None:
-        raise Rejected("--url is for an MCP server, --host and --token are for a host.", action="Give one of them.")
+    if options.host is not None:
+        raise Rejected("--url is for an MCP server, --host is for a host.", action="Give one of them.")
     own, slot = services.own_servers, options.account or ""
     await own.definitions()
     server = own.find(options.url, slot)
@@ -140,6 +140,13 @@ async def _login_to_server(services: Services, options: argparse.Namespace) -> i
         secret = None if options.client_secret is None else secret_of(options.client_secret, "Client secret")
         client = ClientIdentity(options.client_id, secret)
     store = StoreKind(options.store) if options.store else None
+    if options.token is not None:
+        await own.use_key(kept.id, secret_of(options.token, "API key"), slot=slot, store=store)
+        credential = own.credential_of(next(server for server in own.servers if server.id == kept.id))
+        assert credential is not None
+        await _insist_on_store(credential, expected=False)
+        say(f"Burrow sends this key to {kept.title} from now on.")
+        return 0
     attempt = await own.begin_sign_in(
         kept.id, client=client, slot=slot, store=store, open_browser=not options.no_browser
     )

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_accounts(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     login = add(commands, "login", accounts.login, "Sign in through the browser, or with a personal API key.")
-    login.add_argument("--token", metavar="KEY", help="a personal API key, or - to read it from standard input")
+    login.add_argument("--token", metavar="KEY", help="an API key instead, or - to read it from standard input")
     login.add_argument("--client-id", metavar="ID", help="for a server that lets no application register itself")
     login.add_argument("--client-secret", metavar="SECRET", help="of that client, or - to read it; with --url only")
     login.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")

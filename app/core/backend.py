@@ -25,7 +25,7 @@ from app.core.posthog.profile import sign_in_with_key, sign_in_with_ticket
 from app.core.posthog.tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from app.core.auth.credential import Credential
     from app.core.auth.http.clients import HttpClients
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from app.core.embedded import EmbeddedWorkspace
     from app.core.hosts import Host
     from app.core.lab import Lab
-    from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
@@ -51,7 +50,7 @@ class Backend:
     """Everything that speaks to one host as one person.
 
     `account`, `projects` and `project` are those of the last start until the host has answered, so that saved data can
-    be shown at once. `changed` tells when one of them changes. What `fetcher` and `servers` send belongs to the account
+    be shown at once. `changed` tells when one of them changes. What `fetcher` and the account's MCP servers are sent belongs to the account
     that is shown when it is asked for: after a signing in it waits until it is known who that was.
     """
 
@@ -65,7 +64,6 @@ class Backend:
         *,
         role: str,
         workspace: EmbeddedWorkspace | None = None,
-        servers: Callable[[], Servers] | None = None,
     ) -> None:
         """`role` is what records call this process; `workspace` is the embedded one where `host` is that."""
         self.host = host
@@ -74,7 +72,6 @@ class Backend:
         self.storage = storage
         self.activity = activity
         self._workspace = workspace
-        self._servers = servers
         self.timeline = Timeline(credential.journal, credential.oauth.time.clock, role)
         gate = asyncio.Semaphore(IN_FLIGHT)
         self.unbound_fetcher = Fetcher(transport, credential, host, gate=gate)
@@ -101,11 +98,6 @@ class Backend:
         from app.core.posthog.store import McpStore
 
         return McpStore(self.fetcher, self.require_project)
-
-    @property
-    def servers(self) -> Servers:
-        assert self._servers is not None
-        return self._servers()
 
     @cached_property
     def server_sources(self) -> tuple[ServerSource, ...]:

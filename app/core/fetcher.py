@@ -29,6 +29,7 @@ from app.core.errors import (
     ProtocolTrouble,
     Rejected,
     ServerTrouble,
+    SignInNeeded,
     TimedOut,
 )
 from app.core.events import Event
@@ -276,18 +277,27 @@ class Fetcher:
 
         `admitted` operations are asked about again only when somebody else has signed in meanwhile.
         """
-        owner = self._owner
+        owner, passed = self._owner, admitted
         while True:
-            if owner is not None and not admitted:
+            if owner is not None and not passed:
                 # Outside of the gate: the requests that tell who is signed in need a place themselves.
-                await owner.admit(scope)
-            admitted = False
+                await self._admit(owner, scope, again=admitted)
+            passed = False
             async with self._gate:
                 if await self._session.access_token() is None:
                     raise self._session.missing()
                 if owner is None or scope is None or (owner.sure and owner.scope == scope):
                     yield
                     return
+
+    async def _admit(self, owner: RequestOwner, scope: Scope | None, *, again: bool) -> None:
+        try:
+            await owner.admit(scope)
+        except SignInNeeded:
+            raise
+        except BurrowError as trouble:
+            # Whoever was admitted must learn that nothing was sent, whatever kept it from being known again.
+            raise (Offline(trouble.cause, trouble.facts) if again else trouble) from None
 
     def _request(
         self,

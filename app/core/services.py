@@ -174,7 +174,6 @@ class Services:
             self.activity,
             role=self.role,
             workspace=self.workspace if host.embedded else None,
-            servers=lambda: self.servers,
         )
         self.backend = backend
         self._list_servers()

@@ -174,9 +174,9 @@ async def test_a_call_of_one_person_is_not_made_as_the_other_who_signed_in_meanw
 ) -> None:
     async with services_in(tmp_path / "app") as services:
         backend = await signed_in_as_ana(services, workspace)
-        await backend.servers.tools("workspace")
+        await services.servers.tools("workspace")
         await backend.sign_in_with_key(add_ben(workspace.data))
-        call = backend.servers.start_call("workspace", "create_task", {"description": "Ana's own words"})
+        call = services.servers.start_call("workspace", "create_task", {"description": "Ana's own words"})
         with pytest.raises(SignInNeeded) as caught:
             await call.result()
         assert caught.value.facts.code == SOMEBODY_ELSE

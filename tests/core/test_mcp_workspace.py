@@ -20,13 +20,13 @@ from app.core.services import Services
 
 
 @asynccontextmanager
-async def on_workspace(folder: Path) -> AsyncIterator[tuple[Backend, Lab]]:
+async def on_workspace(folder: Path) -> AsyncIterator[tuple[Services, Backend, Lab]]:
     services = Services(folder)
     try:
         backend = await services.connect(await services.start_workspace())
         await backend.ready()
         assert backend.lab is not None
-        yield backend, backend.lab
+        yield services, backend, backend.lab
     finally:
         await services.close()
 
@@ -46,8 +46,8 @@ async def counted(lab: Lab, what: str) -> None:
 
 
 async def test_the_workspaces_own_tools_work_and_a_dead_token_is_healed_unseen(tmp_path: Path) -> None:
-    async with on_workspace(tmp_path) as (backend, lab):
-        servers = backend.servers
+    async with on_workspace(tmp_path) as (services, _backend, lab):
+        servers = services.servers
         postbox = (await named(servers, "Postbox")).id
         tools = await servers.tools("workspace")
         await servers.tools(postbox)
@@ -95,8 +95,8 @@ async def test_the_workspaces_own_tools_work_and_a_dead_token_is_healed_unseen(t
 
 
 async def test_policies_and_vendors_stop_only_what_is_theirs(tmp_path: Path) -> None:
-    async with on_workspace(tmp_path) as (backend, lab):
-        servers = backend.servers
+    async with on_workspace(tmp_path) as (services, _backend, lab):
+        servers = services.servers
         postbox = (await named(servers, "Postbox")).id
         policies = {tool.name: tool.policy for tool in await servers.tools(postbox)}
         assert policies["list_mailboxes"] == "approved"

@@ -7,23 +7,27 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from app.core.auth.grant.grant import Grant
 from app.core.auth.oauth.step_up import StepUp
+from app.core.auth.status import CANCELLED
 from app.core.auth.tokens import TokenSet
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
 from app.core.mcp.protocol.calls import ToolCall
 from app.core.mcp.results.blocks import Block, TextBlock
-from app.core.mcp.servers.definitions import HostEndpoint, InstalledServer
+from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer, OwnServer
 from app.core.mcp.servers.server import Server, ServerState
 from app.core.mcp.tool_list import read_tools
 from app.core.mcp.tools import Annotations, ToolInfo
 from app.core.posthog.types import Installation, Project, ServerTemplate, User
-from tests.ui._tasks_fakes import ANA, FakeNavigator, FakeServices, FakeSession, settle, until
+from app.core.sign_ins import SignIns
+from app.ui.servers.kinds import installation_of
+from tests.ui._tasks_fakes import ANA, FakeHost, FakeNavigator, FakeSession, settle, until
+from tests.ui._tasks_fakes import FakeServices as TasksServices
 
 __all__ = ["FakeNavigator", "FakeServices", "settle", "until"]
 
@@ -100,10 +104,13 @@ class FakeServers:
         self.at_once = self.most_at_once = 0
         self.silence = 60.0
 
+        self.listed: tuple[Server, ...] = ()
+
     async def list(self, *, refresh: bool = False) -> tuple[Server, ...]:
         self.asked.append(("list", refresh))
         self._maybe_fail("list")
-        self.changed.emit(tuple(self.servers))
+        self.listed = tuple(self.servers)
+        self.changed.emit(self.listed)
         return tuple(self.servers)
 
     async def tools(self, server_id: str, *, refresh: bool = False) -> tuple[ToolInfo, ...]:
@@ -176,8 +183,9 @@ class FakeStore:
     async def update(self, installation_id: str, *, is_enabled: bool | None = None) -> None:
         self._take("update", installation_id, is_enabled)
         for place, server in enumerate(self._servers.servers):
-            if server.installation is not None and server.installation.id == installation_id:
-                kept = msgspec.structs.replace(server.installation, is_enabled=bool(is_enabled))
+            kept = installation_of(server)
+            if kept is not None and kept.id == installation_id:
+                kept = msgspec.structs.replace(kept, is_enabled=bool(is_enabled))
                 state = ServerState.READY if is_enabled else ServerState.DISABLED
                 self._servers.servers[place] = replace(server, definition=InstalledServer(kept), state=state)
 
@@ -197,8 +205,91 @@ class FakeStore:
         return self.answer
 
 
+class FakeOwnServers:
+    """The user's own servers: none, until a test adds some."""
+
+    def __init__(self) -> None:
+        self.changed: Event[None] = Event()
+        self.servers: tuple[OwnServer, ...] = ()
+        self.removed: list[str] = []
+        self.signed_in: list[str] = []
+        self.pending: list[FakePendingSignIn] = []
+        self.fail: BurrowError | None = None
+
+    async def definitions(self) -> tuple[OwnServer, ...]:
+        return self.servers
+
+    def credential_of(self, server: OwnServer) -> None:
+        return None
+
+    def step_up_of(self, server: OwnServer) -> None:
+        return None
+
+    def find(self, url: str, slot: str = "") -> OwnServer | None:
+        return next((server for server in self.servers if server.address == url), None)
+
+    async def add(self, server: HttpServer) -> HttpServer:
+        if self.fail is not None:
+            error, self.fail = self.fail, None
+            raise error
+        kept = replace(server, id=f"own-{len(self.servers)}")
+        self.servers = (*self.servers, kept)
+        return kept
+
+    async def remove(self, server_id: str) -> None:
+        self.removed.append(server_id)
+        self.servers = tuple(server for server in self.servers if server.id != server_id)
+
+    async def begin_sign_in(self, server_id: str, **_options: Any) -> FakePendingSignIn:
+        self.signed_in.append(server_id)
+        self.pending.append(FakePendingSignIn())
+        return self.pending[-1]
+
+
+class FakePendingSignIn:
+    """A browser that waits for the test's word."""
+
+    def __init__(self) -> None:
+        self.url = "https://vendor.example/authorize"
+        self.moved: Event[str] = Event()
+        self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.opened = 0
+
+    def open_again(self) -> None:
+        self.opened += 1
+
+    def cancel(self) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(SignInNeeded("Cancelled.", Facts(code=CANCELLED)))
+
+    async def finish(self) -> None:
+        await self.answer
+
+
+class FakeServices(TasksServices):
+    """The services; `servers` are those of the backend that is shown, or the test's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backend_changed: Event[Any] = Event()
+        self.own_servers = FakeOwnServers()
+        self.signed_out_servers = FakeServers([], {})
+        self.sign_ins = SignIns(lambda: cast(Any, self.backend), self.backend_changed, cast(Any, self.own_servers))
+
+    @property
+    def servers(self) -> FakeServers:
+        backend = cast(Any, self.backend)
+        return self.signed_out_servers if backend is None else cast(FakeServers, backend.servers)
+
+    def show(self, backend: FakeBackend | None) -> None:
+        """Make a backend the current one."""
+        self.backend = cast(Any, backend)
+        self.backend_changed.emit(backend)
+
+
 class FakeBackend:
     def __init__(self, servers: list[Server] | None = None, tools: dict[str, list[ToolInfo]] | None = None) -> None:
+        self.host = FakeHost()
         self.session = FakeSession()
         self.servers = FakeServers(servers if servers is not None else [own()], tools or {})
         self.store = FakeStore(self.servers)

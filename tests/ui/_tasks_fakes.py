@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from app.core.auth.key import CredentialKey
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
+from app.core.fetcher import Admission
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
 from app.core.storage import Cached, OutboxItem, Scope
 from app.ui.tasks.wording import matches
@@ -90,7 +92,7 @@ class FakeTasks:
             raise NotFound("No Task matches the given query.")
         return self.tasks[task_id]
 
-    async def create(self, new: NewTask) -> Task:
+    async def create(self, new: NewTask, *, admission: Admission | None = None) -> Task:
         await self._enter("create", new)
         number = next(self._numbers)
         made = Task(
@@ -114,7 +116,7 @@ class FakeTasks:
         self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), archived=archived)
         return self.tasks[task_id]
 
-    async def delete(self, task_id: str) -> None:
+    async def delete(self, task_id: str, *, admission: Admission | None = None) -> None:
         await self._enter("delete", task_id)
         self._found(task_id)
         del self.tasks[task_id]
@@ -229,9 +231,13 @@ class FakeHost:
 
 class FakeSession:
     def __init__(self) -> None:
+        self.key = CredentialKey("https://host.example")
         self.status = CredentialStatus(CredentialState.SIGNED_IN)
         self.changed: Event[Any] = Event()
         self.happened: Event[Any] = Event()
+
+    async def begin_sign_in(self) -> None:
+        """Nobody signs in here."""
 
     def become(self, state: CredentialState, trouble: Trouble | None = None) -> None:
         self.status = CredentialStatus(state, trouble=trouble)
@@ -260,8 +266,9 @@ class FakeBackend:
         self.changed: Event[Any] = Event()
         self.sure = True
 
-    async def admit(self, scope: Scope | None) -> None:
+    async def admit(self, scope: Scope | None) -> Admission:
         """Who is signed in is always known here."""
+        return Admission(scope)
 
 
 class FakeServices:

@@ -85,7 +85,7 @@ class Writing:
 
     async def documents(self) -> list[str]:
         """What has been written, as the list tells it."""
-        call = self.alive.backend.servers.start_call("workspace", "list_documents", {})
+        call = self.alive.services.servers.start_call("workspace", "list_documents", {})
         structured = (await call.result()).structured
         assert isinstance(structured, dict)
         return [each["id"] for each in structured["result"]]

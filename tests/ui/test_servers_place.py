@@ -76,7 +76,7 @@ class Desk:
 
     async def show(self, backend: FakeBackend | None) -> FakeBackend:
         self.backend = backend
-        self.services.backend = cast(Any, backend)
+        self.services.show(backend)
         self.place.set_backend(cast(Backend, backend))
         await settle()
         return cast(FakeBackend, backend)

@@ -177,7 +177,8 @@ async def test_every_scene_can_be_painted_and_named(
     with look(mode, scale):
         for name, prepare in SCENES.items():
             bridge = Bridge()
-            place = ServersPlace(Context(cast(Services, FakeServices()), bridge, FakeNavigator()))
+            services = FakeServices()
+            place = ServersPlace(Context(cast(Services, services), bridge, FakeNavigator()))
             place.resize(1000, 720)
             place.show()
             backend = FakeBackend(list(STATES), {"posthog": corpus("everything-stdio.json"), "i1": list(TOOLS)})
@@ -187,6 +188,7 @@ async def test_every_scene_can_be_painted_and_named(
                 ),
                 ServerTemplate("t2", "Mail", "https://mail.example/mcp", "", "Send mail.", "api_key", None, "business"),
             ]
+            services.show(backend)
             place.set_backend(cast(Backend, backend))
             await settle()
             await prepare(place, backend)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.ui.context import Command
+from app.ui.servers.kinds import is_own, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +48,9 @@ class ServerActions(QObject):
         page.enabled_wanted.connect(lambda on: self._about_server(lambda s: controller.set_enabled(s.id, on)))
         page.remove_wanted.connect(lambda: self._about_server(lambda s: controller.remove(s.id)))
         page.refresh_wanted.connect(lambda: self._about_server(lambda s: controller.load_tools(s.id, refresh=True)))
-        page.sign_in_wanted.connect(navigator.sign_in)
+        page.sign_in_wanted.connect(self._sign_in)
+        page.tool.sign_in_wanted.connect(self._sign_in)
+        page.tool.permission_wanted.connect(self._ask_permission)
         page.connect_wanted.connect(self._reconnect)
         page.tool.reconnect_wanted.connect(self._reconnect)
 
@@ -55,14 +58,14 @@ class ServerActions(QObject):
         """For the palette and the keys of the place."""
         tr, tool, undo = self.tr, self._page.tool, self._page.page.undo
         select, calls = self._selection, self._calls
-        has_tool, installed = (lambda: calls.has_tool), self._is_installed
+        has_tool = lambda: calls.has_tool  # noqa: E731 - the same condition of several commands
         return [
-            Command("servers.add", tr("Add server"), select.add_server, "Ctrl+Shift+N", GROUP, self._is_connected),
+            Command("servers.add", tr("Add server"), select.add_server, "Ctrl+Shift+N", GROUP),
             Command(
                 "servers.available", tr("Browse available servers"), select.show_offers, "", GROUP, self._is_connected
             ),
-            Command("servers.toggle", tr("Switch server on or off"), self._toggle_shown, "", GROUP, installed),
-            Command("servers.remove", tr("Remove server"), self._ask_remove, "", GROUP, installed),
+            Command("servers.toggle", tr("Switch server on or off"), self._toggle_shown, "", GROUP, self._can_switch),
+            Command("servers.remove", tr("Remove server"), self._ask_remove, "", GROUP, self._can_remove),
             Command("tool.run", tr("Run tool"), self._run, "Ctrl+Return", TOOL_GROUP, self._can_run),
             Command(
                 "tool.again", tr("Run the last call again"), tool.run_again, "Ctrl+Shift+Return", TOOL_GROUP, has_tool
@@ -110,10 +113,25 @@ class ServerActions(QObject):
     def _reconnect(self) -> None:
         self._about_server(self._installer.reconnect)
 
+    def _sign_in(self) -> None:
+        """Sign in to what the server in view needs: to itself if it is the user's own, else to the host."""
+        server = self._page.server
+        if server is not None and is_own(server):
+            self._installer.reconnect(server)
+        else:
+            self._navigator.sign_in()
+
+    def _ask_permission(self) -> None:
+        session = self._page.tool.session
+        if session is not None:
+            own = is_own(session.server)
+            session.permit(self._installer.browser_for(session.server) if own else self._navigator.allow)
+
     def _toggle(self, server_id: str) -> None:
         server = self._controller.server(server_id)
-        if server is not None and server.installation is not None:
-            self._controller.set_enabled(server_id, not server.installation.is_enabled)
+        enabled = None if server is None else kind_of(server).enabled
+        if enabled is not None:
+            self._controller.set_enabled(server_id, not enabled)
 
     def _toggle_shown(self) -> None:
         self._about_server(lambda server: self._toggle(server.id))
@@ -131,8 +149,11 @@ class ServerActions(QObject):
     def _can_run(self) -> bool:
         return self._pages.shows_custom or (self._calls.has_tool and self._page.tool.can_run)
 
-    def _is_installed(self) -> bool:
-        return self._page.server is not None and self._page.server.installation is not None
+    def _can_switch(self) -> bool:
+        return self._page.server is not None and kind_of(self._page.server).enabled is not None
+
+    def _can_remove(self) -> bool:
+        return self._page.server is not None and bool(kind_of(self._page.server).removal)
 
     def _is_connected(self) -> bool:
         return self._controller.backend is not None

@@ -1,7 +1,7 @@
 """Connects a server: at once with an API key, through the browser with OAuth.
 
-The OAuth redirect goes to the host, not to Burrow. So the list of installations is polled until the installation is no
-longer waiting for OAuth.
+For a server of the store the OAuth redirect goes to the host, not to Burrow. So the list of installations is polled
+until the installation is no longer waiting for OAuth. A server of the user's own is signed in to by Burrow itself.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
 
+from app.core.auth.status import CANCELLED
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.posthog.types import Installation
 from app.core.urls import is_confidential
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
     from app.core.backend import Backend
+    from app.core.sign_ins import PendingSignIn
     from app.ui.bridge import Bridge
 
     Match = Callable[[Installation], bool]
@@ -44,7 +46,7 @@ class ConnectStage(Enum):
 
 
 class ServerConnectFlow(QObject):
-    """One server at a time. `changed()` when the stage changed, `connected(installation id)` when it succeeded."""
+    """One server at a time. `changed()` when the stage changed, `connected(server id)` when it succeeded."""
 
     changed = Signal()
     connected = Signal(str)
@@ -60,6 +62,7 @@ class ServerConnectFlow(QObject):
         self.title = ""
         self.url = ""
         self.error: BurrowError | None = None
+        self._pending: PendingSignIn | None = None
         app = QGuiApplication.instance()
         if isinstance(app, QGuiApplication):
             app.applicationStateChanged.connect(lambda _state: self._look_now.set())
@@ -82,9 +85,31 @@ class ServerConnectFlow(QObject):
 
         self._bridge.spawn(self, connect(), done=self._done, failed=self._failed, key="connect")
 
+    def sign_in(self, server_id: str, title: str, start: Callable[[], Awaitable[PendingSignIn]]) -> None:
+        """Sign in to one of the user's own servers; `start` opens the browser."""
+        self.title, self.url, self.error = title, "", None
+        self._set(ConnectStage.ASKING)
+
+        async def connect() -> str:
+            await self._through_browser(start)
+            return server_id
+
+        self._bridge.spawn(self, connect(), done=self._done, failed=self._failed, key="connect")
+
+    async def allow(self, title: str, start: Callable[[], Awaitable[PendingSignIn]]) -> None:
+        """Wait for the browser where `start` asks for more permissions. Raises what keeps the user from answering."""
+        self.title, self.url, self.error = title, "", None
+        try:
+            await self._through_browser(start)
+        finally:
+            self.url = ""
+            self._set(ConnectStage.IDLE)
+
     def open_again(self) -> None:
         """Open the address in the browser that the system or `$BROWSER` names."""
-        if self.url:
+        if self._pending is not None:
+            self._pending.open_again()
+        elif self.url:
             self._bridge.spawn(self, asyncio.to_thread(webbrowser.open, self.url))
 
     def copy_link(self) -> None:
@@ -94,8 +119,26 @@ class ServerConnectFlow(QObject):
     def cancel(self) -> None:
         """Stop waiting. The connection can still be completed in the browser."""
         self._bridge.cancel(self, "connect")
+        if self._pending is not None:
+            self._pending.cancel()
         self.url, self.error = "", None
         self._set(ConnectStage.IDLE)
+
+    async def _through_browser(self, start: Callable[[], Awaitable[PendingSignIn]]) -> None:
+        pending = self._pending = await start()
+
+        def moved(address: str) -> None:
+            self.url = address
+
+        unsubscribe = pending.moved.subscribe(moved)
+        self.url = pending.url
+        self._set(ConnectStage.WAITING)
+        try:
+            await pending.finish()
+        finally:
+            unsubscribe()
+            pending.cancel()
+            self._pending = None
 
     async def _wait(self, backend: Backend, match: Match) -> str:
         try:
@@ -117,12 +160,15 @@ class ServerConnectFlow(QObject):
             words = f"{self.title} was not connected within {self._limit / 60:.0f} minutes."
             raise TimedOut(words, action="Finish in the browser and try again.") from None
 
-    def _done(self, installation_id: str) -> None:
+    def _done(self, server_id: str) -> None:
         self.url = ""
         self._set(ConnectStage.IDLE)
-        self.connected.emit(installation_id)
+        self.connected.emit(server_id)
 
     def _failed(self, error: BurrowError) -> None:
+        if error.facts.code == CANCELLED:
+            self._set(ConnectStage.IDLE)
+            return
         self.error = error
         self._set(ConnectStage.FAILED)
 

@@ -13,6 +13,7 @@ from app.core.auth.grant.journal import SIGNED_IN
 from app.core.errors import BurrowError
 from app.ui.bridge import Generation
 from app.ui.place import RecoveryDetector
+from app.ui.servers.kinds import installation_of, is_own
 from app.ui.servers.policy import Policy
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.server import Server
     from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import Installation, ServerTemplate
+    from app.core.services import Services
     from app.ui.bridge import Bridge, Job
 
 POLICY_AT_ONCE = 4
@@ -42,7 +44,7 @@ class PolicyOutcome:
 
 
 class ServerController(QObject):
-    """The servers of one account and project.
+    """The servers of one account and project, and the user's own, which are there without an account too.
 
     `changed` when the list or its loading changed, `tools_changed(server_id)`, `templates_changed`, `failed(words,
     error)` when something the person asked for failed, `policies_set(PolicyOutcome)`.
@@ -54,8 +56,9 @@ class ServerController(QObject):
     failed = Signal(str, object)
     policies_set = Signal(object)
 
-    def __init__(self, bridge: Bridge, parent: QObject | None = None) -> None:
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._services = services
         self._bridge = bridge
         self._generation = Generation(bridge, self)
         self.backend: Backend | None = None
@@ -78,19 +81,23 @@ class ServerController(QObject):
         self._settle.timeout.connect(self._tell_settled)
 
     def start(self, backend: Backend | None, *, fresh: bool = False) -> None:
-        """Drop everything and load this backend's servers. `fresh`: ignore what its services have cached."""
+        """Drop everything and load this backend's servers and the user's own; None: the latter only.
+
+        `fresh`: ignore what the services have cached.
+        """
         self._generation.renew()
         self.backend = backend
         self._forget()
         self._fresh = fresh
         self._settling.clear()
         self._recovery = RecoveryDetector(backend.session.status) if backend is not None else None
+        servers = self._services.servers
+        self._generation.listen(servers.changed, self._listed)
+        self._generation.listen(servers.tools_changed, self._tools_announced)
         if backend is not None:
-            self._generation.listen(backend.servers.changed, self._listed)
-            self._generation.listen(backend.servers.tools_changed, self._tools_announced)
             self._generation.listen(backend.session.changed, self._session_changed)
             self._generation.listen(backend.session.happened, self._auth_happened)
-            self.load(refresh=fresh)
+        self.load(refresh=fresh)
         self.changed.emit()
         self.templates_changed.emit()
 
@@ -99,32 +106,40 @@ class ServerController(QObject):
 
     def installations(self) -> list[Installation]:
         """The installations in the list."""
-        return [server.installation for server in self.servers if server.installation is not None]
+        return [found for server in self.servers if (found := installation_of(server)) is not None]
 
     def load(self, *, refresh: bool = False) -> None:
         """Load the list. Without `refresh` a saved one is shown first."""
-        backend = self.backend
-        if backend is None:
-            return
+        backend, servers = self.backend, self._services.servers
 
         async def read() -> tuple[Server, ...]:
-            if backend.project is None:
-                await backend.ready()
-            return await backend.servers.list(refresh=refresh)
+            if backend is not None and backend.project is None:
+                try:
+                    await backend.ready()
+                except BurrowError:
+                    # The user's own servers need no account.
+                    await servers.list(refresh=refresh)
+                    raise
+            return await servers.list(refresh=refresh)
 
         self.loading, self.error = True, None
         self._spawn(read(), self._loaded, self._not_loaded, key="list")
         self.changed.emit()
 
+    def load_with_tools(self, server_id: str) -> None:
+        """Load the list again, then a server's tools if they were asked for before: it is reached otherwise now."""
+        if server_id in self.tools or server_id in self.tool_errors or server_id in self.loading_tools:
+            self._tools_next.add(server_id)
+        self.load(refresh=True)
+
     def load_if_stale(self) -> None:
         """Load the list again if it is older than `STALE_SECONDS`."""
-        if self.backend is not None and not self.loading and monotonic() - self._read_at > STALE_SECONDS:
+        if not self.loading and monotonic() - self._read_at > STALE_SECONDS:
             self.load(refresh=True)
 
     def load_tools(self, server_id: str, *, refresh: bool = False) -> None:
         """Load a server's tools. `tools_changed` follows."""
-        backend = self.backend
-        if backend is None or (server_id in self.loading_tools and not refresh):
+        if server_id in self.loading_tools and not refresh:
             return
         refresh = refresh or (self._fresh and server_id not in self.tools)
         self.loading_tools.add(server_id)
@@ -142,7 +157,8 @@ class ServerController(QObject):
             self.tool_errors[server_id] = error
             self.tools_changed.emit(server_id)
 
-        self._spawn(backend.servers.tools(server_id, refresh=refresh), done, failed, key=f"tools {server_id}")
+        work = self._services.servers.tools(server_id, refresh=refresh)
+        self._spawn(work, done, failed, key=f"tools {server_id}")
         self.tools_changed.emit(server_id)
 
     def load_templates(self, *, refresh: bool = False) -> None:
@@ -171,33 +187,35 @@ class ServerController(QObject):
     def set_enabled(self, server_id: str, enabled: bool) -> None:
         """Switch an installed server on or off."""
         server = self.server(server_id)
-        if self.backend is None or server is None or server.installation is None or server_id in self.busy:
+        kept = None if server is None else installation_of(server)
+        if self.backend is None or server is None or kept is None or server_id in self.busy:
             return
         words = f"{server.title} could not be switched {'on' if enabled else 'off'}"
-        work = self.backend.store.update(server.installation.id, is_enabled=enabled)
-        self._change(server_id, work, words)
+        self._change(server_id, self.backend.store.update(kept.id, is_enabled=enabled), words)
 
     def remove(self, server_id: str) -> None:
-        """Uninstall a server."""
+        """Uninstall a server, or forget one of the user's own."""
         server = self.server(server_id)
-        if self.backend is None or server is None or server.installation is None or server_id in self.busy:
+        if server is None or server_id in self.busy:
             return
-        self._change(
-            server_id, self.backend.store.remove(server.installation.id), f"{server.title} could not be removed"
-        )
+        kept, work = installation_of(server), None
+        if kept is not None and self.backend is not None:
+            work = self.backend.store.remove(kept.id)
+        elif is_own(server):
+            work = self._services.own_servers.remove(server_id)
+        if work is not None:
+            self._change(server_id, work, f"{server.title} could not be removed")
 
-    def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job | None:
+    def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job:
         """Set the `Policy` of tools, a few at a time. `policies_set` follows."""
-        backend = self.backend
-        if backend is None:
-            return None
+        servers = self._services.servers
         former = {tool.name: tool.policy or Policy.ASK for tool in self.tools.get(server_id, ())}
         gate = asyncio.Semaphore(POLICY_AT_ONCE)
 
         async def one(name: str) -> BurrowError | None:
             async with gate:
                 try:
-                    await backend.servers.set_policy(server_id, name, state)
+                    await servers.set_policy(server_id, name, state)
                 except BurrowError as error:
                     return error
                 return None
@@ -215,6 +233,10 @@ class ServerController(QObject):
 
         return self._spawn(every(), self.policies_set.emit, None)
 
+    async def allow(self, server_id: str, name: str) -> ToolInfo | None:
+        """Set the policy of one tool to Allow; the row as it now stands. Raises what the store raises."""
+        return await self._services.servers.set_policy(server_id, name, Policy.ALLOW)
+
     def _forget(self) -> None:
         self.servers = ()
         self.loaded = False
@@ -227,16 +249,14 @@ class ServerController(QObject):
         self.template_error = None
         self.loading_templates = False
         self.busy = set()
+        self._tools_next: set[str] = set()
         self._synced: set[str] = set()
         self._read_at = float("-inf")
 
     def _change(self, server_id: str, work: Coroutine[Any, Any, object], words: str) -> None:
-        backend = self.backend
-        assert backend is not None
-
         async def change() -> None:
             await work
-            await backend.servers.list(refresh=True)
+            await self._services.servers.list(refresh=True)
 
         def done(_nothing: None) -> None:
             self.busy.discard(server_id)
@@ -256,10 +276,18 @@ class ServerController(QObject):
     def _loaded(self, servers: tuple[Server, ...]) -> None:
         self.loading, self._read_at = False, monotonic()
         self._listed(servers)
+        self._load_next_tools()
 
     def _not_loaded(self, error: BurrowError) -> None:
-        self.loading, self.error = False, error
+        """One source could not be listed; the servers of the others are there."""
+        self.loading, self.error, self.servers = False, error, self._services.servers.listed
         self.changed.emit()
+        self._load_next_tools()
+
+    def _load_next_tools(self) -> None:
+        server_ids, self._tools_next = self._tools_next, set()
+        for server_id in server_ids:
+            self.load_tools(server_id, refresh=True)
 
     def _listed(self, servers: tuple[Server, ...]) -> None:
         self.servers, self.loaded, self.error = servers, True, None
@@ -281,14 +309,14 @@ class ServerController(QObject):
     def _sync_once(self, server_id: str) -> None:
         """Have the store sync an installation without tools, once: it may only not be synced yet."""
         server, backend = self.server(server_id), self.backend
-        if backend is None or server is None or server.installation is None or server_id in self._synced:
+        installation = None if server is None else installation_of(server)
+        if backend is None or installation is None or server_id in self._synced:
             return
         self._synced.add(server_id)
-        installation = server.installation
 
         async def sync() -> tuple[ToolInfo, ...]:
             await backend.store.refresh_tools(installation.id)
-            return await backend.servers.tools(server_id, refresh=True)
+            return await self._services.servers.tools(server_id, refresh=True)
 
         def done(tools: tuple[ToolInfo, ...]) -> None:
             self.tools[server_id] = tools

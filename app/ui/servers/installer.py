@@ -1,16 +1,26 @@
-"""Installs an available server or one by its address, or connects one again; the bar shows the progress."""
+"""Installs an available server, adds one by its address, or connects one again; the bar shows the progress."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.errors import OutcomeUnknown
+from app.core.auth.profile import ClientIdentity
+from app.core.errors import Facts, OutcomeUnknown, Rejected
+from app.core.mcp.servers.definitions import HttpServer
 from app.ui.servers.connect_flow import ConnectStage
+from app.ui.servers.kinds import installation_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from app.core.errors import BurrowError
+    from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.server import Server
+    from app.ui.bridge import Bridge
     from app.ui.servers.connect_flow import ServerConnectFlow
     from app.ui.servers.controller import ServerController
     from app.ui.servers.pages import ServerPages
@@ -19,24 +29,38 @@ if TYPE_CHECKING:
 class ServerInstaller(QObject):
     """Connects the two pages of new servers to `ServerConnectFlow`.
 
-    `done(installation id, title)` when a server is connected. A failure is shown in the form of a server by its address
+    `done(server id, title)` when a server is connected. A failure is shown in the form of a server by its address
     while that is in view, else in the bar.
     """
 
     done = Signal(str, str)
 
-    def __init__(self, controller: ServerController, flow: ServerConnectFlow, pages: ServerPages) -> None:
+    added = Signal(str)
+    """One of the user's own servers was added; it may ask for a sign-in when it is contacted."""
+
+    def __init__(
+        self,
+        own: Callable[[], OwnServers],
+        bridge: Bridge,
+        controller: ServerController,
+        flow: ServerConnectFlow,
+        pages: ServerPages,
+    ) -> None:
         super().__init__(pages)
+        self._own, self._bridge = own, bridge
         self._controller, self._flow, self._pages = controller, flow, pages
         self._banner, self._offer, self._form = pages.banner, pages.template, pages.custom
         self._offer.connect_wanted.connect(self._install_offered)
-        self._form.add_wanted.connect(self._install_by_address)
+        self._form.add_wanted.connect(self._add_by_address)
         flow.changed.connect(self._show)
         flow.connected.connect(self._connected)
 
     def reconnect(self, server: Server) -> None:
-        """Sign in to an installed server again."""
-        backend, kept = self._controller.backend, server.installation
+        """Sign in to a server again."""
+        if isinstance(server.definition, HttpServer):
+            self._flow.sign_in(server.id, server.title, partial(self._own().begin_sign_in, server.id))
+            return
+        backend, kept = self._controller.backend, installation_of(server)
         if backend is None or kept is None:
             return
         needed = kept.pending_oauth or kept.needs_reauth
@@ -59,6 +83,51 @@ class ServerInstaller(QObject):
             lambda each: each.id not in before and (each.template_id == template.id or each.url == template.url),
         )
 
+    def browser_for(self, server: Server) -> Callable[[Sequence[str]], Awaitable[None]]:
+        """What asks the user for more permissions at one of their own servers; it takes the scopes."""
+
+        async def ask(scopes: Sequence[str]) -> None:
+            await self._flow.allow(server.title, partial(self._own().begin_sign_in, server.id, scopes=scopes))
+
+        return ask
+
+    def _add_by_address(self) -> None:
+        if self._form.on_this_machine:
+            self._add_own()
+        else:
+            self._install_by_address()
+
+    def _add_own(self) -> None:
+        form, own = self._form, self._own()
+        oauth = form.auth.value() == "oauth"
+        client = ClientIdentity(form.client_id.text, form.client_secret.text or None) if form.client_id.text else None
+        key = form.key.text
+        server = HttpServer("", form.name.text, form.url.text, description=form.description.text)
+
+        async def add() -> HttpServer:
+            await own.definitions()
+            if own.find(server.url) is not None:
+                words = "You have added the server at this address already."
+                raise Rejected(words, Facts(attr="url"), action="Choose it from the list.")
+            kept = await own.add(server)
+            if not oauth:
+                await own.use_key(kept.id, key)
+            return replace(server, id=kept.id)
+
+        def done(kept: HttpServer) -> None:
+            self._form.add_button.setEnabled(True)
+            self._form.reset()
+            self.added.emit(kept.id)
+            if oauth and client is not None:
+                self._flow.sign_in(kept.id, kept.title, partial(own.begin_sign_in, kept.id, client=client))
+
+        def failed(error: BurrowError) -> None:
+            self._form.add_button.setEnabled(True)
+            self._form.show_failure(error)
+
+        self._form.add_button.setEnabled(False)
+        self._bridge.spawn(self, add(), done=done, failed=failed, key="add")
+
     def _install_by_address(self) -> None:
         form, backend = self._form, self._controller.backend
         if backend is None:
@@ -75,10 +144,10 @@ class ServerInstaller(QObject):
         )
         self._flow.begin(backend, form.name.text, work, lambda each: each.url.rstrip("/") == url.rstrip("/"))
 
-    def _connected(self, installation_id: str) -> None:
+    def _connected(self, server_id: str) -> None:
         if self._pages.shows_custom:
             self._form.reset()
-        self.done.emit(installation_id, self._flow.title)
+        self.done.emit(server_id, self._flow.title)
 
     def _show(self) -> None:
         flow = self._flow

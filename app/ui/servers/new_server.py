@@ -190,9 +190,16 @@ class CustomServerPage(QWidget):
         )
         self.client_secret = LabelledField(self.tr("Client secret"), secret=True)
         self._advanced_open = False
+        self.home = Segmented(
+            [("store", self.tr("In PostHog"), "", "accent"), ("own", self.tr("On this machine"), "", "accent")],
+            self.tr("Where it is kept"),
+        )
+        self.home.set_value("store")
+        self.home.chosen.connect(lambda _value: self._show_home())
+        self.home_words = Text("", "caption", "muted", wrap=True)
         # With a parent from the start: a card without one would open as a window.
-        limits = InlineCard(self)
-        limits.show_note(
+        self.limits = InlineCard(self)
+        self.limits.show_note(
             self.tr("Limits of the store"),
             self.tr("The store sends a bearer token only. Basic authentication and custom headers are not supported."),
             tone="info",
@@ -208,6 +215,12 @@ class CustomServerPage(QWidget):
         box = QVBoxLayout()
         box.setSpacing(theme().px(tokens.SPACE_4))
         box.addWidget(self.card)
+        home = QVBoxLayout()
+        home.setSpacing(theme().px(tokens.SPACE_1))
+        home.addWidget(Text(self.tr("Where it is kept"), "strong"))
+        home.addWidget(self.home)
+        home.addWidget(self.home_words)
+        box.addLayout(home)
         for part in (self.name, self.url, self.description):
             box.addWidget(part)
         sign_in = QVBoxLayout()
@@ -215,7 +228,7 @@ class CustomServerPage(QWidget):
         sign_in.addWidget(Text(self.tr("Authentication"), "strong"))
         sign_in.addWidget(self.auth)
         box.addLayout(sign_in)
-        rest: list[QWidget] = [self.key, self.advanced, self.client_id, self.client_secret, limits]
+        rest: list[QWidget] = [self.key, self.advanced, self.client_id, self.client_secret, self.limits]
         for each in rest:
             box.addWidget(each)
         box.addLayout(buttons)
@@ -226,6 +239,19 @@ class CustomServerPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.page)
         self._show_auth()
+        self._show_home()
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the server is to be one of the user's own."""
+        return self.home.value() == "own"
+
+    def show_homes(self, *, store: bool) -> None:
+        """Without an account there is no store: the server can be kept on this machine only."""
+        if not store:
+            self.home.set_value("own")
+        self.home.setVisible(store)
+        self._show_home()
 
     def submit(self) -> None:
         """Check the fields, then emit `add_wanted`."""
@@ -269,6 +295,15 @@ class CustomServerPage(QWidget):
         self.advanced.setVisible(oauth)
         self.client_id.setVisible(oauth and self._advanced_open)
         self.client_secret.setVisible(oauth and self._advanced_open)
+
+    def _show_home(self) -> None:
+        own = self.on_this_machine
+        self.home_words.setText(
+            self.tr("Burrow reaches it directly. It is here for every account, and while nobody is signed in.")
+            if own
+            else self.tr("PostHog keeps it. Agents in the cloud can use it.")
+        )
+        self.limits.setVisible(not own)
 
     def _toggle_advanced(self) -> None:
         self._advanced_open = not self._advanced_open

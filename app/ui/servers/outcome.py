@@ -16,6 +16,7 @@ from app.core.errors import (
     TimedOut,
     VendorSignInNeeded,
 )
+from app.ui.servers.kinds import kind_of
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import CallState
 
@@ -205,7 +206,8 @@ class OutcomePresenter:
                 )
                 tone, state, actions = "attention", None, [(_tr("Sign in"), self._sign_in)]
             case VendorSignInNeeded():
-                tone, state, actions = "attention", None, [(_tr("Reconnect"), self._reconnect), again]
+                words = kind_of(session.server).connect or _tr("Reconnect")
+                tone, state, actions = "attention", None, [(words, self._reconnect), again]
             case OutcomeUnknown():
                 tone, state = "attention", CallState.UNKNOWN
             case PolicyRefused():

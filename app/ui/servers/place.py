@@ -42,7 +42,7 @@ class ServersPlace(Place):
         super().__init__(context, parent)
         services, bridge, navigator = context.services, context.bridge, context.navigator
         settings = UiSettings(services.storage.settings, bridge, self)
-        self.controller = ServerController(bridge, self)
+        self.controller = ServerController(services, bridge, self)
         self.connecting = ServerConnectFlow(bridge, self)
         self.drafts = ToolDrafts(services, bridge, self)
         self.pane = ServerPane(self.controller)
@@ -50,7 +50,9 @@ class ServersPlace(Place):
         self.selection = ServerSelection(self.controller, self.pane, self.pages)
         self.calls = ToolCalls(context, self.controller, self.drafts, self.selection, self.pane, self.pages)
         self.policies = PolicyActions(self.controller, self.page, bridge, self)
-        self.installer = ServerInstaller(self.controller, self.connecting, self.pages)
+        self.installer = ServerInstaller(
+            lambda: services.own_servers, bridge, self.controller, self.connecting, self.pages
+        )
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
@@ -70,6 +72,7 @@ class ServersPlace(Place):
         self.calls.sessions.waiting_changed.connect(self.waiting_changed)
         self.calls.sessions.resumed.connect(self.call_resumed)
         self.installer.done.connect(self._show_connected)
+        self.installer.added.connect(self._show_added)
         self.pane.sign_in_wanted.connect(navigator.sign_in)
         self.selection.show_nothing()
 
@@ -82,6 +85,10 @@ class ServersPlace(Place):
     def waiting(self) -> int:
         """How many calls wait for the sign-in."""
         return len(self.calls.sessions.waiting)
+
+    def waiting_for(self, key: str) -> int:
+        """How many calls wait for the sign-in of a credential, by the text of its key."""
+        return self.calls.sessions.waiting_for(key)
 
     def show_account(self, former: Identity | None) -> None:
         """Show the servers of this account and project."""
@@ -146,11 +153,14 @@ class ServersPlace(Place):
     def _count(self) -> None:
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))
 
-    def _show_connected(self, installation_id: str, title: str) -> None:
+    def _show_added(self, server_id: str) -> None:
+        """Show one of the user's own servers that was just added. Loading first, as above."""
+        self.controller.load(refresh=True)
+        self.selection.want(server_id)
+
+    def _show_connected(self, server_id: str, title: str) -> None:
         """Show a server that was just connected, with its tools."""
         self.context.navigator.announce(self.tr("{0} is connected").format(title))
         # Loading first: a server that is not in the list then counts as not loaded yet, not as missing.
-        self.controller.load(refresh=True)
-        self.selection.want(installation_id)
-        if installation_id in self.controller.tools or installation_id in self.controller.tool_errors:
-            self.controller.load_tools(installation_id, refresh=True)
+        self.controller.load_with_tools(server_id)
+        self.selection.want(server_id)

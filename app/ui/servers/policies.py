@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.ui.servers.policy import Policy
 from app.ui.servers.wording import policy_words
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ class PolicyActions(QObject):
 
     def _allow(self) -> None:
         """Allow the tool, then continue the call that asked."""
-        session, backend = self._page.tool.session, self._controller.backend
-        if session is None or backend is None:
+        session = self._page.tool.session
+        if session is None:
             return
 
         def failed(error: BurrowError) -> None:
@@ -58,7 +57,7 @@ class PolicyActions(QObject):
 
         self._bridge.spawn(
             session,
-            backend.servers.set_policy(session.server.id, session.tool.name, Policy.ALLOW),
+            self._controller.allow(session.server.id, session.tool.name),
             done=lambda _row: session.allowed(),
             failed=failed,
             key="allow",

@@ -62,8 +62,7 @@ class ServerSelection(QObject):
 
     def add_server(self) -> None:
         """Open the form of a server by its address."""
-        if self._controller.backend is None:
-            return
+        self._pages.custom.show_homes(store=self._controller.backend is not None)
         self._pages.turn_to(self._pages.custom)
         self._pages.custom.focus_first()
 
@@ -100,7 +99,7 @@ class ServerSelection(QObject):
         """Say that nothing is selected, unless the list already says why there is nothing."""
         controller, nothing = self._controller, self._pages.nothing
         no_list = not controller.servers and not self._pane.available
-        if controller.backend is None or controller.error is not None or no_list:
+        if controller.error is not None or no_list:
             nothing.show_state("")
         else:
             nothing.show_state(self.tr("No server selected"), self.tr("Choose one from the list."), glyph="servers")

@@ -8,10 +8,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
-from app.core.mcp.servers.server import ServerState
+from app.ui.servers.kinds import kind_of
 from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
-from app.ui.servers.wording import auth_words, state_of, tr
+from app.ui.servers.wording import state_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import CheckBox, TabStrip
@@ -22,8 +22,6 @@ from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from PySide6.QtGui import QResizeEvent
 
     from app.core.errors import BurrowError
@@ -34,11 +32,6 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE = 700
 LIST_WIDTH = 300
 TOOLS, ABOUT = range(2)
-# The words of the button that connects a server.
-CONNECT: Mapping[ServerState, str] = {
-    ServerState.SIGN_IN: "Finish connecting",
-    ServerState.RECONNECT: "Reconnect",
-}
 
 
 class ServerPage(QWidget):
@@ -99,16 +92,14 @@ class ServerPage(QWidget):
         self.server = server
         self.page.set_title(server.title)
         self.page.status.set_state(state_of(server))
-        installed = server.installation is not None
-        busy = server.id in controller.busy
-        self.enabled.setVisible(installed)
-        self.enabled.setChecked(server.installation.is_enabled if server.installation is not None else True)
+        kind, busy = kind_of(server), server.id in controller.busy
+        self.enabled.setVisible(kind.enabled is not None)
+        self.enabled.setChecked(kind.enabled is not False)
         self.enabled.setEnabled(not busy)
         self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server.title))
         self.enabled.setToolTip(self.tr("Switch this server on or off"))
-        wants = CONNECT.get(server.state, "")
-        self.connect_button.setVisible(bool(wants) and installed)
-        self.connect_button.setText(tr(wants or "Reconnect"))
+        self.connect_button.setVisible(bool(kind.connect))
+        self.connect_button.setText(kind.connect or self.tr("Reconnect"))
         self._fill_about(server)
         self.show_tools(controller)
 
@@ -124,7 +115,7 @@ class ServerPage(QWidget):
             self.page.progress.stop()
         error = controller.tool_errors.get(server.id)
         if tools:
-            self.tools.set_tools(tools, policies=server.installation is not None)
+            self.tools.set_tools(tools, policies=kind_of(server).policies)
             if error is not None:
                 self.page.banner.show_message(
                     self.tr("{0}. Showing the last list.").format(error.title),
@@ -167,7 +158,8 @@ class ServerPage(QWidget):
     def ask_remove(self) -> None:
         """Ask for confirmation on the page."""
         server = self.server
-        if server is None or server.installation is None:
+        removal = "" if server is None else kind_of(server).removal
+        if server is None or not removal:
             return
 
         def remove() -> None:
@@ -176,27 +168,21 @@ class ServerPage(QWidget):
 
         self.page.card.show_note(
             self.tr("Remove {0}?").format(server.title),
-            self.tr("Agents can no longer use it, and its policies are forgotten."),
+            removal,
             "",
             [(self.tr("Remove"), remove), (self.tr("Keep"), self.page.card.clear)],
             tone="bad",
         )
 
     def _show_error(self, server: Server, error: BurrowError) -> None:
-        state, title, actions = server.state, error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
+        kind, title, actions = kind_of(server), error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
         text = f"{error.cause}\n{error.advice}"
-        if isinstance(error, SignInNeeded):
-            actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
-        elif server.installation is not None and state in CONNECT:
+        if kind.connect:
             # The button beside the title connects it.
-            actions = []
-            text = self.tr("Its tools are listed after you allow the connection in your browser.")
-            title = (
-                self.tr("Connecting is not finished")
-                if state is ServerState.SIGN_IN
-                else self.tr("Its sign-in has ended")
-            )
-        elif server.installation is not None and state is ServerState.DISABLED:
+            title, text, actions = kind.connect_title, kind.connect_text, []
+        elif isinstance(error, SignInNeeded):
+            actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
+        elif kind.enabled is False:
             title, text = self.tr("Switched off"), self.tr("Nobody can use its tools.")
             actions = [(self.tr("Switch on"), self._switch_on)]
         self.tools.show_empty(title, text, actions)
@@ -237,15 +223,11 @@ class ServerPage(QWidget):
         if server.tool_count is not None:
             self.facts.add(self.tr("Tools"), str(server.tool_count))
         self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not negotiated yet"))
-        kept = server.installation
-        if kept is not None:
-            self.facts.add(self.tr("Authentication"), auth_words(kept.auth_type))
-            shared = self.tr("Shared with the team") if kept.scope == "shared" else self.tr("Only yours")
-            self.facts.add(self.tr("Installed for"), shared)
-        else:
-            self.facts.add(self.tr("Authentication"), self.tr("Your own account"))
-        self.remove_button.setVisible(kept is not None)
-        self.renew_button.setVisible(kept is not None and kept.auth_type == "oauth")
+        kind = kind_of(server)
+        for label, value in kind.facts:
+            self.facts.add(label, value)
+        self.remove_button.setVisible(bool(kind.removal))
+        self.renew_button.setVisible(kind.signs_in)
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))

@@ -108,7 +108,7 @@ class ServerPane(SidePane):
             self.progress.start()
         else:
             self.progress.stop()
-        self.add_button.setEnabled(controller.backend is not None)
+        self.tabs.setTabEnabled(AVAILABLE, controller.backend is not None)
         self._show_rows()
         self._installed.setCurrentWidget(self.servers if controller.servers else self.no_servers)
         if controller.servers:
@@ -116,10 +116,15 @@ class ServerPane(SidePane):
         if controller.error is not None:
             self._say(self.no_servers, controller.error, lambda: controller.load(refresh=True))
         elif controller.loaded:
+            browse: Action = (self.tr("Browse available servers"), self.show_available)
+            add: Action = (self.tr("Add server"), self.add_wanted.emit)
+            connected = controller.backend is not None
             self.no_servers.show_state(
                 self.tr("No servers yet"),
-                self.tr("Connect an available server, or add your own."),
-                [(self.tr("Browse available servers"), self.show_available)],
+                self.tr("Connect an available server, or add your own.")
+                if connected
+                else self.tr("Add one by its address. It needs no PostHog account."),
+                [browse] if connected else [add],
                 glyph="servers",
             )
         else:

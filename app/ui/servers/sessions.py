@@ -12,9 +12,9 @@ from app.ui.servers.tool_session import ToolSession
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.core.backend import Backend
     from app.core.mcp.servers.server import Server
     from app.core.mcp.tools import ToolInfo
+    from app.core.services import Services
     from app.ui.bridge import Bridge
 
 Key = tuple[str, str]
@@ -31,8 +31,9 @@ class ToolSessions(QObject):
     waiting_changed = Signal()
     resumed = Signal()
 
-    def __init__(self, bridge: Bridge, parent: QObject | None = None) -> None:
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._services = services
         self._bridge = bridge
         self._sessions: dict[Key, ToolSession] = {}
         self.waiting: frozenset[Key] = frozenset()
@@ -41,9 +42,9 @@ class ToolSessions(QObject):
         """The session of a tool, None if it was not opened yet."""
         return self._sessions.get((server.id, key_of(tool)))
 
-    def open(self, backend: Backend, server: Server, tool: ToolInfo) -> ToolSession:
+    def open(self, server: Server, tool: ToolInfo) -> ToolSession:
         """A new session for a tool."""
-        made = self._sessions[server.id, key_of(tool)] = ToolSession(self._bridge, backend, server, tool, self)
+        made = self._sessions[server.id, key_of(tool)] = ToolSession(self._bridge, self._services, server, tool, self)
         made.changed.connect(self._look)
         made.resumed.connect(self.resumed)
         return made
@@ -62,6 +63,11 @@ class ToolSessions(QObject):
             session.close()
         self._sessions.clear()
         self._look()
+
+    def waiting_for(self, key: str) -> int:
+        """How many calls wait for the sign-in of a credential, by the text of its key."""
+        awaited = (session.waits_for for session in self._sessions.values())
+        return sum(sign_in is not None and sign_in.key == key for sign_in in awaited)
 
     def waiting_on(self, server_id: str) -> frozenset[str]:
         """The rows of a server's tools whose call waits."""

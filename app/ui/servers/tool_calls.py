@@ -38,10 +38,10 @@ class ToolCalls(QObject):
         pages: ServerPages,
     ) -> None:
         super().__init__(pages)
-        self._bridge, self._navigator = context.bridge, context.navigator
+        self._services, self._bridge, self._navigator = context.services, context.bridge, context.navigator
         self._controller, self._drafts, self._selection = controller, drafts, selection
         self._pane, self._pages, self._page, self._tool = pane, pages, pages.server, pages.server.tool
-        self.sessions = ToolSessions(context.bridge, self)
+        self.sessions = ToolSessions(context.services, context.bridge, self)
         self.sessions.changed.connect(self._show_waiting)
         controller.tools_changed.connect(self._tools_changed)
         selection.server_shown.connect(self._server_shown)
@@ -50,8 +50,6 @@ class ToolCalls(QObject):
         self._page.tools.opened.connect(lambda key: self._open(key, focus=True))
         self._page.tools.picked.connect(self._picked)
         self._tool.left.connect(self._page.back_to_list)
-        self._tool.sign_in_wanted.connect(self._navigator.sign_in)
-        self._tool.permission_wanted.connect(self._ask_permission)
         self._tool.read_wanted.connect(self._read)
         self._tool.save_wanted.connect(self._choose_file)
         self._tool.drafted.connect(drafts.typed)
@@ -89,7 +87,7 @@ class ToolCalls(QObject):
 
     def _open(self, key: str, *, focus: bool) -> None:
         tool, server = self._page.tools.tool(key), self._page.server
-        if tool is None or server is None or self._controller.backend is None:
+        if tool is None or server is None:
             return
         session = self._session(server, tool)
         self._tool.result.set_waiting(session.waiting)
@@ -101,8 +99,7 @@ class ToolCalls(QObject):
     def _session(self, server: Server, tool: ToolInfo) -> ToolSession:
         found = self.sessions.get(server, tool)
         if found is None:
-            assert self._controller.backend is not None
-            found = self.sessions.open(self._controller.backend, server, tool)
+            found = self.sessions.open(server, tool)
             self._drafts.load(found)
         return found
 
@@ -117,14 +114,10 @@ class ToolCalls(QObject):
         if self._tool.session is session:
             self._tool.show_draft()
 
-    def _ask_permission(self) -> None:
-        if self._tool.session is not None:
-            self._tool.session.permit(self._navigator.allow)
-
     def _read(self, uri: str) -> None:
         """Read a resource that the result links to, and show it below the result."""
-        session, backend, view = self._tool.session, self._controller.backend, self._tool.result
-        if session is None or backend is None:
+        session, view = self._tool.session, self._tool.result
+        if session is None:
             return
         result = session.result
 
@@ -139,9 +132,8 @@ class ToolCalls(QObject):
             if still_shown():
                 view.add_card(error.title, error.cause, [(self.tr("Try again"), lambda: self._read(uri))])
 
-        self._bridge.spawn(
-            session, backend.servers.read_resource(session.server.id, uri), done=done, failed=failed, key=f"read {uri}"
-        )
+        work = self._services.servers.read_resource(session.server.id, uri)
+        self._bridge.spawn(session, work, done=done, failed=failed, key=f"read {uri}")
 
     def _choose_file(self, name: str, data: bytes) -> None:
         dialog = QFileDialog(self._pages, self.tr("Save"))

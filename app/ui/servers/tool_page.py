@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormModel
 from app.ui.servers.form import ArgumentForm
+from app.ui.servers.kinds import kind_of
 from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.policy import Policy, SegmentedPolicy
 from app.ui.servers.result import ResultView
@@ -259,7 +260,7 @@ class ToolPage(QWidget):
         if tool.output_schema is not None:
             schema["output"] = tool.output_schema
         self._schema.setPlainText(json.dumps(schema, indent=2, ensure_ascii=False, default=str)[:200_000])
-        self.policy.setVisible(server.installation is not None and tool.problem is None)
+        self.policy.setVisible(kind_of(server).policies and tool.problem is None)
         self._show_run()
 
     def _show_policy(self) -> None:

@@ -15,19 +15,22 @@ from app.core.auth.oauth.step_up import MissingScopes, StepUpOption
 from app.core.auth.status import CANCELLED, REPLACED, CredentialState
 from app.core.errors import PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
 from app.core.mcp.protocol.calls import CallCancelled
+from app.core.mcp.servers.definitions import HttpServer
+from app.ui.servers.kinds import is_own, kind_of
 from app.ui.servers.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from app.core.auth.status import CredentialStatus
-    from app.core.backend import Backend
+    from app.core.auth.oauth.step_up import StepUp
     from app.core.errors import BurrowError
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.protocol.calls import ToolCall
     from app.core.mcp.results.blocks import CallResult, Progress
     from app.core.mcp.servers.server import Server
     from app.core.mcp.tools import ToolInfo
+    from app.core.services import Services
+    from app.core.sign_ins import SignIn
     from app.ui.bridge import Bridge
 
 PERMISSION = "permission"
@@ -51,7 +54,8 @@ class ToolSession(QObject):
     """`changed()` when phase or outcome changed, `progressed()` while running, `resumed()` when a call that had waited
     for the sign-in was answered.
 
-    A session belongs to the account it was opened for. It never calls for another one.
+    A session of a server of an account belongs to the account it was opened for. It never calls for another one. A call
+    waits for the sign-in that its error names, of the account or of the server itself.
     """
 
     changed = Signal()
@@ -59,11 +63,12 @@ class ToolSession(QObject):
     resumed = Signal()
 
     def __init__(
-        self, bridge: Bridge, backend: Backend, server: Server, tool: ToolInfo, parent: QObject | None = None
+        self, bridge: Bridge, services: Services, server: Server, tool: ToolInfo, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._bridge, self._backend = bridge, backend
-        self._scope = backend.scope
+        self._bridge, self._services = bridge, services
+        self._backend = None if is_own(server) else services.backend
+        self._scope = None if self._backend is None else self._backend.scope
         self.server, self.tool = server, tool
         self.draft: FormDraft | None = None
         self.json_text: str | None = None
@@ -80,7 +85,7 @@ class ToolSession(QObject):
         self.not_asked: BurrowError | None = None
         self._call: ToolCall | None = None
         self._repeated = False
-        bridge.listen(self, backend.session.changed, self._session_changed)
+        bridge.listen(self, services.sign_ins.changed, lambda _nothing: self._sign_in_changed())
 
     @property
     def running(self) -> bool:
@@ -103,17 +108,36 @@ class ToolSession(QObject):
     @property
     def help(self) -> StepUpOption:
         """Whether the person can grant what is missing."""
-        return StepUpOption.NOT_OURS if self.need is None else self._backend.step_up.help_for(self.need)
+        step_up = self._step_up
+        return StepUpOption.NOT_OURS if self.need is None or step_up is None else step_up.help_for(self.need)
 
     @property
     def granted(self) -> int:
         """How many permissions were granted so far."""
-        return len(self._backend.step_up.granted)
+        return 0 if self._step_up is None else len(self._step_up.granted)
 
     @property
     def waiting(self) -> bool:
         """Whether a call waits for the sign-in."""
         return self.phase is CallPhase.FAILED and isinstance(self.error, SignInNeeded) and not self.signed_in_again
+
+    @property
+    def waits_for(self) -> SignIn | None:
+        """The sign-in that the call waits for."""
+        if not self.waiting or self.error is None:
+            return None
+        named, sign_ins = self.error.facts.credential, self._services.sign_ins
+        if named is not None:
+            return sign_ins.of(named)
+        # An error that names none is about who is signed in to the host.
+        return next((sign_in for sign_in in sign_ins.all if sign_in.server_id is None), None)
+
+    @property
+    def _step_up(self) -> StepUp | None:
+        definition = self.server.definition
+        if isinstance(definition, HttpServer):
+            return self._services.own_servers.step_up_of(definition)
+        return None if self._backend is None else self._backend.step_up
 
     def ask(self, arguments: dict[str, Any]) -> None:
         """Call the tool if its policy allows that, else ask or say why not."""
@@ -121,7 +145,7 @@ class ToolSession(QObject):
             return
         self.arguments = arguments
         self._repeated = self.signed_in_again = False
-        if self.server.installation is not None and self.tool.policy in {Policy.ASK, Policy.BLOCK}:
+        if kind_of(self.server).policies and self.tool.policy in {Policy.ASK, Policy.BLOCK}:
             self._end(CallPhase.BLOCKED if self.tool.policy == Policy.BLOCK else CallPhase.ASKING)
             return
         self._start()
@@ -138,12 +162,12 @@ class ToolSession(QObject):
 
     def permit(self, browser: Callable[[Sequence[str]], Awaitable[None]]) -> None:
         """Have `browser` ask for the missing permissions, then make the call that was refused."""
-        need = self.need
-        if need is None or self.busy:
+        need, step_up = self.need, self._step_up
+        if need is None or step_up is None or self.busy:
             return
         self.not_granted, self.not_asked = False, None
         self._bridge.spawn(
-            self, self._backend.step_up.ask(need, browser), done=self._permitted, failed=self._not_asked, key=PERMISSION
+            self, step_up.ask(need, browser), done=self._permitted, failed=self._not_asked, key=PERMISSION
         )
         self._end(CallPhase.ALLOWING)
 
@@ -179,14 +203,14 @@ class ToolSession(QObject):
 
     def _start(self) -> None:
         assert self.arguments is not None
-        if self._backend.scope != self._scope:
+        if self._backend is not None and self._backend.scope != self._scope:
             return
         self.result = self.error = self.progress = None
         self.signed_in_again = self.not_granted = False
         self.not_asked = None
         self.started = monotonic()
         self.phase = CallPhase.RUNNING
-        self._call = self._backend.servers.start_call(self.server.id, self.tool, self.arguments)
+        self._call = self._services.servers.start_call(self.server.id, self.tool, self.arguments)
         self._bridge.listen(self, self._call.progress, self._heard(self._call))
         self._wait()
         self.changed.emit()
@@ -228,7 +252,7 @@ class ToolSession(QObject):
             self._end(CallPhase.FAILED)
             if error.facts.code == REPLACED:
                 # Another process has signed in meanwhile, and the status has changed already: no event will follow.
-                self._session_changed(self._backend.session.status)
+                self._sign_in_changed()
 
     def _permitted(self, granted: bool) -> None:
         self.not_granted = not granted
@@ -246,8 +270,10 @@ class ToolSession(QObject):
         self.phase = phase
         self.changed.emit()
 
-    def _session_changed(self, status: CredentialStatus) -> None:
-        if status.state is not CredentialState.SIGNED_IN or not self.waiting or self.arguments is None:
+    def _sign_in_changed(self) -> None:
+        awaited = self.waits_for
+        signed_in = awaited is not None and awaited.status.state is CredentialState.SIGNED_IN
+        if not signed_in or self.arguments is None:
             return
         if self.tool.annotations.read_only is True and not self._repeated:
             self._repeated = True

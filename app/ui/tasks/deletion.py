@@ -122,8 +122,7 @@ class TaskDeleter(QObject):
 
     async def _delete(self, backend: Backend, scope: Scope | None, task_id: str) -> None:
         # Another process can sign in to another account at any time: this deletion is not for that one.
-        await backend.admit(scope)
-        await backend.tasks.delete(task_id)
+        await backend.tasks.delete(task_id, admission=await backend.admit(scope))
 
     def _deleted(self, edit: PendingEdit) -> None:
         if self._cache is not None:

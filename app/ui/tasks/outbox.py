@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.core.backend import Backend
+    from app.core.fetcher import Admission
     from app.core.posthog.types import Task, User
     from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
@@ -167,12 +168,11 @@ class OutboxSender(QObject):
         sure = backend.sure
         item_id = await self._store(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
         try:
+            admission = await _admit(backend, scope)
             if not sure:
-                await _admit(backend, scope)
                 await outbox.update(item_id, SendState.SENDING.value)
-            # Directly before the request: another process can sign in to another account at any time.
-            await _admit(backend, scope)
-            task: Task = await backend.tasks.create(item.new)
+            # Should another process sign in to another account before the request leaves, it is not sent.
+            task: Task = await backend.tasks.create(item.new, admission=admission)
         except BurrowError as error:
             # A process that ends before this finds the item still "sending", so of unknown outcome.
             await outbox.update(item_id, state_after(error).value)
@@ -238,10 +238,10 @@ class OutboxSender(QObject):
         self.drain()
 
 
-async def _admit(backend: Backend, scope: Scope) -> None:
+async def _admit(backend: Backend, scope: Scope) -> Admission:
     """Raise `SignInNeeded` when another account is signed in, `Offline` when that cannot be known. Nothing was sent."""
     try:
-        await backend.admit(scope)
+        return await backend.admit(scope)
     except SignInNeeded:
         raise
     except BurrowError as trouble:

@@ -106,13 +106,20 @@ class HttpServer:
     def record(self) -> dict[str, Any]:
         """As JSON values."""
         known = None if self.authorization is None else self.authorization.record()
-        return {"id": self.id, "title": self.title, "url": self.url, "authorization": known}
+        return {
+            "id": self.id,
+            "title": self.title,
+            "url": self.url,
+            "authorization": known,
+            "description": self.description,
+        }
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> HttpServer:
         """What `record` made. Raises `KeyError` for anything else."""
         known = ServerAuthorization.of_record(record.get("authorization"))
-        return cls(str(record["id"]), str(record["title"]), str(record["url"]), known)
+        description = str(record.get("description", ""))
+        return cls(str(record["id"]), str(record["title"]), str(record["url"]), known, description)
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,7 @@ class StdioServer:
             "command": list(self.command),
             "folder": self.folder,
             "environment": [list(pair) for pair in self.environment],
+            "description": self.description,
         }
 
     @classmethod
@@ -171,7 +179,8 @@ class StdioServer:
         """What `record` made. Raises `KeyError` for anything else."""
         environment = tuple((str(name), str(value)) for name, value in record.get("environment", ()))
         command = tuple(str(word) for word in record["command"])
-        return cls(str(record["id"]), str(record["title"]), command, str(record.get("folder", "")), environment)
+        folder, description = str(record.get("folder", "")), str(record.get("description", ""))
+        return cls(str(record["id"]), str(record["title"]), command, folder, environment, description)
 
 
 OwnServer: TypeAlias = HttpServer | SseServer | StdioServer

@@ -10,12 +10,12 @@ from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState
 from app.core.background import BackgroundTasks
-from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
+from app.core.errors import BurrowError, Facts, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
 from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization, StdioServer, own_server_of, record_of
 from app.core.mcp.servers.server import NOT_SIGNED_IN, ServerState
 from app.core.mcp.servers.source import Listed, Route, ServerSource
 from app.core.storage.values import Scope
-from app.core.urls import origin_of, same_url
+from app.core.urls import normalized, origin_of, same_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.core.auth.http.clients import HttpClients
     from app.core.auth.key import CredentialKey
     from app.core.auth.oauth.sign_in import BrowserSignIn
+    from app.core.auth.oauth.step_up import StepUp
     from app.core.auth.profile import ClientIdentity
     from app.core.auth.registry import Credentials
     from app.core.auth.status import AuthEvent, CredentialStatus
@@ -127,6 +128,7 @@ class OwnServers(UnmanagedServers):
         self._recorder = recorder
         self._usual_store = usual_store
         self._held: dict[CredentialKey, Credential] = {}
+        self._step_ups: dict[CredentialKey, StepUp] = {}
         self._subscriptions: dict[CredentialKey, list[Callable[[], None]]] = {}
         self._background = BackgroundTasks()
 
@@ -221,13 +223,15 @@ class OwnServers(UnmanagedServers):
         client: ClientIdentity | None = None,
         slot: str = "",
         store: StoreKind | None = None,
+        scopes: Iterable[str] = (),
         open_browser: bool = True,
     ) -> OwnServerSignIn:
         """Start signing in to a server through the browser, as `client` where the user gave one.
 
-        A first sign-in is kept in `store`, by default where the user keeps the others. Discovery starts at the
-        challenge that the server last refused a request with. Raises what discovery and `Credential.begin_sign_in`
-        raise, `Rejected` for a server that is a process.
+        `scopes` are asked for besides those that the server names and those granted so far. A first sign-in is kept in
+        `store`, by default where the user keeps the others. Discovery starts at the challenge that the server last
+        refused a request with. Raises what discovery and `Credential.begin_sign_in` raise, `Rejected` for a server that
+        is a process.
         """
         from app.core.auth.oauth.discovery import find_challenge, find_protected_resource, profile_of
 
@@ -241,13 +245,46 @@ class OwnServers(UnmanagedServers):
         profile = profile_of(found, server.url, server.title, slot)
         credential = self._hold(profile)
         await credential.known()
-        kept_in = store or (self._usual_store() if credential.grant is None else None)
-        if kept_in is not None:
-            await credential.choose_store(kept_in)
+        await self._choose_store(credential, store)
         if client is not None:
             await credential.registrar.use(client)
-        browser = await credential.begin_sign_in(scopes=found.scopes, open_browser=open_browser)
+        wanted = (*found.scopes, *scopes)
+        browser = await credential.begin_sign_in(scopes=wanted, open_browser=open_browser)
         return OwnServerSignIn(browser, credential, lambda: self._signed_in(server, profile))
+
+    def step_up_of(self, server: OwnServer) -> StepUp | None:
+        """What the user was asked to permit besides; None for a server that was never signed in to."""
+        from app.core.auth.oauth.step_up import StepUp
+
+        credential = self.credential_of(server)
+        if credential is None:
+            return None
+        if credential.key not in self._step_ups:
+            self._step_ups[credential.key] = StepUp(lambda: credential.grant, lambda: credential.key, credential.known)
+        return self._step_ups[credential.key]
+
+    async def use_key(self, server_id: str, key: str, *, slot: str = "", store: StoreKind | None = None) -> None:
+        """Send `key` to a server as a bearer token, in place of a sign-in. Raises `Rejected` (attr `key`).
+
+        It is kept like a sign-in, see `begin_sign_in`.
+        """
+        from app.core.auth.grant.grant import Grant
+        from app.core.auth.key import CredentialKey
+        from app.core.auth.tokens import TokenSet
+
+        server = self._named(server_id)
+        typed = key.strip()
+        if not isinstance(server, HttpServer):
+            raise Rejected(f"{server.title} is a process of this machine: it takes no API key.")
+        if not typed or not typed.isascii() or not typed.isprintable() or " " in typed:
+            raise Rejected("This cannot be an API key.", Facts(attr="key"), action="Paste the whole key.")
+        origin = origin_of(server.url)
+        profile = CredentialProfile(CredentialKey(origin, normalized(server.url), slot), server.title, origin, origin)
+        credential = self._hold(profile)
+        await credential.known()
+        await self._choose_store(credential, store)
+        await credential.adopt(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "API key")
+        await self._signed_in(server, profile)
 
     async def sign_out(self, server_id: str) -> None:
         """End the sign-in of a server here and there; the server stays."""
@@ -261,6 +298,11 @@ class OwnServers(UnmanagedServers):
         await self._background.close()
         for credential in tuple(self._held.values()):
             await self._release(credential)
+
+    async def _choose_store(self, credential: Credential, store: StoreKind | None) -> None:
+        kept_in = store or (self._usual_store() if credential.grant is None else None)
+        if kept_in is not None:
+            await credential.choose_store(kept_in)
 
     async def _signed_in(self, server: HttpServer, profile: CredentialProfile) -> None:
         authorization = ServerAuthorization(profile.key, profile.resource, profile.scopes)

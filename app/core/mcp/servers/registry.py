@@ -120,6 +120,11 @@ class Servers:
         if tuple(self._servers.values()) != before:
             self.changed.emit(tuple(self._servers.values()))
 
+    @property
+    def listed(self) -> tuple[Server, ...]:
+        """The servers that are known now, without asking anybody."""
+        return tuple(self._servers.values())
+
     async def left(self) -> None:
         """Wait until every connection that was left is closed. Raises nothing."""
         if self._closing:
@@ -331,7 +336,10 @@ class Servers:
                 if earlier is not None and self._adds_nothing(earlier, server, said_before):
                     server = replace(server, state=earlier.state, trouble=earlier.trouble)
                 self._said[server.id] = source.state_of(definition)
-                self._servers[server.id] = self._as_known(server, earlier, (counts or {}).get(server.id))
+                kept = (counts or {}).get(server.id)
+                if kept is None:
+                    kept = source.tool_count_of(definition)
+                self._servers[server.id] = self._as_known(server, earlier, kept)
                 self._source_of[server.id] = source
         for gone in set(self._connections) - set(self._servers):
             self._leave(gone)
@@ -343,8 +351,7 @@ class Servers:
 
     def _as_known(self, server: Server, before: Server | None, kept: int | None) -> Server:
         """With the number of tools and the protocol that earlier contacts found out."""
-        count = len(self._tools[server.id]) if server.id in self._tools else kept
-        known = count if count is not None else _count_of(server)
+        known = len(self._tools[server.id]) if server.id in self._tools else kept
         if before is None:
             return replace(server, tool_count=known)
         return replace(server, tool_count=known or before.tool_count, protocol=before.protocol)
@@ -502,11 +509,6 @@ class Servers:
             self._announced.discard(server_id)
             if server_id in self._servers:
                 await self._fetch_tools(self._servers[server_id], strict=False)
-
-
-def _count_of(server: Server) -> int | None:
-    installation = server.installation
-    return None if installation is None else installation.tool_count
 
 
 def _raise_unless_typed(failure: BaseException) -> None:

@@ -63,11 +63,6 @@ class Server:
         return self.definition.address
 
     @property
-    def installation(self) -> Installation | None:
-        """What the MCP store keeps of it, None for a server that is not of the store."""
-        return self.definition.installation if isinstance(self.definition, InstalledServer) else None
-
-    @property
     def at_stake(self) -> CredentialAtStake:
         """Whose credential its failures can be about."""
         match self.definition:

@@ -85,6 +85,10 @@ class ServerSource(ABC):
         """The state that the source knows of without a contact."""
         return ServerState.UNKNOWN
 
+    def tool_count_of(self, definition: ServerDefinition) -> int | None:
+        """How many tools the source knows of without a contact."""
+        return None
+
     def admission(self) -> Callable[[], Awaitable[object]] | None:
         """For one operation: what waits, right before it is sent, until it is certain that it is sent as the account
         that was shown when it was begun. It raises `SignInNeeded` when that is another one. None waits for nothing.

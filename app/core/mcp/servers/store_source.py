@@ -70,6 +70,10 @@ class StoreSource(AccountSource):
         """What the store knows of its sign-in."""
         return installation_state(_installation(definition))
 
+    def tool_count_of(self, definition: ServerDefinition) -> int | None:
+        """How many the store knows of."""
+        return _installation(definition).tool_count
+
     def address(self, definition: ServerDefinition) -> str:
         """The address of the host's proxy."""
         installation = _installation(definition)

@@ -1,0 +1,102 @@
+"""What the window offers for each kind of server. Everything else asks here, by the server's definition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer, SseServer, StdioServer
+from app.core.mcp.servers.server import ServerState
+from app.ui.servers.wording import auth_words, tr
+from app.ui.translation import marked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.core.mcp.servers.server import Server
+    from app.core.posthog.types import Installation
+
+# The words of the button that connects a server, by its state.
+INSTALLED: Mapping[ServerState, str] = {
+    ServerState.SIGN_IN: marked("Servers", "Finish connecting"),
+    ServerState.RECONNECT: marked("Servers", "Reconnect"),
+}
+OWN: Mapping[ServerState, str] = {
+    ServerState.SIGN_IN: marked("Servers", "Sign in"),
+    ServerState.RECONNECT: marked("Servers", "Sign in again"),
+}
+
+
+class ServerKind(NamedTuple):
+    """`enabled` is None for a server that cannot be switched off. `connect` is empty when there is nothing to connect.
+
+    `removal` says what removing does, empty for a server that cannot be removed. `policies` says whether its tools have
+    approval states. `signs_in` says whether it can be signed in to again at any time. `facts` are labels and values.
+    """
+
+    connect: str = ""
+    connect_title: str = ""
+    connect_text: str = ""
+    enabled: bool | None = None
+    removal: str = ""
+    policies: bool = False
+    signs_in: bool = False
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def kind_of(server: Server) -> ServerKind:
+    """What can be done with a server as it is now."""
+    match server.definition:
+        case InstalledServer(installation):
+            return _installed(installation, server.state)
+        case HostEndpoint():
+            return ServerKind(facts=((tr("Authentication"), tr("Your own account")),))
+        case HttpServer() as own:
+            return _own(own, server.state)
+        case StdioServer():
+            return ServerKind(
+                removal=tr("Burrow forgets it. The command itself stays."),
+                facts=((tr("Authentication"), tr("None: it is a process of this machine")),),
+            )
+
+
+def is_own(server: Server) -> bool:
+    """Whether the user added it on this machine."""
+    return isinstance(server.definition, HttpServer | StdioServer)
+
+
+def installation_of(server: Server) -> Installation | None:
+    """What the MCP store keeps of it."""
+    return server.definition.installation if isinstance(server.definition, InstalledServer) else None
+
+
+def _installed(kept: Installation, state: ServerState) -> ServerKind:
+    unfinished = state is ServerState.SIGN_IN
+    shared = tr("Shared with the team") if kept.scope == "shared" else tr("Only yours")
+    return ServerKind(
+        connect=tr(INSTALLED[state]) if state in INSTALLED else "",
+        connect_title=tr("Connecting is not finished") if unfinished else tr("Its sign-in has ended"),
+        connect_text=tr("Its tools are listed after you allow the connection in your browser."),
+        enabled=kept.is_enabled,
+        removal=tr("Agents can no longer use it, and its policies are forgotten."),
+        policies=True,
+        signs_in=kept.auth_type == "oauth",
+        facts=((tr("Authentication"), auth_words(kept.auth_type)), (tr("Installed for"), shared)),
+    )
+
+
+def _own(own: HttpServer, state: ServerState) -> ServerKind:
+    known = own.authorization
+    how = tr("None so far") if known is None else tr("A sign-in of its own, at {0}").format(known.key.issuer)
+    transport = "HTTP+SSE" if isinstance(own, SseServer) else "HTTP"
+    return ServerKind(
+        connect=tr(OWN[state]) if state in OWN else "",
+        connect_title=tr("{0} asks you to sign in").format(own.title),
+        connect_text=tr("Your browser opens. The sign-in is for this server only."),
+        removal=tr("Burrow forgets it and ends its sign-in."),
+        signs_in=known is not None,
+        facts=(
+            (tr("Authentication"), how),
+            (tr("Transport"), transport),
+            (tr("Added on"), tr("This machine, for every account")),
+        ),
+    )
