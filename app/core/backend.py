@@ -50,8 +50,8 @@ class Backend:
     """Everything that speaks to one host as one person.
 
     `account`, `projects` and `project` are those of the last start until the host has answered, so that saved data can
-    be shown at once. `changed` tells when one of them changes. What `fetcher` and the account's MCP servers are sent belongs to the account
-    that is shown when it is asked for: after a signing in it waits until it is known who that was.
+    be shown at once. `changed` tells when one of them changes. What `fetcher` or a server of the account is sent
+    belongs to the account that is shown when it is asked for: after a sign-in it waits until it is known whose it was.
     """
 
     def __init__(

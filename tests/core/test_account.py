@@ -13,10 +13,12 @@ import pytest
 from app.core.account import SOMEBODY_ELSE
 from app.core.auth.status import ELSEWHERE, AuthEvent
 from app.core.backend import Backend
-from app.core.errors import NotFound, ServerTrouble, SignInNeeded
+from app.core.errors import NotFound, Offline, ServerTrouble, SignInNeeded
+from app.core.fetcher import Admission
 from app.core.lab import Lab
 from app.core.posthog.types import NewTask, TaskQuery
 from app.core.services import Services
+from app.core.storage import Scope
 from tests.conftest import RunningWorkspace
 from tests.second_person import add_ben
 
@@ -167,6 +169,49 @@ async def test_what_was_asked_for_as_one_person_is_not_sent_as_the_other_who_sig
             assert await titles(other, "own words") == []
             created = await backend.tasks.create(NewTask("Now as Ben"))
             assert created.title == "Now as Ben"
+
+
+async def test_who_is_admitted_is_not_asked_about_again(tmp_path: Path, workspace: RunningWorkspace) -> None:
+    async with services_in(tmp_path / "app") as services:
+        backend = await signed_in_as_ana(services, workspace)
+        admission = await backend.admit(backend.scope)
+        asked: list[object] = []
+        admit = backend.admit
+
+        async def counted(scope: Scope | None) -> Admission:
+            asked.append(scope)
+            return await admit(scope)
+
+        backend.admit = counted  # type: ignore[method-assign]
+        await backend.tasks.create(NewTask("Admitted once"), admission=admission)
+        assert asked == []
+        await backend.tasks.create(NewTask("Admitted by the way"))
+        assert asked == [backend.scope]
+
+
+async def test_who_was_admitted_before_another_signed_in_is_refused_before_anything_is_sent(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with services_in(tmp_path / "app") as services:
+        backend = await signed_in_as_ana(services, workspace)
+        admission = await backend.admit(backend.scope)
+        await backend.sign_in_with_key(add_ben(workspace.data))
+        with pytest.raises(SignInNeeded) as caught:
+            await backend.tasks.create(NewTask("Ana's own words"), admission=admission)
+        assert caught.value.facts.code == SOMEBODY_ELSE
+        assert await titles(backend, "own words") == []
+
+
+async def test_that_it_cannot_be_known_any_more_who_was_admitted_says_that_nothing_was_sent(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with services_in(tmp_path / "app") as services:
+        backend = await signed_in_as_ana(services, workspace)
+        admission = await backend.admit(backend.scope)
+        await Lab(workspace.url, workspace.secret).path_fault(ME, status=503, body={"detail": "Later."}, times=1000)
+        await sign_in_as_ana(backend, workspace)
+        with pytest.raises(Offline):
+            await backend.tasks.create(NewTask("Ana's own words"), admission=admission)
 
 
 async def test_a_call_of_one_person_is_not_made_as_the_other_who_signed_in_meanwhile(
