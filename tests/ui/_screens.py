@@ -51,16 +51,22 @@ def render(
             if prepare is not None:
                 prepare(widget)
                 QApplication.processEvents()
-            picture = widget.grab()
-            for target in {folder, Path(os.environ.get("BURROW_SCREENS", folder))}:
-                target.mkdir(parents=True, exist_ok=True)
-                path = target / f"{name}-{mode}-{round(scale * 100)}.png"
-                assert picture.save(str(path))
-            written.append(path)
+            written.append(save(widget, name, mode, scale, folder))
             widget.close()
             widget.deleteLater()
             QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     return written
+
+
+def save(widget: QWidget, name: str, mode: str, scale: float, folder: Path) -> Path:
+    """A picture of the widget as it is: in `$BURROW_SCREENS` when a person is to look at it, else in `folder`."""
+    wanted = os.environ.get("BURROW_SCREENS")
+    target = Path(wanted) if wanted else folder
+    target.mkdir(parents=True, exist_ok=True)
+    path = target / f"{name}-{mode}-{round(scale * 100)}.png"
+    # Compressing takes longer than painting: only what is kept is compressed.
+    assert widget.grab().save(str(path), "PNG", -1 if wanted else 100)
+    return path
 
 
 def focusable(root: QWidget) -> list[QWidget]:

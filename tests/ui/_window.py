@@ -25,6 +25,7 @@ from app.ui.signin.connector import HostConnector
 from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
 from tests.conftest import RunningWorkspace
+from tests.ui._spares import SPARES
 from tests.ui._tasks_fakes import settle, until
 
 
@@ -156,13 +157,16 @@ async def living(
     running: RunningWorkspace | None = None,
     opens: tuple[str, ...] = (),
     loads: bool = True,
+    starts: bool = False,
 ) -> AsyncIterator[Living]:
     """A window, signed in, with its tasks loaded and `place` in view; nothing pops up besides `opens`.
 
-    On the embedded workspace, or on `running`, where somebody has signed in before (`sign_in_before`). Without `loads`
-    what is shown are the saved lists.
+    On the embedded workspace, or on `running`, where somebody has signed in before (`sign_in_before`). The embedded one
+    runs already, unless Burrow `starts` it. Without `loads` what is shown are the saved lists.
     """
     apply_theme(qapp, "light", 1.0)
+    if running is None and not starts:
+        SPARES.lend(folder)
     services, bridge = Services(folder), Bridge()
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, PLACES, connecting.page)

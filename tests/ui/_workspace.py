@@ -14,6 +14,7 @@ from app.core.services import Services
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.theme import apply_theme
+from tests.ui._spares import SPARES
 from tests.ui._tasks_fakes import FakeNavigator, settle, until
 
 Place = TypeVar("Place", bound=QWidget)
@@ -25,6 +26,7 @@ async def on_workspace(
 ) -> AsyncIterator[tuple[Place, Backend, Services]]:
     """The place once `loaded` holds."""
     apply_theme(qapp, "light", 1.0)
+    SPARES.lend(folder)
     services, bridge = Services(folder), Bridge()
     place: Any = make(Context(services, bridge, FakeNavigator()))
     place.resize(1000, 760)

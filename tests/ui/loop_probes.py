@@ -1,6 +1,7 @@
-"""What a loop does, asked of Burrow's and of the stock one: `python -m tests.ui.loop_probes PROBE ours|stock`.
+"""What a loop does, asked of Burrow's and of the stock one: `python -m tests.ui.loop_probes ours|stock`.
 
-Each probe prints one JSON object and ends its process at once, because a loop that lost a task hangs when closed.
+One JSON object is printed, with what each probe found on a loop of its own. No loop is closed and the process ends at
+once, because a loop that lost a task hangs when closed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from qasync import QEventLoop
 from app.ui.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 Facts = dict[str, Any]
 
@@ -134,7 +135,7 @@ async def starved_window() -> Facts:
     heart.timeout.connect(beat)
     heart.start(5)
     tasks = [asyncio.create_task(work()) for _ in range(100)]
-    await asyncio.sleep(0.7)
+    await asyncio.sleep(0.5)
     for task in tasks:
         task.cancel()
     return {"median": sorted(gaps)[len(gaps) // 2], "beats": len(gaps)}
@@ -167,20 +168,20 @@ async def exception_handler() -> Facts:
 
 
 async def signal_while_idle() -> Facts:
-    """How many seconds after the start a Python signal handler runs: the signal comes after 0.2, a timer after 1."""
+    """How many seconds after the start a Python signal handler runs: the signal comes after 0.1, a timer after 0.6."""
     loop = asyncio.get_running_loop()
     handled: asyncio.Future[float] = loop.create_future()
     began = time.monotonic()
     signal.signal(signal.SIGALRM, lambda *_: handled.done() or handled.set_result(time.monotonic() - began))
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
-    await asyncio.sleep(1)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    await asyncio.sleep(0.6)
     return {"handled": await handled}
 
 
+# The last one loses tasks of the stock loop.
 PROBES = (
     early_timers,
     cancelled_timers,
-    dialog_inside_a_task,
     threadsafe_context,
     timer_handle,
     reader_context,
@@ -188,25 +189,29 @@ PROBES = (
     unfinished_generator,
     exception_handler,
     signal_while_idle,
+    dialog_inside_a_task,
 )
 
 
-def main(name: str, kind: str) -> None:
-    """Run one probe on one loop."""
+def main(kind: str) -> None:
+    """Run every probe on loops of one kind."""
     app = QApplication([])
     app.setQuitOnLastWindowClosed(False)
-    probe = {probe.__name__: probe for probe in PROBES}[name]
     sys.unraisablehook = lambda _: None
+    facts: dict[str, Facts] = {}
+    loops = []
 
-    async def ask() -> None:
-        facts = await probe()
-        sys.stdout.write(json.dumps(facts) + "\n")
-        sys.stdout.flush()
-        os._exit(0)
+    async def ask(probe: Callable[[], Awaitable[Facts]]) -> None:
+        facts[probe.__name__] = await probe()
+        if probe is PROBES[-1]:
+            sys.stdout.write(json.dumps(facts) + "\n")
+            sys.stdout.flush()
+            os._exit(0)
 
-    loop = Loop(app) if kind == "ours" else QEventLoop(app)
-    loop.run_until_complete(ask())
+    for probe in PROBES:
+        loops.append(Loop(app) if kind == "ours" else QEventLoop(app))
+        loops[-1].run_until_complete(ask(probe))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1])

@@ -250,6 +250,7 @@ async def test_a_token_killed_by_key_shows_one_renewal_in_the_counters_and_nothi
 
 
 @pytest.mark.parametrize("key", ["expire", "busy", "lost"])
+@pytest.mark.usefixtures("short_pauses")
 async def test_what_can_be_healed_is_healed_with_one_renewal_unseen(
     qapp: QApplication, tmp_path: Path, key: str
 ) -> None:

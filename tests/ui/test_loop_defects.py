@@ -19,13 +19,17 @@ unix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no interval 
 
 
 @functools.cache
-def ask(probe: str, loop: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.ui.loop_probes", probe, loop]
+def ask_all(loop: str) -> dict[str, dict[str, Any]]:
+    command = [sys.executable, "-m", "tests.ui.loop_probes", loop]
     environment = os.environ | {"QT_QPA_PLATFORM": "offscreen"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=BOUND, env=environment, check=False)
     assert result.returncode == 0, result.stderr
-    facts: dict[str, Any] = json.loads(result.stdout)
+    facts: dict[str, dict[str, Any]] = json.loads(result.stdout)
     return facts
+
+
+def ask(probe: str, loop: str) -> dict[str, Any]:
+    return ask_all(loop)[probe]
 
 
 def test_a_timer_never_fires_early() -> None:
@@ -107,9 +111,9 @@ def test_stock_does_not_know_its_exception_handler() -> None:
 
 @unix_only
 def test_a_signal_is_handled_while_the_window_is_idle() -> None:
-    assert ask("signal_while_idle", "ours")["handled"] < 0.8
+    assert ask("signal_while_idle", "ours")["handled"] < 0.4
 
 
 @unix_only
 def test_stock_handles_a_signal_only_when_something_else_happens() -> None:
-    assert ask("signal_while_idle", "stock")["handled"] > 0.8
+    assert ask("signal_while_idle", "stock")["handled"] > 0.5

@@ -256,5 +256,5 @@ async def test_what_waited_for_one_person_never_runs_as_another(
         await on.allow(as_ben)
         await until(lambda: alive.backend.account is not None and alive.backend.account.first_name == "Ben", 10)
         await until(lambda: on.page.session is not waiting, 10)
-        await never(lambda: waiting.phase in {CallPhase.RUNNING, CallPhase.DONE}, 0.3)
+        await never(lambda: waiting.phase in {CallPhase.RUNNING, CallPhase.DONE}, 0.2)
         assert "by-hand" not in await on.documents()

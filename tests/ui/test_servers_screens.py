@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,7 @@ from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.servers.place import ServersPlace
 from app.ui.servers.tool_session import CallPhase
-from tests.ui._screens import LOOKS, look, nameless
+from tests.ui._screens import LOOKS, look, nameless, save
 from tests.ui._servers_fakes import (
     READS,
     WRITES,
@@ -51,6 +50,10 @@ STATES = [
     installed(installation(3), ServerState.RECONNECT),
     installed(installation(4), ServerState.DISABLED),
     installed(installation(5), ServerState.TROUBLE),
+]
+OFFERS = [
+    ServerTemplate("t1", "Notes", "https://notes.example/mcp", "", "Read and write notes.", "oauth", None, "dev"),
+    ServerTemplate("t2", "Mail", "https://mail.example/mcp", "", "Send mail.", "api_key", None, "business"),
 ]
 
 
@@ -172,29 +175,24 @@ SCENES = {
 async def test_every_scene_can_be_painted_and_named(
     qapp: QApplication, tmp_path: Path, mode: str, scale: float
 ) -> None:
-    folder = os.environ.get("BURROW_SCREENS", str(tmp_path))
-    os.makedirs(folder, exist_ok=True)
     with look(mode, scale):
-        for name, prepare in SCENES.items():
-            bridge = Bridge()
-            services = FakeServices()
-            place = ServersPlace(Context(cast(Services, services), bridge, FakeNavigator()))
-            place.resize(1000, 720)
-            place.show()
+        bridge = Bridge()
+        services = FakeServices()
+        place = ServersPlace(Context(cast(Services, services), bridge, FakeNavigator()))
+        place.resize(1000, 720)
+        place.show()
+        for scene, prepare in SCENES.items():
             backend = FakeBackend(list(STATES), {"posthog": corpus("everything-stdio.json"), "i1": list(TOOLS)})
-            backend.store.offers = [
-                ServerTemplate(
-                    "t1", "Notes", "https://notes.example/mcp", "", "Read and write notes.", "oauth", None, "dev"
-                ),
-                ServerTemplate("t2", "Mail", "https://mail.example/mcp", "", "Send mail.", "api_key", None, "business"),
-            ]
+            backend.store.offers = list(OFFERS)
+            services.show(None)
+            place.set_backend(None)
             services.show(backend)
             place.set_backend(cast(Backend, backend))
             await settle()
             await prepare(place, backend)
-            assert place.grab().save(f"{folder}/servers-{name}-{mode}-{round(scale * 100)}.png")
+            save(place, f"servers-{scene}", mode, scale, tmp_path)
             assert nameless(place) == []
-            await bridge.close()
-            place.close()
-            place.deleteLater()
-            await settle()
+        await bridge.close()
+        place.close()
+        place.deleteLater()
+        await settle()

@@ -221,6 +221,7 @@ async def test_a_keyring_that_cannot_be_used_offers_three_choices(trouble: Troub
 
 
 async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signin_bar, "SAY_AFTER_MS", 50)
     said: list[tuple[str, bool]] = []
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:

@@ -20,3 +20,8 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
     return opened
+
+
+@pytest.fixture(autouse=True)
+def hurried(short_pauses: None) -> None:
+    """What is proven here is what is shown while the core tries again."""

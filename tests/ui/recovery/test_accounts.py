@@ -117,7 +117,7 @@ async def test_another_account_is_not_asked_about_where_nothing_was_left(qapp: Q
         former = await sign_in_as_ben(alive)
         await alive.sign_in_again()
         await until(lambda: alive.backend.scope not in {None, former}, 10)
-        await never(alive.window.previous_account.isVisible, 0.3)
+        await never(alive.window.previous_account.isVisible, 0.2)
 
 
 async def test_somebody_else_who_signs_in_in_another_window_gets_nothing_of_what_waits_in_this_one(
@@ -172,7 +172,7 @@ async def test_until_it_is_known_who_signed_in_elsewhere_what_is_typed_is_the_fo
         alive.tasks.pages.composer.title.setText("Typed too early")
         alive.tasks.pages.composer.save_now()
         alive.tasks.refresh()
-        await never(lambda: alive.waiting == [], 0.5)
+        await never(lambda: alive.waiting == [], 0.25)
         await alive.lab.reset()
         await until(lambda: alive.backend.sure and alive.backend.account.first_name == "Ben", 20)
         await until(lambda: alive.waiting == [] and alive.tasks.pages.composer.empty, 10)
@@ -202,7 +202,7 @@ async def test_those_behind_one_that_was_sent_stay_when_somebody_else_signs_in_b
             await alive.write_task(words)
             await until(lambda count=count: alive.waiting == ["waiting-sign-in"] * count, 10)
         other = await stack.enter_async_context(another_window(folder, workspace))
-        await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=1.5, times=1)
+        await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=0.8, times=1)
         await alive.sign_in_again()
         await until(lambda: "sending" in alive.waiting, 10)
         await other.sign_in_with_key(key)
@@ -230,7 +230,7 @@ async def test_a_call_that_waits_is_not_made_for_somebody_else_who_signs_in(
             await other.ready()
             await until(lambda: alive.backend.account.first_name == "Ben", 15)
             await until(lambda: alive.servers.waiting == 0, 10)
-            await never(lambda: calls_made(alive) > before, 0.5)
+            await never(lambda: calls_made(alive) > before, 0.25)
 
 
 def calls_made(alive: Living) -> int:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.auth.status import CredentialState
 from app.ui.servers.tool_session import CallPhase
+from app.ui.shell import credential_words
 from tests.conftest import RunningWorkspace
 from tests.ui._tasks_fakes import until
 from tests.ui._window import Living, living, never, sign_in_before
@@ -44,10 +45,20 @@ async def test_a_killed_token_is_renewed_and_nothing_at_all_is_shown(qapp: QAppl
         assert focused() is before
 
 
-async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(qapp: QApplication, tmp_path: Path) -> None:
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A renewal is shown once it takes two seconds, which are fewer here."""
+    assert credential_words.RENEWING_SHOWN_AFTER == 2.0
+    monkeypatch.setattr(credential_words, "RENEWING_SHOWN_AFTER", 0.6)
+    return 0.6
+
+
+async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(
+    qapp: QApplication, tmp_path: Path, slow: float
+) -> None:
     async with living(qapp, tmp_path) as alive:
         before, titles = focused(), alive.titles()
-        await alive.lab.token_endpoint(delay=1.5, times=1)
+        await alive.lab.token_endpoint(delay=slow * 0.75, times=1)
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
         await until(lambda: alive.backend.session.status.renewing_since is not None, 5)
@@ -61,7 +72,7 @@ async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(qapp:
 async def test_a_token_that_runs_out_is_renewed_ahead_of_it_unseen(
     qapp: QApplication, tmp_path: Path, start_workspace: Callable[..., RunningWorkspace]
 ) -> None:
-    running = start_workspace("--dynamic-access-token-seconds", "4")
+    running = start_workspace("--dynamic-access-token-seconds", "1.5")
     await sign_in_before(tmp_path / "app", running)
     async with living(qapp, tmp_path / "app", running=running) as alive:
         before = (await alive.renewals())[0]
@@ -76,10 +87,10 @@ async def test_a_token_that_runs_out_is_renewed_ahead_of_it_unseen(
 
 
 async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_nothing_else(
-    qapp: QApplication, tmp_path: Path
+    qapp: QApplication, tmp_path: Path, slow: float
 ) -> None:
     async with living(qapp, tmp_path) as alive:
-        await alive.lab.token_endpoint(delay=3.0, times=1)
+        await alive.lab.token_endpoint(delay=slow * 1.5, times=1)
         await alive.lab.kill_access_token()
         titles, before = alive.titles(), focused()
         alive.tasks.refresh()
@@ -87,7 +98,7 @@ async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_no
         started = alive.backend.session.status.renewing_since
         assert started is not None
         await until(lambda: alive.word == "Renewing sign-in…", 5)
-        assert monotonic() - started > 2.0
+        assert monotonic() - started > slow
         assert alive.window.corner.word.toolTip() == "Renewing sign-in…"
         assert not alive.window.bar.isVisible()
         assert alive.titles() == titles
@@ -103,7 +114,7 @@ async def test_what_waits_for_a_renewal_can_be_cancelled_and_the_rest_is_answere
 ) -> None:
     async with living(qapp, tmp_path, place="servers") as alive:
         session = await opened_tool(alive, "workspace/list_tasks", "{}")
-        await alive.lab.token_endpoint(delay=3.0, times=1)
+        await alive.lab.token_endpoint(delay=1.0, times=1)
         await alive.lab.kill_access_token()
         alive.servers.page.tool.run()
         await until(lambda: alive.backend.session.status.renewing_since is not None, 10)
@@ -118,7 +129,7 @@ async def test_what_waits_for_a_renewal_can_be_cancelled_and_the_rest_is_answere
 
 
 async def test_offline_is_a_word_and_the_list_stays_usable(qapp: QApplication, tmp_path: Path) -> None:
-    async with living(qapp, tmp_path) as alive:
+    async with living(qapp, tmp_path, starts=True) as alive:
         titles = alive.titles()
         await alive.services.workspace.stop()
         alive.tasks.refresh()
@@ -183,7 +194,7 @@ async def test_a_server_that_refuses_every_new_token_is_a_word_with_advice_and_n
         assert alive.titles() == titles
         assert alive.loud == []
         asked = await requests_made(alive)
-        await never(lambda: alive.tasks.controller.load.busy, 1.0)
+        await never(lambda: alive.tasks.controller.load.busy, 0.4)
         assert await requests_made(alive) == asked
         await alive.lab.reset()
         await alive.sign_in_again()

@@ -30,7 +30,7 @@ async def made(alive: Living, search: str) -> list[str]:
 async def test_three_waiting_tasks_are_made_in_the_order_they_were_written(
     qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signin_bar, "BACK_SHOWN_MS", 1500)
+    monkeypatch.setattr(signin_bar, "BACK_SHOWN_MS", 500)
     async with living(qapp, tmp_path) as alive:
         await revoked_with_work_waiting(alive, WRITTEN[0])
         for count, words in enumerate(WRITTEN[1:], 2):
@@ -38,11 +38,11 @@ async def test_three_waiting_tasks_are_made_in_the_order_they_were_written(
             await until(lambda count=count: alive.waiting == ["waiting-sign-in"] * count, 10)
         await until(lambda: "3 waiting changes" in alive.window.bar.text())
         # The first takes longest: sent together, it would be made last.
-        await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=0.6, times=1)
+        await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=0.3, times=1)
         await alive.sign_in_again()
         await until(lambda: alive.waiting == [], 15)
-        assert await made(alive, "of three") == list(WRITTEN)
         await until(lambda: alive.window.bar.text() == "Signed in. Sent 3 messages.", 5)
+        assert await made(alive, "of three") == list(WRITTEN)
         await until(lambda: not alive.window.bar.isVisible(), 5)
         said = [text for text, _ in alive.said if "Sent" in text]
         assert said == ["Signed in. Sent 3 messages."]
@@ -54,7 +54,7 @@ async def test_those_behind_one_that_has_to_wait_again_keep_their_order(qapp: QA
         for count, words in enumerate(WRITTEN[1:], 2):
             await alive.write_task(words)
             await until(lambda count=count: alive.waiting == ["waiting-sign-in"] * count, 10)
-        await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=0.5, times=1)
+        await alive.lab.path_fault("/api/projects/1/tasks/", method="POST", delay=0.3, times=1)
         await alive.sign_in_again()
         await until(lambda: "sending" in alive.waiting, 10)
         await alive.lab.revoke_grant()
@@ -73,7 +73,7 @@ async def test_a_task_of_unknown_outcome_is_not_sent_again_without_a_yes(qapp: Q
         await alive.write_task("Made once")
         await until(lambda: alive.waiting == ["unknown"], 10)
         await revoke_and_come_back(alive)
-        await never(lambda: alive.waiting != ["unknown"], 0.5)
+        await never(lambda: alive.waiting != ["unknown"], 0.25)
         assert await made(alive, "Made once") == ["Made once"]
 
 
@@ -124,7 +124,7 @@ async def test_a_writing_call_that_met_a_dead_grant_asks_and_keeps_its_arguments
         await settle()
         card = alive.servers.page.tool.result.card
         assert "Run it with the same arguments?" in card.text()
-        await never(lambda: session.running, 0.3)
+        await never(lambda: session.running, 0.2)
         assert await made(alive, "Only with a yes") == []
         actions(card)["Run"]()
         await until(lambda: session.phase is CallPhase.DONE, 15)

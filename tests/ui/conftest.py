@@ -1,0 +1,41 @@
+"""Workspaces for the tests of the window, started ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.core import backend
+from app.core.auth.grant import refresh, watcher
+from tests.conftest import RunningWorkspace
+from tests.ui._spares import SPARES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def spares() -> Iterator[None]:
+    """The last one ends with the tests."""
+    yield
+    SPARES.end()
+
+
+@pytest.fixture(autouse=True)
+def taken() -> Iterator[None]:
+    """What a test took ends with it."""
+    yield
+    SPARES.end_taken()
+
+
+@pytest.fixture
+def workspace() -> RunningWorkspace:
+    """One freshly seeded workspace."""
+    return SPARES.take()
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The core tries again ten times as soon. How long it waits is proven by its own tests."""
+    monkeypatch.setattr(refresh, "PAUSES", tuple(pause / 10 for pause in refresh.PAUSES))
+    monkeypatch.setattr(refresh, "COOLDOWN", tuple(pause / 10 for pause in refresh.COOLDOWN))
+    monkeypatch.setattr(watcher, "LOOK_SECONDS", watcher.LOOK_SECONDS / 10)
+    monkeypatch.setattr(backend, "RECHECK_SECONDS", tuple(pause / 10 for pause in backend.RECHECK_SECONDS))
