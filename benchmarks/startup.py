@@ -117,7 +117,10 @@ async def prepare(folder: Path, url: str, secret: str) -> None:
     page = await backend.tasks.list(TaskQuery(), limit=1)
     missing = range(TASKS - page.count)
     await asyncio.gather(
-        *(backend.tasks.create(NewTask(f"Look into case {n} " * 8, f"Case {n}", "a/b")) for n in missing)
+        *(
+            backend.tasks.create(NewTask(description=f"Look into case {n} " * 8, title=f"Case {n}", repository="a/b"))
+            for n in missing
+        )
     )
     page = await backend.tasks.list(TaskQuery(), limit=100)
     tasks = list(page.items)

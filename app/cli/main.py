@@ -16,6 +16,7 @@ from app.core.auth.vault.base import StoreKind
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
 from app.core.hosts import WORKSPACE
+from app.core.posthog.task_fields import TASK_FIELDS
 from app.core.services import data_folder
 
 if TYPE_CHECKING:
@@ -122,8 +123,9 @@ def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     show.add_argument("task", help="its id or slug")
     create = add(group, "create", tasks.create, "Create a task.")
     create.add_argument("description", help="what is to be done, or - to read it from standard input")
-    create.add_argument("--title")
-    create.add_argument("--repository", metavar="ORG/NAME")
+    for each in TASK_FIELDS:
+        if each.name != "description":
+            create.add_argument(f"--{each.name}", help=each.hint or each.caption)
     archive = add(group, "archive", tasks.archive, "Archive a task.")
     archive.add_argument("task", help="its id or slug")
     archive.add_argument("--undo", action="store_true", help="take it out of the archive")

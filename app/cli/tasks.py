@@ -9,7 +9,8 @@ from uuid import UUID
 from app.cli.common import backend_of
 from app.cli.terminal import data, line, printable, say
 from app.core.errors import NotFound, Rejected
-from app.core.posthog.types import NewTask, TaskQuery
+from app.core.posthog.task_fields import TASK_FIELDS
+from app.core.posthog.types import TaskQuery, new_task
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +55,8 @@ async def create(options: argparse.Namespace) -> int:
     if not description.strip():
         raise Rejected("A task needs a description.", action="Give it as text, or - to read it from standard input.")
     async with backend_of(options) as backend:
-        new = NewTask(description.strip(), options.title or "", options.repository)
+        given = {each.name: getattr(options, each.name) for each in TASK_FIELDS}
+        new = new_task({**given, "description": description})
         _show(await backend.tasks.create(new), options)
     return 0
 
@@ -103,9 +105,7 @@ def _task_record(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "slug": task.slug,
-        "title": task.title,
-        "description": task.description,
-        "repository": task.repository,
+        **{each.name: getattr(task, each.name) for each in TASK_FIELDS},
         "archived": task.archived,
         "status": run.status if run else None,
         "created_at": _time(task.created_at),

@@ -103,7 +103,7 @@ async def test_an_account_that_was_learnt_for_another_sign_in_is_not_trusted(
         await backend.start()
         assert (backend.account, backend.scope, backend.project) == (None, None, None)
         with pytest.raises(NotFound):
-            await backend.tasks.create(NewTask("Whose is it?"))
+            await backend.tasks.create(NewTask(description="Whose is it?"))
         await lab.reset()
         await backend.ready()
         assert names(backend) == "Ben"
@@ -138,7 +138,7 @@ async def test_signed_in_again_as_the_same_person_nothing_is_forgotten_and_the_r
         await sign_in_as_ana(backend, workspace)
         assert not backend.sure
         assert names(backend) == "Ana"
-        created = asyncio.create_task(backend.tasks.create(NewTask("Asked for at once")))
+        created = asyncio.create_task(backend.tasks.create(NewTask(description="Asked for at once")))
         await created
         assert backend.sure
         assert told == []
@@ -157,7 +157,7 @@ async def test_what_was_asked_for_as_one_person_is_not_sent_as_the_other_who_sig
             other = await connected(theirs, workspace)
             await other.ready()
             assert names(other) == "Ana"
-            sent = when_somebody_signs_in(backend, lambda: backend.tasks.create(NewTask("Ana's own words")))
+            sent = when_somebody_signs_in(backend, lambda: backend.tasks.create(NewTask(description="Ana's own words")))
             await asyncio.sleep(0)
             await other.sign_in_with_key(add_ben(workspace.data))
             await other.ready()
@@ -167,7 +167,7 @@ async def test_what_was_asked_for_as_one_person_is_not_sent_as_the_other_who_sig
             assert caught.value.facts.code == SOMEBODY_ELSE
             assert names(backend) == "Ben"
             assert await titles(other, "own words") == []
-            created = await backend.tasks.create(NewTask("Now as Ben"))
+            created = await backend.tasks.create(NewTask(description="Now as Ben"))
             assert created.title == "Now as Ben"
 
 
@@ -183,9 +183,9 @@ async def test_who_is_admitted_is_not_asked_about_again(tmp_path: Path, workspac
             return await admit(scope)
 
         backend.admit = counted  # type: ignore[method-assign]
-        await backend.tasks.create(NewTask("Admitted once"), admission=admission)
+        await backend.tasks.create(NewTask(description="Admitted once"), admission=admission)
         assert asked == []
-        await backend.tasks.create(NewTask("Admitted by the way"))
+        await backend.tasks.create(NewTask(description="Admitted by the way"))
         assert asked == [backend.scope]
 
 
@@ -197,7 +197,7 @@ async def test_who_was_admitted_before_another_signed_in_is_refused_before_anyth
         admission = await backend.admit(backend.scope)
         await backend.sign_in_with_key(add_ben(workspace.data))
         with pytest.raises(SignInNeeded) as caught:
-            await backend.tasks.create(NewTask("Ana's own words"), admission=admission)
+            await backend.tasks.create(NewTask(description="Ana's own words"), admission=admission)
         assert caught.value.facts.code == SOMEBODY_ELSE
         assert await titles(backend, "own words") == []
 
@@ -211,7 +211,7 @@ async def test_that_it_cannot_be_known_any_more_who_was_admitted_says_that_nothi
         await Lab(workspace.url, workspace.secret).path_fault(ME, status=503, body={"detail": "Later."}, times=1000)
         await sign_in_as_ana(backend, workspace)
         with pytest.raises(Offline):
-            await backend.tasks.create(NewTask("Ana's own words"), admission=admission)
+            await backend.tasks.create(NewTask(description="Ana's own words"), admission=admission)
 
 
 async def test_a_call_of_one_person_is_not_made_as_the_other_who_signed_in_meanwhile(

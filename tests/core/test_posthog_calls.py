@@ -79,7 +79,7 @@ async def test_errors_of_the_server_keep_their_words_and_their_field(tmp_path: P
             400, {"type": "validation_error", "code": "required", "detail": "This field is required.", "attr": "title"}
         )
         with pytest.raises(Rejected) as rejected:
-            await tasks.create(NewTask("", title=""))
+            await tasks.create(NewTask(description="", title=""))
         assert (rejected.value.facts.attr, rejected.value.cause) == ("title", "This field is required.")
         with pytest.raises(NotFound):
             await tasks.get("missing")
@@ -155,13 +155,13 @@ async def test_changes_send_only_what_changes(tmp_path: Path) -> None:
 async def test_a_new_task_has_a_title_even_where_none_was_typed(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         rig.server.views[TASKS] = Reply(201, {"id": "1"})
-        await tasks_of(rig).create(NewTask("Make the\nlogin faster. " + "x" * 400, repository="Org/Repo"))
+        await tasks_of(rig).create(NewTask(description="Make the\nlogin faster. " + "x" * 400, repository="Org/Repo"))
         body = sent(rig, TASKS)
         assert body["title"].startswith("Make the login faster. xxx")
         assert len(body["title"]) == 255
         assert body["description"].startswith("Make the\nlogin")
         assert (body["origin_product"], body["repository"]) == ("user_created", "org/repo")
-        await tasks_of(rig).create(NewTask("words", title=" Mine "))
+        await tasks_of(rig).create(NewTask(description="words", title=" Mine "))
         assert sent(rig, TASKS) == {"title": "Mine", "description": "words", "origin_product": "user_created"}
 
 

@@ -57,12 +57,12 @@ async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspac
         with pytest.raises(NotFound):
             await tasks.get("0190f7a0-0000-7000-8000-000000000000")
         with pytest.raises(Rejected) as rejected:
-            await tasks.create(NewTask("words", title="x" * 300))
+            await tasks.create(NewTask(description="words", title="x" * 300))
         assert rejected.value.facts.attr == "title"
         seeded = await tasks.list(limit=500)
         assert seeded.count >= 10
         assert seeded.unreadable == 0
-        created = await tasks.create(NewTask("Make the zyzzyva page load", repository="Org/Repo"))
+        created = await tasks.create(NewTask(description="Make the zyzzyva page load", repository="Org/Repo"))
         assert (created.title, created.repository) == ("Make the zyzzyva page load", "org/repo")
         assert created.created_by is not None
         assert created.created_by.account_key == me.account_key

@@ -31,7 +31,7 @@ def task(number: int, title: str = "", status: str | None = None, **fields: Any)
     run = TaskRun(f"run-{number}", status=status, task=f"t{number}", created_at=NOW) if status else None
     made = Task(
         f"t{number}",
-        title or f"Task {number}",
+        title=title or f"Task {number}",
         slug=f"BUR-{number}",
         latest_run=run,
         created_at=NOW - timedelta(minutes=number),
@@ -97,8 +97,8 @@ class FakeTasks:
         number = next(self._numbers)
         made = Task(
             f"t{number}",
-            new.title or new.description[:255],
-            new.description,
+            title=new.title or new.description[:255],
+            description=new.description,
             slug=f"BUR-{number}",
             repository=new.repository,
             created_at=datetime.now(UTC),

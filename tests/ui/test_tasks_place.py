@@ -289,7 +289,7 @@ async def test_a_new_task_is_shown_before_the_server_has_answered(opened: Opener
         assert o.services.storage.outbox.states == ["sending"]
         tasks.hold["create"].set()
         await until(lambda: o.place.pages.detail.task_id is not None)
-        assert tasks.called("create") == [(NewTask("Do the thing\nnow", "", "acme/web"),)]
+        assert tasks.called("create") == [(NewTask(description="Do the thing\nnow", title="", repository="acme/web"),)]
         assert o.services.storage.outbox.items == {}
         assert o.place.pages.composer.empty
         assert o.place.pages.currentWidget() is o.place.pages.detail
@@ -389,7 +389,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(words, 1):
-            o.place.outbox.send(NewTask(each, each))
+            o.place.outbox.send(NewTask(description=each, title=each))
             await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
         assert len(tasks.called("create")) == 1
         tasks.calls.clear()
@@ -398,7 +398,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
         await until(lambda: "create" in tasks.waiting)
         await settle(60)
         assert [new.title for (new,) in tasks.called("create")] == ["First"]
-        o.place.outbox.send(NewTask("Fourth", "Fourth"))
+        o.place.outbox.send(NewTask(description="Fourth", title="Fourth"))
         tasks.hold.pop("create").set()
         await until(lambda: len(tasks.tasks) == 4)
         assert [new.title for (new,) in tasks.called("create")] == [*words, "Fourth"]
@@ -409,10 +409,10 @@ async def test_a_task_that_has_to_wait_again_keeps_its_place_before_the_others(o
         tasks = FakeTasks()
         backend = await o.show(FakeBackend(tasks))
         tasks.fail["create"] = Offline("No connection.")
-        o.place.outbox.send(NewTask("First", "First"))
+        o.place.outbox.send(NewTask(description="First", title="First"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
-        o.place.outbox.send(NewTask("Second", "Second"))
+        o.place.outbox.send(NewTask(description="Second", title="Second"))
         await until(lambda: len(o.services.storage.outbox.states) == 2)
         tasks.calls.clear()
         tasks.fail["create"] = Offline("No connection.")
@@ -432,7 +432,7 @@ async def test_a_refused_task_does_not_keep_those_behind_it_from_being_sent(open
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(("First", "Second"), 1):
-            o.place.outbox.send(NewTask(each, each))
+            o.place.outbox.send(NewTask(description=each, title=each))
             await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
         tasks.fail["create"] = TimedOut("No answer.")
         backend.session.become(CredentialState.SIGNED_IN)
@@ -446,7 +446,7 @@ async def test_a_waiting_task_is_not_sent_for_another_account(opened: Opener) ->
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         backend = await o.show(FakeBackend(tasks))
         backend.session.become(CredentialState.NEEDS_SIGN_IN)
-        o.place.outbox.send(NewTask("Ana's"))
+        o.place.outbox.send(NewTask(description="Ana's"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-sign-in"])
         backend.accounts.account = "ben"
         backend.session.become(CredentialState.SIGNED_IN)
@@ -462,7 +462,7 @@ async def test_a_waiting_task_can_be_taken_back(opened: Opener) -> None:
         tasks = FakeTasks()
         tasks.fail["create"] = Offline("No connection.")
         await o.show(FakeBackend(tasks))
-        o.place.outbox.send(NewTask("Later", "Title"))
+        o.place.outbox.send(NewTask(description="Later", title="Title"))
         await until(lambda: "Title" in o.titles and "Waiting for connection" in o.words("Title"))
         await o.select("pending:p1")
         await press(o.place.pages.unsent, "Undo")
@@ -477,7 +477,7 @@ async def test_a_task_waiting_for_the_connection_goes_out_when_the_server_is_rea
         tasks = FakeTasks()
         tasks.fail["create"] = Offline("No connection.")
         await o.show(FakeBackend(tasks))
-        o.place.outbox.send(NewTask("Later"))
+        o.place.outbox.send(NewTask(description="Later"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
         o.place.refresh()
         await until(lambda: len(tasks.tasks) == 1)
@@ -503,7 +503,7 @@ async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, er
         tasks = FakeTasks()
         tasks.fail["create"] = error
         backend = await o.show(FakeBackend(tasks))
-        o.place.outbox.send(NewTask("Once", "Once"))
+        o.place.outbox.send(NewTask(description="Once", title="Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         backend.session.become(CredentialState.SIGNED_IN)
         o.place.refresh()
@@ -523,7 +523,7 @@ async def test_a_task_that_arrived_after_all_is_found_in_the_list(opened: Opener
         tasks = FakeTasks()
         tasks.fail["create"] = OutcomeUnknown("No answer.")
         await o.show(FakeBackend(tasks))
-        o.place.outbox.send(NewTask("Words", "Once"))
+        o.place.outbox.send(NewTask(description="Words", title="Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         tasks.tasks["t0"] = task(0, "Once", description="Words", created_at=datetime.now(UTC))
         await o.select("pending:p1")
@@ -863,7 +863,7 @@ async def test_every_control_has_a_name_in_every_state(opened: Opener) -> None:
         assert nameless(o.place) == []
         o.place.selection.new_task()
         assert nameless(o.place) == []
-        o.place.outbox.send(NewTask("Once"))
+        o.place.outbox.send(NewTask(description="Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         await o.select("pending:p1")
         assert nameless(o.place) == []

@@ -59,7 +59,7 @@ def test_grouping_by_repository_puts_tasks_without_one_last() -> None:
 
 
 def test_a_task_that_waits_for_sign_in_is_among_those_that_need_the_person() -> None:
-    pending = PendingTask("p1", NewTask("Do it"), SendState.SIGN_IN, NOW)
+    pending = PendingTask("p1", NewTask(description="Do it"), SendState.SIGN_IN, NOW)
     (group,) = build_groups([], [pending], grouping=Grouping.STATE, pinned=lambda _: False, now=NOW)
     assert group.title == "Needs you"
     assert group.rows[0].spoken() == "Do it, Waiting for sign-in, now"
@@ -75,7 +75,7 @@ def test_the_title_falls_back_to_the_first_line_of_the_description() -> None:
     untitled = replace(task(1), title="  ", description="First\nsecond")
     assert title_of(untitled) == "First"
     assert title_of(replace(untitled, description="")) == "BUR-1"
-    assert title_of(NewTask("")) == "Untitled task"
+    assert title_of(NewTask(description="")) == "Untitled task"
 
 
 def test_every_word_of_the_filter_must_occur_somewhere() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.errors import NotFound
+from app.core.posthog.task_fields import TITLE_LENGTH, cleaned, one_line, texts_of
 from app.core.posthog.types import NewTask, Page, Task, TaskQuery, TaskRun
 from app.core.posthog.wire import bounded, decode_one, decode_page, segment
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from app.core.fetcher import Admission, Fetcher
 
-TITLE_LENGTH = 255
 ORIGIN = "user_created"
 # Without a mode the cloud agent asks for no permission at all (docs/wire.md, "Starting a run").
 PERMISSION_MODES = {"claude": "plan", "codex": "auto"}
@@ -70,35 +70,21 @@ class Tasks:
 
     async def create(self, new: NewTask, *, admission: Admission | None = None) -> Task:
         """Make a task. Without a title it gets the beginning of the description. `admission`: see `Fetcher.request`."""
-        body: dict[str, object] = {
-            "title": new.title.strip() or " ".join(new.description.split())[:TITLE_LENGTH],
-            "description": new.description,
-            "origin_product": ORIGIN,
-        }
-        if new.repository:
-            body["repository"] = new.repository.strip().lower()
+        body: dict[str, object] = {name: text for name, text in cleaned(texts_of(new)).items() if text is not None}
+        body["title"] = body["title"] or one_line(new.description)[:TITLE_LENGTH]
+        body["origin_product"] = ORIGIN
         return decode_one(await self._fetcher.post(self._path(), body, admission=admission), Task)
 
     async def rename(self, id: str, title: str) -> Task:  # noqa: A002
         """Give a title that the server's own naming leaves alone."""
         return await self.edit(id, title=title)
 
-    async def edit(
-        self,
-        id: str,  # noqa: A002
-        *,
-        title: str | None = None,
-        description: str | None = None,
-        repository: str | None = None,
-    ) -> Task:
-        """Change what is not None; an empty `repository` takes the task out of any."""
-        body: dict[str, object] = {}
-        if title is not None:
-            body |= {"title": title.strip(), "title_manually_set": True}
-        if description is not None:
-            body["description"] = description
-        if repository is not None:
-            body["repository"] = repository.strip().lower() or None
+    async def edit(self, id: str, **texts: str) -> Task:  # noqa: A002
+        """Change fields of `task_fields` by their names; an empty text empties a field that can be empty."""
+        sent = cleaned(texts)
+        body: dict[str, object] = {name: sent[name] for name in texts}
+        if "title" in texts:
+            body["title_manually_set"] = True
         return await self._patch(id, body)
 
     async def archive(self, id: str, archived: bool) -> Task:  # noqa: A002

@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from functools import cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -234,7 +234,7 @@ def _inner(kind: type) -> tuple[tuple[str, type], ...]:
 def _fields(kind: type) -> dict[str, _Field]:
     found = {}
     for item in msgspec.structs.fields(kind):
-        hint = item.type
+        hint = get_args(item.type)[0] if get_origin(item.type) is Annotated else item.type
         choices = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
         parts = [part for choice in choices for part in (get_args(choice) or (choice,))]
         inner = next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)

@@ -1,27 +1,20 @@
-"""The composer of a new task: three fields, a draft that is saved while typing, errors at their field."""
+"""The composer of a new task: its fields, a draft that is saved while typing, errors at their field."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer, Signal
-from PySide6.QtWidgets import (
-    QComboBox,
-    QCompleter,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPlainTextEdit,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from app.core.errors import Rejected
-from app.core.posthog.types import NewTask
+from app.core.posthog.task_fields import TASK_FIELDS, FieldKind, one_line, texts_of
+from app.core.posthog.types import new_task
 from app.ui.bridge import Generation
-from app.ui.tasks.wording import TITLE_LIMIT
+from app.ui.tasks.field_inputs import CONTEXT, INPUTS, FieldInput, LineInput, SuggestedInput, TextInput, is_send_key
 from app.ui.theme import theme, tokens
+from app.ui.translation import translate
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
@@ -36,16 +29,15 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
+    from app.core.posthog.types import NewTask
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.widgets.feedback import Action
 
 KIND = "task"
-DESCRIPTION_AT_LEAST = 96
 DRAFT = "new"
 SAVE_WITHIN_MS = 500
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Composer(QWidget):
@@ -61,6 +53,7 @@ class Composer(QWidget):
         self._scope: Scope | None = None
         self._generation = Generation(bridge, self)
         self._dirty = False
+        self.inputs: dict[str, FieldInput] = {each.name: INPUTS[each.kind](each) for each in TASK_FIELDS}
         self._errors: dict[str, FieldError] = {}
         self._soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
         self._soon.timeout.connect(self.save_now)
@@ -71,13 +64,21 @@ class Composer(QWidget):
         """Whether nothing is typed."""
         return not any(self.fields().values())
 
+    @property
+    def title(self) -> LineInput:
+        return cast(LineInput, self.inputs["title"])
+
+    @property
+    def description(self) -> TextInput:
+        return cast(TextInput, self.inputs["description"])
+
+    @property
+    def repository(self) -> SuggestedInput:
+        return cast(SuggestedInput, self.inputs["repository"])
+
     def fields(self) -> dict[str, str]:
         """What is typed, as it is saved in the draft."""
-        return {
-            "title": self.title.text(),
-            "description": self.description.toPlainText(),
-            "repository": self.repository.currentText(),
-        }
+        return {name: each.text() for name, each in self.inputs.items()}
 
     def start(self, scope: Scope | None) -> None:
         """Save what is typed for the former account, empty the fields, and load the draft of this account."""
@@ -95,16 +96,11 @@ class Composer(QWidget):
 
     def set_repositories(self, names: Sequence[str]) -> None:
         """Offer these repositories. What is typed stays."""
-        typed = self.repository.currentText()
-        with QSignalBlocker(self.repository):
-            self.repository.clear()
-            self.repository.addItems(list(names))
-            self.repository.setCurrentIndex(-1)
-            self.repository.setEditText(typed)
+        self.repository.suggest(names)
 
     def restore(self, new: NewTask) -> None:
         """Fill the fields with a task's text, as after a send that was refused."""
-        self._put({"title": new.title, "description": new.description, "repository": new.repository or ""})
+        self._put(texts_of(new))
         self._dirty = True
         self.save_now()
 
@@ -134,16 +130,14 @@ class Composer(QWidget):
         """Check the fields, then emit `submitted`."""
         self._clear_errors()
         self.card.clear()
-        new = NewTask(
-            description=self.description.toPlainText().strip(),
-            title=" ".join(self.title.text().split()),
-            repository=self.repository.currentText().strip().lower() or None,
-        )
+        typed = self.fields()
+        lines = {each.name: one_line(typed[each.name]) for each in TASK_FIELDS if each.kind is FieldKind.LINE}
+        new = new_task(typed | lines)
         wrong = self._first_mistake(new)
         if wrong is not None:
             name, words = wrong
             self._errors[name].say(words)
-            self._widget(name).setFocus(Qt.FocusReason.OtherFocusReason)
+            self.inputs[name].setFocus(Qt.FocusReason.OtherFocusReason)
             return
         self.submitted.emit(new)
 
@@ -167,25 +161,6 @@ class Composer(QWidget):
 
     def _build(self) -> None:
         current = theme()
-        self.title = QLineEdit()
-        self.title.setMaxLength(TITLE_LIMIT)
-        self.title.setPlaceholderText(self.tr("Taken from the description if left empty"))
-        self.description = _Description()
-        self.description.setTabChangesFocus(True)
-        self.description.setMinimumHeight(current.px(DESCRIPTION_AT_LEAST))
-        self.description.setPlaceholderText(self.tr("What should be done, where, and how will you know it is done?"))
-        self.repository = QComboBox()
-        self.repository.setEditable(True)
-        self.repository.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.repository.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        completer = QCompleter(self.repository.model(), self.repository)
-        completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self.repository.setCompleter(completer)
-        line = self.repository.lineEdit()
-        if line is not None:
-            line.setPlaceholderText("organization/repository")
-            line.setAccessibleName(self.tr("Repository"))
         self.card = InlineCard()
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
@@ -200,13 +175,11 @@ class Composer(QWidget):
         box.setSpacing(current.px(tokens.SPACE_1))
         box.addWidget(Text(self.tr("New task"), "title"))
         box.addSpacing(current.px(tokens.SPACE_2))
-        for name, label, optional, widget in (
-            ("title", self.tr("&Title"), True, self.title),
-            ("description", self.tr("&Description"), False, self.description),
-            ("repository", self.tr("&Repository"), True, self.repository),
-        ):
-            box.addLayout(self._label(label, widget, optional=optional))
-            box.addWidget(widget, 1 if widget is self.description else 0)
+        for field in TASK_FIELDS:
+            name, widget = field.name, self.inputs[field.name]
+            text = field.kind is FieldKind.TEXT
+            box.addLayout(self._label(translate(CONTEXT, field.label), widget, optional=not text))
+            box.addWidget(widget, 1 if text else 0)
             self._errors[name] = FieldError(widget)
             box.addWidget(self._errors[name])
             box.addSpacing(current.px(tokens.SPACE_2))
@@ -221,10 +194,8 @@ class Composer(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
 
-        self.title.textChanged.connect(lambda: self._typed("title"))
-        self.description.textChanged.connect(lambda: self._typed("description"))
-        self.repository.editTextChanged.connect(lambda: self._typed("repository"))
-        for widget in (self.title, self.description, self.repository):
+        for name, widget in self.inputs.items():
+            widget.typed.connect(partial(self._typed, name))
             widget.installEventFilter(self)
         self._show_discard()
 
@@ -241,14 +212,13 @@ class Composer(QWidget):
         row.addStretch()
         return row
 
-    def _widget(self, name: str) -> QWidget:
-        return {"title": self.title, "description": self.description, "repository": self.repository}[name]
-
     def _first_mistake(self, new: NewTask) -> tuple[str, str] | None:
+        texts = texts_of(new)
         if not new.description and not new.title:
             return "description", self.tr("Say what should be done.")
-        if new.repository is not None and not REPOSITORY.fullmatch(new.repository):
-            return "repository", self.tr("Write it as organization/repository, or leave it empty.")
+        for field in TASK_FIELDS:
+            if field.pattern is not None and texts[field.name] and not field.pattern.fullmatch(texts[field.name]):
+                return field.name, translate(CONTEXT, field.mistake)
         return None
 
     def _typed(self, name: str) -> None:
@@ -259,10 +229,8 @@ class Composer(QWidget):
             self._soon.start()
 
     def _put(self, fields: dict[str, str]) -> None:
-        with QSignalBlocker(self.title), QSignalBlocker(self.description), QSignalBlocker(self.repository):
-            self.title.setText(fields.get("title", ""))
-            self.description.setPlainText(fields.get("description", ""))
-            self.repository.setEditText(fields.get("repository", ""))
+        for name, widget in self.inputs.items():
+            widget.put(fields.get(name, ""))
         self._clear_errors()
         self.card.clear()
         self._dirty = False
@@ -328,20 +296,3 @@ class Composer(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         self.save_now()
         super().hideEvent(event)
-
-
-class _Description(QPlainTextEdit):
-    """Passes Ctrl+Enter on to the composer."""
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_send_key(event):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
-
-
-def is_send_key(event: QKeyEvent) -> bool:
-    """Whether this is Ctrl+Enter, with either Enter key."""
-    modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-    return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and modifiers == Qt.KeyboardModifier.ControlModifier

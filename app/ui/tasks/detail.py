@@ -13,6 +13,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.core.posthog.task_fields import TASK_FIELDS, texts_of
+from app.ui.tasks.field_inputs import CONTEXT
 from app.ui.tasks.markdown import MarkdownView, open_web_link
 from app.ui.tasks.wording import (
     TITLE_LIMIT,
@@ -25,6 +27,7 @@ from app.ui.tasks.wording import (
     title_of,
 )
 from app.ui.theme import theme, tokens
+from app.ui.translation import translate
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, clear_layout
@@ -220,7 +223,7 @@ class TaskPage(QWidget):
         self._description.set_text(task.description)
         self._description.setVisible(bool(task.description.strip()))
         self._description_title.setVisible(bool(task.description.strip()))
-        facts = (task.repository, task.created_at, task.created_by, task.latest_run, task.last_activity_at, self._runs)
+        facts = (texts_of(task), task.created_at, task.created_by, task.latest_run, task.last_activity_at, self._runs)
         if facts != self._facts_of:
             self._facts_of = facts
             self._fill_facts(task)
@@ -236,7 +239,8 @@ class TaskPage(QWidget):
     def _fill_facts(self, task: Task) -> None:
         self._facts.clear()
         run = task.latest_run
-        self._facts.add(self.tr("Repository"), task.repository or self.tr("None"), path=True)
+        for field, text in ((each, getattr(task, each.name)) for each in TASK_FIELDS if each.fact):
+            self._facts.add(translate(CONTEXT, field.caption), text or self.tr("None"), path=True)
         if run is not None and run.branch:
             self._facts.add(self.tr("Branch"), run.branch, path=True)
         by = task.created_by.short_name if task.created_by is not None else ""

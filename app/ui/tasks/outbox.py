@@ -15,17 +15,16 @@ from PySide6.QtCore import QObject, Signal
 
 from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, TimedOut
-from app.core.posthog.types import NewTask
+from app.core.posthog.task_fields import texts_of
+from app.core.posthog.types import new_task
 from app.ui.bridge import Generation
 from app.ui.tasks.rows import PendingTask
 from app.ui.tasks.wording import SendState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from app.core.backend import Backend
     from app.core.fetcher import Admission
-    from app.core.posthog.types import Task, User
+    from app.core.posthog.types import NewTask, Task, User
     from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
     from app.ui.bridge import Bridge
@@ -232,7 +231,7 @@ class OutboxSender(QObject):
             number = f"p{next(self._numbers)}"
             self._items[number] = item.id
             self._pending[number] = PendingTask(
-                number, new_of(item.payload), stored_state(item.state), moment_of_item(item.created_at)
+                number, new_task(item.payload), stored_state(item.state), moment_of_item(item.created_at)
             )
         self.changed.emit()
         self.drain()
@@ -274,16 +273,7 @@ def stored_state(text: str) -> SendState:
 
 
 def payload_of(new: NewTask, project: int) -> dict[str, Any]:
-    return {"title": new.title, "description": new.description, "repository": new.repository, "project": project}
-
-
-def new_of(payload: Mapping[str, Any]) -> NewTask:
-    repository = payload.get("repository")
-    return NewTask(
-        description=str(payload.get("description") or ""),
-        title=str(payload.get("title") or ""),
-        repository=str(repository) if repository else None,
-    )
+    return {**texts_of(new), "project": project}
 
 
 def moment_of_item(created_at: object) -> datetime:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from app.core.posthog.task_fields import same_text
 from app.ui.tasks.wording import aware, title_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,6 @@ class UnknownOutcomeCheck(QObject):
 
 def looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
     """Whether a task on the server is probably the one that was sent: the same text, created then or later."""
-    if task.description.strip() != new.description.strip() or (new.title and task.title != new.title):
+    if not same_text(task, new):
         return False
     return task.created_at is None or aware(task.created_at).timestamp() > sent_at - MADE_AROUND_SECONDS
