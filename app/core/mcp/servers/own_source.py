@@ -6,6 +6,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app import CLIENT_METADATA_URL
 from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState
@@ -242,7 +243,7 @@ class OwnServers(UnmanagedServers):
         if challenge is None:
             challenge = await find_challenge(self._clients(), server.url)
         found = await find_protected_resource(self._clients(), server.url, challenge)
-        profile = profile_of(found, server.url, server.title, slot)
+        profile = replace(profile_of(found, server.url, server.title, slot), client_metadata_url=CLIENT_METADATA_URL)
         credential = self._hold(profile)
         await credential.known()
         await self._choose_store(credential, store)
@@ -324,6 +325,7 @@ class OwnServers(UnmanagedServers):
                 authorization.key.issuer,
                 resource=authorization.resource,
                 scopes=authorization.scopes,
+                client_metadata_url=CLIENT_METADATA_URL,
             )
         )
 
