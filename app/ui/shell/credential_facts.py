@@ -15,6 +15,9 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.times import absolute, due, duration, moment_at, relative
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from PySide6.QtGui import QResizeEvent
 
     from app.core.diagnostics.snapshot import SignInSnapshot
@@ -118,8 +121,8 @@ class CredentialFacts(QWidget):
         self._arrange()
 
 
-def _moment(seconds: float | None, words: object) -> tuple[str, str]:
-    if seconds is None or not callable(words):
+def _moment(seconds: float | None, words: Callable[[datetime], str]) -> tuple[str, str]:
+    if seconds is None:
         return "", ""
     moment = moment_at(seconds)
-    return str(words(moment)), absolute(moment)
+    return words(moment), absolute(moment)

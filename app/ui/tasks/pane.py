@@ -96,6 +96,7 @@ class TaskPane(SidePane):
         self._outbox = outbox
         self._preferences = preferences
         self._rows = RowCache()
+        self._said: tuple[str, str, int] | None = None
         self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
         self._late.timeout.connect(self._show_list)
         self._again = QTimer(self, singleShot=True, interval=0)
@@ -332,7 +333,7 @@ class TaskPane(SidePane):
 
     def _say(self, title: str, text: str, actions: Sequence[tuple[str, object]] = (), *, glyph: str) -> None:
         said = (title, text, len(actions))
-        if getattr(self, "_said", None) != said:
+        if said != self._said:
             self._said = said
             self.empty.show_state(title, text, actions, glyph=glyph)  # type: ignore[arg-type]
         self.stack.setCurrentWidget(self.empty)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
+from app.core.posthog.types import NewTask
 from app.ui.theme.state import State, by_name, translated
 from app.ui.translation import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.core.posthog.types import NewTask, Task, TaskRun
+    from app.core.posthog.types import Task, TaskRun
 
 TITLE_LIMIT = 255
 
@@ -133,7 +134,12 @@ def title_of(task: Task | NewTask) -> str:
         line = " ".join(text.split())
         if line:
             return line[:TITLE_LIMIT]
-    return getattr(task, "slug", "") or _tr("Untitled task")
+    return _slug_of(task) or _tr("Untitled task")
+
+
+def _slug_of(task: Task | NewTask) -> str:
+    """Empty until the server has made the task."""
+    return "" if isinstance(task, NewTask) else task.slug
 
 
 def queued_explanation(run: TaskRun | None, *, embedded: bool) -> str | None:
@@ -166,7 +172,7 @@ def matches(task: Task | NewTask, needle: str) -> bool:
     words = needle.casefold().split()
     if not words:
         return True
-    hay = "\n".join((task.title, getattr(task, "slug", ""), task.repository or "", task.description)).casefold()
+    hay = "\n".join((task.title, _slug_of(task), task.repository or "", task.description)).casefold()
     return all(word in hay for word in words)
 
 
