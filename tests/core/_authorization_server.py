@@ -86,7 +86,7 @@ class Presented:
         if scheme == "Basic":
             ways.append("client_secret_basic")
             name, _, password = base64.b64decode(encoded).decode("ascii").partition(":")
-            assert "client_id" not in form, "the client's id stands in the body beside the header"
+            assert form.get("client_id") == unquote_plus(name), "the body names another client than the header"
             client_id, secret = unquote_plus(name), unquote_plus(password)
         if "client_secret" in form:
             ways.append("client_secret_post")
@@ -108,7 +108,11 @@ class ScriptedIssuer:
     """The `iss` of authorization responses in place of its own."""
     takes_resource_at_refresh: bool = True
     issues_refresh_tokens: bool = True
+    compares_ports: bool = False
+    """Whether a redirect URI must be one of those registered, its port included, as the MCP SDK's servers want."""
     clients: dict[str, Client] = field(default_factory=dict)
+    redirects: dict[str, list[str]] = field(default_factory=dict)
+    """All redirect URIs that each client registered."""
     registered: list[dict[str, Any]] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     """The parameters of the authorization requests."""
@@ -176,6 +180,7 @@ class ScriptedIssuer:
         secret = self.register_answer.get("client_secret")
         named = self.register_answer.get("token_endpoint_auth_method", "client_secret_basic" if secret else "none")
         self.clients[client_id] = Client(asked["redirect_uris"][0], secret, frozenset({named}))
+        self.redirects[client_id] = asked["redirect_uris"]
         return Reply(201, {"client_id": client_id, **self.register_answer})
 
     def _authorize(self, request: Request) -> Reply:
@@ -185,6 +190,8 @@ class ScriptedIssuer:
         client = self.clients.get(asked["client_id"])
         registered = urlsplit(client.redirect_uri if client else "")
         if (redirect.hostname, redirect.path) != (registered.hostname, registered.path):
+            return Reply(400, {"error": "invalid_request"})
+        if self.compares_ports and asked["redirect_uri"] not in self.redirects.get(asked["client_id"], []):
             return Reply(400, {"error": "invalid_request"})
         if asked["code_challenge_method"] != "S256":
             return Reply(400, {"error": "invalid_challenge"})

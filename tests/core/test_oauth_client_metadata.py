@@ -28,7 +28,7 @@ def document() -> dict[str, Any]:
 
 def test_the_document_is_what_burrow_says_when_it_registers(document: dict[str, Any]) -> None:
     redirect_uri = ClientRegistration("", GIVEN_PATH, "").redirect_uri
-    assert document == {"client_id": document["client_id"], **client_metadata(redirect_uri, AuthMethod.NONE)}
+    assert document == {"client_id": document["client_id"], **client_metadata([redirect_uri], AuthMethod.NONE)}
     assert document["client_name"] == CLIENT_NAME
     assert document["redirect_uris"] == ["http://127.0.0.1/callback"]
     assert document["grant_types"] == ["authorization_code", "refresh_token"]

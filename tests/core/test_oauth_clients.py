@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import socket
 from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 import pytest
 
@@ -153,8 +154,33 @@ async def test_burrow_registers_itself_once(tmp_path: Path) -> None:
             async with opened(tmp_path) as data:
                 await sign_in_at(data.credential(profile_for(issuer)))
         assert len(issuer.registered) == 1
-        [uri] = issuer.registered[0]["redirect_uris"]
+        with_port, uri = issuer.registered[0]["redirect_uris"]
         assert uri.startswith(f"{REDIRECT_URI}/")
+        assert urlsplit(with_port).path == urlsplit(uri).path
+
+
+async def test_a_server_that_compares_ports_gets_the_registered_one_at_every_sign_in(tmp_path: Path) -> None:
+    async with servers(1) as origins:
+        issuer = ScriptedIssuer(next(origins), compares_ports=True)
+        for _ in range(2):
+            async with opened(tmp_path) as data:
+                await sign_in_at(data.credential(profile_for(issuer)))
+        assert len(issuer.registered) == 1
+        assert len({asked["redirect_uri"] for asked in issuer.asked}) == 1
+
+
+async def test_where_another_program_listens_on_the_registered_port_burrow_registers_anew(tmp_path: Path) -> None:
+    async with servers(1) as origins, opened(tmp_path) as data:
+        issuer = ScriptedIssuer(next(origins), compares_ports=True)
+        credential = data.credential(profile_for(issuer))
+        await sign_in_at(credential)
+        port = urlsplit(issuer.registered[0]["redirect_uris"][0]).port
+        assert port is not None
+        with socket.create_server(("127.0.0.1", port)):
+            await sign_in_at(credential)
+        assert len(issuer.registered) == 2
+        assert credential.grant is not None
+        assert credential.grant.client_id == "client-2"
 
 
 async def test_where_nobody_can_register_a_client_id_is_asked_for(tmp_path: Path) -> None:
@@ -305,7 +331,7 @@ async def test_a_secret_without_a_method_goes_into_the_header_alone(tmp_path: Pa
         assert [(one.ways, one.client_id, one.secret) for one in issuer.presented] == [
             ((BASIC,), "client-1", SECRET)
         ] * 2
-        assert not [one for one in issuer.requests("/token") if {"client_id", "client_secret"} & one.form.keys()]
+        assert not [one for one in issuer.requests("/token") if "client_secret" in one.form]
 
 
 async def test_a_secret_for_the_body_goes_into_the_body_alone(tmp_path: Path) -> None:
@@ -325,16 +351,17 @@ async def test_a_secret_for_the_body_goes_into_the_body_alone(tmp_path: Path) ->
     ("client_id", "secret", "header"),
     [
         ("client", "secret", "client:secret"),
-        # The example of RFC 6749 appendix B.
-        (" %&+£€", "x", "+%25%26%2B%C2%A3%E2%82%AC:x"),
+        # The example of RFC 6749 appendix B, its space in the spelling that every decoder understands.
+        (" %&+£€", "x", "%20%25%26%2B%C2%A3%E2%82%AC:x"),
         ("https://a.example/c?d", "a:b", "https%3A%2F%2Fa.example%2Fc%3Fd:a%3Ab"),
-        ("é:", "ü %41", "%C3%A9%3A:%C3%BC+%2541"),
+        ("é:", "ü %41", "%C3%A9%3A:%C3%BC%20%2541"),
     ],
 )
 def test_the_id_and_the_secret_in_a_header_are_encoded_as_in_a_form(client_id: str, secret: str, header: str) -> None:
     form, headers = authenticated(ClientRegistration(client_id, "", "", secret, AuthMethod.BASIC), {"a": "b"})
     assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode("ascii") == header
-    assert form == {"a": "b"}
+    # Where the client is looked up by the body; that is no second way to authenticate.
+    assert form == {"a": "b", "client_id": client_id}
 
 
 @pytest.mark.parametrize(

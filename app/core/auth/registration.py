@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from app.core.redaction import hide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.core.auth.metadata import ServerMetadata
 
 CLIENT_NAME = "Burrow"
@@ -33,8 +35,9 @@ class AuthMethod(Enum):
 class ClientRegistration:
     """Burrow as a client of one issuer.
 
-    `redirect_path` is registered with it; the port may differ (RFC 8252 section 7.3). `secret_expires_at` is in Unix
-    seconds, 0 for never (RFC 7591 section 3.2.1). `given` by a person: it is never replaced.
+    `redirect_path` is registered with it. The port may differ (RFC 8252 section 7.3), but many servers compare the
+    whole address: for those `port` is registered too, 0 for none. `secret_expires_at` is in Unix seconds, 0 for never
+    (RFC 7591 section 3.2.1). `given` by a person: it is never replaced.
     """
 
     client_id: str
@@ -44,6 +47,7 @@ class ClientRegistration:
     method: AuthMethod = AuthMethod.NONE
     secret_expires_at: float = 0.0
     given: bool = False
+    port: int = 0
 
     def __post_init__(self) -> None:
         hide(self.secret)
@@ -51,7 +55,8 @@ class ClientRegistration:
     @property
     def redirect_uri(self) -> str:
         """The redirect URI as it is registered."""
-        return f"http://127.0.0.1{self.redirect_path}"
+        port = f":{self.port}" if self.port else ""
+        return f"http://127.0.0.1{port}{self.redirect_path}"
 
     def expired(self, now: float) -> bool:
         """Whether its secret is over, or will be in a minute, at `now` (Unix seconds)."""
@@ -64,6 +69,8 @@ class ClientRegistration:
             "redirect_path": self.redirect_path,
             "issuer": self.issuer,
         }
+        if self.port:
+            record["port"] = self.port
         if self.secret is not None:
             record |= {"method": self.method.value, "secret_expires_at": self.secret_expires_at}
         return record | {"given": True} if self.given else record
@@ -73,7 +80,7 @@ class ClientRegistration:
         """What `record` made, without the secret; None for anything else."""
         match record:
             case {"client_id": str(client_id), "redirect_path": str(path), "issuer": str(issuer), **rest}:
-                expires = rest.get("secret_expires_at", 0.0)
+                expires, port = rest.get("secret_expires_at", 0.0), rest.get("port", 0)
                 return ClientRegistration(
                     client_id,
                     path,
@@ -81,12 +88,13 @@ class ClientRegistration:
                     method=method_of(rest.get("method"), AuthMethod.NONE),
                     secret_expires_at=expires if isinstance(expires, int | float) else 0.0,
                     given=rest.get("given") is True,
+                    port=port if isinstance(port, int) and 0 < port < 65536 else 0,
                 )
             case _:
                 return None
 
 
-def client_metadata(redirect_uri: str, method: AuthMethod) -> dict[str, Any]:
+def client_metadata(redirect_uris: Sequence[str], method: AuthMethod) -> dict[str, Any]:
     """What Burrow says about itself: when it registers (RFC 7591 section 2), and in `docs/client-metadata.json`.
 
     Which scopes it may ask for is left to the server: a registration is remembered, and a later step-up asks for scopes
@@ -94,7 +102,7 @@ def client_metadata(redirect_uri: str, method: AuthMethod) -> dict[str, Any]:
     """
     return {
         "client_name": CLIENT_NAME,
-        "redirect_uris": [redirect_uri],
+        "redirect_uris": list(redirect_uris),
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "token_endpoint_auth_method": method.value,

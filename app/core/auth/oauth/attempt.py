@@ -54,7 +54,7 @@ class AuthorizationAttempt:
             return bool(holder) and holder[0].is_answered_by(answer.state, answer.issuer)
 
         server = CallbackServer(registration.redirect_path, accepts)
-        redirect_uri = await server.open()
+        redirect_uri = await server.open(registration.port)
         request = oauth.request_authorization(metadata, registration.client_id, redirect_uri, scopes=scopes)
         holder.append(request)
         if not is_confidential(request.url):

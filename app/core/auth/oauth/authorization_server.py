@@ -10,10 +10,11 @@ import secrets
 from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote_plus, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
 from app.core.auth.oauth.authorization import authorization_request
+from app.core.auth.oauth.callback import unused_port
 from app.core.auth.oauth.discovery import find_metadata
 from app.core.auth.oauth.requests import send
 from app.core.auth.profile import IssuerTrust
@@ -92,13 +93,19 @@ class AuthorizationServer:
         if metadata.registration_endpoint is None:
             raise self._unregistered(origin_of(metadata.issuer), "does not let applications register themselves")
         path = f"/callback/{secrets.token_urlsafe(12)}"
+        blank = ClientRegistration("", path, "")
+        redirect_uris, port = [blank.redirect_uri], 0
+        if self.profile.trust is IssuerTrust.METADATA:
+            # Servers made with the MCP SDK, among others, compare the port of a loopback address too.
+            port = unused_port()
+            redirect_uris.insert(0, replace(blank, port=port).redirect_uri)
         public = not metadata.auth_methods or AuthMethod.NONE.value in metadata.auth_methods
         asked = AuthMethod.NONE if public else secret_method(metadata)
         answer = await send(
             self._transport,
             "POST",
             metadata.registration_endpoint,
-            json_body=client_metadata(ClientRegistration("", path, "").redirect_uri, asked),
+            json_body=client_metadata(redirect_uris, asked),
         )
         record = answer.object()
         client_id = record.get("client_id")
@@ -110,7 +117,8 @@ class AuthorizationServer:
             raise failure
         if not isinstance(client_id, str) or not client_id:
             raise ProtocolTrouble(f"{answer.origin} registered Burrow without naming a client id.")
-        return self._registered(ClientRegistration(client_id, path, metadata.issuer), record, metadata, answer.origin)
+        registration = ClientRegistration(client_id, path, metadata.issuer, port=port)
+        return self._registered(registration, record, metadata, answer.origin)
 
     def check_auth_methods(self, metadata: ServerMetadata) -> None:
         """Raises `Rejected` (attr `client_id`) where a client can authenticate in no way that Burrow has."""
@@ -329,12 +337,14 @@ class AuthorizationServer:
 def authenticated(registration: ClientRegistration, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """`form` and headers with the client's authentication, in one way only (RFC 6749 section 2.3.1).
 
-    Inside the header id and secret are encoded as in a form, where a space is a plus (RFC 6749 appendix B).
+    The id is named in the body in any case: servers made with the MCP SDK look the client up by it before they read
+    the header. Inside the header id and secret are encoded as in a form (RFC 6749 appendix B), a space as `%20`, which
+    servers that decode no plus understand too.
     """
-    if registration.secret is not None and registration.method is AuthMethod.BASIC:
-        pair = f"{quote_plus(registration.client_id)}:{quote_plus(registration.secret)}"
-        return dict(form), {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     body = {**form, "client_id": registration.client_id}
+    if registration.secret is not None and registration.method is AuthMethod.BASIC:
+        pair = f"{quote(registration.client_id, safe='')}:{quote(registration.secret, safe='')}"
+        return body, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     if registration.secret is not None and registration.method is AuthMethod.POST:
         body["client_secret"] = registration.secret
     return body, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -40,6 +41,22 @@ class AuthorizationResponse:
         hide(self.code, self.state)
 
 
+def unused_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def is_unused(port: int) -> bool:
+    """Whether nobody listens on a port of this machine."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 class CallbackServer:
     """Listens on 127.0.0.1 for one redirect to `path`.
 
@@ -53,9 +70,12 @@ class CallbackServer:
         self._server: asyncio.Server | None = None
         self._result: asyncio.Future[AuthorizationResponse] = asyncio.get_running_loop().create_future()
 
-    async def open(self) -> str:
-        """Start listening on a port the system chooses; returns the redirect URI."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=REQUEST_LIMIT)
+    async def open(self, port: int = 0) -> str:
+        """Start listening on `port` if that is free, else on one that the system chooses; returns the redirect URI."""
+        try:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=REQUEST_LIMIT)
+        except OSError:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=REQUEST_LIMIT)
         port = self._server.sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}{self._path}"
 

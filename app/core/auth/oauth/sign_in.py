@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.oauth.attempt import AuthorizationAttempt, cancellation
+from app.core.auth.oauth.callback import is_unused
 from app.core.errors import Facts, Rejected
 from app.core.events import Event
 
@@ -119,7 +120,11 @@ class BrowserSignIn:
         known = await registrar.known(self._metadata)
         if known is None:
             return await registrar.register(self._metadata)
-        if registrar.gave(known.client_id) or await self._target.oauth.knows(self._metadata, known):
+        if registrar.gave(known.client_id):
+            return known
+        # Another program listens where the answer would be sent: a server that compares ports needs another address.
+        free = known.port == 0 or is_unused(known.port)
+        if free and await self._target.oauth.knows(self._metadata, known):
             return known
         return await self._register_anew()
 
