@@ -205,13 +205,15 @@ def _head(status: int, headers: dict[str, str]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def real_server(server: Any, *, app: str = "streamable_http", **options: Any) -> AsyncIterator[str]:
+async def real_server(
+    server: Any, *, app: str = "streamable_http", port: int = 0, **options: Any
+) -> AsyncIterator[str]:
     """The SDK's own server over HTTP on the running loop; yields its address."""
     import socket
 
     import uvicorn
 
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(getattr(server, f"{app}_app")(**options), log_config=None, timeout_graceful_shutdown=1)
     uvicorn_server = uvicorn.Server(config)
     uvicorn_server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]

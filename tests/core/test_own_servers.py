@@ -24,6 +24,7 @@ from tests.conftest import RunningWorkspace
 from tests.core import scripted as web
 from tests.core._authorization_server import RESOURCE, ScriptedIssuer, servers
 from tests.core._mcp_server import Reply, Scripted, Seen
+from tests.core._sdk_provider import protected_server
 from tests.core.test_services import services_in, signed_in
 
 LEDGER = "/_vendor/ledger/mcp"
@@ -239,6 +240,28 @@ async def test_a_dead_token_is_healed_in_both_eras_and_the_tool_runs_once(legacy
             taken = [seen for seen in carried if issuer.family.access_token in seen.headers["authorization"]]
             assert len(taken) == 5
             assert services.servers._servers[added.id].protocol == ("2025-11-25" if legacy else "2026-07-28")
+
+
+async def test_a_server_made_with_the_sdk_is_signed_in_to_and_heals_and_each_call_runs_once(tmp_path: Path) -> None:
+    async with protected_server() as (url, provider, calls), services_in(tmp_path) as services:
+        added = await services.own_servers.add(HttpServer("", "Protected", url))
+        for _ in range(2):
+            attempt = await services.own_servers.begin_sign_in(added.id, open_browser=False)
+            finishing = asyncio.create_task(attempt.finish())
+            async with httpx.AsyncClient(follow_redirects=True) as browser:
+                assert (await browser.get(attempt.url)).status_code == 200
+            await finishing
+        assert len(provider.clients) == 1
+        await call(services, added.id, "note", text="first")
+        provider.kill_access_tokens()
+        texts = [f"call {number}" for number in range(8)]
+        await asyncio.gather(*(call(services, added.id, "note", text=text) for text in texts))
+        assert sorted(calls) == sorted(["first", *texts])
+        assert provider.refreshes == 1
+        provider.end()
+        with pytest.raises(SignInNeeded):
+            await call(services, added.id, "note", text="after the end")
+        assert "after the end" not in calls
 
 
 async def test_a_server_without_any_sign_in_is_called_in_both_eras(tmp_path: Path) -> None:
