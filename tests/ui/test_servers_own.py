@@ -192,7 +192,7 @@ async def test_a_server_is_removed_after_a_question(qapp: QApplication) -> None:
         await settle()
         on.place.page.ask_remove()
         card = on.place.page.page.card
-        assert "ends its sign-in" in card.text()
+        assert "Burrow forgets it" in card.text()
         actions(card)["Remove"]()
         await until(lambda: services.own_servers.removed == ["own-1"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer, SseServer, StdioServer
+from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer
 from app.core.mcp.servers.server import ServerState
 from app.ui.servers.wording import auth_words, tr
 from app.ui.translation import marked
@@ -12,6 +12,7 @@ from app.ui.translation import marked
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from app.core.mcp.servers.definitions import OwnServer
     from app.core.mcp.servers.server import Server
     from app.core.posthog.types import Installation
 
@@ -50,18 +51,13 @@ def kind_of(server: Server) -> ServerKind:
             return _installed(installation, server.state)
         case HostEndpoint():
             return ServerKind(facts=((tr("Authentication"), tr("Your own account")),))
-        case HttpServer() as own:
+        case own:
             return _own(own, server.state)
-        case StdioServer():
-            return ServerKind(
-                removal=tr("Burrow forgets it. The command itself stays."),
-                facts=((tr("Authentication"), tr("None: it is a process of this machine")),),
-            )
 
 
 def is_own(server: Server) -> bool:
     """Whether the user added it on this machine."""
-    return isinstance(server.definition, HttpServer | StdioServer)
+    return not isinstance(server.definition, HostEndpoint | InstalledServer)
 
 
 def installation_of(server: Server) -> Installation | None:
@@ -84,19 +80,20 @@ def _installed(kept: Installation, state: ServerState) -> ServerKind:
     )
 
 
-def _own(own: HttpServer, state: ServerState) -> ServerKind:
-    known = own.authorization
-    how = tr("None so far") if known is None else tr("A sign-in of its own, at {0}").format(known.key.issuer)
-    transport = "HTTP+SSE" if isinstance(own, SseServer) else "HTTP"
+def _own(own: OwnServer, state: ServerState) -> ServerKind:
+    known, can_sign_in = own.authorization, isinstance(own, HttpServer)
+    how = tr("None so far") if can_sign_in else tr("None")
+    if known is not None:
+        how = tr("A sign-in of its own, at {0}").format(known.key.issuer)
     return ServerKind(
-        connect=tr(OWN[state]) if state in OWN else "",
+        connect=tr(OWN[state]) if can_sign_in and state in OWN else "",
         connect_title=tr("{0} asks you to sign in").format(own.title),
         connect_text=tr("Your browser opens. The sign-in is for this server only."),
-        removal=tr("Burrow forgets it and ends its sign-in."),
+        removal=tr("Burrow forgets it and ends its sign-in.") if known is not None else tr("Burrow forgets it."),
         signs_in=known is not None,
         facts=(
             (tr("Authentication"), how),
-            (tr("Transport"), transport),
+            (tr("Transport"), own.transport_name),
             (tr("Added on"), tr("This machine, for every account")),
         ),
     )

@@ -1,6 +1,7 @@
 """ServerDefinition: what a server is and how it is reached, as a closed union.
 
-A new kind is a class here, or in a file of its own, and its name in the union; `OwnServers` then lists and keeps it.
+A new kind that users add themselves is a class like `StdioServer`, here or in the file of its transport, and its name
+in `OwnServer`: then it is kept, listed, called and shown. One that signs in derives from `HttpServer`.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class HttpServer:
     """A server of the user's own over streamable HTTP. `authorization` is None until it was signed in to."""
 
     kind: ClassVar[str] = "http"
+    transport_name: ClassVar[str] = "HTTP"
 
     id: str
     title: str
@@ -127,6 +129,7 @@ class SseServer(HttpServer):
     """A server of the user's own over HTTP+SSE, the transport of MCP 2024-11-05."""
 
     kind: ClassVar[str] = "sse"
+    transport_name: ClassVar[str] = "HTTP+SSE"
 
     def transport(self, auth: Any, headers: Callable[[], Mapping[str, str]]) -> Transport:
         """How it is reached."""
@@ -140,6 +143,7 @@ class StdioServer:
     """A server of the user's own that is a process of this machine. `folder` is where it is started, empty for here."""
 
     kind: ClassVar[str] = "stdio"
+    transport_name: ClassVar[str] = "A process, on its pipes"
     authorization: ClassVar[None] = None
 
     id: str

@@ -12,7 +12,14 @@ from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, Facts, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
-from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization, StdioServer, own_server_of, record_of
+from app.core.mcp.servers.definitions import (
+    HostEndpoint,
+    HttpServer,
+    InstalledServer,
+    ServerAuthorization,
+    own_server_of,
+    record_of,
+)
 from app.core.mcp.servers.server import NOT_SIGNED_IN, ServerState
 from app.core.mcp.servers.source import Listed, Route, ServerSource
 from app.core.storage.values import Scope
@@ -238,7 +245,7 @@ class OwnServers(UnmanagedServers):
 
         server = self._named(server_id)
         if not isinstance(server, HttpServer):
-            raise Rejected(f"{server.title} is a process of this machine: it has no sign-in.")
+            raise Rejected(f"{server.title} has no sign-in.")
         challenge = self._challenges.get(server.id)
         if challenge is None:
             challenge = await find_challenge(self._clients(), server.url)
@@ -276,7 +283,7 @@ class OwnServers(UnmanagedServers):
         server = self._named(server_id)
         typed = key.strip()
         if not isinstance(server, HttpServer):
-            raise Rejected(f"{server.title} is a process of this machine: it takes no API key.")
+            raise Rejected(f"{server.title} takes no API key.")
         if not typed or not typed.isascii() or not typed.isprintable() or " " in typed:
             raise Rejected("This cannot be an API key.", Facts(attr="key"), action="Paste the whole key.")
         origin = origin_of(server.url)
@@ -391,5 +398,5 @@ class OwnServerSignIn:
 
 
 def _own(definition: ServerDefinition) -> OwnServer:
-    assert isinstance(definition, HttpServer | StdioServer)
+    assert not isinstance(definition, HostEndpoint | InstalledServer)
     return definition
