@@ -111,7 +111,7 @@ async def test_without_an_account_and_without_servers_adding_one_is_offered(qapp
         assert on.place.pages.shows_custom
         assert on.form.on_this_machine
         assert not on.form.home.isVisibleTo(on.form)
-        assert not on.place.pane.tabs.isTabEnabled(1)
+        assert not on.place.pane.tabs.isTabVisible(1)
 
 
 async def test_the_servers_of_an_account_that_cannot_be_read_hide_no_own_one(qapp: QApplication) -> None:

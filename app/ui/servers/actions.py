@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.ui.context import Command
-from app.ui.servers.kinds import is_own, kind_of
+from app.ui.servers.kinds import kind_of
+from app.ui.servers.wording import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,8 +13,9 @@ from app.core.auth.grant.journal import SIGNED_IN
 from app.core.errors import BurrowError
 from app.ui.bridge import Generation
 from app.ui.place import RecoveryDetector
-from app.ui.servers.kinds import installation_of, is_own
+from app.ui.servers.kinds import installation_of
 from app.ui.servers.policy import Policy
+from app.ui.servers.wording import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

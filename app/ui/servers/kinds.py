@@ -55,11 +55,6 @@ def kind_of(server: Server) -> ServerKind:
             return _own(own, server.state)
 
 
-def is_own(server: Server) -> bool:
-    """Whether the user added it on this machine."""
-    return not isinstance(server.definition, HostEndpoint | InstalledServer)
-
-
 def installation_of(server: Server) -> Installation | None:
     """What the MCP store keeps of it."""
     return server.definition.installation if isinstance(server.definition, InstalledServer) else None

@@ -108,7 +108,7 @@ class ServerPane(SidePane):
             self.progress.start()
         else:
             self.progress.stop()
-        self.tabs.setTabEnabled(AVAILABLE, controller.backend is not None)
+        self.tabs.setTabVisible(AVAILABLE, controller.backend is not None)
         self._show_rows()
         self._installed.setCurrentWidget(self.servers if controller.servers else self.no_servers)
         if controller.servers:

@@ -16,8 +16,9 @@ from app.core.auth.status import CANCELLED, REPLACED, CredentialState
 from app.core.errors import PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
 from app.core.mcp.protocol.calls import CallCancelled
 from app.core.mcp.servers.definitions import HttpServer
-from app.ui.servers.kinds import is_own, kind_of
+from app.ui.servers.kinds import kind_of
 from app.ui.servers.policy import Policy
+from app.ui.servers.wording import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
+from app.core.mcp.servers.definitions import HostEndpoint, InstalledServer
 from app.core.mcp.servers.server import ServerState
 from app.ui.servers.policy import policy_state
 from app.ui.theme.state import State, translated
@@ -45,6 +46,11 @@ SERVER_STATES: Mapping[ServerState, State] = {
     ServerState.TROUBLE: State("cross", marked("State", "In trouble"), "bad"),
     ServerState.UNKNOWN: State("question", marked("State", "Not checked"), "muted"),
 }
+# Where one of the user's own servers has other words than one of the store.
+OWN_STATES: Mapping[ServerState, State] = {
+    ServerState.SIGN_IN: State("dashed", marked("State", "Sign-in needed"), "attention"),
+    ServerState.RECONNECT: State("warning", marked("State", "Sign-in needed"), "attention"),
+}
 CALL_STATES: Mapping[CallState, State] = {
     CallState.UNDER_WAY: State("play", marked("State", "Running"), "accent"),
     CallState.DONE: State("check", marked("State", "Done"), "good"),
@@ -69,7 +75,13 @@ PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 
 def state_of(server: Server) -> State:
     """Glyph, word and tone of a server's state."""
-    return translated(SERVER_STATES[server.state])
+    own = OWN_STATES.get(server.state) if is_own(server) else None
+    return translated(own or SERVER_STATES[server.state])
+
+
+def is_own(server: Server) -> bool:
+    """Whether the user added it on this machine."""
+    return not isinstance(server.definition, HostEndpoint | InstalledServer)
 
 
 def call_state(state: CallState) -> State:
