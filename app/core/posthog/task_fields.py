@@ -19,7 +19,7 @@ TITLE_LENGTH = 255
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-class FieldKind(Enum):
+class TaskFieldKind(Enum):
     """How a field is entered: a line, several lines, or a line with suggestions."""
 
     LINE = "line"
@@ -38,7 +38,7 @@ class TaskField(NamedTuple):
 
     name: str
     label: str
-    kind: FieldKind
+    kind: TaskFieldKind
     hint: str
     clean: Callable[[str], str]
     pattern: re.Pattern[str] | None
@@ -66,7 +66,7 @@ def lower_case(text: str) -> str:
 
 def field(
     label: str,
-    kind: FieldKind = FieldKind.LINE,
+    kind: TaskFieldKind = TaskFieldKind.LINE,
     *,
     hint: str = "",
     clean: Callable[[str], str] = one_line,
@@ -99,7 +99,7 @@ class TaskText(msgspec.Struct, frozen=True, kw_only=True):
         str,
         field(
             "&Description",
-            FieldKind.TEXT,
+            TaskFieldKind.TEXT,
             hint="What should be done, where, and how will you know it is done?",
             clean=str.strip,
             fact=False,
@@ -110,7 +110,7 @@ class TaskText(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         field(
             "&Repository",
-            FieldKind.SUGGESTED,
+            TaskFieldKind.SUGGESTED,
             hint="organization/repository",
             clean=lower_case,
             pattern=REPOSITORY,
@@ -149,5 +149,5 @@ def same_text(one: TaskText, other: TaskText) -> bool:
     return all(
         each.clean(there[each.name]) == each.clean(wanted[each.name])
         for each in TASK_FIELDS
-        if each.identifies and (wanted[each.name] or each.kind is FieldKind.TEXT)
+        if each.identifies and (wanted[each.name] or each.kind is TaskFieldKind.TEXT)
     )

@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from app.core.errors import Rejected
-from app.core.posthog.task_fields import TASK_FIELDS, FieldKind, one_line, texts_of
+from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, one_line, texts_of
 from app.core.posthog.types import new_task
 from app.ui.bridge import Generation
 from app.ui.tasks.field_inputs import CONTEXT, INPUTS, FieldInput, LineInput, SuggestedInput, TextInput, is_send_key
@@ -131,7 +131,7 @@ class Composer(QWidget):
         self._clear_errors()
         self.card.clear()
         typed = self.fields()
-        lines = {each.name: one_line(typed[each.name]) for each in TASK_FIELDS if each.kind is FieldKind.LINE}
+        lines = {each.name: one_line(typed[each.name]) for each in TASK_FIELDS if each.kind is TaskFieldKind.LINE}
         new = new_task(typed | lines)
         wrong = self._first_mistake(new)
         if wrong is not None:
@@ -177,7 +177,7 @@ class Composer(QWidget):
         box.addSpacing(current.px(tokens.SPACE_2))
         for field in TASK_FIELDS:
             name, widget = field.name, self.inputs[field.name]
-            text = field.kind is FieldKind.TEXT
+            text = field.kind is TaskFieldKind.TEXT
             box.addLayout(self._label(translate(CONTEXT, field.label), widget, optional=not text))
             box.addWidget(widget, 1 if text else 0)
             self._errors[name] = FieldError(widget)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QPlainTextEdit, QSizePolicy
 
-from app.core.posthog.task_fields import FieldKind
+from app.core.posthog.task_fields import TaskFieldKind
 from app.ui.theme import theme
 from app.ui.translation import translate
 from app.ui.widgets.guard import guarded
@@ -117,10 +117,10 @@ class SuggestedInput(QComboBox):
 
 
 FieldInput = LineInput | TextInput | SuggestedInput
-INPUTS: dict[FieldKind, type[FieldInput]] = {
-    FieldKind.LINE: LineInput,
-    FieldKind.TEXT: TextInput,
-    FieldKind.SUGGESTED: SuggestedInput,
+INPUTS: dict[TaskFieldKind, type[FieldInput]] = {
+    TaskFieldKind.LINE: LineInput,
+    TaskFieldKind.TEXT: TextInput,
+    TaskFieldKind.SUGGESTED: SuggestedInput,
 }
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.errors import (
     BurrowError,
@@ -24,12 +24,11 @@ from app.core.errors import (
 )
 from app.core.events import Event
 from app.core.mcp.protocol.calls import ToolCall
-from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.exchange import Exchange, Notice
-from app.core.mcp.protocol.listening import REAL, Listening
+from app.core.mcp.protocol.listening import REAL
 from app.core.mcp.protocol.record import MessageRecorder, record_message
-from app.core.mcp.protocol.sign_in_gate import SignInGate
 from app.core.mcp.results.parsing import resource_blocks
+from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
 from app.core.mcp.servers.policies import from_store, merge_policy
 from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from app.core.mcp.protocol.calls import ProgressReport
+    from app.core.mcp.protocol.connection import Connection, Endpoint
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
     from app.core.mcp.servers.definitions import ServerDefinition
@@ -54,13 +54,6 @@ SETTLE_SECONDS = 0.5
 NOBODY = Listed(None, None)
 
 log = logging.getLogger(__name__)
-
-
-class Connected(NamedTuple):
-    """A connection, and the address that it was made to."""
-
-    connection: Connection
-    address: str
 
 
 class Servers:
@@ -82,7 +75,6 @@ class Servers:
         self.tools_changed: Event[str] = Event()
         self._activity = activity
         self._cache = cache
-        self._timing = timing
         self._sources: dict[str, ServerSource] = {}
         self._subscriptions: dict[str, Callable[[], None]] = {}
         self._listed: dict[str, tuple[ServerDefinition, ...]] = {}
@@ -91,11 +83,10 @@ class Servers:
         self._source_of: dict[str, ServerSource] = {}
         self._said: dict[str, ServerState] = {}
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
-        self._connections: dict[str, Connected] = {}
+        self._connections = ServerConnections(self._heard, self._tools_announced, timing)
         self._synced: set[str] = set()
         self._announced: set[str] = set()
         self._calls: dict[ToolCall, str] = {}
-        self._closing: set[asyncio.Task[None]] = set()
         self._background: dict[str, asyncio.Task[None]] = {}
         self._closed = False
         self.set_sources(sources)
@@ -127,8 +118,7 @@ class Servers:
 
     async def left(self) -> None:
         """Wait until every connection that was left is closed. Raises nothing."""
-        if self._closing:
-            await asyncio.wait(self._closing)
+        await self._connections.left()
 
     async def list(self, *, refresh: bool = False) -> tuple[Server, ...]:
         """The servers of all sources.
@@ -223,8 +213,7 @@ class Servers:
         waiting = {call.task for call in self._calls} | set(self._background.values())
         if waiting:
             await asyncio.wait(waiting, timeout=CLOSE_CALLS_SECONDS)
-        await self.left()
-        await asyncio.gather(*(connected.connection.close() for connected in self._connections.values()))
+        await self._connections.close()
 
     def _notice_changes(self) -> None:
         """Forget the servers of a former account or project; what was unknown until now is no change."""
@@ -243,8 +232,7 @@ class Servers:
             self._servers.pop(definition.id, None)
             self._synced.discard(definition.id)
             self._announced.discard(definition.id)
-            if definition.id in self._connections:
-                self._leave(definition.id)
+            self._connections.leave(definition.id)
 
     def _cancel_calls(self, name: str) -> None:
         gone = {definition.id for definition in self._listed.get(name, ())}
@@ -254,12 +242,6 @@ class Servers:
 
     def _source_changed(self, source: ServerSource, _nothing: None) -> None:
         self._behind(f"list {source.name}", partial(self._fetch_lists, (source,)))
-
-    def _leave(self, server_id: str) -> None:
-        connection = self._connections.pop(server_id).connection
-        closing = asyncio.create_task(connection.close(), name=f"mcp close {server_id}")
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
 
     def _cache_of(self, source: ServerSource) -> ServerListCache:
         return ServerListCache(self._cache, self._whose.get(source.name, NOBODY))
@@ -341,8 +323,7 @@ class Servers:
                     kept = source.tool_count_of(definition)
                 self._servers[server.id] = self._as_known(server, earlier, kept)
                 self._source_of[server.id] = source
-        for gone in set(self._connections) - set(self._servers):
-            self._leave(gone)
+        self._connections.leave_all_but(self._servers)
 
     def _adds_nothing(self, earlier: Server, now: Server, said_before: dict[str, ServerState]) -> bool:
         """Whether the source says what it said before, so that what a contact found out since still holds."""
@@ -398,29 +379,12 @@ class Servers:
         except BurrowError:
             return policies
 
-    async def _connection(self, server: Server) -> Connection:
-        if self._closed:
-            raise Rejected("Burrow is closing.")
-        source = self._source_of[server.id]
-        route = await source.route(server.definition)
-        address = source.address(server.definition)
-        # Nothing is awaited from here on: two callers at once get the same connection.
-        connected = self._connections.get(server.id)
-        if connected is not None and connected.address != address:
-            self._leave(server.id)
-            connected = None
-        if connected is None:
-            endpoint = Endpoint(server.title, route.transport, route.target.at_stake, route.target.credential)
-            gate = SignInGate(route.credential)
-            listening = Listening(route.target, gate, partial(self._tools_announced, endpoint), self._timing)
-            connected = Connected(Connection(endpoint, self._heard, listening), address)
-            self._connections[server.id] = connected
-        return connected.connection
-
     async def _watched(self, server: Server, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `work` on the server's connection and let the server's state follow from how it went."""
         try:
-            connection = await self._connection(server)
+            if self._closed:
+                raise Rejected("Burrow is closing.")
+            connection = await self._connections.to(server, self._source_of[server.id])
             outcome = await work(connection)
         except BurrowError as failure:
             source = self._source_of.get(server.id)
@@ -498,9 +462,8 @@ class Servers:
             self._behind(f"tools {server_id} as announced", partial(self._reload_announced, server_id))
 
     def _id_of(self, endpoint: Endpoint) -> str | None:
-        """The server that a connection in use belongs to; None once it was left."""
-        found = (key for key, value in self._connections.items() if value.connection.endpoint is endpoint)
-        return next((key for key in found if key in self._servers), None)
+        server_id = self._connections.id_of(endpoint)
+        return server_id if server_id in self._servers else None
 
     async def _reload_announced(self, server_id: str) -> None:
         """Read a list that changed, and again when it changes while it is read."""
