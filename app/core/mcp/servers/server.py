@@ -19,14 +19,14 @@ NOT_SIGNED_IN = "not-signed-in"
 
 
 class ServerState(Enum):
-    """The state of a server; the value is the word a person reads."""
+    """The state of a server. The values are the words that people read, in the window and on the command line."""
 
     READY = "Ready"
-    SIGN_IN = "Finish connecting"
+    SIGN_IN = "Sign-in needed"
     RECONNECT = "Reconnect"
     DISABLED = "Off"
-    TROUBLE = "Trouble"
-    UNKNOWN = "Not contacted yet"
+    TROUBLE = "In trouble"
+    UNKNOWN = "Not checked"
 
 
 @dataclass(frozen=True)
