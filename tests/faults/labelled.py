@@ -7,6 +7,7 @@ A file of `corpus/` holds the answers of one origin under `answers`, and under `
   spaces), `text`, `base64`, or `parts`, a list of texts and how often each is repeated; `encoding` compresses it;
 - `pieces`: in chunks of how many bytes it is sent, one run for each number, 0 for all at once;
 - `method`, `at_stake`, `jsonrpc`, `reports_own_auth`: what it answers, and whose credential that carried;
+- `unlike`: what is different in a second answer that only looks like this one, with its own label;
 - `verdict` and `heals`: the label. `scopes` that it asks for. An answer that is `ambiguous-auth` heals where the host
   refuses the token when it is asked, and not where it accepts it.
 
@@ -76,7 +77,17 @@ def read_corpus() -> tuple[Labelled, ...]:
 
 def _read(file: Path) -> list[Labelled]:
     content = json.loads(file.read_text(encoding="utf-8"))
-    return [_labelled(file.stem, {**content["defaults"], **row}) for row in content["answers"]]
+    rows = [{**content["defaults"], **row} for row in content["answers"]]
+    return [_labelled(file.stem, each) for row in rows for each in _with_unlike(row)]
+
+
+def _with_unlike(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answer of a row, and the one that only looks like it."""
+    unlike = row.pop("unlike", None)
+    if unlike is None:
+        return [row]
+    same = {name: value for name, value in row.items() if not (name in BODIES and BODIES & unlike.keys())}
+    return [row, {**same, "name": f"{row['name']}-unlike", **unlike}]
 
 
 def _labelled(group: str, row: dict[str, Any]) -> Labelled:
