@@ -125,7 +125,7 @@ def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     create.add_argument("description", help="what is to be done, or - to read it from standard input")
     for each in TASK_FIELDS:
         if each.name != "description":
-            create.add_argument(f"--{each.name}", help=each.hint or each.caption)
+            create.add_argument(f"--{each.name.replace('_', '-')}", help=each.hint or each.caption)
     archive = add(group, "archive", tasks.archive, "Archive a task.")
     archive.add_argument("task", help="its id or slug")
     archive.add_argument("--undo", action="store_true", help="take it out of the archive")
