@@ -68,7 +68,7 @@ class Account:
             projects = await self._accounts.projects(teams, organizations, me)
             now = self._session.grant
             if now is None:
-                raise self._session.missing()
+                raise self._session.no_token_error()
             if grant is not None and grant.sign_in == now.sign_in:
                 break
         before = self.known

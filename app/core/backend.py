@@ -224,9 +224,9 @@ class Backend:
 
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""
-        await self.session.known()
+        await self.session.wait_restored()
         if self.session.status.state is not CredentialState.SIGNED_IN:
-            raise self.session.missing()
+            raise self.session.no_token_error()
         if self._loading is None or _failed(self._loading) or (self._loading.done() and not self.sure):
             self._loading = self._spawn(self._load())
         await asyncio.shield(self._loading)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from app.core.auth.http.classifier import UPSTREAM_UNREACHABLE, Reply, Verdict, classify
 from app.core.auth.http.clients import retry_after
 from app.core.auth.http.target import CredentialAtStake
-from app.core.auth.oauth.step_up import listed
+from app.core.auth.oauth.step_up import format_scopes
 from app.core.errors import (
     BurrowError,
     Facts,
@@ -85,7 +85,7 @@ def answer_error(
     facts = _facts(reply, origin)
     if kind is SignInNeeded and credential is not None:
         facts = replace(facts, credential=credential.text)
-    action = f"This sign-in lacks {listed(facts.scopes)}. {kind.action}" if facts.scopes else None
+    action = f"This sign-in lacks {format_scopes(facts.scopes)}. {kind.action}" if facts.scopes else None
     return kind(_words(reply, verdict, name), facts, action=action)
 
 

@@ -15,9 +15,9 @@ class Comeback:
     """Follows one session from the status it has now."""
 
     def __init__(self, status: CredentialStatus) -> None:
-        self._well = status.well
+        self._well = status.healthy
 
     def told(self, status: CredentialStatus) -> bool:
         """Whether the session has just become well."""
-        before, self._well = self._well, status.well
+        before, self._well = self._well, status.healthy
         return self._well and not before

@@ -96,7 +96,7 @@ async def signed_in(
             expires_at=now + lifetime if isinstance(lifetime, int | float) else None,
             generation=1,
         )
-        await rig.session.adopt(Grant(tokens, "client"), "test")
+        await rig.session.sign_in(Grant(tokens, "client"), "test")
         # What that has started begins to wait, before a test moves its clock.
         await asyncio.sleep(0)
         yield rig

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.core.auth.http.target import RENEWAL_FAILURE, CredentialAtStake
+from app.core.auth.http.target import REFRESH_FAILURE, CredentialAtStake
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -51,13 +51,13 @@ class Bearer(httpx2.Auth):
         yield request
 
 
-class Unrenewable(httpx2.Auth):
-    """What SessionAuth does when the grant is over."""
+class RefreshFailing(httpx2.Auth):
+    """What BearerAuth does when the grant has ended."""
 
     async def async_auth_flow(self, request: httpx2.Request) -> Any:
         response = yield request
         if response.status_code == 401:
-            request.extensions[RENEWAL_FAILURE] = SignInNeeded("The grant is over.")
+            request.extensions[REFRESH_FAILURE] = SignInNeeded("The grant is over.")
 
 
 async def silent(progress: float, total: float | None, message: str | None) -> None:
@@ -352,7 +352,7 @@ async def test_a_throttled_call_says_when_to_come_back() -> None:
 
 
 async def test_a_renewal_that_failed_is_the_reason_told() -> None:
-    async with Scripted() as server, connected(server.url, auth=Unrenewable()) as connection:
+    async with Scripted() as server, connected(server.url, auth=RefreshFailing()) as connection:
         for method in ("server/discover", "tools/call"):
             server.always[method] = Reply(401, body=b"OAuth token is inactive", content_type=PLAIN)
             with pytest.raises(SignInNeeded, match="grant is over"):

@@ -297,7 +297,7 @@ async def test_listeners_wait_while_only_the_person_can_help(status: dict[str, A
     credentials = SignedIn(**status)
     waiting = asyncio.create_task(SignInGate(credentials).ready())
     await credentials.changed.waited_for.wait()
-    credentials.become(**{**status, "renewing_since": 1.0})
+    credentials.become(**{**status, "refreshing_since": 1.0})
     await asyncio.sleep(0)
     assert not waiting.done()
     credentials.become()

@@ -158,7 +158,7 @@ class Bench:
         issuer = self._rig.issuer
         issuer.renewal(issuer.refresh_token)
         tokens = TokenSet(issuer.access_token, issuer.refresh_token)
-        await self._rig.session.adopt(Grant(tokens, "client"), "bench")
+        await self._rig.session.sign_in(Grant(tokens, "client"), "bench")
         self._renewals_since_sign_in = 0
 
 

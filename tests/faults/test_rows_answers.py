@@ -405,7 +405,7 @@ async def test_row_56_a_body_beyond_the_cap_is_not_sent_again_but_the_token_is_r
         with measure.meets(ServerTrouble) as caught:
             await rig.fetcher.post("/api/x/", {"text": MORE_THAN_IS_KEPT})
         assert (caught.value.facts.status, caught.value.facts.code) == (401, "authentication_failed")
-        assert "too large to be sent twice by itself" in caught.value.cause
+        assert "too large to be repeated automatically" in caught.value.cause
         assert "Send it again" in caught.value.advice
         assert renewed_once(rig)
         assert rig.server.requests["/api/x/"] == 1

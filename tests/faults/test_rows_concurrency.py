@@ -322,7 +322,7 @@ async def test_row_10_signing_in_again_lets_go_of_the_brake(tmp_path: Path, meas
         await hammer(rig, measure, 5)
         grant = rig.session.grant
         assert grant is not None
-        await rig.session.adopt(Grant(grant.tokens, "client"), "test")
+        await rig.session.sign_in(Grant(grant.tokens, "client"), "test")
         rig.server.views[PATH] = rig.issuer.guard()
         rig.issuer.kill()
         assert ok([await measure.one(rig.fetcher.get(PATH))])
@@ -341,13 +341,13 @@ async def test_row_70_whatever_breaks_in_the_healing_the_servers_own_answer_come
         def bug(*_: object) -> object:
             raise RuntimeError("a bug")
 
-        for broken in ("fit", "refresh", "accepted"):
+        for broken in ("fresh_token", "refresh", "accepted"):
             with monkeypatch.context() as patch:
                 patch.setattr(rig.session, broken, bug)
                 answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)
                 assert answer.status_code == 401
                 assert answer.json() == DEAD.body
-        for broken in ("classify", "keep", "peek"):
+        for broken in ("classify", "replayable", "peek"):
             with monkeypatch.context() as patch:
                 patch.setattr(f"app.core.auth.http.bearer.{broken}", bug)
                 assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401

@@ -116,7 +116,7 @@ async def test_row_60_a_clock_that_was_wrong_from_the_start_is_corrected_by_the_
         # Issued by a server whose clock is right, a moment ago.
         server_now = clock.wall() + off
         tokens = TokenSet("pha_1", "phr_1", server_now, server_now + 1200, generation=1)
-        await rig.session.adopt(Grant(tokens, "client"), "test")
+        await rig.session.sign_in(Grant(tokens, "client"), "test")
         measure.watch(rig)
         honest = rig.issuer.guard()
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import RENEWED, UNSTORED
+from app.core.auth.grant.journal import REFRESHED, UNSTORED
 from app.core.auth.grant.lifecycle import SAVE_AGAIN_SECONDS
 from app.core.auth.status import CredentialState
 from app.core.auth.tokens import TokenSet
@@ -99,7 +99,7 @@ async def test_row_15_a_renewal_that_waited_for_the_lock_sees_what_another_task_
         async with second.session._store._files.lock.hold():
             waiting = asyncio.create_task(renew(first))
             await asyncio.sleep(0.01)
-            await first.session.look()
+            await first.session.reload()
         await measure.one(waiting)
         assert _generation(first) == 2
         measure.expect(R=0)
@@ -138,7 +138,7 @@ async def test_row_16_a_replaced_one_that_is_past_its_time_is_renewed_once(tmp_p
 async def test_row_17_signing_out_while_another_process_renews_brings_no_token_back(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.grant.lock.BRIEFLY_SECONDS", 0.1)
+    monkeypatch.setattr("app.core.auth.grant.lock.TRY_SECONDS", 0.1)
     async with two_windows(tmp_path) as (first, second):
         measure.watch(first, second)
         first.server.views[PATH] = first.issuer.guard()
@@ -178,7 +178,7 @@ async def test_row_17_whoever_finds_the_grant_gone_knows_whether_the_server_ende
         measure.watch(first, second)
         first.issuer.revoked = True
         first.server.views[PATH] = DEAD
-        vault.deleted = second.session.look
+        vault.deleted = second.session.reload
         assert isinstance(await measure.one(first.fetcher.get(PATH)), SignInNeeded)
         assert second.session.status.state is CredentialState.NEEDS_SIGN_IN
         measure.expect(R=1, B=2)
@@ -194,7 +194,7 @@ async def test_row_17_signing_in_again_in_one_process_is_seen_by_the_others(tmp_
         await follows(second, clock, CredentialState.NEEDS_SIGN_IN)
         told: list[str] = []
         second.session.happened.subscribe(lambda event: told.append(f"{event.what}: {event.why}"))
-        await first.session.adopt(Grant(TokenSet("pha_9", "phr_9", generation=1), "client"), "browser")
+        await first.session.sign_in(Grant(TokenSet("pha_9", "phr_9", generation=1), "client"), "browser")
         await follows(second, clock, CredentialState.SIGNED_IN, 1)
         assert told == ["signed in: another window"]
         measure.expect(R=1, B=2)
@@ -204,7 +204,7 @@ async def test_row_17_a_request_of_one_account_is_never_repeated_as_another(tmp_
     async with two_windows(tmp_path) as (first, second):
         measure.watch(first, second)
         first.server.views[PATH] = DEAD
-        await first.session.adopt(Grant(TokenSet("pha_ben", "phr_ben", generation=7), "client"), "browser")
+        await first.session.sign_in(Grant(TokenSet("pha_ben", "phr_ben", generation=7), "client"), "browser")
         assert isinstance(await measure.one(second.fetcher.post(PATH, {"title": "Ana's"})), SignInNeeded)
         assert [request.bearer for request in first.server.seen if request.path == PATH] == ["pha_1"]
         assert second.session.status.state is CredentialState.SIGNED_IN
@@ -281,7 +281,7 @@ async def test_row_20_a_pair_that_cannot_be_stored_is_used_and_said_and_stored_a
         clock.advance(SAVE_AGAIN_SECONDS)
 
         async def stored() -> bool:
-            return (await rig.session.journal.recent(1))[0].outcome == RENEWED
+            return (await rig.session.journal.recent(1))[0].outcome == REFRESHED
 
         await until(stored)
         assert await rig.stored_refresh_token() == "phr_2"
@@ -330,7 +330,7 @@ async def test_row_21_a_damaged_record_asks_once_at_the_start_and_stays_as_it_is
         await again.session.restore()
         assert isinstance(await measure.one(again.fetcher.get(PATH)), SignInNeeded)
         assert await rig.vault.read(rig.name) == record
-        await again.session.adopt(Grant(TokenSet("pha_1", "phr_1"), "client"), "browser")
+        await again.session.sign_in(Grant(TokenSet("pha_1", "phr_1"), "client"), "browser")
         assert again.session.status.state is CredentialState.SIGNED_IN
         await again.session.close()
         await again.transport.close()
@@ -340,7 +340,7 @@ async def test_row_21_a_damaged_record_asks_once_at_the_start_and_stays_as_it_is
 async def test_row_21_a_record_that_is_damaged_meanwhile_costs_nothing(tmp_path: Path, measure: Measure) -> None:
     async with two_windows(tmp_path) as (first, second):
         await second.vault.write(second.name, "{torn")
-        second.session._store._files.move_stamp()
+        second.session._store._files.change_stamp()
         measure.watch(first, second)
         first.server.views[PATH] = first.issuer.guard()
         first.issuer.kill()

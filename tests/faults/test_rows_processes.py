@@ -44,7 +44,7 @@ async def stored(folder: Path, measure: Measure, *, past: bool = False) -> Async
         now = rig.session.oauth.time.now()
         tokens = rig.issuer.pair
         made = TokenSet(tokens["access_token"], tokens["refresh_token"], now - 7200, now + 3600, generation=1)
-        await rig.session.adopt(Grant(replace(made, expires_at=now - 1) if past else made, "client"), "test")
+        await rig.session.sign_in(Grant(replace(made, expires_at=now - 1) if past else made, "client"), "test")
         await rig.session.close()
         await rig.transport.close()
         await storage.close()

@@ -162,7 +162,7 @@ async def test_row_31_an_answer_that_does_not_say_that_the_client_is_unknown_cha
 async def test_row_31_a_server_that_is_silent_about_the_client_is_not_waited_for(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.oauth.authorization_server.KNOWS_SECONDS", 0.2)
+    monkeypatch.setattr("app.core.auth.oauth.authorization_server.CLIENT_CHECK_SECONDS", 0.2)
     async with registered(tmp_path, measure) as (rig, _authority):
         silence = asyncio.Event()
 
@@ -214,8 +214,8 @@ async def test_row_31_a_client_that_only_the_token_endpoint_does_not_know_opens_
         sign_in = await rig.session.begin_sign_in(open_browser=False)
         first, moved = sign_in.url, asyncio.Event()
         addresses: list[str] = []
-        sign_in.moved.subscribe(addresses.append)
-        sign_in.moved.subscribe(lambda _: moved.set())
+        sign_in.url_changed.subscribe(addresses.append)
+        sign_in.url_changed.subscribe(lambda _: moved.set())
         finishing = asyncio.create_task(sign_in.finish())
         back = await visit(first)
         await moved.wait()
@@ -240,7 +240,7 @@ async def test_row_31_a_server_that_knows_no_client_is_registered_with_once_and_
         authority.known_at_the_token_endpoint = False
         sign_in = await rig.session.begin_sign_in(open_browser=False)
         moved = asyncio.Event()
-        sign_in.moved.subscribe(lambda _: moved.set())
+        sign_in.url_changed.subscribe(lambda _: moved.set())
         finishing = asyncio.create_task(measure.one(sign_in.finish()))
         await agree(sign_in)
         await moved.wait()

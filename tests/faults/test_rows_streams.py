@@ -272,7 +272,7 @@ async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes
         asked = [seen.bearer for seen in scene.server.requests("subscriptions/listen")]
         assert asked == ["pha_1", "pha_1"]
         scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
-        await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
+        await scene.rig.session.sign_in(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
         again = await scene.server.listeners.get()
         assert [seen.bearer for seen in scene.server.requests("subscriptions/listen")] == [*asked, "pha_new"]
         await again.acknowledge()
@@ -319,7 +319,7 @@ async def test_row_53_an_older_server_is_asked_nothing_while_the_person_must_sig
         asked = [seen.bearer for seen in scene.server.requests("GET")]
         assert asked == ["pha_1", "pha_1"]
         scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
-        await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
+        await scene.rig.session.sign_in(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
         assert (await scene.server.listeners.get()).seen.headers["last-event-id"] == "7"
         assert [seen.bearer for seen in scene.server.requests("GET")] == [*asked, "pha_new"]
         measure.expect(R=1, B=1)

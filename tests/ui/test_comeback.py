@@ -8,7 +8,7 @@ from app.core.auth.status import SERVER_TROUBLES, CredentialState, CredentialSta
 from app.ui.comeback import Comeback
 
 WELL = CredentialStatus(CredentialState.SIGNED_IN)
-RENEWING = CredentialStatus(CredentialState.SIGNED_IN, renewing_since=1.0)
+RENEWING = CredentialStatus(CredentialState.SIGNED_IN, refreshing_since=1.0)
 
 
 @pytest.mark.parametrize(

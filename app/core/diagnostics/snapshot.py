@@ -16,7 +16,7 @@ SKEW_TOLD_FROM = 5.0
 class SignInSnapshot(NamedTuple):
     """Times are unix seconds of this computer's clock. `skew` says how far the server's is ahead, 0 if it hardly is.
 
-    `token` is a fingerprint, `generation` counts the renewals of the grant. `renewable` is False for an API key.
+    `token` is a fingerprint, `generation` counts the renewals of the grant. `refreshable` is False for an API key.
     """
 
     account: str | None
@@ -32,7 +32,7 @@ class SignInSnapshot(NamedTuple):
     skew: float
     token: str = ""
     generation: int = 0
-    renewable: bool = True
+    refreshable: bool = True
     issued_at: float | None = None
     renews_at: float | None = None
     scopes: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
     return standing._replace(
         token=session.journal.fingerprint(tokens.access_token),
         generation=tokens.generation,
-        renewable=grant.renewable,
+        refreshable=grant.refreshable,
         issued_at=time.local(tokens.issued_at) if tokens.issued_at else None,
         renews_at=session.renews_at,
         scopes=tuple(dict.fromkeys(tokens.scope.split())),

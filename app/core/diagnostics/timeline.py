@@ -11,7 +11,16 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.core.auth.grant.journal import ENDED, INTERRUPTED, RENEWAL, RENEWED, SIGNED_IN, SIGNED_OUT, UNDER_WAY, UNSTORED
+from app.core.auth.grant.journal import (
+    ENDED,
+    INTERRUPTED,
+    REFRESH,
+    REFRESHED,
+    SIGNED_IN,
+    SIGNED_OUT,
+    UNDER_WAY,
+    UNSTORED,
+)
 from app.core.auth.status import ELSEWHERE
 
 if TYPE_CHECKING:
@@ -30,7 +39,7 @@ class StepKind(Enum):
     """What a step came to; the value is what it is called on the command line."""
 
     UNDER_WAY = "under way"
-    RENEWED = "renewed"
+    REFRESHED = "renewed"
     TAKEN_OVER = "taken over"
     UNSTORED = "renewed, not stored"
     INTERRUPTED = "interrupted"
@@ -52,7 +61,7 @@ class StepKind(Enum):
 
 RENEWALS: dict[str, StepKind] = {
     UNDER_WAY: StepKind.UNDER_WAY,
-    RENEWED: StepKind.RENEWED,
+    REFRESHED: StepKind.REFRESHED,
     ADOPTED: StepKind.TAKEN_OVER,
     UNSTORED: StepKind.UNSTORED,
     INTERRUPTED: StepKind.INTERRUPTED,
@@ -160,7 +169,7 @@ class Timeline:
 
     def _step(self, event: GrantEvent, now: float) -> TimelineStep:
         kind = kind_of(event, now)
-        brought = kind in {StepKind.RENEWED, StepKind.UNSTORED}
+        brought = kind in {StepKind.REFRESHED, StepKind.UNSTORED}
         began = event.what == SIGNED_IN
         return TimelineStep(
             f"kept {event.number}",
@@ -186,7 +195,7 @@ def kind_of(event: GrantEvent, now: float) -> StepKind:
     """What an event of the journal came to, at `now` (unix seconds)."""
     if event.what == ENDED:
         return StepKind.ENDED
-    if event.what != RENEWAL:
+    if event.what != REFRESH:
         return OTHERS.get((event.what, event.outcome), StepKind.OTHER)
     kind = RENEWALS.get(event.outcome, StepKind.OTHER)
     dead = kind is StepKind.UNDER_WAY and not -LONGEST_SECONDS < now - event.at < LONGEST_SECONDS

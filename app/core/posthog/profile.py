@@ -53,7 +53,7 @@ def posthog_profile(host: Host, slot: str = "") -> CredentialProfile:
             host.origin, f"{base}/authorize/", f"{base}/token/", f"{base}/register/", f"{base}/revoke/"
         ),
         check_url=f"{host.origin}/api/users/@me/",
-        without_registration="Ask its administrator for an OAuth client id, or use a personal API key.",
+        registration_advice="Ask its administrator for an OAuth client id, or use a personal API key.",
     )
 
 
@@ -70,7 +70,7 @@ async def sign_in_with_ticket(credential: Credential, ticket: str) -> None:
     )
     code = await oauth.authorize_directly(request)
     tokens, registration = await oauth.exchange(metadata, registration, code, request)
-    await credential.adopt(Grant.issued(tokens, registration, request.resource), "ticket")
+    await credential.sign_in(Grant.issued(tokens, registration, request.resource), "ticket")
 
 
 async def sign_in_with_key(credential: Credential, key: str) -> None:
@@ -78,4 +78,4 @@ async def sign_in_with_key(credential: Credential, key: str) -> None:
     typed = key.strip()
     if not typed.startswith(PERSONAL_KEY_PREFIX) or not typed.isascii() or not typed.isprintable() or " " in typed:
         raise Rejected("A personal API key starts with phx_.", Facts(attr="key"), action="Paste the whole key.")
-    await credential.adopt(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "personal API key")
+    await credential.sign_in(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "personal API key")

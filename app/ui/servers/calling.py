@@ -102,7 +102,7 @@ class ToolSession(QObject):
     @property
     def help(self) -> StepUpOption:
         """Whether the person can help with what is missing."""
-        return StepUpOption.NOT_OURS if self.need is None else self._backend.step_up.help_for(self.need)
+        return StepUpOption.NOT_OURS if self.need is None else self._backend.step_up.option_for(self.need)
 
     @property
     def granted(self) -> int:

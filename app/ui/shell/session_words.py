@@ -32,9 +32,9 @@ def session_key(status: CredentialStatus) -> str:
 
 def renewing_in(status: CredentialStatus) -> float | None:
     """In how many seconds a renewal under way is to be shown; None when there is none."""
-    if status.renewing_since is None:
+    if status.refreshing_since is None:
         return None
-    return max(0.0, status.renewing_since + RENEWING_SHOWN_AFTER - monotonic())
+    return max(0.0, status.refreshing_since + RENEWING_SHOWN_AFTER - monotonic())
 
 
 def session_note(key: str, reason: str | None) -> str:

@@ -51,7 +51,7 @@ class StandingFacts(QWidget):
         who.put(self.tr("Kept in"), self._kept(standing))
         token.put(self.tr("Token"), self._token(standing), self.tr("A fingerprint; it tells nothing of the token."))
         token.put(self.tr("Issued"), *_moment(standing.issued_at, relative))
-        if standing.renewable:
+        if standing.refreshable:
             token.put(self.tr("Next renewal"), *_moment(standing.renews_at, due))
         else:
             token.put(self.tr("Next renewal"), self.tr("none: an API key is used as it is"))

@@ -17,7 +17,7 @@ import httpx2
 import truststore
 from mcp.client.streamable_http import MCP_SESSION_ID
 
-from app.core.auth.http.target import RENEWAL_FAILURE
+from app.core.auth.http.target import REFRESH_FAILURE
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
 from app.core.mcp.protocol.exchange import BROKEN, EVENT_STREAM, media_type, sending
@@ -150,7 +150,7 @@ class RecordingHttpClient(httpx2.AsyncClient):
                 exchange.sent = not isinstance(failure, NEVER_LEFT)
             return httpx2.Response(BROKEN, request=request)
         finally:
-            renewal = request.extensions.get(RENEWAL_FAILURE)
+            renewal = request.extensions.get(REFRESH_FAILURE)
             if exchange is not None and isinstance(renewal, BurrowError):
                 exchange.renewal = renewal
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from app.core.auth.http.target import RENEWAL_FAILURE
+from app.core.auth.http.target import REFRESH_FAILURE
 from app.core.mcp.protocol.exchange import EVENT_STREAM, media_type
 from app.core.mcp.protocol.reconnect import ReconnectPolicy, StreamEnd
 
@@ -63,7 +63,7 @@ class LegacyListenStream:
                 await self._listening.timing.sleep(self._pause)
             if await self._listening.sign_in.ready():
                 self._reopening.start_over()
-            request.extensions.pop(RENEWAL_FAILURE, None)
+            request.extensions.pop(REFRESH_FAILURE, None)
             response = await ask()
             if response.has_redirect_location:
                 return response
@@ -72,7 +72,7 @@ class LegacyListenStream:
                 response.stream = _Unbroken(response.stream, lambda: self._over(StreamEnd(200, agreed=True)))
                 return response
             await response.aclose()
-            self._over(self._refused(response, unrenewed=RENEWAL_FAILURE in request.extensions))
+            self._over(self._refused(response, unrenewed=REFRESH_FAILURE in request.extensions))
         return httpx2.Response(NOT_ALLOWED, request=request)
 
     def _refused(self, response: httpx2.Response, *, unrenewed: bool) -> StreamEnd:

@@ -75,4 +75,4 @@ class SignInGate:
     def _usable(self) -> bool:
         assert self._credentials is not None
         status = self._credentials.status
-        return status.state is CredentialState.SIGNED_IN and not status.vault_troubled
+        return status.state is CredentialState.SIGNED_IN and not status.vault_failing

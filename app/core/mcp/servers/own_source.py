@@ -239,12 +239,12 @@ class OwnServers(UnmanagedServers):
         found = await find_protected_resource(self._clients(), server.url, challenge)
         profile = profile_of(found, server.url, server.title, slot)
         credential = self._hold(profile)
-        await credential.known()
+        await credential.wait_restored()
         kept_in = store or (self._usual_store() if credential.grant is None else None)
         if kept_in is not None:
             await credential.choose_store(kept_in)
         if client is not None:
-            await credential.registrar.use(client)
+            await credential.registrar.use_client(client)
         browser = await credential.begin_sign_in(scopes=found.scopes, open_browser=open_browser)
         return OwnServerSignIn(browser, credential, lambda: self._signed_in(server, profile))
 
@@ -252,7 +252,7 @@ class OwnServers(UnmanagedServers):
         """End the sign-in of a server here and there; the server stays."""
         credential = self.credential_of(self._named(server_id))
         if credential is not None:
-            await credential.known()
+            await credential.wait_restored()
             await credential.sign_out()
 
     async def close(self) -> None:
