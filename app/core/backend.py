@@ -235,7 +235,7 @@ class Backend:
         if status.state is not CredentialState.SIGNED_IN:
             self._loading = None
         elif self._loading is None:
-            if not self._signed_in_here and self._account.distrust():
+            if not self._signed_in_here and self._account.drop_unsure():
                 self.changed.emit(self)
             self._loading = self._spawn(self._load())
         if status.unreachable:
@@ -303,7 +303,7 @@ class Backend:
             # Perhaps as somebody else; the session's state may be what it was.
             self._signed_in_here = True
             if event.why != ELSEWHERE:
-                self._records.record(self._account.remember_nobody())
+                self._records.record(self._account.forget())
             self._loading = self._spawn(self._load())
 
 

@@ -419,7 +419,7 @@ async def test_a_failing_listener_does_not_fail_the_request(tmp_path: Path, capl
         rig.fetcher.finished.subscribe(broken)
         rig.server.views["/api/x/"] = Reply(200, {})
         assert (await rig.fetcher.get("/api/x/")).status == 200
-        assert "a listener failed" in caplog.text
+        assert "a subscriber failed" in caplog.text
 
 
 @pytest.mark.parametrize(

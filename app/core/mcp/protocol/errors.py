@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.auth.http.classifier import Reply, refuses_token
 from app.core.auth.http.clients import retry_after
 from app.core.auth.http.target import CredentialAtStake
-from app.core.error_mapping import REFUSES_A_LIVE_SIGN_IN, answer_error
+from app.core.error_mapping import REFUSES_LIVE_TOKEN, answer_error
 from app.core.errors import (
     BurrowError,
     Facts,
@@ -139,7 +139,7 @@ def _rpc(failure: FailedExchange, error: RpcError) -> BurrowError:
         return PolicyRefused(message, facts)
     ours = failure.at_stake is CredentialAtStake.CARRIED and failure.status == 200
     if ours and refuses_token(error.data, error.message):
-        return ServerTrouble(f"{REFUSES_A_LIVE_SIGN_IN.format(name=failure.name)}.", facts)
+        return ServerTrouble(f"{REFUSES_LIVE_TOKEN.format(name=failure.name)}.", facts)
     meaning = MEANINGS.get(code, "The server answered with an error of its own.")
     page = _page_to_open(error.data) if code == -32042 else None
     words = f"{meaning} {message}".strip() if message and message != meaning else meaning
