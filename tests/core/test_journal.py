@@ -17,7 +17,7 @@ from app.core.auth.key import CredentialKey
 from app.core.auth.tokens import Fingerprints, TokenSet
 from app.core.errors import StorageTrouble
 from app.core.storage import Storage
-from app.core.storage.grant_log import KEPT_EVENTS
+from app.core.storage.grant_log import MAX_EVENTS
 from app.core.storage.values import GrantEvent
 from tests.clock import StillClock
 
@@ -123,9 +123,9 @@ async def test_old_events_go_and_open_ones_stay(tmp_path: Path) -> None:
     journal = Journal(US_KEY, storage.grants, fingerprints=KEYS)
     await journal.begin(GRANT, REFUSED)
     blank = GrantEvent(0, "us", "signed in", "asked for", "", "", "", 0, 0, 1, "")
-    for _ in range(KEPT_EVENTS + 5):
+    for _ in range(MAX_EVENTS + 5):
         await storage.grants.add(blank)
-    assert len(await storage.grants.recent("us", 10_000)) == KEPT_EVENTS + 1
+    assert len(await storage.grants.recent("us", 10_000)) == MAX_EVENTS + 1
     assert await journal.unfinished(GRANT) is not None
     await storage.close()
 
