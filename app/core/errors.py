@@ -7,19 +7,9 @@ The family is small and closed. Code branches on the type, never on a message. T
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import ClassVar
 
 from app.core.redaction import redact_text
-
-
-class Presentation(Enum):
-    """Where a window shows an error: beside the field, as a card in the page, in the status, or in the sign-in bar."""
-
-    FIELD = "field"
-    CARD = "card"
-    STATUS = "status"
-    BAR = "bar"
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,6 @@ class BurrowError(Exception):
     title: ClassVar[str] = "Something went wrong"
     action: ClassVar[str] = "Try again."
     retryable: ClassVar[bool] = False
-    place: ClassVar[Presentation] = Presentation.CARD
     exit_code: ClassVar[int] = 1
 
     def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
@@ -77,7 +66,6 @@ class Offline(BurrowError):
     title = "Offline"
     action = "Saved data stays readable; Burrow tries again by itself."
     retryable = True
-    place = Presentation.STATUS
     exit_code = 6
 
 
@@ -121,7 +109,6 @@ class SignInNeeded(BurrowError):
 
     title = "Sign in again to keep going"
     action = "Sign in; drafts and waiting work are kept."
-    place = Presentation.BAR
     exit_code = 3
 
 
@@ -130,7 +117,6 @@ class VaultTrouble(BurrowError):
 
     title = "The keyring cannot be used"
     action = "Unlock the keyring and try again, or keep this sign-in in memory only."
-    place = Presentation.BAR
     exit_code = 3
 
 
@@ -163,7 +149,6 @@ class Rejected(BurrowError):
 
     title = "Not accepted"
     action = "Change the value and send it again."
-    place = Presentation.FIELD
     exit_code = 2
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,3 @@ class CredentialProfile:
     def facts(self, code: str | None = None, *, attr: str | None = None, retry_after: float | None = None) -> Facts:
         """The facts of an error about a sign-in with this profile."""
         return Facts(code=code, attr=attr, retry_after=retry_after, origin=self.origin, credential=self.key.text)
-
-    def in_slot(self, slot: str) -> CredentialProfile:
-        """The profile of another account at the same issuer."""
-        return replace(self, key=self.key._replace(slot=slot))

@@ -200,7 +200,7 @@ class TokenRefresh:
             except GrantRefused as refusal:
                 self._refused.add(grant.digest)
                 await self._journal.settle(number, refusal.code, milliseconds=self._milliseconds_since(began))
-                replacement = None if last_try else await self._replacement(grant)
+                replacement = None if last_try else await self._replacement()
                 if replacement is None:
                     raise SignInNeeded(GRANT_ENDED, self._profile.facts(refusal.code)) from None
                 adopted = self._adoptable(replacement, grant)
@@ -260,8 +260,8 @@ class TokenRefresh:
                 action="Unlock the keyring or free some disk space there.",
             )
 
-    async def _replacement(self, grant: Grant) -> Grant | None:
-        """What the vault holds instead of a refused grant, if it can be tried."""
+    async def _replacement(self) -> Grant | None:
+        """What the vault holds instead of the refused grant, if it can be tried."""
         try:
             stored = await self._store.read() if self._store.persistent else None
         except VaultFailure:

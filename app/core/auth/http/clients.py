@@ -138,7 +138,7 @@ def transport_error(failure: httpx.HTTPError, *, origin: str, repeatable: bool =
     if isinstance(failure, httpx.ConnectTimeout | httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
         return Offline(f"{origin} cannot be reached.", facts)
     if isinstance(failure, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return ServerTrouble(f"{origin} named a URL that cannot be used.", facts)
+        return ServerTrouble(f"{origin} named an address that cannot be used.", facts)
     if not repeatable:
         return OutcomeUnknown(f"The connection to {origin} broke after the request was sent.", facts)
     if isinstance(failure, httpx.TimeoutException):

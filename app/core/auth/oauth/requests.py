@@ -74,7 +74,7 @@ async def send(
     try:
         origin = origin_of(url)
     except ValueError:
-        raise ProtocolTrouble("The server named a URL that cannot be used.") from None
+        raise ProtocolTrouble("The server named an address that cannot be used.") from None
     client = await clients.authorization_client()
     try:
         async with (
@@ -93,4 +93,4 @@ async def send(
         raise transport_error(failure, origin=origin) from None
     except (httpx.InvalidURL, UnicodeError):
         # For a host name that IDNA cannot encode, httpx raises the codec's error.
-        raise ProtocolTrouble(f"{origin} named a URL that cannot be used.") from None
+        raise ProtocolTrouble(f"{origin} named an address that cannot be used.") from None

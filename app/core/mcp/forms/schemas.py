@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import unquote
 
 HOPS_LIMIT = 16
-SCALARS = frozenset({"string", "integer", "number", "boolean", "null"})
 # What may stand beside a reference or around a collapsed union without changing what is valid.
 NOTES = frozenset({"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"})
 COMBINERS = ("anyOf", "oneOf", "allOf")

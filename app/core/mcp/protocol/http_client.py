@@ -35,7 +35,6 @@ ERROR_BODY_LIMIT = 64 * 1024
 NOTICE_SECONDS = 5.0
 GOODBYE_SECONDS = 0.4
 EXCHANGE = "burrow.exchange"
-ACCEPTED = 202
 # Failures before anything of a request was sent.
 NEVER_LEFT = (
     httpx2.ConnectError,
