@@ -13,7 +13,7 @@ from app.core.auth.grant.journal import ENDED, REFRESH, REFRESHED, SIGNED_IN, SI
 from app.core.auth.status import AuthEvent
 from app.core.diagnostics import report
 from app.core.diagnostics.snapshot import SignInSnapshot
-from app.core.diagnostics.timeline import LONGEST_SECONDS, RENEWALS, StepKind, Timeline, kind_of, last_failure
+from app.core.diagnostics.timeline import LONGEST_SECONDS, REFRESH_OUTCOMES, StepKind, Timeline, kind_of, last_failure
 from tests.clock import StillClock
 from tests.core.test_journal import GRANT, NEXT, REFUSED, US_KEY, journals
 
@@ -38,7 +38,7 @@ def fresh(clock: StillClock, role: str = "window") -> tuple[Journal, Timeline]:
     return journal, Timeline(journal, clock, role)
 
 
-@pytest.mark.parametrize(("outcome", "kind"), RENEWALS.items())
+@pytest.mark.parametrize(("outcome", "kind"), REFRESH_OUTCOMES.items())
 async def test_every_outcome_of_a_renewal_has_a_kind_and_times_of_its_own(outcome: str, kind: StepKind) -> None:
     journal, timeline = fresh(StillClock())
     number = await journal.begin(GRANT, REFUSED)
@@ -105,7 +105,7 @@ async def test_the_steps_of_every_process_stand_in_one_order_and_say_whose_they_
         assert [step.kind for step in steps] == [
             StepKind.SIGNED_IN,
             StepKind.TAKEN_OVER,
-            StepKind.REFRESHED,
+            StepKind.RENEWED,
             StepKind.SIGNED_IN,
         ]
         assert [step.here for step in steps] == [True, True, False, True]
@@ -167,7 +167,7 @@ def test_a_report_without_anything_that_happened_says_so() -> None:
     ("skew", "words"), [(0.0, None), (12.4, "12 s behind the server's"), (-90.0, "90 s ahead of the server's")]
 )
 def test_the_clock_of_this_computer_is_told_only_where_it_is_wrong(skew: float, words: str | None) -> None:
-    assert report.skew_words(skew) == words
+    assert report.describe_skew(skew) == words
     assert ("clock" in "\n".join(report.fact_lines(STANDING._replace(skew=skew)))) is (words is not None)
 
 
