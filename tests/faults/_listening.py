@@ -103,8 +103,8 @@ async def listening(
         missed: asyncio.Queue[None] = asyncio.Queue()
         target = Target(frozenset({origin_of(server.url)}), owner, jsonrpc=True, name="streaming")
         listens = Listening(target, SignInGate(rig.session), lambda: missed.put_nowait(None), clock.timing)
-        peer = Endpoint(target.name, StreamableHttpTransport(server.url, rig.session.auth(target)), target.at_stake)
-        connection = Connection(peer, lambda _peer, _item: None, listens)
+        endpoint = Endpoint(target.name, StreamableHttpTransport(server.url, rig.session.auth(target)), target.at_stake)
+        connection = Connection(endpoint, lambda _endpoint, _item: None, listens)
         try:
             await connection.tools()
             yield Scene(server, rig, connection, clock, sign_ins, missed)

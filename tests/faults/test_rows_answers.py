@@ -68,7 +68,7 @@ async def call(rig: Rig, owner: CredentialAtStake = CredentialAtStake.CARRIED) -
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
     connection = Connection(
-        Endpoint("server", StreamableHttpTransport(url), CredentialAtStake.CARRIED), lambda _peer, _item: None
+        Endpoint("server", StreamableHttpTransport(url), CredentialAtStake.CARRIED), lambda _endpoint, _item: None
     )
     try:
         yield connection
@@ -438,7 +438,7 @@ async def test_row_57_an_mcp_session_is_not_carried_to_another_origin(measure: M
     ):
         await connection.tools()
         server.always["tools/call"] = mcp.Reply(307, headers={"location": stranger.url}, body=b"")
-        with measure.meets(ProtocolTrouble, match="points to another address"):
+        with measure.meets(ProtocolTrouble, match="redirects to another address"):
             await connection.call("echo", {"secret": "private"}, repeatable=True, on_progress=silent)
         assert not stranger.seen
         measure.expect(R=0, V=1)

@@ -43,7 +43,7 @@ async def calling(server: Streaming, measure: Measure, *, repeatable: bool = Fal
     measure.count_effects(lambda: len(server.requests("tools/call")) - 1)
     connection = Connection(
         Endpoint("streaming", StreamableHttpTransport(server.url), CredentialAtStake.CARRIED),
-        lambda _peer, _item: None,
+        lambda _endpoint, _item: None,
     )
     call = asyncio.create_task(connection.call("echo", {}, repeatable=repeatable, on_progress=silent))
     try:

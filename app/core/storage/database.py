@@ -47,7 +47,7 @@ _CAUSES = {
 }
 
 
-class UnusableDatabase(Exception):
+class DatabaseUnusable(Exception):
     """The file is not a database that this version can use. `advice` says what the user can do with it."""
 
     def __init__(self, what: str, advice: str) -> None:
@@ -117,7 +117,7 @@ class Database:
             if self.path is None or _code(error) not in _DAMAGED:
                 raise trouble(error, self.path) from error
             log.error("the database is damaged: %s", error)
-            damage = UnusableDatabase(f"The database was damaged ({error}).", _RECOVERY_ADVICE)
+            damage = DatabaseUnusable(f"The database was damaged ({error}).", _RECOVERY_ADVICE)
         # Outside of the handler, so that a failure in the new database is not reported as caused by the damage.
         self._replace(damage)
         try:
@@ -135,13 +135,13 @@ class Database:
         # The open descriptor would still work, and everything written to it would be lost.
         return self.path is not None and _identity(self.path) != self._identity
 
-    def _replace(self, damage: UnusableDatabase | None) -> None:
+    def _replace(self, damage: DatabaseUnusable | None) -> None:
         self.close()
         self._connection = self._open(damage)
         self._durable = False
         self.replaced()
 
-    def _open(self, damage: UnusableDatabase | None = None) -> sqlite3.Connection:
+    def _open(self, damage: DatabaseUnusable | None = None) -> sqlite3.Connection:
         try:
             if self.path is None:
                 connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -153,7 +153,7 @@ class Database:
                 if damage is not None and not self._moved():
                     raise damage
                 connection = _connect(self.path)
-            except UnusableDatabase:
+            except DatabaseUnusable:
                 connection = self._set_aside(self.path, damage)
             self._identity = _identity(self.path)
         except sqlite3.Error as error:
@@ -166,7 +166,7 @@ class Database:
         else:
             return connection
 
-    def _set_aside(self, path: Path, damage: UnusableDatabase | None) -> sqlite3.Connection:
+    def _set_aside(self, path: Path, damage: DatabaseUnusable | None) -> sqlite3.Connection:
         from filelock import FileLock
 
         # Several processes find the same damage. The first one sets the file aside; the others, which get the lock
@@ -176,7 +176,7 @@ class Database:
                 if damage is not None and not self._moved():
                     raise damage
                 return _connect(path)
-            except UnusableDatabase as unusable:
+            except DatabaseUnusable as unusable:
                 aside = _free_name(path)
                 for suffix in SUFFIXES:
                     with contextlib.suppress(FileNotFoundError):
@@ -215,7 +215,7 @@ def _make_private(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """An open, migrated connection. Raises `UnusableDatabase` and `sqlite3.Error`."""
+    """An open, migrated connection. Raises `DatabaseUnusable` and `sqlite3.Error`."""
     _refuse_orphaned_log(path)
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -225,7 +225,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         except sqlite3.Error as error:
             connection.close()
             if _code(error) in _DAMAGED:
-                raise UnusableDatabase(f"The database was damaged ({error}).", _RECOVERY_ADVICE) from error
+                raise DatabaseUnusable(f"The database was damaged ({error}).", _RECOVERY_ADVICE) from error
             # Switching to WAL and recovering after a killed process fail at once, whatever the busy timeout is.
             if _code(error) not in _BUSY or time.monotonic() > deadline:
                 raise
@@ -244,14 +244,14 @@ _RECOVERY_ADVICE = (
 
 
 def _refuse_orphaned_log(path: Path) -> None:
-    """Raises `UnusableDatabase` for an empty file beside a log that is not empty."""
+    """Raises `DatabaseUnusable` for an empty file beside a log that is not empty."""
     # SQLite would delete the log, and with it the last data that could be recovered.
     try:
         orphaned = path.stat().st_size == 0 and os.stat(f"{path}-wal").st_size > 0
     except FileNotFoundError:
         return
     if orphaned:
-        raise UnusableDatabase("The database was emptied while its log was not.", _RECOVERY_ADVICE)
+        raise DatabaseUnusable("The database was emptied while its log was not.", _RECOVERY_ADVICE)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -259,17 +259,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
     [(version,)] = connection.execute("PRAGMA user_version")
     [(application,)] = connection.execute("PRAGMA application_id")
     if application not in {0, APPLICATION_ID}:
-        raise UnusableDatabase("The database belongs to another program.", "If you need it, move it elsewhere.")
+        raise DatabaseUnusable("The database belongs to another program.", "If you need it, move it elsewhere.")
     if version > len(MIGRATIONS):
-        raise UnusableDatabase(
+        raise DatabaseUnusable(
             f"The database was written by a newer Burrow (format {version}; this one reads up to {len(MIGRATIONS)}).",
             "To go on with it, install the newer Burrow and rename the file back to {name}.",
         )
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if version == 0 and tables:
-        raise UnusableDatabase("The database belongs to another program.", "If you need it, move it elsewhere.")
+        raise DatabaseUnusable("The database belongs to another program.", "If you need it, move it elsewhere.")
     if version == len(MIGRATIONS) and not tables >= TABLES:
-        raise UnusableDatabase("The database was damaged (tables are missing).", _RECOVERY_ADVICE)
+        raise DatabaseUnusable("The database was damaged (tables are missing).", _RECOVERY_ADVICE)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA journal_size_limit=4194304")

@@ -1,4 +1,4 @@
-"""Raw results into values: content blocks, resource contents, call results (MCP `ContentBlock`, `ResourceContents`)."""
+"""Parsing raw results into values (MCP `CallToolResult`, `ContentBlock`, `ResourceContents`). Nothing here raises."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def call_result(raw: dict[str, Any], seconds: float) -> CallResult:
-    """The result of `tools/call`. Never raises: what cannot be understood becomes an `OtherBlock`."""
+    """The result of `tools/call`. What cannot be parsed becomes an `OtherBlock`, so that the user sees it."""
     return CallResult(
         blocks=_blocks(raw.get("content"), block),
         structured=raw.get("structuredContent"),
