@@ -296,7 +296,7 @@ class Backend:
 
     def _auth_happened(self, event: AuthEvent) -> None:
         self.activity.record_auth(self.host.origin, event)
-        self.timeline.heard(event)
+        self.timeline.record_event(event)
         if event.what == SIGNED_OUT:
             self._records.record(self._account.remember_signed_out())
         if event.what == SIGNED_IN:

@@ -97,10 +97,10 @@ async def test_the_steps_of_every_process_stand_in_one_order_and_say_whose_they_
         clock.advance(10)
         await command.settle(await command.begin(GRANT, REFUSED), REFRESHED)
         clock.advance(1)
-        timeline.heard(AuthEvent(REFRESH, "noticed", "adopted", 5, "0123abcd"))
-        timeline.heard(AuthEvent(REFRESH, "expired", "renewed", 5, "0123abcd"))
+        timeline.record_event(AuthEvent(REFRESH, "noticed", "adopted", 5, "0123abcd"))
+        timeline.record_event(AuthEvent(REFRESH, "expired", "renewed", 5, "0123abcd"))
         clock.advance(1)
-        timeline.heard(AuthEvent(SIGNED_IN, "another window", "ok", 1, "4567cdef"))
+        timeline.record_event(AuthEvent(SIGNED_IN, "another window", "ok", 1, "4567cdef"))
         steps = await timeline.recent(10)
         assert [step.kind for step in steps] == [
             StepKind.SIGNED_IN,

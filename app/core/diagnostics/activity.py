@@ -163,6 +163,7 @@ class Activity:
             size = _size(record)
             self._ring.append((record, size))
             self._characters += size
+        # One record is always kept, however large it is.
         while len(self._ring) > RING_RECORDS or (self._characters > RING_CHARACTERS and len(self._ring) > 1):
             _, size = self._ring.popleft()
             self._characters -= size
@@ -190,6 +191,7 @@ def _characters(value: object) -> int:
 def _write(path: Path, lines: Iterable[str]) -> int:
     count = 0
     try:
+        # Created with this mode, not changed to it afterwards: the records name accounts and servers.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             for line in lines:
                 file.write(line)

@@ -139,8 +139,9 @@ class Timeline:
         self._local: deque[TimelineStep] = deque(maxlen=MAX_LOCAL_STEPS)
         self._count = 0
 
-    def heard(self, event: AuthEvent) -> None:
+    def record_event(self, event: AuthEvent) -> None:
         """Add an event of the credential that the journal does not have."""
+        # Whatever this process did itself is in the journal, and would appear twice.
         if event.outcome != ADOPTED and event.why != ELSEWHERE:
             return
         self._count += 1

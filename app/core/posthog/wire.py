@@ -59,6 +59,8 @@ def decode_page(answer: Answer, kind: type[T], cursor: str | None = None) -> Pag
 
     `cursor` is the one that the page was requested by. A page that names it as its `next` is the last one.
     """
+    # Three attempts, from the fastest to the most lenient: the page as a whole, item by item, and item by item after
+    # what the decoder refuses has been replaced.
     envelope: Any
     try:
         # A page of valid items takes half the time that its items take one by one.
@@ -215,6 +217,7 @@ def _repair(value: Any, kind: type) -> Any:
             item = [one for one in (_repair(one, spec.inner) for one in item) if _is_valid(one, spec.inner)]
         elif spec.inner is not None:
             item = _repair(item, spec.inner)
+        # An invalid required field stays, so that the item as a whole is refused and counted.
         if not spec.optional or _is_valid(item, spec.kind):
             repaired[name] = item
     return repaired

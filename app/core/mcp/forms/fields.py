@@ -176,6 +176,7 @@ def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
 
 
 def _shape(schema: dict[str, Any], root: Any) -> _Shape:
+    # Values that are listed one by one come first: they say more than the type beside them.
     scalar = _scalar(schema)
     if scalar is not None:
         return scalar
@@ -191,6 +192,7 @@ def _shape(schema: dict[str, Any], root: Any) -> _Shape:
 
 def _scalar(schema: dict[str, Any]) -> _Shape | None:
     """The shape of a single value; None for lists, objects and unions."""
+    # Null is never a choice: whether an argument is null is a state of its own (`Presence`).
     if "const" in schema:
         choices = _choices([(schema["const"], schema.get("title"))])
         return _Shape(FieldKind.CONST, choices=choices) if choices and schema["const"] is not None else None
@@ -201,6 +203,7 @@ def _scalar(schema: dict[str, Any]) -> _Shape | None:
         choices = _choices([(value, label) for value, label in zip(values, labels, strict=True) if value is not None])
         return _Shape(FieldKind.CHOICE, choices=choices) if choices else None
     types = types_of(schema)
+    # The usual way to give the values of an enumeration titles (draft 7 and later have no keyword for it).
     for word in ("oneOf", "anyOf"):
         branches = schema.get(word)
         if isinstance(branches, list) and branches and all(isinstance(b, dict) and "const" in b for b in branches):
@@ -213,6 +216,7 @@ def _scalar(schema: dict[str, Any]) -> _Shape | None:
 def _list(schema: dict[str, Any], root: Any) -> _Shape:
     if "prefixItems" in schema or isinstance(schema.get("items"), list):
         return _Shape(FieldKind.JSON, why="Its items differ by position.")
+    # A list with null in it would need a state for each item.
     items = resolved(schema["items"], root) if "items" in schema else None
     shape = None if items is None or nullable(items) else _scalar(items)
     if shape is None:

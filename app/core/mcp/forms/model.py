@@ -93,6 +93,7 @@ class FormModel:
 
     def __init__(self, schema: Any) -> None:
         self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
+        # References in the properties are relative to the whole document, so that is kept beside the root.
         root = _root(self.schema)
         self.reason = _why_whole(schema, root)
         self.whole_json = bool(self.reason)
@@ -148,6 +149,7 @@ class FormModel:
                     values[item.name] = _value(item, entry)
                 except ValueError as problem:
                     problems.append(FieldProblem(item.name, str(problem)))
+            # Only presence is checked here. What is valid beyond the type is left to `validate` and the server.
             elif item.required:
                 problems.append(FieldProblem(item.name, "It is needed."))
         return problems or {**values, **draft.extra}
@@ -239,6 +241,7 @@ def _text(kind: FieldKind, value: Any, choices: tuple[Choice, ...]) -> str | Non
         case FieldKind.BOOLEAN:
             return str(value).lower() if isinstance(value, bool) else None
         case FieldKind.INTEGER | FieldKind.NUMBER if isinstance(value, int | Decimal) and not isinstance(value, bool):
+            # Compared after a round trip: the text of a fraction in an integer field would be refused.
             text = _digits(value)
             try:
                 return text if text is not None and same_json(_number(kind, text), value) else None
@@ -289,6 +292,7 @@ def _parsed(kind: FieldKind, text: str, choices: tuple[Choice, ...]) -> Any:
 
 def _number(kind: FieldKind, text: str) -> int | Decimal:
     typed = text.strip()
+    # Whole numbers become int even in a NUMBER field, so that 1 is sent as 1 and not as 1.0.
     try:
         if WHOLE.fullmatch(typed):
             return int(typed)
@@ -300,6 +304,7 @@ def _number(kind: FieldKind, text: str) -> int | Decimal:
     except InvalidOperation:
         raise ValueError("The number is too large or too small.") from None
     except ValueError as problem:
+        # The error above, or Python's own for an integer with more than 4,300 digits.
         raise ValueError(
             "It must be a whole number." if "whole" in str(problem) else "It has too many digits."
         ) from None

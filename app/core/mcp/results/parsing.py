@@ -45,6 +45,7 @@ def block(raw: object) -> Block:
         case {"type": "text", "text": str(text)}:
             return TextBlock(text)
         case {"type": "image", "data": str(data), "mimeType": str(mime)}:
+            # A block that is invalid is shown as it is. Dropping it would hide a part of the result.
             image = _decoded(data)
             return OtherBlock(raw) if image is None else ImageBlock(image, mime)
         case {"type": "audio", "data": str(data), "mimeType": str(mime)}:
@@ -85,6 +86,7 @@ def _blocks(raw: object, one: Callable[[object], Block]) -> tuple[Block, ...]:
 
 
 def _decoded(data: str) -> bytes | None:
+    # Without `validate` invalid characters are skipped, and a broken image would be shown as if it were whole.
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
