@@ -139,7 +139,7 @@ async def test_closing_leaves_no_older_stream_behind_at_any_stage(tmp_path: Path
             await stream.end()
             assert await scene.clock.next(1) == [1]
         elif stage == "waiting":
-            await scene.rig.session.sign_out()
+            await scene.rig.credential.sign_out()
             await stream.end()
             await scene.sign_ins.waited_for.wait()
         started = monotonic()
@@ -171,7 +171,7 @@ async def test_closing_leaves_no_listener_behind_at_any_stage(tmp_path: Path, st
 async def test_closing_leaves_no_listener_behind_that_waits_for_a_sign_in(tmp_path: Path) -> None:
     async with listening(tmp_path) as scene:
         stream = await scene.server.listeners.get()
-        await scene.rig.session.sign_out()
+        await scene.rig.credential.sign_out()
         await stream.end()
         await scene.sign_ins.waited_for.wait()
         await scene.connection.close()

@@ -62,7 +62,7 @@ async def test_row_72_a_token_that_the_host_accepts_is_never_renewed_and_the_hos
         assert {answer.status_code for answer in answers} == {401}
         assert rig.server.requests["/mcp"] == 51
         assert rig.server.requests[CHECK] == 1
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0)
 
 
@@ -127,12 +127,12 @@ async def test_row_73_a_host_that_hangs_is_waited_for_two_seconds_at_most(
 async def test_row_71_a_token_renewed_meanwhile_is_not_asked_about(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
-        grant = rig.session.grant
+        grant = rig.credential.grant
         assert grant is not None
         rig.issuer.kill()
         rig.server.views["/api/x/"] = rig.issuer.guard()
         assert (await rig.fetcher.get("/api/x/")).status == 200
-        assert await rig.session.is_dead(grant.tokens) is True
+        assert await rig.credential.is_dead(grant.tokens) is True
         assert rig.server.requests[CHECK] == 0
         measure.expect(R=1)
 

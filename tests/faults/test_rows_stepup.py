@@ -81,11 +81,11 @@ async def lacking(
 ) -> AsyncIterator[tuple[Rig, Authority, Person]]:
     """Signed in with the usual permissions; a view needs `scopes` besides."""
     async with browser_client(folder) as (rig, authority):
-        measure.watch_session(rig.session)
+        measure.watch_session(rig.credential)
         measure.count_refreshes(lambda: authority.refreshes)
-        await sign_in_at(rig.session)
+        await sign_in_at(rig.credential)
         rig.server.views[PATH] = authority.needs(*scopes, then=then)
-        yield rig, authority, Person(rig.session, measure)
+        yield rig, authority, Person(rig.credential, measure)
 
 
 async def test_row_46_a_missing_permission_is_asked_for_with_those_granted_and_only_what_waited_is_sent_again(
@@ -145,20 +145,20 @@ async def test_row_46_a_permission_that_is_not_granted_is_asked_for_twice_and_ne
             if helps[-1] is StepUpOption.ASK:
                 assert not await person.ask(need)
         assert helps == [StepUpOption.ASK] * 2 + [StepUpOption.TRIED] * 98
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1, B=2)
 
 
 async def test_row_46_a_denial_is_a_try_and_leaves_the_sign_in_as_it_was(tmp_path: Path, measure: Measure) -> None:
     async with lacking(tmp_path, measure, "gmail:send") as (rig, authority, person):
         authority.denies = True
-        before = rig.session.grant
+        before = rig.credential.grant
         need = need_of(await rig_error(rig))
         assert not await person.ask(need)
         assert not await person.ask(need)
         assert person.step_up.option_for(need) is StepUpOption.TRIED
-        assert rig.session.grant is before
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.grant is before
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         rig.server.views["/api/y/"] = authority.guard()
         assert (await rig.fetcher.get("/api/y/")).status == 200
         measure.expect(R=0, B=2)
@@ -168,11 +168,11 @@ async def test_row_46_what_keeps_the_person_from_answering_is_no_try(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with lacking(tmp_path, measure, "gmail:send") as (rig, _authority, person):
-        before = rig.session.grant
+        before = rig.credential.grant
         need = need_of(await rig_error(rig))
 
         async def cancel(_address: str) -> None:
-            rig.session._cancel_sign_in()
+            rig.credential._cancel_sign_in()
 
         async def nothing(_address: str) -> None:
             return None
@@ -182,7 +182,7 @@ async def test_row_46_what_keeps_the_person_from_answering_is_no_try(
             monkeypatch.setattr("app.core.auth.oauth.attempt.LIMIT_SECONDS", 0.05 if act is nothing else 30)
             with pytest.raises(kind):
                 await person.ask(need)
-        assert rig.session.grant is before
+        assert rig.credential.grant is before
         assert person.step_up.tries(need) == 0
         assert person.step_up.option_for(need) is StepUpOption.ASK
         measure.expect(R=0, B=2)
@@ -255,7 +255,7 @@ async def test_row_46_a_key_and_a_vendors_credential_are_not_the_persons_to_wide
         for owner in (CredentialAtStake.VENDOR_BEHIND, CredentialAtStake.UNMANAGED):
             assert person.step_up.option_for(replace(need, at_stake=owner)) is StepUpOption.NOT_OURS
         assert person.step_up.option_for(replace(need, scopes=())) is StepUpOption.NOT_OURS
-        await sign_in_with_key(rig.session, "phx_1")
+        await sign_in_with_key(rig.credential, "phx_1")
         assert person.step_up.option_for(need) is StepUpOption.KEY
         measure.expect(R=0)
 
