@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import httpx
 
-from app.core.auth.http.clients import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS, USER_AGENT
+from app.core.auth.http.clients import CONNECTIONS, KEEPALIVE_CONNECTIONS, TIMEOUT_SECONDS, USER_AGENT
 
 
 def bare_client(headers: dict[str, str]) -> httpx.AsyncClient:
@@ -17,6 +17,6 @@ def bare_client(headers: dict[str, str]) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         headers={"User-Agent": USER_AGENT, "Accept": "application/json", **headers},
         timeout=TIMEOUT_SECONDS,
-        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT_ALIVE),
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEEPALIVE_CONNECTIONS),
         verify=False,
     )

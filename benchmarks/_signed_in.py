@@ -61,7 +61,7 @@ class Rig:
         tokens = TokenSet(
             pair.access, pair.refresh, issued_at=now, expires_at=now + LIFETIME_SECONDS, scope="task:read", generation=1
         )
-        await self.session.adopt(Grant(tokens, CLIENT_ID, metadata.issuer), "benchmark")
+        await self.session.sign_in(Grant(tokens, CLIENT_ID, metadata.issuer), "benchmark")
 
 
 @contextlib.asynccontextmanager

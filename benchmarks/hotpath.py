@@ -30,7 +30,7 @@ import httpx2
 from _control import Pair, rotating_server
 from _signed_in import PATH, Rig, application
 
-from app.core.auth.http.clients import CONNECTIONS, KEPT_ALIVE, TIMEOUT_SECONDS
+from app.core.auth.http.clients import CONNECTIONS, KEEPALIVE_CONNECTIONS, TIMEOUT_SECONDS
 from app.core.auth.http.target import Target
 from app.core.fetcher import IN_FLIGHT
 
@@ -128,7 +128,7 @@ async def over_sockets(rig: Rig, library: Any, rounds: int) -> list[tuple[float,
     options = {
         "timeout": TIMEOUT_SECONDS,
         "verify": False,
-        "limits": library.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT_ALIVE),
+        "limits": library.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEEPALIVE_CONNECTIONS),
     }
     fetcher = rig.fetcher(IN_FLIGHT)
 

@@ -46,7 +46,7 @@ class NoLock:
     async def hold(self) -> AsyncIterator[None]:
         yield
 
-    hold_briefly = hold
+    try_hold = hold
 
 
 def token_endpoint() -> httpx.MockTransport:

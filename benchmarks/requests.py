@@ -103,7 +103,7 @@ async def fetcher_of(origin: str, folder: Path) -> AsyncIterator[Fetcher]:
         folder,
         vault=MemoryVault(),
     )
-    await session.adopt(Grant(TokenSet(TOKEN)), "benchmark")
+    await session.sign_in(Grant(TokenSet(TOKEN)), "benchmark")
     try:
         yield Fetcher(transport, session, host)
     finally:

@@ -10,7 +10,7 @@ from tests.until import until
 
 START = 1_800_000_000.0
 # Tasks that look at something again and again, which no test waits for.
-WATCHERS = {"follower of the grant"}
+WATCHERS = {"grant watcher"}
 
 
 class StillClock:

@@ -171,7 +171,7 @@ def _point_to(browser: BrowserSignIn, options: argparse.Namespace) -> None:
     waiting = "Waiting for your browser. If it does not open, visit:"
     say("Open this address to sign in:" if options.no_browser else waiting)
     say(browser.url)
-    browser.moved.subscribe(lambda address: say(f"Burrow had to register anew. The address is now:\n{address}"))
+    browser.url_changed.subscribe(lambda address: say(f"Burrow had to register anew. The address is now:\n{address}"))
 
 
 async def _insist_on_store(credential: Credential, *, expected: bool) -> None:

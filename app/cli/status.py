@@ -58,7 +58,7 @@ async def own_servers(services: Services) -> list[dict[str, Any]]:
     for server in await services.own_servers.definitions():
         credential = services.own_servers.credential_of(server) if isinstance(server, HttpServer) else None
         if credential is not None:
-            await credential.known()
+            await credential.wait_restored()
             found.append({"server": server.title, "url": server.address, **_state(credential)})
     return found
 

@@ -1,7 +1,7 @@
-"""Account: who is signed in, their projects and the one chosen, and for which signing in that was learnt.
+"""Account: the signed-in user, their projects, the selected project, and the sign-in that this is known for.
 
-Several processes share a grant, and any of them may sign in as somebody else. What is remembered shows saved data at
-once; only what was learnt for the grant in use says whose things may be sent (`sure`).
+Several processes share a grant, and any of them may sign in as another user. The remembered account is good enough to
+show saved data at once. Only an account that was learnt for the current grant says whose data may be sent (`sure`).
 """
 
 from __future__ import annotations
@@ -27,48 +27,50 @@ SOMEBODY_ELSE = "somebody-else"
 
 
 class Account:
-    """The account of one host. `known` is None until somebody was ever signed in."""
+    """The account of one host. `known` is None until one was ever learnt."""
 
-    def __init__(self, host: Host, session: Credential, accounts: Accounts, settings: Settings) -> None:
+    def __init__(self, host: Host, credential: Credential, accounts: Accounts, settings: Settings) -> None:
         self._host = host
-        self._session = session
+        self._credential = credential
         self._accounts = accounts
         self._settings = settings
-        self._key = f"{REMEMBERED}{session.key.text}"
-        self._signed_out = f"{SIGNED_OUT}{session.key.text}"
-        self._kept = self.known = self._recalled()
+        self._key = f"{REMEMBERED}{credential.key.text}"
+        self._signed_out = f"{SIGNED_OUT}{credential.key.text}"
+        self._stored = self.known = self._remembered()
 
     @property
     def scope(self) -> Scope | None:
-        """Whose drafts, outbox and caches to use."""
+        """Whose drafts, outbox and cached lists to use."""
         return None if self.known is None else Scope(self._host.key, self.known.user.account_key)
 
     @property
     def sure(self) -> bool:
-        """Whether the account is that of the grant in use, and not only of an earlier one."""
-        grant, known = self._session.grant, self.known
+        """Whether the account is known to be that of the current grant."""
+        # Refreshes keep the id of the sign-in. Only another sign-in makes the account doubtful.
+        grant, known = self._credential.grant, self.known
         return grant is not None and known is not None and grant.sign_in == known.sign_in
 
     def check(self, scope: Scope) -> None:
-        """Raises `SignInNeeded` unless what belongs to `scope` is certain to be that of whoever is signed in."""
+        """Raises `SignInNeeded` unless `scope` is known to be the signed-in account's."""
         if not self.sure or self.scope != scope:
-            words = "Somebody else is signed in. What was not sent is kept."
-            raise SignInNeeded(words, Facts(code=SOMEBODY_ELSE, origin=self._host.origin))
+            cause = "Somebody else is signed in. What was not sent is kept."
+            raise SignInNeeded(cause, Facts(code=SOMEBODY_ELSE, origin=self._host.origin))
 
     async def learn(self) -> bool:
-        """Ask the server; whether it brought anything new. What was known stays when it fails.
+        """Ask the host for the account and its projects; returns whether anything changed.
 
-        See docs/wire.md, "Building the list of projects". Asked again when somebody signs in meanwhile.
+        See docs/wire.md, "Building the list of projects". When it raises, what was known stays.
         """
+        # Another sign-in between the first and the last request would mix two accounts, so everything is asked again.
         while True:
-            grant = self._session.grant
+            grant = self._credential.grant
             me = await self._accounts.me()
             tokens = None if grant is None else grant.tokens
             teams, organizations = (tokens.scoped_teams, tokens.scoped_organizations) if tokens else ((), ())
             projects = await self._accounts.projects(teams, organizations, me)
-            now = self._session.grant
+            now = self._credential.grant
             if now is None:
-                raise self._session.missing()
+                raise self._credential.no_token_error()
             if grant is not None and grant.sign_in == now.sign_in:
                 break
         before = self.known
@@ -76,7 +78,7 @@ class Account:
         return before is None or msgspec.structs.replace(before, sign_in=grant.sign_in) != self.known
 
     def choose(self, project_id: int) -> bool:
-        """Work in another project; whether it is another one. Raises `Rejected` for one that the account has not."""
+        """Select a project; returns whether that changed. Raises `Rejected` for one that the account does not have."""
         projects = () if self.known is None else self.known.projects
         chosen = next((project for project in projects if project.id == project_id), None)
         if self.known is None or chosen is None:
@@ -86,31 +88,31 @@ class Account:
         self.known = msgspec.structs.replace(self.known, project=chosen)
         return True
 
-    def distrust(self) -> bool:
-        """Forget the account if it was remembered for another signing in than that of the grant in use."""
+    def drop_unsure(self) -> bool:
+        """Forget the account if it was remembered for another sign-in; returns whether it was."""
         if self.known is None or self.sure:
             return False
         self.known = None
         return True
 
     async def remember(self) -> None:
-        """Keep what is known for the next start."""
-        if self.known is not None and self.known != self._kept:
-            self._kept = self.known
+        """Store what is known, for the next start."""
+        if self.known is not None and self.known != self._stored:
+            self._stored = self.known
             await self._settings.set(self._key, encode_membership(self.known))
 
-    async def remember_nobody(self) -> None:
-        """Somebody signs in: until it is learnt who, no process is to start with the account of before."""
-        self._kept = None
+    async def forget(self) -> None:
+        """A sign-in began: until its account is learnt, no process may start with the former one."""
+        self._stored = None
         await self._settings.remove(self._key)
         await self._settings.remove(self._signed_out)
 
     async def remember_signed_out(self) -> None:
-        """Somebody signed out: what is saved stays, but the account is no longer one of `known_accounts`."""
+        """The user signed out: saved data stays, but the account is no longer one of `known_accounts`."""
         await self._settings.set(self._signed_out, True)
 
     def _choice(self, me: User, projects: tuple[Project, ...]) -> Project | None:
-        """The project chosen before if the account is the same and still has it, else the server's."""
+        """The project selected before, if the same account still has it, else the server's, else the first."""
         before = self.known
         same = before is not None and before.user.account_key == me.account_key
         chosen = before.project if before is not None and same else None
@@ -118,5 +120,5 @@ class Account:
         wanted = [project.id for project in (chosen, me.team) if project is not None]
         return next((by_id[key] for key in wanted if key in by_id), next(iter(projects), None))
 
-    def _recalled(self) -> Membership | None:
+    def _remembered(self) -> Membership | None:
         return membership_of(self._settings.get(self._key), self._host.key)

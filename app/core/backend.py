@@ -216,9 +216,9 @@ class Backend:
 
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""
-        await self.session.known()
+        await self.session.wait_restored()
         if self.session.status.state is not CredentialState.SIGNED_IN:
-            raise self.session.missing()
+            raise self.session.no_token_error()
         if self._loading is None or _failed(self._loading) or (self._loading.done() and not self.sure):
             self._loading = self._spawn(self._load())
         await asyncio.shield(self._loading)
@@ -227,7 +227,7 @@ class Backend:
         if status.state is not CredentialState.SIGNED_IN:
             self._loading = None
         elif self._loading is None:
-            if not self._signed_in_here and self._account.distrust():
+            if not self._signed_in_here and self._account.drop_unsure():
                 self.changed.emit(self)
             self._loading = self._spawn(self._load())
         if status.unreachable:
@@ -288,14 +288,14 @@ class Backend:
 
     def _auth_happened(self, event: AuthEvent) -> None:
         self.activity.record_auth(self.host.origin, event)
-        self.timeline.heard(event)
+        self.timeline.record_event(event)
         if event.what == SIGNED_OUT:
             self._records.record(self._account.remember_signed_out())
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the session's state may be what it was.
             self._signed_in_here = True
             if event.why != ELSEWHERE:
-                self._records.record(self._account.remember_nobody())
+                self._records.record(self._account.forget())
             self._loading = self._spawn(self._load())
 
 

@@ -1,4 +1,4 @@
-"""Chores: what a session does beside its callers, and how long closing waits for it."""
+"""BackgroundTasks: tasks that nobody awaits, with an owner that ends them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+# How long closing waits for records to be written.
 RECORD_SECONDS = 1.0
 
 
 class BackgroundTasks:
-    """Tasks that nobody awaits. A failure ends its own task only: whoever can do something about it has seen it."""
+    """Tasks that nobody awaits. An exception ends its own task and is dropped, so work must report its own failures."""
 
     def __init__(self) -> None:
+        # The sets also keep the tasks alive: the loop holds only weak references to them.
         self._cancelled: set[asyncio.Task[None]] = set()
         self._awaited: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` until it ends or is cancelled by closing."""
+        """Run `work` until it ends. Closing cancels it."""
         _start(work, self._cancelled)
 
     def record(self, work: Coroutine[Any, Any, None]) -> None:
-        """Write something down; closing waits for it, at most a second."""
+        """Run `work`, which writes a record. Closing waits for it, for at most a second."""
         _start(work, self._awaited)
 
     async def close(self) -> None:
-        """Leave nothing running."""
+        """Cancel what was started, and wait for what records."""
         tasks = tuple(self._cancelled)
         for task in tasks:
             task.cancel()
@@ -37,7 +39,10 @@ class BackgroundTasks:
 
 
 def retrieve(task: asyncio.Future[Any]) -> None:
-    """Look at the exception of a task or future, so that asyncio does not report it: whoever waits for it has it."""
+    """A done callback that retrieves the exception of a task or future.
+
+    asyncio logs exceptions that nobody retrieves. Here those who wait get it, and there may be none of them left.
+    """
     if not task.cancelled():
         task.exception()
 

@@ -1,8 +1,8 @@
-"""Clocks: the times a session goes by, passed in so that a test can set, stop and suspend them.
+"""Clocks: the sources of time for credentials, passed in so that a test can set, stop and suspend them.
 
-A wall clock jumps when somebody sets it, and the loop's own time may stand still while the machine sleeps (faults rows
-59 and 60). What happened how long ago is therefore asked of the time since boot, which does neither, and what time it
-is on the server is learnt from its `Date` headers (RFC 9110 section 6.6.1).
+The wall clock jumps when it is set, and the loop's clock may stand still while the machine sleeps (faults rows 59 and
+60). The time since boot does neither, so it measures durations. The server's time comes from its `Date` headers (RFC
+9110 section 6.6.1).
 """
 
 from __future__ import annotations
@@ -15,33 +15,34 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# A `Date` counts whole seconds, and the answer was some time on its way.
+# A `Date` has whole seconds, and the response took some time to arrive. A smaller difference is no error of the clock.
 DATE_UNCERTAINTY = 2.0
 LEARN_SECONDS = 60.0
 WATCH_SECONDS = 10.0
-# What a timer of ten seconds may be late on a busy machine before that counts as sleep.
+# How late a timer of ten seconds may be on a busy machine before that counts as sleep.
 SLEPT_SECONDS = 5.0
 
 
 class Clock(Protocol):
-    """Where times come from, all in seconds."""
+    """A source of time. All times are in seconds."""
 
     def wall(self) -> float:
-        """Unix time as this machine believes it."""
+        """Unix time by this machine's wall clock."""
 
     def boot(self) -> float:
-        """Time since some moment of this boot, the machine's sleep included; the same for every process."""
+        """Time since some moment of this boot, including sleep of the machine; the same for every process."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, perhaps longer by as much as the machine sleeps meanwhile."""
+        """Wait. If the machine sleeps meanwhile, that time may come on top."""
 
 
 class SystemClock:
-    """This machine's clocks. `boot` is CLOCK_BOOTTIME on Linux; elsewhere the monotonic clock counts sleep as well."""
+    """This machine's clocks."""
 
     def wall(self) -> float:
         return time.time()
 
+    # Of the monotonic clocks, the one that counts sleep. On Windows the ordinary one does.
     if sys.platform == "linux":
 
         def boot(self) -> float:
@@ -60,9 +61,9 @@ class SystemClock:
 
 
 class ServerTime:
-    """What time it is on the server: the local wall clock as it was at first, corrected by what the server says.
+    """The server's time: the wall clock as it was at the start, corrected by the server's `Date` headers.
 
-    Runs on the time since boot, so a wall clock that is set while this process runs changes nothing.
+    It runs on the time since boot, so setting the wall clock while this process runs changes nothing.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -71,7 +72,7 @@ class ServerTime:
         self._learns_at = clock.boot()
 
     def now(self) -> float:
-        """Unix time in seconds, by the server's clock as far as it is known."""
+        """Unix time in seconds by the server's clock, as far as that is known."""
         return self.clock.boot() + self._offset
 
     @property
@@ -80,13 +81,13 @@ class ServerTime:
         return self.now() - self.clock.wall()
 
     def local(self, moment: float) -> float:
-        """A moment of the server's clock as this machine's clock shows it, for a person to read."""
+        """A time of the server's clock, converted to this machine's clock for people to read."""
         return moment - self.skew
 
     def learn(self, headers: Mapping[str, str], *, at_once: bool = False) -> bool:
-        """Take the time from an answer, at most once a minute unless `at_once`; True if it was off.
+        """Correct the time by the headers of a response; returns whether it was wrong.
 
-        A cached answer is older than its `Date` says (RFC 9111 section 5.1).
+        Looks at them once a minute, so that not every response costs parsing a date. `at_once` looks in any case.
         """
         boot = self.clock.boot()
         if boot < self._learns_at and not at_once:
@@ -98,6 +99,7 @@ class ServerTime:
         from email.utils import parsedate_to_datetime
 
         try:
+            # `Age` is how long the response was in a cache (RFC 9111 section 5.1).
             moment = parsedate_to_datetime(date).timestamp() + float(headers.get("age", 0))
         except (ValueError, OverflowError):
             return False
@@ -110,6 +112,8 @@ class ServerTime:
 async def watch_sleep(clock: Clock, woke: Callable[[], None]) -> None:
     """Call `woke` after each sleep of the machine, within ten seconds of its end. Runs until cancelled."""
     while True:
+        # The timer stands still during sleep and the boot clock does not. Their difference is how long the machine
+        # slept.
         before = clock.boot()
         await clock.sleep(WATCH_SECONDS)
         if clock.boot() - before > WATCH_SECONDS + SLEPT_SECONDS:

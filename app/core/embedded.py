@@ -1,7 +1,7 @@
-"""The embedded workspace as its supervisor sees it: a process to find, start, watch and stop.
+"""EmbeddedWorkspace: finds, starts, supervises and stops the workspace process.
 
-It is never imported, only started: the same executable with the `workspace` subcommand when frozen. Its standard input
-is a pipe of ours that it watches, so it ends with us even when we are killed.
+The workspace is never imported, only started; a frozen Burrow starts itself with the subcommand `workspace`. It watches
+its standard input, a pipe from this process, so it ends with this process even when that is killed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 2.0
+# A workspace that ends by itself is restarted so often, unless it has run for this long in between.
 RESTARTS = 3
 STEADY_SECONDS = 60.0
 LOG_FILE = "workspace.log"
@@ -38,7 +39,7 @@ NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The ready line. `secret` opens the fault switchboard and buys login tickets."""
+    """The line that a workspace prints when it is ready. `secret` opens the switchboard and gets login tickets."""
 
     url: str
     secret: str
@@ -47,15 +48,15 @@ class Ready:
 
     @staticmethod
     def parse(text: str | bytes) -> Ready:
-        """Raises `ValueError` for anything that is no ready line."""
+        """Read a ready line. Raises `ValueError` for anything else."""
         record = json.loads(text)
         if not isinstance(record, dict):
-            raise ValueError("no ready line")
+            raise ValueError("not a ready line")
         try:
             notices = tuple(str(notice) for notice in record.get("notices", ()))
             return Ready(str(record["url"]), str(record["secret"]), str(record["client_id"]), notices)
         except (KeyError, TypeError):
-            raise ValueError("no ready line") from None
+            raise ValueError("not a ready line") from None
 
     @property
     def host(self) -> Host:
@@ -63,27 +64,30 @@ class Ready:
 
 
 class EmbeddedWorkspace:
-    """One workspace for one data folder: the one that runs already, or one of our own."""
+    """The workspace of one data folder: one that runs already, or one that is started here."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
+        # Held while the process is started or restarted, so that two callers never start two.
+        self._lock = asyncio.Lock()
         self.ready: Ready | None = None
 
     async def start(self) -> Ready:
-        """Find or start it, again when it has ended meanwhile.
+        """Find or start the workspace, also when it has ended meanwhile.
 
-        Raises `ServerTrouble` naming the log file when it does not come up, `StorageTrouble` when its folder cannot be
-        written.
+        Raises `ServerTrouble`, which names the log file, when it does not start; `StorageTrouble` when its folder
+        cannot be written.
         """
-        async with self._turn:
+        async with self._lock:
             ours = self._process
             if self.ready is not None and ours is not None and ours.returncode is None:
                 return self.ready
+            # One that another process runs is looked for each time: it may have ended with that process.
             found = await self._running() if ours is None else None
             if found is None:
+                # The same port again after a restart of our own, so that URLs in the window stay valid.
                 port = 0 if self.ready is None or ours is None else _port(self.ready)
                 found, process = await self._launch(port)
                 self._watch = asyncio.create_task(self._supervise(process, found))
@@ -91,7 +95,7 @@ class EmbeddedWorkspace:
             return found
 
     async def ticket(self) -> str:
-        """A single-use login ticket."""
+        """A single-use login ticket. Raises what `start` raises, and `ServerTrouble`."""
         ready = await self.start()
         answer = await plain_json("POST", f"{ready.url}/_tickets", headers={"X-Workspace-Secret": ready.secret})
         if not isinstance(answer, dict) or not isinstance(answer.get("ticket"), str):
@@ -99,7 +103,7 @@ class EmbeddedWorkspace:
         return str(answer["ticket"])
 
     async def stop(self) -> None:
-        """End our own process; one that we only found stays."""
+        """End the process if it was started here; one that was found stays."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -120,7 +124,7 @@ class EmbeddedWorkspace:
             await process.wait()
 
     async def _running(self) -> Ready | None:
-        """The workspace that another Burrow process runs on the same data, if it answers."""
+        """The workspace that another process runs on the same data, if it answers."""
         try:
             ready = Ready.parse(await asyncio.to_thread((self._folder / RUNTIME_FILE).read_bytes))
             answer = await plain_json("GET", f"{ready.url}/_workspace")
@@ -160,17 +164,18 @@ class EmbeddedWorkspace:
             ) from None
 
     async def _supervise(self, process: asyncio.subprocess.Process, ready: Ready) -> None:
-        """Start it again at the same address when it ends by itself, three times without a steady minute between."""
+        """Restart it at the same port whenever it ends by itself: three times, counted anew after a steady minute."""
         attempts = 0
         while True:
             began = monotonic()
             code = await process.wait()
             attempts = 0 if monotonic() - began > STEADY_SECONDS else attempts
             if attempts == RESTARTS:
-                log.error("the embedded workspace ended with %s once more and is left", code)
+                log.error("the embedded workspace ended with %s once more and is not restarted", code)
                 return
             log.warning("the embedded workspace ended with %s", code)
-            async with self._turn:
+            async with self._lock:
+                # `stop` or `start` has replaced it meanwhile.
                 if self._process is not process:
                     return
                 await asyncio.sleep(0.2 * 2**attempts)

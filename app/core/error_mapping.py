@@ -1,7 +1,7 @@
-"""What an HTTP answer that is no success means to a person: one table from verdicts to errors, for REST and MCP alike.
+"""The errors for HTTP responses that are no success: one table from verdicts to errors, for REST and MCP.
 
-The classifier's verdict gives the kind. The server's own words are told unless ours say more. A request that must not
-be repeated, and whose outcome an answer leaves open, is never called failed (faults row 55).
+The classifier's verdict selects the error's type. The cause is the server's own explanation, unless ours says more. A
+request with side effects is not reported as failed when it may have been carried out (faults row 55).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from app.core.auth.http.classifier import UPSTREAM_UNREACHABLE, Reply, Verdict, classify
 from app.core.auth.http.clients import retry_after
 from app.core.auth.http.target import CredentialAtStake
-from app.core.auth.oauth.step_up import listed
+from app.core.auth.oauth.step_up import format_scopes
 from app.core.errors import (
     BurrowError,
     Facts,
@@ -34,34 +34,40 @@ if TYPE_CHECKING:
 
     from app.core.auth.key import CredentialKey
 
-# Characters of the server's own words.
-SHOWN = 500
-REFUSES_A_LIVE_SIGN_IN = "{name} refuses a sign-in that works elsewhere"
+# Characters of the server's own explanation.
+SHOWN_CHARACTERS = 500
+REFUSES_LIVE_TOKEN = "{name} refuses a sign-in that works elsewhere"
 ABOUT_TOKEN = frozenset({Verdict.RECOVERABLE_AUTH, Verdict.AMBIGUOUS_AUTH, Verdict.KEY_REFUSED})
-# After a page with 403 and after any 503 nothing was begun.
-NOTHING_DONE = frozenset({403, 503})
+# Transient failures after which the request was certainly not processed: an intermediary's 403 page, and any 503.
+NOT_PROCESSED = frozenset({403, 503})
+# A name that may be shown: the `Server` header is the server's own text.
 PRODUCT = re.compile(r"[A-Za-z][\w.-]{0,39}", re.ASCII)
 
 
 class Meaning(NamedTuple):
-    """An error's type, and what it says of `{name}` and `{status}` where the server has no words, or none that help."""
+    """The error for a verdict.
+
+    `cause` may use `{name}` and `{status}`. It is the error's cause when the server explains nothing, and with
+    `replaces_detail` always.
+    """
 
     kind: type[BurrowError]
-    words: str = "{name} answered with status {status}."
-    ours_say_more: bool = False
+    cause: str = "{name} answered with status {status}."
+    replaces_detail: bool = False
 
 
 MEANINGS: Mapping[Verdict, Meaning] = {
-    # Renewed a moment ago and refused again: the grant works, this server does not take its tokens.
-    Verdict.RECOVERABLE_AUTH: Meaning(ServerTrouble, f"{REFUSES_A_LIVE_SIGN_IN}."),
-    Verdict.KEY_REFUSED: Meaning(SignInNeeded, "{name} no longer accepts this sign-in.", ours_say_more=True),
-    # Settled by asking the host, or the renewal has failed, which says more.
-    Verdict.AMBIGUOUS_AUTH: Meaning(VendorSignInNeeded, "The server's own sign-in has ended.", ours_say_more=True),
-    Verdict.VENDOR_SIGN_IN: Meaning(VendorSignInNeeded, "The server's own sign-in has ended.", ours_say_more=True),
+    # The request was repeated with a new token, and refused again. The grant works, so this server is at fault.
+    Verdict.RECOVERABLE_AUTH: Meaning(ServerTrouble, f"{REFUSES_LIVE_TOKEN}."),
+    Verdict.KEY_REFUSED: Meaning(SignInNeeded, "{name} no longer accepts this sign-in.", replaces_detail=True),
+    # The host has accepted the token, so it is the vendor's. If the host did not say, or the refresh failed, the caller
+    # has that error and does not ask here.
+    Verdict.AMBIGUOUS_AUTH: Meaning(VendorSignInNeeded, "The server's own sign-in has ended.", replaces_detail=True),
+    Verdict.VENDOR_SIGN_IN: Meaning(VendorSignInNeeded, "The server's own sign-in has ended.", replaces_detail=True),
     Verdict.POLICY: Meaning(PolicyRefused),
     Verdict.PERMISSION: Meaning(PermissionMissing, "{name} does not permit this."),
     Verdict.SCOPE: Meaning(PermissionMissing, "{name} does not permit this."),
-    Verdict.THROTTLED: Meaning(Throttled, "{name} asks for a pause."),
+    Verdict.THROTTLED: Meaning(Throttled, "{name} received too many requests."),
     Verdict.QUOTA: Meaning(QuotaReached, "{name} says that a limit is reached."),
     Verdict.NOT_FOUND: Meaning(NotFound, "There is nothing at this address."),
     Verdict.REJECTED: Meaning(Rejected, "{name} does not accept the request."),
@@ -73,57 +79,57 @@ MEANINGS: Mapping[Verdict, Meaning] = {
 def answer_error(
     reply: Reply, *, name: str, origin: str, repeatable: bool = True, credential: CredentialKey | None = None
 ) -> BurrowError:
-    """The error that an answer stands for. `name` is what a person calls the server, `credential` what was carried.
+    """The error for a response. `name` is the server's name for people, `credential` the one that was carried.
 
-    `repeatable` is False for a request with side effects: after a 5xx it may have had them, and `OutcomeUnknown` says
-    so, unless the answer says that nothing was begun.
+    `repeatable` is False for a request with side effects. After a 5xx it may have been carried out, which is
+    `OutcomeUnknown`, unless the response says that it was not processed.
     """
     verdict, _rule = classify(reply)
     kind = MEANINGS[verdict].kind
-    if verdict is Verdict.TRANSIENT and not repeatable and not _nothing_done(reply):
+    if verdict is Verdict.TRANSIENT and not repeatable and not _not_processed(reply):
         kind = OutcomeUnknown
     facts = _facts(reply, origin)
     if kind is SignInNeeded and credential is not None:
         facts = replace(facts, credential=credential.text)
-    action = f"This sign-in lacks {listed(facts.scopes)}. {kind.action}" if facts.scopes else None
-    return kind(_words(reply, verdict, name), facts, action=action)
+    action = f"This sign-in lacks {format_scopes(facts.scopes)}. {kind.action}" if facts.scopes else None
+    return kind(_cause(reply, verdict, name), facts, action=action)
 
 
 def concerns_token(reply: Reply) -> bool:
-    """Whether an answer is about the person's token, so that the reason of a failed renewal says it better."""
+    """Whether a response is about the carried token. The error of a failed refresh then explains more than this one."""
     verdict, _rule = classify(reply)
     return verdict in ABOUT_TOKEN or reply.code == "not_authenticated"
 
 
-def _nothing_done(reply: Reply) -> bool:
+def _not_processed(reply: Reply) -> bool:
     """Whether a transient failure says that the request was not carried out."""
     unreachable = reply.at_stake is CredentialAtStake.VENDOR_BEHIND and reply.proxy_error == UPSTREAM_UNREACHABLE
-    return reply.status in NOTHING_DONE or unreachable
+    return reply.status in NOT_PROCESSED or unreachable
 
 
-def _words(reply: Reply, verdict: Verdict, name: str) -> str:
-    ours = MEANINGS[verdict].words.format(name=name, status=reply.status)
-    if MEANINGS[verdict].ours_say_more:
+def _cause(reply: Reply, verdict: Verdict, name: str) -> str:
+    ours = MEANINGS[verdict].cause.format(name=name, status=reply.status)
+    if MEANINGS[verdict].replaces_detail:
         return ours
-    if _answered_in_between(reply, verdict):
-        return _words_in_between(reply, verdict, name)
-    theirs = _sentence(reply)
-    if theirs and verdict is Verdict.RECOVERABLE_AUTH:
-        return f"{REFUSES_A_LIVE_SIGN_IN.format(name=name)}: {theirs}"
-    if theirs or reply.is_page or not reply.text:
-        return theirs or ours
-    return f"{name} answered with status {reply.status}: {reply.text[:SHOWN].strip()}"
+    if _from_intermediary(reply, verdict):
+        return _intermediary_cause(reply, verdict, name)
+    detail = _detail(reply)
+    if detail and verdict is Verdict.RECOVERABLE_AUTH:
+        return f"{REFUSES_LIVE_TOKEN.format(name=name)}: {detail}"
+    if detail or reply.is_page or not reply.text:
+        return detail or ours
+    return f"{name} answered with status {reply.status}: {reply.text[:SHOWN_CHARACTERS].strip()}"
 
 
-def _answered_in_between(reply: Reply, verdict: Verdict) -> bool:
-    """Whether something else than the server itself refused: by a page, or by asking for a sign-in of its own."""
+def _from_intermediary(reply: Reply, verdict: Verdict) -> bool:
+    """Whether something else than the server refused: with a page, or by asking for a sign-in of its own."""
     if verdict is Verdict.NOT_OURS:
         asks = reply.status == 401 and reply.other_schemes_only and reply.at_stake is not CredentialAtStake.UNMANAGED
         return asks or reply.status == 407
     return reply.refused and reply.is_page and verdict in {Verdict.RECOVERABLE_AUTH, Verdict.TRANSIENT}
 
 
-def _words_in_between(reply: Reply, verdict: Verdict, name: str) -> str:
+def _intermediary_cause(reply: Reply, verdict: Verdict, name: str) -> str:
     found = PRODUCT.match("Cloudflare" if "cf-ray" in reply.headers else reply.headers.get("server", ""))
     something = f"Something between Burrow and {name}" + (f" ({found[0]})" if found else "")
     if verdict is Verdict.NOT_OURS:
@@ -138,7 +144,7 @@ def _facts(reply: Reply, origin: str) -> Facts:
     return Facts(
         status=reply.status,
         code=reply.code or None,
-        detail=_sentence(reply) or None,
+        detail=_detail(reply) or None,
         attr=attr if isinstance(attr, str) else None,
         retry_after=retry_after(reply.headers),
         origin=origin,
@@ -146,7 +152,7 @@ def _facts(reply: Reply, origin: str) -> Facts:
     )
 
 
-def _sentence(reply: Reply) -> str:
-    """The server's own words, unless they are a page or data."""
+def _detail(reply: Reply) -> str:
+    """The server's own explanation; empty when the body is a page or data."""
     only_detail = reply.detail or reply.is_page or reply.text.startswith(("{", "["))
-    return (reply.detail if only_detail else reply.text)[:SHOWN].strip()
+    return (reply.detail if only_detail else reply.text)[:SHOWN_CHARACTERS].strip()

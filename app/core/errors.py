@@ -1,34 +1,26 @@
-"""Every error a person can meet: a title, the plain cause, what to do, and whether trying again can help.
+"""All errors that the user can meet: a title, the cause, what to do, and whether a retry can help.
 
-The family is small and closed. Code branches on the type, never on a message. The server's own words stay in
-`detail` (docs/wire.md, "Error envelope"), so that a screen can show them beside ours.
+The family is small and closed. Code branches on the type, never on a message. The server's own explanation is in
+`Facts.detail` (docs/wire.md, "Error envelope"), so that a window can show it too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import ClassVar
 
 from app.core.redaction import redact_text
 
 
-class Presentation(Enum):
-    """Where a window shows an error of a kind."""
-
-    FIELD = "field"
-    CARD = "card"
-    STATUS = "status"
-    BAR = "bar"
-
-
 @dataclass(frozen=True)
 class Facts:
-    """What the server said, kept for display, logs and decisions.
+    """What the server said, for display, logs and decisions.
 
-    `retry_after` is in seconds. `origin` is scheme, host and port of the answering server, never a full URL. `scopes`
-    are those that the token lacks, in the server's order (RFC 6750 section 3). `credential` is the key of the
-    credential whose sign-in the error is about (`auth/key.py`, `text`).
+    - `code` is the server's error code, or one of Burrow's own. `attr` is the name of the field that is wrong.
+    - `retry_after` is in seconds.
+    - `origin` is scheme, host and port of the server, never a full URL.
+    - `scopes` are those that the token lacks, in the server's order (RFC 6750 section 3).
+    - `credential` is the text of the key of the credential that the error is about (`auth/key.py`).
     """
 
     status: int | None = None
@@ -42,26 +34,26 @@ class Facts:
 
 
 class BurrowError(Exception):
-    """Base of the family.
+    """The base of the family.
 
-    `title` is a short sentence fit for a heading, `cause` says what happened in plain words, `action` what the
-    person can do. `retryable` says whether the same request may succeed later without anybody's doing.
+    `title` is a short heading. `cause` says what happened, `advice` what the user can do: `action`, unless the error
+    has an action of its own. With `retryable` the same request may succeed later without anybody's help. `exit_code` is
+    that of the command line.
     """
 
     title: ClassVar[str] = "Something went wrong"
     action: ClassVar[str] = "Try again."
     retryable: ClassVar[bool] = False
-    place: ClassVar[Presentation] = Presentation.CARD
     exit_code: ClassVar[int] = 1
 
     def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
-        told = redact_text(cause)
-        super().__init__(told)
+        redacted = redact_text(cause)
+        super().__init__(redacted)
         self.facts = facts or Facts()
         if self.facts.detail is not None:
-            # A server quotes what it was sent, and hands out signed addresses.
+            # Servers quote what they were sent, and name signed URLs.
             self.facts = replace(self.facts, detail=redact_text(self.facts.detail))
-        self.cause = told or self.facts.detail or self.title
+        self.cause = redacted or self.facts.detail or self.title
         self.advice = action or self.action
 
     def __str__(self) -> str:
@@ -69,17 +61,16 @@ class BurrowError(Exception):
 
 
 class Offline(BurrowError):
-    """No connection could be made: DNS, refused, unreachable, reset before anything was sent."""
+    """No connection could be made: DNS failed, refused, unreachable, or reset before anything was sent."""
 
     title = "Offline"
     action = "Saved data stays readable; Burrow tries again by itself."
     retryable = True
-    place = Presentation.STATUS
     exit_code = 6
 
 
 class TimedOut(BurrowError):
-    """The server accepted the connection and did not answer in time."""
+    """The server did not answer in time."""
 
     title = "No answer in time"
     action = "Try again; if it keeps happening, check the server."
@@ -88,7 +79,7 @@ class TimedOut(BurrowError):
 
 
 class ServerTrouble(BurrowError):
-    """5xx, a page instead of data, or a reply that is cut off. Never a reason to sign out."""
+    """5xx, a page instead of data, or a response that is cut off. Never a reason to end a grant."""
 
     title = "The server is in trouble"
     action = "Try again in a moment."
@@ -97,7 +88,7 @@ class ServerTrouble(BurrowError):
 
 
 class OutcomeUnknown(BurrowError):
-    """A request with side effects was sent; no answer came, or one that leaves open what was done (faults row 55)."""
+    """A request with side effects was sent, and it is unknown whether it was carried out (faults row 55)."""
 
     title = "Sent, outcome unknown"
     action = "Check whether it took effect before sending it again."
@@ -105,7 +96,7 @@ class OutcomeUnknown(BurrowError):
 
 
 class Throttled(BurrowError):
-    """429: too many requests; `facts.retry_after` says when to come back."""
+    """429: too many requests. `facts.retry_after` says how long to wait."""
 
     title = "Too many requests"
     action = "Wait a moment and try again."
@@ -114,20 +105,18 @@ class Throttled(BurrowError):
 
 
 class SignInNeeded(BurrowError):
-    """The grant is over: renewal itself was refused, or nobody is signed in."""
+    """There is no grant: its refresh was refused, or the user is not signed in."""
 
     title = "Sign in again to keep going"
     action = "Sign in; drafts and waiting work are kept."
-    place = Presentation.BAR
     exit_code = 3
 
 
 class VaultTrouble(BurrowError):
-    """The keyring is absent, locked or unreadable; nothing in it was changed."""
+    """The keyring is absent, locked or unreadable. Nothing in it was changed."""
 
     title = "The keyring cannot be used"
-    action = "Unlock the keyring and try again, or keep this session in memory only."
-    place = Presentation.BAR
+    action = "Unlock the keyring and try again, or keep this sign-in in memory only."
     exit_code = 3
 
 
@@ -140,7 +129,7 @@ class PermissionMissing(BurrowError):
 
 
 class QuotaReached(BurrowError):
-    """402, or a usage limit of the account."""
+    """402, or a usage limit of the account is reached."""
 
     title = "A limit of the account is reached"
     action = "See the plan and usage page of the account."
@@ -156,16 +145,15 @@ class NotFound(BurrowError):
 
 
 class Rejected(BurrowError):
-    """The server, or our own check before sending, refused the input; `facts.attr` names the field."""
+    """The server, or Burrow before it sent anything, refused the input. `facts.attr` names the field."""
 
     title = "Not accepted"
     action = "Change the value and send it again."
-    place = Presentation.FIELD
     exit_code = 2
 
 
 class PolicyRefused(BurrowError):
-    """A tool is blocked or waits for approval (-32001, -32002), or the server is disabled."""
+    """A tool is blocked or needs approval (-32001, -32002), or the MCP server is disabled."""
 
     title = "Stopped by policy"
     action = "Change the tool's policy on the server's page if you may."
@@ -173,7 +161,7 @@ class PolicyRefused(BurrowError):
 
 
 class VendorSignInNeeded(BurrowError):
-    """The credential behind an MCP server's installation failed; the person's own session is fine."""
+    """The vendor's credential behind an installed MCP server failed. The user's own sign-in is fine."""
 
     title = "Reconnect this server"
     action = "Open the server's page and connect it again."
@@ -181,9 +169,9 @@ class VendorSignInNeeded(BurrowError):
 
 
 class ProtocolTrouble(BurrowError):
-    """An answer that breaks its protocol: wrong types, an unknown JSON-RPC error, an unsupported revision."""
+    """A response that violates its protocol: wrong types, an unknown JSON-RPC error, an unsupported revision."""
 
-    title = "The server's answer makes no sense"
+    title = "The server's answer is invalid"
     action = "Report it to whoever runs the server; the raw answer is in the activity."
 
 

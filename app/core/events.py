@@ -1,4 +1,4 @@
-"""A tiny observer: the core tells, whoever listens decides on which thread to hear it."""
+"""Event: the observer pattern for the core. Callbacks run on the thread that emits."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ log = logging.getLogger(__name__)
 
 
 class Event(Generic[T]):
-    """Values of one kind told to subscribers in the order they subscribed.
+    """Emits values to its subscribers, in the order in which they subscribed.
 
-    `emit` may be called from any thread and runs the callbacks on it. A callback that raises is logged and does
-    not keep the others from hearing the value.
+    `emit` may be called on any thread and runs the callbacks on it. An exception of a callback is logged, and the
+    others are called all the same.
     """
 
     def __init__(self) -> None:
+        # An immutable tuple, replaced under the lock. So `emit` needs no lock, and a callback may (un)subscribe.
         self._callbacks: tuple[Callable[[T], None], ...] = ()
         self._lock = threading.Lock()
 
     def subscribe(self, callback: Callable[[T], None]) -> Callable[[], None]:
-        """Call `callback` with every later value; returns what ends the subscription (safe to call twice)."""
+        """Call `callback` with every later value. Returns a function that ends the subscription; safe to call twice."""
         with self._lock:
             self._callbacks = (*self._callbacks, callback)
 
@@ -40,9 +41,9 @@ class Event(Generic[T]):
         return unsubscribe
 
     def emit(self, value: T) -> None:
-        """Tell every subscriber."""
+        """Call every subscriber with `value`."""
         for callback in self._callbacks:
             try:
                 callback(value)
             except Exception:
-                log.exception("a listener failed")
+                log.exception("a subscriber failed")

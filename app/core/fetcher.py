@@ -18,7 +18,7 @@ import msgspec
 
 from app.core.auth.http.classifier import Reply
 from app.core.auth.http.clients import transport_error
-from app.core.auth.http.target import RENEWAL_FAILURE, RULE, Target
+from app.core.auth.http.target import REFRESH_FAILURE, RULE, Target
 from app.core.auth.status import Trouble
 from app.core.error_mapping import answer_error, concerns_token
 from app.core.errors import (
@@ -285,7 +285,7 @@ class Fetcher:
             passed = False
             async with self._gate:
                 if await self._session.access_token() is None:
-                    raise self._session.missing()
+                    raise self._session.no_token_error()
                 if owner is None or scope is None or (owner.sure and owner.scope == scope):
                     yield
                     return
@@ -364,7 +364,7 @@ class Fetcher:
             del response.stream
 
     def _error(self, request: httpx.Request, response: httpx.Response, content: bytes, repeatable: bool) -> BurrowError:
-        failure = request.extensions.get(RENEWAL_FAILURE)
+        failure = request.extensions.get(REFRESH_FAILURE)
         reply = Reply(response.status_code, response.headers, content, at_stake=self._target.at_stake)
         if isinstance(failure, BurrowError) and concerns_token(reply):
             return failure

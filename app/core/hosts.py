@@ -1,4 +1,7 @@
-"""Where a person can sign in, and which origins may ever see their token (docs/wire.md, "Hosts and origins")."""
+"""The hosts that the user can sign in to, and the origins that may receive their token.
+
+See docs/wire.md, "Hosts and origins".
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,11 @@ HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]
 class Host:
     """A PostHog-compatible server.
 
-    `key` names it in settings and storage and does not change between starts: `us`, `eu`, `workspace`, or the origin
-    of a self-hosted server. `origin` has no path and no trailing slash. `mcp_url` is the server's own MCP endpoint, or
-    None: a self-hosted origin has none, so that its token never reaches the cloud's. `client_id` overrides dynamic
-    registration. `resource` is the audience that tokens are renewed for, where the server binds them to one (RFC 8707).
+    `key` identifies it in settings and storage and does not change between starts: `us`, `eu`, `workspace`, or the
+    origin of a self-hosted server. `origin` has no path and no trailing slash. `mcp_url` is the host's own MCP
+    endpoint, None for a self-hosted server, so that its token never reaches the cloud's endpoint. `client_id` is used
+    in place of dynamic registration. `resource` is the audience of tokens, if the server binds them to one (RFC 8707).
+    `secret` opens the fault switchboard of the embedded workspace.
     """
 
     key: str
@@ -35,7 +39,7 @@ class Host:
 
     @property
     def token_origins(self) -> frozenset[str]:
-        """The only origins that the person's token may be sent to."""
+        """The only origins that the user's token may be sent to."""
         origins = {self.origin}
         if self.mcp_url is not None:
             origins.add(origin_of(self.mcp_url))
@@ -43,7 +47,7 @@ class Host:
 
     @property
     def embedded(self) -> bool:
-        """Whether this is the workspace that Burrow itself started."""
+        """Whether this is the embedded workspace."""
         return self.key == WORKSPACE
 
 
@@ -53,11 +57,10 @@ BUILT_IN = {host.key: host for host in (US, EU)}
 
 
 def parse_host(text: str, client_id: str | None = None) -> Host:
-    """`us`, `eu` or an origin as a person types it.
+    """The host for `us`, `eu` or an origin, as typed by the user.
 
-    A built-in host is itself however it is spelled; an international name becomes its ASCII form, as it travels (RFC
-    5891). Raises `Rejected` (attr `host`) for anything that is not a bare origin and for plain http that leaves the
-    machine.
+    The origin of a built-in host is that host, however it is spelled. An international name becomes its ASCII form (RFC
+    5891). Raises `Rejected` (attr `host`) for anything that is not a bare origin, and for http to another machine.
     """
     typed = text.strip()
     if typed.lower() in BUILT_IN:
@@ -77,7 +80,7 @@ def parse_host(text: str, client_id: str | None = None) -> Host:
 
 
 def workspace_host(url: str, *, client_id: str, secret: str) -> Host:
-    """The embedded workspace at the address of this start."""
+    """The embedded workspace. Its URL has another port at each start."""
     origin = origin_of(url)
     return Host(WORKSPACE, "Workspace", origin, f"{origin}/mcp", client_id, secret=secret)
 
@@ -94,18 +97,18 @@ def _check_bare_origin(typed: str, parts: SplitResult) -> None:
 
 
 def _in_ascii(parts: SplitResult) -> SplitResult:
-    """The address with its name as it travels. Raises `ValueError` for what is no name, and for one that the two
-    revisions of IDNA would lead to different servers.
-    """
+    """The URL with its host name in ASCII. Raises `ValueError` for an invalid or ambiguous name."""
     hostname = parts.hostname or ""
     if ":" in hostname:
         if "%" in hostname:
-            raise ValueError("a zone means something on this machine only")
+            raise ValueError("a zone id has a meaning on this machine only")
         ip_address(hostname)
         return parts
     name = hostname
     if not hostname.isascii():
         encoded = hostname.encode("idna")
+        # IDNA 2003 maps some characters to others, which IDNA 2008 keeps. Such a name would lead to one server here and
+        # to another one in the browser.
         if encoded.decode("idna") != hostname:
             raise ValueError("ambiguous")
         name = encoded.decode("ascii").lower()

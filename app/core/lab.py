@@ -1,7 +1,7 @@
-"""Lab: the fault switchboard of an embedded workspace, for people and tests that want to watch Burrow heal.
+"""Lab: the client of a workspace's fault switchboard, for people and tests that want to see how Burrow recovers.
 
-Speaks `/_faults` of a workspace on this machine with the secret of its ready line. All methods raise `NotFound` when
-the secret is not the workspace's, `Offline` when it is not there, `Rejected` when it does not accept a value.
+It sends requests to `/_faults` of a workspace on this machine, with the secret of its ready line. All methods raise
+`NotFound` when the secret is wrong, `Offline` when no workspace is running, `Rejected` when it refuses a value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECRET_HEADER = "X-Workspace-Secret"
 
 
 class Lab:
-    """The switchboard of the workspace at `base_url` (an origin). Seconds are seconds, `times` counts requests."""
+    """The switchboard of the workspace at the origin `base_url`. All times are in seconds; `times` counts requests."""
 
     def __init__(self, base_url: str, secret: str | None) -> None:
         self._base = base_url.rstrip("/")
@@ -30,7 +30,7 @@ class Lab:
         return self._secret is not None
 
     async def unlock(self, secret: str) -> None:
-        """Use the secret of a workspace that somebody else started. Raises `Rejected` when it is not the right one."""
+        """Use the secret of a workspace that another process started. Raises `Rejected` when it is wrong."""
         trial = Lab(self._base, secret.strip())
         try:
             await trial.state()
@@ -43,23 +43,23 @@ class Lab:
         self._secret = secret.strip()
 
     async def state(self) -> dict[str, Any]:
-        """Counters (refreshes, revoked grants, requests per path), rules in force, the workspace's time."""
+        """Counters (refreshes, revoked grants, requests per path), the active rules, the workspace's time."""
         return await self._ask("GET", "state")
 
     async def reset(self) -> None:
-        """Lift every fault and set the counters and the clock back."""
+        """Remove every fault, and reset the counters and the clock."""
         await self._post("reset")
 
     async def kill_access_token(self, client_id: str | None = None) -> int:
-        """Make the live access tokens (of one client) dead on the server; answers how many."""
+        """Invalidate the live access tokens, of one client or of all; returns how many."""
         return _count(await self._post("kill-access-token", client_id=client_id), "killed")
 
     async def revoke_grant(self, client_id: str | None = None) -> int:
-        """End whole grants, refresh tokens too; answers how many."""
+        """Revoke whole grants, refresh tokens included; returns how many."""
         return _count(await self._post("revoke-grant", client_id=client_id), "revoked")
 
     async def expire(self, seconds: float) -> None:
-        """Move the workspace's clock ahead, so that tokens of a shorter life are over."""
+        """Advance the workspace's clock, so that tokens with a shorter lifetime expire."""
         await self._post("advance-clock", seconds=seconds)
 
     async def token_endpoint(
@@ -72,7 +72,10 @@ class Lab:
         drop: str | None = None,
         times: int = 1,
     ) -> None:
-        """Answer the next token requests so. `drop`: `before_commit` or `after_commit` closes without a reply."""
+        """Answer the next token requests in this way.
+
+        `drop` closes the connection without a response: `before_commit` or `after_commit` of the request's effect.
+        """
         await self._post(
             "token-endpoint", status=status, body=body, headers=headers, delay=delay, drop=drop, times=times
         )
@@ -90,7 +93,7 @@ class Lab:
         drop: str | None = None,
         times: int = 1,
     ) -> None:
-        """Answer the next requests to a path (a prefix or a glob) so."""
+        """Answer the next requests to a path (a prefix or a glob) in this way; `drop` as in `token_endpoint`."""
         await self._post(
             "path",
             path=path,
@@ -105,15 +108,15 @@ class Lab:
         )
 
     async def slow(self, seconds: float, path: str | None = None) -> None:
-        """Delay every answer (under a path) from now on; 0 ends it."""
+        """Delay every response from now on, or those under a path; 0 ends it."""
         await self._post("slow", seconds=seconds, path=path)
 
     async def mcp(self, **switches: object) -> dict[str, Any]:
-        """Switch faults of the workspace's MCP parts, and read how they stand; the names are the workspace's own."""
+        """Set faults of the workspace's MCP endpoints; returns all of them. The names are the workspace's own."""
         return await self._post("mcp", **switches)
 
     async def vendor(self, **faults: object) -> dict[str, Any]:
-        """Make the vendor behind the installed servers fail; the names are the workspace's own."""
+        """Set faults of the vendors behind installed servers; returns all of them. Names are the workspace's own."""
         return await self._post("vendor", **faults)
 
     async def _post(self, name: str, **body: object) -> dict[str, Any]:

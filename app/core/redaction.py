@@ -1,8 +1,8 @@
-"""Takes secrets out of what is logged, shown, kept or exported.
+"""Removes secrets from whatever is logged, shown, stored or exported.
 
-Works on the shapes that secrets travel in: bearer credentials, PostHog's and other vendors' token formats, OAuth
-parameters in query strings, forms and JSON, credential headers, signed URLs. A secret that stands alone without shape
-or name is known only if it was told (`hide`), as those that Burrow itself holds are.
+It recognises bearer credentials, the token formats of PostHog and other vendors, OAuth parameters in query strings,
+forms and JSON, credential headers and signed URLs. A secret that has no such format and no name beside it is recognised
+only after `hide` was called with it. Burrow does so for each secret that it holds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 REDACTED = "[redacted]"
 MAX_DEPTH = 24
-# A session holds a handful; those of a sign-in and of the last renewals come on top.
+# A credential has a handful of secrets. Those of a sign-in and of the last refreshes come on top.
 HIDDEN_SECRETS = 48
-# What is shorter may be a word that a text needs.
+# A shorter secret may be an ordinary word of a text.
 LEAST_HIDDEN = 12
 
+# Names are compared in lower case and without punctuation. A name with one of these words has a secret value.
 _HIDDEN_WORDS = (
     "password",
     "passwd",
@@ -33,6 +34,7 @@ _HIDDEN_WORDS = (
     "signature",
 )
 _HIDDEN_KEYS = frozenset({"authorization", "proxyauthorization", "cookie", "setcookie", "codeverifier", "pwd", "sig"})
+# Names with "token" in them whose values are no secrets.
 _HARMLESS_TOKEN_KEYS = frozenset(
     {
         "tokentype",
@@ -50,14 +52,18 @@ _HARMLESS_TOKEN_KEYS = frozenset(
         "totaltokens",
     }
 )
+# Names of secrets in OAuth that are ordinary names elsewhere: `code` may be an error code, `state` a status.
 _OPAQUE_KEYS = frozenset({"code", "state", "nonce"})
 _CODE_KEYS = frozenset({"usercode", "devicecode", "authcode", "authorizationcode", "sessionid", "mcpsessionid"})
 _HEADER_KEYS = frozenset({"authorization", "proxyauthorization", "cookie", "setcookie"})
 
+# What such a name may hold without being a secret: a plain word or a small number.
 _OPAQUE_WORD = re.compile(r"[a-z]{1,20}(?:[_-][a-z]{1,20}){0,6}|\d{1,3}|-\d{1,5}|")
 _EMPTY_WORDS = frozenset({"", "null", "none", "true", "false"})
 
 _PUNCTUATION = re.compile(r"[\W_]+")
+# The expressions run on text from strangers, on the loop. So they avoid backtracking, and cheap tests decide first
+# whether one is worth running.
 _HINT = re.compile(r"token|code|state|nonce|pass|secret|key|credential|assertion|signature|pwd|sig|auth|cookie")
 _NAMED = re.compile(
     r"""
@@ -83,7 +89,8 @@ _SCHEME = re.compile(
     r"(?!(?:tokens?|auth|authentication|information)(?![\w.~+/=-])|[a-z_]+=\\{0,8}\")([\w.~+/=%-]+)",
     re.IGNORECASE,
 )
-# Each begins with letters that the engine can search for quickly; what must not stand before them is asked afterwards.
+# Each begins with literal letters, which the engine finds quickly. What must not precede them is checked afterwards, by
+# the look-behind.
 _TOKENS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -107,9 +114,10 @@ _hidden: dict[str, None] = {}
 
 
 def hide(*secrets: str | None) -> None:
-    """Know these secrets by themselves from now on; the newest 48 are remembered, in memory only."""
+    """Redact these secrets from now on, wherever they occur. The newest 48 are remembered, in memory only."""
     for secret in secrets:
         if secret is not None and len(secret) >= LEAST_HIDDEN:
+            # Removed first, so that a secret that is still in use counts as new.
             _hidden.pop(secret, None)
             _hidden[secret] = None
             while len(_hidden) > HIDDEN_SECRETS:
@@ -118,8 +126,10 @@ def hide(*secrets: str | None) -> None:
 
 def redact_text(text: str) -> str:
     """`text` with every recognised secret replaced by `[redacted]`; safe to encode as UTF-8."""
+    # Lone surrogates cannot be encoded and would make the caller's log or file fail.
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
+    # Before everything else: a later rule could replace a part of a secret, which would then no longer be found.
     for secret in tuple(_hidden):
         if secret in text:
             text = text.replace(secret, REDACTED)
@@ -140,16 +150,19 @@ def redact_text(text: str) -> str:
 
 
 def redact(value: object, *, limit: int = 65_536) -> Any:
-    """A copy of `value` made of JSON values, without secrets and cut to about `limit` characters.
+    """A copy of `value` as JSON values, without secrets and cut to about `limit` characters.
 
-    What was left out is said in its place.
+    Where something is left out, the copy says so.
     """
-    return _Walk(limit).copy(value, "", 0)
+    return _Copier(limit).copy(value, "", 0)
 
 
 @lru_cache(maxsize=4096)
 def _verdict(name: str) -> str | None:
-    """`hidden`: whatever it holds; `token`: unless it is a number; `opaque`: unless it is a plain word or a number."""
+    """Whether a value with this name is a secret.
+
+    `hidden`: always. `token`: unless it is a number. `opaque`: unless it is a plain word or a number. None: no.
+    """
     folded = _folded(name)
     if folded in _OPAQUE_KEYS:
         return "opaque"
@@ -169,24 +182,25 @@ def _clean_query(match: re.Match[str]) -> str:
 
 
 def _clean_assigned(text: str) -> str:
-    """Replace what is given to a secret name: `name=value`, `"name": "value"`, `name: value`, `("name", "value")`."""
+    """Replace the values of secret names in `name=value`, `"name": "value"`, `name: value` and `("name", "value")`."""
     pieces: list[str] = []
     done = position = 0
     while (named := _NAMED.search(text, position)) is not None:
         position = named.end()
         name = named.group("name").rpartition(".")[2][-64:]
         verdict = _verdict(name)
+        # A comma separates the pairs of a list of headers, but also the words of a sentence.
         if verdict is None or (named.group("mark") == "," and _folded(name) not in _HEADER_KEYS):
             continue
         value = _VALUE.match(text, position)
-        if value is None or _says_nothing(value, verdict, named.group("mark")):
+        if value is None or _is_no_secret(value, verdict, named.group("mark")):
             continue
         pieces += [text[done:position], value.group("fence") or "", REDACTED, value.group("end") or ""]
         done = position = value.end()
     return "".join([*pieces, text[done:]])
 
 
-def _says_nothing(value: re.Match[str], verdict: str, mark: str) -> bool:
+def _is_no_secret(value: re.Match[str], verdict: str, mark: str) -> bool:
     bare = value.group("bare")
     word = (value.group("fenced") or "") if bare is None else bare.rstrip(",;.)}]")
     if word.lower() in _EMPTY_WORDS:
@@ -198,8 +212,8 @@ def _says_nothing(value: re.Match[str], verdict: str, mark: str) -> bool:
     return verdict == "token" and bare is not None and word.isdecimal()
 
 
-class _Walk:
-    """One copy in the making, with the characters it may still use."""
+class _Copier:
+    """Makes one redacted copy within a budget of characters."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
@@ -214,6 +228,7 @@ class _Walk:
             return REDACTED
         if isinstance(value, (int, float)):
             self._left -= 8
+            # Integers beyond 64 bits make some readers of JSON fail.
             return value if abs(value) < 2**63 else str(value)
         if isinstance(value, str):
             return self._text(value)
@@ -248,7 +263,8 @@ class _Walk:
     def _sequence(self, value: Sequence[object], depth: int) -> list[Any]:
         if len(value) == 2 and isinstance(value[0], (str, bytes)):
             name = value[0].decode("utf-8", "replace") if isinstance(value[0], bytes) else value[0]
-            # A list of two words, such as the required members of a schema, is not a header with its value.
+            # Two words in a list are a header and its value only if the first one looks like a header's name. The
+            # required members of a schema do not.
             if len(name) < 64 and _verdict(name) is not None and ("-" in name or _folded(name) in _HEADER_KEYS):
                 return [self._text(name), self.copy(value[1], name, depth + 1)]
         copied: list[Any] = []
@@ -286,7 +302,7 @@ class _Walk:
 
 
 def _pair_name(value: Mapping[Any, object]) -> str | None:
-    """The header's name in `{"name": …, "value": …}`."""
+    """The name of the header in `{"name": …, "value": …}`; None for any other mapping."""
     for key in ("name", "key", "header"):
         name = value.get(key)
         if isinstance(name, str) and "value" in value and len(name) < 64:

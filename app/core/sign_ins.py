@@ -29,7 +29,7 @@ class PendingSignIn(Protocol):
         """The address of the consent page."""
 
     @property
-    def moved(self) -> Event[str]:
+    def url_changed(self) -> Event[str]:
         """Tells that the consent page has another address now."""
 
     def open_again(self) -> None: ...
@@ -64,7 +64,7 @@ class SignIn(NamedTuple):
     @property
     def needs_user(self) -> bool:
         """Whether only the user can help: the grant has ended, or the place where it is stored fails."""
-        return self.status.state is CredentialState.NEEDS_SIGN_IN or self.status.vault_troubled
+        return self.status.state is CredentialState.NEEDS_SIGN_IN or self.status.vault_failing
 
 
 class SignIns:

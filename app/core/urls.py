@@ -1,4 +1,7 @@
-"""Addresses as OAuth and MCP compare them (RFC 3986 section 6.2.2, RFC 8252 section 8.3, RFC 8414 section 3.3)."""
+"""Comparing and checking URLs by the rules of OAuth and MCP.
+
+RFC 3986 section 6.2.2, RFC 8252 section 8.3, RFC 8414 section 3.3.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of `url`, lower-cased, the scheme's default port left out."""
+    """Scheme, host and port of `url` in lower case, without the scheme's default port. Raises `ValueError`."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     if ":" in host:
@@ -25,6 +28,7 @@ def origin_of(url: str) -> str:
 
 def is_loopback(hostname: str) -> bool:
     """Whether a host name can only mean this machine (RFC 8252 section 8.3)."""
+    # Any other name may resolve to a loopback address now and to another one later.
     if hostname == "localhost":
         return True
     try:
@@ -34,15 +38,17 @@ def is_loopback(hostname: str) -> bool:
 
 
 def is_confidential(url: str) -> bool:
-    """Whether nobody between here and the server reads what is sent: https, or http on this machine.
+    """Whether nobody between here and the server can read what is sent: https, or http to this machine.
 
-    False too for what is no address, and for one with a user name or a password in it. `urlsplit` passes over spaces
-    and control characters, and browsers take a backslash for a slash: an address with any of them is two addresses.
+    False too for text that is no URL, and for a URL with a user name or password.
     """
+    # `urlsplit` ignores spaces and control characters, and browsers read a backslash as a slash. A URL with any of them
+    # could pass this check as one URL and be opened as another.
     if not url.isprintable() or " " in url or "\\" in url:
         return False
     try:
         parts = urlsplit(url)
+        # Raises for an invalid port.
         _ = parts.port
     except ValueError:
         return False
@@ -52,31 +58,29 @@ def is_confidential(url: str) -> bool:
 
 
 def may_name(source: str, url: str) -> bool:
-    """Whether the server at `source` may send this client on to `url`.
-
-    It must be confidential. What is on this machine only a server on this machine may name: another one would have
-    Burrow send requests to services here that no page in a browser can reach.
-    """
+    """Whether the server at `source` may direct this client to `url`, which must be confidential."""
+    # Only a server on this machine may name another one here. Otherwise any server could make Burrow send requests to
+    # local services that are not meant to be reached from outside.
     if not is_confidential(url):
         return False
     return is_loopback(urlsplit(source).hostname or "") or not is_loopback(urlsplit(url).hostname or "")
 
 
 def normalized(url: str) -> str:
-    """`url` without the differences that mean nothing: case of scheme and host, default port, escapes, empty path.
+    """`url` without differences that have no meaning: case of scheme and host, default port, escapes, empty path.
 
-    A fragment is left out. Raises `ValueError` for what is no address, and for one with a user name.
+    The fragment is left out. Raises `ValueError` for text that is no URL, and for a URL with a user name.
     """
     parts = urlsplit(url)
     if not parts.scheme or not parts.hostname or parts.username is not None:
-        raise ValueError("no address of a server")
-    # `urlsplit` does not tell an empty query from none.
+        raise ValueError("no URL of a server")
+    # `urlsplit` gives the same for an empty query and for none.
     query = f"?{_unescaped(parts.query)}" if "?" in url.partition("#")[0] else ""
     return f"{origin_of(url)}{_unescaped(parts.path) or '/'}{query}"
 
 
 def same_url(one: str, other: str) -> bool:
-    """Whether two addresses are the same one once they are `normalized`; False for what is no address."""
+    """Whether two URLs are equal after `normalized`, fragment included; False for text that is no URL."""
     try:
         return normalized(one) == normalized(other) and urlsplit(one).fragment == urlsplit(other).fragment
     except ValueError:
@@ -84,10 +88,10 @@ def same_url(one: str, other: str) -> bool:
 
 
 def _unescaped(text: str) -> str:
-    """Escapes of characters that need none are undone; the hexadecimal digits of the others are upper case."""
+    """`text` with unreserved characters unescaped, and upper-case hexadecimal digits in the other escapes."""
 
-    def plain(match: re.Match[str]) -> str:
+    def unescape(match: re.Match[str]) -> str:
         byte = int(match[1], 16)
         return chr(byte) if byte in UNRESERVED else match[0].upper()
 
-    return PERCENT.sub(plain, text)
+    return PERCENT.sub(unescape, text)

@@ -127,9 +127,9 @@ class RecoveryDetector:
     """
 
     def __init__(self, status: CredentialStatus) -> None:
-        self._well = status.well
+        self._well = status.healthy
 
     def recovered(self, status: CredentialStatus) -> bool:
         """Whether the credential works again since the last call. Call it once for each change of the status."""
-        before, self._well = self._well, status.well
+        before, self._well = self._well, status.healthy
         return self._well and not before

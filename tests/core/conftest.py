@@ -1,4 +1,4 @@
-"""A signed-in session against a scripted server."""
+"""A signed-in credential against a scripted server."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import Journal, JournalStorage
 from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
+from app.core.auth.settings import SettingsStore
 from app.core.auth.tokens import Fingerprints, TokenSet
 from app.core.auth.vault.base import Vault
 from app.core.auth.vault.vaults import FileVault
@@ -47,28 +48,28 @@ class Rig:
 
     server: ScriptedServer
     issuer: Issuer
-    session: Credential
+    credential: Credential
     fetcher: Fetcher
     transport: HttpClients
-    remembered: Remembered
+    remembered: SettingsStore
     folder: Path
     vault: Vault
     host: Host
 
     async def stored(self) -> Grant | None:
-        """What stands in the vault."""
+        """The grant in the vault."""
         text = await self.vault.read(self.name)
         return None if text is None else Grant.decode(text)
 
     async def stored_refresh_token(self) -> str | None:
-        """The refresh token that stands in the vault."""
+        """The refresh token in the vault."""
         grant = await self.stored()
         return None if grant is None else grant.tokens.refresh_token
 
     @property
     def name(self) -> str:
-        """What the grant is called in the vault."""
-        return self.session._store.name
+        """The name of the grant in the vault."""
+        return self.credential._store.name
 
 
 @asynccontextmanager
@@ -81,14 +82,14 @@ async def signed_in(
     log: JournalStorage | None = None,
     resource: str | None = None,
 ) -> AsyncIterator[Rig]:
-    """A session that holds the issuer's current pair, stored in a private file."""
+    """A credential with the issuer's current tokens, stored in a private file."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ScriptedServer())
         issuer = Issuer(server, lifetime=lifetime)
         rig = client_of(server, issuer, folder, vault=vault, clock=clock, log=log, resource=resource)
         stack.push_async_callback(rig.transport.close)
-        stack.push_async_callback(rig.session.close)
-        now = rig.session.oauth.time.now()
+        stack.push_async_callback(rig.credential.close)
+        now = rig.credential.oauth.time.now()
         tokens = TokenSet(
             issuer.access_token,
             issuer.refresh_token,
@@ -96,8 +97,8 @@ async def signed_in(
             expires_at=now + lifetime if isinstance(lifetime, int | float) else None,
             generation=1,
         )
-        await rig.session.adopt(Grant(tokens, "client"), "test")
-        # What that has started begins to wait, before a test moves its clock.
+        await rig.credential.sign_in(Grant(tokens, "client"), "test")
+        # The tasks that this has started reach their first wait before a test advances its clock.
         await asyncio.sleep(0)
         yield rig
 
@@ -113,21 +114,22 @@ def client_of(
     log: JournalStorage | None = None,
     resource: str | None = None,
 ) -> Rig:
-    """A client of a scripted host, signed out so far."""
+    """A client of a scripted host, not signed in yet."""
     host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", "client", resource)
     transport = HttpClients()
-    kept = remembered or Remembered()
+    settings = remembered or Remembered()
     store = vault or FileVault(folder)
     oauth = AuthorizationServer(transport, posthog_profile(host), clock=clock)
     journal = Journal(
         oauth.profile.key, log, clock=oauth.time.clock, fingerprints=Fingerprints(b"test"), process="test"
     )
-    session = Credential(
+    credential = Credential(
         oauth,
         GrantFiles(folder, f"grant-{server.origin.rpartition(':')[2]}"),
-        kept,
+        settings,
         folder,
         vault=store,
         journal=journal,
     )
-    return Rig(server, issuer, session, Fetcher(transport, session, host), transport, kept, folder, store, host)
+    fetcher = Fetcher(transport, credential, host)
+    return Rig(server, issuer, credential, fetcher, transport, settings, folder, store, host)

@@ -151,7 +151,7 @@ async def test_what_a_full_disk_refused_is_written_later(tmp_path: Path) -> None
 
 
 async def test_the_oldest_rows_leave_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.core.storage.log.KEPT_ROWS", 20)
+    monkeypatch.setattr("app.core.storage.log.MAX_ROWS", 20)
     monkeypatch.setattr("app.core.storage.log.TRIM_EVERY", 10)
     storage = Storage.open(tmp_path)
     activity = Activity(storage.activity)

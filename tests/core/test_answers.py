@@ -9,7 +9,7 @@ import pytest
 
 from app.core.auth.http.classifier import Reply, Verdict
 from app.core.auth.http.target import CredentialAtStake
-from app.core.error_mapping import MEANINGS, SHOWN, answer_error, concerns_token
+from app.core.error_mapping import MEANINGS, SHOWN_CHARACTERS, answer_error, concerns_token
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -64,7 +64,7 @@ def test_every_verdict_that_is_no_success_has_a_meaning() -> None:
         (reply(402), QuotaReached, "Acme says that a limit is reached."),
         (reply(404), NotFound, "There is nothing at this address."),
         (reply(404, PAGE), NotFound, "There is nothing at this address."),
-        (reply(429), Throttled, "Acme asks for a pause."),
+        (reply(429), Throttled, "Acme received too many requests."),
         (reply(400), Rejected, "Acme does not accept the request."),
         (reply(400, {"error": {"code": 3, "message": "Too old."}}), Rejected, "Too old."),
         (
@@ -161,6 +161,6 @@ def test_every_failure_of_the_corpus_has_words_for_a_person(repeatable: bool) ->
     for answer in read_corpus():
         if answer.status >= 300:
             error = error_of(reply_of(answer), repeatable=repeatable)
-            assert 0 < len(error.cause) <= SHOWN + 100
+            assert 0 < len(error.cause) <= SHOWN_CHARACTERS + 100
             assert not error.cause.lstrip().startswith("<"), answer.name
             assert error.facts.status == answer.status

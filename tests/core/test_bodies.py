@@ -11,7 +11,7 @@ import httpx
 import httpx2
 import pytest
 
-from app.core.auth.http.bodies import PEEK_BYTES, REPLAY_BYTES, first_message, keep, peek
+from app.core.auth.http.bodies import PEEK_BYTES, REPLAY_BYTES, first_message, peek, replayable
 
 LIBRARIES = [httpx, httpx2]
 
@@ -154,7 +154,7 @@ async def parts(size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_a_body_that_can_be_read_once_is_kept_while_it_is_sent(library: ModuleType) -> None:
     request = library.Request("POST", "http://127.0.0.1/", content=parts(REPLAY_BYTES))
-    kept = keep(request)
+    kept = replayable(request)
     sent = await read(request.stream.__aiter__())
     assert await kept.restore(request, response(library, [b"no"], {}))
     assert await read(request.stream.__aiter__()) == sent
@@ -164,16 +164,16 @@ async def test_a_body_that_can_be_read_once_is_kept_while_it_is_sent(library: Mo
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_a_body_beyond_the_cap_or_cut_off_is_not_sent_again(library: ModuleType) -> None:
     beyond = library.Request("POST", "http://127.0.0.1/", content=parts(REPLAY_BYTES + 65_536))
-    kept = keep(beyond)
+    kept = replayable(beyond)
     await read(beyond.stream.__aiter__())
     assert not await kept.restore(beyond, response(library, [], {}))
     cut = library.Request("POST", "http://127.0.0.1/", content=parts(REPLAY_BYTES))
-    kept = keep(cut)
+    kept = replayable(cut)
     async for _ in cut.stream:
         break
     assert not await kept.restore(cut, response(library, [], {}))
     large = library.Request("POST", "http://127.0.0.1/", content=b"x" * (REPLAY_BYTES + 1))
-    assert not await keep(large).restore(large, response(library, [], {}))
+    assert not await replayable(large).restore(large, response(library, [], {}))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -182,6 +182,6 @@ async def test_the_endless_body_of_a_refusal_is_left_where_it_is(library: Module
     made = response(library, [b"x" * 1024] * 100_000, {}, closed)
     request = library.Request("POST", "http://127.0.0.1/", content=b"body")
     await peek(made)
-    assert await keep(request).restore(request, made)
+    assert await replayable(request).restore(request, made)
     assert await made.aread() == b""
     assert closed

@@ -14,7 +14,7 @@ from keyring.errors import PasswordDeleteError
 from app.core.auth.grant.grant import Grant
 from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.base import VaultFailure, VaultState
-from app.core.auth.vault.chunks import ChunkedItems, pieces_of
+from app.core.auth.vault.chunks import ChunkedItems, split_utf16
 from app.core.auth.vault.vaults import WINDOWS_ITEM_UNITS, KeyringVault
 
 WINDOWS_UNITS = 1280
@@ -67,7 +67,7 @@ def test_no_item_is_longer_than_windows_takes_and_the_secret_comes_back(units: i
 
 @given(st.text(max_size=300), st.integers(min_value=2, max_value=17))
 def test_pieces_are_short_whole_characters_and_together_the_text(text: str, limit: int) -> None:
-    pieces = list(pieces_of(text, limit))
+    pieces = list(split_utf16(text, limit))
     assert "".join(pieces) == text
     assert all(len(piece.encode("utf-16-le", "surrogatepass")) <= 2 * limit for piece in pieces)
     assert len(pieces) >= 1

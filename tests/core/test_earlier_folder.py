@@ -57,7 +57,7 @@ async def test_a_sign_in_in_the_keyring_is_still_there(folder: Path, monkeypatch
             assert credential.status.state is CredentialState.SIGNED_IN
             assert credential.grant is not None
             assert (credential.grant.tokens.access_token, credential.grant.resource) == ("pha_us_1", "")
-            assert credential.fit() is not None
+            assert credential.fresh_token() is not None
             metadata = await credential.registrar.metadata()
             known = await credential.registrar.known(metadata)
             assert known is not None

@@ -395,7 +395,7 @@ async def test_a_request_that_never_left_is_recorded_too(tmp_path: Path) -> None
 
 async def test_nothing_is_sent_while_nobody_is_signed_in(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        await rig.session.sign_out()
+        await rig.credential.sign_out()
         before = len(rig.server.seen)
         with pytest.raises(SignInNeeded):
             await rig.fetcher.get("/api/x/")
@@ -419,7 +419,7 @@ async def test_a_failing_listener_does_not_fail_the_request(tmp_path: Path, capl
         rig.fetcher.finished.subscribe(broken)
         rig.server.views["/api/x/"] = Reply(200, {})
         assert (await rig.fetcher.get("/api/x/")).status == 200
-        assert "a listener failed" in caplog.text
+        assert "a subscriber failed" in caplog.text
 
 
 @pytest.mark.parametrize(

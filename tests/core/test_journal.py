@@ -12,12 +12,12 @@ import pytest
 from app.core.auth.cause import AHEAD, ASKED, Cause, CauseKind
 from app.core.auth.grant import brake
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import ENDED, INTERRUPTED, RENEWED, SIGNED_IN, SIGNED_OUT, UNSTORED, Journal
+from app.core.auth.grant.journal import ENDED, INTERRUPTED, REFRESHED, SIGNED_IN, SIGNED_OUT, UNSTORED, Journal
 from app.core.auth.key import CredentialKey
 from app.core.auth.tokens import Fingerprints, TokenSet
 from app.core.errors import StorageTrouble
 from app.core.storage import Storage
-from app.core.storage.grant_log import KEPT_EVENTS
+from app.core.storage.grant_log import MAX_EVENTS
 from app.core.storage.values import GrantEvent
 from tests.clock import StillClock
 
@@ -60,25 +60,25 @@ async def test_a_settled_renewal_is_finished_and_one_that_could_not_be_stored_is
         number = await first.begin(GRANT, AHEAD)
         await first.settle(number, UNSTORED, open=True, access=KEYS("pha_next"))
         assert await second.unfinished(GRANT) is not None
-        await first.stored(NEXT)
+        await first.mark_stored(NEXT)
         assert await second.unfinished(GRANT) is None
         (event,) = await second.recent(5)
-        assert event.outcome == RENEWED
+        assert event.outcome == REFRESHED
 
 
 async def test_what_was_left_open_is_settled_by_whoever_begins_next(tmp_path: Path) -> None:
     async with journals(tmp_path) as (first, second):
         await first.begin(GRANT, REFUSED)
         number = await second.begin(GRANT, ASKED)
-        await second.settle(number, RENEWED)
+        await second.settle(number, REFRESHED)
         assert await first.unfinished(GRANT) is None
-        assert [event.outcome for event in await first.recent(5)] == [RENEWED, INTERRUPTED]
+        assert [event.outcome for event in await first.recent(5)] == [REFRESHED, INTERRUPTED]
 
 
 async def test_signing_in_settles_what_was_left_open(tmp_path: Path) -> None:
     async with journals(tmp_path) as (first, second):
         await first.begin(GRANT, REFUSED)
-        await second.note(SIGNED_IN, "browser", NEXT)
+        await second.record(SIGNED_IN, "browser", NEXT)
         assert await first.unfinished(GRANT) is None
 
 
@@ -86,20 +86,20 @@ async def test_signing_in_settles_what_was_left_open(tmp_path: Path) -> None:
 async def test_how_a_grant_was_over_is_told_until_somebody_signs_in(tmp_path: Path, what: str) -> None:
     async with journals(tmp_path) as (first, second):
         if what == ENDED:
-            await first.ended(GRANT, REFUSED, "invalid_grant")
+            await first.record_end(GRANT, REFUSED, "invalid_grant")
         else:
-            await first.note(what, "asked", GRANT)
+            await first.record(what, "asked", GRANT)
         last = await second.last_end()
         assert last is not None
         assert last.what == what
-        await first.note(SIGNED_IN, "browser", NEXT)
+        await first.record(SIGNED_IN, "browser", NEXT)
         assert await second.last_end() is None
 
 
 async def test_no_event_holds_a_token_and_both_processes_call_it_alike(tmp_path: Path) -> None:
     async with journals(tmp_path) as (first, second):
-        await first.settle(await first.begin(GRANT, REFUSED), RENEWED, access=KEYS("pha_next"))
-        await second.note(SIGNED_OUT, "asked", GRANT)
+        await first.settle(await first.begin(GRANT, REFUSED), REFRESHED, access=KEYS("pha_next"))
+        await second.record(SIGNED_OUT, "asked", GRANT)
         text = repr(await first.recent(5))
         assert "secret" not in text
         assert {event.refresh for event in await first.recent(5)} == {KEYS("phr_secret")}
@@ -123,9 +123,9 @@ async def test_old_events_go_and_open_ones_stay(tmp_path: Path) -> None:
     journal = Journal(US_KEY, storage.grants, fingerprints=KEYS)
     await journal.begin(GRANT, REFUSED)
     blank = GrantEvent(0, "us", "signed in", "asked for", "", "", "", 0, 0, 1, "")
-    for _ in range(KEPT_EVENTS + 5):
+    for _ in range(MAX_EVENTS + 5):
         await storage.grants.add(blank)
-    assert len(await storage.grants.recent("us", 10_000)) == KEPT_EVENTS + 1
+    assert len(await storage.grants.recent("us", 10_000)) == MAX_EVENTS + 1
     assert await journal.unfinished(GRANT) is not None
     await storage.close()
 
@@ -144,14 +144,14 @@ async def test_a_full_disk_costs_the_journal_and_not_the_sign_in() -> None:
     journal = Journal(US_KEY, FullDisk(), fingerprints=KEYS)  # type: ignore[arg-type]
     number = await journal.begin(GRANT, REFUSED)
     assert await journal.unfinished(GRANT) is None
-    await journal.settle(number, RENEWED)
-    await journal.accept(number)
+    await journal.settle(number, REFRESHED)
+    await journal.mark_accepted(number)
     (event,) = await journal.recent(5)
-    assert (event.outcome, event.accepted) == (RENEWED, True)
-    assert await journal.renewals() == (event,)
+    assert (event.outcome, event.accepted) == (REFRESHED, True)
+    assert await journal.refreshes() == (event,)
 
 
-def renewal(boot: float, *, accepted: bool = False, cause: str = "refused", outcome: str = RENEWED) -> GrantEvent:
+def renewal(boot: float, *, accepted: bool = False, cause: str = "refused", outcome: str = REFRESHED) -> GrantEvent:
     return GrantEvent(0, "us", "renewal", cause, "", "", "", 0, boot, 1, "", outcome=outcome, accepted=accepted)
 
 
@@ -183,16 +183,16 @@ LOOP = [renewal(1003), renewal(1002), renewal(1001)]
     ],
 )
 def test_the_brake_table(events: list[GrantEvent], boot: float, waits: float) -> None:
-    assert brake.wait(events, boot) == waits
+    assert brake.wait_seconds(events, boot) == waits
 
 
 async def test_a_loop_of_short_lived_commands_is_stopped_like_a_loop_in_a_window(tmp_path: Path) -> None:
     clock = StillClock()
     for _ in range(3):
         async with journals(tmp_path, clock) as (journal, _other):
-            assert brake.wait(await journal.renewals(), clock.boot()) == 0
-            await journal.settle(await journal.begin(GRANT, REFUSED), RENEWED)
+            assert brake.wait_seconds(await journal.refreshes(), clock.boot()) == 0
+            await journal.settle(await journal.begin(GRANT, REFUSED), REFRESHED)
     async with journals(tmp_path, clock) as (journal, _other):
-        assert brake.wait(await journal.renewals(), clock.boot()) == 60
-        await journal.note(SIGNED_IN, "browser", NEXT)
-        assert brake.wait(await journal.renewals(), clock.boot()) == 0
+        assert brake.wait_seconds(await journal.refreshes(), clock.boot()) == 60
+        await journal.record(SIGNED_IN, "browser", NEXT)
+        assert brake.wait_seconds(await journal.refreshes(), clock.boot()) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.auth.grant.files import NEVER, GrantFiles
+from app.core.auth.grant.files import NO_STAMP, GrantFiles
 from app.core.auth.grant.lock import LockBusy, ProcessLock
 from app.core.errors import StorageTrouble
 
@@ -73,7 +73,7 @@ async def test_what_a_person_decided_goes_on_without_a_lock_that_hangs(
     tmp_path: Path, holder: subprocess.Popen[str]
 ) -> None:
     done = False
-    async with ProcessLock(tmp_path / "g.lock", deadline=0.1).hold_briefly():
+    async with ProcessLock(tmp_path / "g.lock", deadline=0.1).try_hold():
         done = True
     assert done
     assert holder.poll() is None
@@ -95,7 +95,7 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         async with ProcessLock(tmp_path / "in the way" / "g.lock").hold():
             pass
     with pytest.raises(StorageTrouble, match="in the way"):
-        GrantFiles(tmp_path / "in the way", "g").move_stamp()
+        GrantFiles(tmp_path / "in the way", "g").change_stamp()
 
 
 async def test_a_claim_is_seen_by_others_until_its_process_dies(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
@@ -120,16 +120,16 @@ def test_ones_own_claim_is_not_somebody_elses(tmp_path: Path) -> None:
 
 def test_a_stamp_is_never_what_it_was(tmp_path: Path) -> None:
     files = GrantFiles(tmp_path / "locks", "g")
-    assert files.stamp() == NEVER
-    seen = {files.move_stamp() for _ in range(50)}
+    assert files.stamp() == NO_STAMP
+    seen = {files.change_stamp() for _ in range(50)}
     assert len(seen) == 50
     assert files.stamp() in seen
-    assert NEVER not in seen
+    assert NO_STAMP not in seen
 
 
 def test_a_torn_stamp_only_differs(tmp_path: Path) -> None:
     files = GrantFiles(tmp_path, "g")
-    known = files.move_stamp()
+    known = files.change_stamp()
     os.truncate(tmp_path / "g.stamp", 5)
     assert files.stamp() != known
     (tmp_path / "g.stamp").write_bytes(b"\xff\xfe")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.core.auth.http.target import RENEWAL_FAILURE, CredentialAtStake
+from app.core.auth.http.target import REFRESH_FAILURE, CredentialAtStake
 from app.core.errors import (
     BurrowError,
     NotFound,
@@ -51,13 +51,13 @@ class Bearer(httpx2.Auth):
         yield request
 
 
-class Unrenewable(httpx2.Auth):
-    """What SessionAuth does when the grant is over."""
+class RefreshFailing(httpx2.Auth):
+    """What BearerAuth does when the grant has ended."""
 
     async def async_auth_flow(self, request: httpx2.Request) -> Any:
         response = yield request
         if response.status_code == 401:
-            request.extensions[RENEWAL_FAILURE] = SignInNeeded("The grant is over.")
+            request.extensions[REFRESH_FAILURE] = SignInNeeded("The grant is over.")
 
 
 async def silent(progress: float, total: float | None, message: str | None) -> None:
@@ -66,7 +66,9 @@ async def silent(progress: float, total: float | None, message: str | None) -> N
 
 @asynccontextmanager
 async def connected(url: str, owner: CredentialAtStake = PERSON, auth: Any = None) -> AsyncIterator[Connection]:
-    connection = Connection(Endpoint("scripted", StreamableHttpTransport(url, auth), owner), lambda _peer, _item: None)
+    connection = Connection(
+        Endpoint("scripted", StreamableHttpTransport(url, auth), owner), lambda _endpoint, _item: None
+    )
     try:
         yield connection
     finally:
@@ -225,10 +227,10 @@ async def test_a_call_in_flight_survives_the_reopening_of_the_session() -> None:
 async def test_a_dead_connection_task_is_replaced_on_the_next_use() -> None:
     async with Scripted() as server, connected(server.url) as connection:
         await connection.tools()
-        (line,) = connection._lines
-        assert line.owner is not None
-        line.owner.cancel()
-        await asyncio.wait({line.owner})
+        (opened,) = connection._sessions
+        assert opened.owner is not None
+        opened.owner.cancel()
+        await asyncio.wait({opened.owner})
         assert (await call(connection))["content"]
 
 
@@ -305,7 +307,7 @@ HTTP_CASES = [
     (PERSON, Reply(302, headers={"location": "http://127.0.0.1:9/x"}, body=b""), ProtocolTrouble, "another address"),
     (PERSON, Reply(307, headers={"location": "http://127.0.0.1:9/x"}, body=b""), ProtocolTrouble, "another address"),
     (PERSON, Reply(200, body=b"<html>hello</html>", content_type="text/html"), ProtocolTrouble, "text/html"),
-    (PERSON, Reply(202, body=b""), ProtocolTrouble, "no answer"),
+    (PERSON, Reply(202, body=b""), ProtocolTrouble, "did not answer"),
     (PERSON, Reply(200, body=b"{not json"), ProtocolTrouble, "-32700"),
     (PERSON, Reply(stream=[b"event: message\ndata: {broken\n\n"]), ProtocolTrouble, "-32700"),
     (PERSON, Reply(stream=[{"error": {"code": -32602, "message": "bad"}}]), ProtocolTrouble, "-32602"),
@@ -352,7 +354,7 @@ async def test_a_throttled_call_says_when_to_come_back() -> None:
 
 
 async def test_a_renewal_that_failed_is_the_reason_told() -> None:
-    async with Scripted() as server, connected(server.url, auth=Unrenewable()) as connection:
+    async with Scripted() as server, connected(server.url, auth=RefreshFailing()) as connection:
         for method in ("server/discover", "tools/call"):
             server.always[method] = Reply(401, body=b"OAuth token is inactive", content_type=PLAIN)
             with pytest.raises(SignInNeeded, match="grant is over"):
@@ -383,7 +385,7 @@ async def test_a_fault_of_the_auth_flow_fails_one_request_only() -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_an_answer_beyond_the_limit_is_not_read_further(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    await connection_module.load_wire()
+    await connection_module.load_session_module()
     monkeypatch.setattr("app.core.mcp.protocol.http_client.ANSWER_LIMIT", 2 * 1024 * 1024)
     long = b"event: message\ndata: " + b"x" * 5_000_000 + b"\n\n"
     reply = Reply(stream=[long]) if streamed else Reply(size=200_000_000)
@@ -395,7 +397,7 @@ async def test_an_answer_beyond_the_limit_is_not_read_further(streamed: bool, mo
 async def test_a_compressed_answer_is_measured_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     import gzip
 
-    await connection_module.load_wire()
+    await connection_module.load_session_module()
     monkeypatch.setattr("app.core.mcp.protocol.http_client.ANSWER_LIMIT", 2 * 1024 * 1024)
     packed = gzip.compress(b'{"jsonrpc":"2.0","id":1,"result":{"x":"' + b"x" * 20_000_000 + b'"}}')
     failure = await failure_of(Reply(body=packed, headers={"content-encoding": "gzip"}))

@@ -40,10 +40,10 @@ UNKNOWN = {"code": -32601, "message": "Method not found"}
 
 async def reopened(scene: Scene) -> None:
     """Have the connection's session replaced by another."""
-    (line,) = scene.connection._lines
-    assert line.owner is not None
-    line.owner.cancel()
-    await asyncio.wait({line.owner})
+    (opened,) = scene.connection._sessions
+    assert opened.owner is not None
+    opened.owner.cancel()
+    await asyncio.wait({opened.owner})
     await scene.connection.tools()
 
 
@@ -139,7 +139,7 @@ async def test_closing_leaves_no_older_stream_behind_at_any_stage(tmp_path: Path
             await stream.end()
             assert await scene.clock.next(1) == [1]
         elif stage == "waiting":
-            await scene.rig.session.sign_out()
+            await scene.rig.credential.sign_out()
             await stream.end()
             await scene.sign_ins.waited_for.wait()
         started = monotonic()
@@ -171,7 +171,7 @@ async def test_closing_leaves_no_listener_behind_at_any_stage(tmp_path: Path, st
 async def test_closing_leaves_no_listener_behind_that_waits_for_a_sign_in(tmp_path: Path) -> None:
     async with listening(tmp_path) as scene:
         stream = await scene.server.listeners.get()
-        await scene.rig.session.sign_out()
+        await scene.rig.credential.sign_out()
         await stream.end()
         await scene.sign_ins.waited_for.wait()
         await scene.connection.close()
@@ -182,7 +182,7 @@ async def test_closing_leaves_no_listener_behind_that_waits_for_a_sign_in(tmp_pa
 async def test_a_server_that_never_agrees_is_left_and_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await connection_module.load_wire()
+    await connection_module.load_session_module()
     monkeypatch.setattr("app.core.mcp.protocol.session.ACKNOWLEDGE_SECONDS", 0.05)
     async with listening(tmp_path) as scene:
         first = await scene.server.listeners.get()
@@ -200,7 +200,7 @@ async def test_a_defect_in_listening_leaves_the_connection_as_it_is(caplog: pyte
         with caplog.at_level(logging.ERROR):
             await servers.tools("workspace", refresh=True)
             await servers.tools("workspace", refresh=True)
-        assert "listening failed" in caplog.text
+        assert "the subscription failed" in caplog.text
         assert len(server.requests("server/discover")) == 1
 
 
@@ -297,7 +297,7 @@ async def test_listeners_wait_while_only_the_person_can_help(status: dict[str, A
     credentials = SignedIn(**status)
     waiting = asyncio.create_task(SignInGate(credentials).ready())
     await credentials.changed.waited_for.wait()
-    credentials.become(**{**status, "renewing_since": 1.0})
+    credentials.become(**{**status, "refreshing_since": 1.0})
     await asyncio.sleep(0)
     assert not waiting.done()
     credentials.become()

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.auth.http.classifier import Verdict
 from app.core.auth.http.target import CredentialAtStake
-from app.core.mcp.protocol.exchange import BROKEN, RpcError
+from app.core.mcp.protocol.exchange import NO_RESPONSE, RpcError
 from app.core.mcp.protocol.reconnect import (
     STEPS,
     Reconnect,
@@ -41,21 +41,21 @@ FRESH_REFUSED = StreamEnd(401)
         (StreamEnd(403), ReconnectStep.NEVER),
         (StreamEnd(403, body=b'{"error": "Server is disabled"}', at_stake=INSTALLATION), ReconnectStep.NEVER),
         (StreamEnd(401), ReconnectStep.REFUSED),
-        (StreamEnd(401, unrenewed=True), ReconnectStep.AGAIN),
+        (StreamEnd(401, refresh_failed=True), ReconnectStep.AGAIN),
         (StreamEnd(200, error=AUTH), ReconnectStep.REFUSED),
-        (StreamEnd(200, error=AUTH, unrenewed=True), ReconnectStep.AGAIN),
+        (StreamEnd(200, error=AUTH, refresh_failed=True), ReconnectStep.AGAIN),
         (VENDOR, ReconnectStep.SLOWLY),
         (StreamEnd(402), ReconnectStep.SLOWLY),
         (StreamEnd(429), ReconnectStep.AGAIN),
         (StreamEnd(503), ReconnectStep.AGAIN),
-        (StreamEnd(BROKEN), ReconnectStep.AGAIN),
+        (StreamEnd(NO_RESPONSE), ReconnectStep.AGAIN),
         (StreamEnd(None), ReconnectStep.AGAIN),
         (StreamEnd(200, error=LOST), ReconnectStep.AGAIN),
         (StreamEnd(200, error=RpcError(-32603, "Subscription limit reached")), ReconnectStep.AGAIN),
         (StreamEnd(200, agreed=True), ReconnectStep.AGAIN),
         (CUT, ReconnectStep.AGAIN),
         (StreamEnd(200, error=RpcError(-32601, "no"), agreed=True), ReconnectStep.AGAIN),
-        (DEAD, ReconnectStep.RENEW),
+        (DEAD, ReconnectStep.REFRESH),
         (StreamEnd(200, error=AUTH, agreed=True, at_stake=INSTALLATION), ReconnectStep.AGAIN),
     ],
 )
@@ -83,7 +83,7 @@ class Clock:
         (0.5, [0.75, 1.5, 3, 6, 12, 24, 45, 45, 45]),
     ],
 )
-@pytest.mark.parametrize("ended", [CUT, StreamEnd(503), StreamEnd(401, unrenewed=True)])
+@pytest.mark.parametrize("ended", [CUT, StreamEnd(503), StreamEnd(401, refresh_failed=True)])
 def test_pauses_double_up_to_a_minute_and_are_shortened_by_chance(
     ended: StreamEnd, chance: float, pauses: list[float]
 ) -> None:

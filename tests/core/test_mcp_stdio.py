@@ -91,7 +91,7 @@ async def test_an_error_that_answers_a_call_never_makes_it_run_again(tmp_path: P
 
 async def test_a_call_that_the_process_died_of_has_an_unknown_outcome_and_is_not_sent_again(tmp_path: Path) -> None:
     async with open_pipes(tmp_path) as pipes:
-        with pytest.raises(OutcomeUnknown, match=r"ended with code 3. Its last words: fatal: no more disk"):
+        with pytest.raises(OutcomeUnknown, match=r"ended with code 3. Its last output: fatal: no more disk"):
             await pipes.run("die")
         assert len(pipes.noted("ran")) == 1
 
@@ -163,7 +163,7 @@ async def test_numbers_go_out_as_they_were_typed(tmp_path: Path) -> None:
         result = await pipes.run(amount=exact)
         # The server reads and writes doubles; what left is in the record of its input.
         assert json.loads(result["content"][0]["text"])["amount"] == float(exact)
-        assert pipes.exchanges[-1].marks is not None
+        assert pipes.exchanges[-1].placeholders is not None
 
 
 async def test_a_cancelled_call_is_told_to_the_process(tmp_path: Path) -> None:

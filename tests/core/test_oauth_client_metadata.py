@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.core.auth.key import CredentialKey
-from app.core.auth.oauth.registrar import GIVEN_PATH
+from app.core.auth.oauth.registrar import FIXED_PATH
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.registration import CLIENT_NAME, AuthMethod, ClientRegistration, client_metadata
 from tests.core._authorization_server import ScriptedIssuer, servers
@@ -27,7 +27,7 @@ def document() -> dict[str, Any]:
 
 
 def test_the_document_is_what_burrow_says_when_it_registers(document: dict[str, Any]) -> None:
-    redirect_uri = ClientRegistration("", GIVEN_PATH, "").redirect_uri
+    redirect_uri = ClientRegistration("", FIXED_PATH, "").redirect_uri
     assert document == {"client_id": document["client_id"], **client_metadata([redirect_uri], AuthMethod.NONE)}
     assert document["client_name"] == CLIENT_NAME
     assert document["redirect_uris"] == ["http://127.0.0.1/callback"]

@@ -93,7 +93,7 @@ async def test_a_client_that_a_person_entered_goes_before_the_rest_also_after_a_
         issuer.knows("mine", SECRET, BASIC)
         profile = profile_for(issuer, client_metadata_url=DOCUMENT)
         async with opened(tmp_path) as data:
-            await data.credential(profile).registrar.use(ClientIdentity("mine", SECRET))
+            await data.credential(profile).registrar.use_client(ClientIdentity("mine", SECRET))
         async with opened(tmp_path) as data:
             credential = data.credential(profile)
             await sign_in_at(credential)
@@ -111,7 +111,7 @@ async def test_a_client_that_a_person_entered_in_another_process_is_seen(tmp_pat
         credential = window.credential(profile)
         assert await begun_with(credential) == "client-1"
         there = command_line.credential(profile)
-        await there.registrar.use(ClientIdentity("mine", SECRET))
+        await there.registrar.use_client(ClientIdentity("mine", SECRET))
         await sign_in_at(there)
         await sign_in_at(credential)
         assert len(issuer.registered) == 1
@@ -187,7 +187,7 @@ async def test_where_nobody_can_register_a_client_id_is_asked_for(tmp_path: Path
     async with servers(1) as origins, opened(tmp_path) as data:
         issuer = ScriptedIssuer(next(origins))
         del issuer.metadata["registration_endpoint"]
-        credential = data.credential(profile_for(issuer, without_registration="Ask Ana."))
+        credential = data.credential(profile_for(issuer, registration_advice="Ask Ana."))
         with pytest.raises(Rejected) as caught:
             await credential.begin_sign_in(open_browser=False)
         assert (caught.value.facts.attr, caught.value.advice) == ("client_id", "Ask Ana.")
@@ -212,7 +212,7 @@ async def test_a_client_that_a_person_entered_is_that_of_the_issuer_however_it_i
         issuer.knows("mine", SECRET, BASIC)
         credential = data.credential(profile_for(issuer))
         # Before the metadata was ever seen.
-        await credential.registrar.use(ClientIdentity("mine", SECRET))
+        await credential.registrar.use_client(ClientIdentity("mine", SECRET))
         await sign_in_at(credential)
         assert credential.grant is not None
         assert (credential.grant.client_id, credential.grant.issuer) == ("mine", f"{issuer.issuer}/")
@@ -224,7 +224,7 @@ async def test_a_client_that_a_person_entered_for_another_issuer_is_neither_used
     async with servers(2) as origins, opened(tmp_path) as data:
         one, other = ScriptedIssuer(next(origins)), ScriptedIssuer(next(origins))
         profile = profile_for(one)
-        await data.credential(profile).registrar.use(ClientIdentity("mine"))
+        await data.credential(profile).registrar.use_client(ClientIdentity("mine"))
         credential = data.credential(replace(profile, issuer=other.issuer))
         with pytest.raises(Rejected, match="was given for") as caught:
             await credential.begin_sign_in(open_browser=False)
@@ -239,7 +239,7 @@ async def test_a_client_whose_secret_cannot_be_read_is_not_replaced_without_a_wo
     async with servers(1) as origins, opened(tmp_path) as data:
         issuer = ScriptedIssuer(next(origins))
         credential = data.credential(profile_for(issuer))
-        await credential.registrar.use(ClientIdentity("mine", SECRET))
+        await credential.registrar.use_client(ClientIdentity("mine", SECRET))
         store = credential._store
         if vault == "broken":
             store._vault = BrokenVault()
@@ -255,11 +255,11 @@ async def test_a_client_whose_secret_cannot_be_stored_is_not_used(tmp_path: Path
     async with servers(1) as origins, opened(tmp_path) as data:
         issuer = ScriptedIssuer(next(origins))
         credential = data.credential(profile_for(issuer))
-        await credential.registrar.use(ClientIdentity("former"))
+        await credential.registrar.use_client(ClientIdentity("former"))
         credential._store._vault = BrokenVault()
         with pytest.raises(VaultTrouble):
-            await credential.registrar.use(ClientIdentity("mine", SECRET))
-        assert credential.registrar.gave("former")
+            await credential.registrar.use_client(ClientIdentity("mine", SECRET))
+        assert credential.registrar.is_preregistered("former")
 
 
 async def test_a_secret_of_a_registration_that_cannot_be_stored_serves_this_sign_in(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ async def test_a_given_client_that_the_server_does_not_know_is_never_replaced(tm
         issuer.knows("mine", SECRET, BASIC)
         credential = data.credential(profile_for(issuer, client=mine if by == "profile" else None))
         if by == "person":
-            await credential.registrar.use(mine)
+            await credential.registrar.use_client(mine)
         await sign_in_at(credential)
         issuer.clients["mine"].secret = "another"
         with pytest.raises(Rejected) as caught:
@@ -397,7 +397,7 @@ async def signed_in_with_a_secret(data: DataFolder, issuer: ScriptedIssuer, by: 
     issuer.knows("mine", SECRET, takes)
     credential = await data.restored(profile_for(issuer, client=given if by == "profile" else None))
     if by == "person":
-        await credential.registrar.use(given)
+        await credential.registrar.use_client(given)
     sign_in = await credential.begin_sign_in(open_browser=False)
     for client in issuer.clients.values():
         client.methods = frozenset({takes})
@@ -508,7 +508,7 @@ async def test_an_issuer_that_takes_no_way_that_burrow_has_is_refused_before_the
         special = {"profile": {"client": mine}, "document": {"client_metadata_url": DOCUMENT}}.get(by, {})
         credential = data.credential(profile_for(issuer, **special))
         if by == "person":
-            await credential.registrar.use(mine)
+            await credential.registrar.use_client(mine)
         with pytest.raises(Rejected, match=methods[0]) as caught:
             await credential.begin_sign_in(open_browser=False)
         assert caught.value.facts.attr == "client_id"
@@ -531,7 +531,7 @@ async def test_a_registration_that_cannot_be_used_is_refused_before_the_browser_
     async with servers(1) as origins, opened(tmp_path) as data:
         issuer = ScriptedIssuer(next(origins), register_answer=answer)
         credential = data.credential(profile_for(issuer))
-        with pytest.raises(Exception, match=r"private_key_jwt|gave none|without naming"):
+        with pytest.raises(Exception, match=r"private_key_jwt|issued none|without naming"):
             await credential.begin_sign_in(open_browser=False)
         assert issuer.asked == []
         assert await credential._store.vault.read(credential._store.client_name) is None
@@ -574,7 +574,7 @@ async def test_a_secret_moves_with_the_grant_to_another_vault(tmp_path: Path) ->
         issuer = ScriptedIssuer(next(origins))
         issuer.knows("mine", SECRET, BASIC)
         credential = data.credential(profile_for(issuer))
-        await credential.registrar.use(ClientIdentity("mine", SECRET))
+        await credential.registrar.use_client(ClientIdentity("mine", SECRET))
         await sign_in_at(credential)
         former, name = credential._store.vault, credential._store.client_name
         await credential.choose_store("memory")
@@ -589,8 +589,8 @@ async def test_a_secret_moves_with_the_grant_to_another_vault(tmp_path: Path) ->
 async def test_a_secret_of_a_former_client_is_kept_no_longer(tmp_path: Path) -> None:
     async with servers(1) as origins, opened(tmp_path) as data:
         credential = data.credential(profile_for(ScriptedIssuer(next(origins))))
-        await credential.registrar.use(ClientIdentity("mine", SECRET))
-        await credential.registrar.use(ClientIdentity("public"))
+        await credential.registrar.use_client(ClientIdentity("mine", SECRET))
+        await credential.registrar.use_client(ClientIdentity("public"))
         assert await credential._store.vault.read(credential._store.client_name) is None
 
 

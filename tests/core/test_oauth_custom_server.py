@@ -95,7 +95,7 @@ async def test_a_grant_that_its_server_ended_asks_for_a_sign_in_and_is_stored_no
         at.issuer.family.over = True
         assert await status_of(credential, at.resource.url) == 401
         assert credential.status.state is CredentialState.NEEDS_SIGN_IN
-        assert isinstance(credential.missing(), SignInNeeded)
+        assert isinstance(credential.no_token_error(), SignInNeeded)
         await sign_in_at(credential)
         assert await status_of(credential, at.resource.url) == 200
         assert len(at.issuer.registered) == 1

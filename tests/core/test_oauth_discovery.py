@@ -24,10 +24,10 @@ from app.core.auth.oauth.discovery import (
     covers,
     find_metadata,
     find_protected_resource,
-    metadata_addresses,
+    metadata_urls,
     profile_of,
     read_metadata,
-    resource_addresses,
+    resource_urls,
 )
 from app.core.auth.profile import CredentialProfile, IssuerTrust
 from app.core.errors import BurrowError, NotFound, ProtocolTrouble, Rejected, ServerTrouble, Throttled
@@ -496,7 +496,7 @@ async def test_an_authorization_server_without_s256_is_refused(methods: object) 
 async def test_an_authorization_server_without_an_endpoint_to_sign_in_at_is_refused(name: str) -> None:
     async with published() as at:
         del at.issuer.metadata[name]
-        with pytest.raises(ProtocolTrouble, match="names no endpoint to sign in at"):
+        with pytest.raises(ProtocolTrouble, match="names no authorization endpoint or no token endpoint"):
             await at.metadata()
 
 
@@ -562,14 +562,14 @@ def test_a_damaged_record_of_metadata_is_none(damage: object) -> None:
 def test_the_addresses_of_an_issuer_are_those_of_the_sdk(issuer: str) -> None:
     from mcp.client.auth.utils import build_oauth_authorization_server_metadata_discovery_urls as build
 
-    assert metadata_addresses(issuer) == build(issuer, issuer)
+    assert metadata_urls(issuer) == build(issuer, issuer)
 
 
 @pytest.mark.parametrize("url", ["https://mcp.example", "https://mcp.example/", "https://mcp.example/a/mcp/"])
 def test_the_addresses_of_a_resource_are_those_of_the_sdk(url: str) -> None:
     from mcp.client.auth.utils import build_protected_resource_metadata_discovery_urls as build
 
-    assert resource_addresses(url) == build(None, url)
+    assert resource_urls(url) == build(None, url)
 
 
 def test_the_sdk_still_loses_parts_of_addresses_and_leaves_the_host() -> None:
@@ -579,9 +579,9 @@ def test_the_sdk_still_loses_parts_of_addresses_and_leaves_the_host() -> None:
 
     issuer, url = "https://as.example//evil.example", "https://mcp.example/mcp;v=1?project=1"
     assert "https://evil.example" in {origin_of(address) for address in of_issuer(issuer, issuer)}
-    assert {origin_of(address) for address in metadata_addresses(issuer)} == {"https://as.example"}
+    assert {origin_of(address) for address in metadata_urls(issuer)} == {"https://as.example"}
     assert of_resource(None, url)[0] == f"https://mcp.example{RESOURCE}/mcp"
-    assert resource_addresses(url)[0] == f"https://mcp.example{RESOURCE}/mcp;v=1?project=1"
+    assert resource_urls(url)[0] == f"https://mcp.example{RESOURCE}/mcp;v=1?project=1"
     for other in ("https://mcp.example/mcp?tenant=2", "https://mcp.example/mcp/"):
         assert check_resource_allowed("https://mcp.example/mcp", other)
         assert not covers(other, "https://mcp.example/mcp")

@@ -186,7 +186,7 @@ async def test_without_a_refresh_token_the_grant_ends_with_its_access_token(tmp_
         issuer = ScriptedIssuer(next(origins), issues_refresh_tokens=False)
         credential = data.credential(profile_for(issuer, None))
         await sign_in_at(credential)
-        assert credential.fit() is not None
+        assert credential.fresh_token() is not None
         with pytest.raises(SignInNeeded):
             await refreshed(credential)
         assert issuer.forms("refresh_token") == []

@@ -31,7 +31,7 @@ BOUND_SECONDS = 10.0
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody goes on without a lock that somebody else holds."""
-    monkeypatch.setattr("app.core.auth.grant.lock.BRIEFLY_SECONDS", 2 * BOUND_SECONDS)
+    monkeypatch.setattr("app.core.auth.grant.lock.TRY_SECONDS", 2 * BOUND_SECONDS)
 
 
 @dataclass
@@ -95,7 +95,7 @@ async def test_two_credentials_are_kept_under_two_names(tmp_path: Path) -> None:
         stems = {path.stem for path in (tmp_path / LOCKS_FOLDER).iterdir()}
         assert stems == {profile.key.file_name for profile in pair.profiles}
         assert len(stems) == 2
-        bearers = [credential.fit() for credential in pair.credentials]
+        bearers = [credential.fresh_token() for credential in pair.credentials]
         assert [one.access_token for one in bearers if one] == [pair.family(n).access_token for n in range(2)]
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.core.auth.grant.schedule import RENEW_AGAIN_SECONDS, RefreshSchedule
+from app.core.auth.grant.schedule import RETRY_SECONDS, RefreshSchedule
 from app.core.auth.tokens import TokenSet
 from app.core.clock import ServerTime
 from tests.clock import START, StillClock
@@ -59,7 +59,7 @@ async def test_after_a_failure_it_is_not_tried_again_at_once() -> None:
     renewed = Renewed()
     await renewed.pass_time(900)
     renewed.plan.plan(token(1000), failing=True)
-    await renewed.pass_time(RENEW_AGAIN_SECONDS - 1)
+    await renewed.pass_time(RETRY_SECONDS - 1)
     assert not renewed.tokens
     await renewed.pass_time(1)
     assert len(renewed.tokens) == 1
@@ -72,20 +72,20 @@ async def test_a_sleep_past_the_time_is_made_up_for_when_the_machine_wakes() -> 
     renewed.clock.suspend(5000)
     await renewed.pass_time(1)
     assert not renewed.tokens
-    renewed.plan.again()
+    renewed.plan.reschedule()
     await renewed.pass_time(0)
     assert len(renewed.tokens) == 1
 
 
 async def test_waking_plans_nothing_where_nothing_was_planned_and_a_new_plan_replaces_the_former() -> None:
     renewed = Renewed()
-    renewed.plan.again()
+    renewed.plan.reschedule()
     renewed.plan.plan(token(1000))
     newer = TokenSet("b", "r", START, START + 2000)
     renewed.plan.plan(newer)
     await renewed.pass_time(1200)
     assert not renewed.tokens
     renewed.plan.stop()
-    renewed.plan.again()
+    renewed.plan.reschedule()
     await renewed.pass_time(5000)
     assert not renewed.tokens

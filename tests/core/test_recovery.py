@@ -87,11 +87,11 @@ async def test_a_cancelled_caller_does_not_cancel_the_renewal_of_the_others(tmp_
 async def test_closing_waits_until_a_renewal_under_way_is_stored(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         rig.issuer.gate = asyncio.Event()
-        assert rig.session.grant is not None
-        renewal = asyncio.create_task(rig.session.refresh(rig.session.grant.tokens, ASKED))
+        assert rig.credential.grant is not None
+        renewal = asyncio.create_task(rig.credential.refresh(rig.credential.grant.tokens, ASKED))
         await rig.issuer.reached.wait()
         rig.issuer.gate.set()
-        await rig.session.close()
+        await rig.credential.close()
         await asyncio.gather(renewal, return_exceptions=True)
         assert await rig.stored_refresh_token() == "phr_2"
 
@@ -103,14 +103,14 @@ async def test_a_request_refused_again_after_healing_is_not_renewed_again(tmp_pa
             await rig.fetcher.get("/api/x/")
         assert rig.issuer.accepted == 1
         assert rig.server.requests["/api/x/"] == 2
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
 
 
 async def test_the_brake_stops_a_grant_that_is_renewed_and_refused_for_ever(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         rig.server.views["/api/x/"] = DEAD
         for _ in range(10):
-            rig.session.wake()
+            rig.credential.wake()
             with pytest.raises(ServerTrouble):
                 await rig.fetcher.get("/api/x/")
         assert rig.issuer.accepted == 3
@@ -161,11 +161,11 @@ async def test_a_revoked_grant_ends_the_session_once_for_all_who_wait(tmp_path: 
         rig.server.views["/api/x/"] = rig.issuer.guard()
         rig.issuer.revoked = True
         told: list[CredentialState] = []
-        rig.session.changed.subscribe(lambda status: told.append(status.state))
+        rig.credential.changed.subscribe(lambda status: told.append(status.state))
         failures = await asyncio.gather(*(rig.fetcher.get("/api/x/") for _ in range(20)), return_exceptions=True)
         assert {type(failure) for failure in failures} == {SignInNeeded}
         assert rig.server.requests["/oauth/token/"] == 1
-        assert rig.session.status.state is CredentialState.NEEDS_SIGN_IN
+        assert rig.credential.status.state is CredentialState.NEEDS_SIGN_IN
         assert [state for state in told if state is CredentialState.NEEDS_SIGN_IN]
         with pytest.raises(SignInNeeded):
             await rig.fetcher.get("/api/x/")
@@ -198,11 +198,11 @@ async def test_a_token_endpoint_that_stays_down_costs_an_error_but_not_the_sessi
         rig.issuer.script = [Reply(503, {"error": "temporarily_unavailable"})] * 3
         with pytest.raises(ServerTrouble):
             await rig.fetcher.get("/api/x/")
-        assert rig.session.status.state is CredentialState.SIGNED_IN
-        assert rig.session.status.trouble == "server"
-        rig.session.wake()
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.trouble == "server"
+        rig.credential.wake()
         assert (await rig.fetcher.get("/api/x/")).status == 200
-        assert rig.session.status.trouble is None
+        assert rig.credential.status.trouble is None
 
 
 async def test_a_renewal_whose_reply_was_lost_is_repeated_inside_the_grace(tmp_path: Path) -> None:
@@ -257,23 +257,23 @@ async def test_a_short_life_is_not_renewed_at_every_request(tmp_path: Path) -> N
 async def test_a_renewal_without_a_refresh_token_keeps_the_old_one(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         rig.issuer.extra = {"refresh_token": None}
-        assert rig.session.grant is not None
-        await rig.session.refresh(rig.session.grant.tokens, ASKED)
-        assert rig.session.grant.tokens.refresh_token == "phr_1"
+        assert rig.credential.grant is not None
+        await rig.credential.refresh(rig.credential.grant.tokens, ASKED)
+        assert rig.credential.grant.tokens.refresh_token == "phr_1"
 
 
 async def test_what_another_process_renewed_is_adopted(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         other = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         try:
-            await other.session.restore()
-            assert other.session.grant is not None
-            await other.session.refresh(other.session.grant.tokens, ASKED)
+            await other.credential.restore()
+            assert other.credential.grant is not None
+            await other.credential.refresh(other.credential.grant.tokens, ASKED)
             rig.server.views["/api/x/"] = rig.issuer.guard()
             assert (await rig.fetcher.get("/api/x/")).status == 200
             assert (rig.issuer.accepted, rig.issuer.rejected) == (1, 0)
         finally:
-            await other.session.close()
+            await other.credential.close()
             await other.transport.close()
 
 
@@ -281,15 +281,15 @@ async def test_a_grant_ended_by_another_process_is_not_brought_back(tmp_path: Pa
     async with signed_in(tmp_path) as rig:
         other = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         try:
-            await other.session.restore()
-            await other.session.sign_out()
+            await other.credential.restore()
+            await other.credential.sign_out()
             rig.server.views["/api/x/"] = DEAD
             with pytest.raises(SignInNeeded):
                 await rig.fetcher.get("/api/x/")
             assert rig.issuer.accepted == 0
             assert await rig.vault.read(rig.name) is None
         finally:
-            await other.session.close()
+            await other.credential.close()
             await other.transport.close()
 
 
@@ -299,7 +299,7 @@ async def test_the_token_goes_to_its_own_host_only(tmp_path: Path) -> None:
         with pytest.raises(Rejected):
             await rig.fetcher.get(f"{stranger.origin}/api/x/")
         client = await rig.transport.client()
-        await client.get(f"{stranger.origin}/api/x/", auth=rig.session.auth(Target(rig.host.token_origins)))
+        await client.get(f"{stranger.origin}/api/x/", auth=rig.credential.auth(Target(rig.host.token_origins)))
         assert [request.bearer for request in stranger.seen] == [""]
 
 
@@ -340,8 +340,8 @@ async def test_a_host_that_is_gone_is_offline_and_costs_no_sign_in(tmp_path: Pat
         await rig.server.__aexit__()
         with pytest.raises(Offline):
             await rig.fetcher.get("/api/x/")
-        assert rig.session.status.state is CredentialState.SIGNED_IN
-        assert rig.session.status.trouble == "offline"
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.trouble == "offline"
 
 
 async def test_an_unknown_client_id_that_a_person_configured_keeps_the_session(tmp_path: Path) -> None:
@@ -352,12 +352,12 @@ async def test_an_unknown_client_id_that_a_person_configured_keeps_the_session(t
         with pytest.raises(Rejected) as caught:
             await rig.fetcher.get("/api/x/")
         assert caught.value.facts.attr == "client_id"
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
 
 
 async def test_a_refused_api_key_is_never_renewed(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        await sign_in_with_key(rig.session, "phx_secret")
+        await sign_in_with_key(rig.credential, "phx_secret")
         rig.server.views["/api/x/"] = Reply(
             401,
             {**ENVELOPE, "detail": "Personal API key found in request Authorization header is invalid."},
@@ -365,7 +365,7 @@ async def test_a_refused_api_key_is_never_renewed(tmp_path: Path) -> None:
         with pytest.raises(SignInNeeded):
             await rig.fetcher.get("/api/x/")
         assert rig.server.requests["/oauth/token/"] == 0
-        assert rig.session.status.state is CredentialState.NEEDS_SIGN_IN
+        assert rig.credential.status.state is CredentialState.NEEDS_SIGN_IN
 
 
 JSONRPC_FAILURE = {
@@ -390,7 +390,7 @@ async def test_a_json_rpc_failure_inside_a_200_is_healed(tmp_path: Path, as_even
         rig.issuer.kill()
         client = await rig.transport.client()
         target = Target(rig.host.token_origins, jsonrpc=True, reports_own_auth=True)
-        answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=rig.session.auth(target))
+        answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=rig.credential.auth(target))
         assert answer.json() == {"ok": True}
         assert rig.issuer.accepted == 1
 
@@ -407,7 +407,7 @@ async def test_a_result_that_only_quotes_the_words_passes_byte_for_byte(
         rig.server.views["/mcp"] = Reply(200, quoting, {"Content-Type": "application/json"})
         client = await rig.transport.client()
         target = Target(rig.host.token_origins, owner, jsonrpc=True, reports_own_auth=True)
-        answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=rig.session.auth(target))
+        answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=rig.credential.auth(target))
         assert answer.content == quoting
         assert rig.issuer.accepted == 0
 
@@ -420,22 +420,22 @@ async def test_a_failing_auth_layer_returns_the_original_answer(
         async def broken(*_: object) -> TokenSet:
             raise RuntimeError("bug")
 
-        monkeypatch.setattr(rig.session, "refresh", broken)
+        monkeypatch.setattr(rig.credential, "refresh", broken)
         rig.server.views["/mcp"] = DEAD
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.host.token_origins, jsonrpc=True))
+        auth = rig.credential.auth(Target(rig.host.token_origins, jsonrpc=True))
         assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401
-        assert "healing failed" in caplog.text
+        assert "the refusal could not be handled" in caplog.text
 
 
 async def test_a_session_restores_what_was_stored_and_needs_no_network(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         before = len(rig.server.seen)
-        await again.session.restore()
-        assert again.session.status.state is CredentialState.SIGNED_IN
+        await again.credential.restore()
+        assert again.credential.status.state is CredentialState.SIGNED_IN
         assert len(rig.server.seen) == before
-        await again.session.close()
+        await again.credential.close()
         await again.transport.close()
 
 
@@ -443,10 +443,10 @@ async def test_an_unreadable_stored_grant_asks_for_one_sign_in_and_is_not_writte
     async with signed_in(tmp_path) as rig:
         await rig.vault.write(rig.name, "{torn")
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
-        await again.session.restore()
-        assert again.session.status.state is CredentialState.NEEDS_SIGN_IN
+        await again.credential.restore()
+        assert again.credential.status.state is CredentialState.NEEDS_SIGN_IN
         assert await rig.vault.read(rig.name) == "{torn"
-        await again.session.close()
+        await again.credential.close()
 
 
 def test_a_token_set_shows_no_secret_in_its_repr() -> None:

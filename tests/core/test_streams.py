@@ -83,7 +83,7 @@ async def test_a_grant_that_is_over_is_told_before_anything_is_read(tmp_path: Pa
 async def test_a_stream_takes_no_place_from_requests(tmp_path: Path) -> None:
     async with streaming(tmp_path, for_ever) as rig:
         rig.server.views["/small"] = rig.issuer.guard()
-        fetcher = Fetcher(rig.transport, rig.session, rig.host, in_flight=1)
+        fetcher = Fetcher(rig.transport, rig.credential, rig.host, in_flight=1)
         async with fetcher.stream(PATH) as first, fetcher.stream(PATH) as second:
             assert (await fetcher.get("/small")).status == 200
             assert (await anext(first.events())).data == "first"

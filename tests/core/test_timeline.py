@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.cause import AHEAD, ASKED, Cause, CauseKind
-from app.core.auth.grant.journal import ENDED, RENEWAL, RENEWED, SIGNED_IN, SIGNED_OUT, UNSTORED, Journal
+from app.core.auth.grant.journal import ENDED, REFRESH, REFRESHED, SIGNED_IN, SIGNED_OUT, UNSTORED, Journal
 from app.core.auth.status import AuthEvent
 from app.core.diagnostics import report
 from app.core.diagnostics.snapshot import SignInSnapshot
-from app.core.diagnostics.timeline import LONGEST_SECONDS, RENEWALS, StepKind, Timeline, kind_of, last_failure
+from app.core.diagnostics.timeline import LONGEST_SECONDS, REFRESH_OUTCOMES, StepKind, Timeline, kind_of, last_failure
 from tests.clock import StillClock
 from tests.core.test_journal import GRANT, NEXT, REFUSED, US_KEY, journals
 
@@ -38,7 +38,7 @@ def fresh(clock: StillClock, role: str = "window") -> tuple[Journal, Timeline]:
     return journal, Timeline(journal, clock, role)
 
 
-@pytest.mark.parametrize(("outcome", "kind"), RENEWALS.items())
+@pytest.mark.parametrize(("outcome", "kind"), REFRESH_OUTCOMES.items())
 async def test_every_outcome_of_a_renewal_has_a_kind_and_times_of_its_own(outcome: str, kind: StepKind) -> None:
     journal, timeline = fresh(StillClock())
     number = await journal.begin(GRANT, REFUSED)
@@ -46,7 +46,7 @@ async def test_every_outcome_of_a_renewal_has_a_kind_and_times_of_its_own(outcom
     (step,) = await timeline.recent(10)
     assert step.kind is kind
     assert (step.milliseconds, step.renews_at, step.before) == (41.5, 7.0, 4)
-    assert step.after == (5 if outcome in {RENEWED, UNSTORED} else None)
+    assert step.after == (5 if outcome in {REFRESHED, UNSTORED} else None)
     assert (step.cause, step.target, step.rule) == ("refused", "PostHog US", "unauthorized")
     assert step.here
 
@@ -84,7 +84,7 @@ async def test_what_is_under_way_for_too_long_was_interrupted() -> None:
 async def test_signing_in_and_out_and_an_end_have_a_kind(what: str, outcome: str, kind: StepKind) -> None:
     clock = StillClock()
     journal, _ = fresh(clock)
-    await journal.note(what, "browser", GRANT, outcome)
+    await journal.record(what, "browser", GRANT, outcome)
     (event,) = await journal.recent(1)
     assert kind_of(event, clock.wall()) is kind
 
@@ -93,14 +93,14 @@ async def test_the_steps_of_every_process_stand_in_one_order_and_say_whose_they_
     clock = StillClock()
     async with journals(tmp_path, clock) as (window, command):
         timeline = Timeline(window, clock, "window")
-        await window.note(SIGNED_IN, "browser", GRANT)
+        await window.record(SIGNED_IN, "browser", GRANT)
         clock.advance(10)
-        await command.settle(await command.begin(GRANT, REFUSED), RENEWED)
+        await command.settle(await command.begin(GRANT, REFUSED), REFRESHED)
         clock.advance(1)
-        timeline.heard(AuthEvent(RENEWAL, "noticed", "adopted", 5, "0123abcd"))
-        timeline.heard(AuthEvent(RENEWAL, "expired", "renewed", 5, "0123abcd"))
+        timeline.record_event(AuthEvent(REFRESH, "noticed", "adopted", 5, "0123abcd"))
+        timeline.record_event(AuthEvent(REFRESH, "expired", "renewed", 5, "0123abcd"))
         clock.advance(1)
-        timeline.heard(AuthEvent(SIGNED_IN, "another window", "ok", 1, "4567cdef"))
+        timeline.record_event(AuthEvent(SIGNED_IN, "another window", "ok", 1, "4567cdef"))
         steps = await timeline.recent(10)
         assert [step.kind for step in steps] == [
             StepKind.SIGNED_IN,
@@ -118,7 +118,7 @@ async def test_the_steps_of_every_process_stand_in_one_order_and_say_whose_they_
 async def test_the_last_failure_is_the_newest_that_was_one() -> None:
     journal, timeline = fresh(StillClock())
     assert last_failure(await timeline.recent(9)) is None
-    for outcome in ("Offline", "TimedOut", RENEWED):
+    for outcome in ("Offline", "TimedOut", REFRESHED):
         await journal.settle(await journal.begin(GRANT, AHEAD), outcome)
     failure = last_failure(await timeline.recent(9))
     assert failure is not None
@@ -128,10 +128,10 @@ async def test_the_last_failure_is_the_newest_that_was_one() -> None:
 async def test_the_report_holds_no_token_and_is_aligned_with_the_newest_last() -> None:
     clock = StillClock()
     journal, timeline = fresh(clock)
-    await journal.note(SIGNED_IN, "browser", GRANT)
+    await journal.record(SIGNED_IN, "browser", GRANT)
     clock.advance(60)
     access = journal.fingerprint(NEXT.tokens.access_token)
-    await journal.settle(await journal.begin(GRANT, REFUSED), RENEWED, milliseconds=41.0, access=access)
+    await journal.settle(await journal.begin(GRANT, REFUSED), REFRESHED, milliseconds=41.0, access=access)
     steps = await timeline.recent(9)
     standing = STANDING._replace(token=access, generation=5, scopes=("task:read", "task:write"), issued_at=clock.wall())
     text = report.text(standing, steps)
@@ -149,7 +149,7 @@ async def test_the_report_holds_no_token_and_is_aligned_with_the_newest_last() -
 async def test_hostile_words_stay_on_their_line_and_drive_nothing() -> None:
     hostile = "x\x1b[31m\r\nroot\u202e\x07"
     journal, timeline = fresh(StillClock(), hostile)
-    await journal.note(SIGNED_IN, hostile, GRANT, hostile)
+    await journal.record(SIGNED_IN, hostile, GRANT, hostile)
     await journal.begin(GRANT, Cause(CauseKind.REFUSED, hostile, hostile))
     standing = STANDING._replace(reason=hostile, project=hostile, scopes=(hostile,))
     text = report.text(standing, await timeline.recent(9))
@@ -167,12 +167,12 @@ def test_a_report_without_anything_that_happened_says_so() -> None:
     ("skew", "words"), [(0.0, None), (12.4, "12 s behind the server's"), (-90.0, "90 s ahead of the server's")]
 )
 def test_the_clock_of_this_computer_is_told_only_where_it_is_wrong(skew: float, words: str | None) -> None:
-    assert report.skew_words(skew) == words
+    assert report.describe_skew(skew) == words
     assert ("clock" in "\n".join(report.fact_lines(STANDING._replace(skew=skew)))) is (words is not None)
 
 
 def test_an_api_key_is_said_to_be_never_renewed() -> None:
-    assert "renews      never: it is an API key" in report.fact_lines(STANDING._replace(renewable=False))
+    assert "renews      never: it is an API key" in report.fact_lines(STANDING._replace(refreshable=False))
 
 
 async def test_an_event_asked_for_reads_as_what_it_is() -> None:

@@ -133,14 +133,14 @@ async def test_a_session_whose_keyring_is_locked_at_start_waits_and_is_not_signe
     async with signed_in(tmp_path, vault=KeyringVault()) as rig:
         service.lock()
         again = client_of(rig.server, rig.issuer, tmp_path, vault=KeyringVault(), remembered=rig.remembered)
-        await again.session.restore()
-        assert again.session.status.state is CredentialState.RESTORING
-        assert again.session.status.trouble == "vault-locked"
+        await again.credential.restore()
+        assert again.credential.status.state is CredentialState.RESTORING
+        assert again.credential.status.trouble == "vault-locked"
         service.unlock()
-        await again.session.restore()
-        assert again.session.status.state is CredentialState.SIGNED_IN
-        assert again.session.status.trouble is None
-        await again.session.close()
+        await again.credential.restore()
+        assert again.credential.status.state is CredentialState.SIGNED_IN
+        assert again.credential.status.trouble is None
+        await again.credential.close()
         gc.collect()
 
 
@@ -150,10 +150,10 @@ async def test_a_sign_in_without_a_keyring_stays_in_memory_and_says_so_until_the
             raise VaultFailure(VaultState.ABSENT, "This machine has no keyring.")
 
     async with signed_in(tmp_path, vault=Absent()) as rig:
-        status = rig.session.status
+        status = rig.credential.status
         assert (status.state, status.persistent, status.trouble) == (CredentialState.SIGNED_IN, False, "vault-absent")
-        await rig.session.choose_store("file")
-        status = rig.session.status
+        await rig.credential.choose_store("file")
+        status = rig.credential.status
         assert (status.state, status.persistent, status.trouble, status.store) == (
             CredentialState.SIGNED_IN,
             True,
@@ -178,15 +178,15 @@ async def test_a_renewal_that_cannot_be_stored_is_used_and_warned_about(tmp_path
         rig.issuer.kill()
         vault.full = True
         assert (await rig.fetcher.get("/api/x/")).status == 200
-        assert not rig.session.status.persistent
+        assert not rig.credential.status.persistent
 
 
 async def test_signing_out_revokes_there_and_forgets_here(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        await rig.session.sign_out()
+        await rig.credential.sign_out()
         assert rig.issuer.revoked
         assert await rig.vault.read(rig.name) is None
-        assert rig.session.status.state is CredentialState.SIGNED_OUT
+        assert rig.credential.status.state is CredentialState.SIGNED_OUT
 
 
 async def test_waiting_for_the_lock_does_not_block_the_loop(tmp_path: Path) -> None:
@@ -220,5 +220,5 @@ async def test_an_issuer_without_a_stored_grant_leaves_the_keyring_alone(tmp_pat
 
     async with ScriptedServer() as server:
         rig = client_of(server, Issuer(server), tmp_path, vault=Untouchable())
-        await rig.session.restore()
-        assert rig.session.status.state is CredentialState.SIGNED_OUT
+        await rig.credential.restore()
+        assert rig.credential.status.state is CredentialState.SIGNED_OUT

@@ -96,15 +96,17 @@ async def listening(
         Streaming(legacy=legacy, admits=lambda bearer: bearer == rig.issuer.access_token) as server,
     ):
         server.refusals.update(refusals or {})
-        rig.session._state.changed = sign_ins = Watched()
+        rig.credential._state.changed = sign_ins = Watched()
         if measure is not None:
             measure.watch(rig)
             sign_ins.waited_for.clear()
         missed: asyncio.Queue[None] = asyncio.Queue()
         target = Target(frozenset({origin_of(server.url)}), owner, jsonrpc=True, name="streaming")
-        listens = Listening(target, SignInGate(rig.session), lambda: missed.put_nowait(None), clock.timing)
-        peer = Endpoint(target.name, StreamableHttpTransport(server.url, rig.session.auth(target)), target.at_stake)
-        connection = Connection(peer, lambda _peer, _item: None, listens)
+        listens = Listening(target, SignInGate(rig.credential), lambda: missed.put_nowait(None), clock.timing)
+        endpoint = Endpoint(
+            target.name, StreamableHttpTransport(server.url, rig.credential.auth(target)), target.at_stake
+        )
+        connection = Connection(endpoint, lambda _endpoint, _item: None, listens)
         try:
             await connection.tools()
             yield Scene(server, rig, connection, clock, sign_ins, missed)

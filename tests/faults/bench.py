@@ -146,7 +146,7 @@ class Bench:
             answer.method,
             f"{server.origin}/mcp" if answer.jsonrpc else f"{server.origin}/api/x/",
             content=CALL if answer.method == "POST" else None,
-            auth=self._rig.session.auth(target),
+            auth=self._rig.credential.auth(target),
         )
         renewed = issuer.accepted + issuer.rejected - renewals
         self._renewals_since_sign_in += renewed
@@ -158,7 +158,7 @@ class Bench:
         issuer = self._rig.issuer
         issuer.renewal(issuer.refresh_token)
         tokens = TokenSet(issuer.access_token, issuer.refresh_token)
-        await self._rig.session.adopt(Grant(tokens, "client"), "bench")
+        await self._rig.credential.sign_in(Grant(tokens, "client"), "bench")
         self._renewals_since_sign_in = 0
 
 

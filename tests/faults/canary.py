@@ -52,7 +52,7 @@ class Canary:
             await self.session.choose_store("file")
             self.script()
             tokens = TokenSet(self.secrets["access"], self.secrets["refresh"], generation=1)
-            await self.session.adopt(Grant(tokens, "client"), "test")
+            await self.session.sign_in(Grant(tokens, "client"), "test")
             await self.requests()
             await self.renewals()
             await self.bugs()

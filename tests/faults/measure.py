@@ -36,7 +36,7 @@ class Measure:
             before = server.requests[TOKEN_ENDPOINT]
             self.count_refreshes(lambda server=server, before=before: server.requests[TOKEN_ENDPOINT] - before)
         for rig in rigs:
-            self.watch_session(rig.session)
+            self.watch_session(rig.credential)
 
     def watch_session(self, session: Any) -> None:
         """Count how often `session` asks for a sign-in."""

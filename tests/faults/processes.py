@@ -78,7 +78,7 @@ class Crew:
         worker = Worker(process)
         self.workers.append(worker)
         ready = await worker.read()
-        assert ready == {"ready": "signed_in"}
+        assert ready == {"ready": "signed_in"}, ready
         return worker
 
 

@@ -32,6 +32,6 @@ async def two_windows(
             log=storages[1].grants,
         )
         stack.push_async_callback(second.transport.close)
-        stack.push_async_callback(second.session.close)
-        await second.session.restore()
+        stack.push_async_callback(second.credential.close)
+        await second.credential.restore()
         yield first, second

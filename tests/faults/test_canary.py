@@ -51,7 +51,7 @@ def test_the_canary_does_sing(tmp_path: Path) -> None:
     planted = {name: f"{PREFIXES.get(name, '')}Qx{secrets.token_hex(20)}" for name in NAMES}
     silenced = (
         "import sys, app.core.redaction as r; r.redact_text = lambda text: text;"
-        "r._Walk._text = lambda self, text: text; r._verdict = lambda name: None;"
+        "r._Copier._text = lambda self, text: text; r._verdict = lambda name: None;"
         "import runpy; sys.argv[:1] = ['canary']; runpy.run_module('tests.faults.canary', run_name='__main__')"
     )
     walk = subprocess.run(

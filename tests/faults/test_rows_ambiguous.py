@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.core.auth.http.target import RENEWAL_FAILURE, CredentialAtStake
+from app.core.auth.http.target import REFRESH_FAILURE, CredentialAtStake
 from app.core.auth.status import CredentialState
 from app.core.errors import ServerTrouble
 from tests.core.conftest import signed_in
@@ -62,7 +62,7 @@ async def test_row_72_a_token_that_the_host_accepts_is_never_renewed_and_the_hos
         assert {answer.status_code for answer in answers} == {401}
         assert rig.server.requests["/mcp"] == 51
         assert rig.server.requests[CHECK] == 1
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0)
 
 
@@ -100,7 +100,7 @@ async def test_row_73_where_the_host_does_not_say_nothing_is_renewed_and_the_err
             raise failure_of(await call(rig, BEHIND))
         rig.server.views[CHECK] = rig.issuer.guard(DEAD)
         answered = await call(rig, BEHIND)
-        assert RENEWAL_FAILURE not in answered.request.extensions
+        assert REFRESH_FAILURE not in answered.request.extensions
         assert rig.server.requests[CHECK] >= 2
         measure.expect(R=0, V=1)
 
@@ -108,7 +108,7 @@ async def test_row_73_where_the_host_does_not_say_nothing_is_renewed_and_the_err
 async def test_row_73_a_host_that_hangs_is_waited_for_two_seconds_at_most(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.oauth.authorization_server.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("app.core.auth.oauth.authorization_server.TOKEN_CHECK_SECONDS", 0.1)
 
     async def hang(request: Request) -> Reply:
         await asyncio.Event().wait()
@@ -127,18 +127,18 @@ async def test_row_73_a_host_that_hangs_is_waited_for_two_seconds_at_most(
 async def test_row_71_a_token_renewed_meanwhile_is_not_asked_about(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
-        grant = rig.session.grant
+        grant = rig.credential.grant
         assert grant is not None
         rig.issuer.kill()
         rig.server.views["/api/x/"] = rig.issuer.guard()
         assert (await rig.fetcher.get("/api/x/")).status == 200
-        assert await rig.session.is_dead(grant.tokens) is True
+        assert await rig.credential.is_dead(grant.tokens) is True
         assert rig.server.requests[CHECK] == 0
         measure.expect(R=1)
 
 
 def failure_of(answer: httpx2.Response) -> BaseException:
     """What the auth flow left for whoever sent the request."""
-    failure = answer.request.extensions[RENEWAL_FAILURE]
+    failure = answer.request.extensions[REFRESH_FAILURE]
     assert isinstance(failure, BaseException)
     return failure

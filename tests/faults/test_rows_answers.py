@@ -62,13 +62,13 @@ async def call(rig: Rig, owner: CredentialAtStake = CredentialAtStake.CARRIED) -
     own = owner is CredentialAtStake.CARRIED
     target = Target(rig.host.token_origins, owner, jsonrpc=True, reports_own_auth=own)
     async with mcp_client() as client:
-        return await client.post(f"{rig.server.origin}/mcp", json=CALL, auth=rig.session.auth(target))
+        return await client.post(f"{rig.server.origin}/mcp", json=CALL, auth=rig.credential.auth(target))
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
     connection = Connection(
-        Endpoint("server", StreamableHttpTransport(url), CredentialAtStake.CARRIED), lambda _peer, _item: None
+        Endpoint("server", StreamableHttpTransport(url), CredentialAtStake.CARRIED), lambda _endpoint, _item: None
     )
     try:
         yield connection
@@ -192,7 +192,7 @@ async def test_row_45_a_missing_permission_is_told_at_once_and_never_renews_howe
                 await rig.fetcher.get("/api/x/")
         assert nothing_renewed(rig)
         assert rig.server.requests["/api/x/"] == 101
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -278,7 +278,7 @@ async def test_row_50_a_401_page_is_healed_at_most_once_and_then_told_with_who_a
         assert (caught.value.facts.status, caught.value.facts.origin) == (401, rig.server.origin)
         assert renewed_once(rig)
         assert rig.server.requests["/api/x/"] == 2
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1, V=1)
 
 
@@ -405,7 +405,7 @@ async def test_row_56_a_body_beyond_the_cap_is_not_sent_again_but_the_token_is_r
         with measure.meets(ServerTrouble) as caught:
             await rig.fetcher.post("/api/x/", {"text": MORE_THAN_IS_KEPT})
         assert (caught.value.facts.status, caught.value.facts.code) == (401, "authentication_failed")
-        assert "too large to be sent twice by itself" in caught.value.cause
+        assert "too large to be repeated automatically" in caught.value.cause
         assert "Send it again" in caught.value.advice
         assert renewed_once(rig)
         assert rig.server.requests["/api/x/"] == 1
@@ -438,7 +438,7 @@ async def test_row_57_an_mcp_session_is_not_carried_to_another_origin(measure: M
     ):
         await connection.tools()
         server.always["tools/call"] = mcp.Reply(307, headers={"location": stranger.url}, body=b"")
-        with measure.meets(ProtocolTrouble, match="points to another address"):
+        with measure.meets(ProtocolTrouble, match="redirects to another address"):
             await connection.call("echo", {"secret": "private"}, repeatable=True, on_progress=silent)
         assert not stranger.seen
         measure.expect(R=0, V=1)
@@ -450,7 +450,7 @@ async def test_row_58_a_token_for_https_never_goes_over_http(tmp_path: Path, mea
         rig.server.views["/mcp"] = Reply(200, {})
         secure = rig.server.origin.replace("http://", "https://")
         async with mcp_client() as client:
-            auth = rig.session.auth(Target(frozenset({secure}), jsonrpc=True))
+            auth = rig.credential.auth(Target(frozenset({secure}), jsonrpc=True))
             await client.post(f"{rig.server.origin}/mcp", json=CALL, auth=auth)
         assert [request.bearer for request in rig.server.seen] == [""]
         measure.expect(R=0)

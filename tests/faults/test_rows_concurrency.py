@@ -48,7 +48,7 @@ async def test_row_01_refused_requests_that_hold_every_connection_leave_one_to_t
         page = Reply(401, b"x" * (8 * PEEK_BYTES))
         rig.server.views[PATH] = rig.issuer.guard(page)
         rig.issuer.kill()
-        fetcher = Fetcher(rig.transport, rig.session, rig.host, in_flight=2 * CONNECTIONS)
+        fetcher = Fetcher(rig.transport, rig.credential, rig.host, in_flight=2 * CONNECTIONS)
         assert ok(await measure.all(*(fetcher.get(PATH) for _ in range(2 * CONNECTIONS))))
         measure.expect(R=1)
 
@@ -149,7 +149,7 @@ async def test_row_05_a_good_token_lets_all_requests_and_a_long_stream_run_side_
         rig.server.views[PATH] = meet
         rig.server.views["/api/stream/"] = stream
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.host.token_origins))
+        auth = rig.credential.auth(Target(rig.host.token_origins))
         origin = rig.server.origin
         listening = asyncio.create_task(client.get(f"{origin}/api/stream/", auth=auth, timeout=None))
         await stream_open.wait()
@@ -189,7 +189,7 @@ async def test_row_07_quitting_waits_until_the_renewal_is_stored(tmp_path: Path,
         await rig.issuer.reached.wait()
         for task in waiting:
             task.cancel()
-        closing = asyncio.create_task(rig.session.close())
+        closing = asyncio.create_task(rig.credential.close())
         await asyncio.sleep(0.05)
         rig.issuer.gate.set()
         await closing
@@ -210,14 +210,14 @@ async def test_row_07_quitting_waits_two_seconds_at_most_and_the_next_start_repe
         await rig.issuer.reached.wait()
         waiting.cancel()
         began = time.monotonic()
-        await rig.session.close()
+        await rig.credential.close()
         assert time.monotonic() - began < 3.5
         rig.issuer.gate.set()
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
-        measure.watch_session(again.session)
-        await again.session.restore()
+        measure.watch_session(again.credential)
+        await again.credential.restore()
         assert ok([await measure.one(again.fetcher.get(PATH))])
-        await again.session.close()
+        await again.credential.close()
         await again.transport.close()
         measure.expect(R=2)
 
@@ -230,7 +230,7 @@ async def test_row_08_a_refused_renewal_is_not_healed_itself(tmp_path: Path, mea
         rig.issuer.kill()
         rig.issuer.script = [Reply(status, DEAD.body)] * 5
         await measure.one(rig.fetcher.get(PATH))
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1, V=1)
 
 
@@ -249,11 +249,11 @@ async def hammer(rig: Rig, measure: Measure, rounds: int) -> None:
     """Everybody who can ask for a renewal does, again and again."""
     refused = Cause(CauseKind.REFUSED, "", "unauthorized")
     for _ in range(rounds):
-        grant = rig.session.grant
+        grant = rig.credential.grant
         assert grant is not None
         await measure.all(
             *(rig.fetcher.get(PATH) for _ in range(5)),
-            *(rig.session.refresh(grant.tokens, refused) for _ in range(5)),
+            *(rig.credential.refresh(grant.tokens, refused) for _ in range(5)),
         )
 
 
@@ -263,22 +263,22 @@ async def test_row_10_a_grant_that_is_renewed_and_refused_stops_after_three_and_
     clock = StillClock()
     async with signed_in(tmp_path, clock=clock) as rig:
         measure.watch(rig)
-        troubles = [rig.session.status.trouble]
-        rig.session.changed.subscribe(lambda status: troubles.append(status.trouble))
+        troubles = [rig.credential.status.trouble]
+        rig.credential.changed.subscribe(lambda status: troubles.append(status.trouble))
         rig.server.views[PATH] = DEAD
         await hammer(rig, measure, 20)
         assert rig.issuer.accepted == 3
-        assert rig.session.status.trouble == Trouble.REFUSED
+        assert rig.credential.status.trouble == Trouble.REFUSED
         for probes in (1, 2):
             clock.advance(61)
             await hammer(rig, measure, 10)
             assert rig.issuer.accepted == 3 + probes
         # One state while it lasts, however many ask, and no other.
         assert [trouble for trouble, _ in groupby(troubles)] == [None, Trouble.REFUSED]
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         clock.advance(66)
         await asyncio.sleep(0.01)
-        assert rig.session.status.trouble is None
+        assert rig.credential.status.trouble is None
         measure.expect(R=5, V=2)
 
 
@@ -290,10 +290,10 @@ async def test_row_10_a_server_that_takes_the_token_again_lets_go_of_the_brake(
         rig.server.views[PATH] = DEAD
         for _ in range(5):
             await measure.one(rig.fetcher.get(PATH))
-        assert rig.session.status.trouble == Trouble.REFUSED
+        assert rig.credential.status.trouble == Trouble.REFUSED
         rig.server.views[PATH] = rig.issuer.guard()
         assert ok([await measure.one(rig.fetcher.get(PATH))])
-        assert rig.session.status.trouble is None
+        assert rig.credential.status.trouble is None
         rig.issuer.kill()
         assert ok([await measure.one(rig.fetcher.get(PATH))])
         measure.expect(R=4, V=2)
@@ -308,7 +308,7 @@ async def test_row_10_a_server_that_takes_every_token_does_not_make_good_for_one
         rig.server.views[PATH] = rig.issuer.guard()
         rig.server.views["/mcp"] = DEAD
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.host.token_origins, jsonrpc=True, name="the other"))
+        auth = rig.credential.auth(Target(rig.host.token_origins, jsonrpc=True, name="the other"))
         for _ in range(10):
             assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401
             assert ok([await measure.one(rig.fetcher.get(PATH))])
@@ -320,9 +320,9 @@ async def test_row_10_signing_in_again_lets_go_of_the_brake(tmp_path: Path, meas
         measure.watch(rig)
         rig.server.views[PATH] = DEAD
         await hammer(rig, measure, 5)
-        grant = rig.session.grant
+        grant = rig.credential.grant
         assert grant is not None
-        await rig.session.adopt(Grant(grant.tokens, "client"), "test")
+        await rig.credential.sign_in(Grant(grant.tokens, "client"), "test")
         rig.server.views[PATH] = rig.issuer.guard()
         rig.issuer.kill()
         assert ok([await measure.one(rig.fetcher.get(PATH))])
@@ -336,18 +336,18 @@ async def test_row_70_whatever_breaks_in_the_healing_the_servers_own_answer_come
         measure.watch(rig)
         rig.server.views["/mcp"] = DEAD
         client = await rig.transport.client()
-        auth = rig.session.auth(Target(rig.host.token_origins, jsonrpc=True))
+        auth = rig.credential.auth(Target(rig.host.token_origins, jsonrpc=True))
 
         def bug(*_: object) -> object:
             raise RuntimeError("a bug")
 
-        for broken in ("fit", "refresh", "accepted"):
+        for broken in ("fresh_token", "refresh", "accepted"):
             with monkeypatch.context() as patch:
-                patch.setattr(rig.session, broken, bug)
+                patch.setattr(rig.credential, broken, bug)
                 answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)
                 assert answer.status_code == 401
                 assert answer.json() == DEAD.body
-        for broken in ("classify", "keep", "peek"):
+        for broken in ("classify", "replayable", "peek"):
             with monkeypatch.context() as patch:
                 patch.setattr(f"app.core.auth.http.bearer.{broken}", bug)
                 assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401
@@ -362,7 +362,7 @@ async def test_row_70_whatever_breaks_in_the_healing_the_servers_own_answer_come
 async def test_a_renewal_that_somebody_asks_for_counts_for_no_brake(tmp_path: Path) -> None:
     async with signed_in(tmp_path, clock=StillClock()) as rig:
         for _ in range(6):
-            grant = rig.session.grant
+            grant = rig.credential.grant
             assert grant is not None
-            await rig.session.refresh(grant.tokens, ASKED)
+            await rig.credential.refresh(grant.tokens, ASKED)
         assert rig.issuer.accepted == 6

@@ -45,8 +45,8 @@ async def test_row_59_twenty_timers_after_a_long_sleep_cost_one_renewal_once_the
     async with signed_in(tmp_path, clock=clock) as rig:
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
-        await rig.session.registrar.metadata()
-        watching = asyncio.create_task(watch_sleep(clock, lambda: rig.session.wake(slept=True)))
+        await rig.credential.registrar.metadata()
+        watching = asyncio.create_task(watch_sleep(clock, lambda: rig.credential.wake(slept=True)))
 
         async def timer() -> object:
             await clock.sleep(12)
@@ -74,7 +74,7 @@ async def test_row_59_a_network_that_does_not_come_back_is_told_and_costs_no_sig
         measure.watch(rig)
         await rig.server.go_away()
         clock.suspend(8 * 3600)
-        rig.session.wake(slept=True)
+        rig.credential.wake(slept=True)
         request = asyncio.create_task(measure.one(rig.fetcher.get(PATH)))
         async with asyncio.timeout(10):
             while not request.done():
@@ -82,7 +82,7 @@ async def test_row_59_a_network_that_does_not_come_back_is_told_and_costs_no_sig
                     clock.advance(0.5)
                 await asyncio.sleep(0.002)
         assert isinstance(await request, Offline)
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -116,7 +116,7 @@ async def test_row_60_a_clock_that_was_wrong_from_the_start_is_corrected_by_the_
         # Issued by a server whose clock is right, a moment ago.
         server_now = clock.wall() + off
         tokens = TokenSet("pha_1", "phr_1", server_now, server_now + 1200, generation=1)
-        await rig.session.adopt(Grant(tokens, "client"), "test")
+        await rig.credential.sign_in(Grant(tokens, "client"), "test")
         measure.watch(rig)
         honest = rig.issuer.guard()
 
@@ -130,7 +130,7 @@ async def test_row_60_a_clock_that_was_wrong_from_the_start_is_corrected_by_the_
         for _ in range(10):
             assert (await measure.one(rig.fetcher.get(PATH))).status == 200
             clock.advance(30)
-        assert rig.session.oauth.time.skew == pytest.approx(off, abs=2)
+        assert rig.credential.oauth.time.skew == pytest.approx(off, abs=2)
         measure.expect(R=0)
 
 
@@ -139,7 +139,7 @@ async def test_row_61_a_network_that_flaps_during_a_renewal_is_not_shown(tmp_pat
     async with signed_in(tmp_path, clock=clock) as rig:
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
-        await rig.session.registrar.metadata()
+        await rig.credential.registrar.metadata()
         await rig.server.go_away()
         clock.advance(4000)
         requests = [asyncio.create_task(measure.one(rig.fetcher.get(PATH))) for _ in range(10)]
@@ -179,11 +179,11 @@ async def test_row_62_a_keyring_that_waits_for_a_person_holds_nothing_up_and_is_
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         beating.cancel()
         assert max(gaps) < 0.25
-        status = rig.session.status
+        status = rig.credential.status
         assert (status.state, status.trouble, status.persistent) == (CredentialState.SIGNED_IN, "vault-locked", False)
         locked_keyring.unlock()
-        await rig.session.choose_store("memory")
-        status = rig.session.status
+        await rig.credential.choose_store("memory")
+        status = rig.credential.status
         assert (status.trouble, status.store, status.persistent) == (None, "memory", False)
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         measure.expect(R=1)
@@ -206,10 +206,10 @@ async def test_row_62_a_keyring_locked_at_the_start_is_waited_for_and_nobody_is_
         locked_keyring.lock()
         again = client_of(rig.server, rig.issuer, tmp_path, vault=KeyringVault(deadline=0.3), remembered=rig.remembered)
         measure.watch(again)
-        await again.session.restore()
-        assert again.session.status.state is CredentialState.RESTORING
+        await again.credential.restore()
+        assert again.credential.status.state is CredentialState.RESTORING
         assert isinstance(await measure.one(again.fetcher.get(PATH)), VaultTrouble)
-        await again.session.close()
+        await again.credential.close()
         await again.transport.close()
         measure.expect(R=0, V=1)
 
@@ -222,11 +222,11 @@ async def test_row_63_without_a_keyring_the_person_chooses_and_nothing_is_chosen
     monkeypatch.setenv("XDG_RUNTIME_DIR", environment_without_bus(tmp_path).get("XDG_RUNTIME_DIR", str(tmp_path)))
     async with signed_in(tmp_path, vault=KeyringVault()) as rig:
         measure.watch(rig)
-        status = rig.session.status
+        status = rig.credential.status
         assert (status.trouble, status.persistent) == ("vault-absent", False)
         assert not (tmp_path / "sign-in-unencrypted").exists()
-        await rig.session.choose_store(choice)
-        status = rig.session.status
+        await rig.credential.choose_store(choice)
+        status = rig.credential.status
         assert (status.trouble, status.store, status.persistent) == (None, choice, choice == "file")
         assert (tmp_path / "sign-in-unencrypted").exists() is (choice == "file")
         rig.server.views[PATH] = rig.issuer.guard()
@@ -245,7 +245,7 @@ async def test_row_63_a_place_chosen_while_a_renewal_is_under_way_holds_what_tha
         rig.issuer.gate = asyncio.Event()
         waiting = asyncio.create_task(measure.one(rig.fetcher.get(PATH)))
         await rig.issuer.reached.wait()
-        choosing = asyncio.create_task(rig.session.choose_store("file"))
+        choosing = asyncio.create_task(rig.credential.choose_store("file"))
         await asyncio.sleep(0)
         rig.issuer.gate.set()
         assert (await waiting).status == 200
@@ -266,14 +266,14 @@ async def test_row_64_a_grant_longer_than_a_windows_credential_is_kept_and_renew
         rig.issuer.extra = {"access_token": "pha_" + "x" * 3000, "refresh_token": "phr_" + "y" * 3000}
         rig.issuer.kill()
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
-        assert rig.session.status.trouble is None
+        assert rig.credential.status.trouble is None
         assert len(manager.items) > 4
         again = client_of(rig.server, rig.issuer, tmp_path, vault=vault, remembered=rig.remembered)
-        await again.session.restore()
-        assert again.session.grant == rig.session.grant
-        await rig.session.sign_out()
+        await again.credential.restore()
+        assert again.credential.grant == rig.credential.grant
+        await rig.credential.sign_out()
         assert manager.items == {}
-        await again.session.close()
+        await again.credential.close()
         measure.expect(R=1)
 
 
@@ -287,14 +287,14 @@ async def test_row_65_a_keychain_is_read_once_a_run_and_holds_one_item_a_server(
         assert keychain.reads == 0
         again = client_of(rig.server, rig.issuer, tmp_path, vault=vault, remembered=rig.remembered)
         measure.watch(again)
-        await again.session.restore()
+        await again.credential.restore()
         assert keychain.reads == 1
         for _ in range(5):
-            assert again.session.grant is not None
-            await again.session.refresh(again.session.grant.tokens, ASKED)
+            assert again.credential.grant is not None
+            await again.credential.refresh(again.credential.grant.tokens, ASKED)
         assert keychain.reads == 1
         assert len(keychain.items) == 1
-        await again.session.close()
+        await again.credential.close()
         await again.transport.close()
         measure.expect(R=5)
 
@@ -324,6 +324,6 @@ async def test_row_66_a_denied_keychain_leaves_the_session_in_memory(tmp_path: P
         for _ in range(3):
             rig.issuer.kill()
             assert (await measure.one(rig.fetcher.get(PATH))).status == 200
-        status = rig.session.status
+        status = rig.credential.status
         assert (status.state, status.trouble, status.persistent) == (CredentialState.SIGNED_IN, "vault-locked", False)
         measure.expect(R=3)

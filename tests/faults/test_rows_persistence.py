@@ -13,7 +13,7 @@ import pytest
 
 from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.journal import RENEWED, UNSTORED
+from app.core.auth.grant.journal import REFRESHED, UNSTORED
 from app.core.auth.grant.lifecycle import SAVE_AGAIN_SECONDS
 from app.core.auth.status import CredentialState
 from app.core.auth.tokens import TokenSet
@@ -44,9 +44,9 @@ class Watched(FileVault):
 
 async def renew(rig: Rig) -> None:
     """Renew, whatever the token is good for."""
-    grant = rig.session.grant
+    grant = rig.credential.grant
     assert grant is not None
-    await rig.session.refresh(grant.tokens, ASKED)
+    await rig.credential.refresh(grant.tokens, ASKED)
 
 
 async def follows(rig: Rig, clock: StillClock, state: CredentialState, generation: int | None = None) -> None:
@@ -54,13 +54,13 @@ async def follows(rig: Rig, clock: StillClock, state: CredentialState, generatio
 
     def noticed() -> bool:
         clock.advance(1)
-        return rig.session.status.state is state and generation == _generation(rig)
+        return rig.credential.status.state is state and generation == _generation(rig)
 
     await until(noticed)
 
 
 def _generation(rig: Rig) -> int | None:
-    return None if rig.session.grant is None else rig.session.grant.tokens.generation
+    return None if rig.credential.grant is None else rig.credential.grant.tokens.generation
 
 
 async def test_row_15_what_another_process_renewed_is_taken_over_before_anything_is_refused(
@@ -96,10 +96,10 @@ async def test_row_15_a_renewal_that_waited_for_the_lock_sees_what_another_task_
         first.issuer.grace = False
         await renew(second)
         measure.watch(first, second)
-        async with second.session._store._files.lock.hold():
+        async with second.credential._store._files.lock.hold():
             waiting = asyncio.create_task(renew(first))
             await asyncio.sleep(0.01)
-            await first.session.look()
+            await first.credential.reload()
         await measure.one(waiting)
         assert _generation(first) == 2
         measure.expect(R=0)
@@ -111,7 +111,7 @@ async def test_row_16_a_refused_refresh_token_that_the_vault_has_replaced_is_no_
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
-        assert rig.session.grant is not None
+        assert rig.credential.grant is not None
         # An older Burrow renewed: it knows neither stamp nor journal.
         newer = rig.issuer.renewal("phr_1")
         assert isinstance(newer.body, dict)
@@ -138,7 +138,7 @@ async def test_row_16_a_replaced_one_that_is_past_its_time_is_renewed_once(tmp_p
 async def test_row_17_signing_out_while_another_process_renews_brings_no_token_back(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.grant.lock.BRIEFLY_SECONDS", 0.1)
+    monkeypatch.setattr("app.core.auth.grant.lock.TRY_SECONDS", 0.1)
     async with two_windows(tmp_path) as (first, second):
         measure.watch(first, second)
         first.server.views[PATH] = first.issuer.guard()
@@ -146,12 +146,12 @@ async def test_row_17_signing_out_while_another_process_renews_brings_no_token_b
         first.issuer.gate = asyncio.Event()
         request = asyncio.create_task(second.fetcher.get(PATH))
         await first.issuer.reached.wait()
-        await first.session.sign_out()
-        assert first.session.status.state is CredentialState.SIGNED_OUT
+        await first.credential.sign_out()
+        assert first.credential.status.state is CredentialState.SIGNED_OUT
         first.issuer.gate.set()
         assert isinstance(await measure.one(request), SignInNeeded)
         assert await first.stored() is None
-        assert second.session.status.state is CredentialState.SIGNED_OUT
+        assert second.credential.status.state is CredentialState.SIGNED_OUT
         measure.expect(R=1)
 
 
@@ -162,7 +162,7 @@ async def test_row_17_signing_out_after_another_process_renewed_ends_what_it_sto
     async with two_windows(tmp_path, clock=clock) as (first, second):
         await renew(second)
         measure.watch(first, second)
-        await first.session.sign_out()
+        await first.credential.sign_out()
         assert await first.stored() is None
         revoked = [request.form["token"] for request in first.server.seen if request.path == "/oauth/revoke/"]
         assert revoked == ["phr_2"]
@@ -178,9 +178,9 @@ async def test_row_17_whoever_finds_the_grant_gone_knows_whether_the_server_ende
         measure.watch(first, second)
         first.issuer.revoked = True
         first.server.views[PATH] = DEAD
-        vault.deleted = second.session.look
+        vault.deleted = second.credential.reload
         assert isinstance(await measure.one(first.fetcher.get(PATH)), SignInNeeded)
-        assert second.session.status.state is CredentialState.NEEDS_SIGN_IN
+        assert second.credential.status.state is CredentialState.NEEDS_SIGN_IN
         measure.expect(R=1, B=2)
 
 
@@ -193,8 +193,8 @@ async def test_row_17_signing_in_again_in_one_process_is_seen_by_the_others(tmp_
         await measure.one(first.fetcher.get(PATH))
         await follows(second, clock, CredentialState.NEEDS_SIGN_IN)
         told: list[str] = []
-        second.session.happened.subscribe(lambda event: told.append(f"{event.what}: {event.why}"))
-        await first.session.adopt(Grant(TokenSet("pha_9", "phr_9", generation=1), "client"), "browser")
+        second.credential.happened.subscribe(lambda event: told.append(f"{event.what}: {event.why}"))
+        await first.credential.sign_in(Grant(TokenSet("pha_9", "phr_9", generation=1), "client"), "browser")
         await follows(second, clock, CredentialState.SIGNED_IN, 1)
         assert told == ["signed in: another window"]
         measure.expect(R=1, B=2)
@@ -204,10 +204,10 @@ async def test_row_17_a_request_of_one_account_is_never_repeated_as_another(tmp_
     async with two_windows(tmp_path) as (first, second):
         measure.watch(first, second)
         first.server.views[PATH] = DEAD
-        await first.session.adopt(Grant(TokenSet("pha_ben", "phr_ben", generation=7), "client"), "browser")
+        await first.credential.sign_in(Grant(TokenSet("pha_ben", "phr_ben", generation=7), "client"), "browser")
         assert isinstance(await measure.one(second.fetcher.post(PATH, {"title": "Ana's"})), SignInNeeded)
         assert [request.bearer for request in first.server.seen if request.path == PATH] == ["pha_1"]
-        assert second.session.status.state is CredentialState.SIGNED_IN
+        assert second.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0)
 
 
@@ -233,13 +233,13 @@ async def test_row_18_whoever_loses_the_race_leaves_the_winners_record_and_goes_
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
         rig.issuer.renewal("phr_1")
-        assert rig.session.grant is not None
-        winner = Grant(TokenSet("pha_2", "phr_2", generation=2), "client", sign_in=rig.session.grant.sign_in)
+        assert rig.credential.grant is not None
+        winner = Grant(TokenSet("pha_2", "phr_2", generation=2), "client", sign_in=rig.credential.grant.sign_in)
         vault.newer = winner.encode()
         rig.issuer.script = [INVALID_GRANT]
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         assert await rig.stored_refresh_token() == "phr_2"
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1)
 
 
@@ -266,27 +266,27 @@ async def test_row_20_a_pair_that_cannot_be_stored_is_used_and_said_and_stored_a
         rig.issuer.kill()
         vault.state = state
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
-        status = rig.session.status
+        status = rig.credential.status
         assert (status.state, status.persistent, status.trouble) == (
             CredentialState.SIGNED_IN,
             False,
             f"vault-{state.value}",
         )
-        (event,) = [event for event in await rig.session.journal.recent(5) if event.what == "renewal"]
+        (event,) = [event for event in await rig.credential.journal.recent(5) if event.what == "renewal"]
         assert (event.outcome, event.open) == (UNSTORED, True)
         clock.advance(SAVE_AGAIN_SECONDS)
         await asyncio.sleep(0.05)
-        assert not rig.session.status.persistent
+        assert not rig.credential.status.persistent
         vault.state = None
         clock.advance(SAVE_AGAIN_SECONDS)
 
         async def stored() -> bool:
-            return (await rig.session.journal.recent(1))[0].outcome == RENEWED
+            return (await rig.credential.journal.recent(1))[0].outcome == REFRESHED
 
         await until(stored)
         assert await rig.stored_refresh_token() == "phr_2"
-        assert (rig.session.status.persistent, rig.session.status.trouble) == (True, None)
-        assert not (await rig.session.journal.recent(1))[0].open
+        assert (rig.credential.status.persistent, rig.credential.status.trouble) == (True, None)
+        assert not (await rig.credential.journal.recent(1))[0].open
         measure.expect(R=1)
 
 
@@ -309,10 +309,10 @@ async def test_row_20_what_one_process_holds_in_memory_alone_no_other_spends_aga
 
         def stored() -> bool:
             clock.advance(1)
-            return first.session.status.persistent
+            return first.credential.status.persistent
 
         await until(stored)
-        second.session.wake()
+        second.credential.wake()
         assert (await measure.one(second.fetcher.get(PATH))).status == 200
         measure.expect(R=1, V=1)
 
@@ -327,12 +327,12 @@ async def test_row_21_a_damaged_record_asks_once_at_the_start_and_stays_as_it_is
         await rig.vault.write(rig.name, record)
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
         measure.watch(again)
-        await again.session.restore()
+        await again.credential.restore()
         assert isinstance(await measure.one(again.fetcher.get(PATH)), SignInNeeded)
         assert await rig.vault.read(rig.name) == record
-        await again.session.adopt(Grant(TokenSet("pha_1", "phr_1"), "client"), "browser")
-        assert again.session.status.state is CredentialState.SIGNED_IN
-        await again.session.close()
+        await again.credential.sign_in(Grant(TokenSet("pha_1", "phr_1"), "client"), "browser")
+        assert again.credential.status.state is CredentialState.SIGNED_IN
+        await again.credential.close()
         await again.transport.close()
         measure.expect(R=0, B=1)
 
@@ -340,7 +340,7 @@ async def test_row_21_a_damaged_record_asks_once_at_the_start_and_stays_as_it_is
 async def test_row_21_a_record_that_is_damaged_meanwhile_costs_nothing(tmp_path: Path, measure: Measure) -> None:
     async with two_windows(tmp_path) as (first, second):
         await second.vault.write(second.name, "{torn")
-        second.session._store._files.move_stamp()
+        second.credential._store._files.change_stamp()
         measure.watch(first, second)
         first.server.views[PATH] = first.issuer.guard()
         first.issuer.kill()
@@ -378,19 +378,19 @@ def read_by_the_first_version(text: str) -> dict[str, Any]:
 
 async def test_row_23_an_older_and_a_newer_version_read_each_others_records(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
-        assert rig.session.grant is not None
+        assert rig.credential.grant is not None
         text = await rig.vault.read(rig.name)
         assert TokenSet(**read_by_the_first_version(text or "")).refresh_token == "phr_1"
-        older = {"v": 1, "client_id": "client", **asdict(rig.session.grant.tokens)}
+        older = {"v": 1, "client_id": "client", **asdict(rig.credential.grant.tokens)}
         newer = {"v": 9, "from": "the future", **json.loads(text or "")}
         for record in (older, newer):
             await rig.vault.write(rig.name, json.dumps(record))
             again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
             measure.watch(again)
-            await again.session.restore()
-            assert again.session.grant is not None
-            assert again.session.grant.tokens.access_token == "pha_1"
-            await again.session.close()
+            await again.credential.restore()
+            assert again.credential.grant is not None
+            assert again.credential.grant.tokens.access_token == "pha_1"
+            await again.credential.close()
         measure.expect(R=0)
 
 

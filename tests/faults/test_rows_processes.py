@@ -38,14 +38,12 @@ async def stored(folder: Path, measure: Measure, *, past: bool = False) -> Async
     async with ScriptedServer() as server:
         issuer = Issuer(server)
         storage = Storage.open(folder)
-        rig = client_of(server, issuer, folder, log=storage.grants)
-        rig.session.registrar._settings._remembered = storage.settings
-        rig.session._store._settings._remembered = storage.settings
-        now = rig.session.oauth.time.now()
+        rig = client_of(server, issuer, folder, remembered=storage.settings, log=storage.grants)
+        now = rig.credential.oauth.time.now()
         tokens = rig.issuer.pair
         made = TokenSet(tokens["access_token"], tokens["refresh_token"], now - 7200, now + 3600, generation=1)
-        await rig.session.adopt(Grant(replace(made, expires_at=now - 1) if past else made, "client"), "test")
-        await rig.session.close()
+        await rig.credential.sign_in(Grant(replace(made, expires_at=now - 1) if past else made, "client"), "test")
+        await rig.credential.close()
         await rig.transport.close()
         await storage.close()
         server.views[PATH] = issuer.guard()

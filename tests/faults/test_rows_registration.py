@@ -54,7 +54,7 @@ class Once:
 
 def count(measure: Measure, rig: Rig, authority: Authority) -> None:
     """Exchanges of codes are no refreshes."""
-    measure.watch_session(rig.session)
+    measure.watch_session(rig.credential)
     measure.count_refreshes(lambda: authority.refreshes)
 
 
@@ -63,13 +63,13 @@ async def registered(folder: Path, measure: Measure) -> AsyncIterator[tuple[Rig,
     """A client that has signed in through the browser, with a registration of its own."""
     async with browser_client(folder) as (rig, authority):
         count(measure, rig, authority)
-        await sign_in_at(rig.session)
+        await sign_in_at(rig.credential)
         yield rig, authority
 
 
 def client_of_grant(rig: Rig) -> str:
-    assert rig.session.grant is not None
-    return rig.session.grant.client_id
+    assert rig.credential.grant is not None
+    return rig.credential.grant.client_id
 
 
 async def test_row_31_a_renewal_that_is_refused_for_the_client_costs_one_sign_in_with_another_registration(
@@ -81,7 +81,7 @@ async def test_row_31_a_renewal_that_is_refused_for_the_client_costs_one_sign_in
         authority.kill()
         for outcome in await measure.all(*(rig.fetcher.get(PATH) for _ in range(5))):
             assert isinstance(outcome, SignInNeeded)
-        await sign_in_at(rig.session)
+        await sign_in_at(rig.credential)
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         assert client_of_grant(rig) == "client-2"
         # Nothing was left to be asked about, so nothing was asked.
@@ -96,11 +96,11 @@ async def test_row_31_a_refusal_of_the_former_client_leaves_the_registration_tha
         rig.server.views[PATH] = authority.guard()
         authority.forget()
         # A sign-in that is on its way has registered anew; the grant is still that of the former client.
-        waiting = await rig.session.begin_sign_in(open_browser=False)
+        waiting = await rig.credential.begin_sign_in(open_browser=False)
         assert "client_id=client-2" in waiting.url
         authority.kill()
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), SignInNeeded)
-        await sign_in_at(rig.session)
+        await sign_in_at(rig.credential)
         assert client_of_grant(rig) == "client-2"
         assert rig.server.requests[REGISTER] == 2
         measure.expect(R=1, B=1)
@@ -116,7 +116,7 @@ async def test_row_31_a_registration_that_the_server_forgot_is_made_anew_before_
     async with registered(tmp_path, measure) as (rig, authority):
         authority.forget()
         authority.refusal = refusal
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         assert "client_id=client-2" in sign_in.url
         finishing = asyncio.create_task(sign_in.finish())
         assert (await agree(sign_in)).status_code == 200
@@ -149,7 +149,7 @@ async def test_row_31_an_answer_that_does_not_say_that_the_client_is_unknown_cha
 ) -> None:
     async with registered(tmp_path, measure) as (rig, _authority):
         honest, rig.server.views[AUTHORIZE] = rig.server.views[AUTHORIZE], answer
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         rig.server.views[AUTHORIZE] = honest
         finishing = asyncio.create_task(sign_in.finish())
         await agree(sign_in)
@@ -162,7 +162,7 @@ async def test_row_31_an_answer_that_does_not_say_that_the_client_is_unknown_cha
 async def test_row_31_a_server_that_is_silent_about_the_client_is_not_waited_for(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.auth.oauth.authorization_server.KNOWS_SECONDS", 0.2)
+    monkeypatch.setattr("app.core.auth.oauth.authorization_server.CLIENT_CHECK_SECONDS", 0.2)
     async with registered(tmp_path, measure) as (rig, _authority):
         silence = asyncio.Event()
 
@@ -172,7 +172,7 @@ async def test_row_31_a_server_that_is_silent_about_the_client_is_not_waited_for
 
         rig.server.views[AUTHORIZE] = silent
         started = monotonic()
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         assert 0.2 <= monotonic() - started < 3
         silence.set()
         assert "client_id=client-1" in sign_in.url
@@ -192,7 +192,7 @@ async def test_row_31_the_question_is_worth_nothing_to_anybody(tmp_path: Path, m
 
         rig.server.views[AUTHORIZE] = with_cookie
         for _ in range(2):
-            sign_in = await rig.session.begin_sign_in(open_browser=False)
+            sign_in = await rig.credential.begin_sign_in(open_browser=False)
             asked = rig.server.seen[-1]
             assert asked.path == AUTHORIZE
             assert asked.query["state"][0] not in sign_in.url
@@ -211,11 +211,11 @@ async def test_row_31_a_client_that_only_the_token_endpoint_does_not_know_opens_
 ) -> None:
     async with registered(tmp_path, measure) as (rig, _authority):
         rig.server.views[TOKEN] = Once(NO_CLIENT, rig.server.views[TOKEN])
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         first, moved = sign_in.url, asyncio.Event()
         addresses: list[str] = []
-        sign_in.moved.subscribe(addresses.append)
-        sign_in.moved.subscribe(lambda _: moved.set())
+        sign_in.url_changed.subscribe(addresses.append)
+        sign_in.url_changed.subscribe(lambda _: moved.set())
         finishing = asyncio.create_task(sign_in.finish())
         back = await visit(first)
         await moved.wait()
@@ -238,9 +238,9 @@ async def test_row_31_a_server_that_knows_no_client_is_registered_with_once_and_
     async with browser_client(tmp_path) as (rig, authority):
         count(measure, rig, authority)
         authority.known_at_the_token_endpoint = False
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         moved = asyncio.Event()
-        sign_in.moved.subscribe(lambda _: moved.set())
+        sign_in.url_changed.subscribe(lambda _: moved.set())
         finishing = asyncio.create_task(measure.one(sign_in.finish()))
         await agree(sign_in)
         await moved.wait()
@@ -249,7 +249,7 @@ async def test_row_31_a_server_that_knows_no_client_is_registered_with_once_and_
         assert isinstance(outcome, Rejected)
         assert (outcome.facts.code, outcome.facts.attr) == ("invalid_client", None)
         assert rig.server.requests[REGISTER] == 2
-        assert rig.session.status.state is not CredentialState.SIGNED_IN
+        assert rig.credential.status.state is not CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -259,13 +259,13 @@ async def test_row_31_a_registration_renewed_before_the_browser_is_not_renewed_a
     async with registered(tmp_path, measure) as (rig, authority):
         authority.forget()
         authority.known_at_the_token_endpoint = False
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         finishing = asyncio.create_task(measure.one(sign_in.finish()))
         await agree(sign_in)
         assert isinstance(await finishing, Rejected)
         assert rig.server.requests[REGISTER] == 2
         # The grant of before is as it was.
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -273,7 +273,7 @@ async def test_row_31_a_cancelled_sign_in_does_not_open_the_page_once_more(tmp_p
     async with browser_client(tmp_path) as (rig, authority):
         count(measure, rig, authority)
         authority.known_at_the_token_endpoint = False
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         first = sign_in.url
         honest = rig.server.views[REGISTER]
 
@@ -296,9 +296,9 @@ async def test_row_31_a_cancelled_sign_in_does_not_open_the_page_once_more(tmp_p
 async def test_row_31_a_configured_client_id_is_never_replaced(tmp_path: Path, measure: Measure) -> None:
     async with browser_client(tmp_path, client_id="mine") as (rig, authority):
         count(measure, rig, authority)
-        await sign_in_at(rig.session)
+        await sign_in_at(rig.credential)
         authority.known_at_the_token_endpoint = False
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         finishing = asyncio.create_task(measure.one(sign_in.finish()))
         await agree(sign_in)
         outcome = await finishing
@@ -324,10 +324,10 @@ async def test_row_31_a_server_that_takes_no_new_registration_says_so_and_the_gr
     async with registered(tmp_path, measure) as (rig, authority):
         authority.forget()
         rig.server.views[REGISTER] = refusal
-        failure = await measure.one(rig.session.begin_sign_in(open_browser=False))
+        failure = await measure.one(rig.credential.begin_sign_in(open_browser=False))
         assert type(failure) is kind
         assert failure.facts.attr == attr
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)
 
 
@@ -356,17 +356,17 @@ async def test_row_40_another_issuer_is_registered_with_anew_and_never_sees_the_
         rig.server.views[PATH] = authority.guard()
         authority.issuer_suffix = "/"
         before = len(rig.server.seen)
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         assert "client_id=client-2" in sign_in.url
         sign_in.cancel()
         authority.kill()
         for outcome in await measure.all(*(rig.fetcher.get(PATH) for _ in range(5))):
             assert isinstance(outcome, SignInNeeded)
-        assert "another issuer" in (rig.session.status.reason or "")
-        await sign_in_at(rig.session)
+        assert "another issuer" in (rig.credential.status.reason or "")
+        await sign_in_at(rig.credential)
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
-        assert rig.session.grant is not None
-        assert rig.session.grant.issuer == f"{rig.server.origin}/"
+        assert rig.credential.grant is not None
+        assert rig.credential.grant.issuer == f"{rig.server.origin}/"
         said = [f"{request.query} {request.body.decode()}" for request in rig.server.seen[before:]]
         assert not [words for words in said if refresh_token in words or "client-1" in words]
         measure.expect(R=0, B=1)
@@ -396,8 +396,8 @@ async def test_row_40_a_token_endpoint_that_moved_with_its_issuer_gets_no_refres
 async def test_row_40_signing_out_tells_another_issuer_nothing(tmp_path: Path, measure: Measure) -> None:
     async with registered(tmp_path, measure) as (rig, authority):
         authority.issuer_suffix = "/"
-        sign_in = await rig.session.begin_sign_in(open_browser=False)
+        sign_in = await rig.credential.begin_sign_in(open_browser=False)
         sign_in.cancel()
-        await rig.session.sign_out()
+        await rig.credential.sign_out()
         assert rig.server.requests[REVOKE] == 0
         measure.expect(R=0)

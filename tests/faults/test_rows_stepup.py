@@ -15,7 +15,7 @@ import pytest
 
 from app.core.auth.credential import Credential
 from app.core.auth.http.target import CredentialAtStake
-from app.core.auth.oauth.step_up import MissingScopes, StepUp, StepUpOption, listed
+from app.core.auth.oauth.step_up import MissingScopes, StepUp, StepUpOption, format_scopes
 from app.core.auth.status import CredentialState
 from app.core.diagnostics.activity import Activity
 from app.core.errors import PermissionMissing, SignInNeeded, TimedOut
@@ -81,11 +81,11 @@ async def lacking(
 ) -> AsyncIterator[tuple[Rig, Authority, Person]]:
     """Signed in with the usual permissions; a view needs `scopes` besides."""
     async with browser_client(folder) as (rig, authority):
-        measure.watch_session(rig.session)
+        measure.watch_session(rig.credential)
         measure.count_refreshes(lambda: authority.refreshes)
-        await sign_in_at(rig.session)
+        await sign_in_at(rig.credential)
         rig.server.views[PATH] = authority.needs(*scopes, then=then)
-        yield rig, authority, Person(rig.session, measure)
+        yield rig, authority, Person(rig.credential, measure)
 
 
 async def test_row_46_a_missing_permission_is_asked_for_with_those_granted_and_only_what_waited_is_sent_again(
@@ -103,7 +103,7 @@ async def test_row_46_a_missing_permission_is_asked_for_with_those_granted_and_o
         need = need_of(refused)
         assert need.scopes == ("gmail:send", "gmail:read")
         assert "This sign-in lacks gmail:send, gmail:read." in refused.advice
-        assert person.step_up.help_for(need) is StepUpOption.ASK
+        assert person.step_up.option_for(need) is StepUpOption.ASK
         assert await person.ask(need)
         assert person.asked == [*SCOPES, "gmail:send", "gmail:read"]
         assert (await rig.fetcher.post(PATH, {"n": 1})).status == 201
@@ -141,24 +141,24 @@ async def test_row_46_a_permission_that_is_not_granted_is_asked_for_twice_and_ne
         helps: list[StepUpOption] = []
         for _ in range(100):
             need = need_of(await measure.one(rig.fetcher.post(PATH, {})))
-            helps.append(person.step_up.help_for(need))
+            helps.append(person.step_up.option_for(need))
             if helps[-1] is StepUpOption.ASK:
                 assert not await person.ask(need)
         assert helps == [StepUpOption.ASK] * 2 + [StepUpOption.TRIED] * 98
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1, B=2)
 
 
 async def test_row_46_a_denial_is_a_try_and_leaves_the_sign_in_as_it_was(tmp_path: Path, measure: Measure) -> None:
     async with lacking(tmp_path, measure, "gmail:send") as (rig, authority, person):
         authority.denies = True
-        before = rig.session.grant
+        before = rig.credential.grant
         need = need_of(await rig_error(rig))
         assert not await person.ask(need)
         assert not await person.ask(need)
-        assert person.step_up.help_for(need) is StepUpOption.TRIED
-        assert rig.session.grant is before
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert person.step_up.option_for(need) is StepUpOption.TRIED
+        assert rig.credential.grant is before
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         rig.server.views["/api/y/"] = authority.guard()
         assert (await rig.fetcher.get("/api/y/")).status == 200
         measure.expect(R=0, B=2)
@@ -168,11 +168,11 @@ async def test_row_46_what_keeps_the_person_from_answering_is_no_try(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with lacking(tmp_path, measure, "gmail:send") as (rig, _authority, person):
-        before = rig.session.grant
+        before = rig.credential.grant
         need = need_of(await rig_error(rig))
 
         async def cancel(_address: str) -> None:
-            rig.session._cancel_sign_in()
+            rig.credential._cancel_sign_in()
 
         async def nothing(_address: str) -> None:
             return None
@@ -182,9 +182,9 @@ async def test_row_46_what_keeps_the_person_from_answering_is_no_try(
             monkeypatch.setattr("app.core.auth.oauth.attempt.LIMIT_SECONDS", 0.05 if act is nothing else 30)
             with pytest.raises(kind):
                 await person.ask(need)
-        assert rig.session.grant is before
+        assert rig.credential.grant is before
         assert person.step_up.tries(need) == 0
-        assert person.step_up.help_for(need) is StepUpOption.ASK
+        assert person.step_up.option_for(need) is StepUpOption.ASK
         measure.expect(R=0, B=2)
 
 
@@ -195,7 +195,7 @@ async def test_row_46_a_server_that_refuses_what_is_granted_is_not_asked_about(
     async with lacking(tmp_path, measure) as (rig, _authority, person):
         rig.server.views[PATH] = Reply(403, "no", challenge)
         need = need_of(await measure.one(rig.fetcher.post(PATH, {})))
-        assert person.step_up.help_for(need) is StepUpOption.GRANTED
+        assert person.step_up.option_for(need) is StepUpOption.GRANTED
         measure.expect(R=0, V=1, B=0)
 
 
@@ -210,11 +210,11 @@ async def test_row_46_tries_are_counted_for_each_operation_and_forgotten_with_th
             await person.ask(need)
         assert [person.step_up.tries(each) for each in (need, *elsewhere)] == [2, 0, 0]
         person.whose = None
-        assert person.step_up.help_for(need) is StepUpOption.TRIED
+        assert person.step_up.option_for(need) is StepUpOption.TRIED
         person.whose = "ben"
-        assert person.step_up.help_for(need) is StepUpOption.ASK
+        assert person.step_up.option_for(need) is StepUpOption.ASK
         person.whose = "ana"
-        assert person.step_up.help_for(need) is StepUpOption.ASK
+        assert person.step_up.option_for(need) is StepUpOption.ASK
         measure.expect(R=0, B=2)
 
 
@@ -253,10 +253,10 @@ async def test_row_46_a_key_and_a_vendors_credential_are_not_the_persons_to_wide
     async with lacking(tmp_path, measure, "gmail:send") as (rig, _authority, person):
         need = need_of(await rig_error(rig))
         for owner in (CredentialAtStake.VENDOR_BEHIND, CredentialAtStake.UNMANAGED):
-            assert person.step_up.help_for(replace(need, at_stake=owner)) is StepUpOption.NOT_OURS
-        assert person.step_up.help_for(replace(need, scopes=())) is StepUpOption.NOT_OURS
-        await sign_in_with_key(rig.session, "phx_1")
-        assert person.step_up.help_for(need) is StepUpOption.KEY
+            assert person.step_up.option_for(replace(need, at_stake=owner)) is StepUpOption.NOT_OURS
+        assert person.step_up.option_for(replace(need, scopes=())) is StepUpOption.NOT_OURS
+        await sign_in_with_key(rig.credential, "phx_1")
+        assert person.step_up.option_for(need) is StepUpOption.KEY
         measure.expect(R=0)
 
 
@@ -278,8 +278,8 @@ async def test_row_46_a_token_answer_without_scopes_grants_what_was_asked_for(tm
 
 
 def test_row_46_a_long_list_of_permissions_is_named_in_part() -> None:
-    assert listed(("a", "b")) == "a, b"
-    assert listed(tuple("abcdefg")) == "a, b, c, d, e …"
+    assert format_scopes(("a", "b")) == "a, b"
+    assert format_scopes(tuple("abcdefg")) == "a, b, c, d, e …"
 
 
 @asynccontextmanager

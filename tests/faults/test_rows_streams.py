@@ -43,7 +43,7 @@ async def calling(server: Streaming, measure: Measure, *, repeatable: bool = Fal
     measure.count_effects(lambda: len(server.requests("tools/call")) - 1)
     connection = Connection(
         Endpoint("streaming", StreamableHttpTransport(server.url), CredentialAtStake.CARRIED),
-        lambda _peer, _item: None,
+        lambda _endpoint, _item: None,
     )
     call = asyncio.create_task(connection.call("echo", {}, repeatable=repeatable, on_progress=silent))
     try:
@@ -86,8 +86,8 @@ async def test_row_51_a_token_that_was_renewed_meanwhile_is_not_renewed_again(tm
         first = await scene.server.listeners.get()
         await first.acknowledge()
         await scene.missed.get()
-        assert scene.rig.session.grant is not None
-        await scene.rig.session.refresh(scene.rig.session.grant.tokens, ASKED)
+        assert scene.rig.credential.grant is not None
+        await scene.rig.credential.refresh(scene.rig.credential.grant.tokens, ASKED)
         await first.answer(error=AUTH_ERROR)
         assert (await scene.server.listeners.get()).seen.bearer == "pha_2"
         measure.expect(R=1)
@@ -253,7 +253,7 @@ async def test_row_53_a_token_endpoint_that_asks_to_wait_is_not_asked_by_each_at
         scene.rig.issuer.kill()
         await stream.end()
         assert await scene.clock.next(9) == [START_SECONDS, 1, 2, 4, 8, 16, 32, 60, 60]
-        assert scene.rig.session.status.state is CredentialState.SIGNED_IN
+        assert scene.rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1)
 
 
@@ -268,11 +268,11 @@ async def test_row_53_nothing_is_asked_while_the_person_must_sign_in_and_it_goes
         scene.rig.issuer.kill()
         await stream.end()
         await scene.sign_ins.waited_for.wait()
-        assert scene.rig.session.status.state is CredentialState.NEEDS_SIGN_IN
+        assert scene.rig.credential.status.state is CredentialState.NEEDS_SIGN_IN
         asked = [seen.bearer for seen in scene.server.requests("subscriptions/listen")]
         assert asked == ["pha_1", "pha_1"]
         scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
-        await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
+        await scene.rig.credential.sign_in(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
         again = await scene.server.listeners.get()
         assert [seen.bearer for seen in scene.server.requests("subscriptions/listen")] == [*asked, "pha_new"]
         await again.acknowledge()
@@ -319,7 +319,7 @@ async def test_row_53_an_older_server_is_asked_nothing_while_the_person_must_sig
         asked = [seen.bearer for seen in scene.server.requests("GET")]
         assert asked == ["pha_1", "pha_1"]
         scene.rig.issuer.pair = {**scene.rig.issuer.pair, "access_token": "pha_new"}
-        await scene.rig.session.adopt(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
+        await scene.rig.credential.sign_in(Grant(TokenSet("pha_new", "phr_new"), "client"), "test")
         assert (await scene.server.listeners.get()).seen.headers["last-event-id"] == "7"
         assert [seen.bearer for seen in scene.server.requests("GET")] == [*asked, "pha_new"]
         measure.expect(R=1, B=1)

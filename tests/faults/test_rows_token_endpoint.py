@@ -77,7 +77,7 @@ async def test_row_25_a_server_that_asks_to_wait_is_asked_again_no_sooner_and_a_
         await asyncio.sleep(0.02)
         assert rig.server.requests[TOKEN_ENDPOINT] == 1
         clock.advance(0.1)
-        await until(lambda: rig.session.grant is not None and rig.session.grant.tokens.generation == 2)
+        await until(lambda: rig.credential.grant is not None and rig.credential.grant.tokens.generation == 2)
         measure.expect(R=2)
 
 
@@ -125,12 +125,15 @@ async def test_row_27_without_a_connection_the_sign_in_is_kept_and_used_when_it_
             await clock.until_sleeping(pause)
             clock.advance(pause)
         assert isinstance(await request, Offline)
-        assert (rig.session.status.state, rig.session.status.trouble) == (CredentialState.SIGNED_IN, Trouble.OFFLINE)
+        assert (rig.credential.status.state, rig.credential.status.trouble) == (
+            CredentialState.SIGNED_IN,
+            Trouble.OFFLINE,
+        )
         assert await rig.stored_refresh_token() == "phr_1"
         await rig.server.come_back()
-        rig.session.wake()
+        rig.credential.wake()
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
-        assert rig.session.status.trouble is None
+        assert rig.credential.status.trouble is None
         measure.expect(R=1, V=1)
 
 
@@ -144,9 +147,9 @@ async def test_row_27_an_endpoint_that_never_answers_is_left_after_its_time(
         dead(rig)
         rig.issuer.gate = asyncio.Event()
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), TimedOut)
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         rig.issuer.gate.set()
-        rig.session.wake()
+        rig.credential.wake()
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         measure.expect(R=4, V=1)
 
@@ -203,10 +206,10 @@ async def test_row_30_a_sign_in_that_the_server_ended_is_asked_for_after_a_resta
             before.server, before.issuer, tmp_path, vault=before.vault, remembered=before.remembered, log=storage.grants
         )
         stack.push_async_callback(after.transport.close)
-        stack.push_async_callback(after.session.close)
-        await after.session.restore()
-        assert after.session.status.state is CredentialState.NEEDS_SIGN_IN
-        assert after.session.status.reason == GRANT_ENDED
+        stack.push_async_callback(after.credential.close)
+        await after.credential.restore()
+        assert after.credential.status.state is CredentialState.NEEDS_SIGN_IN
+        assert after.credential.status.reason == GRANT_ENDED
         assert isinstance(await measure.one(after.fetcher.get(PATH)), SignInNeeded)
         measure.expect(R=1, B=1)
 
@@ -239,7 +242,7 @@ async def test_row_32_a_scope_that_nobody_asked_for_is_told_and_costs_no_sign_in
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), Rejected)
         form = next(request.form for request in rig.server.seen if request.path == TOKEN_ENDPOINT)
         assert set(form) == {"grant_type", "refresh_token", "client_id"}
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=1, V=1)
 
 
@@ -265,7 +268,7 @@ async def test_row_34_a_lifetime_that_is_none_means_that_only_a_refusal_tells(
         for _ in range(5):
             assert (await measure.one(rig.fetcher.get(PATH))).status == 200
             clock.advance(86_400)
-        assert rig.session.renews_at is None
+        assert rig.credential.renews_at is None
         measure.expect(R=1)
 
 
@@ -278,8 +281,8 @@ async def test_row_34_a_lifetime_written_in_another_way_counts(
         dead(rig)
         rig.issuer.extra = {"expires_in": lifetime}
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
-        assert rig.session.grant is not None
-        assert rig.session.grant.tokens.lifetime == 3600
+        assert rig.credential.grant is not None
+        assert rig.credential.grant.tokens.lifetime == 3600
         measure.expect(R=1)
 
 
@@ -314,8 +317,8 @@ async def test_row_36_what_a_captive_portal_says_ends_nothing(
         dead(rig)
         rig.issuer.script = [answer] * 3
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ServerTrouble)
-        assert rig.session.status.state is CredentialState.SIGNED_IN
-        rig.session.wake()
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
+        rig.credential.wake()
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         measure.expect(R=4, V=1)
 
@@ -331,7 +334,7 @@ async def test_row_37_the_refresh_token_follows_no_redirect(
         rig.issuer.script = [Reply(status, b"", {"Location": f"{elsewhere.origin}/oauth/token/"})] * 3
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ServerTrouble)
         assert not elsewhere.seen
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=3, V=1)
 
 
@@ -343,9 +346,9 @@ async def test_row_38_a_token_of_an_unknown_type_is_not_used(tmp_path: Path, mea
         rig.issuer.extra = {"token_type": kind}
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ProtocolTrouble)
         assert "pha_2" not in {request.bearer for request in rig.server.seen}
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         rig.issuer.extra = {}
-        rig.session.wake()
+        rig.credential.wake()
         # The pair is still good: inside the grace the server gives it again.
         rig.issuer._spent["phr_1"] = {**rig.issuer._spent["phr_1"], "token_type": "Bearer"}
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
@@ -355,15 +358,15 @@ async def test_row_38_a_token_of_an_unknown_type_is_not_used(tmp_path: Path, mea
 async def test_row_39_a_renewal_uses_what_the_server_said_of_itself_before(tmp_path: Path, measure: Measure) -> None:
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
-        await rig.session.registrar.metadata()
+        await rig.credential.registrar.metadata()
         rig.server.views[METADATA] = Reply(503, b"")
         dead(rig)
         assert (await measure.one(rig.fetcher.get(PATH))).status == 200
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
-        await again.session.restore()
+        await again.credential.restore()
         rig.issuer.kill()
         assert (await measure.one(again.fetcher.get(PATH))).status == 200
-        await again.session.close()
+        await again.credential.close()
         await again.transport.close()
         measure.expect(R=2)
 
@@ -377,5 +380,5 @@ async def test_row_39_an_endpoint_is_never_guessed(
         rig.server.views[METADATA] = Reply(503, b"")
         dead(rig)
         assert isinstance(await measure.one(rig.fetcher.get(PATH)), ServerTrouble)
-        assert rig.session.status.state is CredentialState.SIGNED_IN
+        assert rig.credential.status.state is CredentialState.SIGNED_IN
         measure.expect(R=0, V=1)

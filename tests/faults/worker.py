@@ -67,7 +67,7 @@ def hang_at(step: str) -> None:
     """Stop the first renewal of this process at `step`."""
     match step:
         case "before the lock":
-            before(ProcessLock, "_wait", step)
+            before(ProcessLock, "_acquire", step)
         case "in the lock":
             before(GrantStore, "newest", step)
         case "written down":

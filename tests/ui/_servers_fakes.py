@@ -251,7 +251,7 @@ class FakePendingSignIn:
 
     def __init__(self) -> None:
         self.url = "https://vendor.example/authorize"
-        self.moved: Event[str] = Event()
+        self.url_changed: Event[str] = Event()
         self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.opened = 0
 

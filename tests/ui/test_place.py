@@ -23,7 +23,7 @@ from app.ui.theme.icons import DRAWINGS
 from tests.ui._shell_fakes import FakeBackend, FakeServices
 
 WELL = CredentialStatus(CredentialState.SIGNED_IN)
-RENEWING = CredentialStatus(CredentialState.SIGNED_IN, renewing_since=1.0)
+RENEWING = CredentialStatus(CredentialState.SIGNED_IN, refreshing_since=1.0)
 
 
 @pytest.mark.parametrize(

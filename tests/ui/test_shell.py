@@ -104,7 +104,7 @@ CONTROL, SHIFT, ALT = (
 async def test_a_short_renewal_shows_nothing_at_all() -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        backend.session.become(renewing_since=monotonic())
+        backend.session.become(refreshing_since=monotonic())
         await asyncio.sleep(0)
         await until(lambda: window.corner.word.state is not None)
         assert window.corner.word.state.word == "Signed in"
@@ -114,10 +114,10 @@ async def test_a_short_renewal_shows_nothing_at_all() -> None:
 async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_no_bar() -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        backend.session.become(renewing_since=monotonic() - 1.9)
+        backend.session.become(refreshing_since=monotonic() - 1.9)
         await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
         assert not window.bar.isVisible()
-        backend.session.become(renewing_since=None)
+        backend.session.become(refreshing_since=None)
         await until(lambda: window.corner.word.state.word == "Signed in")
 
 
@@ -127,7 +127,7 @@ async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_wo
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.99)
-        backend.session.become(renewing_since=1000.0)
+        backend.session.become(refreshing_since=1000.0)
         await until(window.corner._timer.isActive)
         looks = itertools.count()
         monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.9999 + next(looks) * 0.001)

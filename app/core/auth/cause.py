@@ -1,4 +1,4 @@
-"""Cause: why a grant is refreshed."""
+"""Cause: why a grant is refreshed. The values are stored in the journal and shown to people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from enum import Enum
 
 
 class CauseKind(Enum):
-    """Why a grant is renewed."""
+    """Why a grant is refreshed.
+
+    `REFUSED`: a server refused the access token. `EXPIRED`: it has expired. `AHEAD`: it will soon. `UNFINISHED`: a
+    process died during the previous refresh. `ASKED`: the user asked for it.
+    """
 
     REFUSED = "refused"
     EXPIRED = "expired"
@@ -18,14 +22,14 @@ class CauseKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a grant is renewed; of a refusal also who refused (a target's name) and by which rule of the classifier."""
+    """A kind. For `REFUSED` also the name of the target that refused and the classifier's rule that matched."""
 
     kind: CauseKind
     target: str = ""
     rule: str = ""
 
     def __str__(self) -> str:
-        """Such as `refused by PostHog US: envelope-authentication-failed`."""
+        """For example `refused by PostHog US: envelope-authentication-failed`."""
         if self.kind is not CauseKind.REFUSED:
             return str(self.kind.value)
         return f"refused by {self.target}: {self.rule}" if self.target else f"refused: {self.rule}"

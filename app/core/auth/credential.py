@@ -1,8 +1,8 @@
-"""Credential: who the user is to one issuer, for one resource, in one slot, kept signed in.
+"""Credential: a sign-in at one issuer, for one resource, in one slot, kept alive by refreshes.
 
-The rules: a refresh is single-flight in the process and locked across processes; what other processes store is adopted;
-the new pair is durable before anyone sees it; only `invalid_grant` and `invalid_token` end a grant; a refused refresh
-token is never sent again.
+The rules: one refresh at a time in the process, and one at a time among processes; what another process stored is
+adopted; new tokens are stored before they are used; only `invalid_grant` and `invalid_token` end a grant; a refused
+refresh token is never sent again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Inside the margin before its expiry a token is refreshed first, but not waited for longer than this.
+# A token in the margin before its expiry is refreshed before it is sent. If that takes longer, it is sent all the same.
 MARGIN_WAIT_SECONDS = 2.0
 REVOKE_SECONDS = 5.0
 
@@ -57,27 +57,30 @@ SIGNED_IN_NOWHERE = "Nobody is signed in."
 
 
 class Credential:
-    """The grant of one host. All methods run on the loop; `fit` is the hot path and takes no lock."""
+    """The sign-in for one key. All methods run on the loop.
+
+    `fresh_token` is called for each request, so it neither waits nor takes a lock.
+    """
 
     def __init__(
         self,
         oauth: AuthorizationServer,
         files: GrantFiles,
-        remembered: SettingsStore,
+        settings_store: SettingsStore,
         folder: Path,
         *,
         store: StoreKind | None = None,
         vault: Vault | None = None,
         journal: Journal | None = None,
     ) -> None:
-        """`oauth` brings the profile and the clock. `store` and `vault` are used instead of what was chosen before."""
+        """`oauth` has the profile and the clock. `store` and `vault` replace what the user chose before."""
         self.profile = oauth.profile
         self.oauth = oauth
         clock = oauth.time.clock
         key = self.profile.key
         self.journal = journal or Journal(key, clock=clock)
-        settings = CredentialSettings(remembered, key)
-        # State that is kept in another folder is another profile, in the keyring too.
+        settings = CredentialSettings(settings_store, key)
+        # All data folders of a user share one keyring, so the folder is part of the name there.
         folder_digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
         self._store = GrantStore(key.vault_name(folder_digest), folder, settings, files, kind=store, vault=vault)
         self.registrar = ClientRegistrar(self.profile, oauth, settings, self._store)
@@ -89,23 +92,23 @@ class Credential:
             self.profile, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
         )
         self._check = TokenCheck(oauth)
-        self._known = asyncio.Event()
-        self._watcher = GrantWatcher(clock, lambda: self._store.moved, self.look)
+        self._restored = asyncio.Event()
+        self._watcher = GrantWatcher(clock, lambda: self._store.changed_elsewhere, self.reload)
         self._sign_in: BrowserSignIn | None = None
 
     @property
     def key(self) -> CredentialKey:
-        """The name of everything that is kept of this credential."""
+        """The key under which everything about this credential is stored."""
         return self.profile.key
 
     @property
     def changed(self) -> Event[CredentialStatus]:
-        """Tells each new status."""
+        """Emits each new status."""
         return self._state.changed
 
     @property
     def happened(self) -> Event[AuthEvent]:
-        """Tells each thing that happened to the grant."""
+        """Emits each thing that happened to the grant."""
         return self._state.happened
 
     @property
@@ -114,120 +117,128 @@ class Credential:
 
     @property
     def grant(self) -> Grant | None:
-        """The current grant. Its tokens are secrets: show fingerprints only."""
+        """The current grant. Its tokens are secrets: show only their fingerprints."""
         return self._state.grant
 
     @property
     def renews_at(self) -> float | None:
-        """When the token will be renewed ahead of its expiry, in Unix seconds; None when nothing is due."""
+        """When the token is due for a refresh, in Unix seconds by this machine's clock; None when no refresh is due."""
         return self._coordinator.due
 
     async def restore(self) -> None:
-        """Read the stored grant. Ends in any other state than `RESTORING`, or in that with a trouble of the vault."""
+        """Read the stored grant, and repeat a refresh that a process died in.
+
+        Afterwards the state is no longer `RESTORING`, unless the vault failed in a way that may pass.
+        """
         self._watcher.start()
         try:
             restored = await self._lifecycle.restore()
             if restored is not None:
-                await self._coordinator.finish(restored)
+                await self._coordinator.resume(restored)
         finally:
-            self._known.set()
+            self._restored.set()
 
-    async def known(self) -> None:
-        """Wait until it is clear whether there is a grant."""
-        if not self._known.is_set():
-            await self._known.wait()
+    async def wait_restored(self) -> None:
+        """Wait until it is known whether there is a grant."""
+        if not self._restored.is_set():
+            await self._restored.wait()
 
-    def fit(self) -> TokenSet | None:
-        """The token to send now, without waiting; None when `access_token` must be asked."""
-        return self._state.fit()
+    def fresh_token(self) -> TokenSet | None:
+        """The token to send now; None when `access_token` has to be awaited instead."""
+        return self._state.fresh_token()
 
     async def access_token(self) -> TokenSet | None:
-        """A token fit to be sent, renewed first when it has run out; None when there is no grant.
+        """A token to send now, refreshed first if it counts as expired; None when there is no grant.
 
-        Raises `BurrowError` when the token has run out and could not be renewed.
+        Raises `BurrowError` when the token has expired and could not be refreshed.
         """
-        await self.known()
+        await self.wait_restored()
         grant = self.grant
         if grant is None:
             return None
         if not grant.tokens.expired(self.oauth.time.now()):
             return grant.tokens
-        if self._alive(grant):
+        if self._unexpired(grant):
+            # In the margin the token still works. A slow or failing refresh must not hold the request up.
             try:
                 async with asyncio.timeout(MARGIN_WAIT_SECONDS):
                     return await self.refresh(grant.tokens, EXPIRED)
             except SignInNeeded:
                 raise
             except (BurrowError, TimeoutError):
-                if self._alive(grant):
+                if self._unexpired(grant):
                     return grant.tokens
         return await self.refresh(grant.tokens, EXPIRED)
 
-    def missing(self) -> BurrowError:
-        """Why there is no token."""
+    def no_token_error(self) -> BurrowError:
+        """The error that says why there is no token."""
         status = self.status
-        if status.vault_troubled:
+        if status.vault_failing:
             return VaultTrouble(status.reason or "", self.profile.facts(status.trouble))
         return SignInNeeded(status.reason or SIGNED_IN_NOWHERE, self.profile.facts())
 
     async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
-        """A newer token than `refused`: the current one, or what the one renewal brings that all callers share.
+        """A newer token than `refused`: the current one, or that of the refresh that all callers share.
 
-        Raises what `TokenRefresh.run` raises, and `missing` without a grant.
+        Raises what `TokenRefresh.run` raises, and `no_token_error` without a grant.
         """
         grant = self.grant
         if grant is None:
-            raise self.missing()
-        return await self._coordinator.newer(grant, refused, cause)
+            raise self.no_token_error()
+        return await self._coordinator.refresh(grant, refused, cause)
 
     def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
-        """`target` answered a request carrying `tokens`: they are proven, and troubles are over."""
+        """`target` accepted a request that carried `tokens`; `headers` are those of its response.
+
+        So the token is good, the host is reachable, and its `Date` tells its time.
+        """
         if self.oauth.time.learn(headers):
-            self._state.measure()
+            self._state.update_freshness()
         self._coordinator.accepted(tokens, target)
         grant = self._state.grant
         if self.status.unreachable and grant is not None and grant.tokens is tokens:
-            self._state.note(trouble=None)
+            self._state.update_status(trouble=None)
 
     def unreachable(self, trouble: Trouble) -> None:
-        """The host could not be reached (`OFFLINE`), or it failed (`SERVER`)."""
+        """The host could not be reached (`OFFLINE`) or failed (`SERVER`)."""
+        # A trouble of the vault or of the brake says more, and stays.
         if self.status.trouble is None:
-            self._state.note(trouble=trouble)
+            self._state.update_status(trouble=trouble)
 
     def wake(self, *, slept: bool = False) -> None:
-        """The network is back, or the machine `slept`: forget the pause after a failed renewal."""
+        """The network is back, or the machine `slept`: forget the pause after a failed refresh."""
         self._coordinator.wake(slept=slept)
 
     def key_refused(self, cause: Cause) -> None:
-        """A personal API key, or a token of the wrong kind, was refused: nothing can renew it."""
+        """A personal API key, or a token of the wrong kind, was refused. Neither can be refreshed."""
         grant = self.grant
-        if grant is not None and not grant.renewable and self.status.state is not CredentialState.NEEDS_SIGN_IN:
-            self._state.tell(ENDED, str(cause), "key refused", grant)
-            self._background.record(self.journal.ended(grant, cause, "key refused"))
-            self._state.note(state=CredentialState.NEEDS_SIGN_IN, reason="The server refused this API key.")
+        if grant is not None and not grant.refreshable and self.status.state is not CredentialState.NEEDS_SIGN_IN:
+            self._state.emit_event(ENDED, str(cause), "key refused", grant)
+            self._background.record(self.journal.record_end(grant, cause, "key refused"))
+            # The key stays stored, so the next start tries it once more.
+            self._state.update_status(state=CredentialState.NEEDS_SIGN_IN, reason="The server refused this API key.")
 
     async def is_dead(self, tokens: TokenSet) -> bool | None:
         """Whether the host itself refuses `tokens`; None when it does not say.
 
-        An ambiguous refusal is settled by this. Once for each generation of the token the host is asked; all who ask
-        meanwhile wait for the same answer.
+        This settles an ambiguous refusal. The host is asked once for each token, and all callers share its answer.
         """
         grant = self.grant
         if grant is None or grant.tokens.access_token != tokens.access_token:
-            # Another token is in force: whoever sent this one repeats the request with that one.
+            # No longer the current token. The caller repeats the request with the current one, which settles it too.
             return True
         return await self._check.refuses(tokens)
 
     def auth(self, target: Target) -> BearerAuth:
-        """What makes an httpx or httpx2 client carry this session's token to `target` and heal it."""
+        """An auth flow for httpx and httpx2 that sends this credential's token to `target` and refreshes a dead one."""
         from app.core.auth.http.bearer import BearerAuth
 
         return BearerAuth(self, target)
 
     async def begin_sign_in(self, *, scopes: Iterable[str] = (), open_browser: bool = True) -> BrowserSignIn:
-        """Start signing in through the browser; a sign-in already under way is cancelled.
+        """Start a sign-in through the browser. One that is under way is cancelled.
 
-        `scopes` are asked for besides the usual ones and those granted so far (MCP 2025-11-25: the union).
+        `scopes` are requested in addition to those of the profile and those granted so far (MCP 2025-11-25: the union).
         """
         from app.core.auth.oauth.sign_in import BrowserSignIn
         from app.core.auth.oauth.step_up import union
@@ -235,44 +246,47 @@ class Credential:
         self._cancel_sign_in()
         granted = self.grant.tokens.scope.split() if scopes and self.grant is not None else ()
         sign_in = await BrowserSignIn.begin(self, scopes=union(granted, scopes), open_browser=open_browser)
-        # Of two that were begun at once, the later one.
+        # Another one may have begun during the await; the later one wins.
         self._cancel_sign_in()
         self._sign_in = sign_in
         return sign_in
 
-    async def adopt(self, grant: Grant, why: str) -> None:
-        """Make a newly issued grant the one in force: durable first, published afterwards.
+    async def sign_in(self, grant: Grant, why: str) -> None:
+        """Save a newly issued grant, then make it the current one. `why` is the journal's word for how it was obtained.
 
-        A vault that fails leaves the grant in memory and says so in the status; nothing else is tried silently.
+        If the vault fails, the grant stays in memory and the status says so. No other vault is used instead.
         """
-        await self._lifecycle.adopt(grant, why)
+        await self._lifecycle.sign_in(grant, why)
         self._watcher.start()
-        self._known.set()
+        self._restored.set()
 
-    async def take(self, tokens: TokenSet, registration: ClientRegistration, resource: str | None, why: str) -> None:
-        """Make newly issued tokens the grant in force; see `adopt`."""
-        await self.adopt(Grant.issued(tokens, registration, resource), why)
+    async def complete_sign_in(
+        self, tokens: TokenSet, registration: ClientRegistration, resource: str | None, why: str
+    ) -> None:
+        """Sign in with newly issued tokens; see `sign_in`."""
+        await self.sign_in(Grant.issued(tokens, registration, resource), why)
 
     async def sign_out(self) -> None:
-        """Forget the grant here and revoke it there, best effort within five seconds."""
+        """Delete the grant, and try for five seconds to revoke it at the server."""
         await self._lifecycle.sign_out()
 
     async def choose_store(self, kind: StoreKind | str) -> None:
-        """Store the grant elsewhere from now on: `keyring`, `file` or `memory`, as the user chose."""
+        """Store the grant in another kind of vault from now on, as the user chose."""
         former = self._store.vault
         await self._lifecycle.move_to(StoreKind(kind))
         await self.registrar.move_secret(former)
         if self.grant is None:
             await self.restore()
 
-    async def look(self) -> None:
-        """Another process changed the stored grant: make this credential agree with it. Raises `VaultFailure`."""
-        if await self._lifecycle.look():
-            self._known.set()
+    async def reload(self) -> None:
+        """Another process changed the stored grant: make the current grant agree with it. Raises `VaultFailure`."""
+        if await self._lifecycle.reload():
+            self._restored.set()
 
     async def close(self) -> None:
-        """Let a refresh in flight become durable (at most two seconds), then stop everything."""
+        """Wait for a refresh in flight to be stored, for at most two seconds. Then stop everything."""
         self._cancel_sign_in()
+        # First the refresh, which still uses all the others.
         await self._coordinator.close()
         await self._watcher.stop()
         await self._lifecycle.close()
@@ -280,8 +294,9 @@ class Credential:
         await self._background.close()
 
     async def revoke(self, grant: Grant) -> None:
-        """At the server that issued it, best effort (faults row 40). An API key is not ours to revoke."""
+        """Try to revoke a grant at the server that issued it. Raises nothing (faults row 40)."""
         if grant.api_key:
+            # Other programs may use the key too.
             return
         token = grant.tokens.refresh_token or grant.tokens.access_token
         try:
@@ -296,6 +311,6 @@ class Credential:
         if self._sign_in is not None:
             self._sign_in.cancel()
 
-    def _alive(self, grant: Grant) -> bool:
-        """Whether the token itself has not run out, however close that is."""
+    def _unexpired(self, grant: Grant) -> bool:
+        """Whether the token has not expired yet, the margin left aside."""
         return grant.tokens.expires_at is not None and self.oauth.time.now() < grant.tokens.expires_at

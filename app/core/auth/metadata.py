@@ -1,4 +1,4 @@
-"""ServerMetadata: what an authorization server says about itself (RFC 8414)."""
+"""ServerMetadata: the metadata of an authorization server (RFC 8414)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ServerMetadata:
-    """`names_issuer`: an authorization response names the issuer (RFC 9207).
+    """The parts of the metadata that Burrow uses. The names of the fields are stored in the settings.
 
-    `scopes` are those that the server offers, `auth_methods` how a client may authenticate at the token endpoint; both
-    are empty when it does not say. `takes_metadata_documents`: a client id may be the address of a metadata document.
+    `names_issuer`: authorization responses have the parameter `iss` (RFC 9207). `scopes` are those that the server
+    offers, `auth_methods` how a client may authenticate at the token endpoint; both are empty when it does not say.
+    `takes_metadata_documents`: a client id may be the URL of a client id metadata document.
     """
 
     issuer: str
@@ -25,15 +26,16 @@ class ServerMetadata:
     takes_metadata_documents: bool = False
 
     def record(self) -> dict[str, Any]:
-        """As JSON values, for the settings."""
+        """The metadata as JSON values, for the settings."""
         return asdict(self)
 
     @staticmethod
     def of_record(record: object) -> ServerMetadata | None:
-        """What `record` made, in this version or another one; None for anything else."""
+        """Read what `record` of this or another version returned; None for anything else."""
         if not isinstance(record, dict):
             return None
         known = {field.name for field in fields(ServerMetadata)}
+        # Unknown fields come from a newer version, missing ones from an older one.
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
         stated: dict[str, Any] = {name: value for name, value in values.items() if name in known}
         try:

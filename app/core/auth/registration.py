@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from app.core.auth.metadata import ServerMetadata
 
 CLIENT_NAME = "Burrow"
-# A secret that runs out within a minute would run out while the person reads the consent page.
+# A secret that expires within a minute would expire while the user reads the consent page.
 SECRET_MARGIN = 60.0
 
 
 class AuthMethod(Enum):
-    """How a client authenticates at the token endpoint (RFC 7591 section 2). One of them for each request."""
+    """How a client authenticates at the token endpoint (RFC 7591 section 2)."""
 
     NONE = "none"
     BASIC = "client_secret_basic"
@@ -36,8 +36,8 @@ class ClientRegistration:
     """Burrow as a client of one issuer.
 
     `redirect_path` is registered with it. The port may differ (RFC 8252 section 7.3), but many servers compare the
-    whole address: for those `port` is registered too, 0 for none. `secret_expires_at` is in Unix seconds, 0 for never
-    (RFC 7591 section 3.2.1). `given` by a person: it is never replaced.
+    whole URI: for those `port` is registered too, 0 for none. `secret_expires_at` is in Unix seconds, 0 for never
+    (RFC 7591 section 3.2.1). A `preregistered` client was entered by the user and is never replaced.
     """
 
     client_id: str
@@ -46,7 +46,7 @@ class ClientRegistration:
     secret: str | None = field(default=None, repr=False)
     method: AuthMethod = AuthMethod.NONE
     secret_expires_at: float = 0.0
-    given: bool = False
+    preregistered: bool = False
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -59,11 +59,11 @@ class ClientRegistration:
         return f"http://127.0.0.1{port}{self.redirect_path}"
 
     def expired(self, now: float) -> bool:
-        """Whether its secret is over, or will be in a minute, at `now` (Unix seconds)."""
+        """Whether its secret has expired at `now` (Unix seconds), or will within a minute."""
         return bool(self.secret and self.secret_expires_at and now >= self.secret_expires_at - SECRET_MARGIN)
 
     def record(self) -> dict[str, Any]:
-        """As JSON values, without the secret."""
+        """The registration as JSON values, without the secret: that is stored in the vault."""
         record: dict[str, Any] = {
             "client_id": self.client_id,
             "redirect_path": self.redirect_path,
@@ -73,11 +73,11 @@ class ClientRegistration:
             record["port"] = self.port
         if self.secret is not None:
             record |= {"method": self.method.value, "secret_expires_at": self.secret_expires_at}
-        return record | {"given": True} if self.given else record
+        return record | {"given": True} if self.preregistered else record
 
     @staticmethod
     def of_record(record: object) -> ClientRegistration | None:
-        """What `record` made, without the secret; None for anything else."""
+        """Read what `record` returned; None for anything else."""
         match record:
             case {"client_id": str(client_id), "redirect_path": str(path), "issuer": str(issuer), **rest}:
                 expires, port = rest.get("secret_expires_at", 0.0), rest.get("port", 0)
@@ -87,7 +87,7 @@ class ClientRegistration:
                     issuer,
                     method=method_of(rest.get("method"), AuthMethod.NONE),
                     secret_expires_at=expires if isinstance(expires, int | float) else 0.0,
-                    given=rest.get("given") is True,
+                    preregistered=rest.get("given") is True,
                     port=port if isinstance(port, int) and 0 < port < 65536 else 0,
                 )
             case _:
@@ -95,11 +95,8 @@ class ClientRegistration:
 
 
 def client_metadata(redirect_uris: Sequence[str], method: AuthMethod) -> dict[str, Any]:
-    """What Burrow says about itself: when it registers (RFC 7591 section 2), and in `docs/client-metadata.json`.
-
-    Which scopes it may ask for is left to the server: a registration is remembered, and a later step-up asks for scopes
-    that nobody can name now.
-    """
+    """The client metadata of Burrow (RFC 7591 section 2): for registrations, and in `docs/client-metadata.json`."""
+    # Without `scope`: it would be the ceiling of all later requests, and the scopes of a step-up are not known yet.
     return {
         "client_name": CLIENT_NAME,
         "redirect_uris": list(redirect_uris),
@@ -111,7 +108,7 @@ def client_metadata(redirect_uris: Sequence[str], method: AuthMethod) -> dict[st
 
 
 def method_of(value: object, default: AuthMethod) -> AuthMethod:
-    """The method that a server or a record names, else `default`."""
+    """The method called `value`, else `default`."""
     try:
         return AuthMethod(value)
     except ValueError:
@@ -119,9 +116,9 @@ def method_of(value: object, default: AuthMethod) -> AuthMethod:
 
 
 def secret_method(metadata: ServerMetadata | None, named: object = None) -> AuthMethod:
-    """How to send a secret: as the registration says, else as the issuer offers, else in the header.
+    """How to send a secret: as the registration names it, else as the issuer offers, else in the header.
 
-    RFC 7591 section 2: a registration that does not say means `client_secret_basic`.
+    RFC 7591 section 2: a registration that names no method means `client_secret_basic`.
     """
     method = method_of(named, AuthMethod.NONE)
     if method is not AuthMethod.NONE:

@@ -1,4 +1,4 @@
-"""Credentials: the credentials that this process has open, one object for each key."""
+"""Credentials: the open credentials of this process, one object for each key."""
 
 from __future__ import annotations
 
@@ -25,36 +25,37 @@ INSTALL_KEY = "install_key"
 
 
 class Credentials:
-    """Opens credentials and closes each when its last user has released it.
+    """Opens credentials, and closes each when it was released as often as it was acquired.
 
-    Two objects of one key in a process would refresh the same grant beside each other: only the lock between processes
-    would keep them apart, and each would wait for the other's request.
+    Two objects of one key would not share a refresh. Only the lock between processes would keep them apart, so each
+    would wait for the other's request.
     """
 
     def __init__(
         self,
         folder: Path,
-        transport: HttpClients,
+        clients: HttpClients,
         settings: SettingsStore,
-        grants: JournalStorage,
+        journal: JournalStorage,
         *,
         role: str,
         store: StoreKind | None = None,
     ) -> None:
-        """`role` is what records call this process. `store` is used instead of what was chosen at some start."""
+        """`role` names this process in records. `store` replaces the kind of store that the user chose before."""
         self._folder = folder
-        self._transport = transport
+        self._clients = clients
         self._settings = settings
-        self._grants = grants
+        self._journal = journal
         self._role = role
         self._store = store
         self._open: dict[CredentialKey, Credential] = {}
+        # Counted for each object and not for each key: after a change of the profile the former object is still in use.
         self._users: dict[Credential, int] = {}
 
     def acquire(self, profile: CredentialProfile, *, store: StoreKind | None = None) -> Credential:
-        """The credential of a profile, opened if it is not yet; nobody is signed in until it is restored.
+        """The credential of a profile, opened if necessary. It has no grant before it is restored.
 
-        Each call needs one `release`. `store` is where this credential is kept, whatever was chosen.
+        Each call needs one `release`. `store` replaces the kind of store for this credential.
         """
         credential = self._open.get(profile.key)
         if credential is None or credential.profile != profile:
@@ -63,7 +64,7 @@ class Credentials:
         return credential
 
     async def release(self, credential: Credential) -> None:
-        """This user needs it no longer; the last one closes it."""
+        """Undo one `acquire`; the last one closes the credential."""
         users = self._users.pop(credential, 0) - 1
         if users > 0:
             self._users[credential] = users
@@ -73,12 +74,12 @@ class Credentials:
         await credential.close()
 
     def _new(self, profile: CredentialProfile, store: StoreKind | None) -> Credential:
-        oauth = AuthorizationServer(self._transport, profile)
+        oauth = AuthorizationServer(self._clients, profile)
         key = profile.key
         install_key = self._settings.get(INSTALL_KEY)
         journal = Journal(
             key,
-            self._grants,
+            self._journal,
             clock=oauth.time.clock,
             fingerprints=Fingerprints(install_key.encode() if isinstance(install_key, str) else None, key.scope),
             process=self._role,

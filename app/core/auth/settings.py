@@ -1,4 +1,4 @@
-"""The settings of one credential. They survive a restart and hold no secret."""
+"""The settings of one credential. They survive a restart and contain no secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class SettingsStore(Protocol):
-    """Where settings are kept (`storage.settings`)."""
+    """Where settings are stored (`storage.settings`)."""
 
     def get(self, key: str, default: object = None) -> object: ...
 
@@ -26,23 +26,24 @@ class SettingsStore(Protocol):
 class CredentialSettings:
     """The settings under `auth:{key}:`."""
 
-    def __init__(self, remembered: SettingsStore, key: CredentialKey) -> None:
-        self._remembered = remembered
+    def __init__(self, store: SettingsStore, key: CredentialKey) -> None:
+        self._store = store
         self._prefix = f"auth:{key.text}:"
 
     def get(self, name: str, default: object = None) -> object:
-        return self._remembered.get(f"{self._prefix}{name}", default)
+        """The value as it was when this process last read or set it. Never waits."""
+        return self._store.get(f"{self._prefix}{name}", default)
 
     async def set(self, name: str, value: object) -> None:
-        """Keep a setting; a full disk costs the setting, not the sign-in."""
+        """Store a value. Raises nothing: a full disk must cost the setting, not the sign-in."""
         try:
-            await self._remembered.set(f"{self._prefix}{name}", value)
+            await self._store.set(f"{self._prefix}{name}", value)
         except StorageTrouble as trouble:
-            log.warning("the setting %s could not be kept: %s", name, trouble.cause)
+            log.warning("the setting %s could not be stored: %s", name, trouble.cause)
 
     async def refresh(self, name: str) -> None:
-        """Take over what another process set."""
+        """Read the value that another process may have set. Raises nothing."""
         try:
-            await self._remembered.refresh(f"{self._prefix}{name}")
+            await self._store.refresh(f"{self._prefix}{name}")
         except StorageTrouble as trouble:
             log.warning("the setting %s could not be read again: %s", name, trouble.cause)

@@ -1,4 +1,4 @@
-"""What a credential tells about itself: its state, its trouble, and each thing that happened to its grant."""
+"""The status of a credential, what is wrong with it, and the events of its grant."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import Enum, StrEnum
 
 from app.core.auth.vault.base import StoreKind, VaultState
 
-# Why somebody is signed in now, where another process did it.
+# Why a grant became the current one (`AuthEvent.why`), if another process signed in.
 ELSEWHERE = "another window"
-# The code of the error that a sign-in ends with when the person cancels it here.
+# Codes of errors (`Facts.code`): the user cancelled a sign-in here; another sign-in replaced the grant that was being
+# refreshed.
 CANCELLED = "cancelled"
-# The code of the error that a renewal ends with when somebody has signed in meanwhile.
 REPLACED = "replaced"
 
 
 class Trouble(StrEnum):
-    """What keeps a credential from working as usual. The values are what the command line and records say.
+    """What keeps a credential from working. The values appear on the command line and in records.
 
     `OFFLINE`: the host cannot be reached. `SERVER`: it fails. `REFUSED`: it keeps refusing tokens that were issued a
-    moment ago. The others say how the vault fails.
+    moment ago. The others say how the vault fails (`VaultState`).
     """
 
     OFFLINE = "offline"
@@ -32,7 +32,7 @@ class Trouble(StrEnum):
 
     @staticmethod
     def of_vault(state: VaultState) -> Trouble:
-        """The trouble that a vault's state is."""
+        """The trouble for a state of the vault."""
         return Trouble(f"vault-{state.value}")
 
 
@@ -53,36 +53,39 @@ class CredentialState(Enum):
 class CredentialStatus:
     """What a window shows of a credential.
 
-    `renewing_since` is `time.monotonic()` when a refresh under way began. `persistent` says whether the grant is kept
-    after this process has ended.
+    `refreshing_since` is the `time.monotonic()` at which the refresh in flight began, None without one. `store` is the
+    value of a `StoreKind`. `persistent` says whether the grant survives this process.
     """
 
     state: CredentialState = CredentialState.RESTORING
     reason: str | None = None
-    renewing_since: float | None = None
+    refreshing_since: float | None = None
     trouble: Trouble | None = None
     store: str = StoreKind.KEYRING.value
     persistent: bool = True
 
     @property
-    def vault_troubled(self) -> bool:
+    def vault_failing(self) -> bool:
         """Whether the vault fails."""
         return self.trouble is not None and self.trouble not in SERVER_TROUBLES
 
     @property
     def unreachable(self) -> bool:
-        """Whether the host cannot be reached, or fails."""
+        """Whether the host cannot be reached or fails."""
         return self.trouble in UNREACHABLE
 
     @property
-    def well(self) -> bool:
-        """Whether requests can be answered: signed in, and nothing wrong with the host."""
+    def healthy(self) -> bool:
+        """Whether requests can succeed: signed in, and nothing wrong with the host."""
         return self.state is CredentialState.SIGNED_IN and self.trouble not in SERVER_TROUBLES
 
 
 @dataclass(frozen=True, slots=True)
 class AuthEvent:
-    """One thing that happened to the grant, for the activity record. Holds fingerprints, never tokens."""
+    """One thing that happened to a grant, for the activity record.
+
+    `what` and `outcome` are the journal's words. `token` is a fingerprint, never the token.
+    """
 
     what: str
     why: str

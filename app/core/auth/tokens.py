@@ -1,4 +1,7 @@
-"""TokenSet: what a token endpoint answered, as one immutable value (RFC 6749 section 5.1, contract section 1.5)."""
+"""TokenSet: the answer of a token endpoint as one immutable value (RFC 6749 section 5.1).
+
+See docs/wire.md, "Token request".
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,19 @@ FINGERPRINT_LENGTH = 8
 
 
 class Fingerprints:
-    """Eight hexadecimal digits that stand for a token in records; who lacks the key learns nothing from them.
+    """Eight hexadecimal digits that identify a token in records and reveal nothing about it.
 
-    The key of an installation relates the records of all its processes; without one they relate those of this run.
-    Fingerprints of one `scope`, that of a credential's key, relate no tokens of another one.
+    They are a keyed hash. With the key of the installation the records of all its processes can be compared, without
+    one only those of this run. Fingerprints of different `scope`s, which come from credential keys, never match.
     """
 
     def __init__(self, key: bytes | None = None, scope: str = "") -> None:
+        # Keyed, because an unkeyed hash lets anybody who has a token look it up in a bug report.
         self._key = key or os.urandom(32)
         self._scope = scope
 
     def __call__(self, token: str) -> str:
-        """The fingerprint of `token`, empty for none."""
+        """The fingerprint of `token`; empty for an empty one."""
         import hmac
 
         if not token:
@@ -31,17 +35,18 @@ class Fingerprints:
 
 
 fingerprint = Fingerprints()
-"""Fingerprints of this run, for what is not kept."""
+"""Fingerprints of this run, for what is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
     """An access token and what came with it.
 
-    `issued_at` and `expires_at` are Unix times in seconds by the server's clock, `expires_at` None when the server did
-    not say or said nonsense (faults row 34: then only a refusal tells that the token died). `refresh_token` is None
-    for sessions that cannot be renewed. `generation` counts the renewals of one grant on this machine, so that a late
-    refusal of an older access token is told from a refusal of the current one. `repr()` shows no secret.
+    `issued_at` and `expires_at` are Unix times in seconds by the server's clock. `expires_at` is None when the server
+    states no lifetime or an invalid one; then only a refusal shows that the token is dead (faults row 34).
+    `refresh_token` is None when the grant cannot be refreshed. `generation` counts the tokens of one grant on this
+    machine, 1 for those of the sign-in. Of two records of one sign-in the higher generation is the newer one. `repr()`
+    shows no secret.
     """
 
     access_token: str = field(repr=False)
@@ -63,15 +68,16 @@ class TokenSet:
 
     @property
     def lifetime(self) -> float | None:
-        """Seconds from issue to expiry, None when unknown."""
+        """Seconds from issue to expiry; None when unknown."""
         return None if self.expires_at is None else self.expires_at - self.issued_at
 
     @property
     def margin(self) -> float:
-        """Seconds before expiry at which the token counts as expired: min(60 s, 10 % of its life), faults row 35."""
+        """Seconds before its expiry from which on the token counts as expired: a tenth of its lifetime, at most 60."""
+        # A fixed margin would make a token that lives for 30 seconds useless from the start (faults row 35).
         lifetime = self.lifetime
         return 0.0 if lifetime is None else min(60.0, lifetime * 0.1)
 
     def expired(self, now: float) -> bool:
-        """Whether the token must not be sent any more at `now` (Unix seconds)."""
+        """Whether the token counts as expired at `now` (Unix seconds by the server's clock)."""
         return self.expires_at is not None and now >= self.expires_at - self.margin

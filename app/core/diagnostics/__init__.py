@@ -1,5 +1,5 @@
-"""What Burrow tells about itself: the activity record, log files, and the state and history of a sign-in.
+"""What Burrow records and reports about itself: the activity record, log files, the status and history of a sign-in.
 
-Doors: `activity.Activity` records what went over the wire, `timeline.Timeline` reads the journal of a credential,
-`report` turns both into text. `redaction` removes secrets from everything that is shown, logged or stored.
+Doors: `activity.Activity` records requests and messages, `timeline.Timeline` reads the journal of a credential,
+`report` makes text of a sign-in's status and timeline. `core/redaction.py` removes the secrets from all of it.
 """

@@ -1,4 +1,4 @@
-"""What the app did on the wire and with the grant: a ring in memory, kept on disk, without secrets from the start."""
+"""Activity: the record of requests, messages and events of grants, in a ring buffer and on disk, without secrets."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ LINE_CHARACTERS = 2_000
 class ActivityRecord(NamedTuple):
     """One thing that happened.
 
-    `at` is in unix seconds. `kind` is `http`, `mcp`, `auth` or `server`; `target` says who was talked to, `summary`
-    what was done, `status` how it went in a word or number. `detail` is made of JSON values. Holds no secrets.
+    `at` is in Unix seconds. `kind` is `http`, `mcp`, `auth` or `server`. `target` is the other side, `summary` what was
+    done, `status` the outcome as a word or number. `detail` consists of JSON values.
     """
 
     id: str
@@ -48,11 +48,11 @@ class ActivityRecord(NamedTuple):
 class Activity:
     """The newest 5,000 records, at most 16 MiB of them.
 
-    `changed` tells each record on the thread that recorded it.
+    `changed` emits each record, on the thread that recorded it.
     """
 
     def __init__(self, log: ActivityLog | None = None) -> None:
-        """Keep records in `log` (`Storage.activity`), or in memory only."""
+        """`log` (`Storage.activity`) stores the records; without it they are in memory only."""
         self.changed: Event[ActivityRecord] = Event()
         self._log = log
         self._lock = threading.Lock()
@@ -70,7 +70,8 @@ class Activity:
         *,
         at: float | None = None,
     ) -> ActivityRecord:
-        """Keep a record, on any thread, without waiting for the disk. Secrets are taken out before anybody sees it."""
+        """Add a record, on any thread, without waiting for the disk."""
+        # Redacted first, so that no subscriber and no file ever gets the secrets.
         cleaned = redact(detail, limit=DETAIL_CHARACTERS) if detail else {}
         record = ActivityRecord(
             id=os.urandom(8).hex(),
@@ -90,7 +91,7 @@ class Activity:
         return record
 
     def record_request(self, exchange: RequestRecord) -> None:
-        """Keep what became of a request of the fetcher."""
+        """Record a finished request of the fetcher."""
         self.record(
             kind="http",
             target=exchange.origin,
@@ -101,7 +102,7 @@ class Activity:
         )
 
     def record_auth(self, origin: str, event: AuthEvent) -> None:
-        """Keep what happened to the grant of the host at `origin`."""
+        """Record an event of the grant of the host at `origin`."""
         self.record(
             kind="auth",
             target=origin,
@@ -112,15 +113,16 @@ class Activity:
         )
 
     def records(self) -> tuple[ActivityRecord, ...]:
-        """A snapshot, the newest first."""
+        """The present records, the newest first."""
         with self._lock:
             return tuple(record for record, _ in reversed(self._ring))
 
     async def load(self) -> None:
-        """Put what earlier runs recorded before what this one did. Raises `StorageTrouble`; call it once."""
+        """Add the records of earlier runs. Raises `StorageTrouble`. To be called once."""
         if self._log is None:
             return
         rows = await self._log.load(RING_RECORDS)
+        # The rows include records that this run has stored already, and that the ring has.
         with self._lock:
             present = [record for record, _ in self._ring]
             known = {record.id for record in present}
@@ -129,16 +131,16 @@ class Activity:
             self._append([*(ActivityRecord(*row) for row in rows if row.id not in known), *present])
 
     async def flush(self) -> None:
-        """Write what is not yet on disk. Raises nothing: what cannot be written waits."""
+        """Write the unwritten records. Raises nothing: what cannot be written stays in memory."""
         if self._log is not None:
             await self._log.flush()
 
     async def close(self) -> None:
-        """Write what waits; the storage is closed by whoever opened it."""
+        """Write the unwritten records. The storage stays open."""
         await self.flush()
 
     async def clear(self) -> None:
-        """Forget everything, on disk too. Raises `StorageTrouble`."""
+        """Delete all records, on disk too. Raises `StorageTrouble`."""
         with self._lock:
             self._ring.clear()
             self._characters = 0
@@ -146,12 +148,12 @@ class Activity:
             await self._log.clear()
 
     def export_lines(self) -> Iterator[str]:
-        """The records as JSON lines, the oldest first, each with its line end."""
+        """The records as JSON lines, the oldest first, each with a newline."""
         for record in reversed(self.records()):
             yield json.dumps(record._asdict(), ensure_ascii=False) + "\n"
 
     async def export(self, path: Path) -> int:
-        """Write the JSON lines to `path`, readable by the owner alone; returns how many. Raises `StorageTrouble`."""
+        """Write the JSON lines to `path`, for the owner only; returns their number. Raises `StorageTrouble`."""
         import asyncio
 
         return await asyncio.to_thread(_write, path, self.export_lines())
@@ -161,6 +163,7 @@ class Activity:
             size = _size(record)
             self._ring.append((record, size))
             self._characters += size
+        # One record is always kept, however large it is.
         while len(self._ring) > RING_RECORDS or (self._characters > RING_CHARACTERS and len(self._ring) > 1):
             _, size = self._ring.popleft()
             self._characters -= size
@@ -175,6 +178,7 @@ def _size(record: ActivityRecord) -> int:
 
 
 def _characters(value: object) -> int:
+    """About how many characters a JSON value takes."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
@@ -187,6 +191,7 @@ def _characters(value: object) -> int:
 def _write(path: Path, lines: Iterable[str]) -> int:
     count = 0
     try:
+        # Created with this mode, not changed to it afterwards: the records name accounts and servers.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             for line in lines:
                 file.write(line)

@@ -1,4 +1,4 @@
-"""Where a process writes what it did, without secrets: one rotating log and one crash file in the data folder."""
+"""Log files without secrets: a rotating log and a crash file in the data folder."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ LOG_FILES = 2
 
 log = logging.getLogger("burrow")
 
-# faulthandler writes to the file's descriptor when the process dies; it must stay open until then.
+# faulthandler writes to the descriptor when the interpreter crashes, so the file must stay open.
 _crash_file: TextIO | None = None
 
 
 class _Redacting(logging.Formatter):
-    """Redacts the finished line, exceptions and tracebacks included."""
+    """Redacts the formatted line, which includes exceptions and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact_text(super().format(record))
 
 
 def start_logging(folder: Path) -> None:
-    """Log to `folder`, catch what nobody caught, and leave a trace of a crash of the interpreter itself.
+    """Log to `folder`, with uncaught exceptions and crashes of the interpreter.
 
-    A folder that cannot be written costs the log, not the start.
+    If the folder cannot be written, the log goes to standard error.
     """
     global _crash_file
     form = _Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -50,8 +50,9 @@ def start_logging(folder: Path) -> None:
     except OSError:
         handler = logging.StreamHandler()
     handler.setFormatter(form)
+    # `force`: a library may have configured the root logger before.
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # One line a request is the activity's business; the libraries' lines carry whole addresses.
+    # The activity record has a line for each request. These libraries would log the full URLs, with their queries.
     for name in ("httpx", "httpx2", "httpcore", "httpcore2", "mcp", "keyring"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)

@@ -1,6 +1,7 @@
-"""Report: a sign-in's standing and its timeline as plain English text, or as JSON values. Without secrets.
+"""Report: the status and timeline of a sign-in as plain text or JSON values, without secrets.
 
-The command line prints it and the window copies it, so that both can be pasted into a bug report.
+The command line prints it and the window copies it, for bug reports. The names and values of the JSON are an interface:
+scripts read them.
 """
 
 from __future__ import annotations
@@ -18,52 +19,52 @@ if TYPE_CHECKING:
     from app.core.diagnostics.timeline import TimelineStep
 
 COLUMNS = ("when", "what", "generation", "brought", "took", "by", "next due", "why")
-RIGHT = frozenset({"took"})
+RIGHT_ALIGNED = frozenset({"took"})
 GAP = "  "
 
 
 def iso(seconds: float | None) -> str | None:
-    """Unix seconds as local time with its offset."""
+    """Unix seconds as local time with the UTC offset (ISO 8601)."""
     return None if seconds is None else datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
-def skew_words(skew: float) -> str | None:
-    """How this computer's clock stands to the server's; None when it is right."""
+def describe_skew(skew: float) -> str | None:
+    """How far this computer's clock is behind or ahead of the server's; None when it is right."""
     if not skew:
         return None
     return f"{abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the server's"
 
 
 def why(step: TimelineStep) -> str:
-    """Why it happened, with the rule of the classifier that judged the answer."""
-    words = f"{step.cause} by {step.target}" if step.target else step.cause
-    return f"{words} ({step.rule})" if step.rule else words
+    """Why it happened, with the classifier's rule if there was one."""
+    cause = f"{step.cause} by {step.target}" if step.target else step.cause
+    return f"{cause} ({step.rule})" if step.rule else cause
 
 
 def generations(step: TimelineStep) -> str:
-    """Such as `4 -> 5`."""
+    """The generations before and after, for example `4 -> 5`."""
     return " -> ".join(str(number) for number in (step.before, step.after) if number is not None)
 
 
-def facts(standing: SignInSnapshot) -> dict[str, Any]:
-    """The standing as JSON values."""
+def facts(snapshot: SignInSnapshot) -> dict[str, Any]:
+    """The status as JSON values."""
     return {
-        "host": standing.host,
-        "origin": standing.origin,
-        "state": standing.state,
-        "account": standing.account,
-        "project": standing.project,
-        "store": standing.store,
-        "persistent": standing.persistent,
-        "trouble": standing.trouble,
-        "reason": standing.reason,
-        "issued_at": iso(standing.issued_at),
-        "renews_at": iso(standing.renews_at),
-        "renewable": standing.renewable,
-        "token": standing.token or None,
-        "generation": standing.generation or None,
-        "clock_skew_seconds": round(standing.skew, 1),
-        "scopes": list(standing.scopes),
+        "host": snapshot.host,
+        "origin": snapshot.origin,
+        "state": snapshot.state,
+        "account": snapshot.account,
+        "project": snapshot.project,
+        "store": snapshot.store,
+        "persistent": snapshot.persistent,
+        "trouble": snapshot.trouble,
+        "reason": snapshot.reason,
+        "issued_at": iso(snapshot.issued_at),
+        "renews_at": iso(snapshot.renews_at),
+        "renewable": snapshot.refreshable,
+        "token": snapshot.token or None,
+        "generation": snapshot.generation or None,
+        "clock_skew_seconds": round(snapshot.skew, 1),
+        "scopes": list(snapshot.scopes),
     }
 
 
@@ -87,31 +88,31 @@ def record(step: TimelineStep) -> dict[str, Any]:
     }
 
 
-def fact_lines(standing: SignInSnapshot) -> list[str]:
-    """The standing as aligned lines; what there is nothing to say of is left out."""
-    number = f"generation {standing.generation}" if standing.generation else ""
+def fact_lines(snapshot: SignInSnapshot) -> list[str]:
+    """The status as aligned lines, without those that are empty."""
+    number = f"generation {snapshot.generation}" if snapshot.generation else ""
     rows = {
-        "host": standing.host,
-        "origin": standing.origin,
-        "state": standing.state,
-        "account": standing.account,
-        "project": standing.project,
-        "store": standing.store,
-        "persistent": "yes" if standing.persistent else "no, it ends with this process",
-        "trouble": standing.trouble,
-        "reason": standing.reason,
-        "issued": iso(standing.issued_at),
-        "renews": iso(standing.renews_at) if standing.renewable else "never: it is an API key",
-        "token": ", ".join(part for part in (standing.token, number) if part),
-        "clock": skew_words(standing.skew),
-        "granted": " ".join(standing.scopes),
+        "host": snapshot.host,
+        "origin": snapshot.origin,
+        "state": snapshot.state,
+        "account": snapshot.account,
+        "project": snapshot.project,
+        "store": snapshot.store,
+        "persistent": "yes" if snapshot.persistent else "no, it ends with this process",
+        "trouble": snapshot.trouble,
+        "reason": snapshot.reason,
+        "issued": iso(snapshot.issued_at),
+        "renews": iso(snapshot.renews_at) if snapshot.refreshable else "never: it is an API key",
+        "token": ", ".join(part for part in (snapshot.token, number) if part),
+        "clock": describe_skew(snapshot.skew),
+        "granted": " ".join(snapshot.scopes),
     }
     width = max(map(len, rows))
     return [f"{name:<{width}}{GAP}{_plain(value)}" for name, value in rows.items() if value]
 
 
 def step_lines(steps: Sequence[TimelineStep]) -> list[str]:
-    """The steps as an aligned table in the order given, with a heading; nothing when there are none."""
+    """The steps as an aligned table with a heading, in the given order; empty when there are none."""
     if not steps:
         return []
     table = [COLUMNS, *(_cells(step) for step in steps)]
@@ -119,9 +120,9 @@ def step_lines(steps: Sequence[TimelineStep]) -> list[str]:
     return [_line(row, widths) for row in table]
 
 
-def text(standing: SignInSnapshot, steps: Sequence[TimelineStep]) -> str:
-    """All of it, the newest step last."""
-    lines = [*fact_lines(standing), "", *(step_lines(tuple(reversed(steps))) or ["Nothing has happened yet."])]
+def text(snapshot: SignInSnapshot, steps: Sequence[TimelineStep]) -> str:
+    """The whole report as text, the newest step last."""
+    lines = [*fact_lines(snapshot), "", *(step_lines(tuple(reversed(steps))) or ["Nothing has happened yet."])]
     return "\n".join(lines) + "\n"
 
 
@@ -141,9 +142,12 @@ def _cells(step: TimelineStep) -> tuple[str, ...]:
 
 def _line(row: Iterable[str], widths: Sequence[int]) -> str:
     cells = zip(COLUMNS, row, widths, strict=True)
-    return GAP.join(f"{cell:>{width}}" if name in RIGHT else f"{cell:<{width}}" for name, cell, width in cells).rstrip()
+    return GAP.join(
+        f"{cell:>{width}}" if name in RIGHT_ALIGNED else f"{cell:<{width}}" for name, cell, width in cells
+    ).rstrip()
 
 
 def _plain(value: str) -> str:
-    """One line without control characters and without what looks like a secret."""
+    """`value` on one line, without control characters and secrets."""
+    # Servers choose parts of the text. Control characters could change what a terminal shows.
     return "".join(character if character.isprintable() else " " for character in redact_text(value))

@@ -1,4 +1,4 @@
-"""Standing: how a backend's sign-in stands, as values without secrets, for whoever shows it."""
+"""SignInSnapshot: the status of a backend's sign-in as values without secrets, for the window and the command line."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from app.core.hosts import Host
     from app.core.posthog.types import Project, User
 
-# What is less is the time that an answer takes, and seconds that its `Date` does not tell.
-SKEW_TOLD_FROM = 5.0
+# A smaller difference may come from the time that a response takes, and from the whole seconds of its `Date`.
+SKEW_SHOWN_FROM = 5.0
 
 
 class SignInSnapshot(NamedTuple):
-    """Times are unix seconds of this computer's clock. `skew` says how far the server's is ahead, 0 if it hardly is.
+    """All times are in Unix seconds by this computer's clock.
 
-    `token` is a fingerprint, `generation` counts the renewals of the grant. `renewable` is False for an API key.
+    `skew` is how many seconds the server's clock is ahead, 0 if the difference is small. `token` is a fingerprint.
+    `generation` is that of the tokens (`auth/tokens.py`). `refreshable` is False for an API key.
     """
 
     account: str | None
@@ -32,14 +33,14 @@ class SignInSnapshot(NamedTuple):
     skew: float
     token: str = ""
     generation: int = 0
-    renewable: bool = True
+    refreshable: bool = True
     issued_at: float | None = None
     renews_at: float | None = None
     scopes: tuple[str, ...] = ()
 
 
 class SnapshotSource(Protocol):
-    """What a snapshot is taken of (`app.core.backend`)."""
+    """The source of a snapshot (`app.core.backend`)."""
 
     host: Host
     session: Credential
@@ -52,10 +53,10 @@ class SnapshotSource(Protocol):
 
 
 def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
-    """How things stand now."""
-    session, account, project = backend.session, backend.account, backend.project
-    status, grant, time = session.status, session.grant, session.oauth.time
-    standing = SignInSnapshot(
+    """The present status."""
+    credential, account, project = backend.session, backend.account, backend.project
+    status, grant, time = credential.status, credential.grant, credential.oauth.time
+    snapshot = SignInSnapshot(
         (account.email or account.short_name) if account else None,
         backend.host.name,
         backend.host.key,
@@ -66,16 +67,16 @@ def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
         status.reason,
         status.store,
         status.persistent,
-        time.skew if abs(time.skew) > SKEW_TOLD_FROM else 0.0,
+        time.skew if abs(time.skew) > SKEW_SHOWN_FROM else 0.0,
     )
     if grant is None:
-        return standing
+        return snapshot
     tokens = grant.tokens
-    return standing._replace(
-        token=session.journal.fingerprint(tokens.access_token),
+    return snapshot._replace(
+        token=credential.journal.fingerprint(tokens.access_token),
         generation=tokens.generation,
-        renewable=grant.renewable,
+        refreshable=grant.refreshable,
         issued_at=time.local(tokens.issued_at) if tokens.issued_at else None,
-        renews_at=session.renews_at,
+        renews_at=credential.renews_at,
         scopes=tuple(dict.fromkeys(tokens.scope.split())),
     )

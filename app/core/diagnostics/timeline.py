@@ -1,7 +1,7 @@
-"""Timeline: what happened to a host's grant, in a closed set of kinds, for whoever shows it.
+"""Timeline: the history of a credential's grant as steps of a closed set of kinds, for the window and the command line.
 
-The journal has what every process did, and is shared by them. That this process took over what another one had done is
-known only here.
+The journal has what every process did. What it lacks is that this process adopted a grant from another one: that sends
+nothing, so it is recorded here only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.core.auth.grant.journal import ENDED, INTERRUPTED, RENEWAL, RENEWED, SIGNED_IN, SIGNED_OUT, UNDER_WAY, UNSTORED
+from app.core.auth.grant.journal import (
+    ENDED,
+    INTERRUPTED,
+    REFRESH,
+    REFRESHED,
+    SIGNED_IN,
+    SIGNED_OUT,
+    UNDER_WAY,
+    UNSTORED,
+)
 from app.core.auth.status import ELSEWHERE
 
 if TYPE_CHECKING:
@@ -21,13 +30,14 @@ if TYPE_CHECKING:
     from app.core.storage.values import GrantEvent
 
 ADOPTED = "adopted"
-KEPT_HERE = 100
-# All attempts of a renewal together take less (`auth/renewal.py`): whoever made an older one has died in it.
+MAX_LOCAL_STEPS = 100
+# A refresh that is under way for longer counts as interrupted: its process has died, or it is about to give up
+# (`auth/grant/refresh.py`).
 LONGEST_SECONDS = 60.0
 
 
 class StepKind(Enum):
-    """What a step came to; the value is what it is called on the command line."""
+    """The kinds of steps. The command line shows their values."""
 
     UNDER_WAY = "under way"
     RENEWED = "renewed"
@@ -50,9 +60,10 @@ class StepKind(Enum):
     OTHER = "other"
 
 
-RENEWALS: dict[str, StepKind] = {
+# The outcome of a refresh in the journal. For a failure it is the name of the error's class.
+REFRESH_OUTCOMES: dict[str, StepKind] = {
     UNDER_WAY: StepKind.UNDER_WAY,
-    RENEWED: StepKind.RENEWED,
+    REFRESHED: StepKind.RENEWED,
     ADOPTED: StepKind.TAKEN_OVER,
     UNSTORED: StepKind.UNSTORED,
     INTERRUPTED: StepKind.INTERRUPTED,
@@ -83,8 +94,9 @@ FAILED = frozenset(
         StepKind.ENDED,
     }
 )
-"""What counts as a failure of the sign-in."""
-OTHERS: dict[tuple[str, str], StepKind] = {
+"""The kinds that count as failures of the sign-in."""
+# What else the journal records, by its `what` and `outcome`.
+OTHER_EVENTS: dict[tuple[str, str], StepKind] = {
     (SIGNED_IN, "ok"): StepKind.SIGNED_IN,
     (SIGNED_IN, "not stored"): StepKind.SIGNED_IN_UNSTORED,
     (SIGNED_OUT, "ok"): StepKind.SIGNED_OUT,
@@ -92,10 +104,11 @@ OTHERS: dict[tuple[str, str], StepKind] = {
 
 
 class TimelineStep(NamedTuple):
-    """One line of the timeline. Times are in unix seconds; `before` and `after` are generations of the token.
+    """One step of the timeline. Times are in Unix seconds.
 
-    `outcome` is the journal's own word, for what no kind is known of. `here` tells whether this process did it;
-    `refresh` and `access` are fingerprints of the token it was about and of the one it brought.
+    `key` identifies the step. `outcome` is the journal's own word, for steps of the kind `OTHER`. `here` says whether
+    this process did it. `before` and `after` are generations of the tokens. `refresh` is the fingerprint of the refresh
+    token that was sent, `access` that of the new access token.
     """
 
     key: str
@@ -117,22 +130,23 @@ class TimelineStep(NamedTuple):
 
 
 class Timeline:
-    """The steps of one host's grant, the newest first. `role` is what the journal calls this process."""
+    """The steps of one credential's grant. `role` is the journal's name for this process."""
 
     def __init__(self, journal: Journal, clock: Clock, role: str) -> None:
         self._journal = journal
         self._clock = clock
         self._process = f"{role} {os.getpid()}".lstrip()
-        self._here: deque[TimelineStep] = deque(maxlen=KEPT_HERE)
+        self._local: deque[TimelineStep] = deque(maxlen=MAX_LOCAL_STEPS)
         self._count = 0
 
-    def heard(self, event: AuthEvent) -> None:
-        """Keep what only this process knows."""
+    def record_event(self, event: AuthEvent) -> None:
+        """Add an event of the credential that the journal does not have."""
+        # Whatever this process did itself is in the journal, and would appear twice.
         if event.outcome != ADOPTED and event.why != ELSEWHERE:
             return
         self._count += 1
         kind = StepKind.TAKEN_OVER if event.outcome == ADOPTED else StepKind.SIGNED_IN
-        self._here.append(
+        self._local.append(
             TimelineStep(
                 f"here {self._count}",
                 self._clock.wall(),
@@ -152,16 +166,19 @@ class Timeline:
         )
 
     async def recent(self, limit: int) -> tuple[TimelineStep, ...]:
-        """The newest steps of every process on this data folder. Raises nothing."""
+        """The newest steps of every process on this data folder, the newest first. Raises nothing."""
         now = self._clock.wall()
-        told = [self._step(event, now) for event in await self._journal.recent(limit)]
-        both = sorted((*told, *reversed(self._here)), key=lambda step: step.at, reverse=True)
+        recorded = [self._step(event, now) for event in await self._journal.recent(limit)]
+        # Both parts are newest first already, and the sort is stable: steps of the same moment keep their order.
+        both = sorted((*recorded, *reversed(self._local)), key=lambda step: step.at, reverse=True)
         return tuple(both[:limit])
 
     def _step(self, event: GrantEvent, now: float) -> TimelineStep:
         kind = kind_of(event, now)
-        brought = kind in {StepKind.RENEWED, StepKind.UNSTORED}
-        began = event.what == SIGNED_IN
+        # An event has the generation of the tokens that it was about: for a refresh those before it, for a sign-in
+        # those that it brought.
+        refreshed = kind in {StepKind.RENEWED, StepKind.UNSTORED}
+        signed_in = event.what == SIGNED_IN
         return TimelineStep(
             f"kept {event.number}",
             event.at,
@@ -172,8 +189,8 @@ class Timeline:
             event.rule,
             event.process,
             event.process == self._process,
-            None if began else event.generation,
-            event.generation + 1 if brought else event.generation if began else None,
+            None if signed_in else event.generation,
+            event.generation + 1 if refreshed else event.generation if signed_in else None,
             event.refresh,
             event.access,
             event.milliseconds,
@@ -183,16 +200,17 @@ class Timeline:
 
 
 def kind_of(event: GrantEvent, now: float) -> StepKind:
-    """What an event of the journal came to, at `now` (unix seconds)."""
+    """The kind of an event of the journal at `now`, in Unix seconds."""
     if event.what == ENDED:
         return StepKind.ENDED
-    if event.what != RENEWAL:
-        return OTHERS.get((event.what, event.outcome), StepKind.OTHER)
-    kind = RENEWALS.get(event.outcome, StepKind.OTHER)
-    dead = kind is StepKind.UNDER_WAY and not -LONGEST_SECONDS < now - event.at < LONGEST_SECONDS
-    return StepKind.INTERRUPTED if dead else kind
+    if event.what != REFRESH:
+        return OTHER_EVENTS.get((event.what, event.outcome), StepKind.OTHER)
+    kind = REFRESH_OUTCOMES.get(event.outcome, StepKind.OTHER)
+    # Both directions: a wall clock that was set back makes the event lie in the future.
+    interrupted = kind is StepKind.UNDER_WAY and not -LONGEST_SECONDS < now - event.at < LONGEST_SECONDS
+    return StepKind.INTERRUPTED if interrupted else kind
 
 
 def last_failure(steps: tuple[TimelineStep, ...]) -> TimelineStep | None:
-    """The newest failure among `steps`."""
+    """The newest failure among `steps`, which are newest first; None without one."""
     return next((step for step in steps if step.kind in FAILED), None)

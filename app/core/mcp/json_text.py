@@ -1,4 +1,4 @@
-"""JSON text to values and back without rounding: fractions are `Decimal`, integers have any size (RFC 8259)."""
+"""Parsing and writing JSON without rounding: fractions are `Decimal`, integers have any size (RFC 8259)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ DEPTH_LIMIT = 64
 
 
 class NotJson(ValueError):
-    """Text that is no JSON value. `line` and `column` count from 1; both are 0 when the place is not known."""
+    """Text that is not JSON, or a value that JSON cannot represent.
+
+    `line` and `column` count from 1; both are 0 when the position is not known.
+    """
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(message)
@@ -22,9 +25,10 @@ class NotJson(ValueError):
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises `NotJson`, also for a name given twice and for nesting beyond 64 levels."""
+    """The value of a JSON text. Raises `NotJson`, also for duplicate names and for nesting beyond 64 levels."""
+    # The recursion limit depends on the caller's stack. The explicit limit makes the result the same everywhere.
     try:
-        value = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object)
+        value = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except NotJson:
         raise
     except json.JSONDecodeError as problem:
@@ -39,64 +43,72 @@ def parse_json(text: str) -> Any:
 
 
 def write_json(value: object, *, indent: int | None = 2) -> str:
-    """The JSON text of a value whose fractions may be `Decimal`. Raises `NotJson` for what JSON cannot carry."""
-    marks = Marks()
+    """The JSON text of a value, whose fractions may be `Decimal`. Raises `NotJson` for what JSON cannot represent."""
+    placeholders = NumberPlaceholders()
     try:
-        text = json.dumps(_marked(value, marks, DEPTH_LIMIT), indent=indent, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            _with_placeholders(value, placeholders, DEPTH_LIMIT), indent=indent, ensure_ascii=False, allow_nan=False
+        )
     except (ValueError, TypeError) as problem:
         raise NotJson(str(problem)) from None
-    return marks.restore(text)
+    return placeholders.restore(text)
 
 
-class Marks:
-    """Stand-ins for numbers on their way through an encoder that would round them."""
+class NumberPlaceholders:
+    """Texts in the place of numbers, for encoders that would round the numbers.
+
+    `add` gives a text for a number. After encoding, `restore` replaces the texts in the JSON by the numbers' digits.
+    """
 
     def __init__(self) -> None:
-        # Unguessable, so that no text can be taken for a mark.
+        # Unguessable, so that no other text in the value can be a placeholder.
         self._name = secrets.token_hex(16)
         self._literals: list[str] = []
 
     def __bool__(self) -> bool:
         return bool(self._literals)
 
-    def put(self, number: Decimal) -> str:
-        """A text that stands for `number` until `restore`. Raises `NotJson` for what is not finite."""
+    def add(self, number: Decimal) -> str:
+        """The placeholder for `number`. Raises `NotJson` if the number is not finite."""
         if not number.is_finite():
             raise NotJson("A number is not finite")
         self._literals.append(str(number))
         return f"{self._name}:{len(self._literals) - 1}"
 
     def restore(self, text: str) -> str:
-        """JSON text with every mark replaced by its number."""
+        """JSON text with every placeholder replaced by its number."""
         if not self._literals:
             return text
         return re.sub(rf'"{self._name}:(\d+)"', lambda found: self._literals[int(found[1])], text)
 
 
-def exact(value: Any) -> Any:
-    """A copy with numbers as `parse_json` would give them: floats as `Decimal`, whole `Decimal`s as int."""
+def exact_numbers(value: Any) -> Any:
+    """A copy with numbers as `parse_json` returns them: floats become `Decimal`, whole `Decimal`s become int."""
     match value:
         case float():
             return Decimal(repr(value))
         case Decimal() if value.is_finite() and value.as_tuple().exponent == 0:
             return int(value)
         case dict():
-            return {name: exact(item) for name, item in value.items()}
+            return {name: exact_numbers(item) for name, item in value.items()}
         case list() | tuple():
-            return [exact(item) for item in value]
+            return [exact_numbers(item) for item in value]
         case _:
             return value
 
 
 def same_json(one: object, two: object) -> bool:
-    """Whether two values are written alike: 1, 1.0 and true are three values."""
-    match exact(one) if isinstance(one, Decimal) else one, exact(two) if isinstance(two, Decimal) else two:
+    """Whether two values have the same JSON text: 1, 1.0 and true are three values."""
+    match (
+        exact_numbers(one) if isinstance(one, Decimal) else one,
+        exact_numbers(two) if isinstance(two, Decimal) else two,
+    ):
         case bool(first), bool(second):
             return first == second
         case int(first), int(second) if not isinstance(first, bool) and not isinstance(second, bool):
             return first == second
         case ((Decimal() | float() as first), (Decimal() | float() as second)):
-            return str(exact(first)) == str(exact(second))
+            return str(exact_numbers(first)) == str(exact_numbers(second))
         case str(first), str(second):
             return first == second
         case None, None:
@@ -109,16 +121,16 @@ def same_json(one: object, two: object) -> bool:
             return False
 
 
-def _marked(value: Any, marks: Marks, depth: int) -> Any:
+def _with_placeholders(value: Any, placeholders: NumberPlaceholders, depth: int) -> Any:
     if depth < 0:
         raise NotJson("It is nested too deeply")
     match value:
         case Decimal():
-            return marks.put(value)
+            return placeholders.add(value)
         case dict():
-            return {name: _marked(item, marks, depth - 1) for name, item in value.items()}
+            return {name: _with_placeholders(item, placeholders, depth - 1) for name, item in value.items()}
         case list() | tuple():
-            return [_marked(item, marks, depth - 1) for item in value]
+            return [_with_placeholders(item, placeholders, depth - 1) for item in value]
         case _:
             return value
 
@@ -141,5 +153,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise NotJson(f"{name} is not a JSON value")

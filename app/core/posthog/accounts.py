@@ -1,4 +1,4 @@
-"""Who is signed in and which projects they can work in (docs/wire.md, "Users, organisations and projects")."""
+"""Accounts: the signed-in user and their projects (docs/wire.md, "Users, organisations and projects")."""
 
 from __future__ import annotations
 
@@ -26,28 +26,30 @@ class _Organization(msgspec.Struct):
 
 
 class Accounts:
-    """Every method asks the server and raises errors of `app.core.errors`."""
+    """Every method sends requests and raises `BurrowError`."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
 
     async def me(self) -> User:
-        """The signed-in person; answers whatever the token is restricted to."""
+        """The signed-in user."""
+        # This works with every token that has `user:read`, whatever projects it is limited to.
         return decode_one(await self._fetcher.get("/api/users/@me/"), User)
 
     async def projects(self, teams: Sequence[int], organizations: Sequence[str], me: User) -> tuple[Project, ...]:
-        """The projects that a token restricted to `teams` or `organizations` (empty: to nothing) can reach.
+        """The projects of a token that is limited to `teams` or `organizations`; both empty means no limit.
 
-        What cannot be read is left out, and the person's current project takes its place when nothing else is left.
-        Raises `SignInNeeded` at once, and the first other failure when there is nothing at all to show.
+        See docs/wire.md, "Building the list of projects". What cannot be read is left out. If all is refused, the
+        user's current project is the list. Raises `SignInNeeded`, or the first other failure when the list would be
+        empty because of it.
         """
         if teams:
-            asked: list[Coroutine[Any, Any, Sequence[Project]]] = [self._team(team) for team in dict.fromkeys(teams)]
+            requests: list[Coroutine[Any, Any, Sequence[Project]]] = [self._team(team) for team in dict.fromkeys(teams)]
         else:
             own = [me.organization, *me.organizations]
             ids = organizations or [organization.id for organization in own if organization is not None]
-            asked = [self._organization(organization) for organization in dict.fromkeys(ids)]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+            requests = [self._organization(organization) for organization in dict.fromkeys(ids)]
+        answers = await asyncio.gather(*requests, return_exceptions=True)
         found: dict[int, Project] = {}
         failures: list[BurrowError] = []
         for answer in answers:
@@ -64,6 +66,8 @@ class Accounts:
                 raise failure
         if found:
             return tuple(found.values())
+        # A token that is limited to projects may not list organisations, but `@me` names one of its projects. After any
+        # other failure the list would be wrong, so that failure is raised.
         refused = all(isinstance(failure, (NotFound, PermissionMissing)) for failure in failures)
         if refused and me.team is not None and (not teams or me.team.id in teams):
             return (me.team,)

@@ -1,4 +1,4 @@
-"""The profiles of PostHog's credentials, and the two ways to sign in to PostHog that need no browser."""
+"""The profiles of PostHog's credentials, and the two ways to sign in without a browser."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ SCOPES = (
     "task:write",
     "integration:read",
 )
-# The consent page then asks for one project, or for several, instead of a whole organization.
+# A hint for the consent page: ask for one or several projects, not for a whole organisation.
 PARAMETERS = (("required_access_level", "project"),)
 PERSONAL_KEY_PREFIX = "phx_"
-# Any address on this machine: the code is taken from the redirect itself, and nobody listens there.
+# Never opened: the code is read from the redirect itself. Any loopback URL would do.
 TICKET_REDIRECT = "http://127.0.0.1:1/callback"
 
 
 def posthog_profile(host: Host, slot: str = "") -> CredentialProfile:
     """The profile of an account on a PostHog-compatible server: cloud, self-hosted or the embedded workspace.
 
-    The server is its own authorization server. One without metadata has its endpoints at PostHog's documented paths.
-    The embedded workspace has another address at each start, so its key goes by a fixed name.
+    The server is its own authorization server. One without metadata has PostHog's documented endpoints (docs/wire.md,
+    "Authorization server metadata").
     """
+    # The embedded workspace has another origin at each start, so its key has a fixed name as the issuer.
     base = f"{host.origin}/oauth"
     return CredentialProfile(
         CredentialKey(WORKSPACE if host.embedded else host.origin, slot=slot),
@@ -53,12 +54,12 @@ def posthog_profile(host: Host, slot: str = "") -> CredentialProfile:
             host.origin, f"{base}/authorize/", f"{base}/token/", f"{base}/register/", f"{base}/revoke/"
         ),
         check_url=f"{host.origin}/api/users/@me/",
-        without_registration="Ask its administrator for an OAuth client id, or use a personal API key.",
+        registration_advice="Ask its administrator for an OAuth client id, or use a personal API key.",
     )
 
 
 async def sign_in_with_ticket(credential: Credential, ticket: str) -> None:
-    """Sign in to the embedded workspace without a page: it gives single-use tickets to the process that started it.
+    """Sign in to the embedded workspace with a single-use ticket, which stands for a user who approves.
 
     Raises `Rejected` when the workspace does not accept the ticket.
     """
@@ -70,12 +71,12 @@ async def sign_in_with_ticket(credential: Credential, ticket: str) -> None:
     )
     code = await oauth.authorize_directly(request)
     tokens, registration = await oauth.exchange(metadata, registration, code, request)
-    await credential.adopt(Grant.issued(tokens, registration, request.resource), "ticket")
+    await credential.sign_in(Grant.issued(tokens, registration, request.resource), "ticket")
 
 
 async def sign_in_with_key(credential: Credential, key: str) -> None:
-    """Use a personal API key, which no server refreshes. Raises `Rejected` (attr `key`) when it cannot be one."""
+    """Sign in with a personal API key, which is never refreshed. Raises `Rejected` (attr `key`) when it is none."""
     typed = key.strip()
     if not typed.startswith(PERSONAL_KEY_PREFIX) or not typed.isascii() or not typed.isprintable() or " " in typed:
         raise Rejected("A personal API key starts with phx_.", Facts(attr="key"), action="Paste the whole key.")
-    await credential.adopt(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "personal API key")
+    await credential.sign_in(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "personal API key")

@@ -1,6 +1,6 @@
-"""The MCP store: servers on offer, servers installed, their tools and what agents may call (docs/wire.md, "MCP store").
+"""McpStore: the servers on offer, the installed servers, their tools and approval states (docs/wire.md, "MCP store").
 
-Errors keep the server's own words in `facts.detail`; a failed installation is explained there and nowhere else.
+Errors have the server's own explanation in `facts.detail`. For a failed installation it is the only one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The only source that gets the address to open as data, not as a redirect (docs/wire.md, "Installing and connecting").
+# Only this source gets the URL to open as data. Others get a redirect (docs/wire.md, "Installing and connecting").
 INSTALL_SOURCE = "posthog-code"
+# Against a server whose pages never end.
 MAX_PAGES = 50
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class _Redirect(msgspec.Struct):
 
 
 class McpStore:
-    """Every method asks the server and raises errors of `app.core.errors`; `project` gives the project's id."""
+    """Every method sends requests and raises `BurrowError`. `project` returns the current project's id."""
 
     def __init__(self, fetcher: Fetcher, project: Callable[[], int]) -> None:
         self._fetcher = fetcher
@@ -50,9 +51,9 @@ class McpStore:
         return await self._all(self._path(), Installation, limit=MAX_LIMIT)
 
     async def install(self, template: ServerTemplate | str, api_key: str | None = None) -> Installation | str:
-        """Install a server on offer: the installation, or the address where the person allows it (OAuth).
+        """Install a server on offer. Returns the installation, or for OAuth the URL where the user authorizes it.
 
-        After the person was there, poll `installations` until `pending_oauth` is false.
+        After opening the URL, poll `installations` until `pending_oauth` is false.
         """
         template_id = template.id if isinstance(template, ServerTemplate) else template
         return await self._install("install_template", {"template_id": template_id, "api_key": api_key or None})
@@ -68,9 +69,9 @@ class McpStore:
         client_id: str | None = None,
         client_secret: str | None = None,
     ) -> Installation | str:
-        """Install a server by its address; answers as `install` does.
+        """Install a server by its URL; returns what `install` returns.
 
-        `client_id` and `client_secret` are for servers that register no clients by themselves.
+        `client_id` and `client_secret` are for servers without dynamic client registration.
         """
         return await self._install(
             "install_custom",
@@ -86,7 +87,7 @@ class McpStore:
         )
 
     async def authorize(self, installation_id: str) -> str:
-        """The address where the person finishes or renews a server's sign-in. Raises `ProtocolTrouble` without one."""
+        """The URL where the user completes or repeats the vendor's sign-in. Raises `ProtocolTrouble` without one."""
         answer = await self._fetcher.get(
             self._path("authorize"),
             params={"installation_id": installation_id, "install_source": INSTALL_SOURCE},
@@ -104,42 +105,39 @@ class McpStore:
         display_name: str | None = None,
         description: str | None = None,
     ) -> Installation:
-        """Change what is not None."""
+        """Change the fields that are not None."""
         body = {"is_enabled": is_enabled, "display_name": display_name, "description": description}
-        return decode_one(await self._repeatable("PATCH", self._path(installation_id), _given(body)), Installation)
+        return decode_one(await self._repeatable("PATCH", self._path(installation_id), _not_none(body)), Installation)
 
     async def remove(self, installation_id: str) -> None:
         """Uninstall a server."""
         await self._fetcher.delete(self._path(installation_id))
 
-    async def tools(self, installation_id: str, *, include_removed: bool = False) -> tuple[StoreTool, ...]:
-        """The tools as the store knows them, with the states that its proxy enforces."""
-        path = self._path(installation_id, "tools")
-        if include_removed:
-            return await self._all(path, StoreTool, include_removed=1)
-        return await self._all(path, StoreTool)
+    async def tools(self, installation_id: str) -> tuple[StoreTool, ...]:
+        """The tools as the store knows them, with the approval states that its proxy enforces."""
+        return await self._all(self._path(installation_id, "tools"), StoreTool)
 
     async def set_policy(self, installation_id: str, tool: str, state: ApprovalState) -> StoreTool:
-        """Say whether agents may call a tool. A stricter policy of the team raises `Rejected`."""
+        """Set whether agents may call a tool. Raises `Rejected` when the team's policy is stricter."""
         path = self._path(installation_id, "tools", tool)
         return decode_one(await self._repeatable("PATCH", path, {"approval_state": state}), StoreTool)
 
     async def refresh_tools(self, installation_id: str) -> tuple[StoreTool, ...]:
-        """Have the store ask the server for its tools again."""
+        """Make the store read the server's tool list again; returns the tools."""
         path = self._path(installation_id, "tools", "refresh")
         return await self._rest(await self._repeatable("POST", path, None), StoreTool)
 
     def proxy_path(self, installation_id: str) -> str:
-        """Where an installation is reached when the server names no `proxy_url`."""
+        """The path of an installation's proxy, for hosts that name no `proxy_url`."""
         return self._path(installation_id, "proxy")
 
     async def _repeatable(self, method: str, path: str, body: object | None) -> Answer:
-        """What sets a state instead of adding to one: sent twice it does no harm, so its failure is a plain one."""
+        """Send a request that sets a state. Sending it twice does no harm, so its failure is never `OutcomeUnknown`."""
         return await self._fetcher.request(method, path, body=body, idempotent=True)
 
     async def _install(self, action: str, body: dict[str, object]) -> Installation | str:
-        given = _given({**body, "install_source": INSTALL_SOURCE})
-        answer = await self._fetcher.post(self._path(action), given)
+        fields = _not_none({**body, "install_source": INSTALL_SOURCE})
+        answer = await self._fetcher.post(self._path(action), fields)
         url = answer.decode(_Redirect).redirect_url
         return decode_one(answer, Installation) if url is None else _address(url, answer)
 
@@ -166,12 +164,13 @@ class McpStore:
         return f"/api/environments/{self._project()}"
 
 
-def _given(body: Mapping[str, object]) -> dict[str, object]:
+def _not_none(body: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in body.items() if value is not None}
 
 
 def _address(url: str, answer: Answer) -> str:
-    """`url` if a browser may be sent there: nothing but https, or http on this machine."""
+    """`url`, if it may be opened in the browser. Raises `ProtocolTrouble` otherwise."""
+    # The URL comes from a server and goes to the system, which starts programs for other schemes.
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.core.fetcher import Admission, Fetcher
 
 ORIGIN = "user_created"
-# Without a mode the cloud agent asks for no permission at all (docs/wire.md, "Starting a run").
+# Without a mode the agent of a cloud run asks for no permission at all (docs/wire.md, "Starting a run").
 PERMISSION_MODES = {"claude": "plan", "codex": "auto"}
 
 
@@ -39,7 +39,7 @@ class _Models(msgspec.Struct):
 
 
 class Tasks:
-    """Every method asks the server and raises errors of `app.core.errors`; `project` gives the project's id."""
+    """Every method sends requests and raises `BurrowError`. `project` returns the current project's id."""
 
     def __init__(self, fetcher: Fetcher, project: Callable[[], int]) -> None:
         self._fetcher = fetcher
@@ -62,21 +62,21 @@ class Tasks:
         return decode_page(answer, Task)
 
     async def more(self, cursor: str) -> Page[Task]:
-        """The page that `Page.next` of another one names. An address of another server raises `Rejected`."""
+        """The page after one whose `next` is `cursor`. Raises `Rejected` for a URL of another server."""
         return decode_page(await self._fetcher.get(cursor), Task, cursor)
 
     async def get(self, id: str) -> Task:  # noqa: A002
         return decode_one(await self._fetcher.get(self._path(id)), Task)
 
     async def create(self, new: NewTask, *, admission: Admission | None = None) -> Task:
-        """Make a task. Without a title it gets the beginning of the description. `admission`: see `Fetcher.request`."""
+        """Create a task. An empty title becomes the start of the description. `admission`: see `Fetcher.request`."""
         body: dict[str, object] = {name: text for name, text in cleaned(texts_of(new)).items() if text is not None}
         body["title"] = body["title"] or one_line(new.description)[:TITLE_LENGTH]
         body["origin_product"] = ORIGIN
         return decode_one(await self._fetcher.post(self._path(), body, admission=admission), Task)
 
     async def rename(self, id: str, title: str) -> Task:  # noqa: A002
-        """Give a title that the server's own naming leaves alone."""
+        """Set the title, and keep the server from choosing another one."""
         return await self.edit(id, title=title)
 
     async def edit(self, id: str, **texts: str) -> Task:  # noqa: A002
@@ -95,11 +95,11 @@ class Tasks:
         await self._fetcher.delete(self._path(id), admission=admission)
 
     async def pin(self, id: str, pinned: bool) -> None:  # noqa: A002
-        """Raises `NotFound` on servers that keep no pins."""
+        """Pin or unpin a task. Raises `NotFound` on servers without pins."""
         await self._fetcher.post(self._path(id, "pin"), {"pinned": pinned})
 
     async def pinned(self) -> frozenset[str]:
-        """The ids of the account's pinned tasks; none on servers that keep no pins."""
+        """The ids of the account's pinned tasks; none on servers without pins."""
         try:
             answer = await self._fetcher.get(self._path("pinned"))
         except NotFound:
@@ -107,7 +107,7 @@ class Tasks:
         return frozenset(task_id for task_id in answer.decode(_Pinned).task_ids or () if isinstance(task_id, str))
 
     async def repositories(self) -> tuple[str, ...]:
-        """Every repository that a task of the project names, as `org/repo`."""
+        """The repositories that the project's tasks name, as `organisation/name`."""
         answer = await self._fetcher.get(self._path("repositories"))
         return tuple(name for name in answer.decode(_Repositories).repositories or () if isinstance(name, str) and name)
 
@@ -116,15 +116,9 @@ class Tasks:
         answer = await self._fetcher.get(self._path(id, "runs"), params={"limit": bounded(limit)})
         return decode_page(answer, TaskRun)
 
-    async def more_runs(self, cursor: str) -> Page[TaskRun]:
-        """The page of runs that `Page.next` of another one names."""
-        return decode_page(await self._fetcher.get(cursor), TaskRun, cursor)
-
     async def run(self, id: str) -> Task:  # noqa: A002
-        """Start a cloud run that a person can talk to; the answer's `latest_run` is the new one.
-
-        The server's first model is named where it offers any, because only with a model can a permission mode be sent.
-        """
+        """Start an interactive cloud run; the task's `latest_run` is the new one."""
+        # A permission mode can be sent only with a model, so the first one that the server offers is named.
         body = {"mode": "interactive", **await self._agent()}
         return decode_one(await self._fetcher.post(self._path(id, "run"), body), Task)
 

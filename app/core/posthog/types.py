@@ -1,9 +1,10 @@
 """The values of PostHog's API that Burrow shows and edits (docs/wire.md).
 
-Field names are the wire's own. Enumerations of the server are open: a value this version does not know is kept as
-it came. Every field that an older server may leave out has a default. `msgspec.structs.replace` makes a changed copy.
+Field names are those of the API. The server's enumerations are open: values that this version does not know are kept.
+Every field that an older server may leave out has a default. `msgspec.structs.replace` makes a changed copy.
 
-Structs and not dataclasses: fifteen dataclasses take 20 ms to define, at every start and before the list is shown.
+They are structs and not dataclasses: fifteen dataclasses take 20 ms to define, at every start and before the list is
+shown.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ ApprovalState = Literal["approved", "needs_approval", "do_not_use"]
 
 
 class Value(msgspec.Struct, frozen=True):
-    """Compared by its fields, never changed."""
+    """The base of immutable values that are compared by their fields."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """One page of a list. `next` is an opaque cursor for the following page, None at the end.
 
-    `unreadable` counts items of the answer that could not be understood and were left out.
+    `unreadable` is the number of items that could not be decoded and were left out.
     """
 
     items: tuple[T, ...]
@@ -60,24 +61,23 @@ class User(Value, frozen=True):
     distinct_id: str | None = None
     email: str = ""
     first_name: str = ""
-    last_name: str = ""
     team: Project | None = None
     organization: Organization | None = None
     organizations: tuple[Organization, ...] = ()
 
     @property
     def account_key(self) -> str:
-        """What identifies the account on its host (docs/wire.md, "Rules for a client's sign-in")."""
+        """The key of the account on its host (docs/wire.md, "Rules for a client's sign-in")."""
         return self.uuid or self.distinct_id or self.email
 
     @property
     def short_name(self) -> str:
-        """The first name, else what stands before the @."""
+        """The first name, else the part of the e-mail address before the @."""
         return self.first_name or self.email.partition("@")[0] or "?"
 
 
 class Membership(Value, frozen=True):
-    """A person, the projects they can work in and the one chosen. `sign_in` names the signing in it was learnt for."""
+    """A user, their projects and the selected one. `sign_in` is the id of the sign-in that this was learnt for."""
 
     user: User
     projects: tuple[Project, ...] = ()
@@ -149,7 +149,7 @@ def new_task(texts: Mapping[str, Any]) -> NewTask:
 
 
 class ServerTemplate(Value, frozen=True):
-    """A server of the MCP store. `auth_type` is `api_key` or `oauth`."""
+    """A server on offer in the MCP store. `auth_type` is `api_key` or `oauth`."""
 
     id: str
     name: str = ""
@@ -157,12 +157,11 @@ class ServerTemplate(Value, frozen=True):
     docs_url: str = ""
     description: str = ""
     auth_type: str = "api_key"
-    icon_domain: str | None = None
     category: str | None = None
 
 
 class Installation(Value, frozen=True):
-    """A server that the account (or its team) installed; `proxy_url` is absolute."""
+    """A server that the account or its team installed. `proxy_url` is absolute."""
 
     id: str
     name: str = ""
@@ -173,7 +172,6 @@ class Installation(Value, frozen=True):
     template_id: str | None = None
     is_enabled: bool = True
     scope: str = "personal"
-    is_owner: bool = True
     needs_reauth: bool = False
     pending_oauth: bool = False
     proxy_url: str = ""
@@ -187,7 +185,7 @@ class Installation(Value, frozen=True):
 
 
 class StoreTool(Value, frozen=True):
-    """A tool as the MCP store keeps it, with the effective approval state."""
+    """A tool as the MCP store knows it, with the effective approval state."""
 
     tool_name: str
     id: str = ""
@@ -195,7 +193,5 @@ class StoreTool(Value, frozen=True):
     description: str = ""
     input_schema: dict[str, Any] = {}
     approval_state: str = "needs_approval"
-    team_state: str | None = None
     locked: bool = False
-    last_seen_at: datetime | None = None
     removed_at: datetime | None = None

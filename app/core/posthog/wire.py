@@ -1,8 +1,8 @@
-"""From the wire to the values of `types.py` and back, for servers of different ages (docs/wire.md, "Tasks").
+"""Decoding answers into the values of `types.py`, for servers of different versions (docs/wire.md, "Tasks").
 
-What fits is decoded straight into the structs. An item that does not fit is mended first: nulls become defaults,
-numbers where text is expected become text, an optional field of the wrong kind counts as absent. An item that cannot be
-mended never hides the others of its page.
+Valid items are decoded straight into the structs. An invalid item is repaired first: nulls become defaults, numbers
+become text where text is expected, an optional field of the wrong type counts as absent. An item that cannot be
+repaired is left out, and never hides the others of its page.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Envelope(msgspec.Struct):
 
 
 def decode_one(answer: Answer, kind: type[T]) -> T:
-    """The answer's object as `kind`. Raises `ProtocolTrouble` naming the path of what cannot be understood."""
+    """The answer's object as `kind`. Raises `ProtocolTrouble`, which names the path of the first invalid value."""
     raw = answer.decode(msgspec.Raw)
     try:
         return _decode(raw, kind)
@@ -55,29 +55,31 @@ def decode_one(answer: Answer, kind: type[T]) -> T:
 
 
 def decode_page(answer: Answer, kind: type[T], cursor: str | None = None) -> Page[T]:
-    """One limit/offset page. Raises `ProtocolTrouble` when the answer is no page at all.
+    """One limit/offset page. Raises `ProtocolTrouble` when the answer is not a page.
 
-    `cursor` is the address that the page was asked from: a page that names itself as its next one is the last.
+    `cursor` is the one that the page was requested by. A page that names it as its `next` is the last one.
     """
+    # Three attempts, from the fastest to the most lenient: the page as a whole, item by item, and item by item after
+    # what the decoder refuses has been replaced.
     envelope: Any
     try:
-        # A page without a flaw, in half the time that its items take one by one.
-        envelope = _whole(_page_of(cast("Any", kind))).decode(answer.content)
+        # A page of valid items takes half the time that its items take one by one.
+        envelope = _decoder_of(_page_of(cast("Any", kind))).decode(answer.content)
         items, unreadable = tuple(envelope.results), 0
     except UNREADABLE:
         try:
             envelope = answer.decode(_Envelope)
         except ProtocolTrouble:
-            envelope = _repaired(answer).decode(_Envelope)
-        items, unreadable = _readable(envelope.results, kind)
+            envelope = _repaired_answer(answer).decode(_Envelope)
+        items, unreadable = _decode_all(envelope.results, kind)
     count = envelope.count if isinstance(envelope.count, int) else len(envelope.results)
     following = envelope.next if isinstance(envelope.next, str) and envelope.next != cursor else None
     return Page(items, count, following or None, unreadable)
 
 
 def decode_items(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[T, ...]:
-    """Those of `raw` that can be understood."""
-    return _readable(raw, kind)[0]
+    """The items of `raw` that can be decoded."""
+    return _decode_all(raw, kind)[0]
 
 
 def encode_tasks(tasks: Iterable[Task]) -> bytes:
@@ -86,9 +88,9 @@ def encode_tasks(tasks: Iterable[Task]) -> bytes:
 
 
 def decode_tasks(payload: bytes) -> tuple[Task, ...]:
-    """What `encode_tasks` made, by this version or another; what cannot be read is left out."""
+    """Read what `encode_tasks` of this or another version wrote. What cannot be decoded is left out."""
     try:
-        return tuple(_whole(list[Task]).decode(payload))
+        return tuple(_decoder_of(list[Task]).decode(payload))
     except UNREADABLE:
         pass
     try:
@@ -100,12 +102,12 @@ def decode_tasks(payload: bytes) -> tuple[Task, ...]:
 
 
 def encode_membership(membership: Membership) -> str:
-    """As text for the settings."""
+    """The membership as text for the settings."""
     return msgspec.json.encode(membership).decode()
 
 
 def decode_membership(text: str) -> Membership:
-    """What `encode_membership` made. Raises `ProtocolTrouble` for anything else."""
+    """Read what `encode_membership` wrote. Raises `ProtocolTrouble` for anything else."""
     try:
         return msgspec.json.decode(text, type=Membership)
     except UNREADABLE as problem:
@@ -113,18 +115,19 @@ def decode_membership(text: str) -> Membership:
 
 
 def segment(value: str | int) -> str:
-    """`value` as one segment of a path, whatever characters it has."""
+    """`value` as one segment of a path."""
     text = quote(str(value), safe="")
+    # `quote` leaves dots alone, and HTTP clients resolve a segment of dots: the request would go to another path.
     return text.replace(".", "%2E") if text in {".", ".."} else text
 
 
 def bounded(limit: int) -> int:
-    """`limit` as servers honour it: they silently answer with at most 100 (docs/wire.md, "Pagination")."""
+    """`limit` within what servers accept: they silently reduce a larger one (docs/wire.md, "Pagination")."""
     return max(1, min(limit, MAX_LIMIT))
 
 
-def _repaired(answer: Answer) -> Answer:
-    """The answer with what the strict decoder refuses as a whole replaced: half characters, broken UTF-8, NaN."""
+def _repaired_answer(answer: Answer) -> Answer:
+    """The answer without what the strict decoder refuses as a whole: lone surrogates, invalid UTF-8, NaN."""
     try:
         value = json.loads(answer.content.decode("utf-8", "replace"), parse_constant=lambda _: None)
         content = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
@@ -133,7 +136,7 @@ def _repaired(answer: Answer) -> Answer:
     return replace(answer, content=content)
 
 
-def _readable(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[tuple[T, ...], int]:
+def _decode_all(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[tuple[T, ...], int]:
     items: list[T] = []
     problems: list[str] = []
     for one in raw:
@@ -147,6 +150,7 @@ def _readable(raw: Iterable[msgspec.Raw], kind: type[T]) -> tuple[tuple[T, ...],
 
 
 def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
+    """`raw` as `kind`, repaired if necessary. Each step is much slower than the one before, and rarely needed."""
     try:
         return _decoder(kind).decode(raw)
     except msgspec.ValidationError:
@@ -156,11 +160,11 @@ def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
     try:
         return msgspec.convert(_without_nulls(value, kind), kind, strict=False)
     except msgspec.ValidationError:
-        return msgspec.convert(_mended(value, kind), kind, strict=False)
+        return msgspec.convert(_repair(value, kind), kind, strict=False)
 
 
 @cache
-def _whole(kind: Any) -> msgspec.json.Decoder[Any]:
+def _decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, strict=False)
 
 
@@ -178,7 +182,7 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 
 class _Field(NamedTuple):
-    """How to mend one field: `inner` is the struct in it, `many` whether it holds several of them."""
+    """How to repair one field: `inner` is the struct in it, `many` whether it has several of them."""
 
     kind: Any
     text: bool
@@ -188,7 +192,7 @@ class _Field(NamedTuple):
 
 
 def _without_nulls(value: Any, kind: type) -> Any:
-    """All that most older answers need, many times quicker than mending."""
+    """`value` without nulls, so that defaults apply. Most answers of older servers need nothing else."""
     if not isinstance(value, dict):
         return value
     kept = {name: item for name, item in value.items() if item is not None}
@@ -198,10 +202,11 @@ def _without_nulls(value: Any, kind: type) -> Any:
     return kept
 
 
-def _mended(value: Any, kind: type) -> Any:
+def _repair(value: Any, kind: type) -> Any:
+    """`value` with everything removed or converted that does not match `kind`, as far as that is possible."""
     if not isinstance(value, dict):
         return value
-    mended: dict[str, Any] = {}
+    repaired: dict[str, Any] = {}
     for name, spec in _fields(kind).items():
         item = value.get(name)
         if item is None:
@@ -209,15 +214,16 @@ def _mended(value: Any, kind: type) -> Any:
         if spec.text and isinstance(item, (int, float)) and not isinstance(item, bool):
             item = str(item)
         if spec.inner is not None and spec.many and isinstance(item, list):
-            item = [one for one in (_mended(one, spec.inner) for one in item) if _fits(one, spec.inner)]
+            item = [one for one in (_repair(one, spec.inner) for one in item) if _is_valid(one, spec.inner)]
         elif spec.inner is not None:
-            item = _mended(item, spec.inner)
-        if not spec.optional or _fits(item, spec.kind):
-            mended[name] = item
-    return mended
+            item = _repair(item, spec.inner)
+        # An invalid required field stays, so that the item as a whole is refused and counted.
+        if not spec.optional or _is_valid(item, spec.kind):
+            repaired[name] = item
+    return repaired
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _is_valid(value: Any, kind: Any) -> bool:
     try:
         msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
@@ -238,7 +244,7 @@ def _fields(kind: type) -> dict[str, _Field]:
         choices = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
         parts = [part for choice in choices for part in (get_args(choice) or (choice,))]
         inner = next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
-        # Free-form objects are nobody's identity: one of another shape must not hide the item.
+        # A free-form object does not identify an item, so an invalid one must not hide it.
         free = item.default_factory is dict
         found[item.name] = _Field(
             kind=hint,

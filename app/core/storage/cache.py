@@ -1,22 +1,22 @@
-"""Answers of servers kept to be shown at once on the next start, for each account apart."""
+"""Cache: answers of servers, stored for each account so that the next start can show them at once."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from app.core.storage.access import Access
+from app.core.storage.repository import Repository
 from app.core.storage.values import Cached
 
 if TYPE_CHECKING:
     from app.core.storage.values import Scope
 
 
-class Cache(Access):
-    """All methods raise `StorageTrouble`. Losing an entry costs a request, nothing else."""
+class Cache(Repository):
+    """All methods raise `StorageTrouble`. Losing an entry costs one request, so writes are not durable."""
 
     async def put(self, scope: Scope, name: str, payload: bytes) -> None:
-        """Keep `payload` under `name` in place of what was there."""
+        """Store `payload` under `name`, in place of any other."""
         row = (scope.host, scope.account, name, time.time(), payload)
 
         def job() -> None:
@@ -28,7 +28,7 @@ class Cache(Access):
         await self._run(job)
 
     async def get(self, scope: Scope, name: str) -> Cached | None:
-        """What was last kept under `name`, however old, or None."""
+        """What was last stored under `name`, however old; None when there is nothing."""
 
         def job() -> Cached | None:
             rows = self._database.read(
@@ -40,7 +40,7 @@ class Cache(Access):
         return await self._run(job)
 
     async def clear(self, scope: Scope) -> None:
-        """Forget everything cached for an account."""
+        """Delete everything cached for an account."""
 
         def job() -> None:
             self._database.write(

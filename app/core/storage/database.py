@@ -1,7 +1,7 @@
-"""One SQLite file: opening it safely, migrating it, setting it aside when it cannot be used, naming its troubles.
+"""Database: one SQLite file. It is opened, migrated, and set aside when it cannot be used.
 
-A damaged database, another program's, or one written by a newer Burrow is renamed beside its place together with its
-`-wal` and `-shm` files; nothing is ever deleted.
+A database that is damaged, belongs to another program or was written by a newer Burrow is renamed, together with its
+`-wal` and `-shm` files, and an empty one takes its place. Nothing is ever deleted.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 5.0
 BUSY_PAUSE = 0.02
-COMPANIONS = ("", "-wal", "-shm")
+# The database and the files that SQLite keeps beside it in WAL mode. They belong together: a database without its log
+# lacks the last transactions.
+SUFFIXES = ("", "-wal", "-shm")
 
+# Primary result codes of SQLite.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _CAUSES = {
@@ -44,20 +47,20 @@ _CAUSES = {
 }
 
 
-class Unusable(Exception):
-    """The file is not a database that this version can use. `way_out` says what a person can do with it."""
+class DatabaseUnusable(Exception):
+    """The file is not a database that this version can use. `advice` says what the user can do with it."""
 
-    def __init__(self, what: str, way_out: str) -> None:
+    def __init__(self, what: str, advice: str) -> None:
         super().__init__(what)
         self.what = what
-        self.way_out = way_out
+        self.advice = advice
 
 
 class Database:
-    """A connection used by one thread at a time.
+    """A connection that one thread at a time may use.
 
-    `notice` says in words what was set aside and where, or is None. `replaced` is called after a database that turned
-    out to be damaged while in use was replaced by an empty one.
+    `notice` says what was set aside and where, for the user; None when nothing was. `replaced` is called after a
+    database that was in use has been replaced by another one.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -65,7 +68,9 @@ class Database:
         self.path = path
         self.notice: str | None = None
         self.replaced: Callable[[], None] = lambda: None
+        # The present setting of `PRAGMA synchronous`, so that it is set only when it changes.
         self._durable = False
+        # Device and inode of the open file.
         self._identity: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = self._open()
 
@@ -75,32 +80,33 @@ class Database:
         def run(connection: sqlite3.Connection) -> list[Any]:
             return connection.execute(sql, parameters).fetchall()
 
-        return self._mended(run)
+        return self._run_repaired(run)
 
     def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
-        """Run `change` in one transaction; all of it happens or nothing. Raises `StorageTrouble`.
+        """Run `change` in one transaction: all of it happens, or nothing. Raises `StorageTrouble`.
 
-        A `durable` change is on the disk when this returns; any other survives the end of the process, and may be lost
-        with the power.
+        A `durable` change survives a power failure once this returns. Any other survives the end of the process only.
         """
 
         def run(connection: sqlite3.Connection) -> T:
+            # In WAL mode FULL flushes the log at each commit, NORMAL only at checkpoints.
             if durable is not self._durable:
                 connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
                 self._durable = durable
             with _transaction(connection):
                 return change(connection)
 
-        return self._mended(run)
+        return self._run_repaired(run)
 
     def close(self) -> None:
-        """Fold the log into the file and let go of it. Safe to call again; whatever comes later opens it anew."""
+        """Merge the log into the file and close it. Safe to call again. A later read or write opens it again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
-    def _mended(self, run: Callable[[sqlite3.Connection], T]) -> T:
+    def _run_repaired(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        """Run once; if the database turns out to be damaged, replace it and run once more."""
         if self._connection is not None and self._moved():
             self.close()
         if self._connection is None:
@@ -111,7 +117,8 @@ class Database:
             if self.path is None or _code(error) not in _DAMAGED:
                 raise trouble(error, self.path) from error
             log.error("the database is damaged: %s", error)
-            damage = Unusable(f"The database was damaged ({error}).", _SALVAGE)
+            damage = DatabaseUnusable(f"The database was damaged ({error}).", _RECOVERY_ADVICE)
+        # Outside of the handler, so that a failure in the new database is not reported as caused by the damage.
         self._replace(damage)
         try:
             return run(self._in_use())
@@ -124,16 +131,17 @@ class Database:
         return self._connection
 
     def _moved(self) -> bool:
-        """Whether the file was set aside by another process, or removed: work would go where nobody looks for it."""
+        """Whether another process set the file aside, or it was removed."""
+        # The open descriptor would still work, and everything written to it would be lost.
         return self.path is not None and _identity(self.path) != self._identity
 
-    def _replace(self, damage: Unusable | None) -> None:
+    def _replace(self, damage: DatabaseUnusable | None) -> None:
         self.close()
         self._connection = self._open(damage)
         self._durable = False
         self.replaced()
 
-    def _open(self, damage: Unusable | None = None) -> sqlite3.Connection:
+    def _open(self, damage: DatabaseUnusable | None = None) -> sqlite3.Connection:
         try:
             if self.path is None:
                 connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -141,10 +149,11 @@ class Database:
                 return connection
             _make_private(self.path)
             try:
+                # Damage in a file that is no longer there says nothing about the one that replaced it.
                 if damage is not None and not self._moved():
                     raise damage
                 connection = _connect(self.path)
-            except Unusable:
+            except DatabaseUnusable:
                 connection = self._set_aside(self.path, damage)
             self._identity = _identity(self.path)
         except sqlite3.Error as error:
@@ -157,21 +166,23 @@ class Database:
         else:
             return connection
 
-    def _set_aside(self, path: Path, damage: Unusable | None) -> sqlite3.Connection:
+    def _set_aside(self, path: Path, damage: DatabaseUnusable | None) -> sqlite3.Connection:
         from filelock import FileLock
 
+        # Several processes find the same damage. The first one sets the file aside; the others, which get the lock
+        # later, look again and find the new one.
         with FileLock(f"{path}.lock", timeout=BUSY_SECONDS):
             try:
                 if damage is not None and not self._moved():
                     raise damage
                 return _connect(path)
-            except Unusable as unusable:
+            except DatabaseUnusable as unusable:
                 aside = _free_name(path)
-                for companion in COMPANIONS:
+                for suffix in SUFFIXES:
                     with contextlib.suppress(FileNotFoundError):
-                        os.rename(f"{path}{companion}", f"{aside}{companion}")
+                        os.rename(f"{path}{suffix}", f"{aside}{suffix}")
                 self.notice = f"{unusable.what} It was kept as {aside}, and Burrow started with an empty one. " + (
-                    unusable.way_out.format(name=path.name)
+                    unusable.advice.format(name=path.name)
                 )
                 log.error("%s", self.notice)
             _make_private(path)
@@ -179,7 +190,7 @@ class Database:
 
 
 def trouble(error: sqlite3.Error, path: Path | None) -> StorageTrouble:
-    """The typed error for one of SQLite's."""
+    """The error for one of SQLite's."""
     cause, action = _CAUSES.get(_code(error), ("{path} could not be used: {error}.", StorageTrouble.action))
     return StorageTrouble(cause.format(path=path or "memory", error=error), action=action)
 
@@ -193,17 +204,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _code(error: sqlite3.Error) -> int:
+    # The low byte of an extended result code is the primary one.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _make_private(path: Path) -> None:
-    """The folder and the file, readable by their owner alone; SQLite gives its companions the file's mode."""
+    """Create the folder and the file, for their owner only. SQLite gives `-wal` and `-shm` the mode of the file."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Raises `Unusable`, `sqlite3.Error`."""
+    """An open, migrated connection. Raises `DatabaseUnusable` and `sqlite3.Error`."""
     _refuse_orphaned_log(path)
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -213,8 +225,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         except sqlite3.Error as error:
             connection.close()
             if _code(error) in _DAMAGED:
-                raise Unusable(f"The database was damaged ({error}).", _SALVAGE) from error
-            # Turning on the log and cleaning up after a killed process refuse at once instead of waiting.
+                raise DatabaseUnusable(f"The database was damaged ({error}).", _RECOVERY_ADVICE) from error
+            # Switching to WAL and recovering after a killed process fail at once, whatever the busy timeout is.
             if _code(error) not in _BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(BUSY_PAUSE)
@@ -225,37 +237,39 @@ def _connect(path: Path) -> sqlite3.Connection:
             return connection
 
 
-_SALVAGE = (
+_RECOVERY_ADVICE = (
     "To look for drafts in the old one, open a copy of it with `sqlite3` and its `.recover` command; "
     "to use a backup, quit Burrow and put it back as {name}."
 )
 
 
 def _refuse_orphaned_log(path: Path) -> None:
-    """SQLite would delete the log beside an emptied file, and with it the last work that can be recovered."""
+    """Raises `DatabaseUnusable` for an empty file beside a log that is not empty."""
+    # SQLite would delete the log, and with it the last data that could be recovered.
     try:
         orphaned = path.stat().st_size == 0 and os.stat(f"{path}-wal").st_size > 0
     except FileNotFoundError:
         return
     if orphaned:
-        raise Unusable("The database was emptied while its log was not.", _SALVAGE)
+        raise DatabaseUnusable("The database was emptied while its log was not.", _RECOVERY_ADVICE)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    # All checks come before the first write: a file of another program or version must stay as it is.
     [(version,)] = connection.execute("PRAGMA user_version")
     [(application,)] = connection.execute("PRAGMA application_id")
     if application not in {0, APPLICATION_ID}:
-        raise Unusable("The database belongs to another program.", "If you need it, move it elsewhere.")
+        raise DatabaseUnusable("The database belongs to another program.", "If you need it, move it elsewhere.")
     if version > len(MIGRATIONS):
-        raise Unusable(
+        raise DatabaseUnusable(
             f"The database was written by a newer Burrow (format {version}; this one reads up to {len(MIGRATIONS)}).",
             "To go on with it, install the newer Burrow and rename the file back to {name}.",
         )
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if version == 0 and tables:
-        raise Unusable("The database belongs to another program.", "If you need it, move it elsewhere.")
+        raise DatabaseUnusable("The database belongs to another program.", "If you need it, move it elsewhere.")
     if version == len(MIGRATIONS) and not tables >= TABLES:
-        raise Unusable("The database was damaged (tables are missing).", _SALVAGE)
+        raise DatabaseUnusable("The database was damaged (tables are missing).", _RECOVERY_ADVICE)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA journal_size_limit=4194304")
@@ -264,8 +278,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
+    """Apply the missing steps in one transaction, so that a process that dies here leaves the former version."""
     with _transaction(connection):
-        # Another process may have done it while this one waited for the lock.
+        # Read again inside the transaction: another process may have migrated while this one waited for the lock.
         [(version,)] = connection.execute("PRAGMA user_version")
         for step in MIGRATIONS[version:]:
             for statement in step:
@@ -276,12 +291,13 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Any:
+    # IMMEDIATE takes the write lock now. A transaction that reads first and writes later could fail in the middle.
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # SQLite has already rolled back after some errors, a full disk among them.
+        # After some errors, such as a full disk, SQLite has rolled back already.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -292,6 +308,6 @@ def _free_name(path: Path) -> Path:
     for number in range(1, 1000):
         suffix = "" if number == 1 else f"-{number}"
         candidate = path.with_name(f"{path.stem}.set-aside-{stamp}{suffix}{path.suffix}")
-        if not any(os.path.lexists(f"{candidate}{companion}") for companion in COMPANIONS):
+        if not any(os.path.lexists(f"{candidate}{suffix}") for suffix in SUFFIXES):
             return candidate
     raise StorageTrouble(f"No free name is left beside {path}.")

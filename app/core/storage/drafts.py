@@ -1,6 +1,6 @@
-"""Drafts: what a person is typing, kept before anything is sent, for each account apart.
+"""Drafts: what the user is typing, stored for each account before anything is sent.
 
-A draft that the disk refuses stays in memory, is what `load` and `list` give, and is written with the next save.
+A draft that cannot be written stays in memory. `load` and `list` return it from there, and the next save writes it too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.core.storage.access import Access
+from app.core.storage.repository import Repository
 from app.core.storage.values import Draft, Scope
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ Key = tuple[Scope, str, str]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Unsaved:
-    """A draft on its way to the disk; no fields mean that it is to be discarded."""
+    """A draft that is not written yet. `fields` None means that it is to be discarded."""
 
     fields: dict[str, str] | None
     at: float
 
 
-class Drafts(Access):
-    """All methods raise `StorageTrouble`. `kind` names what is drafted (`task`), `id` which one (`new`)."""
+class Drafts(Repository):
+    """All methods raise `StorageTrouble`. `kind` is what is drafted, such as `task`; `id` which one, such as `new`."""
 
     def attach(self) -> None:
         """Start with nothing unsaved."""
@@ -37,15 +37,15 @@ class Drafts(Access):
         self._unsaved: dict[Key, _Unsaved] = {}
 
     async def save(self, scope: Scope, kind: str, id: str, fields: dict[str, str]) -> None:  # noqa: A002
-        """Keep `fields`; on the disk when this returns."""
+        """Store `fields`. They are durable when this returns."""
         await self._keep((scope, kind, id), _Unsaved(dict(fields), time.time()))
 
     async def discard(self, scope: Scope, kind: str, id: str) -> None:  # noqa: A002
-        """Forget a draft; no error if there is none."""
+        """Delete a draft, if there is one."""
         await self._keep((scope, kind, id), _Unsaved(None, time.time()))
 
     async def load(self, scope: Scope, kind: str, id: str) -> dict[str, str] | None:  # noqa: A002
-        """The fields as last saved, or None."""
+        """The fields as last saved; None when there is no such draft."""
 
         def job() -> dict[str, str] | None:
             with self._lock:
@@ -80,7 +80,7 @@ class Drafts(Access):
         return await self._run(job)
 
     def flush(self) -> None:
-        """Write what is unsaved, on the writer's thread."""
+        """Write all unsaved drafts. Runs on the writer's thread."""
         with self._lock:
             batch = list(self._unsaved.items())
         if not batch:
@@ -101,6 +101,7 @@ class Drafts(Access):
                     )
 
         self._database.write(change, durable=True)
+        # Only the very objects that were written: the user may have typed on meanwhile.
         with self._lock:
             for key, draft in batch:
                 if self._unsaved.get(key) is draft:

@@ -1,32 +1,32 @@
-"""What happened to each credential's grant: the write-ahead journal of renewals and the timeline that a person reads.
+"""GrantLog: the stored events of all grants: a write-ahead journal of refreshes, and the source of the timeline.
 
-Shared by every process on the folder, so that one that finds a renewal unfinished knows that it must be repeated.
+All processes on the data folder share it. So each can see that another one died in a refresh (`auth/grant/journal.py`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.core.storage.access import Access
+from app.core.storage.repository import Repository
 from app.core.storage.values import GrantEvent
 
 if TYPE_CHECKING:
     import sqlite3
 
-KEPT_EVENTS = 500
-# The table is as old as the first version, which had one sign-in for each host.
+MAX_EVENTS = 500
+# The first version had one sign-in for each host, and named the column for that.
 COLUMN_OF = {"credential": "host"}
 NAMES = tuple(COLUMN_OF.get(name, name) for name in GrantEvent._fields)
 COLUMNS = ", ".join(NAMES)
 
 
-class GrantLog(Access):
+class GrantLog(Repository):
     """All methods raise `StorageTrouble`."""
 
     async def add(self, event: GrantEvent, *, settles: str | None = None) -> int:
-        """Append `event`, whose number is ignored; its number, once it is on the disk.
+        """Append `event`, ignoring its number; returns the number it got. The event is durable when this returns.
 
-        With `settles`, what the credential has open is closed with that outcome.
+        With `settles`, open events of the credential are closed with that outcome, in the same transaction.
         """
         names, row = NAMES[1:], tuple(event)[1:]
         marks = ", ".join("?" * len(names))
@@ -38,16 +38,18 @@ class GrantLog(Access):
                 )
             number = connection.execute(f"INSERT INTO grant_log ({', '.join(names)}) VALUES ({marks})", row).lastrowid
             assert number is not None
+            # Open events stay, however old: each may be the only trace of a spent refresh token.
             connection.execute(
                 "DELETE FROM grant_log WHERE host = ? AND NOT open AND number <= ?",
-                (event.credential, number - KEPT_EVENTS),
+                (event.credential, number - MAX_EVENTS),
             )
             return number
 
+        # Durable, because the refresh token is sent next: after a power failure the event must still be there.
         return await self._run(lambda: self._database.write(change, durable=True))
 
     async def change(self, number: int, **columns: Any) -> None:
-        """Set columns of one event."""
+        """Set columns of one event. Not durable: losing the change costs a repeated refresh at most."""
         names = ", ".join(f"{name} = ?" for name in columns)
 
         def change(connection: sqlite3.Connection) -> None:
@@ -67,7 +69,7 @@ class GrantLog(Access):
         return await self._run(job)
 
     async def open_events(self, credential: str) -> tuple[GrantEvent, ...]:
-        """The events of a credential that were left open, the newest first."""
+        """The open events of a credential, the newest first."""
 
         def job() -> tuple[GrantEvent, ...]:
             rows = self._database.read(

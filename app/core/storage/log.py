@@ -1,4 +1,4 @@
-"""The activity on disk: appended in batches, the oldest lines dropped."""
+"""ActivityLog: the stored activity record. Rows are appended in batches, and the oldest are deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
-from app.core.storage.access import Access
+from app.core.storage.repository import Repository
 from app.core.storage.values import ActivityRow
 
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT_ROWS = 5_000
-KEPT_CHARACTERS = 32 * 1024 * 1024
+MAX_ROWS = 5_000
+MAX_CHARACTERS = 32 * 1024 * 1024
 BATCH_SECONDS = 0.5
+# Rows between two deletions: finding the oldest rows reads the whole table.
 TRIM_EVERY = 500
 
 _TRIM = """DELETE FROM activity WHERE number <= (
@@ -30,29 +31,30 @@ _TRIM = """DELETE FROM activity WHERE number <= (
 )"""
 
 
-class ActivityLog(Access):
-    """`add` returns at once on any thread; what it was given is written within half a second, or by `Storage.close`."""
+class ActivityLog(Repository):
+    """`add` returns at once, on any thread. Rows are written within half a second, or by `Storage.close`."""
 
     def attach(self) -> None:
-        """Start with nothing to write."""
+        """Start without unwritten rows."""
         self._lock = threading.Lock()
-        self._waiting: deque[ActivityRow] = deque(maxlen=KEPT_ROWS)
+        self._waiting: deque[ActivityRow] = deque(maxlen=MAX_ROWS)
         self._since_trim = TRIM_EVERY
         self._failing = False
 
     def add(self, row: ActivityRow) -> None:
-        """Write `row` soon. Rows that the disk refuses wait in memory, the newest 5,000 of them."""
+        """Write `row` soon. Rows that cannot be written stay in memory, the newest 5,000 of them."""
         with self._lock:
             first = not self._waiting
             self._waiting.append(row)
+        # While a row waits, a flush is scheduled already, unless the last one failed.
         if first or self._failing:
             try:
                 self._writer.later("activity", BATCH_SECONDS, self._flush)
             except StorageTrouble:
                 log.debug("an activity record came after the database was closed")
 
-    async def load(self, limit: int = KEPT_ROWS) -> list[ActivityRow]:
-        """The newest `limit` rows that are on disk or on their way, oldest first. Raises `StorageTrouble`."""
+    async def load(self, limit: int = MAX_ROWS) -> list[ActivityRow]:
+        """The newest `limit` rows, unwritten ones included, the oldest first. Raises `StorageTrouble`."""
 
         def job() -> list[ActivityRow]:
             self._flush()
@@ -66,11 +68,11 @@ class ActivityLog(Access):
         return await self._run(job)
 
     async def flush(self) -> None:
-        """Write what is waiting now."""
+        """Write the waiting rows now. Raises nothing: rows that cannot be written stay."""
         await self._run(self._flush)
 
     async def clear(self) -> None:
-        """Forget all activity. Raises `StorageTrouble`."""
+        """Delete all activity. Raises `StorageTrouble`."""
 
         def job() -> None:
             with self._lock:
@@ -89,10 +91,10 @@ class ActivityLog(Access):
             self._database.write(lambda connection: self._insert(connection, batch), durable=False)
         except StorageTrouble as error:
             if not self._failing:
-                log.warning("activity cannot be kept: %s", error)
+                log.warning("the activity record cannot be written: %s", error)
             self._failing = True
             with self._lock:
-                self._waiting = deque([*batch, *self._waiting], maxlen=KEPT_ROWS)
+                self._waiting = deque([*batch, *self._waiting], maxlen=MAX_ROWS)
         else:
             self._failing = False
 
@@ -104,5 +106,5 @@ class ActivityLog(Access):
         )
         self._since_trim += len(batch)
         if self._since_trim >= TRIM_EVERY:
-            connection.execute(_TRIM, (KEPT_ROWS, KEPT_CHARACTERS))
+            connection.execute(_TRIM, (MAX_ROWS, MAX_CHARACTERS))
             self._since_trim = 0

@@ -1,12 +1,14 @@
-"""The tables of Burrow's database, as numbered steps that are only ever added to.
+"""The tables of Burrow's database, as a list of steps. `PRAGMA user_version` is the number of steps applied.
 
-The number of steps applied stands in `PRAGMA user_version`.
+A step that was released is never changed: data folders exist that have applied it. A change is a new step at the end.
 """
 
 from __future__ import annotations
 
-APPLICATION_ID = 0x42757277  # "Burw", so that another program's database is never taken for ours
+# "Burw". It tells Burrow's database from another program's (`PRAGMA application_id`).
+APPLICATION_ID = 0x42757277
 
+# What a database of the current version must have. If one is missing, the file is damaged.
 TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log"})
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -42,7 +44,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             open INTEGER NOT NULL, milliseconds REAL, renews_at REAL, accepted INTEGER NOT NULL
         )""",
         "CREATE INDEX grant_log_host ON grant_log (host, number)",
-        # The key of the fingerprints that stand for tokens: made once, in the one transaction that runs once.
+        # The key of the fingerprints of tokens (`auth/tokens.py`). Made here, because a step runs once: two processes
+        # that start at the same time then have the same key.
         "INSERT OR IGNORE INTO settings VALUES ('install_key', '\"' || lower(hex(randomblob(32))) || '\"')",
     ),
 )

@@ -1,4 +1,4 @@
-"""The outbox: what is to be sent, written before it is sent and removed after the server's answer."""
+"""Outbox: changes that are to be sent. They are stored before they are sent and removed after the server's answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.core.storage.access import Access
+from app.core.storage.repository import Repository
 from app.core.storage.values import OutboxItem
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 WAITING = "waiting"
 
 
-class Outbox(Access):
-    """All methods raise `StorageTrouble`; what they changed is on the disk when they return."""
+class Outbox(Repository):
+    """All methods raise `StorageTrouble`. Their changes are durable when they return."""
 
     async def add(self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = WAITING) -> OutboxItem:
-        """Keep `payload`, made of JSON values, to be sent for `scope`."""
+        """Store `payload`, which must consist of JSON values, to be sent for `scope`."""
         text = json.dumps(payload)
         item = OutboxItem(os.urandom(16).hex(), kind, json.loads(text), time.time(), state)
         row = (item.id, scope.host, scope.account, kind, text, item.created_at, state)
@@ -39,7 +39,7 @@ class Outbox(Access):
         return item
 
     async def list(self, scope: Scope) -> tuple[OutboxItem, ...]:
-        """Everything of an account, the first added first."""
+        """All items of an account, the oldest first."""
 
         def job() -> tuple[OutboxItem, ...]:
             rows = self._database.read(
@@ -55,11 +55,11 @@ class Outbox(Access):
         return await self._run(job)
 
     async def update(self, id: str, state: str) -> bool:  # noqa: A002
-        """Set the state of an item; False if it is no longer there."""
+        """Set the state of an item; False if the item is no longer there."""
         return await self._change("UPDATE outbox SET state = ? WHERE id = ?", (state, id))
 
     async def remove(self, id: str) -> bool:  # noqa: A002
-        """Drop an item; False if it was no longer there."""
+        """Delete an item; False if it was no longer there."""
         return await self._change("DELETE FROM outbox WHERE id = ?", (id,))
 
     async def _change(self, sql: str, parameters: tuple[str, ...]) -> bool:

@@ -1,27 +1,31 @@
-"""Settings of the application and last choices: JSON values by key, read from a snapshot taken at start."""
+"""Settings: JSON values by key, read from a snapshot that was taken at the start."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from app.core.storage.access import Access
+from app.core.storage.repository import Repository
 
 if TYPE_CHECKING:
     import sqlite3
 
 
-class Settings(Access):
-    """`get` never waits; `set` and `remove` change the snapshot at once and the database next."""
+class Settings(Repository):
+    """`get` never waits. `set` and `remove` change the snapshot at once, then the database.
+
+    Other processes change the database too. Their changes arrive only by `refresh`.
+    """
 
     def attach(self) -> None:
         """Take the snapshot. Raises `StorageTrouble`."""
         self._snapshot: dict[str, str] = dict(self._database.read("SELECT key, value FROM settings"))
+        # Changes that are not in the database yet; None for a removal. They win over what is read from there.
         self._unsaved: dict[str, str | None] = {}
         self._changes = 0
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value under `key`: always a copy, so that changing it changes nothing here."""
+        """A copy of the value under `key`."""
         text = self._snapshot.get(key)
         if text is None:
             return default
@@ -31,22 +35,22 @@ class Settings(Access):
             return default
 
     def under(self, prefix: str) -> dict[str, Any]:
-        """The values of all keys that begin with `prefix`, copies as in `get`."""
+        """Copies of the values of all keys that begin with `prefix`."""
         return {key: self.get(key) for key in tuple(self._snapshot) if key.startswith(prefix)}
 
     async def set(self, key: str, value: Any) -> None:
-        """Keep `value`, which must be made of JSON values. Raises `StorageTrouble`; the snapshot has it even then."""
+        """Store `value`, which must be a JSON value. Raises `StorageTrouble`; the snapshot has the value even then."""
         text = json.dumps(value)
         self._snapshot[key] = text
         await self._save(key, text)
 
     async def remove(self, key: str) -> None:
-        """Forget `key`. Raises `StorageTrouble`."""
+        """Delete `key`. Raises `StorageTrouble`."""
         self._snapshot.pop(key, None)
         await self._save(key, None)
 
     async def refresh(self, key: str) -> None:
-        """Take over what another process set under `key`. Raises `StorageTrouble`."""
+        """Read `key` again, which another process may have changed. Raises `StorageTrouble`."""
         rows = await self._stored("SELECT value FROM settings WHERE key = ?", (key,))
         if key in self._unsaved:
             return
@@ -56,7 +60,7 @@ class Settings(Access):
             self._snapshot.pop(key, None)
 
     async def refresh_under(self, prefix: str) -> None:
-        """Take over what another process changed under keys that begin with `prefix`. Raises `StorageTrouble`."""
+        """Read all keys that begin with `prefix` again. Raises `StorageTrouble`."""
         query = "SELECT key, value FROM settings WHERE substr(key, 1, ?) = ?"
         rows = await self._stored(query, (len(prefix), prefix))
         kept = {key: text for key, text in self._snapshot.items() if not key.startswith(prefix) or key in self._unsaved}
@@ -64,7 +68,7 @@ class Settings(Access):
         self._snapshot = {key: text for key, text in rows if key not in removed} | kept
 
     def restore(self) -> None:
-        """Fill a database that has just taken the place of another with what it lacks of the snapshot."""
+        """Write the snapshot into a database that has just replaced another one; keys that it has stay."""
         rows = list(self._snapshot.items())
         self._database.write(
             lambda connection: connection.executemany("INSERT OR IGNORE INTO settings VALUES (?, ?)", rows),
@@ -72,10 +76,9 @@ class Settings(Access):
         )
 
     async def _stored(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
-        """What is stored, not older than the newest change made here.
-
-        A change may be written between the reading and the return to the loop, and is then no longer unsaved.
-        """
+        """The rows of a query, not older than the newest change made here."""
+        # A change may be made and written after the rows were read and before the loop gets them. It is then no longer
+        # unsaved, and the rows do not have it.
         while True:
             changes = self._changes
             rows: list[Any] = await self._run(lambda: self._database.read(query, parameters))
@@ -98,6 +101,7 @@ class Settings(Access):
                     connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, text))
 
         self._database.write(change, durable=False)
+        # Only if the value is still the one that was written: it may have changed meanwhile. The default never matches.
         for key, text in batch.items():
             if self._unsaved.get(key, batch) is text:
                 del self._unsaved[key]

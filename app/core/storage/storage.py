@@ -1,4 +1,4 @@
-"""Everything Burrow keeps on disk that is no secret, in one SQLite file that several processes may share."""
+"""Storage: everything that Burrow stores and that is no secret, in one SQLite file shared by several processes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, the outbox, cached answers, the activity, and what happened to grants.
+    """Settings, drafts, the outbox, cached answers, the activity record, and the events of grants.
 
-    Every method waits on the one writer thread, except `Settings.get` and `ActivityLog.add`.
+    Every method waits for the writer's thread, except `Settings.get` and `ActivityLog.add`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -42,24 +42,24 @@ class Storage:
 
     @staticmethod
     def open(folder: Path) -> Storage:
-        """Open or create the database in `folder`. Raises `StorageTrouble` naming the path that cannot be used."""
+        """Open or create the database in `folder`. Raises `StorageTrouble`, which names the path."""
         return Storage(Database(folder / FILE_NAME))
 
     @staticmethod
     def in_memory() -> Storage:
-        """A storage that is gone when the process ends, for a start on a folder that cannot be written."""
+        """A storage that lives as long as the process, for a folder that cannot be written."""
         return Storage(Database(None))
 
     @property
     def notice(self) -> str | None:
-        """What was set aside, where it is and what can be done with it; None if all is well.
+        """What was set aside, where it is and what the user can do with it; None when nothing was.
 
-        May appear while running, when damage is found only then.
+        It may also appear later, when damage is found while the database is in use.
         """
         return self._database.notice
 
     async def close(self) -> None:
-        """Write what is waiting and close the file. Safe to call again. Raises nothing."""
+        """Write what is unwritten, and close the file. Safe to call again. Raises nothing."""
         if self._closing is None:
             self._closing = self._writer.close(self._finish)
         import asyncio

@@ -1,6 +1,6 @@
-"""The values that storage hands out.
+"""The values of the storage.
 
-Named tuples, as in all that is imported before the first paint: a dataclass takes ten times as long to define.
+Named tuples, as in everything that is imported before the first paint: a dataclass takes ten times as long to define.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 
 class Scope(NamedTuple):
-    """Whose data it is: a host's key and the account's key on it (docs/wire.md, "Rules for a client's sign-in")."""
+    """The owner of data: a host's key and the account's key there (docs/wire.md, "Rules for a client's sign-in")."""
 
     host: str
     account: str
 
 
 class Draft(NamedTuple):
-    """What a person was typing. `saved_at` is in unix seconds."""
+    """What the user was typing. `saved_at` is in Unix seconds."""
 
     kind: str
     id: str
@@ -25,7 +25,7 @@ class Draft(NamedTuple):
 
 
 class OutboxItem(NamedTuple):
-    """Something to send. `state` is the sender's own word, `waiting` at first; `created_at` is in unix seconds."""
+    """A change to send. `state` is defined by the sender, at first `waiting`. `created_at` is in Unix seconds."""
 
     id: str
     kind: str
@@ -35,14 +35,14 @@ class OutboxItem(NamedTuple):
 
 
 class Cached(NamedTuple):
-    """A server's answer as it was kept. `stored_at` is in unix seconds."""
+    """A server's answer as it was stored. `stored_at` is in Unix seconds."""
 
     payload: bytes
     stored_at: float
 
 
 class ActivityRow(NamedTuple):
-    """One line of the activity as it is kept: `at` in unix seconds, `detail` of JSON values."""
+    """One row of the activity record. `at` is in Unix seconds, `detail` consists of JSON values."""
 
     id: str
     at: float
@@ -55,13 +55,17 @@ class ActivityRow(NamedTuple):
 
 
 class GrantEvent(NamedTuple):
-    """One thing that happened to a credential's grant: a refresh, a sign-in or a sign-out. Holds fingerprints only.
+    """One thing that happened to a credential's grant: a refresh, a sign-in, a sign-out or its end.
 
-    `credential` is the text of its key (`auth/key.py`).
-    `what` is `renewal`, `signed in`, `signed out` or `ended`; `cause`, `target` and `rule` say why. `at` is in unix
-    seconds, `boot` in seconds of this boot (`core/clock.py`). `generation` and `refresh` are of the token that the
-    event was about, `access` of the one it brought. While `open`, a refresh token may have been spent whose successor
-    nobody has stored. `renews_at` is in unix seconds; `accepted` says that a server took the new access token.
+    The names of the fields are those of the columns. It has fingerprints of tokens, never tokens.
+
+    - `credential` is the text of the credential's key (`auth/key.py`).
+    - `what` is `renewal`, `signed in`, `signed out` or `ended`. `cause`, `target` and `rule` say why.
+    - `at` is in Unix seconds, `boot` in seconds since boot (`core/clock.py`).
+    - `generation` and `refresh` are those of the tokens that the event was about, `access` that of the new ones.
+    - While `open`, the refresh token may be spent and no new one is stored.
+    - `renews_at` is when the new access token is due for a refresh, in Unix seconds.
+    - `accepted` says that a server accepted the new access token.
     """
 
     number: int

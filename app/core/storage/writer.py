@@ -1,7 +1,8 @@
-"""The one thread that touches the database after it was opened.
+"""Writer: the one thread that uses the database after it was opened.
 
-Jobs run in the order they came. A job that was accepted is run even if whoever waits for it is cancelled: closing a
-view must not lose what was typed in it.
+SQLite connections are used by one thread at a time, and a slow disk must not block the loop. Jobs run in the order in
+which they were submitted. A job runs even if the task that waits for it is cancelled: closing a view must not lose what
+was typed in it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ log = logging.getLogger(__name__)
 
 
 class Writer:
-    """A daemon thread, started by the first job, so that a hanging disk cannot keep the program from ending."""
+    """A thread that the first job starts. It is a daemon, so a hanging disk cannot keep the program from ending."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._later: dict[str, tuple[float, Callable[[], None]]] = {}
+        # Used on the writer's thread only, hence without a lock. Names to due times (monotonic) and jobs.
+        self._delayed: dict[str, tuple[float, Callable[[], None]]] = {}
+        # Guards the start of the thread and the closing, which any thread may cause.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -41,16 +44,17 @@ class Writer:
         return future
 
     def later(self, name: str, seconds: float, job: Callable[[], None]) -> None:
-        """Run `job` in `seconds`, or at `close` if that comes first; ignored while one of that name is waiting."""
+        """Run `job` after `seconds`, or at `close` if that comes first. Ignored while a job of that name is waiting."""
 
         def schedule() -> None:
-            self._later.setdefault(name, (time.monotonic() + seconds, job))
+            self._delayed.setdefault(name, (time.monotonic() + seconds, job))
 
         self._put(schedule)
 
     def close(self, last: Callable[[], None]) -> Future[None]:
-        """Run what is waiting, then `last`, then end the thread; later jobs are refused."""
+        """Run all waiting jobs, then `last`, then end the thread. Later jobs raise `StorageTrouble`."""
         future, run = _job(lambda: self._finish(last))
+        # None ends the thread. Both are put at once, so that no job comes between them.
         self._put(run, None)
         return future
 
@@ -67,6 +71,7 @@ class Writer:
 
     def _work(self) -> None:
         while True:
+            # A delayed job runs when it is due and the queue is empty. `close` runs those that are not due yet.
             try:
                 run = self._jobs.get(timeout=self._pause())
             except Empty:
@@ -77,14 +82,14 @@ class Writer:
             run()
 
     def _pause(self) -> float | None:
-        if not self._later:
+        if not self._delayed:
             return None
-        return max(0.0, min(due for due, _ in self._later.values()) - time.monotonic())
+        return max(0.0, min(due for due, _ in self._delayed.values()) - time.monotonic())
 
     def _run_due(self, now: float) -> None:
-        for name, (due, job) in list(self._later.items()):
+        for name, (due, job) in list(self._delayed.items()):
             if due <= now:
-                del self._later[name]
+                del self._delayed[name]
                 try:
                     job()
                 except Exception:
@@ -96,14 +101,15 @@ class Writer:
 
 
 def _job(job: Callable[[], T]) -> tuple[Future[T], Callable[[], None]]:
-    """A future that cannot be cancelled, and what fulfils it."""
+    """A future that cannot be cancelled, and the function that completes it."""
     future: Future[T] = Future()
+    # From now on `cancel` has no effect, so a cancelled task does not take its job with it.
     future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
             result = job()
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        except BaseException as error:  # noqa: BLE001 - it goes to whoever waits
             future.set_exception(error)
         else:
             future.set_result(result)

@@ -130,7 +130,7 @@ class ServerConnectFlow(QObject):
         def moved(address: str) -> None:
             self.url = address
 
-        unsubscribe = pending.moved.subscribe(moved)
+        unsubscribe = pending.url_changed.subscribe(moved)
         self.url = pending.url
         self._set(ConnectStage.WAITING)
         try:

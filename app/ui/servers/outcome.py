@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.core.auth.oauth.step_up import MissingScopes, StepUpOption, listed
+from app.core.auth.oauth.step_up import MissingScopes, StepUpOption, format_scopes
 from app.core.errors import (
     BurrowError,
     OutcomeUnknown,
@@ -122,7 +122,7 @@ class OutcomePresenter:
         parts = {
             "tool": session.tool.label,
             "server": session.server.title,
-            "scopes": listed(need.scopes),
+            "scopes": format_scopes(need.scopes),
             "granted": _granted(session.granted),
         }
         title, cause, advice = (_tr(part).format_map(parts).strip() for part in words)
@@ -140,14 +140,14 @@ class OutcomePresenter:
             None,
             None,
             _tr("Waiting for your browser…"),
-            _tr("It asks you to allow {0}.").format(listed(need.scopes)),
+            _tr("It asks you to allow {0}.").format(format_scopes(need.scopes)),
             _tr("{0} runs as soon as you allow it.").format(session.tool.label),
             tone="info",
         )
 
     def _not_asked(self, session: ToolSession, need: MissingScopes, error: BurrowError) -> None:
         cause = "" if error.cause == error.title else f"{error.cause} "
-        still = _tr("{0} still needs {1}.").format(session.tool.label, listed(need.scopes))
+        still = _tr("{0} still needs {1}.").format(session.tool.label, format_scopes(need.scopes))
         self._view.show_card(
             None, None, error.title, cause + still, error.advice, self._offer(session), tone="attention"
         )

@@ -110,7 +110,7 @@ class ToolSession(QObject):
     def help(self) -> StepUpOption:
         """Whether the person can grant what is missing."""
         step_up = self._step_up
-        return StepUpOption.NOT_OURS if self.need is None or step_up is None else step_up.help_for(self.need)
+        return StepUpOption.NOT_OURS if self.need is None or step_up is None else step_up.option_for(self.need)
 
     @property
     def granted(self) -> int:

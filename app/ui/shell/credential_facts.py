@@ -54,7 +54,7 @@ class CredentialFacts(QWidget):
         who.put(self.tr("Kept in"), self._kept(snapshot))
         token.put(self.tr("Token"), self._token(snapshot), self.tr("A fingerprint. It does not reveal the token."))
         token.put(self.tr("Issued"), *_moment(snapshot.issued_at, relative))
-        if snapshot.renewable:
+        if snapshot.refreshable:
             token.put(self.tr("Next renewal"), *_moment(snapshot.renews_at, due))
         else:
             token.put(self.tr("Next renewal"), self.tr("none: an API key is never renewed"))

@@ -66,9 +66,9 @@ def credential_note(status: CredentialStatus) -> str:
 
 def renewing_in(status: CredentialStatus) -> float | None:
     """In how many seconds a renewal in progress is to be shown; None when there is none."""
-    if status.renewing_since is None:
+    if status.refreshing_since is None:
         return None
-    return max(0.0, status.renewing_since + RENEWING_SHOWN_AFTER - monotonic())
+    return max(0.0, status.refreshing_since + RENEWING_SHOWN_AFTER - monotonic())
 
 
 def _state(status: CredentialStatus) -> State:

@@ -98,7 +98,7 @@ class SignInBar(Banner):
             self._put("", "")
         elif self._sign_in is not None:
             self._show_browser(self._sign_in)
-        elif status.vault_troubled:
+        elif status.vault_failing:
             self._show_vault(status)
         elif status.state is CredentialState.NEEDS_SIGN_IN:
             self._needed, self._sent, self._repeated = True, 0, 0

@@ -61,8 +61,8 @@ async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(
         await alive.lab.token_endpoint(delay=slow * 0.75, times=1)
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
-        await until(lambda: alive.backend.session.status.renewing_since is not None, 5)
-        while alive.backend.session.status.renewing_since is not None:
+        await until(lambda: alive.backend.session.status.refreshing_since is not None, 5)
+        while alive.backend.session.status.refreshing_since is not None:
             await never(lambda: not nothing_shown(alive) or alive.titles() != titles or focused() is not before, 0.05)
         await until(lambda: not alive.tasks.controller.load.busy, 10)
         assert nothing_shown(alive)
@@ -94,8 +94,8 @@ async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_no
         await alive.lab.kill_access_token()
         titles, before = alive.titles(), focused()
         alive.tasks.refresh()
-        await until(lambda: alive.backend.session.status.renewing_since is not None, 5)
-        started = alive.backend.session.status.renewing_since
+        await until(lambda: alive.backend.session.status.refreshing_since is not None, 5)
+        started = alive.backend.session.status.refreshing_since
         assert started is not None
         await until(lambda: alive.word == "Renewing sign-in…", 5)
         assert monotonic() - started > slow
@@ -117,12 +117,12 @@ async def test_what_waits_for_a_renewal_can_be_cancelled_and_the_rest_is_answere
         await alive.lab.token_endpoint(delay=1.0, times=1)
         await alive.lab.kill_access_token()
         alive.servers.page.tool.run()
-        await until(lambda: alive.backend.session.status.renewing_since is not None, 10)
+        await until(lambda: alive.backend.session.status.refreshing_since is not None, 10)
         alive.tasks.controller.refresh()
         assert session.phase is CallPhase.RUNNING
         alive.servers.page.tool.cancel()
         await until(lambda: session.phase is CallPhase.CANCELLED, 1)
-        assert alive.backend.session.status.renewing_since is not None
+        assert alive.backend.session.status.refreshing_since is not None
         await until(lambda: not alive.tasks.controller.load.busy, 10)
         assert alive.tasks.controller.load.error is None
         assert await alive.renewals() == (1, 0)

@@ -1,5 +1,5 @@
 """One grant: its tokens, its refresh, and what the processes of a machine share about it.
 
-Doors: `coordinator.RefreshCoordinator` refreshes it once for all callers, the journal records each refresh before the
-refresh token is spent, the brake stops a grant that is refreshed and refused again and again.
+Doors: `coordinator.RefreshCoordinator` runs one refresh for all callers. `journal.Journal` records each refresh before
+the refresh token is sent. `brake` stops a grant whose new tokens are refused again and again.
 """

@@ -1,6 +1,7 @@
-"""Brake: stops a grant that keeps being renewed and refused, whoever asks for it (faults rows 9, 10 and 53).
+"""Brake: stops a grant that is refreshed and refused again and again, whoever asks for it (faults rows 9, 10 and 53).
 
-It counts in the journal that all processes share, so a loop of short-lived commands is stopped like a loop in a window.
+It counts events of the journal, which all processes share. So it stops a loop of short-lived commands as it stops a
+loop in one window.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from app.core.auth.cause import CauseKind
-from app.core.auth.grant.journal import RENEWED, UNSTORED
+from app.core.auth.grant.journal import REFRESHED, UNSTORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,31 +18,37 @@ if TYPE_CHECKING:
     from app.core.storage.values import GrantEvent
 
 WINDOW_SECONDS = 60.0
-# In a row, without a server having taken the new token; then one probe a window until one does.
-UNACCEPTED = 3
-# At all: one bad server behind a balancer refuses what the others take.
-AT_ALL = 10
+# Refreshes in a row whose token no server has accepted. After that many, one a minute until a server accepts one.
+MAX_UNACCEPTED = 3
+# Refreshes within a minute, accepted or not: one broken server behind a load balancer may refuse tokens that the
+# others accept.
+MAX_IN_WINDOW = 10
 
 
-def wait(events: Sequence[GrantEvent], boot: float) -> float:
-    """Seconds until another renewal because of a refusal is allowed; 0 means now.
+def wait_seconds(refreshes: Sequence[GrantEvent], boot: float) -> float:
+    """Seconds until the next refresh after a refusal is allowed; 0 means now.
 
-    `events` are the renewals since somebody signed in, the newest first, `boot` is the time since boot. An event of an
-    earlier boot lies in the future or far back, and does not count then.
+    `refreshes` are those since the last sign-in, the newest first. `boot` is the current time since boot.
     """
-    unaccepted = _refusals(takewhile(lambda event: not event.accepted, events))
-    if len(unaccepted) >= UNACCEPTED:
-        return _left(unaccepted[0], boot)
-    refusals = _refusals(events)
-    return _left(refusals[AT_ALL - 1], boot) if len(refusals) >= AT_ALL else 0.0
+    # Proactive refreshes do not count: only a refusal can start a loop.
+    unaccepted = _after_refusals(takewhile(lambda event: not event.accepted, refreshes))
+    if len(unaccepted) >= MAX_UNACCEPTED:
+        return _left_in_window(unaccepted[0], boot)
+    refused = _after_refusals(refreshes)
+    return _left_in_window(refused[MAX_IN_WINDOW - 1], boot) if len(refused) >= MAX_IN_WINDOW else 0.0
 
 
-def _refusals(events: Iterable[GrantEvent]) -> list[GrantEvent]:
+def _after_refusals(refreshes: Iterable[GrantEvent]) -> list[GrantEvent]:
+    """The successful refreshes that a refusal caused."""
     return [
-        event for event in events if event.cause == CauseKind.REFUSED.value and event.outcome in {RENEWED, UNSTORED}
+        event
+        for event in refreshes
+        if event.cause == CauseKind.REFUSED.value and event.outcome in {REFRESHED, UNSTORED}
     ]
 
 
-def _left(event: GrantEvent, boot: float) -> float:
-    since = boot - event.boot
-    return max(0.0, WINDOW_SECONDS - since) if since >= 0 else 0.0
+def _left_in_window(event: GrantEvent, boot: float) -> float:
+    """Seconds until `event` is a minute old."""
+    age = boot - event.boot
+    # A negative age means an event of an earlier boot, which says nothing about the last minute.
+    return max(0.0, WINDOW_SECONDS - age) if age >= 0 else 0.0

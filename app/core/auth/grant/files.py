@@ -1,9 +1,9 @@
-"""GrantFiles: what the processes of a machine share about one grant besides the vault, as small files without secrets.
+"""GrantFiles: what the processes of a machine share about one grant besides the vault, in small files without secrets.
 
 - The lock lets one process refresh at a time.
-- The stamp tells that the stored grant was changed, without asking the keyring, which takes 16 ms to answer and may
-  prompt the user each time (faults rows 15 and 65).
-- The claim tells that a process that is alive holds a refreshed grant in memory that it could not store (row 20).
+- The stamp changes with the stored grant. Reading it costs nothing. Asking the keyring takes 16 ms and may show a
+  prompt each time (faults rows 15 and 65).
+- The claim says that a live process holds a refreshed grant in memory that it could not store (row 20).
 """
 
 from __future__ import annotations
@@ -19,60 +19,64 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
-NEVER = ""
+NO_STAMP = ""
 """The stamp where no grant was ever stored."""
 
 
 class GrantFiles:
-    """The files called `name` in `folder`. Reading or moving the stamp takes some 20 us and never waits."""
+    """The files called `name` in `folder`. Reading or changing the stamp takes about 20 us and never waits."""
 
     def __init__(self, folder: Path, name: str, *, deadline: float = DEADLINE_SECONDS) -> None:
-        """`deadline` of the lock is in seconds."""
+        """`deadline` is how long to wait for the lock, in seconds."""
         self.lock = ProcessLock(folder / f"{name}.lock", deadline=deadline)
-        self._stamp = folder / f"{name}.stamp"
-        self._claim = folder / f"{name}.unstored"
-        self._claimed: FileLock | None = None
+        self._stamp_path = folder / f"{name}.stamp"
+        self._claim_path = folder / f"{name}.unstored"
+        self._claim: FileLock | None = None
 
     def stamp(self) -> str:
-        """The current stamp; `NEVER` before the first change. A torn one only differs from all others."""
+        """The current stamp; `NO_STAMP` before the first change.
+
+        The file may be read while it is written. A torn stamp only has to differ from every stamp seen before.
+        """
         try:
-            return self._stamp.read_text(encoding="ascii", errors="replace")
+            return self._stamp_path.read_text(encoding="ascii", errors="replace")
         except OSError:
-            return NEVER
+            return NO_STAMP
 
-    def move_stamp(self) -> str:
-        """Make the stamp differ from all it was before, and return it. Raises `StorageTrouble`.
+    def change_stamp(self) -> str:
+        """Give the stamp a value that it never had, and return it. Raises `StorageTrouble`.
 
-        A writer moves it before it changes the grant and once more afterwards. If it dies in between, the other
-        processes have a reason to read the grant again; they never lack one.
+        A writer changes it before it writes the grant and again afterwards. The first change covers a writer that dies
+        in between: the others find a reason to read the grant. The second covers a reader that looked too early.
         """
         text = os.urandom(16).hex()
         try:
-            self._stamp.parent.mkdir(parents=True, exist_ok=True)
-            self._stamp.write_text(text, encoding="ascii")
+            self._stamp_path.parent.mkdir(parents=True, exist_ok=True)
+            self._stamp_path.write_text(text, encoding="ascii")
         except OSError as failure:
-            raise StorageTrouble(f"{self._stamp} cannot be written: {failure}.") from None
+            raise StorageTrouble(f"{self._stamp_path} cannot be written: {failure}.") from None
         return text
 
     def claim(self) -> None:
         """Claim the refreshed grant for this process, unless another one has. Raises `StorageTrouble`."""
-        if self._claimed is None:
-            lock = file_lock(self._claim)
-            self._claimed = lock if acquired(lock, self._claim) else None
+        # A file lock and not a marker file: the system releases it when the process dies, however it dies.
+        if self._claim is None:
+            lock = file_lock(self._claim_path)
+            self._claim = lock if acquired(lock, self._claim_path) else None
 
     def release_claim(self) -> None:
         """Give the claim up. Safe to call without one."""
-        lock, self._claimed = self._claimed, None
+        lock, self._claim = self._claim, None
         if lock is not None:
             lock.release()
 
     @property
     def claimed_elsewhere(self) -> bool:
-        """Whether another process that is alive holds the claim. Raises `StorageTrouble`."""
-        if self._claimed is not None:
+        """Whether another live process holds the claim. Raises `StorageTrouble`."""
+        if self._claim is not None:
             return False
-        lock = file_lock(self._claim)
-        free = acquired(lock, self._claim)
+        lock = file_lock(self._claim_path)
+        free = acquired(lock, self._claim_path)
         if free:
             lock.release()
         return not free

@@ -1,9 +1,16 @@
-"""Journal: what happened to a grant, written before a refresh token is spent (faults rows 10, 19 and 20).
+"""Journal: what happened to a grant. It is written before a refresh token is sent (faults rows 10, 19 and 20).
 
-An event is left open until the successor of the refresh token that it names is stored. So whoever finds an open event
-that names the stored refresh token knows that it may have been spent by a process that has died since, and that
-repeating the refresh inside the server's grace brings the very same pair (docs/wire.md, "Token lifetimes and
-rotation").
+The event of a refresh stays open until the new refresh token is stored. An open event that names the stored refresh
+token means that a process died in between, and that the token may be spent. Repeating the refresh within the server's
+grace period returns the same new tokens (docs/wire.md, "Token lifetimes and rotation").
+
+What a process leaves behind when it dies, and what the next one does:
+
+- before `begin`: no event. Nothing was sent.
+- after `begin`, before the new grant is stored: an open event that names the stored refresh token. The next process
+  repeats the refresh as soon as it restores the grant.
+- after the grant is stored, before `settle`: an open event that names the former refresh token. It matches nothing, and
+  the next `begin` closes it. Where the server does not rotate refresh tokens it still matches, and costs one refresh.
 """
 
 from __future__ import annotations
@@ -31,13 +38,15 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-RENEWAL, SIGNED_IN, SIGNED_OUT, ENDED = "renewal", "signed in", "signed out", "ended"
-UNDER_WAY, RENEWED, UNSTORED, INTERRUPTED = "", "renewed", "renewed, not stored", "interrupted"
-LOOKED_AT = 20
+# What an event is about (`GrantEvent.what`), and how a refresh went (`GrantEvent.outcome`). All are stored.
+REFRESH, SIGNED_IN, SIGNED_OUT, ENDED = "renewal", "signed in", "signed out", "ended"
+UNDER_WAY, REFRESHED, UNSTORED, INTERRUPTED = "", "renewed", "renewed, not stored", "interrupted"
+# Enough for the brake, which looks at ten refreshes.
+RECENT_LIMIT = 20
 
 
 class JournalStorage(Protocol):
-    """Where events are kept (`storage.grants`). Every method raises `StorageTrouble`."""
+    """Where events are stored (`storage.grant_log`). Every method raises `StorageTrouble`."""
 
     async def add(self, event: GrantEvent, *, settles: str | None = None) -> int: ...
 
@@ -49,15 +58,15 @@ class JournalStorage(Protocol):
 
 
 class MemoryJournalStorage:
-    """Events that live as long as the process: where nothing else is kept either, and when the disk is full."""
+    """Events that live as long as the process: for grants in memory, and for when the disk is full."""
 
     def __init__(self) -> None:
         self._events: list[GrantEvent] = []
 
     async def add(self, event: GrantEvent, *, settles: str | None = None) -> int:
-        for left in await self.open_events(event.credential) if settles is not None else ():
-            await self.change(left.number, open=False, outcome=settles)
-        # Negative, so that they are told from those on the disk.
+        for unsettled in await self.open_events(event.credential) if settles is not None else ():
+            await self.change(unsettled.number, open=False, outcome=settles)
+        # Negative numbers, because those on disk are positive: the number alone says where an event is.
         self._events.append(event._replace(number=-len(self._events) - 1))
         return self._events[-1].number
 
@@ -72,82 +81,85 @@ class MemoryJournalStorage:
 
 
 class Journal:
-    """Events of one credential. A disk that fails costs the journal, never the sign-in: events then stay in memory."""
+    """Events of one credential. When the disk fails, new events stay in memory; the sign-in goes on."""
 
     def __init__(
         self,
         key: CredentialKey,
-        kept: JournalStorage | None = None,
+        storage: JournalStorage | None = None,
         *,
         clock: Clock | None = None,
         fingerprints: Fingerprints | None = None,
         process: str = "",
     ) -> None:
-        """`process` says which program writes here, for people: a window, the command line."""
+        """`process` names the program that writes, for people: a window, the command line."""
         self._credential = key.text
-        self._spare = MemoryJournalStorage()
-        self._kept: JournalStorage = kept or self._spare
+        self._memory = MemoryJournalStorage()
+        self._storage: JournalStorage = storage or self._memory
         self._clock = clock or SystemClock()
         self._process = f"{process} {os.getpid()}".lstrip()
         self.fingerprint = fingerprints or Fingerprints()
 
     async def begin(self, grant: Grant, cause: Cause) -> int:
-        """A renewal of `grant` is about to be sent; the number to settle it by. What was open before is over by this.
+        """Record that a refresh of `grant` is about to be sent; returns the number to settle it by.
 
-        Called inside the lock of the grant: whoever left something open is dead, or repeats it as this one does.
+        Events that were open before are closed as interrupted.
         """
-        return await self._add(self._event(RENEWAL, cause, grant, open=True), settles=INTERRUPTED)
+        # Called with the lock of the grant held. So whoever left an event open is dead, or gave up and repeats the
+        # refresh with this very call.
+        return await self._add(self._event(REFRESH, cause, grant, open=True), settles=INTERRUPTED)
 
     async def settle(self, number: int, outcome: str, *, open: bool = False, **columns: Any) -> None:  # noqa: A002
-        """How a renewal went; `open` while its refresh token may be spent without a stored successor."""
+        """Record how a refresh went. `open`: the refresh token may be spent, and no new one is stored."""
         await self._change(number, outcome=outcome, open=open, **columns)
 
-    async def settle_due(self, number: int, renews_at: float | None) -> None:
-        """When the token that an event brought is to be renewed, in Unix seconds."""
+    async def set_due(self, number: int, renews_at: float | None) -> None:
+        """Record when the access token that an event brought is due for a refresh, in Unix seconds."""
         await self._change(number, renews_at=renews_at)
 
-    async def stored(self, grant: Grant) -> None:
-        """What was renewed and could not be stored is stored now."""
+    async def mark_stored(self, grant: Grant) -> None:
+        """Record that `grant`, which could not be stored when it was refreshed, is stored now."""
         access = self.fingerprint(grant.tokens.access_token)
-        for event in await self.recent(LOOKED_AT):
+        for event in await self.recent(RECENT_LIMIT):
             if event.outcome == UNSTORED and event.access == access:
-                await self._change(event.number, outcome=RENEWED, open=False)
+                await self._change(event.number, outcome=REFRESHED, open=False)
 
-    async def accept(self, number: int) -> None:
-        """A server took the token that a renewal brought."""
+    async def mark_accepted(self, number: int) -> None:
+        """Record that a server accepted the access token that a refresh brought."""
         await self._change(number, accepted=True)
 
-    async def note(self, what: str, why: str, grant: Grant, outcome: str = "ok") -> int:
-        """Somebody signed in or out; `why` says in which way. Its number, for `settle_due`."""
+    async def record(self, what: str, why: str, grant: Grant, outcome: str = "ok") -> int:
+        """Record a sign-in or a sign-out; `why` says how it was done. Returns the number for `set_due`."""
         event = self._event(what, ASKED, grant)._replace(cause=why, outcome=outcome)
         return await self._add(event, settles=INTERRUPTED)
 
-    async def ended(self, grant: Grant, cause: Cause, outcome: str) -> None:
-        """The server accepts the grant no longer. Before it is removed: who finds it gone asks how it ended."""
+    async def record_end(self, grant: Grant, cause: Cause, outcome: str) -> None:
+        """Record that the server no longer accepts the grant."""
+        # Before the grant is deleted: a process that finds it gone asks the journal why (`last_end`).
         await self._add(self._event(ENDED, cause, grant)._replace(outcome=outcome), settles=INTERRUPTED)
 
     async def unfinished(self, grant: Grant) -> GrantEvent | None:
-        """The open renewal of `grant`, if there is one: its refresh token may have been spent."""
+        """The open refresh of `grant`, if there is one: its refresh token may be spent."""
         refresh = self.fingerprint(grant.tokens.refresh_token or "")
-        found = await self._try(lambda kept: kept.open_events(self._credential)) or ()
+        found = await self._try(lambda storage: storage.open_events(self._credential)) or ()
         return next((event for event in found if event.refresh == refresh), None)
 
-    async def renewals(self) -> tuple[GrantEvent, ...]:
-        """The renewals of every process since somebody signed in, the newest first and not all of them."""
-        since = takewhile(lambda event: event.what != SIGNED_IN, await self.recent(LOOKED_AT))
-        return tuple(event for event in since if event.what == RENEWAL)
+    async def refreshes(self) -> tuple[GrantEvent, ...]:
+        """The refreshes of every process since the last sign-in, the newest first, as far as they are recent."""
+        since = takewhile(lambda event: event.what != SIGNED_IN, await self.recent(RECENT_LIMIT))
+        return tuple(event for event in since if event.what == REFRESH)
 
     async def last_end(self) -> GrantEvent | None:
-        """How the last grant was over, if signing out or a refusal was the last thing of all."""
+        """How the last grant ended; None unless a sign-out or an end is the newest event of all."""
         found = await self.recent(1)
         return found[0] if found and found[0].what in {SIGNED_OUT, ENDED} else None
 
     async def recent(self, limit: int) -> tuple[GrantEvent, ...]:
         """The newest events of every process on this machine, the newest first."""
-        spare = await self._spare.recent(self._credential, limit)
-        kept = await self._try(lambda kept: kept.recent(self._credential, limit)) or ()
-        both = kept if self._kept is self._spare else (*spare, *kept)
-        return tuple(sorted(both, key=lambda event: event.at, reverse=True)[:limit]) if spare else both
+        in_memory = await self._memory.recent(self._credential, limit)
+        stored = await self._try(lambda storage: storage.recent(self._credential, limit)) or ()
+        both = stored if self._storage is self._memory else (*in_memory, *stored)
+        return tuple(sorted(both, key=lambda event: event.at, reverse=True)[:limit]) if in_memory else both
 
     def _event(self, what: str, cause: Cause, grant: Grant, *, open: bool = False) -> GrantEvent:  # noqa: A002
         tokens = grant.tokens
@@ -167,18 +179,18 @@ class Journal:
         )
 
     async def _add(self, event: GrantEvent, *, settles: str) -> int:
-        number = await self._try(lambda kept: kept.add(event, settles=settles))
-        return await self._spare.add(event, settles=settles) if number is None else number
+        number = await self._try(lambda storage: storage.add(event, settles=settles))
+        return await self._memory.add(event, settles=settles) if number is None else number
 
     async def _change(self, number: int, **columns: Any) -> None:
         if number < 0:
-            await self._spare.change(number, **columns)
+            await self._memory.change(number, **columns)
         else:
-            await self._try(lambda kept: kept.change(number, **columns))
+            await self._try(lambda storage: storage.change(number, **columns))
 
     async def _try(self, action: Callable[[JournalStorage], Awaitable[T]]) -> T | None:
         try:
-            return await action(self._kept)
+            return await action(self._storage)
         except StorageTrouble as trouble:
             log.warning("the journal of %s could not be used: %s", self._credential, trouble.cause)
             return None

@@ -1,4 +1,4 @@
-"""A lock between processes that vanishes with a killed holder (faults rows 11 to 14)."""
+"""A lock between processes that the system releases when its holder dies (faults rows 11 to 14)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
-# Longer than any refresh that a holder may be in (`refresh.LONGEST_SECONDS`), and the keyring's deadline after it.
+# Longer than `refresh.LONGEST_SECONDS` and the keyring's deadline after it, so that a waiting process normally gets
+# the lock. Giving up is safe: whoever gets `LockBusy` spends no refresh token.
 DEADLINE_SECONDS = 55.0
 POLL_SECONDS = (0.002, 0.05)
-BRIEFLY_SECONDS = 2.0
+TRY_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,11 @@ class LockBusy(TimedOut):
 
 
 class ProcessLock:
-    """One holder at a time on this machine, for one grant."""
+    """At most one holder on this machine, for one grant.
+
+    It is not reentrant: a second `hold` in the same process waits like one in another process. Lock order: this lock
+    first, then the vault's own. The claim (`files.py`) is never waited for.
+    """
 
     def __init__(self, path: Path, *, deadline: float = DEADLINE_SECONDS) -> None:
         """`deadline` is in seconds."""
@@ -40,23 +45,23 @@ class ProcessLock:
     async def hold(self) -> AsyncIterator[None]:
         """Wait for the lock without blocking the loop.
 
-        Raises `LockBusy` after the deadline, `StorageTrouble` when the lock file cannot be made.
+        Raises `LockBusy` after the deadline, `StorageTrouble` when the lock file cannot be created.
         """
-        lock = await self._wait(self._deadline)
+        lock = await self._acquire(self._deadline)
         try:
             yield
         finally:
             lock.release()
 
     @asynccontextmanager
-    async def hold_briefly(self) -> AsyncIterator[None]:
+    async def try_hold(self) -> AsyncIterator[None]:
         """Wait two seconds at most, then go on without the lock: for what the user has just decided.
 
-        Going on is safe: whoever holds the lock checks the stamp before it stores anything.
+        Going on is safe. A holder that is refreshing compares the stored grant before it stores its own.
         """
         lock: FileLock | None = None
         try:
-            lock = await self._wait(min(BRIEFLY_SECONDS, self._deadline))
+            lock = await self._acquire(min(TRY_SECONDS, self._deadline))
         except (LockBusy, StorageTrouble) as trouble:
             log.info("going on without the lock: %s", trouble.cause)
         try:
@@ -65,7 +70,8 @@ class ProcessLock:
             if lock is not None:
                 lock.release()
 
-    async def _wait(self, seconds: float) -> FileLock:
+    async def _acquire(self, seconds: float) -> FileLock:
+        # File locks notify nobody, hence polling. It never blocks the loop, and cancelling it leaves nothing behind.
         until = monotonic() + seconds
         pause = POLL_SECONDS[0]
         lock = file_lock(self._path)
@@ -79,14 +85,15 @@ class ProcessLock:
 
 def file_lock(path: Path) -> FileLock:
     """The file lock at `path`, not acquired yet."""
-    # 20 ms of import, for the first refresh only.
+    # The import takes 20 ms, so it waits for the first refresh.
     from filelock import FileLock
 
+    # Acquired and released on whichever thread runs the loop, so the lock must not count for each thread.
     return FileLock(path, thread_local=False)
 
 
 def acquired(lock: FileLock, path: Path) -> bool:
-    """Acquire `lock` at once or not at all. Raises `StorageTrouble` when its file at `path` cannot be made."""
+    """Acquire `lock` at once or not at all. Raises `StorageTrouble` when its file at `path` cannot be created."""
     from filelock import Timeout
 
     try:

@@ -1,8 +1,16 @@
-"""TokenRefresh: what happens between a refused token and a newer one.
+"""TokenRefresh: obtains a newer grant, from another process or from the token endpoint (RFC 6749 section 6).
 
-The rules, in this order: allowed at all; locked across processes; the refresh of another process adopted; the intent
-written to the journal before the refresh token is spent; at most three attempts; durable before anyone sees it.
-`RefreshCoordinator` makes sure that only one runs at a time in this process.
+The order matters. Each step makes it safe to die in the next one:
+
+1. Refuse what cannot succeed: no refresh token, a refused one, a failure a moment ago.
+2. Take the lock between processes.
+3. Read what others stored, and adopt it if it is newer.
+4. Ask the brake, and whether another process holds the new grant unstored.
+5. Record in the journal that the refresh token is about to be sent.
+6. Send it, at most three times.
+7. Store the new grant, still inside the lock. Then settle the event.
+
+`RefreshCoordinator` runs one at a time in this process and makes the result the current grant after all this.
 """
 
 from __future__ import annotations
@@ -13,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.cause import CauseKind
 from app.core.auth.grant import brake
-from app.core.auth.grant.journal import RENEWED, UNSTORED
+from app.core.auth.grant.journal import REFRESHED, UNSTORED
 from app.core.auth.grant.lock import LockBusy
 from app.core.auth.oauth.authorization_server import ClientRefused, GrantRefused
 from app.core.auth.vault.base import VaultFailure
@@ -33,45 +41,50 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 PAUSES = (0.3, 1.0)
-# A server that asks for a longer wait is not waited for inside a request.
+# If a server asks for a longer pause, the refresh fails instead: a request is waiting for it.
 LONGEST_PAUSE = 15.0
-# All attempts of one renewal together; the lock between processes is waited for a little longer.
+# No attempt starts later than this after the first one. `lock.DEADLINE_SECONDS` is longer.
 LONGEST_SECONDS = 45.0
+# After a failure the same error is raised without a request: first for a second, then twice as long each time.
 COOLDOWN = (1.0, 15.0)
-# After the machine slept its network may take a while: so long a missing connection is waited for.
-PATIENCE_SECONDS = 20.0
-PATIENT_PAUSE = 0.5
-# How long a server answers a spent refresh token with the same pair again, less some seconds.
+# For this long after the machine slept, a missing network does not count as an attempt: it takes a while to come back.
+NETWORK_WAIT_SECONDS = 20.0
+NETWORK_PAUSE = 0.5
+# The grace period of a spent refresh token, less some seconds for the request itself.
 # See docs/wire.md, "Token lifetimes and rotation".
 GRACE_SECONDS = 110.0
 
 GRANT_ENDED = "The server no longer accepts this sign-in."
+# Codes of errors (`Facts.code`): another process signed out; the brake is on.
 SIGNED_OUT_ELSEWHERE = "signed-out"
 BRAKED = "braked"
-# Answers that say that nothing was done; after any other failure the refresh token may be spent.
-NOTHING_DONE = frozenset({429, 503})
+# After these statuses the request was not processed. After any other failure the refresh token may be spent.
+NOT_PROCESSED = frozenset({429, 503})
 MOVED_AWAY = frozenset({404, 405, 410})
 
 
 class Obtained(Enum):
-    """How the new grant was obtained: refreshed here, adopted from another process, or by a sign-in there."""
+    """How the new grant was obtained: refreshed here, adopted from another process, or replaced by a new sign-in.
 
-    RENEWED = "renewed"
+    The values are stored and shown.
+    """
+
+    REFRESHED = "renewed"
     ADOPTED = "adopted"
     REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshResult:
-    """A grant newer than the one asked about. `number` is that of the journal's event, for `Journal.accept`."""
+    """A grant newer than the one asked about. `event_number` is that of the journal event, 0 when nothing was sent."""
 
     grant: Grant
     obtained: Obtained
-    number: int = 0
+    event_number: int = 0
 
 
 class TokenRefresh:
-    """Refreshes grants of one credential. A refresh token that was refused is remembered and never sent again."""
+    """Refreshes the grants of one credential. A refused refresh token is remembered and never sent again."""
 
     def __init__(
         self,
@@ -88,25 +101,26 @@ class TokenRefresh:
         self._files = files
         self._journal = journal
         self._clock = oauth.time.clock
+        # Digests, so that no secret is kept longer than its grant.
         self._refused: set[str] = set()
-        self._pause_until = 0.0
-        self._pause = COOLDOWN[0]
         self._failure: BurrowError | None = None
-        self._patient_until = 0.0
+        self._pause = COOLDOWN[0]
+        self._pause_until = 0.0
+        self._network_wait_until = 0.0
 
     @property
     def failing(self) -> bool:
-        """Whether the last renewal failed in a way that may pass."""
+        """Whether the last refresh failed with an error that may pass."""
         return self._failure is not None
 
     def wake(self, *, slept: bool = False) -> None:
-        """The network is back: forget the pause after a failure. After a sleep it may not be back yet: be patient."""
+        """The network is back: forget the pause after a failure. `slept`: it may not be back yet, so wait for it."""
         self._pause_until, self._pause = 0.0, COOLDOWN[0]
         if slept:
-            self._patient_until = self._clock.boot() + PATIENCE_SECONDS
+            self._network_wait_until = self._clock.boot() + NETWORK_WAIT_SECONDS
 
-    def start_over(self) -> None:
-        """A new grant was issued: nothing of the former one counts."""
+    def reset(self) -> None:
+        """Another sign-in began: forget everything about the former grant."""
         self._refused.clear()
         self._failure = None
         self.wake()
@@ -114,58 +128,59 @@ class TokenRefresh:
     async def run(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
         """A grant newer than `grant`.
 
-        `save` is called inside the lock before a renewed grant is returned, and tells whether it is durable. Raises
-        `SignInNeeded` when the grant is over, and `Offline`, `TimedOut`, `Throttled`, `ServerTrouble`, `Rejected` or
-        `VaultTrouble` when it may still be alive.
+        `save` is awaited inside the lock for a grant that was refreshed here. It returns whether the grant is durable.
+        Raises `SignInNeeded` when the grant has ended, and `Offline`, `TimedOut`, `Throttled`, `ServerTrouble`,
+        `Rejected` or `VaultTrouble` when it may still be good.
         """
         try:
             self._check_allowed(grant)
-            outcome = await self._locked(grant, cause, save)
+            result = await self._run_locked(grant, cause, save)
         except SignInNeeded:
             raise
         except BurrowError as failure:
-            self._remember(failure)
+            self._start_cooldown(failure)
             raise
         self._failure = None
         self.wake()
-        return outcome
+        return result
 
-    async def _locked(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
+    async def _run_locked(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
         try:
             async with self._files.lock.hold():
                 stored = await self._newest(grant)
-                return self._taken_over(stored, grant) or await self._spend(stored, cause, save)
+                return self._adoptable(stored, grant) or await self._request(stored, cause, save)
         except LockBusy:
-            # Its holder hangs: what it has stored counts, but the refresh token is its to spend (faults row 14).
-            found = self._taken_over(await self._newest(grant), grant)
-            if found is None:
+            # The holder hangs. What it stored may be used, but the refresh token is its to spend: two uses of one token
+            # outside the grace period make the server revoke the grant (faults row 14).
+            adopted = self._adoptable(await self._newest(grant), grant)
+            if adopted is None:
                 raise
-            return found
+            return adopted
 
     def _check_allowed(self, grant: Grant) -> None:
-        if not grant.renewable or grant.digest in self._refused:
+        if not grant.refreshable or grant.digest in self._refused:
             raise SignInNeeded(GRANT_ENDED, self._profile.facts())
         if self._failure is not None and self._clock.boot() < self._pause_until:
             raise self._failure
 
-    def _remember(self, failure: BurrowError) -> None:
-        """Pause before the next try, twice as long each time."""
+    def _start_cooldown(self, failure: BurrowError) -> None:
         if failure is self._failure:
+            # Raised by `_check_allowed`, without a request: this must not prolong the pause.
             return
         self._failure = failure
         self._pause_until = self._clock.boot() + max(failure.facts.retry_after or 0.0, self._pause)
         self._pause = min(self._pause * 2, COOLDOWN[1])
 
     async def _newest(self, grant: Grant) -> Grant:
-        """What another process stored meanwhile, else `grant`."""
+        """What another process stored in place of `grant`, else `grant`."""
         stored = await self._store.newest(grant)
         if stored is None:
             facts = self._profile.facts(SIGNED_OUT_ELSEWHERE)
             raise SignInNeeded("Signed out in another window.", facts)
         return stored
 
-    def _taken_over(self, stored: Grant, grant: Grant) -> RefreshResult | None:
-        """What the others left in place of `grant`, if it is of use."""
+    def _adoptable(self, stored: Grant, grant: Grant) -> RefreshResult | None:
+        """`stored` as the result, if another process made it and it can be used as it is."""
         if not stored.same_sign_in(grant):
             return RefreshResult(stored, Obtained.REPLACED)
         newer = stored.tokens.access_token != grant.tokens.access_token
@@ -173,53 +188,60 @@ class TokenRefresh:
             return RefreshResult(stored, Obtained.ADOPTED)
         return None
 
-    async def _spend(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
-        """Renew at the token endpoint; a refused grant that the vault replaced meanwhile is tried once (row 16)."""
+    async def _request(self, grant: Grant, cause: Cause, save: Callable[[Grant], Awaitable[bool]]) -> RefreshResult:
+        """Refresh at the token endpoint."""
+        # Twice at most: if the grant is refused but the vault holds another one, that one is tried (faults row 16).
         for last_try in (False, True):
             await self._check_spendable(grant, cause)
+            # From here until `settle` this process may die with a spent refresh token. The open event says so.
             number, began = await self._journal.begin(grant, cause), self._clock.boot()
             try:
-                refreshed = await self._attempts(grant)
+                refreshed = await self._refresh_with_retries(grant)
             except GrantRefused as refusal:
                 self._refused.add(grant.digest)
-                await self._journal.settle(number, refusal.code, milliseconds=self._since(began))
-                newer = None if last_try else await self._replaced(grant)
-                if newer is None:
+                await self._journal.settle(number, refusal.code, milliseconds=self._milliseconds_since(began))
+                replacement = None if last_try else await self._replacement()
+                if replacement is None:
                     raise SignInNeeded(GRANT_ENDED, self._profile.facts(refusal.code)) from None
-                found = self._taken_over(newer, grant)
-                if found is not None:
-                    return found
-                grant = newer
+                adopted = self._adoptable(replacement, grant)
+                if adopted is not None:
+                    return adopted
+                grant = replacement
             except ClientRefused:
-                await self._journal.settle(number, "invalid_client", milliseconds=self._since(began))
-                raise await self._unknown_client(grant) from None
+                # The client is refused before the grant is looked at, so nothing is spent.
+                await self._journal.settle(number, "invalid_client", milliseconds=self._milliseconds_since(began))
+                raise await self._client_unknown(grant) from None
             except BurrowError as failure:
                 outcome, spent = type(failure).__name__, _may_be_spent(failure)
-                await self._journal.settle(number, outcome, open=spent, milliseconds=self._since(began))
+                took = self._milliseconds_since(began)
+                await self._journal.settle(number, outcome, open=spent, milliseconds=took)
                 raise
             else:
-                return await self._keep(refreshed, number, began, save)
-        raise AssertionError("the second try returns or raises")
+                return await self._save(refreshed, number, began, save)
+        raise AssertionError("the last try returns or raises")
 
-    async def _keep(
-        self, renewed: Grant, number: int, began: float, save: Callable[[Grant], Awaitable[bool]]
+    async def _save(
+        self, refreshed: Grant, number: int, began: float, save: Callable[[Grant], Awaitable[bool]]
     ) -> RefreshResult:
-        access = self._journal.fingerprint(renewed.tokens.access_token)
-        took = self._since(began)
+        access = self._journal.fingerprint(refreshed.tokens.access_token)
+        took = self._milliseconds_since(began)
         try:
-            stored = await save(renewed)
+            stored = await save(refreshed)
         except SignInNeeded:
             await self._journal.settle(number, "signed out meanwhile", milliseconds=took, access=access)
             raise
-        outcome = RENEWED if stored else UNSTORED
+        # Settled only now: dying before this line leaves the event open, and the next process repeats the refresh. An
+        # unstored grant keeps it open, because the stored refresh token is spent.
+        outcome = REFRESHED if stored else UNSTORED
         await self._journal.settle(number, outcome, open=not stored, milliseconds=took, access=access)
-        return RefreshResult(renewed, Obtained.RENEWED, number)
+        return RefreshResult(refreshed, Obtained.REFRESHED, number)
 
     async def _check_spendable(self, grant: Grant, cause: Cause) -> None:
-        if not grant.renewable or grant.digest in self._refused:
+        """Raises unless the refresh token of `grant` may be sent now."""
+        if not grant.refreshable or grant.digest in self._refused:
             raise SignInNeeded(GRANT_ENDED, self._profile.facts())
         if cause.kind is CauseKind.REFUSED:
-            wait = brake.wait(await self._journal.renewals(), self._clock.boot())
+            wait = brake.wait_seconds(await self._journal.refreshes(), self._clock.boot())
             if wait > 0:
                 raise ServerTrouble(
                     f"{cause.target or self._profile.name} keeps refusing tokens that were issued a moment ago.",
@@ -229,6 +251,8 @@ class TokenRefresh:
         open_event = await self._journal.unfinished(grant)
         if open_event is None or open_event.outcome != UNSTORED or not self._files.claimed_elsewhere:
             return
+        # Another live process has the new tokens in memory only. Within the grace period the server gives the same ones
+        # again. Later the spent token would count as reuse and end the grant for both.
         if not 0 <= self._clock.boot() - open_event.boot < GRACE_SECONDS:
             raise ServerTrouble(
                 "Another Burrow process has renewed the sign-in and could not store it yet.",
@@ -236,17 +260,17 @@ class TokenRefresh:
                 action="Unlock the keyring or free some disk space there.",
             )
 
-    async def _replaced(self, grant: Grant) -> Grant | None:
-        """What the vault holds instead of a refused grant, if it can be tried."""
+    async def _replacement(self) -> Grant | None:
+        """What the vault holds instead of the refused grant, if it can be tried."""
         try:
-            newer = await self._store.read() if self._store.persistent else None
+            stored = await self._store.read() if self._store.persistent else None
         except VaultFailure:
             return None
-        return newer if newer is not None and newer.renewable and newer.digest not in self._refused else None
+        return stored if stored is not None and stored.refreshable and stored.digest not in self._refused else None
 
-    async def _unknown_client(self, grant: Grant) -> BurrowError:
+    async def _client_unknown(self, grant: Grant) -> BurrowError:
         facts = self._profile.facts("invalid_client", attr="client_id")
-        if self._registrar.gave(grant.client_id):
+        if self._registrar.is_preregistered(grant.client_id):
             return Rejected(
                 f"{self._profile.name} does not know the configured client id.",
                 facts,
@@ -255,49 +279,49 @@ class TokenRefresh:
         await self._registrar.forget_registration(grant.client_id)
         return SignInNeeded(f"{self._profile.name} no longer knows this installation of Burrow.", facts)
 
-    async def _attempts(self, grant: Grant) -> Grant:
-        """`grant` with newer tokens, after at most three attempts."""
+    async def _refresh_with_retries(self, grant: Grant) -> Grant:
+        """`grant` with newer tokens. Raises the last failure after three attempts."""
         until = self._clock.boot() + LONGEST_SECONDS
-        attempt, looked = 0, False
+        attempt, rediscovered = 0, False
         metadata: ServerMetadata | None = None
         while True:
             try:
-                metadata = metadata or self._of_same_issuer(await self._registrar.metadata(), grant)
-                tokens, taken = await self._oauth.refresh(
+                metadata = metadata or self._check_issuer(await self._registrar.metadata(), grant)
+                tokens, client = await self._oauth.refresh(
                     metadata, grant.registration, grant.tokens, resource=grant.resource or self._profile.resource
                 )
-                # The server may have taken the client's secret in the other way only: what follows begins with that.
-                if taken.method is not grant.registration.method:
-                    await self._registrar.confirm(taken)
-                return replace(grant, tokens=tokens, auth_method=taken.method.value if taken.secret else "")
+                # The server may have accepted the client's secret only in the other way: begin with that from now on.
+                if client.method is not grant.registration.method:
+                    await self._registrar.confirm(client)
+                return replace(grant, tokens=tokens, auth_method=client.method.value if client.secret else "")
             except (Offline, TimedOut, ServerTrouble, Throttled, Rejected) as failure:
-                if metadata is not None and failure.facts.status in MOVED_AWAY and not looked:
-                    metadata, looked = await self._moved(metadata, grant, failure), True
+                if metadata is not None and failure.facts.status in MOVED_AWAY and not rediscovered:
+                    metadata, rediscovered = await self._rediscover(metadata, grant, failure), True
                     continue
                 if isinstance(failure, Rejected):
                     raise
-                patient = isinstance(failure, Offline) and self._clock.boot() < self._patient_until
-                attempt += not patient
-                pause = PATIENT_PAUSE if patient else _pause_after(failure, attempt)
+                waiting = isinstance(failure, Offline) and self._clock.boot() < self._network_wait_until
+                attempt += not waiting
+                pause = NETWORK_PAUSE if waiting else _pause_after(failure, attempt)
                 if attempt == ATTEMPTS or pause > LONGEST_PAUSE or self._clock.boot() + pause > until:
                     raise
                 await self._clock.sleep(pause)
 
-    async def _moved(self, metadata: ServerMetadata, grant: Grant, failure: BurrowError) -> ServerMetadata:
-        """Where the token endpoint is now. Raises `failure` if it is where it was."""
-        found = self._of_same_issuer(await self._registrar.rediscover(), grant)
+    async def _rediscover(self, metadata: ServerMetadata, grant: Grant, failure: BurrowError) -> ServerMetadata:
+        """Metadata with the token endpoint's new address. Raises `failure` if the address is the same."""
+        found = self._check_issuer(await self._registrar.rediscover(), grant)
         if found.token_endpoint == metadata.token_endpoint:
             raise failure
         return found
 
-    def _of_same_issuer(self, metadata: ServerMetadata, grant: Grant) -> ServerMetadata:
-        """A refresh token is never sent to another issuer than its own (faults row 40)."""
+    def _check_issuer(self, metadata: ServerMetadata, grant: Grant) -> ServerMetadata:
+        # A refresh token is never sent to another issuer than its own (faults row 40).
         if grant.issuer and metadata.issuer != grant.issuer:
             facts = self._profile.facts("issuer-changed")
             raise SignInNeeded(f"{self._profile.name} signs in through another issuer now.", facts)
         return metadata
 
-    def _since(self, began: float) -> float:
+    def _milliseconds_since(self, began: float) -> float:
         return (self._clock.boot() - began) * 1000
 
 
@@ -306,7 +330,7 @@ def _pause_after(failure: BurrowError, attempt: int) -> float:
 
 
 def _may_be_spent(failure: BurrowError) -> bool:
-    """Whether the server may have taken the refresh token without the answer having reached us."""
+    """Whether the server may have accepted the refresh token although no answer arrived."""
     if isinstance(failure, Offline | Rejected | Throttled | SignInNeeded):
         return False
-    return failure.facts.status not in NOTHING_DONE
+    return failure.facts.status not in NOT_PROCESSED

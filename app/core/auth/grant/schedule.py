@@ -1,4 +1,4 @@
-"""Planning: when a token is renewed ahead of its expiry, at about 80 % of its life."""
+"""RefreshSchedule: refreshes a token ahead of its expiry, at about 80 % of its lifetime."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ if TYPE_CHECKING:
     from app.core.auth.tokens import TokenSet
     from app.core.clock import ServerTime
 
-RENEW_AT = 0.8
+# The share of its lifetime after which a token is refreshed. The jitter keeps the processes that share a grant from
+# refreshing at once: all but the first then adopt what the first one stored.
+REFRESH_AT = 0.8
 JITTER = 0.05
-RENEW_AGAIN_SECONDS = 15.0
+# After a failure the token may be due already. Without a pause the schedule would refresh in a tight loop.
+RETRY_SECONDS = 15.0
 
 
 class RefreshSchedule:
-    """At most one renewal ahead of time, planned by the server's clock and awaited by the machine's."""
+    """At most one planned refresh. Its time is computed by the server's clock and awaited by this machine's."""
 
-    def __init__(self, time: ServerTime, renew: Callable[[TokenSet], None]) -> None:
+    def __init__(self, time: ServerTime, refresh: Callable[[TokenSet], None]) -> None:
         self._time = time
-        self._renew = renew
+        self._refresh = refresh
         self._task: asyncio.Task[None] | None = None
         self._tokens: TokenSet | None = None
-        self._share = RENEW_AT
+        self._share = REFRESH_AT
         self.due: float | None = None
-        """When it will happen, in Unix seconds by the server's clock; None when nothing is due."""
+        """When the refresh is due, in Unix seconds by the server's clock; None when none is planned."""
 
     def plan(self, tokens: TokenSet, *, failing: bool = False) -> None:
-        """Renew `tokens` in time, a little apart from other processes; `failing`: but not at once."""
+        """Plan the refresh of `tokens` in place of any other. `failing`: not before 15 seconds have passed."""
         self.stop()
         if tokens.lifetime is None or tokens.refresh_token is None:
             return
         self._tokens = tokens
-        self._share = RENEW_AT + uniform(-JITTER, JITTER)
-        self._start(RENEW_AGAIN_SECONDS if failing else 0.0)
+        self._share = REFRESH_AT + uniform(-JITTER, JITTER)
+        self._start(RETRY_SECONDS if failing else 0.0)
 
-    def again(self) -> None:
-        """The machine slept, which a timer does not notice: plan anew what was planned."""
+    def reschedule(self) -> None:
+        """Compute the delay again: the machine slept, and the timer stood still meanwhile."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             self._start(0.0)
@@ -58,8 +61,8 @@ class RefreshSchedule:
         now = self._time.now()
         delay = max(tokens.issued_at + tokens.lifetime * self._share - now, least)
         self.due = now + delay
-        self._task = asyncio.create_task(self._wait(delay, tokens), name="renewal ahead of expiry")
+        self._task = asyncio.create_task(self._wait(delay, tokens), name="scheduled refresh")
 
     async def _wait(self, delay: float, tokens: TokenSet) -> None:
         await self._time.clock.sleep(delay)
-        self._renew(tokens)
+        self._refresh(tokens)

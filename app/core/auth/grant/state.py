@@ -1,7 +1,7 @@
-"""GrantState: the grant in force, and what is told about it. Nothing here waits or asks anybody.
+"""GrantState: the current grant and the status of the credential, with events for both. It does no I/O.
 
-Everything that changes the grant in force goes through this object, and everything that depends on it (the planned
-refresh, the window) listens to it. So control passes one way.
+Everything that changes the current grant does so through this object. Everything that depends on the grant (the
+refresh schedule, the window) subscribes to it. So control flows one way.
 """
 
 from __future__ import annotations
@@ -20,82 +20,87 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldGrant:
-    """A grant that was put in force; `number` is that of the journal's event that brought it, 0 for none."""
+class CurrentGrant:
+    """A grant that became the current one. `event_number` is that of the journal event that brought it, 0 for none."""
 
     grant: Grant
-    number: int
+    event_number: int
 
 
 class GrantState:
-    """At most one grant, with a status.
+    """At most one grant, and a status.
 
-    `changed` tells each new status, `happened` what became of a grant. `held` tells each grant that is put in force,
-    None when there is none any more, before `changed` does. `superseded` tells each sign-in and sign-out: nothing that
-    was begun before it counts any more. `epoch` counts those.
+    - `changed` emits each new status, `happened` each thing that happened to a grant.
+    - `grant_changed` emits each grant that becomes the current one, None when there is none any more. It is emitted
+      before `changed`.
+    - `superseded` emits the new epoch at each sign-in and sign-out. Work that was begun in an earlier `epoch` must drop
+      its result: it belongs to a former grant.
     """
 
     def __init__(self, time: ServerTime, fingerprint: Fingerprints) -> None:
         self.changed: Event[CredentialStatus] = Event()
         self.happened: Event[AuthEvent] = Event()
-        self.held: Event[HeldGrant | None] = Event()
+        self.grant_changed: Event[CurrentGrant | None] = Event()
         self.superseded: Event[int] = Event()
         self.status = CredentialStatus()
         self.grant: Grant | None = None
         self.epoch = 0
         self._time = time
         self._fingerprint = fingerprint
-        self._fit_until = -inf
+        # In seconds of the boot clock, which neither the user nor a time server sets. So a request costs one clock
+        # reading, and a wall clock that jumps changes nothing.
+        self._fresh_until = -inf
 
-    def fit(self) -> TokenSet | None:
-        """The token, if it may be sent without a further look: outside its margin before the expiry."""
+    def fresh_token(self) -> TokenSet | None:
+        """The current token while it is fresh: before the margin that precedes its expiry. Else None."""
         grant = self.grant
-        return grant.tokens if grant is not None and self._time.clock.boot() < self._fit_until else None
+        return grant.tokens if grant is not None and self._time.clock.boot() < self._fresh_until else None
 
-    def hold(self, grant: Grant, *, persistent: bool | None = None, number: int = 0) -> None:
-        """From now on `grant` is the one in force; `persistent`: what is known of its being stored."""
+    def set_grant(self, grant: Grant, *, persistent: bool | None = None, event_number: int = 0) -> None:
+        """Make `grant` the current one. `persistent` says whether it is stored, None when that has not changed."""
         self.grant = grant
-        self.measure()
-        self.held.emit(HeldGrant(grant, number))
+        self.update_freshness()
+        self.grant_changed.emit(CurrentGrant(grant, event_number))
         if persistent is not None:
-            self.note(persistent=persistent)
+            self.update_status(persistent=persistent)
+        # A trouble that outlives the change, such as a locked keyring, keeps its reason.
         reason = None if self.status.persistent and self.status.trouble is None else self.status.reason
-        self.note(state=CredentialState.SIGNED_IN, reason=reason)
+        self.update_status(state=CredentialState.SIGNED_IN, reason=reason)
 
-    def drop(self, state: CredentialState, reason: str | None = None) -> None:
-        """There is no grant any more."""
+    def clear_grant(self, state: CredentialState, reason: str | None = None) -> None:
+        """There is no current grant any more."""
         self.supersede()
-        self.grant, self._fit_until = None, -inf
-        self.held.emit(None)
-        self.note(state=state, reason=reason, trouble=None, renewing_since=None)
+        self.grant, self._fresh_until = None, -inf
+        self.grant_changed.emit(None)
+        self.update_status(state=state, reason=reason, trouble=None, refreshing_since=None)
 
     def supersede(self) -> None:
-        """Somebody signs in or out: what was begun for the former grant is void, and so is what went wrong with it."""
+        """A sign-in or a sign-out begins: what was begun for the former grant no longer counts."""
         self.epoch += 1
         self.superseded.emit(self.epoch)
-        self.lift(Trouble.REFUSED)
+        self.clear_trouble(Trouble.REFUSED)
 
-    def measure(self) -> None:
-        """Note until when the token is fit, in the time since boot; again when the server's time was learnt."""
+    def update_freshness(self) -> None:
+        """Compute until when the token is fresh: for a new grant, and whenever the server's time was corrected."""
         if self.grant is not None:
             tokens = self.grant.tokens
             left = inf if tokens.expires_at is None else tokens.expires_at - tokens.margin - self._time.now()
-            self._fit_until = self._time.clock.boot() + left
+            self._fresh_until = self._time.clock.boot() + left
 
-    def note(self, **changes: object) -> None:
-        """Change the status and tell it, if that changes anything."""
+    def update_status(self, **changes: object) -> None:
+        """Change fields of the status, and emit it if that made a difference."""
         status = replace(self.status, **changes)  # type: ignore[arg-type]
         if status != self.status:
             self.status = status
             self.changed.emit(status)
 
-    def lift(self, trouble: Trouble) -> None:
+    def clear_trouble(self, trouble: Trouble) -> None:
         """End `trouble`, if it is the present one."""
         if self.status.trouble is trouble:
-            self.note(trouble=None, reason=None)
+            self.update_status(trouble=None, reason=None)
 
-    def tell(self, what: str, why: str, outcome: str, grant: Grant, milliseconds: float | None = None) -> None:
-        """Something happened to `grant`, which need not be the one in force."""
+    def emit_event(self, what: str, why: str, outcome: str, grant: Grant, milliseconds: float | None = None) -> None:
+        """Emit that something happened to `grant`, which need not be the current one."""
         tokens = grant.tokens
         token = self._fingerprint(tokens.access_token)
         self.happened.emit(AuthEvent(what, why, outcome, tokens.generation, token, milliseconds))

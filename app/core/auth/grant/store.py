@@ -1,7 +1,7 @@
 """GrantStore: stores, replaces and deletes the grant of one credential, and notices what other processes do to it.
 
-Whoever calls `newest`, `save` or `remove` holds the lock of the grant, unless its holder hangs. What becomes of the
-grant in force, and what the status shows, is decided in `lifecycle.py`.
+Callers of `newest`, `save` and `remove` hold the lock of the grant, except when its holder hangs. What a change means
+for the current grant and for the status is decided in `lifecycle.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from app.core.auth.grant.files import NEVER
+from app.core.auth.grant.files import NO_STAMP
 from app.core.auth.grant.grant import Grant
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
 from app.core.auth.vault.vaults import open_vault
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Names of settings: the kind of vault that the user chose, and whether a grant is stored there.
 STORE = "store"
 STORED = "stored"
 
@@ -41,20 +42,21 @@ class GrantStore:
         kind: StoreKind | None = None,
         vault: Vault | None = None,
     ) -> None:
-        """`name` is the grant's name in the vault. `kind` is used instead of the one that was chosen before.
+        """`name` is the grant's name in the vault. `kind` replaces the kind that the user chose before.
 
-        `vault` is used instead of the one that would be opened.
+        `vault` replaces the vault that would be opened.
         """
         self.name = name
         self._folder = folder
         self._settings = settings
         self._files = files
-        self._vault = vault or open_vault(kind or self._chosen(), folder)
-        self._known = NEVER
-        # What was last read, or was to be written: several tasks of this process read, and each must see what the
-        # others saw, although the vault is asked only after the stamp has moved.
+        self._vault = vault or open_vault(kind or self._chosen_kind(), folder)
+        # The stamp of what `_last` reflects. While the file has the same stamp, no other process has changed anything.
+        self._seen_stamp = NO_STAMP
+        # The last grant that this process read, or began to write. Tasks compare with this and not with the grant that
+        # they started from: another task may have read a newer one, after which the stamp no longer differs.
         self._last: Grant | None = None
-        self._looked = False
+        self._has_last = False
 
     @property
     def vault(self) -> Vault:
@@ -68,53 +70,57 @@ class GrantStore:
 
     @property
     def kind(self) -> StoreKind:
-        """Where the grant is stored."""
+        """The kind of vault."""
         return self._vault.kind
 
     @property
     def persistent(self) -> bool:
-        """Whether what is saved is kept after this process has ended, and is shared with other processes."""
+        """Whether what is saved survives this process and is shared with others."""
         return self.kind is not StoreKind.MEMORY
 
     @property
-    def expects_grant(self) -> bool:
-        """Whether a grant may be stored here; if not, the keyring is not asked."""
-        return self.persistent and self._settings.get(STORED, self._files.stamp() != NEVER) is True
+    def may_hold_grant(self) -> bool:
+        """Whether a grant may be stored here. If not, the keyring need not be asked, which could show a prompt."""
+        return self.persistent and self._settings.get(STORED, self._files.stamp() != NO_STAMP) is True
 
     @property
-    def moved(self) -> bool:
+    def changed_elsewhere(self) -> bool:
         """Whether another process may have changed the stored grant since this one read or wrote it."""
-        return self.persistent and self._files.stamp() != self._known
+        return self.persistent and self._files.stamp() != self._seen_stamp
 
     async def read(self) -> Grant | None:
-        """The stored grant, None when there is none. One that cannot be decoded is a failure, and is left as it is."""
-        # The stamp is read before the vault: a change in between is then noticed at the next look, never missed.
-        known = self._files.stamp() if self.persistent else NEVER
+        """The stored grant, None when there is none.
+
+        A record that cannot be decoded raises `VaultFailure` (damaged) and stays as it is.
+        """
+        # The stamp is taken before the vault is read. If the grant changes in between, the stamp differs afterwards and
+        # the grant is read once too often. The other order would miss the change.
+        stamp = self._files.stamp() if self.persistent else NO_STAMP
         text = await self._vault.read(self.name)
-        self._known = known
+        self._seen_stamp = stamp
         try:
             grant = None if text is None else Grant.decode(text)
         except (ValueError, TypeError, RecursionError):
             log.warning("the stored sign-in %s cannot be decoded", self.name.partition("|")[0])
             raise VaultFailure(VaultState.DAMAGED, "The stored sign-in cannot be read.") from None
-        self._last, self._looked = grant, True
+        self._last, self._has_last = grant, True
         return grant
 
     async def newest(self, grant: Grant) -> Grant | None:
         """What is stored in place of `grant`, which this process read or wrote; None when it was deleted.
 
-        The vault is asked only when another process changed it. A record that cannot be decoded changes nothing.
+        The vault is read only if another process changed the grant. A damaged record counts as no change.
         """
-        if self.moved:
+        if self.changed_elsewhere:
             try:
                 return await self.read()
             except VaultFailure as failure:
                 if failure.state is not VaultState.DAMAGED:
                     raise
-        return self._last if self._looked else grant
+        return self._last if self._has_last else grant
 
-    async def current(self) -> Grant | None:
-        """The stored grant, None when there is none or it cannot be decoded."""
+    async def read_readable(self) -> Grant | None:
+        """The stored grant; None when there is none or when it cannot be decoded."""
         try:
             return await self.read()
         except VaultFailure as failure:
@@ -124,65 +130,70 @@ class GrantStore:
 
     async def save(self, grant: Grant) -> None:
         """Store `grant` durably."""
-        self._last, self._looked = grant, True
-        self._move_stamp()
+        # Set before the vault is asked: if the write fails, the refreshed grant in memory is still newer than what is
+        # stored, and `newest` must not answer with the spent one.
+        self._last, self._has_last = grant, True
+        self._change_stamp()
         await self._vault.write(self.name, grant.encode())
-        self._move_stamp()
+        self._change_stamp()
         await self._settings.set(STORED, self.persistent)
 
     async def remove(self) -> None:
         """Delete whatever is stored."""
-        self._last, self._looked = None, True
-        self._move_stamp()
+        self._last, self._has_last = None, True
+        self._change_stamp()
         await self._vault.delete(self.name)
-        self._move_stamp()
+        self._change_stamp()
         await self._settings.set(STORED, False)
 
-    async def expect_none(self, failure: VaultFailure) -> None:
-        """What is stored could not be deleted: no later start is to restore it. Raises nothing."""
+    async def abandon(self, failure: VaultFailure) -> None:
+        """The stored grant could not be deleted: make sure that no later start restores it. Raises nothing."""
         log.warning("the stored sign-in could not be deleted: %s", failure.state.value)
         await self._settings.set(STORED, False)
 
-    def skip(self) -> None:
-        """Treat what is stored as known, without asking the vault."""
-        self._known = self._files.stamp()
+    def mark_seen(self) -> None:
+        """Treat the stored grant as seen, without reading the vault."""
+        self._seen_stamp = self._files.stamp()
 
-    async def choose(self, kind: StoreKind) -> tuple[Vault, bool]:
-        """Store elsewhere from now on; the former vault, and whether its kind is another one. Raises nothing.
+    async def switch_to(self, kind: StoreKind) -> tuple[Vault, bool]:
+        """Store elsewhere from now on. Returns the former vault and whether its kind differs. Raises nothing.
 
-        The former copy stays until the caller has saved the grant in the new place.
+        The former copy stays: the caller deletes it after the grant is saved in the new place.
         """
         former = self._vault
-        self._open(open_vault(kind, self._folder))
+        self._use(open_vault(kind, self._folder))
         await self._settings.set(STORE, kind.value)
         return former, former.kind is not kind
 
-    async def follow_choice(self) -> bool:
-        """Another process may have been told to store the grant elsewhere; whether it was. Raises nothing."""
-        before = self._chosen()
+    async def follow_switch(self) -> bool:
+        """Use the vault that the user chose in another process; returns whether it differs. Raises nothing.
+
+        A grant in memory is this process's own, so neither side of a switch to or from memory is followed.
+        """
+        before = self._chosen_kind()
         await self._settings.refresh(STORE)
-        kind = self._chosen()
+        kind = self._chosen_kind()
         if kind is before or StoreKind.MEMORY in {kind, self.kind}:
             return False
-        self._open(open_vault(kind, self._folder))
+        self._use(open_vault(kind, self._folder))
         return True
 
-    def _open(self, vault: Vault) -> None:
-        """Nothing that was read from the former vault says anything about this one."""
+    def _use(self, vault: Vault) -> None:
+        # Nothing that was read from the former vault says anything about this one.
         self._vault = vault
-        self._known, self._last, self._looked = NEVER, None, False
+        self._seen_stamp, self._last, self._has_last = NO_STAMP, None, False
 
-    def _chosen(self) -> StoreKind:
+    def _chosen_kind(self) -> StoreKind:
         try:
             return StoreKind(self._settings.get(STORE, StoreKind.KEYRING.value))
         except ValueError:
             return StoreKind.KEYRING
 
-    def _move_stamp(self) -> None:
+    def _change_stamp(self) -> None:
         if not self.persistent:
-            self._known = NEVER
+            self._seen_stamp = NO_STAMP
             return
         try:
-            self._known = self._files.move_stamp()
+            self._seen_stamp = self._files.change_stamp()
         except StorageTrouble as trouble:
             raise VaultFailure(VaultState.UNREADABLE, trouble.cause) from None

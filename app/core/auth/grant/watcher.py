@@ -1,4 +1,4 @@
-"""Follower: notices within a second what other processes do to the stored grant (faults rows 15 and 17)."""
+"""GrantWatcher: notices within a second that another process changed the stored grant (faults rows 15 and 17)."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-# A keyring that is locked may ask the person each time it is read.
-AGAIN_SECONDS = 30.0
+POLL_SECONDS = 1.0
+# Each attempt to read a locked keyring may show the user a prompt, so a failure is followed by a long pause.
+RETRY_SECONDS = 30.0
 
 
 class GrantWatcher:
-    """Calls `changed` while `moved` says that another process did something."""
+    """Polls `changed` every second and awaits `reload` when it says that another process changed the grant."""
 
-    def __init__(self, clock: Clock, moved: Callable[[], bool], changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, clock: Clock, changed: Callable[[], bool], reload: Callable[[], Awaitable[None]]) -> None:
+        """`changed` must be cheap: it reads the stamp, never the vault."""
         self._clock = clock
-        self._moved = moved
         self._changed = changed
+        self._reload = reload
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Follow from now on. Safe to call again."""
+        """Watch from now on. Safe to call again."""
         if self._task is None:
-            self._task = asyncio.create_task(self._follow(), name="follower of the grant")
+            self._task = asyncio.create_task(self._watch(), name="grant watcher")
 
     async def stop(self) -> None:
-        """Follow no longer."""
+        """Stop watching."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _follow(self) -> None:
+    async def _watch(self) -> None:
         while True:
-            await self._clock.sleep(LOOK_SECONDS)
-            if not self._moved():
+            await self._clock.sleep(POLL_SECONDS)
+            if not self._changed():
                 continue
             try:
-                await self._changed()
+                await self._reload()
             except BurrowError as failure:
-                log.info("the stored sign-in changed and could not be read: %s", type(failure).__name__)
-                await self._clock.sleep(AGAIN_SECONDS)
+                log.info("the stored grant changed but could not be read: %s", type(failure).__name__)
+                await self._clock.sleep(RETRY_SECONDS)

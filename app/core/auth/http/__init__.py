@@ -1,5 +1,5 @@
-"""The credential on HTTP requests of httpx and httpx2.
+"""Sends the token of a credential with requests of httpx and httpx2.
 
-Doors: `bearer.BearerAuth` puts the token on a request and heals a refused one, `classifier.classify` judges an answer,
-`clients.HttpClients` opens the HTTP clients of the process.
+Doors: `bearer.BearerAuth` sends the token, refreshes a dead one and repeats the request. `classifier.classify` judges a
+response. `clients.HttpClients` opens the HTTP clients of the process.
 """

@@ -1,8 +1,6 @@
-"""SessionAuth: one auth flow that carries the person's token, heals a dead one and replays the request.
+"""BearerAuth: an auth flow that sends the bearer token, refreshes a dead one and repeats the request once.
 
-One class serves httpx (REST) and httpx2 (the MCP SDK): both drive `async_auth_flow` alike. The flow never raises: an
-exception here would end a whole MCP session (faults row 70). When it cannot help, the server's own answer goes back,
-and whoever sent the request finds the reason under `RENEWAL_FAILURE` in the request's extensions.
+One class serves httpx (REST) and httpx2 (the MCP SDK): both drive `async_auth_flow` in the same way.
 """
 
 from __future__ import annotations
@@ -14,9 +12,9 @@ import httpx
 import httpx2
 
 from app.core.auth.cause import Cause, CauseKind
-from app.core.auth.http.bodies import IN_MEMORY, ReplayableBody, first_message, keep, peek
-from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
-from app.core.auth.http.target import RENEWAL_FAILURE, RULE
+from app.core.auth.http.bodies import IN_MEMORY, ReplayableBody, first_message, peek, replayable
+from app.core.auth.http.classifier import TOKEN_ACCEPTED, Reply, Verdict, classify
+from app.core.auth.http.target import REFRESH_FAILURE, RULE
 from app.core.errors import BurrowError, Facts, ServerTrouble
 
 if TYPE_CHECKING:
@@ -31,67 +29,76 @@ SUCCESS = "success"
 
 
 class TokenSource(Protocol):
-    """What puts a token on requests and hears how it fared (`app.core.auth.credential`)."""
+    """Provides tokens and is told what became of them (`app.core.auth.credential`)."""
 
-    def fit(self) -> TokenSet | None:
-        """The token to send now, without waiting; None when `access_token` must be asked."""
+    def fresh_token(self) -> TokenSet | None:
+        """The token to send now; None when `access_token` has to be awaited instead."""
 
     async def access_token(self) -> TokenSet | None:
-        """A token fit to be sent; None when there is no grant. Raises `BurrowError` when it could not be refreshed."""
+        """A token to send now; None when there is no grant. Raises `BurrowError` when it could not be refreshed."""
 
-    def missing(self) -> BurrowError:
-        """Why there is no token."""
+    def no_token_error(self) -> BurrowError:
+        """The error that says why there is no token."""
 
     async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
         """A newer token than `refused`. Raises `BurrowError`."""
 
     def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
-        """`target` answered a request that carried `tokens`."""
+        """`target` accepted a request that carried `tokens`."""
 
     def key_refused(self, cause: Cause) -> None:
-        """A token that nothing can refresh was refused."""
+        """A token that cannot be refreshed was refused."""
 
     async def is_dead(self, tokens: TokenSet) -> bool | None:
-        """Whether the host itself refuses `tokens`, asked once for each generation; None when it does not say."""
+        """Whether the host itself refuses `tokens`; None when it does not say."""
 
 
 class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
-    """Resolves the bearer per request; one renewal and one replay per request, ever."""
+    """Chooses the token for each request. One refresh and one repetition per request, ever."""
 
     def __init__(self, source: TokenSource, target: Target) -> None:
         self._source = source
         self._target = target
-        self._allowed = frozenset(_parts(origin) for origin in target.origins)
+        self._allowed = frozenset(_origin_parts(origin) for origin in target.origins)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Drive one request. `request` and the responses are httpx's or httpx2's, which are alike where used."""
-        tokens, kept = await self._prepare(request)
+        """Drive one request. `request` and the responses are those of httpx or httpx2, which are alike where used.
+
+        Raises nothing. When it cannot help, the caller gets the server's own response, and the reason in the request's
+        extensions under `REFRESH_FAILURE`.
+        """
+        # The MCP SDK ends the whole session, with all its calls, when an auth flow raises (faults row 70). So every
+        # step below catches everything.
+        tokens, body = await self._prepare(request)
         if tokens is None:
+            # A flow has to yield its request. The server refuses it, and the extensions say why there is no token.
             yield request
             return
         response = yield request
         if response.status_code < 300 and not self._target.jsonrpc:
-            # Nearly every answer: there is nothing to read, to judge or to wait for.
-            self._took(request, response, tokens)
+            # Nearly every response. There is nothing to read, to judge or to wait for.
+            self._succeeded(request, response, tokens)
             return
-        newer = await self._healed(request, response, tokens, kept)
+        newer = await self._heal(request, response, tokens, body)
         if newer is not None:
+            # Repeating is safe even for a request with side effects: a server that refuses the token does not process
+            # the request. Once only: if a new token is refused too, another refresh cannot help.
             request.headers["Authorization"] = newer.bearer
-            replayed = yield request
-            await self._judge_replay(request, replayed, newer)
+            repeated = yield request
+            await self._judge_repeated(request, repeated, newer)
 
     async def _prepare(self, request: Any) -> tuple[TokenSet | None, ReplayableBody]:
-        """Put the token on a request that may carry it; whatever else it carried as such goes."""
+        """Put the token on the request, if its origin may receive it. Any other `Authorization` header is removed."""
         tokens = None
         try:
             url = request.url
             if (url.scheme, url.raw_host, url.port) in self._allowed:
-                tokens = self._source.fit() or await self._token(request)
+                tokens = self._source.fresh_token() or await self._token(request)
             if tokens is not None:
                 request.headers["Authorization"] = tokens.bearer
-                return tokens, keep(request)
+                return tokens, replayable(request)
         except Exception:
-            log.exception("no token could be put on")
+            log.exception("no token could be put on the request")
         request.headers.pop("Authorization", None)
         return None, IN_MEMORY
 
@@ -99,60 +106,65 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
         try:
             tokens = await self._source.access_token()
         except BurrowError as failure:
-            request.extensions[RENEWAL_FAILURE] = failure
+            request.extensions[REFRESH_FAILURE] = failure
             return None
         if tokens is None:
-            request.extensions[RENEWAL_FAILURE] = self._source.missing()
+            request.extensions[REFRESH_FAILURE] = self._source.no_token_error()
         return tokens
 
-    async def _healed(self, request: Any, response: Any, tokens: TokenSet, kept: ReplayableBody) -> TokenSet | None:
-        """The token to replay with, None when the answer stands."""
+    async def _heal(self, request: Any, response: Any, tokens: TokenSet, body: ReplayableBody) -> TokenSet | None:
+        """The token to repeat the request with; None when the response stands."""
         try:
             reply = await self._reply(response)
             verdict, rule = classify(reply)
             request.extensions[RULE] = rule
             if verdict is Verdict.KEY_REFUSED:
                 self._source.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
-            elif verdict in TOOK_THE_TOKEN:
+            elif verdict in TOKEN_ACCEPTED:
                 self._source.accepted(tokens, self._target.name, response.headers)
             if verdict is Verdict.AMBIGUOUS_AUTH:
+                # The vendor's credential or ours? A refresh on suspicion would spend our refresh token whenever a
+                # vendor fails, so the host is asked about the token first.
                 dead = await self._source.is_dead(tokens)
                 if dead is None:
-                    request.extensions[RENEWAL_FAILURE] = _unsettled(self._target.name, reply)
+                    request.extensions[REFRESH_FAILURE] = _undecided(self._target.name, reply)
                 if not dead:
                     return None
             elif verdict is not Verdict.RECOVERABLE_AUTH:
                 return None
+            # If another request had the token refreshed meanwhile, this returns the new one without a refresh.
             newer = await self._source.refresh(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
-            if await kept.restore(request, response):
+            # Refreshed even when the body cannot be sent again: the next request then works.
+            if await body.restore(request, response):
                 return newer
-            request.extensions[RENEWAL_FAILURE] = _not_repeated(self._target.name, reply)
+            request.extensions[REFRESH_FAILURE] = _too_large(self._target.name, reply)
             return None
         except BurrowError as failure:
-            request.extensions[RENEWAL_FAILURE] = failure
+            request.extensions[REFRESH_FAILURE] = failure
             return None
         except Exception:
-            log.exception("healing failed")
+            log.exception("the refusal could not be handled")
             return None
 
-    def _took(self, request: Any, response: Any, tokens: TokenSet) -> None:
+    def _succeeded(self, request: Any, response: Any, tokens: TokenSet) -> None:
         request.extensions[RULE] = SUCCESS
         try:
             self._source.accepted(tokens, self._target.name, response.headers)
         except Exception:
-            log.exception("a good answer could not be noted")
+            log.exception("a success could not be noted")
 
-    async def _judge_replay(self, request: Any, response: Any, tokens: TokenSet) -> None:
+    async def _judge_repeated(self, request: Any, response: Any, tokens: TokenSet) -> None:
+        """Note what became of the new token. It is proven, and the brake released, only if the target accepts it."""
         try:
             verdict, rule = classify(await self._reply(response))
             request.extensions[RULE] = rule
-            if verdict in TOOK_THE_TOKEN:
+            if verdict in TOKEN_ACCEPTED:
                 self._source.accepted(tokens, self._target.name, response.headers)
         except Exception:
-            log.exception("the replayed answer could not be judged")
+            log.exception("the response to the repeated request could not be judged")
 
     async def _reply(self, response: Any) -> Reply:
-        """What decides of an answer, and no more of it: error bodies, and JSON-RPC where it can fail inside a 200."""
+        """The parts of a response that decide. Bodies are read only where they can: errors, and JSON-RPC in a 200."""
         if response.status_code >= 400:
             body = await peek(response)
         elif self._target.jsonrpc and response.status_code == 200 and response.request.method == "POST":
@@ -168,23 +180,23 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
         )
 
 
-def _parts(origin: str) -> tuple[str, bytes, int | None]:
-    """An origin as httpx takes a URL apart, so that a request need not be put together and parsed again."""
+def _origin_parts(origin: str) -> tuple[str, bytes, int | None]:
+    # In the form that httpx has parsed the request's URL into, so that no request has to parse it again.
     url = httpx.URL(origin)
     return url.scheme, url.raw_host, url.port
 
 
-def _not_repeated(name: str, reply: Reply) -> BurrowError:
-    """Why the refusal of a request stands whose body is beyond the cap (faults row 56)."""
+def _too_large(name: str, reply: Reply) -> BurrowError:
+    """The error for a refused request whose body is too large to be sent again (faults row 56)."""
     return ServerTrouble(
-        f"{name or 'The server'} no longer took the access token, and this is too large to be sent twice by itself.",
+        f"{name or 'The server'} refused the access token, and the request is too large to be repeated automatically.",
         Facts(status=reply.status, code=reply.code or None),
-        action="Send it again: the sign-in is renewed.",
+        action="Send it again: the sign-in has been renewed.",
     )
 
 
-def _unsettled(name: str, reply: Reply) -> BurrowError:
-    """The error for a refusal of which nobody could say whose credential it is about."""
+def _undecided(name: str, reply: Reply) -> BurrowError:
+    """The error for a refusal when nobody could say which credential it is about."""
     return ServerTrouble(
         f"{name or 'The server'} refused a credential, and the host did not say whether it was yours or the server's.",
         Facts(status=reply.status, code=reply.code or None),

@@ -1,7 +1,6 @@
-"""Bodies of requests and answers of httpx and httpx2 alike: kept to be sent again, looked at and put back.
+"""Bodies of requests that may have to be sent again, and of responses that are read before their reader reads them.
 
-What is looked at of an answer decides what it is; its reader still gets every byte. What is kept of a request is
-bounded (faults row 56).
+Works for httpx and httpx2. Whatever is read of a response here, its reader still gets every byte.
 """
 
 from __future__ import annotations
@@ -14,45 +13,47 @@ import httpx2
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable
 
-# Enough for every error body; what is longer is no error body.
+# A longer body explains no error.
 PEEK_BYTES = 256 * 1024
+# A longer request body is not sent again (faults row 56): keeping it would cost every such request its memory.
 REPLAY_BYTES = 4 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class ReplayableBody:
-    """Whether and how the body of one request can be sent again."""
+    """A body in memory, which httpx can send any number of times."""
 
     async def restore(self, request: Any, response: Any) -> bool:
-        """Make `request` ready to be sent again in place of `response`, which nobody will read; False if it cannot."""
+        """Make `request` ready to be sent again; `response` is then not read any more. False if that is impossible."""
         try:
             if len(request.content) > REPLAY_BYTES:
                 return False
         except (httpx.RequestNotRead, httpx2.RequestNotRead):
             return False
-        await _abandon(response)
+        await _discard(response)
         return True
 
 
 class ReplayableStream(ReplayableBody):
-    """A body that can be read once, kept up to the cap while it is sent."""
+    """A body that can be read once. It is recorded while it is sent, up to the cap."""
 
     def __init__(self, request: Any) -> None:
         self._chunks: list[bytes] | None = []
         self._size = 0
         self._complete = False
         source = request.stream
-        request.stream = _stream_of(source, lambda: _noted(source, self._keep, self._end), source)
+        request.stream = _stream_of(source, lambda: _recorded(source, self._record, self._end), source)
 
     async def restore(self, request: Any, response: Any) -> bool:
+        # A server may refuse a request before it has read all of it. What was not sent was not recorded either.
         if not self._complete or self._chunks is None:
             return False
-        kind = httpx2 if isinstance(request, httpx2.Request) else httpx
-        request.stream = kind.ByteStream(b"".join(self._chunks))
-        await _abandon(response)
+        library = httpx2 if isinstance(request, httpx2.Request) else httpx
+        request.stream = library.ByteStream(b"".join(self._chunks))
+        await _discard(response)
         return True
 
-    def _keep(self, chunk: bytes) -> None:
+    def _record(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > REPLAY_BYTES:
             self._chunks = None
@@ -66,39 +67,40 @@ class ReplayableStream(ReplayableBody):
 IN_MEMORY = ReplayableBody()
 
 
-def keep(request: Any) -> ReplayableBody:
-    """Called before `request` is sent."""
+def replayable(request: Any) -> ReplayableBody:
+    """The body of a request that is about to be sent."""
     if isinstance(request.stream, httpx.ByteStream | httpx2.ByteStream):
         return IN_MEMORY
     return ReplayableStream(request)
 
 
 async def peek(response: Any) -> bytes:
-    """The first bytes of a body, decoded; its reader still sees all of it."""
+    """The first bytes of a body, decoded. Its reader still gets all of it."""
     raw = await _read_until(response, lambda body: len(body) >= PEEK_BYTES)
     return _decoded(raw, response.headers.get("content-encoding", "")) or b""
 
 
 async def first_message(response: Any) -> bytes:
-    """The first JSON-RPC message of an answer, JSON or event stream; its reader still sees every byte."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
+    """The first JSON-RPC message of a response, JSON or event stream. Its reader still gets every byte."""
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
         return await peek(response)
-    if kind != "text/event-stream":
+    if media_type != "text/event-stream":
         return b""
     encoding = response.headers.get("content-encoding", "")
 
     def enough(raw: bytes) -> bool:
-        """Nobody waits longer than the reader would: what cannot be decoded yet, it cannot read either."""
         body = _decoded(raw, encoding)
-        return body is None or _data(body) is not None or max(len(raw), len(body)) >= PEEK_BYTES
+        # An unknown encoding ends the reading at once: waiting for an event that can never be recognised would hold up
+        # a reader that can decode it.
+        return body is None or _first_data(body) is not None or max(len(raw), len(body)) >= PEEK_BYTES
 
     raw = await _read_until(response, enough)
-    return _data(_decoded(raw, encoding) or b"") or b""
+    return _first_data(_decoded(raw, encoding) or b"") or b""
 
 
-def _data(body: bytes) -> bytes | None:
-    """The data of the first event that has any (WHATWG HTML section 9.2), None while it is incomplete."""
+def _first_data(body: bytes) -> bytes | None:
+    """The data of the first event that has any (WHATWG HTML section 9.2); None while it is incomplete."""
     normal = body.removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     events = normal.split(b"\n\n")
     for event in events[:-1]:
@@ -109,13 +111,14 @@ def _data(body: bytes) -> bytes | None:
 
 
 def _decoded(raw: bytes, encoding: str) -> bytes | None:
-    """What can be decoded of the beginning of a body, bounded; None for garbage and encodings nobody asked for."""
+    """The beginning of a body, decoded and bounded; None for garbage and for encodings that were not asked for."""
     if encoding in {"", "identity"}:
         return raw
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         return None
     import zlib
 
+    # 47: gzip or zlib, by its header. -15: deflate without a header, which some servers send.
     for window in (47, -15):
         try:
             return zlib.decompressobj(window).decompress(raw, PEEK_BYTES)
@@ -125,7 +128,7 @@ def _decoded(raw: bytes, encoding: str) -> bytes | None:
 
 
 async def _read_until(response: Any, enough: Callable[[bytes], bool]) -> bytes:
-    """Read bytes as they came until `enough`, then leave a response whose reader starts from the beginning."""
+    """Read raw bytes until `enough` says so. Afterwards the response can be read from its beginning."""
     if response.is_stream_consumed or response.is_closed:
         return bytes(response.content)
     source = response.stream.__aiter__()
@@ -140,20 +143,23 @@ async def _read_until(response: Any, enough: Callable[[bytes], bool]) -> bytes:
             break
         body = b"".join(read)
     if ended:
-        # The connection is free for others, the renewal among them, before anybody reads the answer.
+        # This frees the connection for others, the refresh among them, before anybody reads the response.
         await response.stream.aclose()
-    response.stream = _stream_of(response.stream, lambda: _chained(read, None if ended else source), response.stream)
+    response.stream = _stream_of(response.stream, lambda: _chain(read, None if ended else source), response.stream)
     return body
 
 
-async def _abandon(response: Any) -> None:
-    """Nobody will read the rest, which may be endless: httpx reads an answer to its end before it sends again."""
+async def _discard(response: Any) -> None:
+    """Replace the rest of a response by nothing.
+
+    httpx reads a response to its end before it sends the repeated request, and the rest may be endless.
+    """
     if not response.is_stream_consumed and not response.is_closed:
         original = response.stream
-        response.stream = _stream_of(original, lambda: _chained([], None), original)
+        response.stream = _stream_of(original, lambda: _chain([], None), original)
 
 
-async def _chained(read: list[bytes], rest: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
+async def _chain(read: list[bytes], rest: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
     for chunk in read:
         yield chunk
     if rest is not None:
@@ -161,30 +167,31 @@ async def _chained(read: list[bytes], rest: AsyncIterator[bytes] | None) -> Asyn
             yield chunk
 
 
-async def _noted(
-    source: AsyncIterable[bytes], keep: Callable[[bytes], None], end: Callable[[], None]
+async def _recorded(
+    source: AsyncIterable[bytes], record: Callable[[bytes], None], end: Callable[[], None]
 ) -> AsyncIterator[bytes]:
     async for chunk in source:
-        keep(chunk)
+        record(chunk)
         yield chunk
     end()
 
 
 class _Stream:
-    """A body that gives `chunks` and closes `closes`."""
+    """A body of `chunks`. Closing it closes `source`."""
 
-    def __init__(self, chunks: Callable[[], AsyncIterator[bytes]], closes: Any) -> None:
+    def __init__(self, chunks: Callable[[], AsyncIterator[bytes]], source: Any) -> None:
         self._chunks = chunks
-        self._closes = closes
+        self._source = source
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks()
 
     async def aclose(self) -> None:
-        await self._closes.aclose()
+        await self._source.aclose()
 
 
-# Classes of their own for each library, made once: to define one takes longer than all else here.
+# One class for each library, because each checks for its own base class. Defined once and not in `_stream_of`: defining
+# a class takes longer than everything else there.
 class _HttpxStream(_Stream, httpx.AsyncByteStream):
     pass
 
@@ -193,7 +200,7 @@ class _Httpx2Stream(_Stream, httpx2.AsyncByteStream):
     pass
 
 
-def _stream_of(like: Any, chunks: Callable[[], AsyncIterator[bytes]], closes: Any) -> Any:
-    """A stream of the same library as `like` that gives `chunks` and closes `closes`."""
-    kind = _Httpx2Stream if isinstance(like, httpx2.AsyncByteStream) else _HttpxStream
-    return kind(chunks, closes)
+def _stream_of(like: Any, chunks: Callable[[], AsyncIterator[bytes]], source: Any) -> Any:
+    """A stream of `chunks` for the library of `like`. Closing it closes `source`."""
+    stream = _Httpx2Stream if isinstance(like, httpx2.AsyncByteStream) else _HttpxStream
+    return stream(chunks, source)

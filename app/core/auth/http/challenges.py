@@ -1,7 +1,7 @@
-"""Challenges of a `WWW-Authenticate` header (RFC 9110 section 11.6.1), read as forgivingly as servers are careless.
+"""The challenges of a `WWW-Authenticate` header (RFC 9110 section 11.6.1), read leniently.
 
-A header may hold several challenges, each a scheme with parameters. What stands in quotes is text, whatever it looks
-like. Reading takes time in proportion to the header's length.
+A header may have several challenges, each a scheme with parameters. Quoted text is text, whatever it looks like. The
+time to read a header is linear in its length.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOKEN = r"[\w!#$%&'*+.^`|~-]+"
-INSIDE = r'(?:[^"\\]|\\.)*'
-# A string without its closing quote takes the rest of the header: no character is ever looked at twice.
+QUOTED_TEXT = r'(?:[^"\\]|\\.)*'
+# A string without a closing quote ends with the header. Backtracking to a shorter string would take quadratic time.
 CLOSING = r'(?:"|\\?\Z)'
 PART = re.compile(
-    rf'(?P<comma>,)|(?P<name>{TOKEN})\s*=\s*(?:"(?P<quoted>{INSIDE}){CLOSING}|(?P<bare>[^\s,"]*))'
-    rf'|(?P<word>{TOKEN})|"{INSIDE}{CLOSING}',
+    rf'(?P<comma>,)|(?P<name>{TOKEN})\s*=\s*(?:"(?P<quoted>{QUOTED_TEXT}){CLOSING}|(?P<bare>[^\s,"]*))'
+    rf'|(?P<word>{TOKEN})|"{QUOTED_TEXT}{CLOSING}',
     re.ASCII | re.DOTALL,
 )
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -27,18 +27,20 @@ ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One scheme and its parameters. Scheme and names are lower case, values have no quotes around them."""
+    """One scheme and its parameters. Scheme and names are lower case, values unquoted."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def read_challenges(header: str) -> tuple[Challenge, ...]:
-    """The challenges in the order of the header, or of several headers joined by commas.
+    """The challenges of one header, or of several headers joined by commas, in their order.
 
-    Parameters before any scheme are left out, and of two with the same name the first counts.
+    Parameters before the first scheme are left out. Of parameters with the same name the first counts.
     """
     found: list[tuple[str, dict[str, str]]] = []
+    # A comma separates parameters as well as challenges. A bare word after one is a scheme; elsewhere it is a token68
+    # or garbage.
     scheme_may_follow = True
     for part in PART.finditer(header):
         if part["comma"]:

@@ -1,8 +1,8 @@
-"""classify(reply) -> Verdict: what an answer says about the credential it was asked with.
+"""classify(reply) -> Verdict: what a response says about the credential that the request carried.
 
-One table for the shapes that docs/wire.md ("Error envelope", "Dead tokens", "Installation proxy", "The host's MCP
-endpoint", "Intermediaries") and rows 41 to 50 of docs/faults.md describe. Pure: no I/O, no state. The first rule that
-matches decides; each rule has a name that activity records and tests use.
+One table for the formats that docs/wire.md ("Error envelope", "Dead tokens", "Installation proxy", "The host's MCP
+endpoint", "Intermediaries") and rows 41 to 50 of docs/faults.md describe. It is pure: no I/O, no state. The first rule
+that matches decides. Activity records and tests use the rules' names.
 """
 
 from __future__ import annotations
@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
-    """What to do about an answer.
+    """What a response means for the request.
 
-    `RECOVERABLE_AUTH`: the carried token is dead. `AMBIGUOUS_AUTH`: that, or a vendor's behind the proxy; only the host
-    can say which.
+    - `RECOVERABLE_AUTH`: the carried token is dead. A refresh helps.
+    - `AMBIGUOUS_AUTH`: the carried token is dead, or the vendor's behind the proxy. Only the host can say which.
+    - `KEY_REFUSED`: the carried token is refused, and it is none that can be refreshed.
+    - `VENDOR_SIGN_IN`: the credential of the vendor behind the proxy is dead.
+    - `POLICY`: the server or the tool is disabled. `PERMISSION`, `SCOPE`: the user or the token may not do this.
+    - `THROTTLED`, `QUOTA`: too many requests now, or too much used.
+    - `TRANSIENT`: a failure that may pass. `NOT_OURS`: about something else than the carried credential.
     """
 
     FINE = "fine"
@@ -47,8 +52,8 @@ class Verdict(Enum):
     NOT_OURS = "not-ours"
 
 
-# Answers that only a server that took the token gives; what something on the way says proves nothing.
-TOOK_THE_TOKEN = frozenset(Verdict) - {
+# Verdicts on responses that only a server that accepted the token gives. What an intermediary may send proves nothing.
+TOKEN_ACCEPTED = frozenset(Verdict) - {
     Verdict.RECOVERABLE_AUTH,
     Verdict.AMBIGUOUS_AUTH,
     Verdict.KEY_REFUSED,
@@ -58,7 +63,7 @@ TOOK_THE_TOKEN = frozenset(Verdict) - {
 }
 
 VENDOR_SIGN_IN_ERRORS = frozenset({"Installation needs re-authentication", "No credentials configured"})
-# The proxy says so of a vendor's credential, and servers have said so with 401 of the person's dead token too.
+# The proxy says this about the vendor's credential. With 401, hosts have also said it about the user's own dead token.
 PROXY_REFUSED = "Authentication failed"
 POLICY_ERRORS = frozenset(
     {
@@ -71,34 +76,35 @@ UPSTREAM_UNREACHABLE = "Upstream MCP server unreachable"
 UPSTREAM_ERRORS = frozenset({UPSTREAM_UNREACHABLE, "Upstream MCP server timed out"})
 WRONG_KIND_OF_TOKEN = ("No token provided", "Invalid token, please provide")
 PERSONAL_KEY_REFUSED = "Personal API key found"
-DEAD_TOKEN = "authentication_failed"
-AUTH_TYPE = "authentication_error"
-USAGE_LIMIT = "rate_limited"
-DEAD_TOKEN_WORDS = (DEAD_TOKEN.encode(), b"invalid_token")
-OUR_SCHEMES = frozenset({"bearer", "dpop"})
-TOKEN_PROBLEMS = frozenset({"invalid_request", "invalid_token", "insufficient_scope"})
+DEAD_TOKEN_CODE = "authentication_failed"
+AUTH_ERROR_TYPE = "authentication_error"
+USAGE_LIMIT_TYPE = "rate_limited"
+DEAD_TOKEN_MARKERS = (DEAD_TOKEN_CODE.encode(), b"invalid_token")
+TOKEN_SCHEMES = frozenset({"bearer", "dpop"})
+TOKEN_ERRORS = frozenset({"invalid_request", "invalid_token", "insufficient_scope"})
 SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-ENVELOPE = frozenset({"type", "code", "detail", "attr"})
-SENTENCES = ("detail", "error_description", "error", "message")
+ENVELOPE_FIELDS = frozenset({"type", "code", "detail", "attr"})
+DETAIL_FIELDS = ("detail", "error_description", "error", "message")
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 BYTE_ORDER_MARK = "\ufeff"
-# What is longer says something else than why a request failed.
+# A longer body explains no error.
 LONGEST_BODY = 256 * 1024
-# So many opening braces, from the end of a text, may be the beginning of the envelope that it ends in.
-BRACES = 8
+# How many opening braces, counted from the end of a text, are tried as the start of the envelope that the text ends in.
+MAX_BRACES = 8
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# Numbers of any length cost nothing and fail nothing; NaN and Infinity are no JSON (RFC 8259 section 6).
-JSON = json.JSONDecoder(parse_int=float, parse_constant=_no_number)
+# Bodies come from strangers. `float` parses a number of any length quickly, where `int` raises for a long one. NaN and
+# Infinity are not JSON (RFC 8259 section 6).
+JSON = json.JSONDecoder(parse_int=float, parse_constant=_refuse_constant)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The parts of an HTTP answer that decide. Header names are lower case; `body` is what was read so far."""
+    """The parts of an HTTP response that decide. Header names are lower case. `body` is what was read so far."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +114,7 @@ class Reply:
 
     @cached_property
     def json(self) -> dict[str, Any] | None:
-        """The body as a JSON object; None when it is anything else. A byte order mark is no part of it."""
+        """The body as a JSON object; None when it is anything else. A byte order mark is ignored."""
         if len(self.body) > LONGEST_BODY:
             return None
         try:
@@ -120,22 +126,20 @@ class Reply:
 
     @cached_property
     def code(self) -> str:
-        """The error code of the Django envelope, empty when the body is no such envelope.
-
-        Behind an installation's proxy stand vendors with codes of their own: there the envelope must be whole.
-        """
+        """The error code of the host's error envelope; empty when the body is no such envelope."""
         body = self.json or {}
         value = body.get("code")
-        whole = self.at_stake is not CredentialAtStake.VENDOR_BEHIND or body.keys() >= ENVELOPE
-        return value if isinstance(value, str) and whole else ""
+        # Vendors behind an installation's proxy have a `code` of their own, so there the envelope must be complete.
+        complete = self.at_stake is not CredentialAtStake.VENDOR_BEHIND or body.keys() >= ENVELOPE_FIELDS
+        return value if isinstance(value, str) and complete else ""
 
     @cached_property
     def detail(self) -> str:
-        """The server's own sentence, whatever field it stands in, also of an `error` that is an object."""
+        """The server's own explanation, in whichever field it is, also inside an `error` object."""
         body = self.json or {}
-        for place in (body, body.get("error")):
-            for name in SENTENCES:
-                value = place.get(name) if isinstance(place, dict) else None
+        for holder in (body, body.get("error")):
+            for name in DETAIL_FIELDS:
+                value = holder.get(name) if isinstance(holder, dict) else None
                 if isinstance(value, str) and value:
                     return value
         return ""
@@ -148,13 +152,16 @@ class Reply:
 
     @cached_property
     def text(self) -> str:
+        """The beginning of the body as text."""
         return self.body[:2_000].decode("utf-8", "replace").lstrip(BYTE_ORDER_MARK + whitespace)
 
     @cached_property
     def is_page(self) -> bool:
-        """Whether an intermediary's page stands where data should be (docs/wire.md, "Intermediaries")."""
-        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return kind in PAGE_TYPES or self.text.startswith(("<", "error code: 1")) or "cf-mitigated" in self.headers
+        """Whether the body is an intermediary's page instead of data (docs/wire.md, "Intermediaries")."""
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return (
+            media_type in PAGE_TYPES or self.text.startswith(("<", "error code: 1")) or "cf-mitigated" in self.headers
+        )
 
     @cached_property
     def challenges(self) -> tuple[Challenge, ...]:
@@ -162,46 +169,47 @@ class Reply:
 
     @cached_property
     def other_schemes_only(self) -> bool:
-        """Whether the challenge asks for something else than a token."""
-        return bool(self.challenges) and not any(one.scheme in OUR_SCHEMES for one in self.challenges)
+        """Whether the challenges ask for something else than a token."""
+        return bool(self.challenges) and not any(one.scheme in TOKEN_SCHEMES for one in self.challenges)
 
     @cached_property
-    def problems(self) -> tuple[Mapping[str, str], ...]:
-        """What is wrong with the token (RFC 6750 section 3.1): of each challenge, else of the JSON body."""
-        told = [one.parameters for one in self.challenges if one.scheme in OUR_SCHEMES and "error" in one.parameters]
-        if not told:
-            told = [{name: value for name, value in (self.json or {}).items() if isinstance(value, str)}]
-        return tuple(one for one in told if one.get("error") in TOKEN_PROBLEMS)
+    def token_errors(self) -> tuple[Mapping[str, str], ...]:
+        """The parameters of each challenge with a token error (RFC 6750 section 3.1); without one, the JSON body's."""
+        found = [one.parameters for one in self.challenges if one.scheme in TOKEN_SCHEMES and "error" in one.parameters]
+        if not found:
+            found = [{name: value for name, value in (self.json or {}).items() if isinstance(value, str)}]
+        return tuple(one for one in found if one.get("error") in TOKEN_ERRORS)
 
     @cached_property
     def missing_scopes(self) -> tuple[str, ...]:
-        """The scopes that an `insufficient_scope` asks for (RFC 6750 section 3), in their order.
-
-        None of an installation's: a vendor's scopes cannot be had from the person's own grant.
-        """
-        if not self.has("insufficient_scope") or self.at_stake is CredentialAtStake.VENDOR_BEHIND:
+        """The scopes that an `insufficient_scope` asks for (RFC 6750 section 3), in their order."""
+        # The scopes of a vendor behind the proxy cannot be granted by the host.
+        if not self.has_error("insufficient_scope") or self.at_stake is CredentialAtStake.VENDOR_BEHIND:
             return ()
-        named = [problem.get("scope", "") for problem in self.problems if problem["error"] == "insufficient_scope"]
+        named = [error.get("scope", "") for error in self.token_errors if error["error"] == "insufficient_scope"]
         scopes = " ".join(named).split()
         return tuple(dict.fromkeys(scope for scope in scopes if SCOPE_TOKEN.fullmatch(scope)))
 
-    def has(self, problem: str) -> bool:
-        """Whether the server names this problem of RFC 6750 section 3.1."""
-        return any(one["error"] == problem for one in self.problems)
+    def has_error(self, error: str) -> bool:
+        """Whether the server names this token error of RFC 6750 section 3.1."""
+        return any(one["error"] == error for one in self.token_errors)
 
     @property
     def type(self) -> str:
+        """The error type of the envelope."""
         value = (self.json or {}).get("type")
         return value if isinstance(value, str) else ""
 
     @property
     def refused(self) -> bool:
+        """Whether the status refuses the request for a reason of authorization."""
         return self.status in {401, 403}
 
     @property
     def says_dead_token(self) -> bool:
-        """Whether the envelope says so, by its code: its type is that of every missing permission too."""
-        return self.code == DEAD_TOKEN
+        """Whether the envelope says that the token is dead."""
+        # By its code: the type is the same for every missing permission.
+        return self.code == DEAD_TOKEN_CODE
 
 
 @dataclass(frozen=True)
@@ -217,39 +225,52 @@ def _vendor_side(reply: Reply) -> bool:
     return reply.at_stake is CredentialAtStake.VENDOR_BEHIND
 
 
-def _says_vendor(reply: Reply) -> bool:
-    """Whether the proxy's own words can only be about the vendor's credential."""
-    only_theirs = reply.status == 403 and reply.proxy_error == PROXY_REFUSED
-    return only_theirs or reply.proxy_error in VENDOR_SIGN_IN_ERRORS
+def _names_vendor(reply: Reply) -> bool:
+    """Whether the proxy's own error can only be about the vendor's credential."""
+    refused_by_vendor = reply.status == 403 and reply.proxy_error == PROXY_REFUSED
+    return refused_by_vendor or reply.proxy_error in VENDOR_SIGN_IN_ERRORS
 
 
+# The order is part of the rules: a rule may assume that no rule before it matched.
 RULES: tuple[Rule, ...] = (
+    # The only failure inside a 200, hence before `success`.
     Rule("jsonrpc-auth", Verdict.RECOVERABLE_AUTH, lambda r: r.status == 200 and jsonrpc_auth_failure(r)),
     Rule("success", Verdict.FINE, lambda r: r.status < 300),
+    # A proxy of the network asks for its own credential (RFC 9110 section 15.5.8).
     Rule("proxy-authentication", Verdict.NOT_OURS, lambda r: r.status == 407),
+    # Before every rule that leads to a refresh: a refresh cannot add scopes.
     Rule(
         "insufficient-scope",
         Verdict.SCOPE,
-        lambda r: r.refused and r.has("insufficient_scope") and not _vendor_side(r),
+        lambda r: r.refused and r.has_error("insufficient_scope") and not _vendor_side(r),
     ),
+    # Nothing that Burrow refreshes was sent, so nothing below may conclude that it is dead.
     Rule(
         "custom-server-refused",
         Verdict.NOT_OURS,
         lambda r: r.at_stake is CredentialAtStake.UNMANAGED and (r.status == 401 or (r.refused and r.says_dead_token)),
     ),
+    # Before the envelope's rule: a refused key has the same code, and only the detail tells it from a dead token.
     Rule(
         "personal-key-refused",
         Verdict.KEY_REFUSED,
         lambda r: r.refused and r.says_dead_token and r.detail.startswith(PERSONAL_KEY_REFUSED),
     ),
+    # The host's own words about our token, with 401 or 403, also in the place of a vendor behind the proxy.
     Rule("envelope-authentication-failed", Verdict.RECOVERABLE_AUTH, lambda r: r.refused and r.says_dead_token),
-    Rule("usage-limit", Verdict.QUOTA, lambda r: r.status == 402 or (r.status in {403, 429} and r.type == USAGE_LIMIT)),
+    # Before `throttled`: some limits are reported with 429 and do not pass by waiting.
+    Rule(
+        "usage-limit",
+        Verdict.QUOTA,
+        lambda r: r.status == 402 or (r.status in {403, 429} and r.type == USAGE_LIMIT_TYPE),
+    ),
     Rule("throttled", Verdict.THROTTLED, lambda r: r.status == 429),
     Rule("permission-denied", Verdict.PERMISSION, lambda r: r.refused and r.code == "permission_denied"),
+    # The proxy's own errors. Before the general rules for 401, 403 and 5xx, which know nothing of a vendor.
     Rule(
         "vendor-credential",
         Verdict.VENDOR_SIGN_IN,
-        lambda r: _vendor_side(r) and r.refused and _says_vendor(r),
+        lambda r: _vendor_side(r) and r.refused and _names_vendor(r),
     ),
     Rule(
         "server-disabled",
@@ -261,17 +282,20 @@ RULES: tuple[Rule, ...] = (
         Verdict.TRANSIENT,
         lambda r: _vendor_side(r) and r.status >= 500 and r.proxy_error in UPSTREAM_ERRORS,
     ),
+    # Every other 401 behind the proxy, whatever its challenge: it may be the vendor's own response, passed on.
     Rule("ambiguous-401", Verdict.AMBIGUOUS_AUTH, lambda r: _vendor_side(r) and r.status == 401),
+    # From here on a 401 is about the carried token, unless it asks for another scheme or calls the request malformed.
     Rule("other-scheme", Verdict.NOT_OURS, lambda r: r.status == 401 and r.other_schemes_only),
     Rule(
         "bad-request",
         Verdict.NOT_OURS,
-        lambda r: r.status == 401 and r.has("invalid_request") and not r.has("invalid_token"),
+        lambda r: r.status == 401 and r.has_error("invalid_request") and not r.has_error("invalid_token"),
     ),
     Rule(
         "wrong-kind-of-token", Verdict.KEY_REFUSED, lambda r: r.status == 401 and r.text.startswith(WRONG_KIND_OF_TOKEN)
     ),
     Rule("unauthorized", Verdict.RECOVERABLE_AUTH, lambda r: r.status == 401),
+    # A 403 with a page comes from a firewall or a content network, not from the API.
     Rule("intermediary-403", Verdict.TRANSIENT, lambda r: r.status == 403 and r.is_page),
     Rule("forbidden", Verdict.PERMISSION, lambda r: r.status == 403),
     Rule("not-found", Verdict.NOT_FOUND, lambda r: r.status in {404, 410}),
@@ -282,7 +306,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def classify(reply: Reply) -> tuple[Verdict, str]:
-    """The verdict on an answer and the name of the rule that gave it."""
+    """The verdict on a response, and the name of the rule that matched."""
     for rule in RULES:
         if rule.matches(reply):
             return rule.verdict, rule.name
@@ -290,13 +314,16 @@ def classify(reply: Reply) -> tuple[Verdict, str]:
 
 
 def jsonrpc_auth_failure(reply: Reply) -> bool:
-    """Whether a 200 carries a JSON-RPC failure of the person's own token (docs/wire.md, "Dead tokens"; faults row 47).
+    """Whether a 200 has a JSON-RPC failure about the carried token (docs/wire.md, "Dead tokens"; faults row 47).
 
-    Only on targets whose credential is the person's and only by structure: an error that refuses the token, or, where
-    the server is known to report its own authentication in tool results, a result with `isError` whose structured
-    content *is* the Django envelope, or whose text is or ends in it. A result that merely mentions the words is data.
+    That is an error which refuses the token. Where the server is known to report its own authentication in tool
+    results, it is also a result with `isError` whose structured content is the error envelope, or whose text is or ends
+    in it. Only the structure counts: a result that merely mentions the words is data.
     """
-    if reply.at_stake is not CredentialAtStake.CARRIED or not any(word in reply.body for word in DEAD_TOKEN_WORDS):
+    # The search in the raw body spares nearly every response the parsing.
+    if reply.at_stake is not CredentialAtStake.CARRIED or not any(
+        marker in reply.body for marker in DEAD_TOKEN_MARKERS
+    ):
         return False
     message = reply.json
     if message is None or message.get("jsonrpc") != "2.0":
@@ -320,8 +347,8 @@ def jsonrpc_auth_failure(reply: Reply) -> bool:
 def refuses_token(data: object, message: object) -> bool:
     """Whether the `data` and `message` of a JSON-RPC error say that the bearer token is dead.
 
-    `data` is the Django envelope or RFC 6750's `{"error": "invalid_token"}`, or either of them ends in that envelope.
-    A code of JSON-RPC says nothing: -32001 is also a tool that waits for approval.
+    That is so if `data` is the error envelope or RFC 6750's `{"error": "invalid_token"}`, or if either text ends in the
+    envelope. The JSON-RPC code says nothing: -32001 is also that of a tool that waits for approval.
     """
     return (
         _is_auth_envelope(data)
@@ -332,15 +359,17 @@ def refuses_token(data: object, message: object) -> bool:
 
 
 def _is_auth_envelope(value: object) -> bool:
-    return isinstance(value, dict) and (value.get("type"), value.get("code")) == (AUTH_TYPE, DEAD_TOKEN)
+    return isinstance(value, dict) and (value.get("type"), value.get("code")) == (AUTH_ERROR_TYPE, DEAD_TOKEN_CODE)
 
 
 def _ends_in_auth_envelope(text: object) -> bool:
-    """Whether the last JSON object of a text stands at its end and is the envelope."""
+    """Whether a text ends in a JSON object that is the envelope."""
     if not isinstance(text, str) or not text.rstrip().endswith("}"):
         return False
+    # From the last opening brace backwards. The first one from which the rest is valid JSON begins the last object of
+    # the text: inside an object the rest has a brace too many.
     start = len(text)
-    for _ in range(BRACES):
+    for _ in range(MAX_BRACES):
         start = text.rfind("{", 0, start)
         if start < 0:
             return False
@@ -351,7 +380,7 @@ def _ends_in_auth_envelope(text: object) -> bool:
 
 
 def _decoded(text: str) -> object:
-    """The JSON value that `text` is, None when it is none."""
+    """The JSON value of `text`; None when it is no JSON."""
     try:
         return JSON.decode(text)
     except (ValueError, RecursionError):

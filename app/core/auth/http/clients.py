@@ -1,7 +1,7 @@
-"""The HTTP clients of a process and the translation of its failures into ours.
+"""The HTTP clients of a process, and the errors for what can go wrong in them.
 
-httpx costs 80 to 250 ms of import. Nothing here or in the modules above imports it before the first request, so that a
-window shows what it has saved without waiting for it.
+Importing httpx takes 80 to 250 ms. Nothing here or in the modules above imports it before the first request, so that a
+window shows saved data without waiting for it.
 """
 
 from __future__ import annotations
@@ -23,69 +23,72 @@ USER_AGENT = f"burrow/{__version__}"
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 HOLD_SECONDS = 0.4
-# A server that asks for more is asked again after an hour all the same.
+# A longer `Retry-After` counts as an hour.
 LONGEST_RETRY_AFTER = 3600.0
-# Every caller is gated before the pool: beyond about eight in flight its own queue costs more than the network.
+# More than are ever in use: callers are gated before the pool, whose queue gets slow with more than about eight
+# waiters.
 CONNECTIONS = 32
-KEPT_ALIVE = 16
-# For the authorization servers: a renewal, a discovery and a revocation at once.
-CONNECTIONS_ASIDE = 4
+KEEPALIVE_CONNECTIONS = 16
+# Enough for a refresh, a discovery and a revocation at once.
+AUTHORIZATION_CONNECTIONS = 4
 
 
 class ClientPair(NamedTuple):
-    """`aside` has connections of its own.
+    """`authorization` is for requests to authorization servers and has connections of its own.
 
-    Requests that were refused keep theirs until they are repeated, hence until a renewal: it must not wait for one.
+    Refused requests keep their connections until they are repeated, which is after the refresh. If the refresh waited
+    for one of those connections, neither would ever go on.
     """
 
     requests: httpx.AsyncClient
-    aside: httpx.AsyncClient
+    authorization: httpx.AsyncClient
 
 
 class HttpClients:
-    """Opens the process's clients on first use and closes them at the end."""
+    """The clients of the process, opened on first use."""
 
     def __init__(self, clients: ClientPair | None = None) -> None:
-        """`clients` are used in place of those that would be opened, and stay open."""
+        """`clients` replace those that would be opened. The caller closes them."""
         self._opening: asyncio.Task[ClientPair] | None = None
         self._opened = clients
-        self._turn: asyncio.Event | None = None
+        self._released: asyncio.Event | None = None
 
     def hold(self) -> None:
-        """Open the clients only after `release`, or 0.4 s after somebody first asks for it.
+        """Open the clients only after `release`, or 0.4 s after the first call that needs one.
 
-        Its import competes with the window for the interpreter just while saved data is being put on the screen.
+        Importing httpx competes with the window for the interpreter while the window shows saved data.
         """
-        self._turn = asyncio.Event()
+        self._released = asyncio.Event()
 
     def release(self) -> None:
-        """Saved data is on the screen: the network may begin."""
-        if self._turn is not None:
-            self._turn.set()
+        """The window shows saved data: the clients may be opened."""
+        if self._released is not None:
+            self._released.set()
 
     async def client(self) -> httpx.AsyncClient:
-        """A client that follows no redirect, uses the system's certificates and keeps no credential of its own."""
-        return (self._opened or await self._both()).requests
+        """A client that follows no redirects, trusts the system's certificates and stores no cookies."""
+        return (self._opened or await self._open_once()).requests
 
-    async def aside(self) -> httpx.AsyncClient:
-        """The same for the authorization server: what heals requests never waits for their connections."""
-        return (self._opened or await self._both()).aside
+    async def authorization_client(self) -> httpx.AsyncClient:
+        """The same for requests to authorization servers, with connections of its own."""
+        return (self._opened or await self._open_once()).authorization
 
-    async def _both(self) -> ClientPair:
+    async def _open_once(self) -> ClientPair:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
+        # Shielded: a caller that is cancelled must not cancel the opening for the others.
         self._opened = await asyncio.shield(self._opening)
         return self._opened
 
     async def _open(self) -> ClientPair:
-        if self._turn is not None:
+        if self._released is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HOLD_SECONDS):
-                    await self._turn.wait()
+                    await self._released.wait()
         return await asyncio.to_thread(_open_clients)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close the clients that were opened here."""
         if self._opening is not None:
             for client in await self._opening:
                 await client.aclose()
@@ -97,44 +100,45 @@ def _open_clients() -> ClientPair:
     import sys
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-    # httpcore tries this import at every lock and event, seven times a request; where it is not installed each attempt
-    # searches the whole path: 0.75 ms of 2.7 a request.
+    # httpcore tries to import sniffio at every lock and event, seven times a request. Where it is not installed, each
+    # attempt searches the whole path. That takes 0.75 of the 2.7 ms of a request.
     if importlib.util.find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment]
-    # httpx imports its own command line where click and rich happen to be installed: 55 ms and 6 MB for nothing.
+    # httpx imports its own command line where click and rich happen to be installed. That takes 55 ms and 6 MB.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import httpx
     import truststore
 
-    # 17 to 350 ms of processor time, hence once and in a worker.
+    # 17 to 350 ms of processor time, hence once for all clients, and in a worker thread.
     certificates = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-    def client(connections: int, kept_alive: int) -> httpx.AsyncClient:
+    def client(connections: int, keepalive: int) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             verify=certificates,
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=kept_alive),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=keepalive),
             follow_redirects=False,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-            # A cookie would be a credential beside the token: of whoever was answered before.
+            # No cookies: one would be a credential beside the token, perhaps of another user.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
-    return ClientPair(client(CONNECTIONS, KEPT_ALIVE), client(CONNECTIONS_ASIDE, 1))
+    return ClientPair(client(CONNECTIONS, KEEPALIVE_CONNECTIONS), client(AUTHORIZATION_CONNECTIONS, 1))
 
 
 def transport_error(failure: httpx.HTTPError, *, origin: str, repeatable: bool = True) -> BurrowError:
-    """The typed error for a request that got no complete answer.
+    """The error for a request that got no complete response.
 
-    `repeatable` is False for a request with side effects: once it may have left the machine its outcome is unknown.
+    `repeatable` is False for a request with side effects. Once it may have left the machine, its outcome is unknown.
     """
     import httpx
 
     facts = Facts(origin=origin)
+    # These happen before the first byte of the request is sent.
     if isinstance(failure, httpx.ConnectTimeout | httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
         return Offline(f"{origin} cannot be reached.", facts)
     if isinstance(failure, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return ServerTrouble(f"{origin} gave an address that cannot be used.", facts)
+        return ServerTrouble(f"{origin} named an address that cannot be used.", facts)
     if not repeatable:
         return OutcomeUnknown(f"The connection to {origin} broke after the request was sent.", facts)
     if isinstance(failure, httpx.TimeoutException):
@@ -143,7 +147,7 @@ def transport_error(failure: httpx.HTTPError, *, origin: str, repeatable: bool =
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a `Retry-After` header (RFC 9110 section 10.2.3), None when absent or unreadable."""
+    """Seconds from a `Retry-After` header (RFC 9110 section 10.2.3); None when it is absent or invalid."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
@@ -152,7 +156,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        # The server's own clock where it tells it: this machine's may be off.
+        # Compared with the server's own clock, if it states the time: this machine's may be wrong.
         now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time()
         return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), LONGEST_RETRY_AFTER)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Target: where a request goes, which credential it carries, and what its answer can complain about."""
+"""Target: where a request goes, which credential it carries, and whose credential its response can complain about."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.core.auth.key import CredentialKey
 
-# Where `BearerAuth` leaves, in a request's extensions, why the refresh failed and which rule judged the answer.
-RENEWAL_FAILURE = "burrow.renewal_failure"
+# Keys of a request's extensions. `BearerAuth` puts there why a refresh failed, and the rule that judged the response.
+REFRESH_FAILURE = "burrow.refresh_failure"
 RULE = "burrow.rule"
 
 
 class CredentialAtStake(Enum):
-    """Whose credential an answer can complain about.
+    """Whose credential a response can complain about.
 
-    `CARRIED`: only the one that the request carried. `VENDOR_BEHIND`: the carried one opens an installation's proxy,
-    and behind it stands a vendor's. `UNMANAGED`: none that Burrow refreshes; the request carried a fixed key or none.
+    `CARRIED`: only the one that the request carried. `VENDOR_BEHIND`: that one, or the vendor's credential behind an
+    installation's proxy. `UNMANAGED`: none that Burrow refreshes; the request carried a fixed key or none.
     """
 
     CARRIED = "carried"
@@ -28,10 +28,10 @@ class CredentialAtStake(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`origins` are the only ones that see the token. `name` is what records call it.
+    """`origins` are the only ones that receive the token. `name` is the target's name in records.
 
-    `credential` is the key of the credential that requests carry. `jsonrpc` targets may report a dead token inside a
-    200; `reports_own_auth` says that they may do so in a tool result too (docs/wire.md, "Dead tokens").
+    `credential` is the key of the credential that requests carry. A `jsonrpc` target may report a dead token inside a
+    200. With `reports_own_auth` it may do so in a tool result too (docs/wire.md, "Dead tokens").
     """
 
     origins: frozenset[str]

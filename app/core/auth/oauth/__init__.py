@@ -1,4 +1,4 @@
-"""The OAuth protocol without state: metadata, registration, authorization with PKCE, tokens, revocation.
+"""OAuth: metadata, client registration, authorization with PKCE, token requests, revocation.
 
 Doors: `authorization_server.AuthorizationServer` for single requests, `sign_in.BrowserSignIn` for a whole sign-in.
 """

@@ -1,4 +1,4 @@
-"""AuthorizationAttempt: one request to the consent page, and the listener for its answer (RFC 8252 section 7.3)."""
+"""AuthorizationAttempt: one authorization request, and the listener for its response (RFC 8252 section 7.3)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from app.core.auth.registration import ClientRegistration
     from app.core.auth.tokens import TokenSet
 
+# How long the user may take in the browser.
 LIMIT_SECONDS = 180.0
 
 
 class AuthorizationAttempt:
-    """Listens from `begin` until `tokens` has ended."""
+    """Listens from `begin` until `wait_for_tokens` has ended, or `close`."""
 
     def __init__(
         self,
@@ -38,25 +39,27 @@ class AuthorizationAttempt:
         self._oauth = oauth
         self._metadata = metadata
         self._request = request
-        self._server = server
+        self._callback = server
 
     @staticmethod
     async def begin(
         oauth: AuthorizationServer, metadata: ServerMetadata, registration: ClientRegistration, scopes: tuple[str, ...]
     ) -> AuthorizationAttempt:
-        """Listen for the answer to a request for `scopes` besides the usual ones; nothing is opened yet.
+        """Make a request for the profile's scopes and `scopes`, and listen for its response. Opens no browser.
 
-        Raises `ProtocolTrouble` when the sign-in page's address is neither https nor on this machine.
+        Raises `ProtocolTrouble` when the URL of the consent page is neither https nor on this machine.
         """
-        holder: list[AuthorizationRequest] = []
+        # The request has the port in its redirect URI, and the port is known only when the server listens. A redirect
+        # that arrives before there is a request is none of ours.
+        made: list[AuthorizationRequest] = []
 
-        def accepts(answer: AuthorizationResponse) -> bool:
-            return bool(holder) and holder[0].is_answered_by(answer.state, answer.issuer)
+        def accepts(response: AuthorizationResponse) -> bool:
+            return bool(made) and made[0].is_answered_by(response.state, response.issuer)
 
         server = CallbackServer(registration.redirect_path, accepts)
         redirect_uri = await server.open(registration.port)
         request = oauth.request_authorization(metadata, registration.client_id, redirect_uri, scopes=scopes)
-        holder.append(request)
+        made.append(request)
         if not is_confidential(request.url):
             server.close()
             raise ProtocolTrouble(f"{oauth.profile.name} names a sign-in page that is not safe to open.")
@@ -64,34 +67,34 @@ class AuthorizationAttempt:
 
     @property
     def url(self) -> str:
-        """The address of the consent page."""
+        """The URL of the consent page."""
         return self._request.url
 
     @property
     def resource(self) -> str | None:
-        """The resource that the tokens are asked for."""
+        """The resource that the tokens are requested for (RFC 8707)."""
         return self._request.resource
 
-    def end(self) -> None:
-        """Stop listening, also when nobody waits for `tokens`."""
-        self._server.close()
+    def close(self) -> None:
+        """Stop listening."""
+        self._callback.close()
 
-    async def tokens(self, cancelled: asyncio.Event) -> TokenSet | None:
-        """The tokens for the browser's answer; None when the token endpoint does not know the client.
+    async def wait_for_tokens(self, cancelled: asyncio.Event) -> TokenSet | None:
+        """Wait for the redirect and exchange its code; None when the token endpoint does not know the client.
 
-        `registration` is afterwards the one that the server has taken. Raises `TimedOut` after three minutes,
-        `SignInNeeded` when cancelled here or denied there, `Rejected` when the server refuses the code, other
-        `BurrowError` kinds for transport trouble.
+        Afterwards `registration` has the authentication method that the server accepted. Raises `TimedOut` after three
+        minutes, `SignInNeeded` when the user cancels here or denies access there, `Rejected` when the server refuses
+        the code, other `BurrowError`s when the server cannot be reached or fails.
         """
-        answer = await self._answer(cancelled)
+        response = await self._wait_for_response(cancelled)
         origin = self._profile.origin
-        if answer.error or not answer.code:
-            denied = answer.error == "access_denied"
+        if response.error or not response.code:
+            denied = response.error == "access_denied"
             cause = "Access was denied in the browser." if denied else f"{self._profile.name} did not sign you in."
-            raise SignInNeeded(cause, Facts(code=answer.error, origin=origin))
+            raise SignInNeeded(cause, Facts(code=response.error, origin=origin))
         try:
             tokens, self.registration = await self._oauth.exchange(
-                self._metadata, self.registration, answer.code, self._request
+                self._metadata, self.registration, response.code, self._request
             )
         except GrantRefused as refusal:
             raise Rejected("The authorization code was refused.", Facts(code=refusal.code, origin=origin)) from None
@@ -99,13 +102,14 @@ class AuthorizationAttempt:
             return None
         return tokens
 
-    async def _answer(self, cancelled: asyncio.Event) -> AuthorizationResponse:
-        waiting = asyncio.create_task(self._server.wait())
+    async def _wait_for_response(self, cancelled: asyncio.Event) -> AuthorizationResponse:
+        waiting = asyncio.create_task(self._callback.wait())
         cancelling = asyncio.create_task(cancelled.wait())
         try:
             done, _ = await asyncio.wait(
                 {waiting, cancelling}, timeout=LIMIT_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
+            # Checked first: a code that arrives with the cancellation is not exchanged any more.
             if cancelled.is_set():
                 raise cancellation(self._profile)
             if waiting in done:
@@ -115,9 +119,10 @@ class AuthorizationAttempt:
         finally:
             waiting.cancel()
             cancelling.cancel()
-            self.end()
+            # Whatever the outcome, a second redirect must not be accepted.
+            self.close()
 
 
 def cancellation(profile: CredentialProfile) -> SignInNeeded:
-    """The error that a sign-in ends with when it is cancelled here."""
-    return SignInNeeded("Signing in was cancelled.", Facts(code=CANCELLED, origin=profile.origin))
+    """The error of a sign-in that was cancelled here."""
+    return SignInNeeded("The sign-in was cancelled.", Facts(code=CANCELLED, origin=profile.origin))

@@ -1,4 +1,4 @@
-"""AuthorizationRequest: one request to the consent page, with what proves that an answer belongs to it.
+"""AuthorizationRequest: one request to the authorization endpoint, with the secrets that its response must match.
 
 RFC 6749 section 4.1, PKCE with S256 (RFC 7636), issuer identification (RFC 9207), resource indicators (RFC 8707).
 """
@@ -26,9 +26,9 @@ OFFLINE_ACCESS = "offline_access"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AuthorizationRequest:
-    """One authorization under way; holds the verifier and the state that prove the answer is ours.
+    """`state` ties the response to this request, `verifier` the code to this client.
 
-    `issuer` is whom the request was sent to; with `must_name_issuer` an answer that does not name it is refused.
+    `issuer` is the one that the request was sent to. With `must_name_issuer` a response without `iss` is refused.
     """
 
     url: str
@@ -44,11 +44,9 @@ class AuthorizationRequest:
         hide(self.state, self.verifier)
 
     def is_answered_by(self, state: str | None, issuer: str | None) -> bool:
-        """Whether a redirect with this `state` and `iss` answers this request (RFC 9207 section 2.4).
-
-        A wrong `iss` is refused whatever the metadata promises: it is the answer of another server, to which our code
-        must not be sent.
-        """
+        """Whether a redirect with this `state` and `iss` answers this request (RFC 9207 section 2.4)."""
+        # A wrong `iss` is refused even when the metadata promises none: the response comes from another server, and the
+        # code must not be sent to this one.
         same_state = hmac.compare_digest(self.state.encode(), (state or "").encode())
         if issuer is None:
             return same_state and not self.must_name_issuer
@@ -64,19 +62,19 @@ def authorization_request(
     scopes: Iterable[str] = (),
     parameters: Mapping[str, str] | None = None,
 ) -> AuthorizationRequest:
-    """Build the address to open in the browser, with PKCE S256 and a new `state`.
+    """A request with PKCE S256, a new verifier and a new `state`; `url` is to be opened in the browser.
 
-    `scopes` are asked for besides the profile's, `parameters` are added for this request only.
+    `scopes` are requested in addition to the profile's. `parameters` are added to this request only.
     """
     verifier = secrets.token_urlsafe(48)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     state = secrets.token_urlsafe(32)
-    asked = [scope for scope in dict.fromkeys((*profile.scopes, *scopes)) if scope != OFFLINE_ACCESS]
-    if asked and OFFLINE_ACCESS in metadata.scopes:
-        # Where it is offered a refresh token is given only to who asks for it; where it is not, asking is an error,
-        # whatever the resource says. Alone it would narrow what a server grants to who names no scope.
-        asked.append(OFFLINE_ACCESS)
-    scope = " ".join(asked)
+    requested = [scope for scope in dict.fromkeys((*profile.scopes, *scopes)) if scope != OFFLINE_ACCESS]
+    if requested and OFFLINE_ACCESS in metadata.scopes:
+        # Servers that offer this scope issue a refresh token only to clients that request it. For the others it is an
+        # invalid scope, even where the resource lists it. Alone it would narrow the default scopes of a server.
+        requested.append(OFFLINE_ACCESS)
+    scope = " ".join(requested)
     query = {
         "response_type": "code",
         "client_id": client_id,
@@ -87,7 +85,7 @@ def authorization_request(
         "state": state,
         "resource": profile.resource or "",
         # OpenID Connect Core section 11: offline access needs consent.
-        "prompt": "consent" if OFFLINE_ACCESS in asked else "",
+        "prompt": "consent" if OFFLINE_ACCESS in requested else "",
         **dict(profile.parameters),
         **(parameters or {}),
     }

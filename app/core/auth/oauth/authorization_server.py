@@ -1,4 +1,4 @@
-"""AuthorizationServer: Burrow's requests to one authorization server, without state of its own.
+"""AuthorizationServer: requests to one authorization server. It remembers only that server's time.
 
 RFC 6749 (sections 2.3.1, 4.1, 5 and 6), 7009 and 7591.
 """
@@ -12,7 +12,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from app.core.auth.http.classifier import TOOK_THE_TOKEN, Reply, Verdict, classify
+from app.core.auth.http.classifier import TOKEN_ACCEPTED, Reply, Verdict, classify
 from app.core.auth.oauth.authorization import authorization_request
 from app.core.auth.oauth.callback import unused_port
 from app.core.auth.oauth.discovery import find_metadata
@@ -41,20 +41,22 @@ if TYPE_CHECKING:
     from app.core.clock import Clock
 
 AUTH_METHODS = frozenset(method.value for method in AuthMethod)
-GRANT_OVER = frozenset({"invalid_grant", "invalid_token"})
+# The only errors that end a grant (docs/wire.md, "Token endpoint errors").
+GRANT_ENDED_ERRORS = frozenset({"invalid_grant", "invalid_token"})
 TOKEN_TYPES = frozenset({"bearer", "dpop"})
-# What a server answers to a parameter that it does not take from this client (RFC 6749 section 5.2, RFC 8707).
-NARROWING_REFUSED = frozenset({"invalid_scope", "invalid_target"})
-# How an authorization endpoint says that it does not know a client or its redirect URI, or no longer does.
-CLIENT_UNKNOWN = frozenset({"invalid_client", "unauthorized_client", "invalid_request"})
-# A reply that is lost is asked for again well inside the shortest grace for a spent refresh token that is known.
+# How a server refuses a `scope` or `resource` of a token request (RFC 6749 section 5.2, RFC 8707 section 2).
+PARAMETER_REFUSED_ERRORS = frozenset({"invalid_scope", "invalid_target"})
+# How an authorization endpoint refuses an unknown client or redirect URI.
+CLIENT_UNKNOWN_ERRORS = frozenset({"invalid_client", "unauthorized_client", "invalid_request"})
+# Short enough for a second attempt within the grace period of a spent refresh token
+# (docs/wire.md, "Token lifetimes and rotation").
 TOKEN_SECONDS = 20.0
-KNOWS_SECONDS = 5.0
-CHECK_SECONDS = 2.0
+CLIENT_CHECK_SECONDS = 5.0
+TOKEN_CHECK_SECONDS = 2.0
 
 
 class GrantRefused(Exception):
-    """The authorization server says that the grant is over (`invalid_grant` or `invalid_token`). Terminal."""
+    """The authorization server ended the grant (`invalid_grant` or `invalid_token`). No retry can help."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -62,36 +64,36 @@ class GrantRefused(Exception):
 
 
 class ClientRefused(Exception):
-    """`invalid_client`: the registration is unknown there. The grant is not at fault."""
+    """`invalid_client`: the server does not accept the client. The grant is not at fault."""
 
 
 class AuthorizationServer:
-    """The protocol with the issuer of one profile. Every call raises `BurrowError` kinds for transport and server
-    trouble.
-    """
+    """Requests to the issuer of one profile. Every method raises `BurrowError` when the server fails."""
 
-    def __init__(self, transport: HttpClients, profile: CredentialProfile, *, clock: Clock | None = None) -> None:
+    def __init__(self, clients: HttpClients, profile: CredentialProfile, *, clock: Clock | None = None) -> None:
         self.time = ServerTime(clock or SystemClock())
         self.profile = profile
-        self._transport = transport
+        self._clients = clients
 
     async def discover(self) -> ServerMetadata:
         """The issuer's metadata; see `find_metadata` for what it raises."""
-        return await find_metadata(self._transport, self.profile)
+        return await find_metadata(self._clients, self.profile)
 
     def trusts(self, metadata: ServerMetadata) -> bool:
-        """Whether remembered metadata still belongs to the profile: a server on this machine changes its port."""
+        """Whether remembered metadata still belongs to the profile."""
+        # A server on this machine gets another port at each start, and with it another origin.
         if self.profile.trust is IssuerTrust.SAME_ORIGIN:
             return origin_of(metadata.token_endpoint) == self.profile.origin
         return same_url(metadata.issuer, self.profile.issuer)
 
     async def register(self, metadata: ServerMetadata) -> ClientRegistration:
-        """Register Burrow as a native client (RFC 7591), a public one wherever the issuer takes such.
+        """Register Burrow as a native client (RFC 7591), a public one if the issuer accepts those.
 
         Raises `Rejected` (attr `client_id`) when the issuer offers no registration or refuses it.
         """
         if metadata.registration_endpoint is None:
             raise self._unregistered(origin_of(metadata.issuer), "does not let applications register themselves")
+        # Unguessable, so that a page in the browser cannot address the callback server.
         path = f"/callback/{secrets.token_urlsafe(12)}"
         blank = ClientRegistration("", path, "")
         redirect_uris, port = [blank.redirect_uri], 0
@@ -100,12 +102,12 @@ class AuthorizationServer:
             port = unused_port()
             redirect_uris.insert(0, replace(blank, port=port).redirect_uri)
         public = not metadata.auth_methods or AuthMethod.NONE.value in metadata.auth_methods
-        asked = AuthMethod.NONE if public else secret_method(metadata)
+        method = AuthMethod.NONE if public else secret_method(metadata)
         answer = await send(
-            self._transport,
+            self._clients,
             "POST",
             metadata.registration_endpoint,
-            json_body=client_metadata(redirect_uris, asked),
+            json_body=client_metadata(redirect_uris, method),
         )
         record = answer.object()
         client_id = record.get("client_id")
@@ -121,23 +123,24 @@ class AuthorizationServer:
         return self._registered(registration, record, metadata, answer.origin)
 
     def check_auth_methods(self, metadata: ServerMetadata) -> None:
-        """Raises `Rejected` (attr `client_id`) where a client can authenticate in no way that Burrow has."""
+        """Raises `Rejected` (attr `client_id`) when Burrow supports none of the issuer's authentication methods."""
         if metadata.auth_methods and not AUTH_METHODS.intersection(metadata.auth_methods):
             raise self._unregistered(origin_of(metadata.token_endpoint), _no_method(", ".join(metadata.auth_methods)))
 
-    async def knows(self, metadata: ServerMetadata, registration: ClientRegistration) -> bool:
-        """Whether the server still knows a registration, as far as it says so without a person (faults row 31).
+    async def knows_client(self, metadata: ServerMetadata, registration: ClientRegistration) -> bool:
+        """Whether the server still knows a client, as far as it can tell without a user (faults row 31).
 
-        Only a plain refusal says that it does not; a page, a redirect, trouble, or silence for five seconds say
-        nothing. It is asked with a request that nobody waits for, so that no answer to it is worth anything.
+        False only after a plain refusal. A page, a redirect, a failure, or silence for five seconds proves nothing.
         """
-        trial = self.request_authorization(metadata, registration.client_id, registration.redirect_uri)
+        # An authorization request without a cookie, whose state and verifier are thrown away: whatever the server
+        # answers, nobody can use it.
+        probe = self.request_authorization(metadata, registration.client_id, registration.redirect_uri)
         try:
-            answer = await send(self._transport, "GET", trial.url, timeout=KNOWS_SECONDS)
+            answer = await send(self._clients, "GET", probe.url, timeout=CLIENT_CHECK_SECONDS)
             error = answer.object().get("error")
         except BurrowError:
             return True
-        return not (answer.status in {400, 401} and isinstance(error, str) and error in CLIENT_UNKNOWN)
+        return not (answer.status in {400, 401} and isinstance(error, str) and error in CLIENT_UNKNOWN_ERRORS)
 
     def request_authorization(
         self,
@@ -148,18 +151,18 @@ class AuthorizationServer:
         scopes: tuple[str, ...] = (),
         parameters: Mapping[str, str] | None = None,
     ) -> AuthorizationRequest:
-        """A request for the profile's scopes and for `scopes` besides; see `authorization_request`."""
+        """A request for the profile's scopes and `scopes`; see `authorization_request`."""
         return authorization_request(
             metadata, self.profile, client_id, redirect_uri, scopes=scopes, parameters=parameters
         )
 
     async def authorize_directly(self, request: AuthorizationRequest) -> str:
-        """Ask for the authorization without a browser, and return the code.
+        """Send an authorization request without a browser, and return the code.
 
-        For a server that grants a request because of what its address carries (a single-use ticket). Raises
-        `Rejected` when it answers anything but the redirect.
+        For a server that needs no user, because the request carries a single-use ticket. Raises `Rejected` unless the
+        server answers with the redirect.
         """
-        answer = await send(self._transport, "GET", request.url)
+        answer = await send(self._clients, "GET", request.url)
         target = urlsplit(answer.headers.get("location", ""))
         query = parse_qs(target.query)
         state, issuer, code = (query.get(name, [None])[0] for name in ("state", "iss", "code"))
@@ -174,9 +177,9 @@ class AuthorizationServer:
     async def exchange(
         self, metadata: ServerMetadata, registration: ClientRegistration, code: str, request: AuthorizationRequest
     ) -> tuple[TokenSet, ClientRegistration]:
-        """Exchange an authorization code for tokens; also the registration as the server has taken it.
+        """Exchange an authorization code for tokens. Also returns the registration with the method that was accepted.
 
-        Raises `GrantRefused`, `ClientRefused` or a `BurrowError`. An answer without `scope` grants what was asked for
+        Raises `GrantRefused`, `ClientRefused` or a `BurrowError`. A response without `scope` grants what was requested
         (RFC 6749 section 5.1).
         """
         form = {
@@ -197,81 +200,85 @@ class AuthorizationServer:
         *,
         resource: str | None = None,
     ) -> tuple[TokenSet, ClientRegistration]:
-        """Refresh `tokens`; the old refresh token is kept when the answer brings none (faults row 33).
+        """Refresh `tokens`. The refresh token stays the same when the response has none (faults row 33).
 
-        `resource` is the one that the grant was made with (RFC 8707), left out at a second try where a server does not
-        take it (faults row 32). Raises `GrantRefused`, `ClientRefused`, or a `BurrowError` for what may pass.
+        `resource` is the one that the grant was made for (RFC 8707). If the server refuses it, a second request leaves
+        it out (faults row 32). Raises `GrantRefused`, `ClientRefused`, or a `BurrowError` for a failure that may pass.
         """
         if tokens.refresh_token is None:
             raise GrantRefused("no_refresh_token")
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
         forms = [form] if resource is None else [{**form, "resource": resource}, form]
-        answer, taken = await self._token_request(metadata, registration, *forms)
-        return self._tokens(answer, tokens, tokens.scope), taken
+        answer, client = await self._token_request(metadata, registration, *forms)
+        return self._tokens(answer, tokens, tokens.scope), client
 
     async def refuses(self, tokens: TokenSet) -> bool | None:
-        """Whether the profile's own server refuses an access token, in its own shape; None when it does not say.
+        """Whether the profile's own server refuses an access token; None when it does not say.
 
-        Waits two seconds at most and raises nothing. An answer of something on the way, or none, says nothing.
+        Waits two seconds at most, and raises nothing. Only a refusal in the server's own format counts: a bare 401 may
+        come from an intermediary.
         """
         if self.profile.check_url is None:
             return None
         try:
             answer = await send(
-                self._transport,
+                self._clients,
                 "GET",
                 self.profile.check_url,
                 headers={"Authorization": tokens.bearer},
-                timeout=CHECK_SECONDS,
+                timeout=TOKEN_CHECK_SECONDS,
             )
         except BurrowError:
             return None
         reply = Reply(answer.status, answer.headers, answer.body)
         verdict, _rule = classify(reply)
         if verdict is Verdict.RECOVERABLE_AUTH:
-            return True if reply.says_dead_token or reply.has("invalid_token") else None
-        return False if verdict in TOOK_THE_TOKEN else None
+            return True if reply.says_dead_token or reply.has_error("invalid_token") else None
+        return False if verdict in TOKEN_ACCEPTED else None
 
     async def revoke(self, metadata: ServerMetadata, registration: ClientRegistration, token: str) -> None:
-        """Revoke a token (RFC 7009). Raises `BurrowError` when the server could not be asked."""
+        """Revoke a token (RFC 7009), if the server has an endpoint for it. Its answer does not matter."""
         if metadata.revocation_endpoint is not None:
             form, headers = authenticated(registration, {"token": token})
-            await send(self._transport, "POST", metadata.revocation_endpoint, form=form, headers=headers)
+            await send(self._clients, "POST", metadata.revocation_endpoint, form=form, headers=headers)
 
     async def _token_request(
         self, metadata: ServerMetadata, registration: ClientRegistration, *forms: Mapping[str, str]
     ) -> tuple[dict[str, Any], ClientRegistration]:
-        """Ask the token endpoint; each further form where the server does not take a parameter of the one before.
+        """The answer to the first form that the server accepts; each further one lacks a parameter of the one before.
 
-        A secret that the server does not take in one way is sent in the other one, once. It refuses a client before it
-        looks at the grant, so that no request spends anything twice.
+        A secret that the server refuses in one way is sent once in the other way.
         """
+        # Each retry follows a refusal that comes before the code or refresh token is looked at. So none spends it
+        # twice.
         left, switched = list(forms), False
         while True:
             try:
-                return await self._ask_token_endpoint(metadata, registration, left[0]), registration
+                return await self._post_token_request(metadata, registration, left[0]), registration
             except ClientRefused:
                 if registration.secret is None or switched:
                     raise
                 registration, switched = replace(registration, method=registration.method.other), True
             except Rejected as refusal:
-                if len(left) == 1 or refusal.facts.code not in NARROWING_REFUSED:
+                if len(left) == 1 or refusal.facts.code not in PARAMETER_REFUSED_ERRORS:
                     raise
                 del left[0]
 
-    async def _ask_token_endpoint(
+    async def _post_token_request(
         self, metadata: ServerMetadata, registration: ClientRegistration, form: Mapping[str, str]
     ) -> dict[str, Any]:
         body, headers = authenticated(registration, form)
         answer = await send(
-            self._transport, "POST", metadata.token_endpoint, form=body, headers=headers, timeout=TOKEN_SECONDS
+            self._clients, "POST", metadata.token_endpoint, form=body, headers=headers, timeout=TOKEN_SECONDS
         )
         found = answer.object()
         if answer.status == 200:
             self.time.learn(answer.headers, at_once=True)
         error = found.get("error")
         if isinstance(error, str):
-            if error in GRANT_OVER and 400 <= answer.status < 500:
+            # The grant ends only by an error with its proper status: a captive portal may put the word into a 200 (row
+            # 36).
+            if error in GRANT_ENDED_ERRORS and 400 <= answer.status < 500:
                 raise GrantRefused(error)
             if error == "invalid_client":
                 raise ClientRefused(error)
@@ -285,10 +292,10 @@ class AuthorizationServer:
         if not isinstance(access_token, str) or not access_token:
             raise ServerTrouble(f"{origin} answered without an access token.", Facts(origin=origin))
         if not access_token.isascii() or not access_token.isprintable():
-            # RFC 6749 appendix A.12; no header can carry it.
-            raise ProtocolTrouble(f"{origin} gave an access token that cannot be sent.", Facts(origin=origin))
+            # Not allowed by RFC 6749 appendix A.12, and no header can carry it.
+            raise ProtocolTrouble(f"{origin} issued an access token that cannot be sent.", Facts(origin=origin))
         if not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
-            raise ProtocolTrouble(f"{origin} gave a token of an unknown type.", Facts(origin=origin))
+            raise ProtocolTrouble(f"{origin} issued a token of an unknown type.", Facts(origin=origin))
         refresh_token = answer.get("refresh_token")
         if not isinstance(refresh_token, str) or not refresh_token:
             refresh_token = previous.refresh_token if previous else None
@@ -309,13 +316,13 @@ class AuthorizationServer:
     def _registered(
         self, registration: ClientRegistration, record: dict[str, Any], metadata: ServerMetadata, origin: str
     ) -> ClientRegistration:
-        """The registration as the server answered it: it may give a secret, and another way to authenticate."""
+        """The registration as the server answered it. It may assign a secret and another authentication method."""
         secret, named = record.get("client_secret"), record.get("token_endpoint_auth_method")
         if isinstance(named, str) and named and named not in AUTH_METHODS:
             raise self._unregistered(origin, _no_method(named))
         if not isinstance(secret, str) or not secret:
             if method_of(named, AuthMethod.NONE) is not AuthMethod.NONE:
-                raise self._unregistered(origin, "wants a client secret and gave none")
+                raise self._unregistered(origin, "requires a client secret but issued none")
             return registration
         if named == AuthMethod.NONE.value:
             return registration
@@ -330,17 +337,18 @@ class AuthorizationServer:
         return Rejected(
             f"{origin} {why}.",
             replace(facts or Facts(origin=origin), attr="client_id"),
-            action=self.profile.without_registration,
+            action=self.profile.registration_advice,
         )
 
 
 def authenticated(registration: ClientRegistration, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """`form` and headers with the client's authentication, in one way only (RFC 6749 section 2.3.1).
+    """`form` and the headers, with the client's authentication in one of them (RFC 6749 section 2.3.1).
 
-    The id is named in the body in any case: servers made with the MCP SDK look the client up by it before they read
-    the header. Inside the header id and secret are encoded as in a form (RFC 6749 appendix B), a space as `%20`, which
-    servers that decode no plus understand too.
+    The id is in the body in any case: servers made with the MCP SDK look the client up by it before they read the
+    header.
     """
+    # Never in both: a request must not use more than one method. In the header, id and secret are form-encoded first
+    # (appendix B), with %20 for a space: servers that do not decode a plus understand it too.
     body = {**form, "client_id": registration.client_id}
     if registration.secret is not None and registration.method is AuthMethod.BASIC:
         pair = f"{quote(registration.client_id, safe='')}:{quote(registration.secret, safe='')}"
@@ -351,11 +359,11 @@ def authenticated(registration: ClientRegistration, form: Mapping[str, str]) -> 
 
 
 def _no_method(named: str) -> str:
-    return f"wants a way to authenticate that Burrow does not have ({named[:60]})"
+    return f"requires a client authentication method that Burrow does not support ({named[:60]})"
 
 
 def _seconds(value: object) -> float | None:
-    """Seconds, or None for what servers send instead of a positive number (faults row 34)."""
+    """A positive number of seconds; None for anything else that servers send (faults row 34)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

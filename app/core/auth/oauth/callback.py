@@ -1,4 +1,4 @@
-"""The loopback redirect receiver: one listener, one answer, gone after it (RFC 8252 section 7.3)."""
+"""CallbackServer: receives the redirect of one authorization on the loopback interface (RFC 8252 section 7.3)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ p{{margin:0;opacity:.75}}</style></head>
 
 @dataclass(frozen=True)
 class AuthorizationResponse:
-    """What the browser brought back; exactly one of `code` and `error` is set by an honest server."""
+    """The parameters of the redirect. A server sets exactly one of `code` and `error` (RFC 6749 section 4.1.2)."""
 
     code: str | None = field(repr=False)
     state: str | None = field(repr=False)
@@ -60,8 +60,8 @@ def is_unused(port: int) -> bool:
 class CallbackServer:
     """Listens on 127.0.0.1 for one redirect to `path`.
 
-    `accepts` decides, before anything is answered, whether the redirect belongs to this sign-in; one that does not is
-    answered 400 without its error text and the listener keeps waiting, so that another page cannot end the flow.
+    `accepts` decides whether a redirect belongs to this sign-in. One that does not is answered with 400, and the server
+    keeps waiting: any page in the browser can send a request here, and none may end the sign-in.
     """
 
     def __init__(self, path: str, accepts: Callable[[AuthorizationResponse], bool]) -> None:
@@ -71,7 +71,7 @@ class CallbackServer:
         self._result: asyncio.Future[AuthorizationResponse] = asyncio.get_running_loop().create_future()
 
     async def open(self, port: int = 0) -> str:
-        """Start listening on `port` if that is free, else on one that the system chooses; returns the redirect URI."""
+        """Start listening on `port` if it is free, else on one that the system chooses; returns the redirect URI."""
         try:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=REQUEST_LIMIT)
         except OSError:
@@ -84,7 +84,7 @@ class CallbackServer:
         return await asyncio.shield(self._result)
 
     def close(self) -> None:
-        """Stop listening; a pending `wait` is cancelled."""
+        """Stop listening, and cancel a pending `wait`."""
         self._result.cancel()
         if self._server is not None:
             self._server.close()
@@ -112,16 +112,18 @@ class CallbackServer:
             return _page(404, "Nothing here", "")
         if method != "GET":
             return _page(405, "Method not allowed", "")
-        # An empty `iss` is a wrong one, and so is one of two.
+        # Blank values count: an empty `iss` is a wrong one. A repeated parameter is invalid (RFC 6749 section 3.1), and
+        # choosing one of them could accept what another reader would refuse.
         query = parse_qs(target.query, keep_blank_values=True)
         repeated = any(len(query.get(name, [])) > 1 for name in PARAMETERS)
-        redirect = AuthorizationResponse(*(query.get(name, [None])[0] for name in PARAMETERS))
+        response = AuthorizationResponse(*(query.get(name, [None])[0] for name in PARAMETERS))
         if self._result.done():
             return _page(410, "Already done", "You can close this tab.")
-        if repeated or not self._accepts(redirect):
+        if repeated or not self._accepts(response):
+            # Nothing of the request is shown: its text may be anybody's.
             return _page(400, "This answer was not expected", "Start again from Burrow.")
-        self._result.set_result(redirect)
-        if redirect.error or not redirect.code:
+        self._result.set_result(response)
+        if response.error or not response.code:
             return _page(200, "Nothing was granted", "You can close this tab and return to Burrow.")
         return _page(200, "You are signed in", "You can close this tab and return to Burrow.")
 

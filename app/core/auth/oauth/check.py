@@ -1,4 +1,4 @@
-"""TokenCheck: asks the host about a token of which an ambiguous refusal does not say whether it is dead."""
+"""TokenCheck: asks the host whether a token is dead, after a refusal that does not say whose credential it is about."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ if TYPE_CHECKING:
 
 
 class TokenCheck:
-    """One question for each token, which all who ask at once wait for. The answer is remembered with the token.
+    """One check for each token, which all callers share. Its answer is remembered for as long as the token is checked.
 
-    A question that the host did not answer is asked again by whoever meets the next ambiguous refusal.
+    A check that the host did not answer is made again by the next caller.
     """
 
     def __init__(self, oauth: AuthorizationServer) -> None:
         self._oauth = oauth
+        # One task holds both the check in flight and, once it is done, the remembered answer.
         self._token = ""
-        self._asking: asyncio.Task[bool | None] | None = None
+        self._check: asyncio.Task[bool | None] | None = None
 
     async def refuses(self, tokens: TokenSet) -> bool | None:
         """Whether the host refuses `tokens`; None when it did not say."""
-        asking = self._asking
-        unanswered = asking is not None and asking.done() and (asking.cancelled() or asking.result() is None)
-        if asking is None or unanswered or self._token != tokens.access_token:
+        check = self._check
+        # One answer for each token: a vendor that fails for ever must not cost a request each time. If an accepted
+        # token dies later, the host's own refusals say so without doubt. Only a host that did not say is asked again.
+        unanswered = check is not None and check.done() and (check.cancelled() or check.result() is None)
+        if check is None or unanswered or self._token != tokens.access_token:
             self._token = tokens.access_token
-            # Assigned before anything is awaited, and not cancelled with whoever asked first.
-            asking = self._asking = asyncio.create_task(self._oauth.refuses(tokens), name="token check")
-            asking.add_done_callback(retrieve)
-        return await asyncio.shield(asking)
+            # Assigned before the first await: whoever asks meanwhile shares it. Shielded: it outlives its first caller.
+            check = self._check = asyncio.create_task(self._oauth.refuses(tokens), name="token check")
+            check.add_done_callback(retrieve)
+        return await asyncio.shield(check)
 
     async def close(self) -> None:
-        """Ask no longer."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+        """Cancel a check in flight."""
+        if self._check is not None:
+            self._check.cancel()
+            await asyncio.gather(self._check, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""ClientRegistrar: finds, makes and remembers the registration with one issuer.
+"""ClientRegistrar: chooses, creates and remembers Burrow's client at one issuer.
 
-In this order (MCP authorization, "Client Registration Approaches"): the client id that a person gave, a client id
-metadata document where the issuer takes one, dynamic registration (RFC 7591), else the person is asked.
+In this order (MCP authorization, "Client Registration Approaches"): a preregistered client that the user entered, a
+client id metadata document if the issuer supports them, dynamic registration (RFC 7591), else the user is asked.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from app.core.auth.settings import CredentialSettings
     from app.core.auth.vault.base import Vault
 
+# Names of settings.
 METADATA, REGISTRATION, METHOD = "metadata", "client", "client-method"
-# The path of the redirect URI of a client that a person registered by hand, and of the metadata document.
-GIVEN_PATH = "/callback"
+# The path of the redirect URI of preregistered clients and of the metadata document: somebody has typed it there.
+FIXED_PATH = "/callback"
 
 log = logging.getLogger(__name__)
 
 
-class SecretPlace(Protocol):
-    """Where client secrets are stored: the vault of the grant (`app.core.auth.grant.store`)."""
+class SecretStore(Protocol):
+    """Where the client's secret is stored: in the vault of the grant (`app.core.auth.grant.store`)."""
 
     @property
     def vault(self) -> Vault: ...
@@ -41,10 +42,10 @@ class SecretPlace(Protocol):
 
 
 class ClientRegistrar:
-    """Metadata (RFC 8414) and registration (RFC 7591) of one credential; both are asked for once and remembered."""
+    """Metadata (RFC 8414) and client (RFC 7591) of one credential. Both are fetched once and remembered."""
 
     def __init__(
-        self, profile: CredentialProfile, oauth: AuthorizationServer, settings: CredentialSettings, secrets: SecretPlace
+        self, profile: CredentialProfile, oauth: AuthorizationServer, settings: CredentialSettings, secrets: SecretStore
     ) -> None:
         self._profile = profile
         self._oauth = oauth
@@ -53,81 +54,87 @@ class ClientRegistrar:
         self._metadata: ServerMetadata | None = None
 
     async def metadata(self) -> ServerMetadata:
-        """The issuer's metadata, remembered so that a refresh needs no discovery (faults row 39)."""
+        """The issuer's metadata, as remembered if possible."""
+        # A refresh must not depend on discovery, which may fail while the token endpoint works (faults row 39).
         if self._metadata is None:
             self._metadata = self._remembered_metadata() or await self.rediscover()
         return self._metadata
 
     async def rediscover(self) -> ServerMetadata:
-        """Ask the issuer for its metadata again, as every sign-in does."""
+        """Fetch the issuer's metadata again, as every sign-in does."""
         self._metadata = await self._oauth.discover()
         await self._settings.set(METADATA, self._metadata.record())
         return self._metadata
 
-    async def use(self, client: ClientIdentity) -> None:
-        """Sign in as a client that a person registered by hand, from now on.
+    async def use_client(self, client: ClientIdentity) -> None:
+        """Sign in with a preregistered client from now on.
 
-        Raises `VaultFailure` when its secret cannot be stored; then nothing has changed.
+        Raises `VaultFailure` when its secret cannot be stored. Then nothing has changed.
         """
         metadata = self._metadata or self._remembered_metadata()
         method = AuthMethod.NONE if client.secret is None else secret_method(metadata)
         issuer = self._profile.issuer if metadata is None else metadata.issuer
-        await self._keep(ClientRegistration(client.client_id, GIVEN_PATH, issuer, client.secret, method, given=True))
+        registration = ClientRegistration(
+            client.client_id, FIXED_PATH, issuer, client.secret, method, preregistered=True
+        )
+        await self._remember(registration)
 
-    def gave(self, client_id: str) -> bool:
-        """Whether a person gave this client id; such a one is never replaced."""
+    def is_preregistered(self, client_id: str) -> bool:
+        """Whether the user entered this client id. Such a client is never replaced."""
         client = self._profile.client
         if client is not None:
             return client.client_id == client_id
         known = ClientRegistration.of_record(self._settings.get(REGISTRATION))
-        return known is not None and known.given and known.client_id == client_id
+        return known is not None and known.preregistered and known.client_id == client_id
 
     async def registration(self, metadata: ServerMetadata) -> ClientRegistration:
-        """The registration with the issuer: given, a metadata document's, remembered, or made now.
+        """The client to use: a known one, else one that is registered now.
 
-        Raises what `known` raises, and `Rejected` (attr `client_id`) when there is none and none can be made.
+        Raises what `known` raises, and `Rejected` (attr `client_id`) when the issuer registers none.
         """
         return await self.known(metadata) or await self.register(metadata)
 
     async def known(self, metadata: ServerMetadata) -> ClientRegistration | None:
-        """The registration that needs no request: given, a metadata document's, or remembered.
+        """The client that needs no registration now: preregistered, a metadata document, or remembered; else None.
 
-        Raises `Rejected` (attr `client_id`) when a given one is of no use, and where a client can authenticate in no
-        way that Burrow has; `VaultFailure` when the secret of a given one cannot be read. A given one is never replaced
-        without a word.
+        Raises `Rejected` (attr `client_id`) when a preregistered client cannot be used, or when Burrow supports none of
+        the issuer's authentication methods. Raises `VaultFailure` when the secret of a preregistered client cannot be
+        read.
         """
         self._oauth.check_auth_methods(metadata)
-        # Somebody may have entered a client in another process.
+        # The user may have entered a client in another process.
         for name in (REGISTRATION, METHOD):
             await self._settings.refresh(name)
         document = self._profile.client_metadata_url
-        given = await self._given(metadata)
-        if given is not None:
-            return self._as_confirmed(given)
+        # A preregistered client that cannot be used raises instead of falling through: signing in with another client
+        # than the one that the user entered would be a surprise.
+        preregistered = await self._preregistered(metadata)
+        if preregistered is not None:
+            return self._with_confirmed_method(preregistered)
         if document is not None and metadata.takes_metadata_documents:
-            return ClientRegistration(document, GIVEN_PATH, metadata.issuer)
-        remembered = await self._remembered(metadata)
-        return None if remembered is None else self._as_confirmed(remembered)
+            return ClientRegistration(document, FIXED_PATH, metadata.issuer)
+        remembered = await self._dynamic(metadata)
+        return None if remembered is None else self._with_confirmed_method(remembered)
 
     async def register(self, metadata: ServerMetadata) -> ClientRegistration:
-        """Register with the issuer, in place of a registration that it no longer knows (faults row 31)."""
+        """Register a new client, and remember it in place of any other (faults row 31)."""
         registration = await self._oauth.register(metadata)
         try:
-            await self._keep(registration)
+            await self._remember(registration)
         except VaultFailure as failure:
-            # It serves this sign-in, whose grant has the secret too; the next one registers anew.
+            # It serves this sign-in, and its refreshes: the grant has the secret too. The next sign-in registers again.
             log.warning("the client secret could not be stored: %s", failure.state.value)
         return registration
 
     async def confirm(self, registration: ClientRegistration) -> None:
-        """The issuer took the client's secret in this way: begin with it from now on. Raises nothing."""
+        """The issuer accepted the client's secret by this method: use it first from now on. Raises nothing."""
         if registration.secret is not None:
             method = {"client_id": registration.client_id, "method": registration.method.value}
             if self._settings.get(METHOD) != method:
                 await self._settings.set(METHOD, method)
 
     async def move_secret(self, former: Vault) -> None:
-        """The grant is stored in another vault from now on: the client's secret goes there too. Raises nothing."""
+        """Move the client's secret out of the `former` vault, after the grant has moved. Raises nothing."""
         vault, name = self._secrets.vault, self._secrets.client_name
         if not self._has_secret or vault is former:
             return
@@ -141,10 +148,11 @@ class ClientRegistrar:
             log.warning("the client secret could not be moved: %s", failure.state.value)
 
     async def forget_registration(self, client_id: str | None = None) -> None:
-        """The issuer no longer knows the client: the next sign-in registers anew (faults row 31).
+        """The issuer no longer knows the client: the next sign-in registers a new one (faults row 31).
 
-        With `client_id`, only if it is still the one that is remembered: another process may have registered anew.
+        With `client_id`, only that client is forgotten.
         """
+        # Another process may have registered a new client already.
         await self._settings.refresh(REGISTRATION)
         remembered = self._settings.get(REGISTRATION)
         if client_id is None or not isinstance(remembered, dict) or remembered.get("client_id") == client_id:
@@ -157,8 +165,9 @@ class ClientRegistrar:
         known = ClientRegistration.of_record(self._settings.get(REGISTRATION))
         return known is not None and known.method is not AuthMethod.NONE
 
-    async def _keep(self, registration: ClientRegistration) -> None:
-        """Remember a registration for the next sign-in; its secret goes to the vault, first. Raises `VaultFailure`."""
+    async def _remember(self, registration: ClientRegistration) -> None:
+        """Store a client for the next sign-in. Raises `VaultFailure`."""
+        # The secret first: a registration that says it has one, without it, would be useless.
         if registration.secret is None:
             await self._forget_secret()
         else:
@@ -166,54 +175,55 @@ class ClientRegistrar:
         await self._settings.set(REGISTRATION, registration.record())
 
     async def _forget_secret(self) -> None:
-        """Delete what is of no use any more. Raises nothing: without its registration nobody reads it."""
+        """Delete the secret of the remembered client. Raises nothing: without its registration nobody reads it."""
         if self._has_secret:
             try:
                 await self._secrets.vault.delete(self._secrets.client_name)
             except VaultFailure as failure:
                 log.info("the former client secret stays: %s", failure.state.value)
 
-    def _as_confirmed(self, registration: ClientRegistration) -> ClientRegistration:
-        """The registration with the way to authenticate that its issuer took last."""
+    def _with_confirmed_method(self, registration: ClientRegistration) -> ClientRegistration:
+        """The registration with the authentication method that its issuer accepted last."""
         match self._settings.get(METHOD):
             case {"client_id": registration.client_id, "method": str(method)} if registration.secret is not None:
                 return replace(registration, method=method_of(method, registration.method))
             case _:
                 return registration
 
-    async def _given(self, metadata: ServerMetadata) -> ClientRegistration | None:
-        """The client that a person gave: with the profile, or by `use`."""
+    async def _preregistered(self, metadata: ServerMetadata) -> ClientRegistration | None:
+        """The client that the user entered: with the profile, or by `use_client`."""
         client = self._profile.client
         if client is not None:
             method = AuthMethod.NONE if client.secret is None else secret_method(metadata)
-            return ClientRegistration(client.client_id, GIVEN_PATH, metadata.issuer, client.secret, method, given=True)
+            return ClientRegistration(
+                client.client_id, FIXED_PATH, metadata.issuer, client.secret, method, preregistered=True
+            )
         known = ClientRegistration.of_record(self._settings.get(REGISTRATION))
-        if known is None or not known.given:
+        if known is None or not known.preregistered:
             return None
         if not same_url(known.issuer, metadata.issuer):
-            raise self._of_no_use(
+            # Its secret must not be sent to another issuer.
+            raise self._unusable(
                 f"was given for {known.issuer}, but {self._profile.name} signs in at {metadata.issuer}"
             )
         if known.method is AuthMethod.NONE:
             return replace(known, issuer=metadata.issuer)
         secret = await self._secrets.vault.read(self._secrets.client_name)
         if secret is None:
-            raise self._of_no_use("was given with a secret, which is no longer stored")
+            raise self._unusable("was given with a secret, which is no longer stored")
         return replace(known, issuer=metadata.issuer, secret=secret)
 
-    def _of_no_use(self, why: str) -> Rejected:
+    def _unusable(self, why: str) -> Rejected:
         return Rejected(
             f"The client id of {self._profile.name} {why}.",
             Facts(attr="client_id", origin=self._profile.origin),
             action="Enter the client id again, and its secret if it has one.",
         )
 
-    async def _remembered(self, metadata: ServerMetadata) -> ClientRegistration | None:
-        """The registration that was made with this issuer; that of another one is none (faults row 40).
-
-        Its secret comes from the vault. Without it, and once it has expired, the registration is of no use.
-        """
+    async def _dynamic(self, metadata: ServerMetadata) -> ClientRegistration | None:
+        """The remembered client that Burrow registered, unless its secret is missing or has expired."""
         known = ClientRegistration.of_record(self._settings.get(REGISTRATION))
+        # A client of another issuer is never used (faults row 40).
         if known is None or known.issuer != metadata.issuer:
             return None
         if known.method is AuthMethod.NONE:

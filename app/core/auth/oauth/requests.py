@@ -1,4 +1,4 @@
-"""Bounded JSON requests to an authorization server, and its errors as Burrow's (RFC 6749 section 5.2)."""
+"""Bounded JSON requests to an authorization server, and Burrow's errors for its refusals (RFC 6749 section 5.2)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from app.core.auth.http.clients import HttpClients
 
-ANSWER_LIMIT = 1024 * 1024
+RESPONSE_LIMIT = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class OAuthAnswer:
-    """What an endpoint of the server at `origin` answered."""
+class OAuthResponse:
+    """The response of an endpoint at `origin`."""
 
     origin: str
     status: int
@@ -29,32 +29,33 @@ class OAuthAnswer:
     body: bytes = field(repr=False)
 
     def object(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises `Throttled` or `ServerTrouble` when it is none."""
+        """The body as a JSON object. Raises `Throttled` or `ServerTrouble` when it is anything else."""
         try:
-            answer = json.loads(self.body)
+            value = json.loads(self.body)
         except (ValueError, RecursionError):
-            answer = None
-        if isinstance(answer, dict):
-            return answer
+            value = None
+        if isinstance(value, dict):
+            return value
         if self.status == 429:
             raise self.failure({})
         facts = Facts(status=self.status, retry_after=retry_after(self.headers), origin=self.origin)
-        raise ServerTrouble(f"{self.origin} answered with something else than sign-in data ({self.status}).", facts)
+        raise ServerTrouble(f"{self.origin} did not answer with sign-in data ({self.status}).", facts)
 
-    def failure(self, answer: dict[str, Any]) -> BurrowError:
-        """The error that a refusal stands for; `answer` is its JSON object."""
-        code = answer.get("error") or answer.get("code")
+    def failure(self, body: dict[str, Any]) -> BurrowError:
+        """The error for a refusal; `body` is its JSON object."""
+        code = body.get("error") or body.get("code")
         code = code if isinstance(code, str) else None
         facts = Facts(status=self.status, code=code, retry_after=retry_after(self.headers), origin=self.origin)
         if self.status == 429:
             return Throttled(f"{self.origin} asks to wait before signing in again.", facts)
+        # A refusal with a status below 400 is a captive portal or a broken proxy, not the server's decision.
         if self.status < 400 or self.status >= 500 or code == "temporarily_unavailable":
             return ServerTrouble(f"{self.origin} cannot handle sign-ins at the moment.", facts)
         return Rejected(f"{self.origin} refused the sign-in request ({code or self.status}).", facts)
 
 
 async def send(
-    transport: HttpClients,
+    clients: HttpClients,
     method: str,
     url: str,
     *,
@@ -62,10 +63,11 @@ async def send(
     json_body: object | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT_SECONDS,
-) -> OAuthAnswer:
-    """Ask an authorization server, without any credential but what `form` and `headers` carry.
+) -> OAuthResponse:
+    """Send one request to an authorization server, with no other credential than those in `form` and `headers`.
 
-    Redirects are not followed (faults row 37). Raises `TimedOut`, `Offline`, `ServerTrouble` or `ProtocolTrouble`.
+    Redirects are not followed: a secret must not leave its origin (faults row 37). `timeout` bounds the whole exchange,
+    in seconds. Raises `TimedOut`, `Offline`, `ServerTrouble` or `ProtocolTrouble`.
     """
     import httpx
 
@@ -73,7 +75,7 @@ async def send(
         origin = origin_of(url)
     except ValueError:
         raise ProtocolTrouble("The server named an address that cannot be used.") from None
-    client = await transport.aside()
+    client = await clients.authorization_client()
     try:
         async with (
             asyncio.timeout(timeout),
@@ -82,13 +84,13 @@ async def send(
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > ANSWER_LIMIT:
-                    raise ServerTrouble(f"{origin} sent an answer without end.", Facts(origin=origin))
-            return OAuthAnswer(origin, response.status_code, response.headers, bytes(body))
+                if len(body) > RESPONSE_LIMIT:
+                    raise ServerTrouble(f"{origin} sent an answer that is too large.", Facts(origin=origin))
+            return OAuthResponse(origin, response.status_code, response.headers, bytes(body))
     except TimeoutError:
         raise TimedOut(f"{origin} did not answer in time.", Facts(origin=origin)) from None
     except httpx.HTTPError as failure:
         raise transport_error(failure, origin=origin) from None
     except (httpx.InvalidURL, UnicodeError):
-        # Of a host that IDNA does not take httpx lets the codec's own error through.
+        # For a host name that IDNA cannot encode, httpx raises the codec's error.
         raise ProtocolTrouble(f"{origin} named an address that cannot be used.") from None

@@ -1,4 +1,4 @@
-"""BrowserSignIn: a sign-in through the browser, with a registration that the server knows (RFC 8252, faults row 31)."""
+"""BrowserSignIn: a sign-in through the browser (RFC 8252), with a client that the server knows (faults row 31)."""
 
 from __future__ import annotations
 
@@ -27,56 +27,60 @@ log = logging.getLogger(__name__)
 
 
 class SignInTarget(Protocol):
-    """The credential that somebody signs in to (`app.core.auth.credential`)."""
+    """The credential to sign in (`app.core.auth.credential`)."""
 
     profile: CredentialProfile
     oauth: AuthorizationServer
     registrar: ClientRegistrar
 
-    async def take(self, tokens: TokenSet, registration: ClientRegistration, resource: str | None, why: str) -> None:
-        """Put newly issued tokens in force."""
+    async def complete_sign_in(
+        self, tokens: TokenSet, registration: ClientRegistration, resource: str | None, why: str
+    ) -> None:
+        """Save newly issued tokens and use them."""
 
 
 class BrowserSignIn:
-    """A sign-in that waits for the browser. Ends by `finish`, `cancel` or after three minutes.
+    """A sign-in that waits for the browser. It ends by `finish`, by `cancel` or after three minutes.
 
-    A registration of Burrow's own that the server does not know is made anew, once: before the browser is opened where
-    the server says so when it is asked, else afterwards, and then the consent page is opened again. `moved` tells that
-    page's new address.
+    If the server does not know Burrow's client any more, Burrow registers a new one, once. That happens before the
+    browser is opened, if the server says so when it is asked. Otherwise the token endpoint says so afterwards, and the
+    consent page is opened again: `url_changed` emits its new URL.
     """
 
     def __init__(
         self, target: SignInTarget, metadata: ServerMetadata, scopes: tuple[str, ...], *, open_browser: bool
     ) -> None:
-        self.moved: Event[str] = Event()
+        self.url_changed: Event[str] = Event()
         self._target = target
         self._metadata = metadata
         self._scopes = scopes
         self._open_browser = open_browser
         self._attempt: AuthorizationAttempt | None = None
-        self._registered_anew = False
+        self._registered = False
         self._cancelled = asyncio.Event()
         self._opening: set[asyncio.Task[bool]] = set()
 
     @staticmethod
     async def begin(target: SignInTarget, *, scopes: Iterable[str] = (), open_browser: bool = True) -> BrowserSignIn:
-        """Discover, register, listen, and open the browser; `scopes` are asked for besides the usual ones.
+        """Discover the server, register a client if necessary, listen, and open the browser.
 
-        Raises `BurrowError` kinds when the server cannot be asked, `ProtocolTrouble` when its sign-in page's address is
-        neither https nor on this machine, `Rejected` (attr `client_id`) when a client id must be given.
+        `scopes` are requested in addition to the profile's. Raises `BurrowError` when the server cannot be reached or
+        fails, `ProtocolTrouble` when the URL of its sign-in page is neither https nor on this machine, `Rejected` (attr
+        `client_id`) when the user must enter a client id.
         """
         metadata = await target.registrar.rediscover()
         sign_in = BrowserSignIn(target, metadata, tuple(scopes), open_browser=open_browser)
-        await sign_in._set_out(await sign_in._registration())
+        await sign_in._start_attempt(await sign_in._registration())
         return sign_in
 
     @property
     def url(self) -> str:
-        """The address of the consent page."""
-        return self._under_way.url
+        """The URL of the consent page."""
+        return self._current.url
 
     def open_again(self) -> None:
-        """Open the consent page in the browser that the system or `$BROWSER` names, without a shell."""
+        """Open the consent page in the browser that the system or `$BROWSER` names."""
+        # `webbrowser` starts programs without a shell, so the URL is never interpreted by one. It may block.
         task = asyncio.create_task(asyncio.to_thread(webbrowser.open, self.url))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -85,72 +89,75 @@ class BrowserSignIn:
         """End the sign-in; `finish` raises `SignInNeeded`."""
         self._cancelled.set()
         if self._attempt is not None:
-            self._attempt.end()
+            self._attempt.close()
 
     async def finish(self) -> None:
-        """Wait for the browser, exchange the code and put the grant in force.
+        """Wait for the redirect, exchange the code, and save and use the tokens.
 
-        Raises `TimedOut` after three minutes, `SignInNeeded` when cancelled here or denied there, `Rejected` when the
-        server refuses the code or the client, other `BurrowError` kinds for transport trouble.
+        Raises `TimedOut` after three minutes, `SignInNeeded` when the user cancels here or denies access there,
+        `Rejected` when the server refuses the code or the client, other `BurrowError`s when the server cannot be
+        reached or fails.
         """
-        tokens = await self._under_way.tokens(self._cancelled)
+        tokens = await self._current.wait_for_tokens(self._cancelled)
+        # Ends: a second unknown client raises.
         while tokens is None:
-            await self._set_out(await self._another_registration())
-            self.moved.emit(self.url)
-            tokens = await self._under_way.tokens(self._cancelled)
-        registration = self._under_way.registration
+            await self._start_attempt(await self._replacement_registration())
+            self.url_changed.emit(self.url)
+            tokens = await self._current.wait_for_tokens(self._cancelled)
+        registration = self._current.registration
         await self._target.registrar.confirm(registration)
-        await self._target.take(tokens, registration, self._under_way.resource, "browser")
+        await self._target.complete_sign_in(tokens, registration, self._current.resource, "browser")
 
     @property
-    def _under_way(self) -> AuthorizationAttempt:
+    def _current(self) -> AuthorizationAttempt:
         assert self._attempt is not None
         return self._attempt
 
-    async def _set_out(self, registration: ClientRegistration) -> None:
+    async def _start_attempt(self, registration: ClientRegistration) -> None:
         self._attempt = await AuthorizationAttempt.begin(self._target.oauth, self._metadata, registration, self._scopes)
         if self._open_browser:
             self.open_again()
 
     async def _registration(self) -> ClientRegistration:
-        """A remembered one is shown to the server first: the browser would show its refusal to the person only, and
-        Burrow would wait for an answer that never comes.
-        """
+        """The client to sign in with."""
         registrar = self._target.registrar
         known = await registrar.known(self._metadata)
         if known is None:
             return await registrar.register(self._metadata)
-        if registrar.gave(known.client_id):
+        # The server is asked first whether it knows a remembered client. In the browser it would show its refusal to
+        # the user only, and Burrow would wait for a redirect that never comes.
+        if registrar.is_preregistered(known.client_id):
             return known
-        # Another program listens where the answer would be sent: a server that compares ports needs another address.
+        # Another program listens on the registered port: a server that compares ports needs a new registration.
         free = known.port == 0 or is_unused(known.port)
-        if free and await self._target.oauth.knows(self._metadata, known):
+        if free and await self._target.oauth.knows_client(self._metadata, known):
             return known
-        return await self._register_anew()
+        return await self._register_again()
 
-    async def _register_anew(self) -> ClientRegistration:
-        log.info("%s does not know this registration; registering anew", self._target.profile.origin)
-        self._registered_anew = True
+    async def _register_again(self) -> ClientRegistration:
+        log.info("%s does not know this client; registering a new one", self._target.profile.origin)
+        self._registered = True
         return await self._target.registrar.register(self._metadata)
 
-    async def _another_registration(self) -> ClientRegistration:
-        """In place of the one that the token endpoint does not know. Raises `Rejected` when there can be none."""
+    async def _replacement_registration(self) -> ClientRegistration:
+        """A new client in place of one that the token endpoint does not know. Raises `Rejected` if that cannot help."""
         profile, registrar = self._target.profile, self._target.registrar
         facts = Facts(code="invalid_client", origin=profile.origin)
-        if registrar.gave(self._under_way.registration.client_id):
+        if registrar.is_preregistered(self._current.registration.client_id):
             raise Rejected(
                 f"{profile.name} does not know the configured client id.",
                 replace(facts, attr="client_id"),
                 action="Check the client id and that the region is the right one.",
             )
-        if self._registered_anew:
+        if self._registered:
+            # The server does not know a client that it has just registered. Another one would fare no better.
             await registrar.forget_registration()
             raise Rejected(
                 f"{profile.name} does not know this installation of Burrow.",
                 facts,
-                action="Sign in again: Burrow registers itself anew.",
+                action="Sign in again: Burrow registers itself again.",
             )
-        registration = await self._register_anew()
+        registration = await self._register_again()
         if self._cancelled.is_set():
             raise cancellation(profile)
         return registration

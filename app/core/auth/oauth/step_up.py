@@ -1,7 +1,8 @@
-"""StepUp: whether asking the person for more permissions can help a refused request, and how often that was tried.
+"""StepUp: whether more scopes can help a refused request, and how often the user was asked for them.
 
-RFC 6750 section 3.1 and MCP 2025-11-25, "Step-Up Authorization Flow": the permissions asked for are those granted so
-far with those that the server names, and a server that is never content is not asked for ever (faults row 46).
+RFC 6750 section 3.1 and MCP 2025-11-25, "Step-Up Authorization Flow". The new request is for the scopes granted so far
+and those that the server names. Their number is bounded, because a server may refuse whatever is granted (faults row
+46).
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
 
     from app.core.auth.tokens import TokenSet
 
-MOST_TRIES = 2
-MOST_NAMED = 5
-EVERYTHING = "*"
+MAX_TRIES = 2
+MAX_LISTED = 5
+ALL_SCOPES = "*"
 
 
 class StepUpOption(Enum):
-    """Whether the person can help, else what keeps them from it."""
+    """Whether the user can help, else why not.
+
+    `ASK`: a sign-in for more scopes may help. `TRIED`: the user was asked often enough. `GRANTED`: the token has the
+    scopes already. `KEY`: an API key cannot get more scopes here. `NOT_OURS`: the refusal is about another credential,
+    or names no scopes.
+    """
 
     ASK = "ask"
     TRIED = "tried"
@@ -37,7 +43,7 @@ class StepUpOption(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MissingScopes:
-    """What an operation at a resource was refused for. `scopes` are in the server's order."""
+    """The scopes for want of which an operation at a resource was refused, in the server's order."""
 
     resource: str
     operation: str
@@ -46,43 +52,44 @@ class MissingScopes:
 
 
 class Granted(Protocol):
-    """What is known of the grant in force (`app.core.auth.grant`)."""
+    """The current grant (`app.core.auth.grant`)."""
 
     @property
     def tokens(self) -> TokenSet: ...
 
     @property
     def api_key(self) -> bool:
-        """Whether it is a personal API key, whose permissions nobody can extend here."""
+        """Whether it is a personal API key."""
 
 
 class StepUp:
-    """Counts for one account what was asked for.
+    """Counts how often an account was asked for scopes, for each resource and operation.
 
-    `whose` names the account, None while it is not known; `ready` waits until it is known after a sign-in.
+    `account` returns the account, None while it is not known. `ready` waits until it is known after a sign-in.
     """
 
     def __init__(
-        self, grant: Callable[[], Granted | None], whose: Callable[[], object], ready: Callable[[], Awaitable[None]]
+        self, grant: Callable[[], Granted | None], account: Callable[[], object], ready: Callable[[], Awaitable[None]]
     ) -> None:
         self._grant = grant
-        self._whose = whose
+        self._current_account = account
         self._ready = ready
+        # The account that `_tries` are of.
         self._account: object = None
         self._tries: Counter[tuple[str, str]] = Counter()
 
     @property
     def granted(self) -> tuple[str, ...]:
-        """The permissions of the current sign-in, in the server's order."""
+        """The scopes of the current grant, in the server's order."""
         grant = self._grant()
         return () if grant is None else tuple(grant.tokens.scope.split())
 
     def met(self, need: MissingScopes) -> bool:
-        """Whether everything that was missing is granted now."""
-        return EVERYTHING in self.granted or set(need.scopes) <= set(self.granted)
+        """Whether all the missing scopes are granted now."""
+        return ALL_SCOPES in self.granted or set(need.scopes) <= set(self.granted)
 
-    def help_for(self, need: MissingScopes) -> StepUpOption:
-        """Whether asking the person for what is missing may help."""
+    def option_for(self, need: MissingScopes) -> StepUpOption:
+        """Whether asking the user for the missing scopes may help."""
         grant = self._grant()
         if need.at_stake is not CredentialAtStake.CARRIED or not need.scopes:
             return StepUpOption.NOT_OURS
@@ -90,21 +97,21 @@ class StepUp:
             return StepUpOption.KEY
         if self.met(need):
             return StepUpOption.GRANTED
-        return StepUpOption.TRIED if self.tries(need) >= MOST_TRIES else StepUpOption.ASK
+        return StepUpOption.TRIED if self.tries(need) >= MAX_TRIES else StepUpOption.ASK
 
     def tries(self, need: MissingScopes) -> int:
-        """How often this account was asked for what the operation needs."""
-        self._notice_account()
+        """How often this account was asked for the scopes of the operation."""
+        self._reset_for_new_account()
         return self._tries[need.resource, need.operation]
 
     async def ask(self, need: MissingScopes, browser: Callable[[tuple[str, ...]], Awaitable[None]]) -> bool:
-        """Have `browser` ask for what is missing; whether the same account has it now.
+        """Run `browser`, a sign-in for the missing scopes; returns whether the same account has them now.
 
-        A denial is an answer, and so is a sign-in that brings too little: both count as a try and are no error. What
-        keeps the person from answering counts for nothing and is raised: `SignInNeeded` with `facts.code` "cancelled",
-        `TimedOut`, and whatever else `browser` raises.
+        A denial and a sign-in that grants too little count as a try and are no error. What keeps the user from
+        answering does not count and is raised: `SignInNeeded` with `facts.code` "cancelled", `TimedOut`, and whatever
+        else `browser` raises.
         """
-        self._notice_account()
+        self._reset_for_new_account()
         account = self._account
         try:
             await browser(need.scopes)
@@ -113,26 +120,26 @@ class StepUp:
                 raise
         else:
             await self._ready()
-        self._notice_account()
+        self._reset_for_new_account()
+        # Another user signed in: the waiting request is not theirs.
         if account is not None and self._account != account:
             return False
         self._tries[need.resource, need.operation] += 1
         return self.met(need)
 
-    def _notice_account(self) -> None:
-        """Another account was never asked for anything."""
-        account = self._whose()
+    def _reset_for_new_account(self) -> None:
+        account = self._current_account()
         if account is not None and account != self._account:
             self._account = account
             self._tries.clear()
 
 
 def union(granted: Iterable[str], missing: Iterable[str]) -> tuple[str, ...]:
-    """What to ask for: what is granted, then what is missing, each once."""
+    """The granted scopes, then the missing ones, each once."""
     return tuple(dict.fromkeys((*granted, *missing)))
 
 
-def listed(scopes: Sequence[str]) -> str:
-    """Permissions in one line, by the names that the server and its consent page use."""
-    named = ", ".join(scopes[:MOST_NAMED])
-    return f"{named} …" if len(scopes) > MOST_NAMED else named
+def format_scopes(scopes: Sequence[str]) -> str:
+    """Scopes in one line, at most five of them."""
+    names = ", ".join(scopes[:MAX_LISTED])
+    return f"{names} …" if len(scopes) > MAX_LISTED else names

@@ -1,4 +1,4 @@
-"""Grants at rest: the platform's keyring, a private file, or memory.
+"""Where secrets are stored: the platform's keyring, a private file, or memory.
 
-Door: `vaults.open_vault`. `base` names the kinds of store and the ways they fail.
+Door: `vaults.open_vault`. `base` has the kinds of store and the ways in which they fail.
 """

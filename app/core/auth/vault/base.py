@@ -1,4 +1,4 @@
-"""Where a grant rests, as the rest of Burrow knows it: which kind of place, what it can do, and how it can fail."""
+"""Vault: the interface of every store of secrets, its kinds, and the ways in which it fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.core.errors import Facts, VaultTrouble
 
 
 class StoreKind(Enum):
-    """Where a grant is kept."""
+    """Where secrets are stored. The values are stored in the settings and shown on the command line."""
 
     KEYRING = "keyring"
     FILE = "file"
@@ -17,7 +17,11 @@ class StoreKind(Enum):
 
 
 class VaultState(Enum):
-    """Why a vault could not be used; `DAMAGED` is a record in it that cannot be understood."""
+    """Why a vault could not be used.
+
+    `ABSENT`: the machine has none. `LOCKED`: it waits for the user. `UNREADABLE`: it failed. `DAMAGED`: a secret in it
+    cannot be read.
+    """
 
     ABSENT = "absent"
     LOCKED = "locked"
@@ -26,7 +30,7 @@ class VaultState(Enum):
 
 
 class VaultFailure(VaultTrouble):
-    """The vault could not be used; `state` says how. Nothing in it was changed."""
+    """The vault could not be used; `state` says why. Nothing in it was changed."""
 
     def __init__(self, state: VaultState, cause: str) -> None:
         super().__init__(cause, Facts(code=state.value))
@@ -34,15 +38,15 @@ class VaultFailure(VaultTrouble):
 
 
 class Vault(Protocol):
-    """Named secrets. Every call raises `VaultFailure`."""
+    """Secrets by name. Every call raises `VaultFailure`."""
 
     kind: StoreKind
 
     async def read(self, name: str) -> str | None:
-        """The secret, None when there is none."""
+        """The secret; None when there is none."""
 
     async def write(self, name: str, secret: str) -> None:
-        """Keep `secret` durably under `name`."""
+        """Store `secret` under `name`. It is durable when this returns."""
 
     async def delete(self, name: str) -> None:
-        """Remove a secret; nothing happens when there is none."""
+        """Delete a secret, if there is one."""

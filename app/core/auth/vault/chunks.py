@@ -1,8 +1,8 @@
-"""One secret over several items of a keyring that bounds an item's size (faults row 64).
+"""One secret in several items of a keyring that limits the size of an item (faults row 64).
 
-Windows' Credential Manager takes 2,560 bytes an item, which it stores as UTF-16: 1,280 code units; beyond that it
-answers error 1783. The named item then holds a head that says where the parts are. Parts are written under the one of
-two tags that is not in use and the head last, so that a write cut off in the middle leaves the former secret readable.
+Windows' Credential Manager accepts 2,560 bytes an item and stores text as UTF-16, which makes 1,280 code units. Beyond
+that it fails with error 1783. A longer secret is split into chunks. The item with the secret's name is then an index
+that says where the chunks are.
 """
 
 from __future__ import annotations
@@ -19,39 +19,45 @@ if TYPE_CHECKING:
 
     from keyring.backend import KeyringBackend
 
-MOST_PARTS = 64
+MAX_CHUNKS = 64
+# Two sets of item names. A new secret is written under the one that the stored secret does not use.
 TAGS = ("a", "b")
-HEAD = "burrow-parts"
+# The member that tells an index from a secret. It is stored.
+MARKER = "burrow-parts"
 
 
-class PartsHead:
-    """What the named item says about its parts."""
+class ChunkIndex:
+    """The index of a secret: the tag and number of its chunks, and a digest of the whole."""
 
-    def __init__(self, tag: str, parts: int, digest: str) -> None:
-        self.tag, self.parts, self.digest = tag, parts, digest
+    def __init__(self, tag: str, chunks: int, digest: str) -> None:
+        self.tag, self.chunks, self.digest = tag, chunks, digest
 
     @staticmethod
-    def of(text: str | None) -> PartsHead | None:
-        """The head in an item; None when the item is a whole secret, or there is none."""
-        if text is None or HEAD not in text:
+    def of(text: str | None) -> ChunkIndex | None:
+        """The index in an item; None when the item is a whole secret or missing."""
+        if text is None or MARKER not in text:
             return None
         try:
             record = json.loads(text)
-            tag, parts, digest = record[HEAD], int(record["parts"]), str(record["digest"])
+            tag, chunks, digest = record[MARKER], int(record["parts"]), str(record["digest"])
         except (ValueError, KeyError, TypeError):
             return None
-        return PartsHead(tag, parts, digest) if tag in TAGS and 0 < parts <= MOST_PARTS else None
+        return ChunkIndex(tag, chunks, digest) if tag in TAGS and 0 < chunks <= MAX_CHUNKS else None
 
     def text(self) -> str:
-        return json.dumps({HEAD: self.tag, "parts": self.parts, "digest": self.digest})
+        """The content of the item."""
+        return json.dumps({MARKER: self.tag, "parts": self.chunks, "digest": self.digest})
 
     def names(self, name: str) -> Iterator[str]:
-        """The items of the parts, in order."""
-        return (f"{name}#{self.tag}{number}" for number in range(self.parts))
+        """The names of the chunks' items, in order."""
+        return (f"{name}#{self.tag}{number}" for number in range(self.chunks))
 
 
 class ChunkedItems:
-    """Secrets of one service in a keyring whose items hold `limit` UTF-16 code units. Raises what the backend does."""
+    """Secrets of one service in a keyring whose items hold `limit` UTF-16 code units.
+
+    Blocks, and raises what the backend raises.
+    """
 
     def __init__(self, keyring: KeyringBackend, service: str, limit: int) -> None:
         self._keyring = keyring
@@ -59,39 +65,44 @@ class ChunkedItems:
         self._limit = limit
 
     def get(self, name: str) -> str | None:
-        """The whole secret. Raises `VaultFailure` (damaged) when parts are missing or torn."""
+        """The whole secret. Raises `VaultFailure` (damaged) when chunks are missing or do not belong together."""
         text = self._keyring.get_password(self._service, name)
-        head = PartsHead.of(text)
-        if head is None:
+        index = ChunkIndex.of(text)
+        if index is None:
             return text
-        parts = [self._keyring.get_password(self._service, part) for part in head.names(name)]
-        secret = "".join(part for part in parts if part is not None)
-        if None in parts or _digest(secret) != head.digest:
+        chunks = [self._keyring.get_password(self._service, chunk) for chunk in index.names(name)]
+        secret = "".join(chunk for chunk in chunks if chunk is not None)
+        # Another process may replace chunks while this one reads them, hence the digest.
+        if None in chunks or _digest(secret) != index.digest:
             raise VaultFailure(VaultState.DAMAGED, "The stored sign-in is incomplete.")
         return secret
 
     def set(self, name: str, secret: str) -> None:
-        """Keep `secret`, in parts where one item does not hold it."""
-        former = PartsHead.of(self._keyring.get_password(self._service, name))
-        pieces = list(pieces_of(secret, self._limit))
-        if len(pieces) == 1 and HEAD not in secret:
+        """Store `secret`, in chunks if one item cannot hold it."""
+        former = ChunkIndex.of(self._keyring.get_password(self._service, name))
+        chunks = list(split_utf16(secret, self._limit))
+        # A short secret with the marker in it is stored as one chunk, or it would be taken for an index.
+        if len(chunks) == 1 and MARKER not in secret:
             self._keyring.set_password(self._service, name, secret)
         else:
+            # The order makes each step safe to die after. New chunks go beside the former ones, which stay readable
+            # until the index is replaced. Writing the index is the commit. Chunks that are left over are deleted last.
             tag = TAGS[former is not None and former.tag == TAGS[0]]
-            head = PartsHead(tag, len(pieces), _digest(secret))
-            for part, piece in zip(head.names(name), pieces, strict=True):
-                self._keyring.set_password(self._service, part, piece)
-            self._keyring.set_password(self._service, name, head.text())
-        self._delete_parts(name, former)
+            index = ChunkIndex(tag, len(chunks), _digest(secret))
+            for item, chunk in zip(index.names(name), chunks, strict=True):
+                self._keyring.set_password(self._service, item, chunk)
+            self._keyring.set_password(self._service, name, index.text())
+        self._delete_chunks(name, former)
 
     def delete(self, name: str) -> None:
-        """Remove every item of a secret; nothing happens when there is none."""
-        self._delete_parts(name, PartsHead.of(self._keyring.get_password(self._service, name)))
+        """Delete every item of a secret, if there is one."""
+        # The index last: without it nobody would know the names of chunks that are left over.
+        self._delete_chunks(name, ChunkIndex.of(self._keyring.get_password(self._service, name)))
         self._delete(name)
 
-    def _delete_parts(self, name: str, head: PartsHead | None) -> None:
-        for part in head.names(name) if head is not None else ():
-            self._delete(part)
+    def _delete_chunks(self, name: str, index: ChunkIndex | None) -> None:
+        for item in index.names(name) if index is not None else ():
+            self._delete(item)
 
     def _delete(self, name: str) -> None:
         from keyring.errors import PasswordDeleteError
@@ -100,13 +111,13 @@ class ChunkedItems:
             self._keyring.delete_password(self._service, name)
 
 
-def pieces_of(text: str, limit: int) -> Iterator[str]:
-    """`text` in pieces of at most `limit` UTF-16 code units, never cut inside a character; at least one piece."""
+def split_utf16(text: str, limit: int) -> Iterator[str]:
+    """`text` in chunks of at most `limit` UTF-16 code units, never cut inside a character; at least one chunk."""
     units = text.encode("utf-16-le", "surrogatepass")
     start, size = 0, limit * 2
     while True:
         end = min(start + size, len(units))
-        # A high surrogate at the end belongs with the low one after it.
+        # A high surrogate at the end belongs to the low one after it. The byte is the high one of a little-endian unit.
         if end < len(units) and 0xD8 <= units[end - 1] <= 0xDB:
             end -= 2
         yield units[start:end].decode("utf-16-le", "surrogatepass")

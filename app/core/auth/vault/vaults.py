@@ -1,8 +1,7 @@
-"""Tokens at rest: the platform's keyring with its failure states told apart, and the two ways round it.
+"""The vaults: the platform's keyring, a private file, and memory.
 
-Calls block for 16 to 20 ms each and may wait for a prompt that nobody sees, so they run in a thread of their own with a
-deadline. A keyring that is absent, locked or unreadable is never written over. The refresh token is what matters; the
-access token is kept beside it so that a second process adopts a renewal instead of making another (faults row 15).
+A call to the keyring blocks for 16 to 20 ms and may wait for a prompt that nobody sees. So it runs in a thread of its
+own, with a deadline. A keyring that is absent, locked or failing is never replaced by another vault silently.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 SERVICE = "Burrow"
 DEADLINE_SECONDS = 5.0
-# 2,560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE); some are left alone.
+# Below the limit of 1,280 (CRED_MAX_CREDENTIAL_BLOB_SIZE, 2,560 bytes of UTF-16), with a margin.
 WINDOWS_ITEM_UNITS = 1_200
 UNENCRYPTED_FOLDER = "sign-in-unencrypted"
 
@@ -53,7 +52,10 @@ class MemoryVault:
 
 
 class FileVault:
-    """One private file a secret, in a folder named for what it is. Only for a person who chose it."""
+    """One private file for each secret, in a folder whose name says that it is unencrypted.
+
+    It is used only if the user chose it.
+    """
 
     kind = StoreKind.FILE
 
@@ -91,6 +93,8 @@ class FileVault:
 
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A new file that replaces the old one, both flushed to the disk: a reader and a crash see one of the two,
+            # never a torn one. `mkstemp` makes it readable by its owner only.
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
             try:
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -108,7 +112,7 @@ class FileVault:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive the loss of power; Windows does so by itself."""
+    """Make a rename in `folder` survive a power failure. Windows does so by itself."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -118,7 +122,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class KeyringItems(Protocol):
-    """The secrets of Burrow in an open keyring. Blocks, and raises what the backend does."""
+    """Burrow's secrets in an open keyring. Blocks, and raises what the backend raises."""
 
     def get(self, name: str) -> str | None: ...
 
@@ -128,7 +132,7 @@ class KeyringItems(Protocol):
 
 
 class SingleItems:
-    """One item a secret."""
+    """One item for each secret."""
 
     def __init__(self, keyring: KeyringBackend) -> None:
         self._keyring = keyring
@@ -152,11 +156,12 @@ class KeyringVault:
     kind = StoreKind.KEYRING
 
     def __init__(self, *, deadline: float = DEADLINE_SECONDS, opened: Callable[[], KeyringItems] | None = None) -> None:
-        """`opened` opens the keyring, in the thread of the first call."""
+        """`deadline` is in seconds. `opened` opens the keyring, in the thread of the first call."""
         self._deadline = deadline
         self._open = opened or platform_items
         self._items: KeyringItems | None = None
-        self._turn = asyncio.Lock()
+        # One call at a time: backends are not thread-safe.
+        self._lock = asyncio.Lock()
         self._hung: threading.Thread | None = None
 
     async def read(self, name: str) -> str | None:
@@ -169,7 +174,8 @@ class KeyringVault:
         await self._call(lambda items: items.delete(name))
 
     async def _call(self, action: Callable[[KeyringItems], T]) -> T:
-        async with self._turn:
+        async with self._lock:
+            # No second prompt while the first one waits, and not one more thread for each call.
             if self._hung is not None and self._hung.is_alive():
                 raise VaultFailure(VaultState.LOCKED, "The keyring still waits to be unlocked.")
             loop = asyncio.get_running_loop()
@@ -190,9 +196,9 @@ class KeyringVault:
                     if self._items is None:
                         self._items = self._open()
                     value = action(self._items)
-                except Exception as error:  # noqa: BLE001 - backends raise anything; translated below
+                except Exception as error:  # noqa: BLE001 - backends raise anything; mapped below
                     failure = error
-                # The loop may be closed by the time a prompt is answered.
+                # The loop may be closed by the time the user answers a prompt.
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(settle, value, failure)
 
@@ -210,12 +216,13 @@ class KeyringVault:
             except VaultFailure:
                 raise
             except Exception as failure:
+                # Opened again by the next call: the keyring's service may have been restarted.
                 self._items = None
-                raise translated(failure) from failure
+                raise vault_failure(failure) from failure
 
 
 def platform_items() -> KeyringItems:
-    """The platform's keyring; on Windows, where an item holds little, with secrets in parts."""
+    """The platform's keyring; on Windows, whose items are small, with secrets in chunks."""
     if sys.platform == "win32":
         from app.core.auth.vault.chunks import ChunkedItems
 
@@ -223,11 +230,11 @@ def platform_items() -> KeyringItems:
     return SingleItems(platform_backend())
 
 
-def translated(failure: Exception) -> VaultFailure:
-    """The state that a keyring backend's exception stands for."""
+def vault_failure(failure: Exception) -> VaultFailure:
+    """The failure for an exception of a keyring backend."""
     from keyring.errors import InitError, KeyringLocked, NoKeyringError
 
-    # A session bus whose socket is gone (FileNotFoundError, ConnectionRefusedError) serves no keyring either.
+    # FileNotFoundError and ConnectionRefusedError mean that the session bus has no socket, hence no keyring.
     if isinstance(failure, NoKeyringError | FileNotFoundError | ConnectionError):
         return VaultFailure(VaultState.ABSENT, "This machine has no keyring.")
     if isinstance(failure, KeyringLocked | InitError):
@@ -250,7 +257,7 @@ def platform_backend() -> KeyringBackend:
         from keyring.backends import Windows
 
         backend = Windows.WinVaultKeyring()
-        # The default persistence roams with the profile to other machines.
+        # By default items roam to the user's other machines, which would share one refresh token without a lock.
         backend.persist = "local machine"
         return backend
     from keyring.backends import SecretService
@@ -258,7 +265,7 @@ def platform_backend() -> KeyringBackend:
     if not os.environ.get("DBUS_SESSION_BUS_ADDRESS") and not os.path.exists(f"/run/user/{os.getuid()}/bus"):
         raise NoKeyringError("no session bus")
     try:
-        # Reading the priority asks the bus whether a secret service answers.
+        # Reading the property asks the bus whether a secret service answers.
         SecretService.Keyring.priority  # noqa: B018
     except RuntimeError as failure:
         raise NoKeyringError(str(failure)) from failure
@@ -266,7 +273,7 @@ def platform_backend() -> KeyringBackend:
 
 
 def open_vault(kind: StoreKind, folder: Path) -> Vault:
-    """The vault of a kind; `folder` holds the file vault and moves with all other state."""
+    """The vault of a kind. The file vault is in `folder`, beside all other state."""
     if kind is StoreKind.MEMORY:
         return MemoryVault()
     if kind is StoreKind.FILE:

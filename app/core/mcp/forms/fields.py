@@ -1,4 +1,4 @@
-"""Field: how one argument of a tool is edited, decided from its JSON Schema."""
+"""Field: how one argument of a tool is edited, derived from its JSON Schema."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from enum import Enum
 from typing import Any, Final, TypeGuard
 
 from app.core.mcp.forms.schemas import nullable, resolved, types_of
-from app.core.mcp.json_text import NotJson, exact, write_json
+from app.core.mcp.json_text import NotJson, exact_numbers, write_json
 
+# A longer enumeration is edited as JSON.
 CHOICES_LIMIT = 2_000
+# From this `maxLength` on a text gets an editor with several lines, and so do texts with these names.
 LONG_TEXT = 200
 LONG_NAMES = frozenset(
     {
@@ -57,7 +59,7 @@ RANGES = (
 
 
 class Missing(Enum):
-    """Stands for a default that a schema does not give, which null cannot."""
+    """The value for a schema without a default. None cannot be that value, because it is the default null."""
 
     MISSING = "missing"
 
@@ -66,7 +68,7 @@ MISSING: Final = Missing.MISSING
 
 
 class FieldKind(Enum):
-    """The editor a field needs."""
+    """The kinds of editors."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -88,7 +90,7 @@ NAMES = {
     FieldKind.LIST: "list",
     FieldKind.JSON: "JSON",
 }
-OF_TYPE = {
+KIND_OF_TYPE = {
     "string": FieldKind.TEXT,
     "integer": FieldKind.INTEGER,
     "number": FieldKind.NUMBER,
@@ -98,7 +100,7 @@ OF_TYPE = {
 
 @dataclass(frozen=True)
 class Choice:
-    """One value of an enumeration. `key` is its JSON text, which stands for it in a draft; `value` keeps its type."""
+    """One value of an enumeration. `key` is its JSON text, which identifies it in a draft."""
 
     key: str
     label: str
@@ -107,11 +109,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Field:
-    """One argument.
+    """The editor of one argument.
 
-    `item` is the kind of a LIST's items, `choices` those of a CHOICE, a CONST (one) or of the items of a LIST. `hints`
-    are short phrases on what is valid. `default` only seeds a draft. `why` says why a JSON field has no editor of its
-    own. `summary` names the kind in words.
+    - `item` is the kind of a LIST's items.
+    - `choices` are those of a CHOICE, of a CONST (one) or of a LIST's items.
+    - `hints` are short phrases that say what is valid.
+    - `default` is only the initial value of a draft.
+    - `why` says why a JSON field has no better editor.
     """
 
     name: str
@@ -134,6 +138,7 @@ class Field:
 
     @property
     def summary(self) -> str:
+        """The kind in words, such as `list of text or null`."""
         words = NAMES[self.kind] if self.item is None else f"list of {NAMES[self.item]}"
         return f"{words} or null" if self.nullable else words
 
@@ -147,10 +152,10 @@ class _Shape:
 
 
 def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
-    """The field for a property. Never raises: what is not understood is edited as JSON."""
+    """The field for a property. Never raises: a schema that is not supported is edited as JSON."""
     found = resolved(schema, root)
     if found is None:
-        why = "Its schema refers to something that is not there, or to itself."
+        why = "Its schema refers to something that does not exist, or to itself."
         return Field(name, FieldKind.JSON, schema if isinstance(schema, dict) else {}, required=required, why=why)
     shape = _shape(found, root)
     return Field(
@@ -165,12 +170,13 @@ def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
         choices=shape.choices,
         hints=_hints(found, shape, root),
         multiline=shape.kind is FieldKind.TEXT and _long(name, found),
-        default=exact(found["default"]) if "default" in found else MISSING,
+        default=exact_numbers(found["default"]) if "default" in found else MISSING,
         why=shape.why,
     )
 
 
 def _shape(schema: dict[str, Any], root: Any) -> _Shape:
+    # Values that are listed one by one come first: they say more than the type beside them.
     scalar = _scalar(schema)
     if scalar is not None:
         return scalar
@@ -185,7 +191,8 @@ def _shape(schema: dict[str, Any], root: Any) -> _Shape:
 
 
 def _scalar(schema: dict[str, Any]) -> _Shape | None:
-    """The shape of a single value, None when it is none."""
+    """The shape of a single value; None for lists, objects and unions."""
+    # Null is never a choice: whether an argument is null is a state of its own (`Presence`).
     if "const" in schema:
         choices = _choices([(schema["const"], schema.get("title"))])
         return _Shape(FieldKind.CONST, choices=choices) if choices and schema["const"] is not None else None
@@ -196,18 +203,20 @@ def _scalar(schema: dict[str, Any]) -> _Shape | None:
         choices = _choices([(value, label) for value, label in zip(values, labels, strict=True) if value is not None])
         return _Shape(FieldKind.CHOICE, choices=choices) if choices else None
     types = types_of(schema)
+    # The usual way to give the values of an enumeration titles (draft 7 and later have no keyword for it).
     for word in ("oneOf", "anyOf"):
         branches = schema.get(word)
         if isinstance(branches, list) and branches and all(isinstance(b, dict) and "const" in b for b in branches):
             choices = _choices([(branch["const"], branch.get("title")) for branch in branches])
             return _Shape(FieldKind.CHOICE, choices=choices) if choices else None
-    kind = OF_TYPE.get(types[0]) if len(types) == 1 else None
+    kind = KIND_OF_TYPE.get(types[0]) if len(types) == 1 else None
     return None if kind is None else _Shape(kind)
 
 
 def _list(schema: dict[str, Any], root: Any) -> _Shape:
     if "prefixItems" in schema or isinstance(schema.get("items"), list):
-        return _Shape(FieldKind.JSON, why="Its items differ by their place.")
+        return _Shape(FieldKind.JSON, why="Its items differ by position.")
+    # A list with null in it would need a state for each item.
     items = resolved(schema["items"], root) if "items" in schema else None
     shape = None if items is None or nullable(items) else _scalar(items)
     if shape is None:
@@ -216,7 +225,7 @@ def _list(schema: dict[str, Any], root: Any) -> _Shape:
 
 
 def _choices(values: list[tuple[Any, Any]]) -> tuple[Choice, ...]:
-    """The choices, empty when there are too many or one is not a plain value."""
+    """The choices without duplicates; empty when there are too many or one is a list or an object."""
     if len(values) > CHOICES_LIMIT:
         return ()
     found: dict[str, Choice] = {}
@@ -224,12 +233,12 @@ def _choices(values: list[tuple[Any, Any]]) -> tuple[Choice, ...]:
         if isinstance(value, dict | list):
             return ()
         try:
-            kept = exact(value)
-            key = write_json(kept)
+            exact = exact_numbers(value)
+            key = write_json(exact)
         except NotJson:
             return ()
-        words = label if isinstance(label, str) and label else value if isinstance(value, str) else key
-        found.setdefault(key, Choice(key, words or "(empty)", kept))
+        shown = label if isinstance(label, str) and label else value if isinstance(value, str) else key
+        found.setdefault(key, Choice(key, shown or "(empty)", exact))
     return tuple(found.values())
 
 
@@ -264,8 +273,8 @@ def _long(name: str, schema: dict[str, Any]) -> bool:
 
 def _ranges(schema: dict[str, Any]) -> list[str]:
     """The limits of a schema in words."""
-    found = ((words, schema.get(name)) for name, words in RANGES)
-    return [words.format(limit, s="" if limit == 1 else "s") for words, limit in found if _is_number(limit)]
+    found = ((template, schema.get(name)) for name, template in RANGES)
+    return [template.format(limit, s="" if limit == 1 else "s") for template, limit in found if _is_number(limit)]
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

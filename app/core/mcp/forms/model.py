@@ -1,7 +1,7 @@
-"""The form of a tool's arguments, without widgets: fields, what a person typed into them, and the way to JSON and back.
+"""FormModel: the form for a tool's arguments. It has fields, and converts drafts to JSON and back.
 
-A draft keeps typed text apart from values: nothing is parsed, rounded or dropped while somebody types. An argument is
-absent, null or a value, and what the fields cannot hold is kept and sent all the same.
+A draft has the text as it was typed. Nothing is parsed, rounded or dropped while the user types. An argument is absent,
+null or a value. Arguments that no field can hold are kept and sent too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.mcp.forms.fields import MISSING, Choice, Field, FieldKind, field_of
 from app.core.mcp.forms.schemas import NOTES, follow
 from app.core.mcp.forms.validation import FieldProblem, ValidationResult, validate
-from app.core.mcp.json_text import NotJson, exact, parse_json, same_json, write_json
+from app.core.mcp.json_text import NotJson, exact_numbers, parse_json, same_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 WHOLE = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 COMBINERS = ("anyOf", "oneOf", "allOf", "if", "not")
-# A branch of only these says which arguments go together; the arguments themselves stay plain fields.
+# A branch with only these keywords says which arguments belong together. The arguments themselves are ordinary fields.
 GROUPING = NOTES | {"required", "dependentRequired", "not"}
 
 
 class Presence(Enum):
-    """Whether an argument is sent, and as what."""
+    """Whether an argument is left out, sent as null or sent with a value."""
 
     ABSENT = "absent"
     NULL = "null"
@@ -38,11 +38,11 @@ class Presence(Enum):
 
 @dataclass(frozen=True)
 class FieldEntry:
-    """What stands in one field.
+    """The content of one field.
 
-    `text` is what was typed: for a CHOICE or CONST the choice's key, for a BOOLEAN `true` or `false`. `items` are the
-    texts of a LIST. With `as_json` the field is edited as JSON in `text`, whatever its kind. `text` and `items` are
-    kept while the argument is absent or null.
+    `text` is what was typed. For a CHOICE or CONST it is the choice's key, for a BOOLEAN `true` or `false`. `items` are
+    the texts of a LIST. With `as_json` the field is edited as JSON in `text`, whatever its kind. While the argument is
+    absent or null, `text` and `items` stay, so that the user can go back.
     """
 
     presence: Presence = Presence.ABSENT
@@ -53,8 +53,10 @@ class FieldEntry:
 
 @dataclass(frozen=True)
 class FormDraft:
-    """A form being filled in. `extra` are arguments that the schema does not name; `whole` is the JSON of a form that
-    is edited as one text."""
+    """The content of a form.
+
+    `extra` are arguments that the schema does not name. `whole` is the JSON of a form that is edited as one text.
+    """
 
     entries: Mapping[str, FieldEntry] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class FormDraft:
         return self.entries.get(name, FieldEntry())
 
     def typed(self, name: str, text: str) -> FormDraft:
-        """The draft with `text` in a field; the argument is a value from then on."""
+        """The draft with `text` in a field, and the argument as a value."""
         return self._with(name, text=text, presence=Presence.VALUE)
 
     def listed(self, name: str, items: Iterable[str]) -> FormDraft:
@@ -72,7 +74,7 @@ class FormDraft:
         return self._with(name, items=tuple(items), presence=Presence.VALUE, as_json=False)
 
     def put(self, name: str, presence: Presence) -> FormDraft:
-        """The draft with an argument absent, null or a value; what was typed stays."""
+        """The draft with an argument absent, null or a value. What was typed stays."""
         return self._with(name, presence=presence)
 
     def in_json(self, name: str, text: str) -> FormDraft:
@@ -84,13 +86,14 @@ class FormDraft:
 
 
 class FormModel:
-    """The form for one JSON Schema of arguments. Never raises on a schema, however strange.
+    """The form for a JSON Schema. Never raises because of a schema.
 
-    `whole_json` says that the arguments are edited as one JSON text, and `reason` why; `fields` is empty then.
+    With `whole_json` the arguments are edited as one JSON text. `reason` then says why, and `fields` is empty.
     """
 
     def __init__(self, schema: Any) -> None:
         self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
+        # References in the properties are relative to the whole document, so that is kept beside the root.
         root = _root(self.schema)
         self.reason = _why_whole(schema, root)
         self.whole_json = bool(self.reason)
@@ -98,14 +101,14 @@ class FormModel:
         self._by_name = {field.name: field for field in self.fields}
 
     def __getitem__(self, name: str) -> Field:
-        """The field of a name; raises `KeyError`."""
+        """The field with this name. Raises `KeyError`."""
         return self._by_name[name]
 
     def seed(self) -> FormDraft:
-        """The draft a form opens with.
+        """The initial draft.
 
-        Required arguments with a default or a single possible value are there; optional ones are absent, with their
-        default as the text that setting them starts from.
+        Required arguments with a default or a single possible value have that value. Optional ones are absent, with
+        their default as the text to start from.
         """
         entries: dict[str, FieldEntry] = {}
         for item in self.fields:
@@ -119,19 +122,19 @@ class FormModel:
         return FormDraft(MappingProxyType(entries))
 
     def draft_from(self, arguments: Mapping[str, Any]) -> FormDraft:
-        """The draft that gives exactly `arguments` again; fractions may be float or `Decimal`."""
-        kept = exact(dict(arguments))
+        """The draft whose `arguments` are exactly these. Fractions may be float or `Decimal`."""
+        exact = exact_numbers(dict(arguments))
         if self.whole_json:
-            return FormDraft(whole=write_json(kept))
-        entries = {name: _entry(self._by_name[name], value) for name, value in kept.items() if name in self._by_name}
-        extra = {name: value for name, value in kept.items() if name not in self._by_name}
-        # What was never set still shows its default when somebody sets it.
+            return FormDraft(whole=write_json(exact))
+        entries = {name: _entry(self._by_name[name], value) for name, value in exact.items() if name in self._by_name}
+        extra = {name: value for name, value in exact.items() if name not in self._by_name}
+        # Absent arguments still start from their default when the user sets them.
         return FormDraft(MappingProxyType({**self._absent(), **entries}), MappingProxyType(extra))
 
     def arguments(self, draft: FormDraft) -> dict[str, Any] | list[FieldProblem]:
-        """The arguments to send, or what keeps them from being sent, in the order of the fields.
+        """The arguments to send, or the problems that prevent it, in the order of the fields.
 
-        Fractions come as `Decimal`, integers exact. Nothing typed is ever left out silently.
+        Fractions are `Decimal`, integers exact. Nothing that was typed is left out silently.
         """
         if self.whole_json:
             return _whole(draft.whole)
@@ -146,23 +149,24 @@ class FormModel:
                     values[item.name] = _value(item, entry)
                 except ValueError as problem:
                     problems.append(FieldProblem(item.name, str(problem)))
+            # Only presence is checked here. What is valid beyond the type is left to `validate` and the server.
             elif item.required:
                 problems.append(FieldProblem(item.name, "It is needed."))
         return problems or {**values, **draft.extra}
 
     async def validate(self, arguments: dict[str, Any]) -> ValidationResult:
-        """Check parsed arguments against the whole schema, in a worker thread and within 50 ms."""
+        """Check arguments against the whole schema, in a worker thread and within 50 ms."""
         return await validate(self.schema, arguments)
 
     def as_json(self, draft: FormDraft) -> str | list[FieldProblem]:
-        """The JSON tab's text for a draft, or why there is none yet."""
+        """The JSON text of a draft, or the problems that prevent it."""
         if self.whole_json:
             return draft.whole
         found = self.arguments(draft)
         return write_json(found) if isinstance(found, dict) else found
 
     def from_json(self, text: str) -> FormDraft:
-        """The draft for the JSON tab's text. Raises `NotJson`, also when it is no object."""
+        """The draft for a JSON text. Raises `NotJson`, also when it is no object."""
         value = parse_json(text)
         if not isinstance(value, dict):
             raise NotJson("Arguments are an object in braces")
@@ -173,7 +177,7 @@ class FormModel:
 
 
 def _root(schema: dict[str, Any]) -> dict[str, Any] | None:
-    """The schema with a reference at its very top followed."""
+    """The schema with a reference at its top level followed; None when that leads nowhere."""
     found: Any = schema
     for _hop in range(8):
         if not isinstance(found, dict):
@@ -209,13 +213,13 @@ def _fields(root: dict[str, Any], document: dict[str, Any]) -> tuple[Field, ...]
         field_of(name, schema, document, required=name in required)
         for name, schema in root.get("properties", {}).items()
     ]
-    # A name that is required and nowhere described still has to be given.
+    # A required argument without a schema must be entered too.
     fields += [field_of(name, True, document, required=True) for name in sorted(required - {f.name for f in fields})]
     return tuple(fields)
 
 
 def _entry(item: Field, value: Any) -> FieldEntry:
-    """What stands in a field that holds `value`; as JSON when its own editor cannot hold it unchanged."""
+    """The content of a field with `value`; as JSON if the field's editor cannot represent the value exactly."""
     if value is None:
         return FieldEntry(Presence.NULL)
     if item.kind is FieldKind.LIST and item.item is not None and isinstance(value, list):
@@ -230,13 +234,14 @@ def _entry(item: Field, value: Any) -> FieldEntry:
 
 
 def _text(kind: FieldKind, value: Any, choices: tuple[Choice, ...]) -> str | None:
-    """The text that an editor of `kind` turns into exactly `value`, None when there is none."""
+    """The text that an editor of `kind` converts to exactly `value`; None when there is none."""
     match kind:
         case FieldKind.TEXT:
             return value if isinstance(value, str) else None
         case FieldKind.BOOLEAN:
             return str(value).lower() if isinstance(value, bool) else None
         case FieldKind.INTEGER | FieldKind.NUMBER if isinstance(value, int | Decimal) and not isinstance(value, bool):
+            # Compared after a round trip: the text of a fraction in an integer field would be refused.
             text = _digits(value)
             try:
                 return text if text is not None and same_json(_number(kind, text), value) else None
@@ -249,7 +254,7 @@ def _text(kind: FieldKind, value: Any, choices: tuple[Choice, ...]) -> str | Non
 
 
 def _value(item: Field, entry: FieldEntry) -> Any:
-    """The value of what was typed; raises `ValueError` in words for the person."""
+    """The value of what was typed. Raises `ValueError` with a message for the user."""
     if entry.as_json or item.kind is FieldKind.JSON:
         try:
             return parse_json(entry.text)
@@ -287,6 +292,7 @@ def _parsed(kind: FieldKind, text: str, choices: tuple[Choice, ...]) -> Any:
 
 def _number(kind: FieldKind, text: str) -> int | Decimal:
     typed = text.strip()
+    # Whole numbers become int even in a NUMBER field, so that 1 is sent as 1 and not as 1.0.
     try:
         if WHOLE.fullmatch(typed):
             return int(typed)
@@ -298,6 +304,7 @@ def _number(kind: FieldKind, text: str) -> int | Decimal:
     except InvalidOperation:
         raise ValueError("The number is too large or too small.") from None
     except ValueError as problem:
+        # The error above, or Python's own for an integer with more than 4,300 digits.
         raise ValueError(
             "It must be a whole number." if "whole" in str(problem) else "It has too many digits."
         ) from None
@@ -309,6 +316,7 @@ def _number(kind: FieldKind, text: str) -> int | Decimal:
 
 
 def _digits(value: int | Decimal) -> str | None:
+    # Python refuses to convert integers with more than 4,300 digits.
     try:
         return str(value)
     except ValueError:

@@ -1,6 +1,6 @@
-"""What a JSON Schema says about one value, as far as a form needs to know (2020-12, draft 7 and their like).
+"""Reading JSON Schemas as far as a form needs it (2020-12, draft 7 and similar dialects).
 
-References are followed inside the document only, a bounded number of times; nothing is ever fetched.
+References are followed only inside the document, and only a limited number of times. Nothing is ever fetched.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
+# How many references and unions are followed for one value: the schema may refer to itself.
 HOPS_LIMIT = 16
-SCALARS = frozenset({"string", "integer", "number", "boolean", "null"})
-# What may stand beside a reference or around a collapsed union without changing what is valid.
+# Keywords that do not change what is valid (annotations).
 NOTES = frozenset({"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"})
 COMBINERS = ("anyOf", "oneOf", "allOf")
 
 
 def resolved(schema: Any, root: Any) -> dict[str, Any] | None:
-    """`schema` with its references followed and trivial unions collapsed.
+    """`schema` with its references followed, and unions with a single branch besides null replaced by that branch.
 
-    A null branch becomes the member `x-null`: True. None when a reference leads nowhere, out of the document or in a
-    circle, and for `false`.
+    A branch for null becomes the member `x-null`: True. None for `false`, and when a reference leads nowhere, out of
+    the document or in a circle.
     """
     nullable = False
     for _hop in range(HOPS_LIMIT):
@@ -42,7 +42,7 @@ def resolved(schema: Any, root: Any) -> dict[str, Any] | None:
 
 
 def follow(reference: object, root: Any) -> Any:
-    """What a local reference (`#`, `#/a/b`) points at, None when it points nowhere or elsewhere."""
+    """The target of a local reference (`#`, `#/a/b`, `#anchor`); None for any other and when there is no target."""
     if not isinstance(reference, str) or not reference.startswith("#"):
         return None
     if reference == "#":
@@ -62,19 +62,19 @@ def follow(reference: object, root: Any) -> Any:
 
 
 def types_of(schema: dict[str, Any]) -> tuple[str, ...]:
-    """The named types, without null."""
-    named = schema.get("type")
-    names = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    """The types that `type` names, without null."""
+    stated = schema.get("type")
+    names = [stated] if isinstance(stated, str) else stated if isinstance(stated, list) else []
     return tuple(name for name in names if isinstance(name, str) and name != "null")
 
 
 def nullable(schema: dict[str, Any]) -> bool:
-    """Whether null is a value of its own."""
-    named = schema.get("type")
+    """Whether null is valid."""
+    stated = schema.get("type")
     values = schema.get("enum")
     return (
         schema.get("x-null") is True
-        or (isinstance(named, list) and "null" in named)
+        or (isinstance(stated, list) and "null" in stated)
         or (isinstance(values, list) and any(value is None for value in values))
     )
 
@@ -91,7 +91,10 @@ def _anchored(name: str, root: Any) -> Any:
 
 
 def _collapsed(schema: dict[str, Any], root: Any) -> tuple[dict[str, Any], bool] | None:
-    """One union or conjunction of a single real branch, merged with the notes around it; None when there is none."""
+    """The schema with one `anyOf`, `oneOf` or `allOf` merged, and whether null was a branch; None if there is none.
+
+    Only combinations with a single branch besides null can be merged.
+    """
     for word in COMBINERS:
         branches = schema.get(word)
         if not isinstance(branches, list) or not branches:
@@ -101,6 +104,7 @@ def _collapsed(schema: dict[str, Any], root: Any) -> tuple[dict[str, Any], bool]
         null = len(real) < len(branches)
         if len(real) != 1 or not isinstance(real[0], dict) or (null and word == "allOf"):
             continue
+        # If both sides restrict the same keyword differently, both restrictions apply, and merging would drop one.
         if not _compatible(rest, real[0]):
             continue
         return {**real[0], **rest}, null

@@ -1,7 +1,7 @@
-"""Arguments checked against a tool's schema here, before they are sent: a help, never the last word.
+"""Checking arguments against a tool's schema before they are sent. It helps the user; the server decides.
 
-Schemas come from strangers. The check runs in a worker thread, gives up after 50 ms or on anything unusual and then
-leaves the verdict to the server; it fetches nothing and runs no pattern that could take exponential time.
+Schemas come from servers that nobody controls. So the check runs in a worker thread, fetches nothing, runs no pattern
+that could take exponential time, and gives up after 50 ms or on anything unusual.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from app.core.mcp.protocol.exact import as_plain
+from app.core.mcp.protocol.exact_arguments import plain_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,14 +24,18 @@ SUBSCHEMAS_LIMIT = 2_000
 VALUES_LIMIT = 20_000
 SECONDS = 0.05
 PROBLEMS_LIMIT = 50
+# Characters of a pattern and of the text it is tried on. At quadratic time this takes well below a millisecond.
 PATTERN_LIMIT = 300
 PATTERN_TEXT_LIMIT = 400
-SHOWN = 80
+SHOWN_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """What is wrong with one argument. `path` is its name, or names and places joined by `/`; empty for the whole."""
+    """What is wrong with one argument.
+
+    `path` is its name, or names and indexes joined by `/`; empty for the arguments as a whole.
+    """
 
     path: str
     message: str
@@ -39,68 +43,74 @@ class FieldProblem:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """`complete` is False when the check gave up: the server then decides."""
+    """`complete` is False when the check gave up. Then there may be more problems than these."""
 
     problems: tuple[FieldProblem, ...] = ()
     complete: bool = True
 
 
 class _GaveUp(Exception):
-    """The check is over its limits."""
+    """The check exceeded one of its limits."""
 
 
 async def validate(schema: dict[str, Any], arguments: dict[str, Any], *, seconds: float = SECONDS) -> ValidationResult:
-    """Check `arguments` off the loop. Never raises."""
+    """Check `arguments` in a worker thread. Never raises."""
     return await asyncio.to_thread(check, schema, arguments, seconds=seconds)
 
 
 def check(schema: dict[str, Any], arguments: dict[str, Any], *, seconds: float = SECONDS) -> ValidationResult:
-    """The same on the calling thread."""
+    """Check `arguments` on the calling thread. Never raises."""
     problems: list[FieldProblem] = []
     try:
+        # Before the validator sees them: it recurses, and a deep value would exhaust the stack.
         if not _bounded(schema, SUBSCHEMAS_LIMIT, DEPTH_LIMIT) or not _bounded(
             arguments, VALUES_LIMIT, DEPTH_LIMIT * 2
         ):
             return ValidationResult(complete=False)
-        clock = _Clock()
-        validator = _validator(schema, clock)
-        clock.end = monotonic() + seconds
+        deadline = _Deadline()
+        validator = _validator(schema, deadline)
+        # Building the validator does not count: the first time it imports the library.
+        deadline.end = monotonic() + seconds
         for error in validator.iter_errors(_plain(arguments)):
             if len(problems) >= PROBLEMS_LIMIT:
                 return ValidationResult(tuple(dict.fromkeys(problems)), complete=False)
             problems.append(_problem(error))
-    except Exception:  # noqa: BLE001 (a stranger's schema may break the validator in any way)
+    except Exception:  # noqa: BLE001 (an invalid schema may break the validator in any way)
         return ValidationResult(tuple(dict.fromkeys(problems)), complete=False)
     return ValidationResult(tuple(dict.fromkeys(problems)))
 
 
-class _Clock:
-    """When to give up; asked at every keyword."""
+class _Deadline:
+    """The time at which to give up."""
 
     def __init__(self) -> None:
         self.end = 0.0
 
-    def tick(self) -> None:
+    def check(self) -> None:
+        # Called at every keyword. A thread cannot be interrupted from outside, so the check has to end itself.
         if monotonic() > self.end:
             raise _GaveUp
 
 
-def _validator(schema: dict[str, Any], clock: _Clock) -> Any:
+def _validator(schema: dict[str, Any], deadline: _Deadline) -> Any:
+    """A validator for the schema's dialect, with limits around each keyword."""
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
     from jsonschema.validators import extend, validator_for  # type: ignore[import-untyped]
     from referencing import Registry
 
     dialect = validator_for(schema, default=Draft202012Validator)
-    keywords = {name: _watched(function, clock) for name, function in dialect.VALIDATORS.items()}
+    keywords = {name: _limited(function, deadline) for name, function in dialect.VALIDATORS.items()}
+    # The library's own uses floats, for which 0.3 is no multiple of 0.1.
     keywords["multipleOf"] = _multiple_of
     keywords["pattern"] = _pattern
-    keywords["patternProperties"] = _guarded_pattern_properties(dialect.VALIDATORS["patternProperties"], clock)
+    keywords["patternProperties"] = _pattern_properties(dialect.VALIDATORS["patternProperties"], deadline)
+    # An empty registry: references to other documents fail instead of being fetched.
     return extend(dialect, keywords)(schema, registry=Registry())
 
 
-def _watched(function: Any, clock: _Clock) -> Any:
+def _limited(function: Any, deadline: _Deadline) -> Any:
     def keyword(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        clock.tick()
+        deadline.check()
         yield from function(validator, value, instance, schema) or ()
 
     return keyword
@@ -126,9 +136,9 @@ def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iter
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-def _guarded_pattern_properties(function: Any, clock: _Clock) -> Any:
+def _pattern_properties(function: Any, deadline: _Deadline) -> Any:
     def keyword(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        clock.tick()
+        deadline.check()
         if not all(harmless(pattern) for pattern in patterns):
             raise _GaveUp
         if isinstance(instance, dict) and any(len(name) > PATTERN_TEXT_LIMIT for name in instance):
@@ -140,42 +150,50 @@ def _guarded_pattern_properties(function: Any, clock: _Clock) -> Any:
 
 @lru_cache(maxsize=512)
 def harmless(pattern: object) -> bool:
-    """Whether a pattern certainly runs in about quadratic time: no open repetition in another, at most two of them."""
+    """Whether a pattern certainly takes at most about quadratic time.
+
+    That is so if it has no unbounded repetition inside another one, at most two of them, and nothing unusual.
+    """
     if not isinstance(pattern, str) or len(pattern) > PATTERN_LIMIT:
         return False
     try:
         parsed = re._parser.parse(pattern)  # type: ignore[attr-defined] # the only parser of Python's own syntax
     except (re.error, RecursionError, OverflowError):
         return False
-    opened = [0]
-    return _calm(parsed, opened, inside=False) and opened[0] <= 2
+    unbounded = [0]
+    return _is_harmless(parsed, unbounded, inside=False) and unbounded[0] <= 2
 
 
-def _calm(parsed: Any, opened: list[int], *, inside: bool) -> bool:
+def _is_harmless(parsed: Any, unbounded: list[int], *, inside: bool) -> bool:
+    """Whether a parsed pattern nests no repetitions; counts the unbounded ones. `inside`: it is repeated itself."""
     for operation, argument in parsed:
         name = str(operation)
         if name.endswith("REPEAT"):
             least, most, body = argument
-            open_ended = most - least > 1
-            if open_ended and inside:
+            # Repetitions that can match in only one or two ways cannot multiply the ways to fail.
+            variable = most - least > 1
+            if variable and inside:
                 return False
             bounded = most < 64
-            opened[0] += 0 if not open_ended or bounded else 1
-            if not _calm(body, opened, inside=inside or open_ended):
+            unbounded[0] += 0 if not variable or bounded else 1
+            if not _is_harmless(body, unbounded, inside=inside or variable):
                 return False
         elif name == "SUBPATTERN":
-            if not _calm(argument[-1], opened, inside=inside):
+            if not _is_harmless(argument[-1], unbounded, inside=inside):
                 return False
         elif name == "BRANCH":
-            if inside or not all(_calm(branch, opened, inside=inside) for branch in argument[1]):
+            # Alternatives inside a repetition may overlap, which is as bad as a nested repetition.
+            if inside or not all(_is_harmless(branch, unbounded, inside=inside) for branch in argument[1]):
                 return False
+        # Back-references, look-arounds and whatever later versions of Python add are not judged.
         elif name not in {"LITERAL", "NOT_LITERAL", "ANY", "IN", "AT"}:
             return False
     return True
 
 
 def _bounded(value: Any, count: int, depth: int) -> bool:
-    """Whether a JSON-like value has at most `count` containers and members, at most `depth` deep."""
+    """Whether a JSON value has at most `count` members in all, and at most `depth` levels."""
+    # Level by level and not recursively, so that no value can exhaust the stack.
     layer = [value]
     for _level in range(depth):
         below: list[Any] = []
@@ -191,13 +209,14 @@ def _bounded(value: Any, count: int, depth: int) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Decimals as the numbers the validator knows."""
+    """A copy with `Decimal`s as the numbers that the validator supports."""
     match value:
         case Decimal():
             whole = value.to_integral_value()
+            # A larger exponent would make an integer of thousands of digits.
             if value == whole and abs(value.adjusted()) < 400:
                 return int(value)
-            plain = as_plain(value)
+            plain = plain_number(value)
             return value if plain is None else plain
         case dict():
             return {name: _plain(item) for name, item in value.items()}
@@ -209,10 +228,10 @@ def _plain(value: Any) -> Any:
 
 def _problem(error: Any) -> FieldProblem:
     path = "/".join(str(part) for part in error.absolute_path)
-    return FieldProblem(path, _words(error))
+    return FieldProblem(path, _message(error))
 
 
-def _words(error: Any) -> str:
+def _message(error: Any) -> str:
     value = error.validator_value
     match error.validator:
         case "required":
@@ -220,7 +239,7 @@ def _words(error: Any) -> str:
             return f"{', '.join(missing) or 'A value'} is missing."
         case "type":
             kinds = value if isinstance(value, list) else [value]
-            return f"It must be {' or '.join(_article(kind) for kind in kinds)}."
+            return f"It must be {' or '.join(_type_name(kind) for kind in kinds)}."
         case "enum":
             return "It must be one of the values offered."
         case "const":
@@ -239,15 +258,15 @@ def _words(error: Any) -> str:
         case "uniqueItems":
             return "No item may appear twice."
         case "additionalProperties" | "unevaluatedProperties":
-            return "It has a name that the tool does not know."
+            return "It contains a name that the tool does not know."
         case "anyOf" | "oneOf":
-            return "It fits none of the kinds that the tool takes, or more than one."
+            return "It matches none of the kinds that the tool accepts, or more than one."
         case _:
             return f"{_short(error.message)}."
 
 
-def _article(kind: object) -> str:
-    words = {
+def _type_name(kind: object) -> str:
+    names = {
         "array": "a list",
         "boolean": "true or false",
         "integer": "a whole number",
@@ -256,9 +275,9 @@ def _article(kind: object) -> str:
         "object": "an object",
         "string": "text",
     }
-    return words.get(str(kind), str(kind))
+    return names.get(str(kind), str(kind))
 
 
 def _short(value: object) -> str:
     text = str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

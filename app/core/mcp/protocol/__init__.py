@@ -1,5 +1,5 @@
-"""One connection to one MCP server.
+"""The connection to one MCP server.
 
-Door: `connection.Connection`. It opens sessions of the SDK, keeps every message as it was sent and received, maps
-failures to Burrow's errors, and listens for changes of the tool list.
+Door: `connection.Connection`. It opens sessions of the SDK over a transport, records every message as it was sent and
+received, maps failures to Burrow's errors, and subscribes to changes of the tool list.
 """

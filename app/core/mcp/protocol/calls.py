@@ -1,4 +1,4 @@
-"""ToolCall: one running call that can be watched, waited for and cancelled."""
+"""ToolCall: one running call, with its progress, result and cancellation."""
 
 from __future__ import annotations
 
@@ -19,24 +19,28 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 60.0
 LONGEST_SECONDS = 30 * 60.0
+# Results with more base64 than this are decoded in a worker thread.
 OFF_LOOP_BYTES = 256 * 1024
 
 
 class ProgressReport(Protocol):
-    """Hears how far a call got."""
+    """Is called with the progress of a call."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
 
 
 class CallCancelled(BurrowError):
-    """The person cancelled a call; what the server had begun may have taken effect."""
+    """The user cancelled a call. What the server had begun may have taken effect."""
 
     title = "Cancelled"
     action = "Run it again when you like; what had begun may have taken effect."
 
 
 class ToolCall:
-    """A call under way. `progress` is told on the loop; the call goes on until it ends or `cancel` is called."""
+    """A running call, in a task of its own. It goes on until it ends or is cancelled, whether or not anybody waits.
+
+    `progress` emits on the loop. `silence` and `longest` are in seconds.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class ToolCall:
     ) -> None:
         self.progress: Event[Progress] = Event()
         self.started = monotonic()
+        # When the last sign of life came.
         self._heard = self.started
         self._silence = silence
         self._longest = longest
@@ -55,37 +60,38 @@ class ToolCall:
 
     @property
     def done(self) -> bool:
-        """Whether `result` answers at once."""
+        """Whether `result` returns or raises at once."""
         return self._task.done()
 
     @property
     def task(self) -> asyncio.Task[CallResult]:
-        """The task that runs the call, for whoever closes the servers."""
+        """The task that runs the call, so that closing the servers can wait for it."""
         return self._task
 
     async def result(self) -> CallResult:
-        """Wait for the answer.
+        """Wait for the result. Cancelling this coroutine cancels the call.
 
-        Raises `TimedOut` with `facts.code` "silence" when nothing was heard for 60 s: the call still runs, and waiting
-        again keeps waiting. With code "longest" after 30 minutes: the call was cancelled. `CallCancelled` after
-        `cancel`. Any other error of the family ends the call. Cancelling this coroutine cancels the call.
+        Raises `TimedOut` with `facts.code` "silence" after 60 s without a sign of life: the call still runs, and
+        calling this again goes on waiting. With code "longest" after 30 minutes: the call is cancelled then. Raises
+        `CallCancelled` after `cancel`, and other `BurrowError`s when the call fails.
         """
-        patient_from = monotonic()
+        # Waiting again grants the server another full period of silence.
+        waiting_since = monotonic()
         try:
             while True:
                 now = monotonic()
-                quiet = max(self._heard, patient_from) + self._silence - now
+                quiet = max(self._heard, waiting_since) + self._silence - now
                 left = self.started + self._longest - now
                 if (await asyncio.wait({self._task}, timeout=max(0.0, min(quiet, left))))[0]:
                     break
                 now = monotonic()
                 if now >= self.started + self._longest:
                     self.cancel()
-                    words = f"The call took longer than {self._longest / 60:.0f} minutes and was cancelled."
-                    raise TimedOut(words, Facts(code="longest"), action="Ask for less at once.")
-                if now >= max(self._heard, patient_from) + self._silence:
-                    words = f"No answer for {self._silence:.0f} s."
-                    raise TimedOut(words, Facts(code="silence"), action="Keep waiting, or cancel.")
+                    cause = f"The call took longer than {self._longest / 60:.0f} minutes and was cancelled."
+                    raise TimedOut(cause, Facts(code="longest"), action="Ask for less at once.")
+                if now >= max(self._heard, waiting_since) + self._silence:
+                    cause = f"No answer for {self._silence:.0f} s."
+                    raise TimedOut(cause, Facts(code="silence"), action="Keep waiting, or cancel.")
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -94,13 +100,13 @@ class ToolCall:
         return self._task.result()
 
     def cancel(self) -> None:
-        """Stop waiting and tell the server; safe to call at any time."""
+        """Cancel the call, here and at the server. Safe to call at any time."""
         self._task.cancel()
 
     async def _drive(self, run: Callable[[ProgressReport], Awaitable[dict[str, Any]]]) -> CallResult:
         raw = await run(self._report)
         seconds = monotonic() - self.started
-        if _weight(raw) > OFF_LOOP_BYTES:
+        if _base64_characters(raw) > OFF_LOOP_BYTES:
             return await asyncio.to_thread(call_result, raw, seconds)
         return call_result(raw, seconds)
 
@@ -109,12 +115,12 @@ class ToolCall:
         self.progress.emit(Progress(progress, total, message))
 
 
-def _weight(raw: dict[str, Any]) -> int:
-    """How many characters of base64 there are to decode."""
+def _base64_characters(raw: dict[str, Any]) -> int:
+    """How many characters of base64 a result has."""
     content = raw.get("content")
-    weight = 0
+    characters = 0
     for block in content if isinstance(content, list) else ():
         match block:
             case {"data": str(data)} | {"resource": {"blob": str(data)}}:
-                weight += len(data)
-    return weight
+                characters += len(data)
+    return characters

@@ -1,7 +1,10 @@
-"""One connection to one MCP server: opened on use, owned by one task, reopened when it died or its session ended.
+"""Connection: requests to one MCP server. A session is opened on first use, and again when it has died or ended.
 
-The SDK's context managers must be entered and left by the same task, so each connection has a task of its own that
-does nothing else. Requests run in their callers' tasks and may be cancelled there at any time.
+Tasks: each session is opened, kept and left by an owner task, because the SDK's context managers must be entered and
+left by the same task. Requests run in their callers' tasks and may be cancelled there at any time.
+
+Repetition: a request is sent again only if it certainly was not executed, or if executing it twice does no harm. And
+only once.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from app.core.auth.http.classifier import Reply
 from app.core.background import retrieve
 from app.core.error_mapping import concerns_token
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
-from app.core.mcp.protocol.errors import FailedExchange, typed
-from app.core.mcp.protocol.exact import prepare
+from app.core.mcp.protocol.errors import FailedExchange, error_for
+from app.core.mcp.protocol.exact_arguments import prepare_arguments
 from app.core.mcp.tool_list import read_tools
 
 if TYPE_CHECKING:
@@ -40,19 +43,19 @@ ABANDON_SECONDS = 0.3
 PAGES_LIMIT = 100
 TOOLS_LIMIT = 5_000
 HEADER_MISMATCH = -32020
-WIRE = "app.core.mcp.protocol.session"
+SESSION_MODULE = "app.core.mcp.protocol.session"
 
 log = logging.getLogger(__name__)
 
 Admit: TypeAlias = "Callable[[], Awaitable[object]]"
-"""Waits until it is certain for whom something is sent, and raises when it must not be sent."""
+"""Waits until it is known whose request this is. Raises when it must not be sent."""
 
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """Where a connection leads, how, and whose credential an answer can complain about.
+    """The server at the other end, and whose credential its responses can complain about.
 
-    `title` is for people, `credential` the key of the credential that is carried.
+    `title` is the server's name for people. `credential` is the key of the credential that requests carry.
     """
 
     title: str
@@ -61,31 +64,31 @@ class Endpoint:
     credential: CredentialKey | None = None
 
 
-async def load_wire() -> Any:
-    """The module over the SDK, imported in a worker thread the first time.
-
-    While another task imports it, `sys.modules` holds an unfinished module: the import lock is what waits for it.
-    """
-    module = sys.modules.get(WIRE)
+async def load_session_module() -> Any:
+    """The module `session`, which imports the SDK. The first time it is imported in a worker thread."""
+    # While another task imports it, `sys.modules` has an unfinished module without `READY`. Importing it in a thread
+    # once more waits for the import lock, without blocking the loop.
+    module = sys.modules.get(SESSION_MODULE)
     if module is not None and hasattr(module, "READY"):
         return module
-    return await asyncio.to_thread(_import_wire)
+    return await asyncio.to_thread(_import_session_module)
 
 
-def _import_wire() -> Any:
-    # A plain statement, which a packager follows; a module's name in a string it would not.
-    from app.core.mcp.protocol import session as wire
+def _import_session_module() -> Any:
+    # An import statement, which PyInstaller follows. It would not follow the module's name in a string.
+    from app.core.mcp.protocol import session
 
-    return wire
+    return session
 
 
 class OpenSession:
-    """One opening of a connection: the task that owns it and the session in it."""
+    """A session and the task that owns it, from the start of the opening on."""
 
     def __init__(self) -> None:
         self.owner: asyncio.Task[None] | None = None
         self.opened: asyncio.Future[McpSession] = asyncio.get_running_loop().create_future()
         self.opened.add_done_callback(retrieve)
+        # Tells the owner to leave the session.
         self.leave = asyncio.Event()
         self._users = 0
         self._retired = False
@@ -95,7 +98,7 @@ class OpenSession:
         return self.opened.result()
 
     async def use(self, send: Callable[[McpSession], Awaitable[Exchange]]) -> Exchange:
-        """Run one request; a retired line is left when its last request is over."""
+        """Run one request."""
         self._users += 1
         try:
             return await send(self.session)
@@ -105,37 +108,41 @@ class OpenSession:
                 self.leave.set()
 
     def retire(self) -> None:
+        """Leave the session as soon as no request uses it: leaving cancels those that are in flight."""
         self._retired = True
         if self._users == 0:
             self.leave.set()
 
 
 class Connection:
-    """Requests to one server. `told` hears every message.
+    """Requests to one server. All methods raise only `BurrowError`.
 
-    `listening` is for changes of the tool list, None for none. All methods raise only errors of `app.core.errors`.
+    `on_message` is called with every message. `listening` subscribes to changes of the tool list; None subscribes to
+    none.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        told: Callable[[Endpoint, Exchange | Notice], None],
+        on_message: Callable[[Endpoint, Exchange | Notice], None],
         listening: Listening | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self._told = told
+        self._on_message = on_message
         self._listening = listening
-        self._line: OpenSession | None = None
-        self._lines: set[OpenSession] = set()
+        # The session for new requests. `_sessions` also has retired ones, which still serve theirs.
+        self._current: OpenSession | None = None
+        self._sessions: set[OpenSession] = set()
+        # The server speaks only revisions before 2026-07-28. The next opening then skips the probe for the newest.
         self._legacy = False
         self._closed = False
         self._tool_problem: Callable[[dict[str, Any]], str | None] | None = None
         self.protocol: str | None = None
 
     async def tools(self, *, admit: Admit | None = None) -> list[ToolInfo]:
-        """The whole list, following `nextCursor` for at most 100 pages.
+        """The whole tool list, following `nextCursor` for at most 100 pages.
 
-        `admit` is awaited on the open connection, before anything is sent; what it raises is raised.
+        `admit` is awaited when the session is open, before anything is sent. Its exceptions are raised.
         """
         try:
             async with asyncio.timeout(LIST_SECONDS):
@@ -152,19 +159,21 @@ class Connection:
         on_progress: ProgressReport,
         admit: Admit | None = None,
     ) -> dict[str, Any]:
-        """The raw result of `tools/call`. `repeatable`: a second execution would do no harm.
+        """The raw result of `tools/call`. `repeatable`: executing the tool twice does no harm.
 
-        `admit` is awaited on the open connection, before each time that the call is sent; what it raises is raised.
+        `admit` is awaited when the session is open, each time before the call is sent. Its exceptions are raised.
         """
-        prepared, marks = prepare(arguments)
+        prepared, placeholders = prepare_arguments(arguments)
 
         async def send(session: McpSession) -> Exchange:
             if admit is not None:
                 await admit()
-            exchange = await session.call_tool(name, prepared, marks, on_progress)
+            exchange = await session.call_tool(name, prepared, placeholders, on_progress)
+            # The server requires headers that mirror arguments, and the tool list may have been outdated. It refuses
+            # such a request before it executes it. Reading the list tells the SDK which headers to send.
             if session.modern and exchange.error is not None and exchange.error.code == HEADER_MISMATCH:
                 await self._pages(session, until=name)
-                exchange = await session.call_tool(name, prepared, marks, on_progress)
+                exchange = await session.call_tool(name, prepared, placeholders, on_progress)
             return exchange
 
         return _complete(await self._request(send, repeatable=repeatable, calling=True))
@@ -186,9 +195,10 @@ class Connection:
     async def close(self) -> None:
         """End the connection in under a second, whatever the server does. Raises nothing."""
         self._closed = True
-        owners = {line.owner for line in self._lines if line.owner is not None}
-        for line in self._lines:
-            line.leave.set()
+        owners = {opened.owner for opened in self._sessions if opened.owner is not None}
+        for opened in self._sessions:
+            opened.leave.set()
+        # Leaving in order says goodbye to the server. One that does not answer is abandoned: its owner is cancelled.
         if owners and (late := (await asyncio.wait(owners, timeout=CLOSE_SECONDS))[1]):
             for owner in late:
                 owner.cancel()
@@ -208,7 +218,10 @@ class Connection:
         return read_tools(items, self._tool_problem)
 
     async def _pages(self, session: McpSession, *, into: list[Any] | None = None, until: str | None = None) -> Exchange:
-        """Walk `tools/list` to its end, or until a page names a tool; the last exchange tells how it went."""
+        """Read `tools/list` to its end, or until a page has the tool `until`. Returns the last exchange.
+
+        The pages' tools are appended to `into`.
+        """
         cursor: str | None = None
         seen: set[str] = set()
         for _page in range(PAGES_LIMIT):
@@ -223,6 +236,7 @@ class Connection:
                 into.extend(tools[: TOOLS_LIMIT - len(into)])
             cursor = page.get("nextCursor")
             named = until is not None and any(isinstance(tool, dict) and tool.get("name") == until for tool in tools)
+            # A cursor that was seen before would make the list endless.
             if named or not isinstance(cursor, str) or not cursor or cursor in seen:
                 return exchange
             if into is not None and len(into) >= TOOLS_LIMIT:
@@ -237,75 +251,82 @@ class Connection:
         repeatable: bool = True,
         calling: bool = False,
     ) -> dict[str, Any]:
-        line = await self._ready()
-        exchange = await line.use(send)
-        if exchange.result is None and _session_over(exchange, line.session):
-            self._retire(line)
-            line = await self._ready()
-            exchange = await line.use(send)
-        elif repeatable and exchange.result is None and exchange.broke:
-            # A kept-alive connection that the server closed meanwhile is no failure for what may be repeated.
+        """The result of one request, which is repeated once if that is safe."""
+        opened = await self._open_session()
+        exchange = await opened.use(send)
+        if exchange.result is None and _session_over(exchange, opened.session):
+            # Certainly not executed, so even a call with side effects may be sent again.
+            self._retire(opened)
+            opened = await self._open_session()
+            exchange = await opened.use(send)
+        elif repeatable and exchange.result is None and exchange.broken:
+            # The server may have closed a kept-alive connection just as the request was sent. It may have been
+            # executed, hence only what is repeatable. Over HTTP the session itself is still good.
             if exchange.by_message:
-                self._retire(line)
-            line = await self._ready()
-            exchange = await line.use(send)
+                self._retire(opened)
+            opened = await self._open_session()
+            exchange = await opened.use(send)
         if exchange.result is not None:
             return exchange.result
         raise self._error(exchange, repeatable=repeatable, calling=calling)
 
-    async def _ready(self) -> OpenSession:
-        """The current line, open; single-flight for all who ask at once."""
+    async def _open_session(self) -> OpenSession:
+        """The current session, opened if necessary. All who ask at once wait for the same opening."""
         if self._closed:
             raise ProtocolTrouble("The connection was closed.")
-        line = self._line
-        if line is None or line.owner is None or line.owner.done():
-            line = OpenSession()
-            # Assigned before anything is awaited: whoever comes meanwhile waits for the same opening.
-            self._line = line
-            self._lines.add(line)
-            line.owner = asyncio.create_task(self._own(line), name=f"mcp {self.endpoint.title}")
-            line.owner.add_done_callback(lambda _task: self._lines.discard(line))
-        await asyncio.shield(line.opened)
-        return line
+        opened = self._current
+        if opened is None or opened.owner is None or opened.owner.done():
+            opened = OpenSession()
+            # Assigned before the first await: whoever asks meanwhile waits for the same opening.
+            self._current = opened
+            self._sessions.add(opened)
+            opened.owner = asyncio.create_task(self._own(opened), name=f"mcp {self.endpoint.title}")
+            opened.owner.add_done_callback(lambda _task: self._sessions.discard(opened))
+        # Shielded: cancelling one caller must not cancel the opening for the others.
+        await asyncio.shield(opened.opened)
+        return opened
 
-    def _retire(self, line: OpenSession) -> None:
-        """Leave a session that the server no longer knows, as soon as no other request waits on it."""
-        if self._line is line:
-            self._line = None
-        line.retire()
+    def _retire(self, opened: OpenSession) -> None:
+        """Use this session for no more requests, and leave it after its last one."""
+        # Another caller may have replaced it already.
+        if self._current is opened:
+            self._current = None
+        opened.retire()
 
-    async def _own(self, line: OpenSession) -> None:
+    async def _own(self, opened: OpenSession) -> None:
+        """Open a session, keep it until it is to be left, and leave it: the whole life of an owner task.
+
+        A failure of the opening goes to those who wait for it. A later one only ends the session: the next request
+        finds the owner done, and opens another.
+        """
         try:
-            wire = await load_wire()
+            session_module = await load_session_module()
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    session = await self._open(wire, stack)
+                    session = await self._open(session_module, stack)
                 self._legacy = not session.modern
                 self.protocol = session.version
-                line.opened.set_result(session)
+                opened.opened.set_result(session)
                 if self._listening is not None:
-                    await stack.enter_async_context(self._listening.to(session, self.endpoint.title))
-                await line.leave.wait()
+                    await stack.enter_async_context(self._listening.listen(session, self.endpoint.title))
+                await opened.leave.wait()
         except BaseException as failure:
+            # The server may have been updated: the next opening probes again.
             self._legacy = False
-            if not line.opened.done():
-                line.opened.set_exception(self._opening_error(failure))
+            if not opened.opened.done():
+                opened.opened.set_exception(self._opening_error(failure))
             elif not isinstance(failure, asyncio.CancelledError):
-                log.warning("the connection to %s ended: %r", self.endpoint.title, _leaf(failure))
+                log.warning("the connection to %s ended: %r", self.endpoint.title, _root_cause(failure))
             if isinstance(failure, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
                 raise
 
-    async def _open(self, wire: Any, stack: AsyncExitStack) -> McpSession:
-        """A session that `stack` leaves.
-
-        A process that ends at the question for the newest revision gets another start: servers of the old revisions may
-        end at any message before `initialize`.
-        """
+    async def _open(self, session_module: Any, stack: AsyncExitStack) -> McpSession:
+        """A negotiated session that `stack` leaves."""
 
         def session(*, legacy: bool) -> Any:
-            return wire.open_session(
+            return session_module.open_session(
                 self.endpoint.transport,
-                told=lambda item: self._told(self.endpoint, item),
+                on_message=lambda item: self._on_message(self.endpoint, item),
                 listening=self._listening,
                 legacy=legacy,
             )
@@ -313,34 +334,37 @@ class Connection:
         try:
             opened: McpSession = await stack.enter_async_context(session(legacy=self._legacy))
         except Exception as failure:
-            refused = getattr(_leaf(failure), "exchange", None)
-            if self._legacy or refused is None or not refused.ending:
+            # A process may end at the probe for the newest revision: older servers may do so at any message before
+            # `initialize`. It is started once more, without the probe.
+            refused = getattr(_root_cause(failure), "exchange", None)
+            if self._legacy or refused is None or not refused.close_reason:
                 raise
             opened = await stack.enter_async_context(session(legacy=True))
         return opened
 
     def _opening_error(self, failure: BaseException) -> BurrowError:
-        leaf = _leaf(failure)
-        match leaf:
+        cause = _root_cause(failure)
+        match cause:
             case BurrowError():
-                return leaf
+                return cause
             case TimeoutError():
                 return TimedOut(f"{self.endpoint.title} did not open a session in {OPEN_SECONDS:.0f} s.")
             case asyncio.CancelledError():
                 return ProtocolTrouble("The connection was closed.")
-            case _ if hasattr(leaf, "exchange"):
-                return self._error(leaf.exchange)
+            case _ if hasattr(cause, "exchange"):
+                return self._error(cause.exchange)
             case _:
                 log.warning("no session with %s", self.endpoint.title, exc_info=failure)
-                return ProtocolTrouble(str(leaf) or type(leaf).__name__)
+                return ProtocolTrouble(str(cause) or type(cause).__name__)
 
     def _error(self, exchange: Exchange, *, repeatable: bool = True, calling: bool = False) -> BurrowError:
-        if exchange.renewal is not None and _credential_refused(exchange, self.endpoint.at_stake):
-            return exchange.renewal
-        stray = _stray_answer(exchange)
-        if stray is not None:
-            return ProtocolTrouble(stray)
-        return typed(
+        # The reason why the token could not be refreshed explains more than the refusal of the old one.
+        if exchange.refresh_failure is not None and _credential_refused(exchange, self.endpoint.at_stake):
+            return exchange.refresh_failure
+        not_mcp = _not_mcp(exchange)
+        if not_mcp is not None:
+            return ProtocolTrouble(not_mcp)
+        return error_for(
             FailedExchange(
                 at_stake=self.endpoint.at_stake,
                 name=self.endpoint.title,
@@ -349,12 +373,12 @@ class Connection:
                 calling=calling,
                 answered=exchange.answered,
                 status=exchange.status if exchange.answered else None,
-                ending=exchange.ending,
+                close_reason=exchange.close_reason,
                 headers=exchange.headers,
                 body=exchange.body,
                 unsent=not exchange.sent,
                 cut_off=exchange.cut_off,
-                limit=exchange.limit,
+                exceeded_limit=exchange.exceeded_limit,
                 rpc=exchange.error,
                 credential=self.endpoint.credential,
             )
@@ -362,42 +386,40 @@ class Connection:
 
 
 def _session_over(exchange: Exchange, session: McpSession) -> bool:
-    """Whether the request certainly was not executed and a new session may help.
-
-    The server forgot the session (404), the session was bound to a token that has been refreshed since (401 or 403), or
-    the connection's task died before anything was sent. See docs/wire.md, "The host's MCP endpoint".
-    """
+    """Whether the request certainly was not executed and a new session may help."""
     if not exchange.sent:
+        # Nothing left this machine. Without a failure of the request itself, the session's own tasks are gone.
         return exchange.failure is None
     if not exchange.in_session:
         return False
+    # 404: the server forgot the session. 401 and 403: the session may be bound to the token it was opened with, which
+    # has been refreshed since. See docs/wire.md, "The host's MCP endpoint".
     rotated = exchange.bearer != session.bearer
     return exchange.status == 404 or (exchange.status in {401, 403} and rotated)
 
 
 def _credential_refused(exchange: Exchange, at_stake: CredentialAtStake) -> bool:
-    """Whether the answer is about the person's token, so that the reason of a failed renewal says it better."""
+    """Whether the response is about the carried token."""
     reply = Reply(exchange.status or 0, exchange.headers, exchange.body, at_stake)
     return concerns_token(reply) or (exchange.error is not None and exchange.status == 200)
 
 
-def _stray_answer(exchange: Exchange) -> str | None:
-    """Words for an HTTP success that is no MCP answer, which the SDK reports under a misleading code."""
+def _not_mcp(exchange: Exchange) -> str | None:
+    """What is wrong with an HTTP response that is no failure and no MCP; the SDK reports a misleading error for it."""
     if exchange.status is None or exchange.status >= 400 or exchange.by_message:
         return None
     if 300 <= exchange.status < 400:
-        return "The server points to another address, which is not followed; use that address if it is the right one."
+        return "The server redirects to another address, which is not followed. If it is the right one, use it instead."
     if exchange.status == 202:
-        return "The server took the request but gave no answer to it."
-    if exchange.kind not in {"application/json", "text/event-stream"}:
-        return (
-            f"The server answered with {exchange.kind or 'something unnamed'} instead of MCP; the address may be wrong."
-        )
+        return "The server accepted the request but did not answer it."
+    if exchange.content_type not in {"application/json", "text/event-stream"}:
+        content = exchange.content_type or "no content type"
+        return f"The server answered with {content} instead of MCP; the address may be wrong."
     return None
 
 
 def _complete(raw: dict[str, Any]) -> dict[str, Any]:
-    """The result itself, refused when it is only a stage on the way (revision 2026-07-28, `resultType`)."""
+    """The result, if it is a final one. Raises `ProtocolTrouble` otherwise (revision 2026-07-28, `resultType`)."""
     match raw.get("resultType"):
         case None | "complete":
             return raw
@@ -409,8 +431,8 @@ def _complete(raw: dict[str, Any]) -> dict[str, Any]:
             raise ProtocolTrouble(f"The server gave a result of an unknown kind: {str(other)[:100]}.")
 
 
-def _leaf(failure: BaseException) -> BaseException:
-    """The first real exception inside nested groups."""
+def _root_cause(failure: BaseException) -> BaseException:
+    """The first exception inside nested exception groups."""
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     return failure

@@ -1,8 +1,8 @@
-"""What went wrong with a request, as one of Burrow's errors (faults rows 41 to 57).
+"""The errors for failed requests to MCP servers (faults rows 41 to 57).
 
-See docs/wire.md, "Error envelope" and "Installation proxy". Pure functions over a failed exchange. They branch on
-statuses, codes and structure, never on a message's wording, save for the documented bodies of the installation proxy,
-which `auth/http/classifier.py` knows.
+See docs/wire.md, "Error envelope" and "Installation proxy". Pure functions of a failed exchange. They branch on
+statuses, codes and structure, never on the text of a message. Only the documented bodies of the installation proxy are
+compared, by `auth/http/classifier.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.auth.http.classifier import Reply, refuses_token
 from app.core.auth.http.clients import retry_after
 from app.core.auth.http.target import CredentialAtStake
-from app.core.error_mapping import REFUSES_A_LIVE_SIGN_IN, answer_error
+from app.core.error_mapping import REFUSES_LIVE_TOKEN, answer_error
 from app.core.errors import (
     BurrowError,
     Facts,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.core.mcp.protocol.exchange import RpcError
 
 MESSAGE_LIMIT = 2_000
-# Other refusals of a request, such as 405 or 406, are about the protocol, not about what a person typed.
+# Refusals of the arguments that the user entered. Others, such as 405 or 406, are about the protocol.
 ARGUMENTS_REFUSED = frozenset({400, 413, 422})
 POLICY_CODES = frozenset({-32001, -32002})
 MEANINGS: Mapping[int, str] = {
@@ -40,7 +40,7 @@ MEANINGS: Mapping[int, str] = {
     -32600: "The server says that this is not a valid request.",
     -32601: "The server does not know this method or tool.",
     -32602: "The server does not accept the arguments.",
-    -32603: "The server failed inside.",
+    -32603: "The server had an internal error.",
     -32000: "The server refused the request.",
     -32001: "The server gave up waiting, or refused the request.",
     -32002: "The server did not find what was asked for.",
@@ -55,10 +55,12 @@ MEANINGS: Mapping[int, str] = {
 class FailedExchange:
     """The parts of a failed exchange that decide.
 
-    `name` is what a person calls the server, `origin` where it is. `answered` is False when nothing answered; `unsent`
-    then says that the request certainly never left, and `ending` how the connection ended, where that is known.
-    `cut_off`: an answer began and broke off. `rpc` is the JSON-RPC error, `limit` the size in bytes that the answer
-    exceeded. `repeatable`: sending the request twice does no harm.
+    - `name` is the server's name for people, `origin` where it is.
+    - `repeatable`: sending the request twice does no harm. `calling`: it is a tool call.
+    - `answered` is False without an answer. `unsent` then says that the request certainly never left, `close_reason`
+      how the connection ended, if that is known.
+    - `cut_off`: the response began and broke off. `exceeded_limit` is the size in bytes that it exceeded.
+    - `rpc` is the JSON-RPC error.
     """
 
     at_stake: CredentialAtStake
@@ -72,16 +74,17 @@ class FailedExchange:
     body: bytes = b""
     unsent: bool = False
     cut_off: bool = False
-    limit: int | None = None
+    exceeded_limit: int | None = None
     rpc: RpcError | None = None
-    ending: str = ""
+    close_reason: str = ""
     credential: CredentialKey | None = None
 
 
-def typed(failure: FailedExchange) -> BurrowError:
-    """The error to raise."""
-    if failure.limit is not None:
-        megabytes = failure.limit // (1024 * 1024)
+def error_for(failure: FailedExchange) -> BurrowError:
+    """The error for a failed exchange."""
+    # The order matters: each test assumes that those before it failed.
+    if failure.exceeded_limit is not None:
+        megabytes = failure.exceeded_limit // (1024 * 1024)
         return ProtocolTrouble(
             f"The answer is larger than {megabytes} MB and was not read further.",
             Facts(status=failure.status, code="too-large", origin=failure.origin),
@@ -90,7 +93,7 @@ def typed(failure: FailedExchange) -> BurrowError:
     if not failure.answered:
         return _no_answer(failure)
     if failure.cut_off:
-        return _broken_off(failure, "The connection broke before the answer was complete.")
+        return _interrupted(failure, "The connection broke before the answer was complete.")
     if failure.status is not None and failure.status >= 400 and not _answered_in_protocol(failure):
         return _http(failure)
     if failure.rpc is not None:
@@ -99,7 +102,7 @@ def typed(failure: FailedExchange) -> BurrowError:
 
 
 def _answered_in_protocol(failure: FailedExchange) -> bool:
-    """Whether a JSON-RPC error in the body says more than the HTTP status around it."""
+    """Whether the JSON-RPC error in the body explains more than the HTTP status."""
     return (
         failure.rpc is not None
         and failure.body.lstrip().startswith(b"{")
@@ -110,14 +113,15 @@ def _answered_in_protocol(failure: FailedExchange) -> bool:
 
 def _no_answer(failure: FailedExchange) -> BurrowError:
     if failure.unsent:
-        return Offline(failure.ending or f"{failure.origin} cannot be reached.", _facts(failure))
-    words = failure.ending or f"The connection to {failure.origin} broke before an answer came."
-    return _broken_off(failure, words)
+        return Offline(failure.close_reason or f"{failure.origin} cannot be reached.", _facts(failure))
+    cause = failure.close_reason or f"The connection to {failure.origin} broke before an answer came."
+    return _interrupted(failure, cause)
 
 
-def _broken_off(failure: FailedExchange, words: str) -> BurrowError:
+def _interrupted(failure: FailedExchange, cause: str) -> BurrowError:
+    # The server may have executed the request. That matters only if executing it again would do harm.
     kind = ServerTrouble if failure.repeatable else OutcomeUnknown
-    return kind(words, _facts(failure))
+    return kind(cause, _facts(failure))
 
 
 def _http(failure: FailedExchange) -> BurrowError:
@@ -135,15 +139,17 @@ def _http(failure: FailedExchange) -> BurrowError:
 def _rpc(failure: FailedExchange, error: RpcError) -> BurrowError:
     code, message = error.code, error.message[:MESSAGE_LIMIT]
     facts = _facts(failure, code=str(code), detail=message or None)
+    # Only the store's proxy uses these codes for policies. Other servers use them for anything.
     if code in POLICY_CODES and failure.calling and failure.at_stake is CredentialAtStake.VENDOR_BEHIND:
         return PolicyRefused(message, facts)
-    ours = failure.at_stake is CredentialAtStake.CARRIED and failure.status == 200
-    if ours and refuses_token(error.data, error.message):
-        return ServerTrouble(f"{REFUSES_A_LIVE_SIGN_IN.format(name=failure.name)}.", facts)
+    # The request was repeated with a new token, and refused again.
+    about_token = failure.at_stake is CredentialAtStake.CARRIED and failure.status == 200
+    if about_token and refuses_token(error.data, error.message):
+        return ServerTrouble(f"{REFUSES_LIVE_TOKEN.format(name=failure.name)}.", facts)
     meaning = MEANINGS.get(code, "The server answered with an error of its own.")
     page = _page_to_open(error.data) if code == -32042 else None
-    words = f"{meaning} {message}".strip() if message and message != meaning else meaning
-    return ProtocolTrouble(f"{words} ({code})", facts, action=None if page is None else f"Open {page}, then try again.")
+    cause = f"{meaning} {message}".strip() if message and message != meaning else meaning
+    return ProtocolTrouble(f"{cause} ({code})", facts, action=None if page is None else f"Open {page}, then try again.")
 
 
 def _page_to_open(data: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""One message to an MCP server and everything that came back: what connections, errors and the activity go by."""
+"""Exchange: one request to an MCP server and everything that came back, for connections, errors and the activity."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.core.errors import BurrowError
-    from app.core.mcp.json_text import Marks
+    from app.core.mcp.json_text import NumberPlaceholders
 
-# No HTTP status: the request broke before an answer.
-BROKEN = 599
+# In the place of an HTTP status, when the request broke before a response.
+NO_RESPONSE = 599
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 
@@ -29,65 +29,70 @@ class RpcError:
 
 @dataclass(eq=False)
 class Exchange:
-    """One request and what came back, in HTTP where that carries it, and in JSON-RPC.
+    """One request and its response, in JSON-RPC and, if the transport is HTTP, in HTTP.
 
-    `id` is unique in its session. `sent` says that it may have left this machine. `status` is None until HTTP answered
-    and `BROKEN` when it never did; `body` is kept for statuses from 400. With `by_message` the answer is a message of
-    its own, not the answer of an HTTP request; `replied` says that it came, `ending` how the connection ended before.
-    `limit` is the size in bytes that the answer exceeded, `cut_off` says that it began and broke off. `in_session`
-    requests named a session. `bearer` is a fingerprint, never the token. `renewal` is why the token could not be
-    refreshed on the way. `taken` is the result as it came.
+    - `id` is unique in its session. `started` is `time.monotonic()`, `seconds` the duration.
+    - `sent`: the request may have left this machine. Only if it is False may anything be sent again without a doubt.
+    - `status` is the HTTP status, None before there is one, `NO_RESPONSE` when there was no response. `body` is kept
+      for statuses from 400.
+    - `by_message`: the answer comes as a message of its own and not as the response of an HTTP request (stdio, SSE).
+      `replied` says that it came, `close_reason` how the connection ended before.
+    - `exceeded_limit` is the size in bytes that the response exceeded. `cut_off`: it began and broke off.
+    - `in_session`: the request named a session.
+    - `bearer` is the fingerprint of the `Authorization` header, empty without one.
+    - `refresh_failure` is why a refused token could not be refreshed.
+    - `raw_result` is the result as it was received, `result` what the connection returns.
     """
 
     id: int | str
     method: str
     params: Mapping[str, Any] | None
     started: float
-    marks: Marks | None = None
+    placeholders: NumberPlaceholders | None = None
     seconds: float | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     failure: Exception | None = None
-    limit: int | None = None
+    exceeded_limit: int | None = None
     cut_off: bool = False
     sent: bool = False
     by_message: bool = False
     replied: bool = False
-    ending: str = ""
+    close_reason: str = ""
     in_session: bool = False
     bearer: str = ""
-    renewal: BurrowError | None = None
-    taken: dict[str, Any] | None = None
+    refresh_failure: BurrowError | None = None
+    raw_result: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     error: RpcError | None = None
 
     @property
     def answered(self) -> bool:
-        """Whether anything answered: a message, or HTTP where its answer is the answer, or a refusal."""
-        if self.status is None or self.status == BROKEN:
+        """Whether there was an answer: a message, or an HTTP response if that carries the answer or refuses it."""
+        if self.status is None or self.status == NO_RESPONSE:
             return self.replied
         return self.replied or not self.by_message or self.status >= 400
 
     @property
-    def broke(self) -> bool:
-        """Whether the connection broke before anything answered."""
-        return self.status == BROKEN or (self.by_message and self.sent and not self.answered)
+    def broken(self) -> bool:
+        """Whether the connection broke before there was an answer."""
+        return self.status == NO_RESPONSE or (self.by_message and self.sent and not self.answered)
 
     @property
-    def kind(self) -> str:
-        """The answer's media type, lower case, without parameters."""
+    def content_type(self) -> str:
+        """The media type of the response, in lower case without parameters."""
         return media_type(self.headers)
 
 
 def exchange_for(identity: object, exchanges: Mapping[int | str, Exchange]) -> Exchange | None:
-    """The request that an answer's id belongs to; some servers answer with the id as text."""
+    """The request for the id of an answer. Some servers answer with the number as text."""
     return next((found for key, found in exchanges.items() if str(key) == str(identity)), None)
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A notification, as it went or came."""
+    """A notification. `inbound`: from the server."""
 
     method: str
     params: Mapping[str, Any] | None
@@ -95,28 +100,28 @@ class Notice:
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """The media type of an answer, lower case, without parameters; empty when it has none."""
+    """The media type of a response, in lower case without parameters; empty when there is none."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @dataclass(eq=False)
-class Sending:
-    """What one caller sends: the numbers that stand in for exact ones, and the exchanges that came of it.
+class SendContext:
+    """One call of the SDK: the placeholders in its arguments, and the exchanges that it caused.
 
-    The SDK has no place for it in its calls. So it goes by a context variable from the caller to the dispatcher and the
-    HTTP client below the SDK, which run in the caller's context.
+    The SDK's functions have no parameter for it. So it passes through a context variable from the caller to the
+    dispatcher and to the HTTP client below the SDK, which run in the caller's context.
     """
 
-    marks: Marks | None = None
+    placeholders: NumberPlaceholders | None = None
     exchanges: list[Exchange] = field(default_factory=list)
 
 
-sending: ContextVar[Sending | None] = ContextVar("sending", default=None)
-"""Set while a request is on its way; a GET of the SDK without it is one to listen."""
+send_context: ContextVar[SendContext | None] = ContextVar("sending", default=None)
+"""Set during each request. A GET of the SDK without it opens the stream for notifications."""
 
 
 class SessionRefused(Exception):
-    """No session came about; `exchange` is the request that the server refused last."""
+    """A session could not be opened. `exchange` is the request that the server refused last."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(f"HTTP {exchange.status}")
@@ -124,11 +129,11 @@ class SessionRefused(Exception):
 
 
 class ListeningSession(Protocol):
-    """A session as whoever listens to it needs it (`session.McpSession`)."""
+    """The parts of a session that subscribing needs (`session.McpSession`)."""
 
     @property
-    def tells_of_tools(self) -> bool:
-        """Whether changes of the tool list are told to who listens."""
+    def announces_tool_changes(self) -> bool:
+        """Whether the server announces changes of its tool list to subscribers."""
 
     async def listen(self, answered: Callable[[bool], None]) -> Exchange:
-        """One stream of changes, until it ends; `answered` hears whether the server agreed to tell of them."""
+        """Subscribe, until the stream ends. `answered` is called with whether the server agreed to announce changes."""

@@ -1,7 +1,9 @@
-"""The HTTP client below the MCP SDK: bounds answers, notes what HTTP said, and never raises.
+"""RecordingHttpClient: the HTTP client below the MCP SDK. It limits responses, records what HTTP said, never raises.
 
-Imports httpx2; load it like `session.py`, inside functions. The SDK hides the body of an HTTP error, and one request
-that breaks ends the connection for all; here each request fails alone, with everything noted in its `Exchange`.
+With a plain client the SDK would hide the body of an HTTP error, and one request that breaks would end the session for
+all. Here each request fails alone, and its `Exchange` says why.
+
+Imports httpx2, so it is imported inside functions, like `session.py`.
 """
 
 from __future__ import annotations
@@ -17,27 +19,27 @@ import httpx2
 import truststore
 from mcp.client.streamable_http import MCP_SESSION_ID
 
-from app.core.auth.http.target import RENEWAL_FAILURE
+from app.core.auth.http.target import REFRESH_FAILURE
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
-from app.core.mcp.protocol.exchange import BROKEN, EVENT_STREAM, media_type, sending
-from app.core.mcp.protocol.result_tap import for_the_sdk
+from app.core.mcp.protocol.exchange import EVENT_STREAM, NO_RESPONSE, media_type, send_context
+from app.core.mcp.protocol.result_tap import intercepted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from app.core.mcp.json_text import Marks
+    from app.core.mcp.json_text import NumberPlaceholders
     from app.core.mcp.protocol.exchange import Exchange
     from app.core.mcp.protocol.legacy_listen import LegacyListenStream
 
 ANSWER_LIMIT = 32 * 1024 * 1024
 ERROR_BODY_LIMIT = 64 * 1024
 NOTICE_SECONDS = 5.0
+# For the DELETE that ends a session: quitting must not wait for a slow server.
 GOODBYE_SECONDS = 0.4
 EXCHANGE = "burrow.exchange"
-ACCEPTED = 202
-# Failures before anything of a request was sent.
-NEVER_LEFT = (
+# Failures that happen before the first byte of a request is sent.
+NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
     httpx2.PoolTimeout,
@@ -50,20 +52,20 @@ NEVER_LEFT = (
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """The system's certificates; costs up to 350 ms once."""
+    """A context with the system's certificates. Creating it takes up to 350 ms, once."""
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class AnswerTooLarge(httpx2.StreamError):
-    """An answer longer than `ANSWER_LIMIT`."""
+    """A response longer than `ANSWER_LIMIT`."""
 
 
 class AnswerInterrupted(httpx2.StreamError):
-    """An answer that broke off."""
+    """A response that broke off."""
 
 
 class _Body(httpx2.AsyncByteStream):
-    """The decoded body of an answer, counted, with its failures noted."""
+    """The decoded body of a response. It limits the size, and records failures in the exchange."""
 
     def __init__(self, response: httpx2.Response, exchange: Exchange | None) -> None:
         self._source = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
@@ -74,16 +76,16 @@ class _Body(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._source.aiter_bytes():
-                self._weigh(chunk)
+                self._count(chunk)
                 yield chunk
         except httpx2.HTTPError as failure:
             raise self._note(AnswerInterrupted(str(failure))) from failure
         if self._stream and self._exchange is not None:
-            # The SDK leaves a stream at its result; whoever reads it to its end found none.
+            # The SDK stops reading at the result. If the stream is read to its end, there was none.
             self._exchange.cut_off = True
 
-    def _weigh(self, chunk: bytes) -> None:
-        """Bound a whole body, and of a stream, which may last as long as the call, each event."""
+    def _count(self, chunk: bytes) -> None:
+        # A body is limited as a whole. A stream may last as long as the call, so each of its events is limited.
         end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n")) if self._stream else -1
         self._size = self._size + len(chunk) if end < 0 else len(chunk) - end
         if self._size > ANSWER_LIMIT:
@@ -94,13 +96,13 @@ class _Body(httpx2.AsyncByteStream):
 
     def _note(self, failure: AnswerTooLarge | AnswerInterrupted) -> Exception:
         if self._exchange is not None:
-            self._exchange.limit = ANSWER_LIMIT if isinstance(failure, AnswerTooLarge) else None
+            self._exchange.exceeded_limit = ANSWER_LIMIT if isinstance(failure, AnswerTooLarge) else None
             self._exchange.cut_off = isinstance(failure, AnswerInterrupted)
         return failure
 
 
 class RecordingHttpClient(httpx2.AsyncClient):
-    """An HTTP client that never raises into the SDK: what went wrong is noted in the request's `Exchange`."""
+    """An HTTP client that never raises into the SDK. The request's `Exchange` records what went wrong."""
 
     def __init__(
         self,
@@ -108,21 +110,22 @@ class RecordingHttpClient(httpx2.AsyncClient):
         legacy_listen: LegacyListenStream | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options, event_hooks={"response": [self._answered]})
+        super().__init__(**options, event_hooks={"response": [self._record]})
         self._open_exchanges = open_exchanges
         self._legacy_listen = legacy_listen
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        if request.method == "GET" and self._legacy_listen is not None and sending.get() is None:
+        # The SDK's GET for notifications, whose reconnecting is decided elsewhere.
+        if request.method == "GET" and self._legacy_listen is not None and send_context.get() is None:
             return await self._legacy_listen.answer(request, lambda: self.send_once(request, options))
         return await self.send_once(request, options)
 
-    def for_the_sdk(self, response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
+    def intercepted(self, response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
         """A success as the SDK is to see it."""
-        return response if exchange is None else for_the_sdk(response, exchange)
+        return response if exchange is None else intercepted(response, exchange)
 
     def exchange_of(self, request: httpx2.Request) -> Exchange | None:
-        """The exchange that waits for the answer; None for a notification and a GET."""
+        """The exchange that waits for the response; None for a notification and for a GET."""
         if request.method != "POST":
             return None
         message = json.loads(request.content)
@@ -130,52 +133,56 @@ class RecordingHttpClient(httpx2.AsyncClient):
         return self._open_exchanges.get(identity) if isinstance(identity, int | str) else None
 
     async def send_once(self, request: httpx2.Request, options: Mapping[str, Any]) -> httpx2.Response:
-        """Send and note what came; status 599 stands for no answer at all."""
+        """Send the request and record the outcome. A response with status 599 stands for none."""
         exchange = self.exchange_of(request)
         if exchange is not None:
+            # Set before anything is sent, and taken back only if it certainly was not: when this task is cancelled in
+            # between, the request counts as sent, and a tool does not run twice.
             exchange.sent = True
             exchange.in_session = MCP_SESSION_ID in request.headers
-            request = _with_exact_numbers(request, exchange.marks) if exchange.marks else request
+            request = _with_exact_numbers(request, exchange.placeholders) if exchange.placeholders else request
             request.extensions[EXCHANGE] = exchange
         try:
-            async with asyncio.timeout(_patience(request, exchange)):
+            async with asyncio.timeout(_head_timeout(request, exchange)):
                 response = await super().send(request, **{**options, "stream": True, "follow_redirects": False})
                 if response.status_code >= 400:
-                    return await _whole_error(response, exchange)
-                return self.for_the_sdk(response, exchange)
-        except Exception as failure:  # noqa: BLE001 (a fault of the auth flow must not end the session either)
+                    return await _with_body(response, exchange)
+                return self.intercepted(response, exchange)
+        except Exception as failure:  # noqa: BLE001 (a bug in the auth flow must not end the session either)
             if exchange is not None:
-                exchange.status = BROKEN
+                exchange.status = NO_RESPONSE
                 exchange.failure = failure
-                exchange.sent = not isinstance(failure, NEVER_LEFT)
-            return httpx2.Response(BROKEN, request=request)
+                exchange.sent = not isinstance(failure, NEVER_SENT)
+            return httpx2.Response(NO_RESPONSE, request=request)
         finally:
-            renewal = request.extensions.get(RENEWAL_FAILURE)
-            if exchange is not None and isinstance(renewal, BurrowError):
-                exchange.renewal = renewal
+            refresh_failure = request.extensions.get(REFRESH_FAILURE)
+            if exchange is not None and isinstance(refresh_failure, BurrowError):
+                exchange.refresh_failure = refresh_failure
 
-    async def _answered(self, response: httpx2.Response) -> None:
-        """Note an answer before the auth flow sees it; of a replayed request the last answer stands."""
+    async def _record(self, response: httpx2.Response) -> None:
+        """Record a response. Runs before the auth flow sees it, so of a repeated request the last one stands."""
         exchange = response.request.extensions.get(EXCHANGE)
         if exchange is not None:
             exchange.status = response.status_code
             exchange.headers = {name.lower(): value for name, value in response.headers.items()}
             exchange.bearer = _bearer(response.request)
-            exchange.limit, exchange.cut_off = None, False
+            exchange.exceeded_limit, exchange.cut_off = None, False
         response.stream = _Body(response, exchange)
+        # The body is decoded from here on.
         for name in ("content-encoding", "content-length"):
             response.headers.pop(name, None)
 
 
-def _patience(request: httpx2.Request, exchange: Exchange | None) -> float | None:
-    """Seconds to wait for an answer's head: a call may take its time, a notification must not hold up the others."""
+def _head_timeout(request: httpx2.Request, exchange: Exchange | None) -> float | None:
+    """Seconds to wait for the head of the response; None: as long as it takes."""
+    # A call may take long. The SDK sends notifications one after the other, so one of them must not hold up the others.
     if request.method == "DELETE":
         return GOODBYE_SECONDS
     return NOTICE_SECONDS if exchange is None and request.method == "POST" else None
 
 
-async def _whole_error(response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
-    """The same answer with the beginning of its body in memory, where the SDK and the error table can read it."""
+async def _with_body(response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
+    """An error response with the beginning of its body in memory, for the SDK and for the mapping to errors."""
     parts: list[bytes] = []
     size = 0
     with suppress(httpx2.StreamError, httpx2.HTTPError):
@@ -188,7 +195,7 @@ async def _whole_error(response: httpx2.Response, exchange: Exchange | None) -> 
     body = b"".join(parts)[:ERROR_BODY_LIMIT]
     if exchange is not None:
         exchange.body = body
-        exchange.limit, exchange.cut_off = None, False
+        exchange.exceeded_limit, exchange.cut_off = None, False
     return httpx2.Response(response.status_code, headers=response.headers, content=body, request=response.request)
 
 
@@ -197,12 +204,12 @@ def _bearer(request: httpx2.Request) -> str:
     return fingerprint(value) if value else ""
 
 
-def _with_exact_numbers(request: httpx2.Request, marks: Marks) -> httpx2.Request:
+def _with_exact_numbers(request: httpx2.Request, placeholders: NumberPlaceholders) -> httpx2.Request:
     headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() != "content-length"]
     return httpx2.Request(
         request.method,
         request.url,
         headers=headers,
-        content=marks.restore(request.content.decode()).encode(),
+        content=placeholders.restore(request.content.decode()).encode(),
         extensions=request.extensions,
     )

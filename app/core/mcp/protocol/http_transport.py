@@ -1,4 +1,4 @@
-"""StreamableHttpTransport: MCP over streamable HTTP, of all protocol revisions since 2025-03-26."""
+"""StreamableHttpTransport: MCP over Streamable HTTP, for all protocol revisions since 2025-03-26."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITE_SECONDS = 60.0
 
 
 class StreamableHttpTransport:
-    """`auth` is an `httpx2.Auth`, None for none. `headers` is asked at each opening."""
+    """`auth` is an `httpx2.Auth` or None. `headers` is called at each opening."""
 
     def __init__(self, url: str, auth: Any = None, headers: Callable[[], Mapping[str, str]] = dict) -> None:
         self.url = url
@@ -45,12 +45,12 @@ class StreamableHttpTransport:
         async with AsyncExitStack() as stack:
             client = RecordingHttpClient(exchanges.by_id, legacy_listen, **await self.options())
             await stack.enter_async_context(client)
-            # The SDK's bound on an event would end the connection; the client bounds each answer by itself.
+            # The SDK's limit for an event would end the session for all. The client limits each response by itself.
             streams = streamable_http_client(self.url, http_client=client, max_sse_event_size=None)
             yield await stack.enter_async_context(streams)
 
     async def options(self) -> dict[str, Any]:
-        """How the HTTP client of one session is made."""
+        """The arguments for the HTTP client of one session."""
         import httpx2
 
         from app.core.mcp.protocol.http_client import tls_context
@@ -58,8 +58,9 @@ class StreamableHttpTransport:
         return {
             "auth": self._auth,
             "headers": {"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **self._headers()},
+            # No read timeout: a call may take long, and `ToolCall` watches it.
             "timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS),
             "verify": await asyncio.to_thread(tls_context),
-            # A proxy of the environment is for the network, not for this machine.
+            # A proxy that the environment names is for the network, not for this machine.
             "trust_env": not is_loopback(urlsplit(self.url).hostname or ""),
         }

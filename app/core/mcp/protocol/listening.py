@@ -1,7 +1,7 @@
-"""Listening to one server for changes of its tool list (revision 2026-07-28, `subscriptions/listen`).
+"""Listening: subscribes to changes of one server's tool list (revision 2026-07-28, `subscriptions/listen`).
 
-One stream at a time. Nothing is replayed, so each stream that opens makes known that changes may have gone unheard;
-what it carries is heard like every other notification.
+One stream at a time. Nothing is replayed, so whenever a stream opens, changes may have been missed before. The
+notifications on the stream pass through the session like all others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.core.mcp.protocol.exchange import ListeningSession
     from app.core.mcp.protocol.sign_in_gate import SignInGate
 
-# A connection that is soon closed again, as a command's is, never listens.
+# A connection that is closed sooner, such as that of a command, never subscribes.
 START_SECONDS = 1.0
 REAL = ReconnectTiming()
 
@@ -30,29 +30,28 @@ log = logging.getLogger(__name__)
 
 
 class Listening:
-    """Listening over all sessions with one server. `missed` hears that changes may have gone unheard."""
+    """The subscription to one server, over all its sessions. `on_gap` is called when changes may have been missed."""
 
     def __init__(
-        self, target: Target, sign_in: SignInGate, missed: Callable[[], None], timing: ReconnectTiming = REAL
+        self, target: Target, sign_in: SignInGate, on_gap: Callable[[], None], timing: ReconnectTiming = REAL
     ) -> None:
         self.target = target
         self.sign_in = sign_in
-        self.missed = missed
+        self.on_gap = on_gap
         self.timing = timing
-        self.reopening = ReconnectPolicy(timing)
+        self.policy = ReconnectPolicy(timing)
 
     @property
-    def worth_it(self) -> bool:
-        """Not through the store's proxy: it takes no GET, ends each request after three minutes, and counts it.
-
-        A person has 600 an hour for everything (docs/wire.md, "Throttling").
-        """
+    def allowed(self) -> bool:
+        """Whether subscribing makes sense: not through the store's proxy."""
+        # The proxy refuses GET, ends each request after three minutes, and counts it. The user has 600 an hour for
+        # everything (docs/wire.md, "Throttling").
         return self.target.at_stake is not CredentialAtStake.VENDOR_BEHIND
 
     @asynccontextmanager
-    async def to(self, session: ListeningSession, title: str) -> AsyncIterator[None]:
-        """Listen meanwhile, unless the server does not tell of changes or refused to before."""
-        if self.reopening.over or not self.worth_it or not session.tells_of_tools:
+    async def listen(self, session: ListeningSession, title: str) -> AsyncIterator[None]:
+        """Stay subscribed meanwhile, unless the server does not announce changes or has refused before."""
+        if self.policy.over or not self.allowed or not session.announces_tool_changes:
             yield
             return
         task = asyncio.create_task(Listener(self, session).run(), name=f"mcp listener {title}")
@@ -64,7 +63,7 @@ class Listening:
 
 
 class Listener:
-    """Keeps one stream of a session open until it is cancelled or the server will not have it."""
+    """Keeps one stream of a session open, until it is cancelled or the server refuses for good."""
 
     def __init__(self, listening: Listening, session: ListeningSession) -> None:
         self._listening = listening
@@ -72,46 +71,50 @@ class Listener:
         self._agreed: bool | None = None
 
     async def run(self) -> None:
-        """Raises nothing: whatever befalls it, the session goes on."""
+        """Run until there is nothing more to do. Raises nothing: the session must go on whatever happens here."""
         try:
             await self._listening.timing.sleep(START_SECONDS)
             while await self._once():
                 pass
         except Exception:
-            log.exception("listening failed")
+            log.exception("the subscription failed")
 
     async def _once(self) -> bool:
-        """One stream and the pause after it; whether to go on."""
-        to = self._listening
-        if await to.sign_in.ready():
-            to.reopening.start_over()
+        """Open one stream, wait for its end and for the pause after it; returns whether to go on."""
+        listening = self._listening
+        # Without a sign-in each attempt would be refused. After a new one, what went wrong before does not count.
+        if await listening.sign_in.ready():
+            listening.policy.start_over()
         self._agreed = None
         exchange = await self._session.listen(self._answered)
         if not exchange.sent and exchange.failure is None:
-            # The session's own tasks are gone; the connection's next request opens another.
+            # The session's own tasks are gone. The connection's next request opens another session.
             return False
-        plan = to.reopening.after(
+        plan = listening.policy.after(
             StreamEnd(
                 status=exchange.status,
                 headers=exchange.headers,
                 body=exchange.body,
                 error=exchange.error,
-                at_stake=to.target.at_stake,
+                at_stake=listening.target.at_stake,
                 agreed=self._agreed,
-                unrenewed=exchange.renewal is not None,
+                refresh_failed=exchange.refresh_failure is not None,
             )
         )
         if plan.pause is None:
             code = exchange.status if exchange.error is None else exchange.error.code
-            log.info("the server will not tell of changes: %s", code)
+            log.info("the server does not announce changes: %s", code)
             return False
         if plan.refused_by:
-            await to.sign_in.refused(exchange.bearer, Cause(CauseKind.REFUSED, to.target.name, plan.refused_by))
-        await to.timing.sleep(plan.pause)
+            # The refusal came inside of an open stream, where no auth flow sees it.
+            await listening.sign_in.refused(
+                exchange.bearer, Cause(CauseKind.REFUSED, listening.target.name, plan.refused_by)
+            )
+        await listening.timing.sleep(plan.pause)
         return True
 
     def _answered(self, agreed: bool) -> None:
         self._agreed = agreed
         if agreed:
-            self._listening.reopening.opened()
-            self._listening.missed()
+            self._listening.policy.opened()
+            self._listening.on_gap()

@@ -1,6 +1,6 @@
-"""Streams between the SDK and a transport that is not HTTP, which note what was sent and what was answered.
+"""MessageTap: between the SDK and a transport whose answers are messages. It records which requests were answered.
 
-Imports anyio and the SDK; load it like `session.py`, inside functions.
+Imports anyio and the SDK, so it is imported inside functions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONNECTION_CLOSED = -32000
 
 
 def exchange_of(item: object, exchanges: OpenExchanges) -> Exchange | None:
-    """The exchange that a message on its way belongs to, None for notifications and what nobody waits for."""
+    """The exchange that a message belongs to; None for notifications and for answers that nobody waits for."""
     message = item.message if isinstance(item, SessionMessage) else None
     if not isinstance(message, JSONRPCRequest | JSONRPCResponse | JSONRPCError) or message.id is None:
         return None
@@ -33,10 +33,11 @@ def exchange_of(item: object, exchanges: OpenExchanges) -> Exchange | None:
 
 @asynccontextmanager
 async def tapped(read: Any, exchanges: OpenExchanges, ended: Callable[[], None]) -> AsyncIterator[MessageTap]:
-    """The messages of `read` by way of a tap, which also lets a transport answer a request in the server's place.
+    """A tap on the messages of `read`. With it a transport can also answer a request in the server's place.
 
-    `ended` hears that there are no more messages, before those who wait for an answer do.
+    `ended` is called when there are no more messages, before the waiting requests fail.
     """
+    # Without a buffer: a message is read from the server only when the SDK takes it.
     send, receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     tap = MessageTap(send, receive)
     async with anyio.create_task_group() as tasks, send, receive:
@@ -49,7 +50,7 @@ async def tapped(read: Any, exchanges: OpenExchanges, ended: Callable[[], None])
                         exchange.replied = True
                     await into.send(item)
                 ended()
-            # The server's end is closed: whoever waits for an answer hears it from the dispatcher.
+            # The server's end is closed. The dispatcher then fails all waiting requests.
             send.close()
 
         tasks.start_soon(pump)
@@ -58,15 +59,15 @@ async def tapped(read: Any, exchanges: OpenExchanges, ended: Callable[[], None])
 
 
 class MessageTap:
-    """`receive` is the stream to hand to the SDK."""
+    """`receive` is the stream for the SDK to read."""
 
     def __init__(self, send: Any, receive: Any) -> None:
         self._send = send
         self.receive = receive
 
-    async def refuse(self, identity: int | str, words: str) -> None:
-        """Answer a request in the server's place: its message did not arrive there."""
-        error = JSONRPCError(jsonrpc="2.0", id=identity, error=ErrorData(code=CONNECTION_CLOSED, message=words))
+    async def refuse(self, identity: int | str, message: str) -> None:
+        """Answer a request with an error in the server's place: the request did not arrive there."""
+        error = JSONRPCError(jsonrpc="2.0", id=identity, error=ErrorData(code=CONNECTION_CLOSED, message=message))
         try:
             await self._send.send(SessionMessage(error))
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):

@@ -1,6 +1,6 @@
-"""Whether, when and with which token a listen stream that ended is opened again (faults rows 51 to 53).
+"""ReconnectPolicy: whether, when and with which token a notification stream is opened again (faults rows 51 to 53).
 
-One table and one state for both eras: `subscriptions/listen` of revision 2026-07-28 and the GET stream before it.
+For both kinds of stream: `subscriptions/listen` of revision 2026-07-28, and the GET stream before it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.http.classifier import Reply, Verdict, classify
 from app.core.auth.http.target import CredentialAtStake
-from app.core.mcp.protocol.exchange import BROKEN
+from app.core.mcp.protocol.exchange import NO_RESPONSE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,26 +24,29 @@ if TYPE_CHECKING:
 BASE_SECONDS = 1.0
 LONGEST_SECONDS = 60.0
 HEALTHY_SECONDS = 60.0
-# How often in a row a server may refuse tokens that were renewed for it: each time costs everybody a renewal.
-FRESH_REFUSALS = 3
-# Method not found, invalid request, invalid parameters: the same request would be answered in the same way.
+# How many fresh tokens in a row a server may refuse before it is left alone: each one costs a refresh for all requests.
+MAX_FRESH_REFUSALS = 3
+# Method not found, invalid request, invalid parameters: the same request would get the same answer.
 FINAL_CODES = frozenset({-32601, -32600, -32602})
 
 
 class ReconnectStep(Enum):
-    """What follows the end of a listen stream.
+    """What to do after the end of a stream.
 
-    `AGAIN`: the next pause, then another. `RENEW`: the same with a renewed token. `SLOWLY`: the longest pause.
-    `REFUSED`: a fresh token was refused; slowly, and not for ever. `NEVER`: this server does not let Burrow listen.
+    `AGAIN`: reconnect after the next pause. `REFRESH`: the same, with a refreshed token. `SLOWLY`: reconnect after the
+    longest pause. `REFUSED`: a fresh token was refused; slowly, and a few times only. `NEVER`: the server offers no
+    stream.
     """
 
     AGAIN = "again"
-    RENEW = "renew"
+    REFRESH = "refresh"
     SLOWLY = "slowly"
     REFUSED = "refused"
     NEVER = "never"
 
 
+# For a stream that did not open. By then a dead token has been refreshed by the auth flow, so a refusal is of a fresh
+# one.
 STEPS: Mapping[Verdict, ReconnectStep] = {
     Verdict.FINE: ReconnectStep.AGAIN,
     Verdict.TRANSIENT: ReconnectStep.AGAIN,
@@ -64,10 +67,11 @@ STEPS: Mapping[Verdict, ReconnectStep] = {
 
 @dataclass(frozen=True)
 class StreamEnd:
-    """How one opening of a listen stream went.
+    """How one attempt to open a stream ended.
 
-    `status` is None when HTTP gave no answer. `agreed`: whether the server was going to tell of changes, None when it
-    did not say. `error` is the JSON-RPC error that ended it. `unrenewed`: the token was refused and not renewed.
+    `status` is None without an HTTP response. `agreed` is whether the server agreed to announce changes, None when it
+    did not say. `error` is the JSON-RPC error that ended the stream. `refresh_failed`: the token was refused and could
+    not be refreshed.
     """
 
     status: int | None = None
@@ -76,25 +80,27 @@ class StreamEnd:
     error: RpcError | None = None
     at_stake: CredentialAtStake = CredentialAtStake.CARRIED
     agreed: bool | None = None
-    unrenewed: bool = False
+    refresh_failed: bool = False
 
     def judged(self) -> tuple[Verdict, str]:
-        """What the last answer says about the credential, and the rule that says so."""
+        """The classifier's verdict on the end, and its rule."""
+        # A JSON-RPC error that ended an open stream is judged like one inside a 200.
         body = self.body
         if self.error is not None and self.status == 200:
             error = {"code": self.error.code, "message": self.error.message, "data": self.error.data}
             body = json.dumps({"jsonrpc": "2.0", "error": error}).encode()
-        return classify(Reply(self.status or BROKEN, self.headers, body, self.at_stake))
+        return classify(Reply(self.status or NO_RESPONSE, self.headers, body, self.at_stake))
 
 
 def step_after(ended: StreamEnd) -> ReconnectStep:
-    """The step that an ending calls for, whatever came before it."""
+    """The step after this end, regardless of earlier ones."""
     verdict, _rule = ended.judged()
     if ended.agreed is False:
         return ReconnectStep.NEVER
     if ended.agreed:
-        return ReconnectStep.RENEW if verdict is Verdict.RECOVERABLE_AUTH else ReconnectStep.AGAIN
-    if verdict is Verdict.RECOVERABLE_AUTH and ended.unrenewed:
+        return ReconnectStep.REFRESH if verdict is Verdict.RECOVERABLE_AUTH else ReconnectStep.AGAIN
+    # The token endpoint failed. That says nothing about this server.
+    if verdict is Verdict.RECOVERABLE_AUTH and ended.refresh_failed:
         return ReconnectStep.AGAIN
     if verdict is Verdict.FINE and ended.error is not None and ended.error.code in FINAL_CODES:
         return ReconnectStep.NEVER
@@ -109,7 +115,7 @@ def _chance() -> float:
 
 @dataclass(frozen=True)
 class ReconnectTiming:
-    """Where pauses come from, so that a test need not wait for them. Seconds; `chance` is between 0 and 1."""
+    """The source of time and chance, so that a test need not wait. In seconds; `chance` returns 0 to 1."""
 
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     now: Callable[[], float] = monotonic
@@ -118,9 +124,9 @@ class ReconnectTiming:
 
 @dataclass(frozen=True)
 class Reconnect:
-    """`pause` in seconds, None when the stream is not opened again.
+    """`pause` is in seconds, None when the stream must not be opened again.
 
-    `refused_by` is the classifier's rule by which the token is to be renewed first, empty when it is not.
+    `refused_by` is the classifier's rule because of which the token has to be refreshed first; empty if it need not be.
     """
 
     pause: float | None
@@ -128,49 +134,51 @@ class Reconnect:
 
 
 class ReconnectPolicy:
-    """What one server's listen streams have come to so far.
+    """The policy for the streams of one server, with its state.
 
-    Pauses double from 1 s to 60 s, each shortened by up to a half so that many listeners do not come at once, and begin
-    anew after a stream that lasted for 60 s. A token is renewed once on the word of an open stream, and again only
-    after such a healthy one: to the session a stream that opens proves its token, so its brake cannot count these.
+    Pauses double from 1 s to 60 s, and start again at 1 s after a healthy stream: one that lasted for 60 s. Each is
+    shortened by up to a half, so that many clients do not reconnect at once.
     """
 
     def __init__(self, timing: ReconnectTiming) -> None:
         self._timing = timing
         self._opened_at: float | None = None
+        # No stream is to be opened any more.
         self.over = False
         self.start_over()
 
     def start_over(self) -> None:
-        """Forget what went wrong: somebody signed in, or a stream was healthy."""
+        """Forget what went wrong: the user signed in, or a stream was healthy."""
         self._step_seconds = BASE_SECONDS
         self._refusals = 0
-        self._renewed = False
+        self._refreshed = False
 
     def opened(self) -> None:
-        """The server has begun to tell of changes."""
+        """A stream is open."""
         self._opened_at = self._timing.now()
 
     def after(self, ended: StreamEnd) -> Reconnect:
-        """What to do now that a stream ended or did not open."""
+        """What to do after a stream ended or did not open."""
         if self._opened_at is not None and self._timing.now() - self._opened_at >= HEALTHY_SECONDS:
             self.start_over()
         self._opened_at = None
         step = step_after(ended)
-        if step is ReconnectStep.RENEW:
-            step = ReconnectStep.REFUSED if self._renewed else step
-            self._renewed = True
+        # A token is refreshed once because of what an open stream said, and again only after a healthy stream. The
+        # brake cannot stop a loop here: a stream that opens proves its token, whatever comes afterwards.
+        if step is ReconnectStep.REFRESH:
+            step = ReconnectStep.REFUSED if self._refreshed else step
+            self._refreshed = True
         if step is ReconnectStep.REFUSED:
             self._refusals += 1
-        if step is ReconnectStep.NEVER or self._refusals >= FRESH_REFUSALS:
+        if step is ReconnectStep.NEVER or self._refusals >= MAX_FRESH_REFUSALS:
             self.over = True
             return Reconnect(None)
-        return Reconnect(self._pause(step, ended), ended.judged()[1] if step is ReconnectStep.RENEW else "")
+        return Reconnect(self._pause(step, ended), ended.judged()[1] if step is ReconnectStep.REFRESH else "")
 
     def _pause(self, step: ReconnectStep, ended: StreamEnd) -> float:
         from app.core.auth.http.clients import retry_after
 
-        seconds = self._step_seconds if step in {ReconnectStep.AGAIN, ReconnectStep.RENEW} else LONGEST_SECONDS
+        seconds = self._step_seconds if step in {ReconnectStep.AGAIN, ReconnectStep.REFRESH} else LONGEST_SECONDS
         self._step_seconds = min(2 * seconds, LONGEST_SECONDS)
         shortened = seconds * (0.5 + self._timing.chance() / 2)
         return max(shortened, retry_after(ended.headers) or 0.0)

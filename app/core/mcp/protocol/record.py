@@ -1,4 +1,4 @@
-"""What the activity keeps of MCP messages: everything that matters, nothing long."""
+"""Recording MCP messages in the activity, without what would make a record long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ITEMS_LIMIT = 40
 DEPTH_LIMIT = 8
 NODES_LIMIT = 1_500
 BODY_SHOWN = 500
-# Progress comes in floods and is shown where the call is.
+# There may be thousands of progress notifications, and the call shows them.
 UNRECORDED = frozenset({"notifications/progress"})
 
 log = logging.getLogger(__name__)
@@ -36,13 +36,13 @@ class MessageRecorder(Protocol):
 
 
 def record_message(recorder: MessageRecorder, title: str, item: Exchange | Notice) -> None:
-    """Record a finished exchange or a notification with the server called `title`. Raises nothing."""
+    """Record a finished exchange or a notification. `title` is the server's name for people. Raises nothing."""
     try:
         if isinstance(item, Exchange):
             _record_exchange(recorder, title, item)
         elif item.method not in UNRECORDED:
-            arrow = "received" if item.inbound else "sent"
-            recorder.record("mcp", title, item.method, arrow, None, {"params": shortened(item.params)})
+            direction = "received" if item.inbound else "sent"
+            recorder.record("mcp", title, item.method, direction, None, {"params": shortened(item.params)})
     except Exception:
         log.exception("a message was not recorded")
 
@@ -71,7 +71,7 @@ def _status(exchange: Exchange) -> str:
 
 
 def shortened(value: object) -> Any:
-    """A JSON-like copy of `value` with long texts, long lists and deep parts cut; costs the same for any size."""
+    """A copy of a JSON value with long texts, long lists and deep parts cut. Its cost is bounded for any size."""
     return _shortened(value, DEPTH_LIMIT, [NODES_LIMIT])
 
 

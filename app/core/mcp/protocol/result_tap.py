@@ -1,6 +1,6 @@
-"""What of an answer goes on to the MCP SDK: results are taken out of it, and ids out of modern event streams.
+"""Edits responses before the MCP SDK reads them: results are taken out, and event ids out of modern streams.
 
-Imports httpx2; load it like `session.py`, inside functions.
+Imports httpx2, so it is imported inside functions.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from app.core.mcp.protocol.exchange import Exchange
 
 EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-# Results of these are taken from the bytes and the SDK sees a small one in their place: it needs 1.9 s for 18 MB, on
-# the window's loop, and refuses what its models do not know.
-TAKEN = frozenset({"tools/list", "tools/call", "resources/read"})
+# The results of these methods are decoded from the bytes here, and the SDK gets an empty one. For a result of 18 MB the
+# SDK would take 1.9 s on the window's loop, and it would refuse what its models do not know.
+INTERCEPTED_METHODS = frozenset({"tools/list", "tools/call", "resources/read"})
 
 
 def without_results(response: httpx2.Response, exchanges: Mapping[int | str, Exchange]) -> httpx2.Response:
-    """An event stream that carries the answers to all requests, without the results that are taken from it."""
+    """An event stream with the answers to all requests (HTTP+SSE), without the intercepted results."""
     response.stream = _Events(response.stream, lambda event: _event(event, exchanges))
     return response
 
 
 def without_result(message: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes:
-    """A JSON-RPC message without the result that is taken from it."""
+    """A JSON-RPC message without its result, if that is intercepted."""
     return (b'"result"' in message and _message(message, exchanges)) or message
 
 
-def for_the_sdk(response: httpx2.Response, exchange: Exchange) -> httpx2.Response:
-    """The answer to a request as the SDK is to see it."""
-    kind = media_type(response.headers)
-    takes = exchange.method in TAKEN
+def intercepted(response: httpx2.Response, exchange: Exchange) -> httpx2.Response:
+    """The response to a request as the SDK is to see it."""
+    content_type = media_type(response.headers)
+    is_intercepted = exchange.method in INTERCEPTED_METHODS
     one = {exchange.id: exchange}
     modern = response.request.headers.get(MCP_PROTOCOL_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS
-    if kind == JSON and takes:
+    if content_type == JSON and is_intercepted:
         response.stream = _Whole(response.stream, lambda body: _message(body, one) or body)
-    elif kind == EVENT_STREAM and (takes or modern):
+    elif content_type == EVENT_STREAM and (is_intercepted or modern):
 
         def edit(event: bytes) -> bytes:
-            event = _event(event, one) if takes else event
+            event = _event(event, one) if is_intercepted else event
             return _without_id(event) if modern else event
 
         response.stream = _Events(response.stream, edit)
@@ -56,7 +56,7 @@ def for_the_sdk(response: httpx2.Response, exchange: Exchange) -> httpx2.Respons
 
 
 class _Whole(httpx2.AsyncByteStream):
-    """A body that goes on in one piece, as `edit` makes it."""
+    """A body that is edited as a whole."""
 
     def __init__(self, body: Any, edit: Callable[[bytes], bytes]) -> None:
         self._body = body
@@ -70,11 +70,12 @@ class _Whole(httpx2.AsyncByteStream):
 
 
 class _Events(_Whole):
-    """An event stream that goes on event by event."""
+    """An event stream that is edited event by event."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         waiting = bytearray()
         async for chunk in self._body:
+            # The longest separator has four bytes, three of which may have been there before.
             searched = max(0, len(waiting) - 3)
             waiting += chunk
             while (end := EVENT_END.search(waiting, searched)) is not None:
@@ -94,11 +95,9 @@ def _event(event: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes:
 
 
 def _without_id(event: bytes) -> bytes:
-    """The event without its id.
-
-    Of a stream whose events have ids the SDK asks for the rest, with `Last-Event-ID`, on every revision. Since
-    2026-07-28 there is no rest to ask for: a stream that broke is a request that is over (faults row 52).
-    """
+    """The event without its id."""
+    # If events have ids, the SDK asks for the rest of a broken stream with `Last-Event-ID`, on every revision. Since
+    # 2026-07-28 a stream cannot be resumed: when it breaks, the request has failed (faults row 52).
     if not (event.startswith(b"id") or b"\nid" in event or b"\rid" in event):
         return event
     lines = event.splitlines(keepends=True)
@@ -106,7 +105,10 @@ def _without_id(event: bytes) -> bytes:
 
 
 def _message(text: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes | None:
-    """Take the result from a JSON-RPC message; the message to go on with, None when it has no result to take."""
+    """Store the result of a JSON-RPC message in its exchange.
+
+    Returns the message with an empty result, None when there is nothing to intercept.
+    """
     try:
         message = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -114,9 +116,9 @@ def _message(text: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes | No
     match message:
         case {"jsonrpc": "2.0", "id": identity, "result": dict(result)}:
             exchange = exchange_for(identity, exchanges)
-            if exchange is None or exchange.method not in TAKEN:
+            if exchange is None or exchange.method not in INTERCEPTED_METHODS:
                 return None
-            exchange.taken = result
+            exchange.raw_result = result
             return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "result": {}})
         case _:
             return None

@@ -1,8 +1,10 @@
-"""Sessions of the MCP SDK that keep every message as it was sent and received, over any transport.
+"""McpSession: a session of the MCP SDK, over any transport, that records every message as it was sent and received.
 
-Imports the SDK; load it inside functions, in a worker thread. The SDK's models drop unknown fields and refuse a whole
-list for one bad item, so results are taken raw (`client.py`) and the SDK is left its part of the protocol: negotiating
-a revision, headers, matching answers to requests, progress and cancelling.
+The SDK does its part of the protocol: negotiating a revision, headers, matching answers to requests, progress and
+cancellation. Results do not pass through it (`result_tap.py`), because its models drop unknown fields and refuse a
+whole list for one invalid item.
+
+Imports the SDK, so it is imported inside functions, in a worker thread.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ from pydantic import TypeAdapter, ValidationError
 from app import __version__
 from app.core.mcp.protocol import http_client
 from app.core.mcp.protocol.exchange import (
-    BROKEN,
+    NO_RESPONSE,
     Exchange,
     Notice,
     RpcError,
-    Sending,
+    SendContext,
     SessionRefused,
-    sending,
+    send_context,
 )
 from app.core.mcp.protocol.transport import OpenExchanges
 
@@ -46,25 +48,27 @@ if TYPE_CHECKING:
 
     from mcp.shared.dispatcher import CallOptions, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
 
-    from app.core.mcp.json_text import Marks
+    from app.core.mcp.json_text import NumberPlaceholders
     from app.core.mcp.protocol.listening import Listening
     from app.core.mcp.protocol.transport import Transport
 
 ACKNOWLEDGE_SECONDS = 30.0
 ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
-# What the SDK's typed layer sees in place of a result that `client.py` took.
-STAND_INS: dict[str, dict[str, Any]] = {
+# What the SDK's typed layer sees in place of an intercepted result.
+PLACEHOLDER_RESULTS: dict[str, dict[str, Any]] = {
     "tools/list": {"tools": []},
     "tools/call": {"content": []},
     "resources/read": {"contents": []},
 }
+# What results must have besides, since revision 2026-07-28.
 MODERN_FIELDS = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 
 class RecordingDispatcher(JSONRPCDispatcher[Any]):
-    """A dispatcher that keeps every message.
+    """A dispatcher that records every message.
 
-    `told` hears each finished `Exchange` and each `Notice`. `version` answers the revision agreed on, None before.
+    `on_message` is called with each finished `Exchange` and each `Notice`. `version` returns the negotiated revision,
+    None before that.
     """
 
     def __init__(
@@ -73,12 +77,12 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         write: Any,
         *,
         open_exchanges: dict[int | str, Exchange],
-        told: Callable[[Exchange | Notice], None],
+        on_message: Callable[[Exchange | Notice], None],
         version: Callable[[], str | None],
     ) -> None:
         super().__init__(read, write)
         self._open_exchanges = open_exchanges
-        self._told = told
+        self._on_message = on_message
         self._version = version
         self._ids = count(1)
 
@@ -90,29 +94,32 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         *,
         _related_request_id: Any = None,
     ) -> dict[str, Any]:
-        # A subscription's messages come under the id that the SDK chose for it.
+        # The ids are chosen here, so that the HTTP client can find the exchange of a request. For a subscription the
+        # SDK has chosen one, and expects the subscription's notifications under it.
         identity = (opts or {}).get("request_id") or next(self._ids)
         exchange = Exchange(identity, method, params, time.monotonic())
-        work = sending.get() or Sending()
-        work.exchanges.append(exchange)
-        exchange.marks = work.marks
+        context = send_context.get() or SendContext()
+        context.exchanges.append(exchange)
+        exchange.placeholders = context.placeholders
         options: CallOptions = {**(opts or {}), "request_id": exchange.id}
         self._open_exchanges[exchange.id] = exchange
-        token = sending.set(work)
+        token = send_context.set(context)
         try:
             answer = await super().send_raw_request(method, params, options, _related_request_id=_related_request_id)
-            exchange.result = answer if exchange.taken is None else exchange.taken
+            exchange.result = answer if exchange.raw_result is None else exchange.raw_result
         except MCPError as failure:
             exchange.error = RpcError(failure.error.code, failure.error.message, failure.error.data)
+            # The SDK reads any error of the probe as "an older server", and would ask again in the older way.
             if method == "server/discover" and decisive(exchange):
                 raise SessionRefused(exchange) from failure
             raise
         finally:
-            sending.reset(token)
+            # Also when the caller is cancelled: the exchange is recorded without a result, as cancelled.
+            send_context.reset(token)
             del self._open_exchanges[exchange.id]
             exchange.seconds = time.monotonic() - exchange.started
-            self._told(exchange)
-        return _for_the_typed_layer(method, exchange.result, self._version())
+            self._on_message(exchange)
+        return _for_typed_layer(method, exchange.result, self._version())
 
     async def notify(
         self,
@@ -122,7 +129,7 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         *,
         _related_request_id: Any = None,
     ) -> None:
-        self._told(Notice(method, params, inbound=False))
+        self._on_message(Notice(method, params, inbound=False))
         await super().notify(method, params, opts, _related_request_id=_related_request_id)
 
     async def run(
@@ -133,7 +140,7 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         **options: Any,
     ) -> None:
         def intercept(method: str, params: Mapping[str, Any] | None) -> bool:
-            self._told(Notice(method, params, inbound=True))
+            self._on_message(Notice(method, params, inbound=True))
             return on_notify_intercept(method, params) if on_notify_intercept is not None else False
 
         await super().run(on_request, on_notify, intercept, **options)
@@ -155,111 +162,120 @@ class McpSession:
         return self.sdk.protocol_version in MODERN_PROTOCOL_VERSIONS
 
     @property
-    def tells_of_tools(self) -> bool:
-        """Whether changes of the tool list are told to who listens (`subscriptions/listen`)."""
+    def announces_tool_changes(self) -> bool:
+        """Whether the server announces changes of its tool list to subscribers (`subscriptions/listen`)."""
         capabilities = self.sdk.server_capabilities
         tools = None if capabilities is None else capabilities.tools
         return self.modern and tools is not None and tools.list_changed is True
 
     def tool_problem(self, raw: dict[str, Any]) -> str | None:
-        """Why revision 2026-07-28 forbids using a tool, None when it does not."""
+        """Why revision 2026-07-28 forbids using a tool; None when it does not."""
         reason = find_invalid_x_mcp_header(raw.get("inputSchema")) if self.modern else None
         return None if reason is None else f"The tool's header annotations are invalid: {reason}"
 
     async def list_page(self, cursor: str | None) -> Exchange:
-        """One page of `tools/list`; raises what the SDK raises."""
+        """One page of `tools/list`. Like all requests here, raises only what has no exchange."""
         params = mcp_types.PaginatedRequestParams(cursor=cursor) if cursor is not None else None
-        return await self._keep(lambda: self.sdk.list_tools(params=params))
+        return await self._send(lambda: self.sdk.list_tools(params=params))
 
     async def call_tool(
         self,
         name: str,
         arguments: dict[str, Any],
-        marks: Marks,
+        placeholders: NumberPlaceholders,
         on_progress: ProgressFnT,
     ) -> Exchange:
-        """`tools/call`; `marks` stand in `arguments` for numbers that the SDK would round (see `exact.py`)."""
+        """`tools/call`. `placeholders` are those in `arguments` (`exact_arguments.py`)."""
         request = mcp_types.CallToolRequest(params=mcp_types.CallToolRequestParams(name=name, arguments=arguments))
 
-        return await self._keep(lambda: self.sdk.send_request(request, ANYTHING, progress_callback=on_progress), marks)
+        return await self._send(
+            lambda: self.sdk.send_request(request, ANYTHING, progress_callback=on_progress), placeholders
+        )
 
     async def read_resource(self, uri: str) -> Exchange:
         """`resources/read`."""
         request = mcp_types.ReadResourceRequest(params=mcp_types.ReadResourceRequestParams(uri=uri))
-        return await self._keep(lambda: self.sdk.send_request(request, ANYTHING))
+        return await self._send(lambda: self.sdk.send_request(request, ANYTHING))
 
     async def listen(self, answered: Callable[[bool], None]) -> Exchange:
-        """`subscriptions/listen` for changes of the tool list, until the stream ends; each time under a new id.
+        """`subscriptions/listen` for changes of the tool list, until the stream ends.
 
-        `answered` hears whether the server agreed to tell of them; one that did not is left at once. A server that
-        says nothing for 30 s is left too.
+        `answered` is called with whether the server agreed to announce changes. If it did not, or said nothing for 30
+        s, the stream is left. Each call has a new id: a stream cannot be resumed.
         """
-        work = Sending()
-        token = sending.set(work)
+        context = SendContext()
+        token = send_context.set(context)
         try:
             async with (
-                asyncio.timeout(ACKNOWLEDGE_SECONDS) as patience,
+                asyncio.timeout(ACKNOWLEDGE_SECONDS) as deadline,
                 listen(self.sdk, tools_list_changed=True) as subscription,
             ):
-                patience.reschedule(None)
+                # Acknowledged. From here on the stream may be silent for as long as nothing changes.
+                deadline.reschedule(None)
                 agreed = subscription.honored.tools_list_changed is True
                 answered(agreed)
                 if agreed:
                     async for _change in subscription:
                         pass
         except (MCPError, SubscriptionLost, TimeoutError):
-            if not work.exchanges:
+            if not context.exchanges:
                 raise
         finally:
-            sending.reset(token)
-        return work.exchanges[-1]
+            send_context.reset(token)
+        return context.exchanges[-1]
 
-    async def _keep(self, send: Callable[[], Awaitable[object]], marks: Marks | None = None) -> Exchange:
-        """Run one request of the SDK; the exchange that it came to, however that was."""
-        work = Sending(marks)
-        token = sending.set(work)
+    async def _send(
+        self, send: Callable[[], Awaitable[object]], placeholders: NumberPlaceholders | None = None
+    ) -> Exchange:
+        """Run one request of the SDK, and return its exchange, whether it succeeded or failed.
+
+        Raises only what happens before there is an exchange.
+        """
+        context = SendContext(placeholders)
+        token = send_context.set(context)
         try:
-            # The raw result stands; what the SDK's models think of it does not matter.
+            # The raw result counts. Whether the SDK's models accept it does not matter.
             with suppress(ValidationError):
                 await send()
         except Exception as failure:
-            if not work.exchanges:
+            if not context.exchanges:
                 raise
-            if not isinstance(failure, MCPError) and work.exchanges[-1].failure is None:
-                work.exchanges[-1].failure = failure
+            if not isinstance(failure, MCPError) and context.exchanges[-1].failure is None:
+                context.exchanges[-1].failure = failure
         finally:
-            sending.reset(token)
-        return work.exchanges[-1]
+            send_context.reset(token)
+        return context.exchanges[-1]
 
 
 @asynccontextmanager
 async def open_session(
     transport: Transport,
     *,
-    told: Callable[[Exchange | Notice], None],
+    on_message: Callable[[Exchange | Notice], None],
     listening: Listening | None = None,
     legacy: bool = False,
 ) -> AsyncIterator[McpSession]:
-    """A negotiated session over `transport`; must be left by the task that entered it.
+    """A negotiated session over `transport`. Must be left by the task that entered it.
 
-    `listening` is for the stream that the SDK opens before revision 2026-07-28. `legacy` skips the probe for the newest
-    revision. Raises `SessionRefused`, `MCPError` or `RuntimeError`, and what the transport raises.
+    `listening` decides about the notification stream that the SDK opens before revision 2026-07-28. `legacy` skips the
+    probe for the newest revision. Raises `SessionRefused`, `MCPError` or `RuntimeError`, and what the transport raises.
     """
     exchanges = OpenExchanges(listening=listening)
     async with AsyncExitStack() as stack:
         streams = await stack.enter_async_context(transport.connect(exchanges))
         sdk: ClientSession | None = None
-        opening: list[Exchange] = []
+        # The last exchange of the opening: why it was refused, or the token that the session may be bound to.
+        last: list[Exchange] = []
 
-        def heard(item: Exchange | Notice) -> None:
+        def record(item: Exchange | Notice) -> None:
             if isinstance(item, Exchange):
-                opening[:] = [item]
-            told(item)
+                last[:] = [item]
+            on_message(item)
 
         dispatcher = RecordingDispatcher(
             *streams,
             open_exchanges=exchanges.by_id,
-            told=heard,
+            on_message=record,
             version=lambda: sdk.protocol_version if sdk is not None else None,
         )
         info = mcp_types.Implementation(name="burrow", title="Burrow", version=__version__)
@@ -270,27 +286,27 @@ async def open_session(
             else:
                 await negotiate_auto(sdk)
         except MCPError as failure:
-            raise SessionRefused(opening[-1]) from failure
-        yield McpSession(sdk, opening[-1].bearer if opening else "")
+            raise SessionRefused(last[-1]) from failure
+        yield McpSession(sdk, last[-1].bearer if last else "")
 
 
 def decisive(exchange: Exchange) -> bool:
-    """Whether the answer concerns the connection or the credential, so that asking in another revision cannot help.
-
-    A connection that ended at the question is opened anew for another revision (`connection.py`).
-    """
-    if exchange.ending:
+    """Whether the failure is about the connection or the credential, so that another revision cannot help."""
+    # A connection that ended at the probe is opened once more for an older revision (`connection.py`).
+    if exchange.close_reason:
         return True
-    return exchange.limit is not None or exchange.status in {BROKEN, 401, 402, 403, 407, 429}
+    return exchange.exceeded_limit is not None or exchange.status in {NO_RESPONSE, 401, 402, 403, 407, 429}
 
 
-def _for_the_typed_layer(method: str, raw: dict[str, Any], version: str | None) -> dict[str, Any]:
-    """What the SDK's own layer may see of a result. Of tools it needs those that mirror arguments into headers."""
-    if method not in STAND_INS or version is None:
+def _for_typed_layer(method: str, raw: dict[str, Any], version: str | None) -> dict[str, Any]:
+    """What the SDK's typed layer is to see of a result."""
+    # Before there is a revision, the SDK needs the results of the handshake unchanged.
+    if method not in PLACEHOLDER_RESULTS or version is None:
         return dict(raw)
     if version not in MODERN_PROTOCOL_VERSIONS:
-        return STAND_INS[method]
-    envelope = {**STAND_INS[method], **MODERN_FIELDS}
+        return PLACEHOLDER_RESULTS[method]
+    envelope = {**PLACEHOLDER_RESULTS[method], **MODERN_FIELDS}
+    # Of tools the SDK needs those that mirror arguments into headers. One invalid tool would make it refuse all.
     tools = raw.get("tools")
     if method != "tools/list" or not isinstance(tools, list):
         return envelope
@@ -307,6 +323,6 @@ def _accepted(raw: dict[str, Any], version: str) -> bool:
     return True
 
 
-# What the libraries above import only on first use is loaded here as well, off the loop. Last in the module: its
-# presence says that the import is over.
+# Modules that the libraries above import only on first use are imported here as well, off the loop. READY must be last
+# in this module: that it exists shows that the import is complete (`connection.load_session_module`).
 READY = (anyio._backends._asyncio, httpcore2, http_client)

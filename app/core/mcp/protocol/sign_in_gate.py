@@ -1,4 +1,4 @@
-"""A server's credential as connections see it: what carries the token, and when one may be asked for."""
+"""SignInGate: holds background work on a connection until the user is signed in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class CredentialSource(Protocol):
-    """What carries the token (`app.core.auth.credential`)."""
+    """The credential of a connection (`app.core.auth.credential`)."""
 
     @property
     def changed(self) -> Event[CredentialStatus]: ...
@@ -38,41 +38,41 @@ class CredentialSource(Protocol):
 
 
 class SignInGate:
-    """Holds background work until the user signs in: it asks for nothing while only the user can help."""
+    """Holds background work until the user signs in: without a token it would only be refused."""
 
-    def __init__(self, credentials: CredentialSource | None) -> None:
-        """None for a server without a credential, whose gate is always open."""
-        self._credentials = credentials
+    def __init__(self, credential: CredentialSource | None) -> None:
+        """`credential` is None for a server without one, whose gate is always open."""
+        self._credential = credential
 
     async def ready(self) -> bool:
-        """Wait until somebody is signed in and the grant is where it can be kept; whether there was a wait."""
-        if self._credentials is None or self._usable():
+        """Wait until the user is signed in and the vault works; returns whether it had to wait."""
+        if self._credential is None or self._usable():
             return False
-        told = asyncio.Event()
-        unsubscribe = self._credentials.changed.subscribe(lambda _status: told.set())
+        changed = asyncio.Event()
+        unsubscribe = self._credential.changed.subscribe(lambda _status: changed.set())
         try:
             while not self._usable():
-                await told.wait()
-                told.clear()
+                await changed.wait()
+                changed.clear()
         finally:
             unsubscribe()
         return True
 
     async def refused(self, bearer: str, cause: Cause) -> None:
-        """Have the token renewed that a request carried, named by the fingerprint of its header, unless it was already.
+        """Have the token refreshed that a request carried, unless that has happened already.
 
-        Raises nothing: a renewal that failed shows in the session's status.
+        `bearer` is the fingerprint of the request's header. Raises nothing: a failed refresh shows in the status.
         """
-        if self._credentials is None:
+        if self._credential is None:
             return
         try:
-            tokens = await self._credentials.access_token()
+            tokens = await self._credential.access_token()
             if tokens is not None and fingerprint(tokens.bearer) == bearer:
-                await self._credentials.refresh(tokens, cause)
+                await self._credential.refresh(tokens, cause)
         except BurrowError as failure:
-            log.info("a token refused while listening was not renewed: %s", type(failure).__name__)
+            log.info("a token that a stream refused could not be refreshed: %s", type(failure).__name__)
 
     def _usable(self) -> bool:
-        assert self._credentials is not None
-        status = self._credentials.status
-        return status.state is CredentialState.SIGNED_IN and not status.vault_troubled
+        assert self._credential is not None
+        status = self._credential.status
+        return status.state is CredentialState.SIGNED_IN and not status.vault_failing

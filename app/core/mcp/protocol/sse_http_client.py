@@ -1,6 +1,6 @@
-"""The HTTP client below the SDK's HTTP+SSE transport, where the answer to a POST comes on another stream.
+"""SseHttpClient: the HTTP client below the SDK's HTTP+SSE transport, where answers to a POST come on another stream.
 
-Imports httpx2; load it like `session.py`, inside functions.
+Imports httpx2, so it is imported inside functions.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ ACCEPTED = 202
 
 
 class SseHttpClient(RecordingHttpClient):
-    """`opening` is the GET that opened the stream. `refused` hears of a request whose POST failed.
-
-    Such a request gets no answer on the stream. The SDK would end the session for all when it learnt of the failure.
-    """
+    """`opening` is the exchange of the GET for the stream. `refused` is called for a request whose POST failed."""
 
     def __init__(self, open_exchanges: Mapping[int | str, Exchange], **options: Any) -> None:
         super().__init__(open_exchanges, **options)
@@ -32,7 +29,7 @@ class SseHttpClient(RecordingHttpClient):
         self.refused: Callable[[Exchange], Awaitable[None]] | None = None
 
     def exchange_of(self, request: httpx2.Request) -> Exchange | None:
-        """The exchange that waits for the answer, which is a message of its own."""
+        """The exchange that waits for the answer, which is a message on the stream."""
         if request.method == "GET":
             return self.opening
         exchange = super().exchange_of(request)
@@ -40,8 +37,8 @@ class SseHttpClient(RecordingHttpClient):
             exchange.by_message = True
         return exchange
 
-    def for_the_sdk(self, response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
-        """Answers to POSTs say nothing; results are taken from the stream."""
+    def intercepted(self, response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
+        """Results are taken from the stream. The response to a POST has none."""
         streams = exchange is self.opening and media_type(response.headers) == EVENT_STREAM
         return without_results(response, self._open_exchanges) if streams else response
 
@@ -50,6 +47,8 @@ class SseHttpClient(RecordingHttpClient):
         exchange = request.extensions.get(EXCHANGE)
         if exchange is None or exchange is self.opening or response.status_code < 400:
             return response
+        # The request will get no answer on the stream, so it is failed here. The SDK must not see the status: it would
+        # end the session for all requests.
         if self.refused is not None:
             await self.refused(exchange)
         return httpx2.Response(ACCEPTED, request=request)

@@ -1,4 +1,4 @@
-"""SseTransport: the HTTP+SSE transport of MCP 2024-11-05, for servers that never learnt another one."""
+"""SseTransport: the HTTP+SSE transport of MCP 2024-11-05, for servers that support no newer one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class SseTransport(StreamableHttpTransport):
-    """One GET stays open for everything that the server says; each message of ours is a POST that is answered there.
+    """One GET stays open for all messages of the server. Each message of the client is a POST, answered on that stream.
 
-    A POST that is refused has no answer on the stream. The request is answered in the server's place then, so that
-    nobody waits for what never comes.
+    A POST that is refused gets no answer on the stream. Then the tap answers the request in the server's place, so that
+    it does not wait for ever.
     """
 
     @asynccontextmanager
@@ -33,18 +33,20 @@ class SseTransport(StreamableHttpTransport):
 
         client = SseHttpClient(exchanges.by_id, **await self.options())
 
-        def of_ours(*_arguments: Any, **_options: Any) -> httpx2.AsyncClient:
+        # The SDK's factory has parameters for headers, timeout and auth. The client has its own already.
+        def factory(*_arguments: Any, **_options: Any) -> httpx2.AsyncClient:
             return client
 
         async with AsyncExitStack() as stack:
             try:
-                read, write = await stack.enter_async_context(sse_client(self.url, httpx_client_factory=of_ours))
+                read, write = await stack.enter_async_context(sse_client(self.url, httpx_client_factory=factory))
             except (httpx2.HTTPStatusError, httpx2.HTTPError) as failure:
                 raise SessionRefused(client.opening) from failure
 
+            # A stream that ended because it was too large ends every request that waits for an answer on it.
             def ended() -> None:
                 for exchange in exchanges.by_id.values():
-                    exchange.limit = client.opening.limit
+                    exchange.exceeded_limit = client.opening.exceeded_limit
 
             tap = await stack.enter_async_context(tapped(read, exchanges, ended))
 

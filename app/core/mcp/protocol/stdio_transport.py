@@ -1,7 +1,7 @@
-"""StdioTransport: a server that is a process of this machine, with messages as lines on its pipes (MCP, "stdio").
+"""StdioTransport: a server that is a process on this machine, with messages as lines on its pipes (MCP, "stdio").
 
-Not the SDK's: that one reads lines without a bound, shows nothing of what the process said before it died, and takes
-four seconds to end one that hangs.
+The SDK's transport is not used. It reads lines without a limit, drops what the process wrote to standard error before
+it died, and needs four seconds to end a process that hangs.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 
 LINE_LIMIT = 32 * 1024 * 1024
 READ_BYTES = 256 * 1024
-# Bytes of a pipe that wait in memory until they are read.
+# How many bytes of a pipe are buffered before the process has to wait.
 STREAM_LIMIT = 1024 * 1024
-LAST_WORDS = 20
-LAST_WORD_CHARACTERS = 400
-# How long a process may take to end after its input was closed, and then after it was asked to.
-LEAVE_SECONDS = (0.3, 0.3)
-# How long to wait for the exit code of a process that closed its output, and for its last words.
-END_SECONDS = 0.5
+# Lines of standard error that are kept for the error message.
+STDERR_LINES = 20
+STDERR_LINE_CHARACTERS = 400
+# How long a process may take to end: after its input was closed, and then after SIGTERM.
+EXIT_SECONDS = (0.3, 0.3)
+# How long to wait for the exit code of a process that closed its output, and for the rest of its standard error.
+EXIT_CODE_SECONDS = 0.5
 POSIX = os.name == "posix"
 NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 class StdioTransport:
-    """Starts `command` for each session and ends it, with all that it started, when the session is left.
+    """Starts `command` for each session, and ends it with all its children when the session is left.
 
-    It gets the harmless part of this process's environment and `environment` besides.
+    The process gets a few variables of this process's environment, those that the SDK considers safe, and
+    `environment`.
     """
 
     def __init__(
@@ -69,12 +71,13 @@ class StdioTransport:
         pipes = _Pipes(self.address, process, exchanges)
         try:
             async with anyio.create_task_group() as tasks, read_send, read_receive, write_send, write_receive:
-                tasks.start_soon(pipes.keep_last_words)
+                tasks.start_soon(pipes.read_stderr)
                 tasks.start_soon(pipes.read, read_send)
                 tasks.start_soon(pipes.write, write_receive)
                 yield read_receive, write_send
                 tasks.cancel_scope.cancel()
         finally:
+            # However the session ends, the process must not survive it.
             await _end(process)
             process_transport.close()
 
@@ -85,7 +88,8 @@ class StdioTransport:
             raise ServerTrouble("The server has no command.", action="Give the command that starts it.")
         loop = asyncio.get_running_loop()
         try:
-            # `create_subprocess_exec` does the same and keeps the pipes' transport to itself, which nobody closes then.
+            # `create_subprocess_exec` does the same, but does not hand out the transport, which has to be closed in the
+            # end.
             transport, protocol = await loop.subprocess_exec(
                 lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=STREAM_LIMIT, loop=loop),
                 *self._command,
@@ -94,7 +98,7 @@ class StdioTransport:
                 stderr=asyncio.subprocess.PIPE,
                 cwd=self._folder,
                 env=get_default_environment() | self._environment,
-                # A group of its own, so that what it starts ends with it.
+                # A process group of its own, so that its children can be ended with it.
                 start_new_session=POSIX,
                 creationflags=NO_CONSOLE,
             )
@@ -115,12 +119,12 @@ class _Pipes:
         self._name = name
         self._process = process
         self._exchanges = exchanges
-        self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
-        self._heard_out = asyncio.Event()
-        self._ending = ""
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._stderr_ended = asyncio.Event()
+        self._close_reason = ""
 
     async def read(self, send: Any) -> None:
-        """Messages from its standard output, one a line; closes `send` when there are no more."""
+        """Send the messages of standard output, one for each line, to `send`; close it when there are no more."""
         from app.core.mcp.protocol.message_tap import exchange_of
         from app.core.mcp.protocol.result_tap import without_result
 
@@ -140,14 +144,15 @@ class _Pipes:
                         if exchange is not None:
                             exchange.replied = True
                         await send.send(item)
+                # Whichever request this line answers cannot be told, so all fail with the limit.
                 if len(waiting) > LINE_LIMIT:
                     for exchange in self._exchanges.by_id.values():
-                        exchange.limit = LINE_LIMIT
+                        exchange.exceeded_limit = LINE_LIMIT
                     return
-            await self._note_the_end()
+            await self._record_end()
 
     async def write(self, receive: Any) -> None:
-        """Messages to its standard input, one a line."""
+        """Write the messages of `receive` to standard input, one on each line."""
         from app.core.mcp.protocol.message_tap import exchange_of
 
         async with receive:
@@ -156,55 +161,58 @@ class _Pipes:
                 text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                 if exchange is not None:
                     exchange.by_message = True
-                    text = exchange.marks.restore(text) if exchange.marks else text
+                    text = exchange.placeholders.restore(text) if exchange.placeholders else text
                 if not await self._put(text.encode() + b"\n", exchange):
                     return
 
     async def _put(self, line: bytes, exchange: Exchange | None) -> bool:
-        """Write one line; whether more may follow. Of a line that was begun the process may have read all."""
+        """Write one line; returns whether more may follow."""
         stdin = self._process.stdin
         assert stdin is not None
         if self._process.returncode is None and not stdin.is_closing():
-            nothing_waits = stdin.transport.get_write_buffer_size() == 0
+            buffer_empty = stdin.transport.get_write_buffer_size() == 0
             stdin.write(line)
-            # A pipe that nobody reads is refused at once, unless earlier bytes wait still.
-            left = not (nothing_waits and stdin.is_closing())
+            # With an empty buffer, asyncio writes at once, and closes the pipe if that fails. So if it is closed now,
+            # no byte left. In every other case the process may have read the whole line.
+            sent = not (buffer_empty and stdin.is_closing())
             if exchange is not None:
-                exchange.sent = left
-            if left:
+                exchange.sent = sent
+            if sent:
                 try:
                     await stdin.drain()
                 except (OSError, RuntimeError):
                     return False
                 return True
         if exchange is not None:
-            exchange.ending = self._ending
+            exchange.close_reason = self._close_reason
         return False
 
-    async def keep_last_words(self) -> None:
-        """What it says on its standard error, the newest lines."""
+    async def read_stderr(self) -> None:
+        """Keep the last lines of standard error. Reading it also keeps the process from blocking on a full pipe."""
         assert self._process.stderr is not None
         try:
             with contextlib.suppress(ValueError):
                 async for line in self._process.stderr:
-                    self._last_words.append(line.decode("utf-8", "replace").strip()[:LAST_WORD_CHARACTERS])
+                    self._stderr.append(line.decode("utf-8", "replace").strip()[:STDERR_LINE_CHARACTERS])
         finally:
-            self._heard_out.set()
+            self._stderr_ended.set()
 
-    async def _note_the_end(self) -> None:
-        """Tell all who wait how the process ended. One that closed its output and goes on is not waited for."""
+    async def _record_end(self) -> None:
+        """Record in all waiting requests how the process ended."""
+        # A process that closed its output and goes on is not waited for.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
+            async with asyncio.timeout(EXIT_CODE_SECONDS):
                 await self._process.wait()
-                # Its last words may be on their way still; what it started may keep that pipe open for ever.
-                await self._heard_out.wait()
+                # The rest of standard error may still arrive. A child may keep that pipe open for ever, hence the
+                # timeout.
+                await self._stderr_ended.wait()
         code = self._process.returncode
         how = "closed its output" if code is None else f"ended with {_exit(code)}"
-        last = " ".join(word for word in self._last_words if word)
-        said = f" Its last words: {last}" if last else ""
-        self._ending = f"The process of {self._name} {how}.{said}"
+        output = " ".join(line for line in self._stderr if line)
+        suffix = f" Its last output: {output}" if output else ""
+        self._close_reason = f"The process of {self._name} {how}.{suffix}"
         for exchange in self._exchanges.by_id.values():
-            exchange.ending = self._ending
+            exchange.close_reason = self._close_reason
 
 
 def _exit(code: int) -> str:
@@ -224,21 +232,21 @@ def _parsed(line: bytes) -> Any:
     try:
         return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError as problem:
-        # Servers print to their standard output by mistake; the message that was meant comes in a later line.
+        # Some servers print other text to standard output by mistake. The messages are in the other lines.
         return problem
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close its input, ask it to end, then kill it and all that it started; under a second in all."""
+    """Close the input, send SIGTERM, then kill the process and its children. Takes less than a second in all."""
     if process.stdin is not None:
         process.stdin.close()
-    for seconds, number in zip(LEAVE_SECONDS, (signal.SIGTERM, None), strict=True):
+    for seconds, number in zip(EXIT_SECONDS, (signal.SIGTERM, None), strict=True):
         if await _has_ended(process, seconds):
             break
         _signal(process, number)
-    # Children that left the process behind are in its group still.
+    # Also when the process has ended: its children may still run in the group.
     _signal(process, None)
-    await _has_ended(process, LEAVE_SECONDS[-1])
+    await _has_ended(process, EXIT_SECONDS[-1])
 
 
 async def _has_ended(process: asyncio.subprocess.Process, seconds: float) -> bool:
@@ -251,7 +259,7 @@ async def _has_ended(process: asyncio.subprocess.Process, seconds: float) -> boo
 
 
 def _signal(process: asyncio.subprocess.Process, number: int | None) -> None:
-    """Send a signal to its whole group; None kills."""
+    """Send a signal to the process group; None kills."""
     with contextlib.suppress(ProcessLookupError, PermissionError, OSError):
         if sys.platform == "win32":
             process.kill()

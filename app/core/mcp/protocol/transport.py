@@ -1,7 +1,7 @@
-"""Transport: how the messages of one MCP server travel (MCP specification, "Transports").
+"""Transport: the interface for sending messages to an MCP server and receiving its answers (MCP, "Transports").
 
-A transport is a small value until it is connected; the SDK is imported inside `connect` only. A new kind is a file of
-its own with a class of this shape.
+Creating a transport costs nothing. The SDK is imported inside `connect` only. A new kind of transport is a module of
+its own with a class that implements this protocol.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class OpenExchanges:
-    """The requests under way in one session, by id, and who listens for changes there."""
+    """The requests in flight in one session, by id, and the subscription to notifications."""
 
     by_id: dict[int | str, Exchange] = field(default_factory=dict)
     listening: Listening | None = None
 
 
 class Transport(Protocol):
-    """How messages travel to one server and back.
+    """Sends messages to one server and receives its messages.
 
-    What left this machine decides whether a call may be made again, and only the transport knows it. So it sets
-    `Exchange.sent` before the first byte of a request may leave and `Exchange.replied` when a message answers it, and
-    takes `sent` back only where it is certain that nothing left.
+    Whether a request left this machine decides whether it may be sent again, and only the transport knows that. So it
+    must set `Exchange.sent` before the first byte may leave, and may reset it only when certainly nothing left. Where
+    answers are messages, it sets `Exchange.replied` when one arrives.
     """
 
     @property
     def address(self) -> str:
-        """What errors call the place: an origin, or the name of a command."""
+        """The server's address for errors: an origin, or the name of a command."""
 
     def connect(self, exchanges: OpenExchanges) -> AbstractAsyncContextManager[tuple[Any, Any]]:
-        """The SDK's pair of streams (read, write); must be left by the task that entered it.
+        """The SDK's pair of streams (read, write). Must be left by the task that entered it.
 
-        Raises `BurrowError` where nothing can be connected, and what the SDK raises.
+        Raises `BurrowError` when there is no connection, and what the SDK raises.
         """

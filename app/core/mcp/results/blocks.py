@@ -1,4 +1,4 @@
-"""What a call brings: content blocks, results, progress (MCP revisions 2024-11-05 to 2026-07-28)."""
+"""The values of results: content blocks, call results, progress (MCP revisions 2024-11-05 to 2026-07-28)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AudioBlock:
 
 @dataclass(frozen=True)
 class LinkBlock:
-    """A resource that the server can be asked for by `uri`."""
+    """A link to a resource, which can be read by its `uri`."""
 
     uri: str
     name: str
@@ -46,7 +46,7 @@ class ResourceBlock:
 
 @dataclass(frozen=True)
 class OtherBlock:
-    """A block of a kind this version does not know, or one that breaks its kind's rules."""
+    """A block of an unknown type, or one that is invalid for its type."""
 
     raw: Any
 
@@ -58,8 +58,8 @@ Block: TypeAlias = TextBlock | ImageBlock | AudioBlock | LinkBlock | ResourceBlo
 class CallResult:
     """What a tool returned.
 
-    `is_error` is the tool's own verdict; such a result is content to show, not an exception. `structured` is None both
-    when absent and when null; `raw` tells them apart. `seconds` is the time from start to answer.
+    `is_error` is the tool's own statement. Such a result is content to show, not an exception. `structured` is None
+    both when it is absent and when it is null; `raw` has the difference. `seconds` is the duration of the call.
     """
 
     blocks: tuple[Block, ...]
@@ -71,7 +71,7 @@ class CallResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a call got; `total` is None when the server does not say."""
+    """The progress of a call. `total` is None when the server does not say."""
 
     value: float
     total: float | None = None

@@ -1,4 +1,4 @@
-"""Raw results into values: content blocks, resource contents, call results (MCP `ContentBlock`, `ResourceContents`)."""
+"""Parsing raw results into values (MCP `CallToolResult`, `ContentBlock`, `ResourceContents`). Nothing here raises."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def call_result(raw: dict[str, Any], seconds: float) -> CallResult:
-    """The result of `tools/call`. Never raises: what cannot be understood becomes an `OtherBlock`."""
+    """The result of `tools/call`. What cannot be parsed becomes an `OtherBlock`, so that the user sees it."""
     return CallResult(
         blocks=_blocks(raw.get("content"), block),
         structured=raw.get("structuredContent"),
@@ -45,6 +45,7 @@ def block(raw: object) -> Block:
         case {"type": "text", "text": str(text)}:
             return TextBlock(text)
         case {"type": "image", "data": str(data), "mimeType": str(mime)}:
+            # A block that is invalid is shown as it is. Dropping it would hide a part of the result.
             image = _decoded(data)
             return OtherBlock(raw) if image is None else ImageBlock(image, mime)
         case {"type": "audio", "data": str(data), "mimeType": str(mime)}:
@@ -85,6 +86,7 @@ def _blocks(raw: object, one: Callable[[object], Block]) -> tuple[Block, ...]:
 
 
 def _decoded(data: str) -> bytes | None:
+    # Without `validate` invalid characters are skipped, and a broken image would be shown as if it were whole.
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):

@@ -252,10 +252,10 @@ class OwnServers(UnmanagedServers):
         found = await find_protected_resource(self._clients(), server.url, challenge)
         profile = replace(profile_of(found, server.url, server.title, slot), client_metadata_url=CLIENT_METADATA_URL)
         credential = self._hold(profile)
-        await credential.known()
+        await credential.wait_restored()
         await self._choose_store(credential, store)
         if client is not None:
-            await credential.registrar.use(client)
+            await credential.registrar.use_client(client)
         wanted = (*found.scopes, *scopes)
         browser = await credential.begin_sign_in(scopes=wanted, open_browser=open_browser)
         return OwnServerSignIn(browser, credential, lambda: self._signed_in(server, profile))
@@ -268,7 +268,9 @@ class OwnServers(UnmanagedServers):
         if credential is None:
             return None
         if credential.key not in self._step_ups:
-            self._step_ups[credential.key] = StepUp(lambda: credential.grant, lambda: credential.key, credential.known)
+            self._step_ups[credential.key] = StepUp(
+                lambda: credential.grant, lambda: credential.key, credential.wait_restored
+            )
         return self._step_ups[credential.key]
 
     async def use_key(self, server_id: str, key: str, *, slot: str = "", store: StoreKind | None = None) -> None:
@@ -289,16 +291,16 @@ class OwnServers(UnmanagedServers):
         origin = origin_of(server.url)
         profile = CredentialProfile(CredentialKey(origin, normalized(server.url), slot), server.title, origin, origin)
         credential = self._hold(profile)
-        await credential.known()
+        await credential.wait_restored()
         await self._choose_store(credential, store)
-        await credential.adopt(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "API key")
+        await credential.sign_in(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "API key")
         await self._signed_in(server, profile)
 
     async def sign_out(self, server_id: str) -> None:
         """End the sign-in of a server here and there; the server stays."""
         credential = self.credential_of(self._named(server_id))
         if credential is not None:
-            await credential.known()
+            await credential.wait_restored()
             await credential.sign_out()
 
     async def close(self) -> None:
@@ -379,9 +381,9 @@ class OwnServerSignIn:
         return self.browser.url
 
     @property
-    def moved(self) -> Event[str]:
+    def url_changed(self) -> Event[str]:
         """Tells that the consent page has another address now."""
-        return self.browser.moved
+        return self.browser.url_changed
 
     def open_again(self) -> None:
         """Open the consent page in the browser again."""

@@ -1,4 +1,4 @@
-"""What every part of the storage is built on: the database and the thread it lives on."""
+"""Repository: the base of every part of the storage. It has the database and the thread that may use it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Access:
-    """A subject's tables, reached through the writer thread only."""
+class Repository:
+    """The tables of one subject. After `__init__` they are used on the writer's thread only."""
 
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database = database
@@ -22,10 +22,10 @@ class Access:
         self.attach()
 
     def attach(self) -> None:
-        """Prepare while the database is being opened, still on the opener's thread."""
+        """Prepare, on the thread that opens the storage."""
 
     async def _run(self, job: Callable[[], T]) -> T:
-        # asyncio costs 50 ms of import, and the window is painted before anything is waited for.
+        # Importing asyncio takes 50 ms, and the window is painted before anything is awaited.
         import asyncio
 
         return await asyncio.wrap_future(self._writer.submit(job))
