@@ -6,7 +6,9 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,25 @@ def test_a_stamp_is_never_what_it_was(tmp_path: Path) -> None:
     seen = {files.change_stamp() for _ in range(50)}
     assert len(seen) == 50
     assert files.stamp() in seen
+    assert NO_STAMP not in seen
+
+
+def test_a_stamp_that_changes_never_looks_as_if_nothing_had_been_stored(tmp_path: Path) -> None:
+    files = GrantFiles(tmp_path, "g")
+    files.change_stamp()
+    done = threading.Event()
+    seen: set[str] = set()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add(files.stamp())
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for _ in range(3000):
+            files.change_stamp()
+        done.set()
+        looking.result()
     assert NO_STAMP not in seen
 
 

@@ -36,7 +36,8 @@ class GrantFiles:
     def stamp(self) -> str:
         """The current stamp; `NO_STAMP` before the first change.
 
-        The file may be read while it is written. A torn stamp only has to differ from every stamp seen before.
+        The file may be read while it is written. A torn stamp only has to differ from every stamp seen before, and
+        from `NO_STAMP`.
         """
         try:
             return self._stamp_path.read_text(encoding="ascii", errors="replace")
@@ -52,7 +53,13 @@ class GrantFiles:
         text = os.urandom(16).hex()
         try:
             self._stamp_path.parent.mkdir(parents=True, exist_ok=True)
-            self._stamp_path.write_text(text, encoding="ascii")
+            # Written over the former stamp, which is as long. A file that is truncated first would say for a moment
+            # that no grant was ever stored, and a process that starts in that moment would be signed out.
+            handle = os.open(self._stamp_path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+            try:
+                os.write(handle, text.encode("ascii"))
+            finally:
+                os.close(handle)
         except OSError as failure:
             raise StorageTrouble(f"{self._stamp_path} cannot be written: {failure}.") from None
         return text
