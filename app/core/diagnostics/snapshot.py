@@ -1,4 +1,4 @@
-"""Standing: how a backend's sign-in stands, as values without secrets, for whoever shows it."""
+"""SignInSnapshot: how a sign-in stands, as values without secrets, for whoever shows it."""
 
 from __future__ import annotations
 
@@ -52,15 +52,28 @@ class SnapshotSource(Protocol):
 
 
 def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
-    """How things stand now."""
-    session, account, project = backend.session, backend.account, backend.project
-    status, grant, time = session.status, session.grant, session.oauth.time
+    """How the sign-in of an account stands now."""
+    host, account, project = backend.host, backend.account, backend.project
+    return _snapshot(backend.session, host.name, host.key, host.origin)._replace(
+        account=(account.email or account.short_name) if account else None,
+        project=f"{project.name} ({project.id})" if project else None,
+    )
+
+
+def snapshot_of_server(credential: Credential) -> SignInSnapshot:
+    """How the sign-in to a server of the user's own stands now; there is no account, and the key names the host."""
+    profile = credential.profile
+    return _snapshot(credential, profile.name, profile.key.text, profile.origin)
+
+
+def _snapshot(credential: Credential, server: str, host: str, origin: str) -> SignInSnapshot:
+    status, grant, time = credential.status, credential.grant, credential.oauth.time
     standing = SignInSnapshot(
-        (account.email or account.short_name) if account else None,
-        backend.host.name,
-        backend.host.key,
-        backend.host.origin,
-        f"{project.name} ({project.id})" if project else None,
+        None,
+        server,
+        host,
+        origin,
+        None,
         status.state.value,
         status.trouble,
         status.reason,
@@ -72,10 +85,10 @@ def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
         return standing
     tokens = grant.tokens
     return standing._replace(
-        token=session.journal.fingerprint(tokens.access_token),
+        token=credential.journal.fingerprint(tokens.access_token),
         generation=tokens.generation,
         renewable=grant.renewable,
         issued_at=time.local(tokens.issued_at) if tokens.issued_at else None,
-        renews_at=session.renews_at,
+        renews_at=credential.renews_at,
         scopes=tuple(dict.fromkeys(tokens.scope.split())),
     )

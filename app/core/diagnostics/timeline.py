@@ -1,4 +1,4 @@
-"""Timeline: what happened to a host's grant, in a closed set of kinds, for whoever shows it.
+"""Timeline: what happened to the grant of a credential, in a closed set of kinds, for whoever shows it.
 
 The journal has what every process did, and is shared by them. That this process took over what another one had done is
 known only here.
@@ -15,6 +15,7 @@ from app.core.auth.grant.journal import ENDED, INTERRUPTED, RENEWAL, RENEWED, SI
 from app.core.auth.status import ELSEWHERE
 
 if TYPE_CHECKING:
+    from app.core.auth.credential import Credential
     from app.core.auth.grant.journal import Journal
     from app.core.auth.status import AuthEvent
     from app.core.clock import Clock
@@ -117,7 +118,7 @@ class TimelineStep(NamedTuple):
 
 
 class Timeline:
-    """The steps of one host's grant, the newest first. `role` is what the journal calls this process."""
+    """The steps of one grant, the newest first. `role` is what the journal calls this process."""
 
     def __init__(self, journal: Journal, clock: Clock, role: str) -> None:
         self._journal = journal
@@ -125,6 +126,11 @@ class Timeline:
         self._process = f"{role} {os.getpid()}".lstrip()
         self._here: deque[TimelineStep] = deque(maxlen=KEPT_HERE)
         self._count = 0
+
+    @classmethod
+    def of(cls, credential: Credential, role: str) -> Timeline:
+        """The timeline of a credential."""
+        return cls(credential.journal, credential.oauth.time.clock, role)
 
     def heard(self, event: AuthEvent) -> None:
         """Keep what only this process knows."""
