@@ -98,7 +98,7 @@ class Page:
 async def page(backend: FakeBackend) -> AsyncIterator[Page]:
     bridge, parent = Bridge(), QWidget()
     parent.show()
-    dialog = SignInDetails(backend, bridge, parent)  # type: ignore[arg-type]
+    dialog = SignInDetails(FakeServices(backend), backend.session.key.text, bridge, parent)  # type: ignore[arg-type]
     asked: list[str] = []
     dialog.sign_in_wanted.connect(lambda: asked.append("sign in"))
     dialog.sign_out_wanted.connect(lambda: asked.append("sign out"))
@@ -363,7 +363,8 @@ def test_pictures_of_the_page(qapp: QApplication, tmp_path: Path) -> None:
 
     def build() -> QWidget:
         parents.append(QWidget())
-        dialog = SignInDetails(signed_in(), FakeBridge(), parents[-1])  # type: ignore[arg-type]
+        backend = signed_in()
+        dialog = SignInDetails(FakeServices(backend), backend.session.key.text, FakeBridge(), parents[-1])  # type: ignore[arg-type]
         dialog._show_steps(EVERY_KIND)
         return dialog
 
@@ -377,4 +378,7 @@ class FakeBridge:
         coroutine.close()
 
     def listen(self, _owner: object, _event: object, _slot: object) -> None:
+        return None
+
+    def release(self, _owner: object) -> None:
         return None

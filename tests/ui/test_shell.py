@@ -159,7 +159,7 @@ async def test_a_revoked_grant_shows_one_bar_and_keeps_the_place_and_its_text() 
 async def test_the_bar_counts_what_waits() -> None:
     backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
-        window.bar.set_waiting_work(2)
+        window.bar.set_waiting_work(backend.session.key.text, 2)
         assert "2 waiting changes are kept" in window.bar.text()
 
 
@@ -227,9 +227,9 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
         monkeypatch.setattr(window, "announce", lambda text, *, assertive=False: said.append((text, assertive)))
         for count in range(1, 4):
             backend.session.become(state=CredentialState.NEEDS_SIGN_IN)
-            window.bar.set_waiting_work(count)
+            window.bar.set_waiting_work(backend.session.key.text, count)
         await until(lambda: said)
-        window.bar.set_waiting_work(4)
+        window.bar.set_waiting_work(backend.session.key.text, 4)
         await asyncio.sleep(2 * signin_bar.SAY_AFTER_MS / 1000)
         assert said == [("Sign in again to keep going. Your draft and 3 waiting changes are kept.", True)]
 
@@ -244,8 +244,9 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
     ],
 )
 async def test_the_bar_counts_changes_and_calls_that_wait(changes: int, calls: int, words: str) -> None:
-    async with opened(FakeServices(FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN)))) as window:
-        window.bar.set_waiting_work(changes, calls)
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
+    async with opened(FakeServices(backend)) as window:
+        window.bar.set_waiting_work(backend.session.key.text, changes, calls)
         assert words in window.bar.text()
 
 
@@ -258,7 +259,7 @@ async def test_a_button_of_the_bar_keeps_the_focus_while_its_sentence_changes() 
     async with opened(FakeServices(backend)) as window:
         await until(lambda: shows(window.bar, "Details"))
         button(window.bar, "Details").setFocus()
-        window.bar.set_waiting_work(3)
+        window.bar.set_waiting_work(backend.session.key.text, 3)
         assert focused() == "Details"
         await until(lambda: shows(window.bar, "Sign in"))
         button(window.bar, "Sign in").setFocus()

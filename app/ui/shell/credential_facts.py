@@ -42,10 +42,12 @@ class CredentialFacts(QWidget):
         box.addLayout(self._columns)
         box.addWidget(self.granted)
 
-    def show_snapshot(self, snapshot: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> None:
-        """Show a snapshot, with the last failure among `steps`."""
+    def show_snapshot(
+        self, snapshot: SignInSnapshot, steps: tuple[TimelineStep, ...], *, personal: bool = True
+    ) -> None:
+        """Show a snapshot, with the last failure among `steps`. `personal` is False where there is no account."""
         who, token = self.who, self.token
-        who.put(self.tr("Account"), harmless(snapshot.account or self.tr("nobody")))
+        who.put(self.tr("Account"), harmless(snapshot.account or self.tr("nobody")) if personal else "")
         who.put(self.tr("Server"), f"{harmless(snapshot.server)}  ·  {snapshot.origin}")
         who.put(self.tr("Project"), harmless(snapshot.project or ""))
         who.put(self.tr("Kept in"), self._kept(snapshot))

@@ -125,10 +125,9 @@ class MainWindow(QWidget):
         self.sign_ins = SignInController(
             self._services,
             self._bridge,
-            self.follower,
             self.bar,
             choose_host=self.choose_host,
-            waiting_calls=lambda: sum(place.waiting for _, place in self.stack.built()),
+            waiting_calls=lambda key: sum(place.waiting_for(key) for _, place in self.stack.built()),
         )
         self.commands = CommandMap(
             self,
@@ -195,10 +194,11 @@ class MainWindow(QWidget):
         """Ctrl+/."""
         self.dialogs.open_key_sheet(self.commands.every())
 
-    def open_sign_in_details(self) -> None:
-        """Account ▸ Sign-in details."""
-        if self.backend is not None:
-            self.dialogs.open_details(self.backend)
+    def open_sign_in_details(self, key: str = "") -> None:
+        """Account ▸ Sign-in details: of the current account, or of the sign-in with this key."""
+        sign_in = self.sign_ins.find(key)
+        if sign_in is not None:
+            self.dialogs.open_details(self._services, sign_in.key)
 
     def select_project(self, project_id: int) -> None:
         """Work in another project."""
@@ -242,10 +242,11 @@ class MainWindow(QWidget):
         corner.details_wanted.connect(self.open_sign_in_details)
         corner.host_wanted.connect(self.choose_host)
         corner.mode_wanted.connect(self.appearance.set_mode)
-        for asking in (corner, self.bar, self.dialogs):
-            asking.sign_in_wanted.connect(self.sign_in)
-        for leaving in (corner, self.dialogs):
-            leaving.sign_out_wanted.connect(self.sign_ins.sign_out)
+        corner.sign_in_wanted.connect(self.sign_in)
+        corner.sign_out_wanted.connect(self.sign_ins.sign_out)
+        self.dialogs.sign_in_wanted.connect(self.sign_ins.sign_in)
+        self.dialogs.sign_out_wanted.connect(self.sign_ins.sign_out)
+        self.bar.sign_in_wanted.connect(self.sign_ins.sign_in)
         self.bar.details_wanted.connect(self.open_sign_in_details)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
         self.previous_account.said.connect(self.announce)
@@ -299,7 +300,7 @@ class MainWindow(QWidget):
 
     def _show_status(self) -> None:
         self.corner.set_backend(self.backend)
-        self.sign_ins.show_status()
+        self.sign_ins.show()
         self._choose_page()
 
     def _tell_places(self) -> None:
