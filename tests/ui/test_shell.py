@@ -27,6 +27,7 @@ from app.ui.shell.key_sheet import KeySheet
 from app.ui.shell.keymap import portable
 from app.ui.shell.navigation import History
 from app.ui.shell.window import MainWindow
+from app.ui.signin.connector import HostConnector
 from app.ui.signin.first_run import FirstRun
 from app.ui.theme import theme
 from tests.ui._screens import nameless, render
@@ -42,11 +43,15 @@ def make(services: FakeServices, bridge: Bridge, built: list[str] | None = None)
 
         return build
 
-    def first_run() -> FirstRun:
-        return FirstRun(lambda: None, lambda _host: None, lambda _host, _key: None)
-
     places = [info._replace(make=place(info.id)) for info in PLACES]
-    return MainWindow(services, bridge, places, first_run)  # type: ignore[arg-type]
+    connector = HostConnector(
+        services,  # type: ignore[arg-type]
+        bridge,
+        choose=lambda: window.choose_host(),
+        stay=lambda: window.stay_here(),
+    )
+    window = MainWindow(services, bridge, places, connector)  # type: ignore[arg-type]
+    return window
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
+    QApplication,
     QFrame,
     QSizePolicy,
     QStyle,
@@ -30,8 +31,13 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QMenu
 
     from app.core.backend import Backend
+    from app.core.known_accounts import KnownAccount
+    from app.ui.signin.connector import HostConnector
 
 MENU_PROJECTS = 20
+MENU_ACCOUNTS = 12
+# Longer names of accounts elide in the middle.
+LONGEST_ACCOUNT = 340
 LEAST_TAIL = 6
 
 
@@ -88,8 +94,11 @@ class _CornerButton(QuietButton):
 
 
 class StatusCorner(QFrame):
-    """Emits a signal for each choice of its menus."""
+    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` is another account to go on as."""
 
+    account_wanted = Signal(object)
+    all_accounts_wanted = Signal()
+    addition_wanted = Signal()
     project_wanted = Signal(int)
     all_projects_wanted = Signal()
     sign_in_wanted = Signal()
@@ -98,10 +107,13 @@ class StatusCorner(QFrame):
     host_wanted = Signal()
     mode_wanted = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, connector: HostConnector | None = None, parent: QWidget | None = None) -> None:
+        """`connector` knows the accounts, and whether one can be added."""
         super().__init__(parent)
+        self._connector = connector
         self._backend: Backend | None = None
         self._passing = ""
+        self._lost_focus: tuple[bool, QWidget | None] = (False, None)
         self.project = _CornerButton("project")
         self.project.clicked.connect(self._open_projects)
         self.account = _CornerButton("user")
@@ -140,7 +152,7 @@ class StatusCorner(QFrame):
         """Read the backend again."""
         backend = self._backend
         self.project.setVisible(backend is not None and backend.project is not None)
-        self.account.setVisible(backend is not None)
+        self._show_account_button(backend is not None)
         status = None if backend is None else backend.session.status
         # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
         # has the timer look again. The other way round it could do neither.
@@ -161,6 +173,18 @@ class StatusCorner(QFrame):
         person = backend.account.short_name if backend.account is not None else self.tr("Account")
         spoken = self.tr("Account: {0}, {1}").format(f"{person} · {backend.host.name}", state.word)
         self.account.set_words(person, spoken, backend.host.name)
+
+    def _show_account_button(self, shown: bool) -> None:
+        """Between two accounts there is none. The focus that Qt takes from the hidden button comes back to it."""
+        if not shown and self.account.hasFocus():
+            self.account.setVisible(False)
+            self._lost_focus = True, QApplication.focusWidget()
+        self.account.setVisible(shown)
+        lost, given_to = self._lost_focus
+        if shown and lost:
+            self._lost_focus = False, None
+            if QApplication.focusWidget() is given_to:
+                self.account.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _open_projects(self) -> None:
         from PySide6.QtGui import QAction, QActionGroup
@@ -189,9 +213,7 @@ class StatusCorner(QFrame):
         if backend is None:
             return
         menu = self._new_menu()
-        who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
-        heading = menu.addAction(who)
-        heading.setEnabled(False)
+        self._list_accounts(menu, backend)
         menu.addSeparator()
         menu.addAction(self.tr("Sign in again"), self.sign_in_wanted.emit)
         menu.addAction(self.tr("Sign-in details…"), self.details_wanted.emit)
@@ -214,6 +236,35 @@ class StatusCorner(QFrame):
         menu.addAction(self.tr("Sign out"), self.sign_out_wanted.emit)
         self._popup(menu, self.account)
 
+    def _list_accounts(self, menu: QMenu, backend: Backend) -> None:
+        """Every account, the current one checked; a heading where there is only that."""
+        connector = self._connector
+        accounts = () if connector is None else connector.accounts
+        if not any(account.key != backend.session.key for account in accounts):
+            who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
+            heading = menu.addAction(_shown(who))
+            heading.setEnabled(False)
+        elif len(accounts) > MENU_ACCOUNTS:
+            menu.addAction(self.tr("Switch account…"), self.all_accounts_wanted.emit)
+        else:
+            self._add_accounts(menu, backend, accounts)
+        if connector is not None and connector.can_add:
+            menu.addAction(self.tr("Add account…"), self.addition_wanted.emit)
+
+    def _add_accounts(self, menu: QMenu, backend: Backend, accounts: tuple[KnownAccount, ...]) -> None:
+        from PySide6.QtGui import QAction, QActionGroup
+
+        from app.core.known_accounts import distinct_names
+
+        group = QActionGroup(menu)
+        for account, name in zip(accounts, distinct_names(accounts).values(), strict=True):
+            action = QAction(_shown(name), menu, checkable=True)
+            action.setToolTip(name)
+            action.setChecked(account.key == backend.session.key)
+            action.triggered.connect(lambda _checked=False, account=account: self.account_wanted.emit(account))
+            group.addAction(action)
+            menu.addAction(action)
+
     def _new_menu(self) -> QMenu:
         from PySide6.QtWidgets import QMenu
 
@@ -224,3 +275,12 @@ class StatusCorner(QFrame):
 
     def _popup(self, menu: QMenu, button: QWidget) -> None:
         menu.popup(button.mapToGlobal(QPoint(0, -menu.sizeHint().height())))
+
+
+def _shown(name: str) -> str:
+    """The text of a menu entry: an ampersand would underline a letter."""
+    from PySide6.QtGui import QFontMetrics
+
+    current = theme()
+    metrics = QFontMetrics(current.font("body"))
+    return metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, current.px(LONGEST_ACCOUNT)).replace("&", "&&")
