@@ -56,7 +56,8 @@ class CredentialFacts(QWidget):
         if snapshot.renewable:
             token.put(self.tr("Next renewal"), *_moment(snapshot.renews_at, due))
         else:
-            token.put(self.tr("Next renewal"), self.tr("none: an API key is never renewed"))
+            none = self.tr("none: an API key is never renewed")
+            token.put(self.tr("Next renewal"), none if personal else self.tr("none: the server gave no refresh token"))
         token.put(self.tr("Last failure"), *self._failure(snapshot, steps))
         token.put(self.tr("This clock"), self._clock(snapshot.skew))
         self.granted.put(self.tr("Granted"), self._scopes(snapshot.scopes))

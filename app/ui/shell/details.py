@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QBoxLayout,
     QDialog,
-    QFrame,
     QHBoxLayout,
-    QScrollArea,
-    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -32,6 +29,7 @@ from app.ui.shell import timeline_words
 from app.ui.shell.credential_facts import CredentialFacts
 from app.ui.shell.credential_words import credential_note, credential_state
 from app.ui.shell.details_subject import DetailsSubject
+from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -146,7 +144,8 @@ class SignInDetails(QDialog):
         column.setSpacing(gap)
         column.addWidget(self.card)
         column.addWidget(self.facts)
-        self._area = _Facts(self.tr("Facts"), upper)
+        self._area = FittedScroll(upper, least=current.px(LEAST_FACTS))
+        self._area.setAccessibleName(self.tr("Facts"))
         self.table = self._build_table()
         self.empty = EmptyState()
         self.stack = QStackedWidget()
@@ -361,39 +360,6 @@ class SignInDetails(QDialog):
             event.ignore()
             return
         super().keyPressEvent(event)
-
-
-class _Facts(QScrollArea):
-    """As high as its content. It scrolls where there is less room."""
-
-    def __init__(self, name: str, content: QWidget) -> None:
-        super().__init__()
-        self._content = content
-        self.setAccessibleName(name)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.setMinimumHeight(theme().px(LEAST_FACTS))
-        self.setWidget(content)
-        content.installEventFilter(self)
-
-    def sizeHint(self) -> QSize:
-        height = self._content.heightForWidth(max(self.width(), 1))
-        return QSize(self.width(), max(height, self.minimumHeight()))
-
-    @guarded()
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        if event.size().width() != event.oldSize().width():
-            self.updateGeometry()
-
-    @guarded(default=False)
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return False
 
 
 def _indented(part: QBoxLayout, side: int) -> QHBoxLayout:

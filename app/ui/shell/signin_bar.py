@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
+from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.shell.signin_row import RowPhase, SignInRow
 from app.ui.shell.signin_words import Waiting
+from app.ui.theme import theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 BACK_SHOWN_MS = 3000
 # Several sign-ins may end at once, and the counts of a sentence arrive one after the other: all is announced once.
 SAY_AFTER_MS = 300
+# More rows than these scroll, in at most this height and this share of the window: the places keep room.
+ROWS_IN_FULL = 4
+HIGHEST = 240
+LARGEST_SHARE = 0.45
 
 
 class SignInBar(QFrame):
@@ -43,9 +49,7 @@ class SignInBar(QFrame):
         self._to_say: dict[SignInRow, bool] = {}
         self._say_soon = QTimer(self, singleShot=True, interval=SAY_AFTER_MS)
         self._say_soon.timeout.connect(self._say)
-        self._box = QVBoxLayout(self)
-        self._box.setContentsMargins(0, 0, 0, 0)
-        self._box.setSpacing(0)
+        self._box: QVBoxLayout | None = None
 
     @property
     def rows(self) -> list[SignInRow]:
@@ -111,6 +115,23 @@ class SignInBar(QFrame):
             row.end(failure)
             self._show()
 
+    def _column(self) -> QVBoxLayout:
+        """The column of rows, made for the first one; many rows scroll."""
+        if self._box is None:
+            column = QWidget()
+            self._box = QVBoxLayout(column)
+            area = QVBoxLayout(self)
+            area.addWidget(FittedScroll(column, most=self._highest))
+            for box in (self._box, area):
+                box.setContentsMargins(0, 0, 0, 0)
+                box.setSpacing(0)
+        return self._box
+
+    def _highest(self) -> int:
+        if len(self.rows) <= ROWS_IN_FULL:
+            return self.window().height()
+        return min(theme().px(HIGHEST), round(self.window().height() * LARGEST_SHARE))
+
     def _new_row(self, sign_in: SignIn) -> SignInRow:
         row = SignInRow(sign_in, BACK_SHOWN_MS)
         row.sign_in_wanted.connect(self.sign_in_wanted)
@@ -122,7 +143,7 @@ class SignInBar(QFrame):
 
     def _remove(self, row: SignInRow) -> None:
         self._to_say.pop(row, None)
-        self._box.removeWidget(row)
+        self._column().removeWidget(row)
         row.hide()
         row.deleteLater()
 
@@ -132,8 +153,8 @@ class SignInBar(QFrame):
             row.follow()
         shown = self.rows
         for place, row in enumerate(self._rows.values()):
-            if self._box.indexOf(row) != place:
-                self._box.insertWidget(place, row)
+            if self._column().indexOf(row) != place:
+                self._column().insertWidget(place, row)
             row.show_phase(named=len(shown) > 1)
             if row.phase is RowPhase.NOTHING:
                 self._to_say.pop(row, None)
