@@ -120,18 +120,24 @@ def distinct_names(accounts: Sequence[KnownAccount]) -> dict[CredentialKey, str]
 
     Accounts of one name at one host are told apart by their projects, or by their slots where those are the same.
     """
-    return {account.key: f"{account.name} ({', '.join(_where(account, accounts))})" for account in accounts}
+    places = distinct_places(accounts)
+    return {account.key: f"{account.name} ({places[account.key]})" for account in accounts}
 
 
-def _where(account: KnownAccount, accounts: Sequence[KnownAccount]) -> list[str]:
+def distinct_places(accounts: Sequence[KnownAccount]) -> dict[CredentialKey, str]:
+    """What each name of `distinct_names` has in brackets: the host, and what tells the account apart there."""
+    return {account.key: _place(account, accounts) for account in accounts}
+
+
+def _place(account: KnownAccount, accounts: Sequence[KnownAccount]) -> str:
     alike = [one for one in accounts if (one.host, one.name.casefold()) == (account.host, account.name.casefold())]
-    where = host_name(account.host)
+    place = host_name(account.host)
     if len(alike) == 1:
-        return [where]
+        return place
     projects = {one.project.name for one in alike if one.project is not None and one.project.name}
     if account.project is not None and len(projects) == len(alike):
-        return [where, account.project.name]
-    return [where, account.slot] if account.slot else [where]
+        return f"{place}, {account.project.name}"
+    return f"{place}, {account.slot}" if account.slot else place
 
 
 def membership_of(remembered: object, whose: str) -> Membership | None:

@@ -19,12 +19,13 @@ from app.ui.widgets.choices import Segmented
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QShowEvent
 
     from app.core.auth.oauth.sign_in import BrowserSignIn
     from app.core.auth.vault.base import StoreKind
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from app.core.known_accounts import KnownAccount
 
 OWN = "own"
-# Longer names of accounts elide in the middle.
-LONGEST_NAME = 420
 
 
 class FirstRun(QScrollArea):
@@ -64,7 +63,7 @@ class FirstRun(QScrollArea):
         self._sign_in: BrowserSignIn | None = None
         self._adding: Host | None = None
         self._accounts: tuple[KnownAccount, ...] = ()
-        self.account_buttons: list[QuietButton] = []
+        self.account_buttons: list[RowButton] = []
         self.try_button = PrimaryButton(self.tr("Try it here"), "home", clicked=on_workspace)
         self.try_button.setAccessibleDescription(self.tr("A workspace on this computer, without an account"))
         self.back_button = QuietButton("", "back", kind="flat", clicked=on_leave)
@@ -130,12 +129,12 @@ class FirstRun(QScrollArea):
         """Offer to go on as one of these accounts."""
         if self._accounts == tuple(accounts):
             return
-        from app.core.known_accounts import distinct_names
+        from app.core.known_accounts import distinct_places
 
         self._accounts = tuple(accounts)
         clear_layout(self._account_box)
-        names = distinct_names(self._accounts)
-        self.account_buttons = [self._account_button(account, names[account.key]) for account in self._accounts]
+        places = distinct_places(self._accounts)
+        self.account_buttons = [self._account_button(account, places[account.key]) for account in self._accounts]
         for button in self.account_buttons:
             self._account_box.addWidget(button)
         self._accounts_card.setVisible(bool(accounts))
@@ -143,8 +142,8 @@ class FirstRun(QScrollArea):
     def say_where_kept(self, usual: StoreKind | None) -> None:
         """Say where the sign-in will be kept, if that is not the usual place; None where it is not known yet."""
         words = {
-            "file": self.tr("The sign-in is kept in a private file, as your other ones are."),
-            "memory": self.tr("The sign-in is forgotten when you quit, as your other ones are."),
+            "file": self.tr("Kept in a private file, like your other sign-ins."),
+            "memory": self.tr("Forgotten when you quit, like your other sign-ins."),
         }
         self._kept.setText(words.get(usual.value, "") if usual is not None else "")
         self._kept.setVisible(bool(self._kept.text()))
@@ -173,6 +172,8 @@ class FirstRun(QScrollArea):
         """Show that the browser is open."""
         self._sign_in = sign_in
         hint = self.tr("Approve the sign-in there. This page continues by itself.")
+        if self._adding is not None:
+            hint += " " + self.tr("To add another person, copy the link into a private window.")
         self._under_way(self.tr("Waiting for your browser…"), hint)
 
     def failed(self, error: BurrowError) -> None:
@@ -207,7 +208,7 @@ class FirstRun(QScrollArea):
             self.setAccessibleName(self.tr("Welcome to Burrow"))
         else:
             self._title.setText(self.tr("Add an account"))
-            self._sentence.setText(self.tr("Both stay signed in. You switch between them in the account menu."))
+            self._sentence.setText(self.tr("The others stay signed in. Switch between them in the account menu."))
             self._sign_in_title.setText(self.tr("Sign in to {0}").format(host.name))
             self.setAccessibleName(self.tr("Add an account: {0}").format(host.name))
         self._try_card.setVisible(host is None)
@@ -225,16 +226,14 @@ class FirstRun(QScrollArea):
         card.setVisible(False)
         return card
 
-    def _account_button(self, account: KnownAccount, name: str) -> QuietButton:
+    def _account_button(self, account: KnownAccount, place: str) -> RowButton:
         def go_on() -> None:
             if self._on_account is not None:
                 self._on_account(account)
 
-        button = QuietButton("", "user", clicked=go_on)
-        shown = button.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, theme().px(LONGEST_NAME))
-        button.setText(shown.replace("&", "&&"))
-        button.setToolTip(name if shown != name else "")
-        button.setAccessibleName(self.tr("Continue as {0}").format(name))
+        button = RowButton("user", "chevron-right", kind="quiet", keeps_tail=True, clicked=go_on)
+        name = f"{account.name} ({place})"
+        button.set_words(account.name, self.tr("Continue as {0}").format(name), place, name)
         return button
 
     def _build_try(self) -> QWidget:
@@ -282,6 +281,12 @@ class FirstRun(QScrollArea):
         buttons.addWidget(self.key_toggle)
         buttons.addStretch()
         box.addLayout(buttons)
+        words = self.tr(
+            "The browser signs in as whoever is signed in there. "
+            "To add another person, copy the link into a private window."
+        )
+        self._browser_hint = Text(words, "caption", "muted", wrap=True)
+        box.addWidget(self._browser_hint)
         self._key_part = QWidget()
         key_box = QVBoxLayout(self._key_part)
         key_box.setContentsMargins(0, 0, 0, 0)
@@ -298,14 +303,8 @@ class FirstRun(QScrollArea):
         )
         key_box.addWidget(Text(hint, "caption", "muted", wrap=True))
         box.addWidget(self._key_part)
-        words = self.tr(
-            "The browser signs in as whoever is signed in there. "
-            "To add another person, copy the link into a private window."
-        )
-        self._browser_hint = Text(words, "caption", "muted", wrap=True)
         self._kept = Text("", "caption", "muted", wrap=True)
         self._kept.setVisible(False)
-        box.addWidget(self._browser_hint)
         box.addWidget(self._kept)
         self._show_key(False)
         return card
@@ -399,6 +398,12 @@ class FirstRun(QScrollArea):
         if self._sign_in is not None:
             self._sign_in.cancel()
         self.idle()
+
+    @guarded()
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self.window().focusWidget() is None:
+            self.focus_first()
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
