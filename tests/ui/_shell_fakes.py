@@ -14,16 +14,18 @@ from app.core.auth.key import CredentialKey
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.auth.tokens import TokenSet
+from app.core.clock import SystemClock
 from app.core.diagnostics.activity import Activity
 from app.core.diagnostics.timeline import TimelineStep
 from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
-from app.core.hosts import US, Host
+from app.core.hosts import US, Host, parse_host
 from app.core.known_accounts import KnownAccounts
 from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization
 from app.core.posthog.types import Membership, Project, User
 from app.core.posthog.wire import encode_membership
 from app.core.sign_ins import SignIn, SignIns
+from app.core.storage.values import GrantEvent
 from app.ui.context import Command, Context
 from app.ui.place import Identity, Place
 from app.ui.tasks.wording import run_state
@@ -60,6 +62,7 @@ class FakeTime:
     """The server's clock: `skew` seconds ahead."""
 
     skew = 0.0
+    clock = SystemClock()
 
     def local(self, moment: float) -> float:
         return moment - self.skew
@@ -71,8 +74,14 @@ class FakeOAuth:
 
 
 class FakeJournal:
+    def __init__(self) -> None:
+        self.events: tuple[GrantEvent, ...] = ()
+
     def fingerprint(self, token: str) -> str:
         return f"{len(token):08x}"
+
+    async def recent(self, limit: int) -> tuple[GrantEvent, ...]:
+        return self.events[:limit]
 
 
 class FakeTimeline:
@@ -113,6 +122,9 @@ class FakeSession:
         self.sign_in = FakeSignIn()
         return self.sign_in
 
+    async def known(self) -> None:
+        return None
+
     async def sign_out(self) -> None:
         self.signed_out += 1
         self.become(state=CredentialState.SIGNED_OUT)
@@ -137,7 +149,7 @@ class FakeBackend:
         self, host: Host = US, status: CredentialStatus | None = None, lab: object | None = None, slot: str = ""
     ) -> None:
         self.host = host
-        key = CredentialKey(host.origin, slot=slot)
+        key = CredentialKey(host.key if host.embedded else host.origin, slot=slot)
         self.session = FakeSession(status or CredentialStatus(CredentialState.SIGNED_IN), key, host.name)
         self.changed: Event[FakeBackend] = Event()
         self.account: User | None = User(uuid="u-1", email="ana@example.org", first_name="Ana")
@@ -155,8 +167,15 @@ class FakeBackend:
 class AccountSettings(FakeSettings):
     """Settings in memory that the accounts of this machine are read from."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.refreshed: list[str] = []
+
     def under(self, prefix: str) -> dict[str, Any]:
         return {key: value for key, value in self.values.items() if key.startswith(prefix)}
+
+    async def refresh_under(self, prefix: str) -> None:
+        self.refreshed.append(prefix)
 
     def remember(self, issuer: str, email: str, slot: str = "", project: Project | None = None) -> CredentialKey:
         """Somebody has signed in to an account, and not out of it."""
@@ -219,8 +238,34 @@ class FakeServices:
         self.own_servers = FakeOwnServers()
         self.sign_ins = SignIns(lambda: self.backend, self.backend_changed, self.own_servers)  # type: ignore[arg-type, return-value]
 
+        self.fail: BurrowError | None = None
+
     def usual_store(self) -> None:
         return None
+
+    async def keep_where_usual(self) -> None:
+        return None
+
+    async def resolve(self, named: str) -> Host:
+        failure, self.fail = self.fail, None
+        if failure is not None:
+            raise failure
+        return parse_host(named)
+
+    async def connect(self, host: Host, *, slot: str | None = None) -> FakeBackend:
+        """As the real ones: somebody is signed in to a known account, and nobody to any other."""
+        chosen = self.accounts.last_slot(host) if slot is None else slot
+        known = next((each for each in self.accounts.of(host) if each.slot == chosen), None)
+        state = CredentialState.SIGNED_OUT if known is None else CredentialState.SIGNED_IN
+        backend = FakeBackend(host, CredentialStatus(state), slot=chosen)
+        backend.account = None if known is None else known.user
+        self.switch(None)
+        await asyncio.sleep(0)
+        self.switch(backend)
+        if known is not None:
+            await self.storage.settings.set("host", host.key)
+            await self.accounts.use(host, chosen)
+        return backend
 
     def remembered_host(self) -> Any:
         return self.storage.settings.get("host")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QFrame, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.ui.shell.credential_words import credential_note, credential_state, renewing_in
@@ -129,14 +129,15 @@ class StatusCorner(QFrame):
 
     def _show_account_button(self, shown: bool) -> None:
         """Between two accounts there is none. The focus that Qt takes from the hidden button comes back to it."""
-        if not shown and self.account.hasFocus():
+        window = self.window()
+        if not shown and window.focusWidget() is self.account:
             self.account.setVisible(False)
-            self._lost_focus = True, QApplication.focusWidget()
+            self._lost_focus = True, window.focusWidget()
         self.account.setVisible(shown)
         lost, given_to = self._lost_focus
         if shown and lost:
             self._lost_focus = False, None
-            if QApplication.focusWidget() is given_to:
+            if window.focusWidget() is given_to:
                 self.account.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _open_projects(self) -> None:
