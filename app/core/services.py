@@ -65,6 +65,7 @@ class Services:
         self.activity = Activity(self.storage.activity)
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()
+        self._adding = False
         self._store = store
         self._background = BackgroundTasks()
         self._leaving: asyncio.Task[None] | None = None
@@ -134,6 +135,14 @@ class Services:
 
         return EmbeddedWorkspace(self.folder / WORKSPACE_FOLDER)
 
+    @property
+    def adding(self) -> bool:
+        """Whether the current account is one that nobody has signed in to yet, beside others of its host.
+
+        The next start opens the account used before.
+        """
+        return self._adding
+
     def remembered_host(self) -> str | None:
         """The key of the host of the last start, None on the first."""
         key = self.storage.settings.get(HOST_SETTING)
@@ -175,6 +184,7 @@ class Services:
             await self.disconnect()
             backend = self._new_backend(host, chosen)
             self.backend = backend
+            self._adding = remember and chosen not in self._slots(host)
             self._list_servers()
             self.backend_changed.emit(backend)
         if remember:
@@ -182,6 +192,10 @@ class Services:
         if restore:
             await backend.start()
         return backend
+
+    def _slots(self, host: Host) -> set[str]:
+        """The slots of the accounts of a host, and the one used last, which nobody may be signed in to."""
+        return {self.accounts.last_slot(host), *(known.slot for known in self.accounts.of(host))}
 
     def _new_backend(self, host: Host, slot: str) -> Backend:
         from app.core.auth.vault.base import StoreKind
@@ -203,7 +217,7 @@ class Services:
     async def _remember(self, backend: Backend, slot: str) -> None:
         """Start with this account next time; with one more account not before somebody is signed in as that."""
         host = backend.host
-        if slot == self.accounts.last_slot(host) or any(known.slot == slot for known in self.accounts.of(host)):
+        if not self._adding:
             await self.remember(host, slot)
             return
 
@@ -215,6 +229,7 @@ class Services:
                 await backend.ready()
             if self.backend is backend:
                 unsubscribe()
+                self._adding = False
                 await self.remember(host, slot)
 
         def changed(status: CredentialStatus) -> None:
@@ -230,6 +245,7 @@ class Services:
         import asyncio
 
         backend, self.backend = self.backend, None
+        self._adding = False
         if backend is not None:
             self._list_servers()
             self.backend_changed.emit(None)

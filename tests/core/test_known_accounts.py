@@ -68,6 +68,7 @@ async def test_an_addition_that_nobody_signed_in_to_is_not_the_account_of_the_ne
         ana = await signed_in_as_ana(services, workspace)
         adding = await services.connect(ana.host, slot=services.accounts.free_slot(ana.host))
         assert adding.session.status.state is CredentialState.SIGNED_OUT
+        assert services.adding
         assert await email_of_the_next_start(tmp_path, workspace) == "ana@example.org"
 
 
@@ -91,6 +92,7 @@ async def test_an_addition_is_the_account_of_the_next_start_once_it_is_known_who
         adding = await services.connect(ana.host, slot="2")
         await adding.sign_in_with_key(add_ben(workspace.data))
         await until(lambda: services.accounts.last_slot(adding.host) == "2", 15)
+        assert not services.adding
         assert await email_of_the_next_start(tmp_path, workspace) == "ben@example.org"
 
 

@@ -239,6 +239,7 @@ class FakeServices:
         self.sign_ins = SignIns(lambda: self.backend, self.backend_changed, self.own_servers)  # type: ignore[arg-type, return-value]
 
         self.fail: BurrowError | None = None
+        self.adding = False
 
     def usual_store(self) -> None:
         return None
@@ -261,6 +262,7 @@ class FakeServices:
         backend.account = None if known is None else known.user
         self.switch(None)
         await asyncio.sleep(0)
+        self.adding = known is None and chosen != self.accounts.last_slot(host)
         self.switch(backend)
         if known is not None:
             await self.storage.settings.set("host", host.key)

@@ -328,6 +328,10 @@ async def test_what_another_process_signed_in_to_is_learnt_when_the_window_is_co
         app = QApplication.instance()
         assert isinstance(app, QApplication)
         app.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
+        await settle()
+        assert services.storage.settings.refreshed == []
+        app.applicationStateChanged.emit(Qt.ApplicationState.ApplicationInactive)
+        app.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
         await until(lambda: services.storage.settings.refreshed == ["account:", "signed_out:"])
 
 

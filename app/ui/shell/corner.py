@@ -214,7 +214,6 @@ class StatusCorner(QFrame):
         group = QActionGroup(menu)
         for account, name in zip(accounts, distinct_names(accounts).values(), strict=True):
             action = QAction(_shown(name), menu, checkable=True)
-            action.setToolTip(name)
             action.setChecked(account.key == backend.session.key)
             action.triggered.connect(lambda _checked=False, account=account: self.account_wanted.emit(account))
             group.addAction(action)
@@ -254,4 +253,5 @@ def _shown(name: str) -> str:
 
     current = theme()
     metrics = QFontMetrics(current.font("body"))
-    return metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, current.px(LONGEST_ACCOUNT)).replace("&", "&&")
+    line = " ".join(name.split())
+    return metrics.elidedText(line, Qt.TextElideMode.ElideMiddle, current.px(LONGEST_ACCOUNT)).replace("&", "&&")

@@ -41,7 +41,7 @@ class SignInController(QObject):
         super().__init__(bar)
         self._services, self._bridge, self._bar = services, bridge, bar
         self._choose_host, self._waiting_calls = choose_host, waiting_calls
-        self._follows = False
+        self._started = self._follows = False
         self._account_job = ""
         bar.store_wanted.connect(self.choose_store)
 
@@ -101,13 +101,20 @@ class SignInController(QObject):
         if self._account_job:
             self._bridge.cancel(self, self._account_job)
 
+    def start(self) -> None:
+        """Saved data is on the screen: from now on the user's own servers are followed too."""
+        self._started = True
+        self.show()
+
     def show(self) -> None:
         """Bring the bar up to date with the credentials.
 
-        What is needed to know the own servers is loaded once a host is connected, after the first paint.
+        Before `start` only where the account needs the user: knowing the own servers loads code, which would delay
+        the saved data.
         """
         if not self._follows:
-            if self._services.backend is None:
+            backend = self._services.backend
+            if backend is None or not (self._started or backend.session.status.needs_user):
                 return
             self._follows = True
             self._bridge.listen(self, self._services.sign_ins.changed, lambda _nothing: self.show())

@@ -88,6 +88,7 @@ class MainWindow(QWidget):
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = UiSettings(services.storage.settings, bridge, self)
         self.appearance = Appearance(settings)
+        self._was_left = False
         self.follower = BackendFollower(services, bridge, self)
         self.corner = StatusCorner(connector)
         self.rail = Rail(self.corner)
@@ -287,8 +288,10 @@ class MainWindow(QWidget):
 
     def _application_state_changed(self, state: Qt.ApplicationState) -> None:
         """Somebody may have signed in on the command line, and comes back to the window."""
-        if state is Qt.ApplicationState.ApplicationActive and self._connector is not None:
+        active = state is Qt.ApplicationState.ApplicationActive
+        if active and self._was_left and self._connector is not None:
             self._connector.refresh_accounts()
+        self._was_left = not active
 
     def _connect_place(self, place_id: str, place: Place) -> None:
         place.count_changed.connect(lambda count: self._counted(place_id, count))
@@ -296,6 +299,10 @@ class MainWindow(QWidget):
         place.call_resumed.connect(self.bar.add_repeated)
         place.waiting_changed.connect(self.sign_ins.count_waiting)
         self.commands.bind(place)
+        if place.shows_saved:
+            place.saved_shown.connect(self.sign_ins.start)
+        else:
+            self.sign_ins.start()
 
     def _counted(self, place_id: str, count: int) -> None:
         self.rail.set_count(place_id, count)

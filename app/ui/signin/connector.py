@@ -69,19 +69,12 @@ class HostConnector(QObject):
 
     @property
     def adding(self) -> Host | None:
-        """The host that an account is being added at.
-
-        Nobody has signed in to the account yet, and the next start opens another one of that host.
-        """
+        """The host that an account is being added at, while nobody has signed in to the account yet."""
         backend = self._services.backend
-        if backend is None or backend.session.status.state in {
-            CredentialState.SIGNED_IN,
-            CredentialState.NEEDS_SIGN_IN,
-        }:
+        if backend is None or not self._services.adding:
             return None
-        host = backend.host
-        next_start = (self._services.remembered_host(), self._services.accounts.last_slot(host))
-        return None if next_start == (host.key, backend.session.key.slot) else host
+        signed_in = {CredentialState.SIGNED_IN, CredentialState.NEEDS_SIGN_IN}
+        return None if backend.session.status.state in signed_in else backend.host
 
     @property
     def can_add(self) -> bool:
@@ -133,7 +126,7 @@ class HostConnector(QObject):
         self._try(self._services.connect(host))
 
     def refresh_accounts(self) -> None:
-        """Learn which accounts other processes signed in to or out of; what was just begun with is new enough."""
+        """Learn which accounts other processes signed in to or out of."""
         if self._begun:
             self._bridge.spawn(self, self._services.accounts.refresh(), key="accounts")
 
@@ -145,13 +138,12 @@ class HostConnector(QObject):
         return await self._services.connect(await self._services.resolve(named), slot=slot)
 
     async def _to_sign_in(self, named: str) -> Backend:
-        """The host, as the account that is connected already where nobody is signed in to that."""
-        host, backend = await self._services.resolve(named), self._services.backend
-        if backend is not None and backend.host == host:
+        """The account that is being added, else the one of the host that was used last."""
+        adding, backend = self.adding, self._services.backend
+        if backend is not None and adding is not None and adding.origin == named:
             await backend.session.known()
-            if backend.session.status.state is CredentialState.SIGNED_OUT:
-                return backend
-        return await self._services.connect(host)
+            return backend
+        return await self._connect(named)
 
     async def _through_browser(self, named: str) -> None:
         session = (await self._to_sign_in(named)).session
