@@ -76,11 +76,14 @@ class FakeOAuth:
 class FakeJournal:
     def __init__(self) -> None:
         self.events: tuple[GrantEvent, ...] = ()
+        self.hold: asyncio.Event | None = None
 
     def fingerprint(self, token: str) -> str:
         return f"{len(token):08x}"
 
     async def recent(self, limit: int) -> tuple[GrantEvent, ...]:
+        if self.hold is not None:
+            await self.hold.wait()
         return self.events[:limit]
 
 

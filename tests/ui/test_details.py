@@ -424,6 +424,20 @@ async def test_a_chosen_server_is_shown_with_its_own_state_facts_and_history_and
         assert shown.dialog.card.isHidden()
 
 
+async def test_until_the_history_of_the_chosen_one_is_read_none_is_shown(qapp: QApplication) -> None:
+    async with several() as shown:
+        shown.ledger.journal.hold = asyncio.Event()
+        shown.dialog.choose(shown.ledger.key.text)
+        await settle()
+        assert shown.dialog.stack.currentWidget() is shown.dialog.empty
+        assert shown.dialog.progress.active
+        assert "Nothing has happened yet." in shown.dialog.text()
+        assert "Offline, 50 min ago" not in shown.words
+        shown.ledger.journal.hold.set()
+        await until(lambda: shown.dialog.stack.currentWidget() is shown.dialog.table)
+        assert not shown.dialog.progress.active
+
+
 async def test_what_happens_to_the_chosen_server_is_followed_while_it_is_shown(qapp: QApplication) -> None:
     async with several(CredentialStatus(CredentialState.SIGNED_IN)) as shown:
         shown.dialog.choose(shown.ledger.key.text)

@@ -125,6 +125,16 @@ async def test_another_account_is_switched_to_by_keyboard_alone_and_the_focus_co
         await until(lambda: where(services) == ("us", ""))
 
 
+async def test_the_focus_stays_on_the_account_while_another_one_is_opened() -> None:
+    services = four()
+    async with opened(services) as window:
+        window.corner.account.setFocus()
+        window.switch_account(services.accounts.all()[3])
+        await until(lambda: where(services) == ("us", ""))
+        await until(lambda: window.backend is services.backend)
+        assert window.corner.account.hasFocus()
+
+
 async def test_the_current_account_is_not_connected_anew() -> None:
     services = four()
     async with opened(services) as window:

@@ -280,6 +280,21 @@ async def test_another_account_takes_the_former_ones_row_away_and_leaves_the_ser
         assert rows(window) == ["Sign in to Ledger again to keep going."]
 
 
+async def test_the_browser_of_an_account_that_was_left_says_nothing_about_the_one_opened_since() -> None:
+    services = services_with(ENDED)
+    async with opened(services) as window:
+        assert services.backend is not None
+        former = services.backend.session
+        button(window.bar, "Sign in").click()
+        await until(lambda: "browser" in window.bar.text())
+        services.switch(FakeBackend(EU, ENDED))
+        await until(lambda: shows(window.bar, "Sign in"))
+        assert former.sign_in is not None
+        former.sign_in.end(SignInNeeded("Too late."))
+        await asyncio.sleep(0.02)
+        assert rows(window) == ["Sign in again to keep going. Your drafts are kept."]
+
+
 async def test_a_row_leads_to_the_details_of_its_own_sign_in() -> None:
     services = services_with(ENDED, Ledger=ENDED)
     async with opened(services) as window:

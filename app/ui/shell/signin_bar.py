@@ -64,10 +64,13 @@ class SignInBar(QFrame):
         """Show how these sign-ins stand now, in this order; others are no longer in use."""
         former, self._rows = self._rows, {}
         for sign_in in sign_ins:
-            row = former.pop(identity(sign_in), None)
-            if row is not None or sign_in.needs_user:
-                self._rows[identity(sign_in)] = row = row or self._new_row(sign_in)
+            name = identity(sign_in)
+            row = former.get(name)
+            if row is not None and row.goes_on_with(sign_in):
+                self._rows[name] = former.pop(name)
                 row.sign_in = sign_in
+            elif sign_in.needs_user:
+                self._rows[name] = self._new_row(sign_in)
         for row in former.values():
             self._remove(row)
         self._show()

@@ -66,6 +66,10 @@ class SignInRow(Banner):
         """How many of the calls that waited were not repeated yet."""
         return self.waiting.calls - self._repeated
 
+    def goes_on_with(self, sign_in: SignIn) -> bool:
+        """Whether this is the same sign-in still: an account that was opened anew waits for no former browser."""
+        return sign_in.server_id is not None or self.sign_in.credential is sign_in.credential
+
     def add_sent(self) -> None:
         """Count a change that had waited and was sent."""
         self._sent += 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
 
-from app.core.auth.status import CANCELLED, CredentialState
+from app.core.auth.status import CredentialState
 from app.core.errors import SignInNeeded
 from app.core.hosts import WORKSPACE
 
@@ -184,8 +184,7 @@ class HostConnector(QObject):
         self._stay()
 
     def _failed(self, failure: BurrowError) -> None:
-        if failure.facts.code != CANCELLED:
-            self._choose()
+        self._choose()
         self.page().failed(failure)
 
 
