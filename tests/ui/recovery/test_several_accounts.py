@@ -10,6 +10,7 @@ import httpx
 import pytest
 from PySide6.QtWidgets import QApplication
 
+from app.core.auth.key import CredentialKey
 from app.core.auth.status import CredentialState
 from app.core.known_accounts import KnownAccount, distinct_names
 from app.core.lab import Lab
@@ -57,6 +58,15 @@ async def add_ben_before(folder: Path, workspace: RunningWorkspace) -> None:
 
 def known(alive: Living) -> list[str]:
     return [account.name for account in alive.services.accounts.all()]
+
+
+def issuers(alive: Living) -> list[str]:
+    return [each.host for each in alive.services.accounts.all()]
+
+
+def connected(alive: Living) -> CredentialKey | None:
+    backend = alive.services.backend
+    return None if backend is None else backend.session.key
 
 
 def account(alive: Living, name: str) -> KnownAccount:
@@ -239,6 +249,25 @@ async def test_signing_out_of_one_offers_the_other_and_leaves_its_sign_in_alone(
         await until(lambda: alive.tasks.controller.load.loaded, 15)
         assert alive.tasks.controller.load.error is None
     assert await account_of_the_next_start(tmp_path / "app", workspace) == ANA
+
+
+async def test_the_embedded_workspace_is_left_for_an_account_of_a_host_and_come_back_to(
+    qapp: QApplication, tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with window_of_ana(qapp, tmp_path / "app", workspace) as alive:
+        assert alive.window._connector is not None
+        alive.window._connector.use_workspace()
+        await until(lambda: alive.backend is not alive.services.backend and "workspace" in issuers(alive), 20)
+        assert not alive.window.can_add_account
+        there, here = (
+            next(each for each in alive.services.accounts.all() if (each.host == "workspace") is embedded)
+            for embedded in (False, True)
+        )
+        for each in (there, here):
+            alive.window.switch_account(each)
+            await until(lambda each=each: connected(alive) == each.key, 15)
+            await until(lambda: alive.word == "Signed in" and alive.tasks.controller.load.loaded, 15)
+            assert alive.window.can_add_account is (each is there)
 
 
 async def test_two_switches_in_quick_succession_end_at_the_last_one(
