@@ -65,7 +65,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     app.setDesktopFileName("burrow")
     bridge = Bridge()
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
-    window = MainWindow(services, bridge, PLACES, connecting.page, paint_first=True)
+    window = MainWindow(services, bridge, PLACES, connecting, paint_first=True)
     if options.place:
         # Which places are available depends on the host.
         window.backend_shown.connect(lambda backend: window.go(options.place) if backend is not None else None)

@@ -72,7 +72,7 @@ class Backend:
         self.storage = storage
         self.activity = activity
         self._workspace = workspace
-        self.timeline = Timeline(credential.journal, credential.oauth.time.clock, role)
+        self.timeline = Timeline.of(credential, role)
         gate = asyncio.Semaphore(IN_FLIGHT)
         self.unbound_fetcher = Fetcher(transport, credential, host, gate=gate)
         self.fetcher = Fetcher(transport, credential, host, gate=gate, owner=self)

@@ -15,6 +15,7 @@ from app.core.urls import DEFAULT_PORTS, is_loopback, origin_of
 
 POSTHOG_MCP_URL = "https://mcp.posthog.com/mcp"
 WORKSPACE = "workspace"
+WORKSPACE_NAME = "Workspace"
 HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
@@ -79,10 +80,20 @@ def parse_host(text: str, client_id: str | None = None) -> Host:
     return Host(key=origin, name=parts.netloc, origin=origin, client_id=client_id or None)
 
 
+def host_name(named: str) -> str:
+    """What people call the host with this key or origin."""
+    if named == WORKSPACE:
+        return WORKSPACE_NAME
+    try:
+        return parse_host(named).name
+    except Rejected:
+        return named
+
+
 def workspace_host(url: str, *, client_id: str, secret: str) -> Host:
     """The embedded workspace. Its URL has another port at each start."""
     origin = origin_of(url)
-    return Host(WORKSPACE, "Workspace", origin, f"{origin}/mcp", client_id, secret=secret)
+    return Host(WORKSPACE, WORKSPACE_NAME, origin, f"{origin}/mcp", client_id, secret=secret)
 
 
 def _check_bare_origin(typed: str, parts: SplitResult) -> None:

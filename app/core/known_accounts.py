@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.auth.key import CredentialKey
 from app.core.errors import BurrowError, NotFound, Rejected
+from app.core.hosts import host_name
 from app.core.posthog.wire import decode_membership
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.core.hosts import Host
     from app.core.posthog.types import Membership, Project, User
     from app.core.storage.settings import Settings
@@ -67,6 +70,11 @@ class KnownAccounts:
                 found.append(KnownAccount(CredentialKey.parse(key), membership.user, membership.project))
         return tuple(sorted(found, key=lambda one: (one.host, one.name.casefold(), one.slot)))
 
+    async def refresh(self) -> None:
+        """Take over which accounts other processes signed in to or out of. Raises `StorageTrouble`."""
+        for prefix in (REMEMBERED, SIGNED_OUT):
+            await self._settings.refresh_under(prefix)
+
     def of(self, host: Host) -> tuple[KnownAccount, ...]:
         """The accounts of one host."""
         return tuple(account for account in self.all() if account.host in {host.key, host.origin})
@@ -88,9 +96,12 @@ class KnownAccounts:
         action = f"{there} Sign in with: burrow login --host {host.key} --account {named}"
         raise NotFound(f"There is no account {named} at {host.name}.", action=action)
 
-    def free_slot(self, host: Host) -> str:
-        """A slot for one more account of `host`; the empty one while no account is signed in to there."""
-        taken = {account.slot for account in self.of(host)}
+    def free_slot(self, host: Host, *in_use: str) -> str:
+        """A slot for one more account of `host`, none of `in_use`; the empty one while nobody is signed in there.
+
+        An account whose name is not known yet has a slot in use.
+        """
+        taken = {*in_use, *(account.slot for account in self.of(host))}
         return next(slot for slot in ("", *map(str, range(2, len(taken) + 3))) if slot not in taken)
 
     def last_slot(self, host: Host) -> str:
@@ -102,6 +113,31 @@ class KnownAccounts:
         """Start with this account of `host` next time. Raises `StorageTrouble`."""
         if slot != self.last_slot(host):
             await self._settings.set(f"{SLOT}{host.key}", slot)
+
+
+def distinct_names(accounts: Sequence[KnownAccount]) -> dict[CredentialKey, str]:
+    """What people call each account, such that no two of them are called the same: `ana@example.org (PostHog EU)`.
+
+    Accounts of one name at one host are told apart by their projects, or by their slots where those are the same.
+    """
+    places = distinct_places(accounts)
+    return {account.key: f"{account.name} ({places[account.key]})" for account in accounts}
+
+
+def distinct_places(accounts: Sequence[KnownAccount]) -> dict[CredentialKey, str]:
+    """What each name of `distinct_names` has in brackets: the host, and what tells the account apart there."""
+    return {account.key: _place(account, accounts) for account in accounts}
+
+
+def _place(account: KnownAccount, accounts: Sequence[KnownAccount]) -> str:
+    alike = [one for one in accounts if (one.host, one.name.casefold()) == (account.host, account.name.casefold())]
+    place = host_name(account.host)
+    if len(alike) == 1:
+        return place
+    projects = {one.project.name for one in alike if one.project is not None and one.project.name}
+    if account.project is not None and len(projects) == len(alike):
+        return f"{place}, {account.project.name}"
+    return f"{place}, {account.slot}" if account.slot else place
 
 
 def membership_of(remembered: object, whose: str) -> Membership | None:

@@ -6,6 +6,7 @@ Nothing but the storage is imported and opened before it is asked for: the windo
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +15,18 @@ from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
 from app.core.diagnostics.activity import Activity
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
 from app.core.urls import is_loopback, origin_of
 
 if TYPE_CHECKING:
+    import asyncio
+
     from app.core.auth.http.clients import HttpClients
     from app.core.auth.registry import Credentials
+    from app.core.auth.status import CredentialStatus
     from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace
@@ -61,8 +65,10 @@ class Services:
         self.activity = Activity(self.storage.activity)
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()
+        self._adding = False
         self._store = store
         self._background = BackgroundTasks()
+        self._leaving: asyncio.Task[None] | None = None
         self._closed = False
 
     @cached_property
@@ -81,6 +87,12 @@ class Services:
         return Credentials(
             self.folder, self.transport, storage.settings, storage.grants, role=self.role, store=self._store
         )
+
+    @cached_property
+    def _connecting(self) -> asyncio.Lock:
+        import asyncio
+
+        return asyncio.Lock()
 
     @cached_property
     def accounts(self) -> KnownAccounts:
@@ -123,6 +135,14 @@ class Services:
 
         return EmbeddedWorkspace(self.folder / WORKSPACE_FOLDER)
 
+    @property
+    def adding(self) -> bool:
+        """Whether the current account is one that nobody has signed in to yet, beside others of its host.
+
+        The next start opens the account used before.
+        """
+        return self._adding
+
     def remembered_host(self) -> str | None:
         """The key of the host of the last start, None on the first."""
         key = self.storage.settings.get(HOST_SETTING)
@@ -157,57 +177,87 @@ class Services:
 
         Without a `slot` it is the account of `host` that was used last.
         """
-        from app.core.auth.vault.base import StoreKind
-        from app.core.backend import Backend
-        from app.core.posthog.profile import posthog_profile
-
-        await self.disconnect()
-        store = StoreKind.MEMORY if host.embedded else None
         # The embedded workspace signs in by itself, as the one person that it knows.
         chosen = "" if host.embedded else self.accounts.last_slot(host) if slot is None else slot
-        credential = self.credentials.acquire(posthog_profile(host, chosen), store=store)
-        backend = Backend(
-            host,
-            credential,
-            self.transport,
-            self.storage,
-            self.activity,
-            role=self.role,
-            workspace=self.workspace if host.embedded else None,
-        )
-        self.backend = backend
-        self._list_servers()
-        self.backend_changed.emit(backend)
+        # Of two calls at once the second closes the backend of the first.
+        async with self._connecting:
+            await self.disconnect()
+            backend = self._new_backend(host, chosen)
+            self.backend = backend
+            self._adding = remember and chosen not in self._slots(host)
+            self._list_servers()
+            self.backend_changed.emit(backend)
         if remember:
             await self._remember(backend, chosen)
         if restore:
             await backend.start()
         return backend
 
+    def _slots(self, host: Host) -> set[str]:
+        """The slots of the accounts of a host, and the one used last, which nobody may be signed in to."""
+        return {self.accounts.last_slot(host), *(known.slot for known in self.accounts.of(host))}
+
+    def _new_backend(self, host: Host, slot: str) -> Backend:
+        from app.core.auth.vault.base import StoreKind
+        from app.core.backend import Backend
+        from app.core.posthog.profile import posthog_profile
+
+        store = StoreKind.MEMORY if host.embedded else None
+        return Backend(
+            host,
+            self.credentials.acquire(posthog_profile(host, slot), store=store),
+            self.transport,
+            self.storage,
+            self.activity,
+            role=self.role,
+            workspace=self.workspace if host.embedded else None,
+        )
+
     async def _remember(self, backend: Backend, slot: str) -> None:
         """Start with this account next time; with one more account not before somebody is signed in as that."""
         host = backend.host
-        if slot == self.accounts.last_slot(host) or any(known.slot == slot for known in self.accounts.of(host)):
+        if not self._adding:
             await self.remember(host, slot)
             return
 
-        def known(changed: Backend) -> None:
-            if changed.account is not None and self.backend is changed:
-                unsubscribe()
-                self._background.record(self.remember(host, slot))
+        from app.core.auth.status import CredentialState
 
-        unsubscribe = backend.changed.subscribe(known)
+        async def remember_once_known() -> None:
+            with suppress(NotFound):
+                # Raised by an account without a project: it is known all the same.
+                await backend.ready()
+            if self.backend is backend:
+                unsubscribe()
+                self._adding = False
+                await self.remember(host, slot)
+
+        def changed(status: CredentialStatus) -> None:
+            if self.backend is not backend:
+                unsubscribe()
+            elif status.state is CredentialState.SIGNED_IN:
+                self._background.start(remember_once_known())
+
+        unsubscribe = backend.session.changed.subscribe(changed)
 
     async def disconnect(self) -> None:
         """Close the current backend, if any."""
+        import asyncio
+
         backend, self.backend = self.backend, None
+        self._adding = False
         if backend is not None:
             self._list_servers()
             self.backend_changed.emit(None)
-            if "servers" in self.__dict__:
-                await self.servers.left()
-            await backend.close()
-            await self.credentials.release(backend.session)
+            self._leaving = asyncio.create_task(self._leave(backend))
+        if self._leaving is not None:
+            # A caller that is cancelled interrupts nothing: whoever connects or closes next waits for the rest.
+            await asyncio.shield(self._leaving)
+
+    async def _leave(self, backend: Backend) -> None:
+        if "servers" in self.__dict__:
+            await self.servers.left()
+        await backend.close()
+        await self.credentials.release(backend.session)
 
     async def close(self) -> None:
         """End everything in order: servers, backend, client, workspace, storage. Safe to call again."""
@@ -247,6 +297,14 @@ class Services:
         chosen = {self.storage.settings.get(f"auth:{account.key.text}:store") for account in self.accounts.all()}
         found = [kind for kind in StoreKind if kind.value in chosen]
         return found[0] if len(found) == 1 else None
+
+    async def keep_where_usual(self) -> None:
+        """Keep the next sign-in to the current account where the user keeps others, unless it was said where."""
+        backend, usual = self.backend, self.usual_store()
+        if usual is None or backend is None or backend.session.grant is not None or backend.host.embedded:
+            return
+        if self.storage.settings.get(f"auth:{backend.session.key.text}:store") is None:
+            await backend.session.choose_store(usual)
 
     def _client_id(self, named: str) -> str | None:
         value = self.storage.settings.get(f"client_id:{named.strip()}")

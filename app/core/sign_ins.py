@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from app.core.auth.status import CredentialState
 from app.core.events import Event
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class SignIn(NamedTuple):
     @property
     def needs_user(self) -> bool:
         """Whether only the user can help: the grant has ended, or the place where it is stored fails."""
-        return self.status.state is CredentialState.NEEDS_SIGN_IN or self.status.vault_failing
+        return self.status.needs_user
 
 
 class SignIns:

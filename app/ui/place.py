@@ -41,7 +41,7 @@ class Place(QWidget):
 
     - `count_changed(int)`: how many of its items need the person, for the rail.
     - `waiting_sent()`: a change that had waited for the sign-in or the connection has been sent.
-    - `waiting_changed()`: `waiting` changed.
+    - `waiting_changed()`: `waiting` or an answer of `waiting_for` changed.
     - `call_resumed()`: a call that had waited for the sign-in has been answered.
     - `saved_shown()`: what was saved at the last start is on the screen. Only where `shows_saved` is True: until then
       the window holds the network back.
@@ -67,8 +67,16 @@ class Place(QWidget):
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for the sign-in."""
+        """How many calls wait for the sign-in of the current account."""
         return 0
+
+    def waiting_for(self, key: str) -> int:
+        """How many calls wait for the sign-in with this key (`SignIn.key`).
+
+        The default knows `waiting` only. A place whose calls carry other credentials too overrides it.
+        """
+        backend = self.backend
+        return self.waiting if backend is not None and backend.session.key.text == key else 0
 
     def set_backend(self, backend: Backend | None) -> None:
         """Show the things of this backend's account and project. Not to be overridden.

@@ -9,13 +9,23 @@ from typing import Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QVBoxLayout
 
+from app.core.auth.grant.grant import Grant
+from app.core.auth.key import CredentialKey
+from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState, CredentialStatus
+from app.core.auth.tokens import TokenSet
+from app.core.clock import SystemClock
 from app.core.diagnostics.activity import Activity
 from app.core.diagnostics.timeline import TimelineStep
 from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
-from app.core.hosts import US, Host
-from app.core.posthog.types import Project, User
+from app.core.hosts import US, Host, parse_host
+from app.core.known_accounts import KnownAccounts
+from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization
+from app.core.posthog.types import Membership, Project, User
+from app.core.posthog.wire import encode_membership
+from app.core.sign_ins import SignIn, SignIns
+from app.core.storage.values import GrantEvent
 from app.ui.context import Command, Context
 from app.ui.place import Identity, Place
 from app.ui.tasks.wording import run_state
@@ -52,6 +62,7 @@ class FakeTime:
     """The server's clock: `skew` seconds ahead."""
 
     skew = 0.0
+    clock = SystemClock()
 
     def local(self, moment: float) -> float:
         return moment - self.skew
@@ -63,8 +74,17 @@ class FakeOAuth:
 
 
 class FakeJournal:
+    def __init__(self) -> None:
+        self.events: tuple[GrantEvent, ...] = ()
+        self.hold: asyncio.Event | None = None
+
     def fingerprint(self, token: str) -> str:
         return f"{len(token):08x}"
+
+    async def recent(self, limit: int) -> tuple[GrantEvent, ...]:
+        if self.hold is not None:
+            await self.hold.wait()
+        return self.events[:limit]
 
 
 class FakeTimeline:
@@ -83,8 +103,10 @@ class FakeTimeline:
 
 
 class FakeSession:
-    def __init__(self, status: CredentialStatus) -> None:
+    def __init__(self, status: CredentialStatus, key: CredentialKey, name: str = "PostHog US") -> None:
         self.status = status
+        self.key = key
+        self.profile = CredentialProfile(key, name, "https://us.posthog.com", key.issuer)
         self.changed: Event[CredentialStatus] = Event()
         self.happened: Event[Any] = Event()
         self.oauth = FakeOAuth()
@@ -99,9 +121,12 @@ class FakeSession:
         self.status = replace(self.status, **changes)
         self.changed.emit(self.status)
 
-    async def begin_sign_in(self, *, open_browser: bool = True) -> FakeSignIn:
+    async def begin_sign_in(self, *, scopes: Any = (), open_browser: bool = True) -> FakeSignIn:
         self.sign_in = FakeSignIn()
         return self.sign_in
+
+    async def wait_restored(self) -> None:
+        return None
 
     async def sign_out(self) -> None:
         self.signed_out += 1
@@ -112,10 +137,23 @@ class FakeSession:
         self.become(trouble=None, store=kind)
 
 
+def sign_in_of(
+    status: CredentialStatus, generation: int = 0, title: str = "PostHog US", server_id: str | None = None
+) -> SignIn:
+    """A sign-in in use; its token is the one of this generation."""
+    session = FakeSession(status, CredentialKey(f"https://{title}"), title)
+    if generation:
+        session.grant = Grant(TokenSet("an-access-token", generation=generation))
+    return SignIn(session, title, server_id, session.begin_sign_in)  # type: ignore[arg-type]
+
+
 class FakeBackend:
-    def __init__(self, host: Host = US, status: CredentialStatus | None = None, lab: object | None = None) -> None:
+    def __init__(
+        self, host: Host = US, status: CredentialStatus | None = None, lab: object | None = None, slot: str = ""
+    ) -> None:
         self.host = host
-        self.session = FakeSession(status or CredentialStatus(CredentialState.SIGNED_IN))
+        key = CredentialKey(host.key if host.embedded else host.origin, slot=slot)
+        self.session = FakeSession(status or CredentialStatus(CredentialState.SIGNED_IN), key, host.name)
         self.changed: Event[FakeBackend] = Event()
         self.account: User | None = User(uuid="u-1", email="ana@example.org", first_name="Ana")
         self.projects = (Project(1, "Web shop"), Project(2, "Mobile app"))
@@ -129,18 +167,110 @@ class FakeBackend:
         self.changed.emit(self)
 
 
+class AccountSettings(FakeSettings):
+    """Settings in memory that the accounts of this machine are read from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refreshed: list[str] = []
+
+    def under(self, prefix: str) -> dict[str, Any]:
+        return {key: value for key, value in self.values.items() if key.startswith(prefix)}
+
+    async def refresh_under(self, prefix: str) -> None:
+        self.refreshed.append(prefix)
+
+    def remember(self, issuer: str, email: str, slot: str = "", project: Project | None = None) -> CredentialKey:
+        """Somebody has signed in to an account, and not out of it."""
+        key = CredentialKey(issuer, slot=slot)
+        user = User(uuid=f"{email} {slot}", email=email, first_name=email.partition("@")[0].title())
+        self.values[f"account:{key.text}"] = encode_membership(Membership(user, (), project, "sign-in"))
+        return key
+
+
 @dataclass
 class FakeStorage:
-    settings: FakeSettings = field(default_factory=FakeSettings)
+    settings: AccountSettings = field(default_factory=AccountSettings)
     outbox: Any = None
 
 
+class FakeOwnServers:
+    """Servers of the user's own, each with a sign-in. `fail` is raised by the next sign-in."""
+
+    def __init__(self) -> None:
+        self.changed: Event[None] = Event()
+        self.servers: tuple[HttpServer, ...] = ()
+        self.sessions: dict[str, FakeSession] = {}
+        self.fail: BurrowError | None = None
+
+    def add(self, title: str, status: CredentialStatus | None = None) -> FakeSession:
+        """A server that was signed in to."""
+        url = f"https://{title.lower()}.example/mcp"
+        key = CredentialKey(url, url)
+        server = HttpServer(f"own-{title.lower()}", title, url, ServerAuthorization(key))
+        session = FakeSession(status or CredentialStatus(CredentialState.SIGNED_IN), key, title)
+        session.changed.subscribe(lambda _status: self.changed.emit(None))
+        self.sessions[server.id] = session
+        self.servers = tuple(sorted((*self.servers, server), key=lambda each: each.title))
+        self.changed.emit(None)
+        return session
+
+    def remove(self, title: str) -> None:
+        self.servers = tuple(server for server in self.servers if server.title != title)
+        self.changed.emit(None)
+
+    def credential_of(self, server: HttpServer) -> FakeSession:
+        return self.sessions[server.id]
+
+    async def begin_sign_in(self, server_id: str) -> FakeSignIn:
+        failure, self.fail = self.fail, None
+        if failure is not None:
+            raise failure
+        return await self.sessions[server_id].begin_sign_in()
+
+
 class FakeServices:
+    role = "window"
+
     def __init__(self, backend: FakeBackend | None = None) -> None:
         self.storage = FakeStorage()
         self.activity = Activity()
         self.backend = backend
         self.backend_changed: Event[FakeBackend | None] = Event()
+        self.accounts = KnownAccounts(self.storage.settings)  # type: ignore[arg-type]
+        self.own_servers = FakeOwnServers()
+        self.sign_ins = SignIns(lambda: self.backend, self.backend_changed, self.own_servers)  # type: ignore[arg-type, return-value]
+
+        self.fail: BurrowError | None = None
+        self.adding = False
+
+    def usual_store(self) -> None:
+        return None
+
+    async def keep_where_usual(self) -> None:
+        return None
+
+    async def resolve(self, named: str) -> Host:
+        failure, self.fail = self.fail, None
+        if failure is not None:
+            raise failure
+        return parse_host(named)
+
+    async def connect(self, host: Host, *, slot: str | None = None) -> FakeBackend:
+        """As the real ones: somebody is signed in to a known account, and nobody to any other."""
+        chosen = self.accounts.last_slot(host) if slot is None else slot
+        known = next((each for each in self.accounts.of(host) if each.slot == chosen), None)
+        state = CredentialState.SIGNED_OUT if known is None else CredentialState.SIGNED_IN
+        backend = FakeBackend(host, CredentialStatus(state), slot=chosen)
+        backend.account = None if known is None else known.user
+        self.switch(None)
+        await asyncio.sleep(0)
+        self.adding = known is None and chosen != self.accounts.last_slot(host)
+        self.switch(backend)
+        if known is not None:
+            await self.storage.settings.set("host", host.key)
+            await self.accounts.use(host, chosen)
+        return backend
 
     def remembered_host(self) -> Any:
         return self.storage.settings.get("host")

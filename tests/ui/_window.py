@@ -169,7 +169,7 @@ async def living(
         SPARES.lend(folder)
     services, bridge = Services(folder), Bridge()
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
-    window = MainWindow(services, bridge, PLACES, connecting.page)
+    window = MainWindow(services, bridge, PLACES, connecting)
     popups = Popups(window, opens)
     qapp.installEventFilter(popups)
     window.resize(1100, 720)

@@ -37,5 +37,5 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The core tries again ten times as soon. How long it waits is proven by its own tests."""
     monkeypatch.setattr(refresh, "PAUSES", tuple(pause / 10 for pause in refresh.PAUSES))
     monkeypatch.setattr(refresh, "COOLDOWN", tuple(pause / 10 for pause in refresh.COOLDOWN))
-    monkeypatch.setattr(watcher, "LOOK_SECONDS", watcher.LOOK_SECONDS / 10)
+    monkeypatch.setattr(watcher, "POLL_SECONDS", watcher.POLL_SECONDS / 10)
     monkeypatch.setattr(backend, "RECHECK_SECONDS", tuple(pause / 10 for pause in backend.RECHECK_SECONDS))

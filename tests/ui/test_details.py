@@ -16,15 +16,18 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from app.core.auth.grant.grant import Grant
-from app.core.auth.status import CredentialState, CredentialStatus, Trouble
+from app.core.auth.grant.journal import ENDED, REFRESH, SIGNED_IN
+from app.core.auth.status import AuthEvent, CredentialState, CredentialStatus, Trouble
 from app.core.auth.tokens import TokenSet
 from app.core.diagnostics.timeline import StepKind, TimelineStep
+from app.core.storage.values import GrantEvent
 from app.ui.bridge import Bridge
 from app.ui.shell import details, timeline_words
 from app.ui.shell.details import SignInDetails
 from app.ui.shell.timeline_words import STEP_STATES
+from app.ui.shell.window import MainWindow
 from tests.ui._screens import look, nameless, render
-from tests.ui._shell_fakes import FakeBackend, FakeServices
+from tests.ui._shell_fakes import FakeBackend, FakeServices, FakeSession
 from tests.ui._tasks_fakes import settle, until
 from tests.ui.test_shell import button, opened, press
 
@@ -98,7 +101,7 @@ class Page:
 async def page(backend: FakeBackend) -> AsyncIterator[Page]:
     bridge, parent = Bridge(), QWidget()
     parent.show()
-    dialog = SignInDetails(backend, bridge, parent)  # type: ignore[arg-type]
+    dialog = SignInDetails(FakeServices(backend), backend.session.key.text, bridge, parent)  # type: ignore[arg-type]
     asked: list[str] = []
     dialog.sign_in_wanted.connect(lambda: asked.append("sign in"))
     dialog.sign_out_wanted.connect(lambda: asked.append("sign out"))
@@ -342,6 +345,135 @@ async def test_signing_out_here_is_done_by_its_own_button_only(qapp: QApplicatio
         await until(lambda: backend.session.signed_out == 1)
 
 
+@dataclass
+class Several:
+    """The window with the page open, the account's sign-in and one to Ledger."""
+
+    window: MainWindow
+    dialog: SignInDetails
+    services: FakeServices
+
+    @property
+    def ledger(self) -> FakeSession:
+        return self.services.own_servers.sessions["own-ledger"]
+
+    @property
+    def words(self) -> str:
+        shown = [label.text() for label in self.dialog.findChildren(QLabel) if label.isVisibleTo(self.dialog)]
+        return "\n".join(shown)
+
+
+@asynccontextmanager
+async def several(ledger: CredentialStatus = OVER) -> AsyncIterator[Several]:
+    backend = signed_in(step(1, StepKind.OFFLINE, 3000.0))
+    services = FakeServices(backend)
+    session = services.own_servers.add("Ledger", ledger)
+    now = time.time()
+    session.grant = Grant(TokenSet(*SECRETS, now - 70, now + 3000, "invoices:read", 2), "client", "issuer", "sign-in")
+    key = session.key.text
+    session.journal.events = (
+        GrantEvent(2, key, ENDED, "refused", "Ledger", "rule", "window 1", now - 5, 0, 2, "77778888"),
+        GrantEvent(1, key, SIGNED_IN, "browser", "", "", "command line 7", now - 70, 0, 1, "55556666", outcome="ok"),
+    )
+    async with opened(services) as window:
+        window.open_sign_in_details()
+        (dialog,) = window.findChildren(SignInDetails)
+        await until(lambda: dialog.table.values.rowCount() == 1)
+        yield Several(window, dialog, services)
+        window.dialogs.close_details()
+
+
+async def test_with_one_sign_in_in_use_there_is_nothing_to_choose(qapp: QApplication) -> None:
+    async with page(signed_in(step(1))) as shown:
+        assert not shown.dialog.choice.isVisible()
+
+
+async def test_where_several_sign_ins_are_in_use_the_page_shows_one_and_offers_the_others_at_its_top(
+    qapp: QApplication,
+) -> None:
+    async with several() as shown:
+        choice = shown.dialog.choice
+        assert choice.isVisible()
+        assert [choice.itemText(row) for row in range(choice.count())] == ["PostHog US", "Ledger"]
+        assert choice.currentText() == "PostHog US"
+        assert "ana@example.org" in shown.words
+        assert not nameless(shown.dialog)
+
+
+async def test_a_chosen_server_is_shown_with_its_own_state_facts_and_history_and_no_account(
+    qapp: QApplication,
+) -> None:
+    async with several() as shown:
+        choice, table = shown.dialog.choice, shown.dialog.table
+        choice.setFocus()
+        press(choice, Qt.Key.Key_Down)
+        await until(lambda: [each.kind for each in table.values.items()] == [StepKind.ENDED, StepKind.SIGNED_IN])
+        assert shown.dialog.state.state is not None
+        assert shown.dialog.state.state.word == "Sign in"
+        assert "The server no longer accepts this sign-in." in shown.dialog.card.text()
+        for fact in ("Ledger  ·  https://us.posthog.com", "generation 2", "invoices\u00a0read"):
+            assert fact in shown.words
+        for missing in ("ana@example.org", "nobody", "Web shop", "Drafts stay"):
+            assert missing not in shown.words
+        assert "The server stays in the list." in shown.words
+        assert [secret for secret in SECRETS if secret in shown.words + shown.dialog.text()] == []
+        assert "invoices:read" in shown.dialog.text()
+        press(choice, Qt.Key.Key_Up)
+        await until(lambda: [each.kind for each in table.values.items()] == [StepKind.OFFLINE])
+        assert "ana@example.org" in shown.words
+        assert shown.dialog.card.isHidden()
+
+
+async def test_until_the_history_of_the_chosen_one_is_read_none_is_shown(qapp: QApplication) -> None:
+    async with several() as shown:
+        shown.ledger.journal.hold = asyncio.Event()
+        shown.dialog.choose(shown.ledger.key.text)
+        await settle()
+        assert shown.dialog.stack.currentWidget() is shown.dialog.empty
+        assert shown.dialog.progress.active
+        assert "Nothing has happened yet." in shown.dialog.text()
+        assert "Offline, 50 min ago" not in shown.words
+        shown.ledger.journal.hold.set()
+        await until(lambda: shown.dialog.stack.currentWidget() is shown.dialog.table)
+        assert not shown.dialog.progress.active
+
+
+async def test_what_happens_to_the_chosen_server_is_followed_while_it_is_shown(qapp: QApplication) -> None:
+    async with several(CredentialStatus(CredentialState.SIGNED_IN)) as shown:
+        shown.dialog.choose(shown.ledger.key.text)
+        await until(lambda: shown.dialog.table.values.rowCount() == 2)
+        shown.ledger.happened.emit(AuthEvent(REFRESH, "noticed", "adopted", 3, "0123abcd"))
+        await until(lambda: shown.dialog.table.values.items()[0].kind is StepKind.TAKEN_OVER)
+        shown.ledger.become(trouble=Trouble.OFFLINE)
+        await until(lambda: shown.dialog.state.state is not None and shown.dialog.state.state.word == "Offline")
+
+
+async def test_signing_in_and_out_on_the_page_is_for_the_sign_in_that_it_shows(qapp: QApplication) -> None:
+    async with several() as shown:
+        shown.dialog.choose(shown.ledger.key.text)
+        button(shown.dialog, "Sign in").click()
+        await until(lambda: shown.window.bar.text() == "Waiting for your browser to sign in to Ledger…")
+        shown.window.open_sign_in_details(shown.ledger.key.text)
+        await until(lambda: bool([each for each in shown.window.findChildren(SignInDetails) if each.isVisible()]))
+        dialog = next(each for each in shown.window.findChildren(SignInDetails) if each.isVisible())
+        button(dialog, "Sign out here").click()
+        await until(lambda: shown.ledger.signed_out == 1)
+        assert shown.services.backend is not None
+        assert shown.services.backend.session.signed_out == 0
+
+
+async def test_a_server_that_is_removed_leaves_the_choice_and_closes_the_page_about_it(qapp: QApplication) -> None:
+    async with several() as shown:
+        shown.services.own_servers.add("Atlas")
+        await until(lambda: shown.dialog.choice.count() == 3)
+        assert shown.dialog.choice.currentText() == "PostHog US"
+        shown.services.own_servers.remove("Atlas")
+        await until(lambda: shown.dialog.choice.count() == 2)
+        shown.dialog.choose(shown.ledger.key.text)
+        shown.services.own_servers.remove("Ledger")
+        await until(lambda: not [each for each in shown.window.findChildren(SignInDetails) if each.isVisible()])
+
+
 @pytest.mark.parametrize("width", [520, 760, 940])
 async def test_nothing_is_cut_off_in_either_scheme_or_at_a_larger_text(qapp: QApplication, width: int) -> None:
     for mode, scale in (("light", 1.0), ("dark", 1.5)):
@@ -363,7 +495,8 @@ def test_pictures_of_the_page(qapp: QApplication, tmp_path: Path) -> None:
 
     def build() -> QWidget:
         parents.append(QWidget())
-        dialog = SignInDetails(signed_in(), FakeBridge(), parents[-1])  # type: ignore[arg-type]
+        backend = signed_in()
+        dialog = SignInDetails(FakeServices(backend), backend.session.key.text, FakeBridge(), parents[-1])  # type: ignore[arg-type]
         dialog._show_steps(EVERY_KIND)
         return dialog
 
@@ -377,4 +510,7 @@ class FakeBridge:
         coroutine.close()
 
     def listen(self, _owner: object, _event: object, _slot: object) -> None:
+        return None
+
+    def release(self, _owner: object) -> None:
         return None

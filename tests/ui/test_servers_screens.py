@@ -52,8 +52,8 @@ STATES = [
     installed(installation(5), ServerState.TROUBLE),
 ]
 OFFERS = [
-    ServerTemplate("t1", "Notes", "https://notes.example/mcp", "", "Read and write notes.", "oauth", None, "dev"),
-    ServerTemplate("t2", "Mail", "https://mail.example/mcp", "", "Send mail.", "api_key", None, "business"),
+    ServerTemplate("t1", "Notes", "https://notes.example/mcp", "", "Read and write notes.", "oauth", "dev"),
+    ServerTemplate("t2", "Mail", "https://mail.example/mcp", "", "Send mail.", "api_key", "business"),
 ]
 
 

@@ -27,6 +27,7 @@ from app.ui.shell.key_sheet import KeySheet
 from app.ui.shell.keymap import portable
 from app.ui.shell.navigation import History
 from app.ui.shell.window import MainWindow
+from app.ui.signin.connector import HostConnector
 from app.ui.signin.first_run import FirstRun
 from app.ui.theme import theme
 from tests.ui._screens import nameless, render
@@ -42,11 +43,15 @@ def make(services: FakeServices, bridge: Bridge, built: list[str] | None = None)
 
         return build
 
-    def first_run() -> FirstRun:
-        return FirstRun(lambda: None, lambda _host: None, lambda _host, _key: None)
-
     places = [info._replace(make=place(info.id)) for info in PLACES]
-    return MainWindow(services, bridge, places, first_run)  # type: ignore[arg-type]
+    connector = HostConnector(
+        services,  # type: ignore[arg-type]
+        bridge,
+        choose=lambda: window.choose_host(),
+        stay=lambda: window.stay_here(),
+    )
+    window = MainWindow(services, bridge, places, connector)  # type: ignore[arg-type]
+    return window
 
 
 @asynccontextmanager
@@ -159,7 +164,7 @@ async def test_a_revoked_grant_shows_one_bar_and_keeps_the_place_and_its_text() 
 async def test_the_bar_counts_what_waits() -> None:
     backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
-        window.bar.set_waiting_work(2)
+        window.bar.set_waiting_work(backend.session.key.text, 2)
         assert "2 waiting changes are kept" in window.bar.text()
 
 
@@ -228,9 +233,9 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
         monkeypatch.setattr(window, "announce", lambda text, *, assertive=False: said.append((text, assertive)))
         for count in range(1, 4):
             backend.session.become(state=CredentialState.NEEDS_SIGN_IN)
-            window.bar.set_waiting_work(count)
+            window.bar.set_waiting_work(backend.session.key.text, count)
         await until(lambda: said)
-        window.bar.set_waiting_work(4)
+        window.bar.set_waiting_work(backend.session.key.text, 4)
         await asyncio.sleep(2 * signin_bar.SAY_AFTER_MS / 1000)
         assert said == [("Sign in again to keep going. Your draft and 3 waiting changes are kept.", True)]
 
@@ -245,8 +250,9 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
     ],
 )
 async def test_the_bar_counts_changes_and_calls_that_wait(changes: int, calls: int, words: str) -> None:
-    async with opened(FakeServices(FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN)))) as window:
-        window.bar.set_waiting_work(changes, calls)
+    backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
+    async with opened(FakeServices(backend)) as window:
+        window.bar.set_waiting_work(backend.session.key.text, changes, calls)
         assert words in window.bar.text()
 
 
@@ -259,7 +265,7 @@ async def test_a_button_of_the_bar_keeps_the_focus_while_its_sentence_changes() 
     async with opened(FakeServices(backend)) as window:
         await until(lambda: shows(window.bar, "Details"))
         button(window.bar, "Details").setFocus()
-        window.bar.set_waiting_work(3)
+        window.bar.set_waiting_work(backend.session.key.text, 3)
         assert focused() == "Details"
         await until(lambda: shows(window.bar, "Sign in"))
         button(window.bar, "Sign in").setFocus()

@@ -13,6 +13,7 @@ from app.core.auth.vault.base import VaultState
 from app.ui.shell.credential_words import credential_note, credential_state
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.shell.vault_words import FILE, KEYRING, VaultPhase, vault_words
+from tests.ui._shell_fakes import sign_in_of
 
 REASON = "PostHog US keeps refusing tokens that were issued a moment ago."
 SIGNED_IN = CredentialStatus(CredentialState.SIGNED_IN)
@@ -44,7 +45,7 @@ def test_a_status_has_its_word(qapp: QApplication, status: CredentialStatus, wor
 def test_tokens_that_are_refused_again_and_again_are_a_word_with_advice_and_no_bar(qapp: QApplication) -> None:
     bar = SignInBar()
     status = CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.REFUSED, reason=REASON)
-    bar.set_status(status, 4)
+    bar.show_sign_ins([sign_in_of(status, 4)])
     assert bar.isHidden()
     assert credential_note(status) == f"{REASON} Burrow tries once a minute; signing in again may help."
 
@@ -67,9 +68,9 @@ def test_every_trouble_of_a_vault_is_said_with_its_way_on(
     status = CredentialStatus(state, "Why.", trouble=Trouble(f"vault-{vault}"), store=store, persistent=persistent)
     words = vault_words(status, generation)
     bar, wanted, said = SignInBar(), [], []
-    bar.store_wanted.connect(wanted.append)
+    bar.store_wanted.connect(lambda _key, kind: wanted.append(kind))
     bar.said.connect(lambda text, assertive: said.append(assertive))
-    bar.set_status(status, generation)
+    bar.show_sign_ins([sign_in_of(status, generation)])
     assert not bar.isHidden()
     assert bar.text() == words
     ends = phase == "held" and vault != "damaged" and (store, vault) != ("keyring", "absent")
@@ -92,8 +93,7 @@ def test_a_renewed_sign_in_that_is_being_stored_again_is_not_shouted(qapp: QAppl
     for generation, persistent, assertive in ((1, False, True), (2, False, False)):
         bar, said = SignInBar(), []
         bar.said.connect(lambda _text, loudly, said=said: said.append(loudly))
-        bar.set_status(
-            CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.VAULT_LOCKED, persistent=persistent), generation
-        )
+        status = CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.VAULT_LOCKED, persistent=persistent)
+        bar.show_sign_ins([sign_in_of(status, generation)])
         bar._say_soon.timeout.emit()
         assert said == [assertive]

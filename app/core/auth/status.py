@@ -70,6 +70,11 @@ class CredentialStatus:
         return self.trouble is not None and self.trouble not in SERVER_TROUBLES
 
     @property
+    def needs_user(self) -> bool:
+        """Whether only the user can help: the grant has ended, or the vault fails."""
+        return self.state is CredentialState.NEEDS_SIGN_IN or self.vault_failing
+
+    @property
     def unreachable(self) -> bool:
         """Whether the host cannot be reached or fails."""
         return self.trouble in UNREACHABLE

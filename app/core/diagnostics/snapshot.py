@@ -1,4 +1,4 @@
-"""SignInSnapshot: the status of a backend's sign-in as values without secrets, for the window and the command line."""
+"""SignInSnapshot: the status of a sign-in as values without secrets, for the window and the command line."""
 
 from __future__ import annotations
 
@@ -53,15 +53,28 @@ class SnapshotSource(Protocol):
 
 
 def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
-    """The present status."""
-    credential, account, project = backend.session, backend.account, backend.project
+    """The present status of an account's sign-in."""
+    host, account, project = backend.host, backend.account, backend.project
+    return _snapshot(backend.session, host.name, host.key, host.origin)._replace(
+        account=(account.email or account.short_name) if account else None,
+        project=f"{project.name} ({project.id})" if project else None,
+    )
+
+
+def snapshot_of_server(credential: Credential) -> SignInSnapshot:
+    """The present status of the sign-in to a server of the user's own: no account, and the key names the host."""
+    profile = credential.profile
+    return _snapshot(credential, profile.name, profile.key.text, profile.origin)
+
+
+def _snapshot(credential: Credential, server: str, host: str, origin: str) -> SignInSnapshot:
     status, grant, time = credential.status, credential.grant, credential.oauth.time
     snapshot = SignInSnapshot(
-        (account.email or account.short_name) if account else None,
-        backend.host.name,
-        backend.host.key,
-        backend.host.origin,
-        f"{project.name} ({project.id})" if project else None,
+        None,
+        server,
+        host,
+        origin,
+        None,
         status.state.value,
         status.trouble,
         status.reason,

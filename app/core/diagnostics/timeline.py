@@ -24,6 +24,7 @@ from app.core.auth.grant.journal import (
 from app.core.auth.status import ELSEWHERE
 
 if TYPE_CHECKING:
+    from app.core.auth.credential import Credential
     from app.core.auth.grant.journal import Journal
     from app.core.auth.status import AuthEvent
     from app.core.clock import Clock
@@ -138,6 +139,11 @@ class Timeline:
         self._process = f"{role} {os.getpid()}".lstrip()
         self._local: deque[TimelineStep] = deque(maxlen=MAX_LOCAL_STEPS)
         self._count = 0
+
+    @classmethod
+    def of(cls, credential: Credential, role: str) -> Timeline:
+        """The timeline of a credential."""
+        return cls(credential.journal, credential.oauth.time.clock, role)
 
     def record_event(self, event: AuthEvent) -> None:
         """Add an event of the credential that the journal does not have."""

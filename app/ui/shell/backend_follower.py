@@ -52,12 +52,6 @@ class BackendFollower(QObject):
         """The state of that status."""
         return self.status.state if self.status is not None else None
 
-    @property
-    def token_generation(self) -> int:
-        """How often the grant in force was renewed, 0 without one."""
-        grant = self.backend.session.grant if self.backend is not None else None
-        return grant.tokens.generation if grant is not None else 0
-
     def _follow(self, backend: Backend | None) -> None:
         self._generation.renew()
         self.backend = backend

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.core.backend import Backend
+    from app.core.known_accounts import KnownAccount
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.appearance import Appearance
     from app.ui.shell.drawer_host import DrawerHost
@@ -44,6 +45,16 @@ class WindowActions(Protocol):
 
     def choose_host(self) -> None: ...
 
+    @property
+    def can_add_account(self) -> bool: ...
+
+    @property
+    def accounts(self) -> tuple[KnownAccount, ...]: ...
+
+    def add_account(self) -> None: ...
+
+    def switch_account(self, account: KnownAccount) -> None: ...
+
     def select_project(self, project_id: int) -> None: ...
 
 
@@ -71,10 +82,30 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("look.system", _tr("Appearance: system"), to(window.appearance.set_mode, "system"), "", view),
         Command("look.light", _tr("Appearance: light"), to(window.appearance.set_mode, "light"), "", view),
         Command("look.dark", _tr("Appearance: dark"), to(window.appearance.set_mode, "dark"), "", view),
+        Command("account.add", _tr("Add account…"), window.add_account, "", account, lambda: window.can_add_account),
         Command("account.sign_in", _tr("Sign in again"), window.sign_ins.sign_in, "", account, connected),
         Command("account.details", _tr("Sign-in details"), window.open_sign_in_details, "", account, connected),
         Command("account.host", _tr("Use another server"), window.choose_host, "", account, connected),
         Command("account.sign_out", _tr("Sign out"), window.sign_ins.sign_out, "", account, connected),
+    ]
+
+
+def account_commands(window: WindowActions) -> list[Command]:
+    """One command for each account besides the current one."""
+    from app.core.known_accounts import distinct_names
+
+    backend, group = window.backend, _tr("Account")
+    names = distinct_names(window.accounts)
+    return [
+        Command(
+            f"account.switch.{account.key.text}",
+            _tr("Switch to {0}").format(names[account.key]),
+            to(window.switch_account, account),
+            "",
+            group,
+        )
+        for account in window.accounts
+        if backend is None or account.key != backend.session.key
     ]
 
 

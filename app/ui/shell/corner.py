@@ -2,94 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import (
-    QFrame,
-    QSizePolicy,
-    QStyle,
-    QStyleOptionButton,
-    QStylePainter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.ui.shell.credential_words import credential_note, credential_state, renewing_in
 from app.ui.theme import theme, tokens
-from app.ui.theme.icons import paint_icon
-from app.ui.widgets.buttons import QuietButton
-from app.ui.widgets.guard import guarded
+from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import ElidedLabel, StatusWord
 
 if TYPE_CHECKING:
-    from PySide6.QtCore import QSize
-    from PySide6.QtGui import QPaintEvent
+    from collections.abc import Sequence
+
     from PySide6.QtWidgets import QMenu
 
     from app.core.backend import Backend
+    from app.core.known_accounts import KnownAccount
+    from app.ui.signin.connector import HostConnector
 
 MENU_PROJECTS = 20
-LEAST_TAIL = 6
+MENU_ACCOUNTS = 12
+# Longer names of accounts elide in the middle.
+LONGEST_ACCOUNT = 340
 
 
-class _CornerButton(QuietButton):
-    """A flat button as wide as the corner. Its words elide at the end; a muted tail follows where there is room."""
+class _Who(NamedTuple):
+    """The current account: what is shown, where it is, and its whole name."""
 
-    def __init__(self, icon: str, parent: QWidget | None = None) -> None:
-        super().__init__("", icon, kind="flat", parent=parent)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._words = self._tail = ""
-
-    def set_words(self, words: str, name: str, tail: str = "") -> None:
-        """Set what is shown and what is read aloud. `tail`, a host, elides in the middle and gives way to the words."""
-        self._words, self._tail = words, tail
-        self.setText(words)
-        self.setToolTip(f"{words} · {tail}" if tail else words)
-        self.setAccessibleName(name)
-
-    def shown(self, room: int) -> tuple[str, str]:
-        """Words and tail, elided to `room` pixels."""
-        metrics = self.fontMetrics()
-        words = metrics.elidedText(self._words, Qt.TextElideMode.ElideRight, room)
-        left = room - metrics.horizontalAdvance(f"{words} · ")
-        if words != self._words or not self._tail or left < metrics.averageCharWidth() * LEAST_TAIL:
-            return words, ""
-        return words, " · " + metrics.elidedText(self._tail, Qt.TextElideMode.ElideMiddle, left)
-
-    def minimumSizeHint(self) -> QSize:
-        hint = super().minimumSizeHint()
-        hint.setWidth(theme().px(tokens.SPACE_6))
-        return hint
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QStylePainter(self)
-        option = QStyleOptionButton()
-        self.initStyleOption(option)
-        current = theme()
-        option.text = ""
-        option.icon = QIcon()
-        painter.drawControl(QStyle.ControlElement.CE_PushButton, option)
-        pad, side, chevron = current.px(tokens.SPACE_2), current.px(tokens.ICON), current.px(12)
-        middle = self.height() / 2
-        paint_icon(painter, self._icon, QRectF(pad, middle - side / 2, side, side), current.colour("muted"))
-        words = self.rect().adjusted(2 * pad + side, 0, -2 * pad - chevron, 0)
-        painter.setFont(self.font())
-        for text, tone in zip(self.shown(words.width()), ("text", "muted"), strict=True):
-            painter.setPen(current.colour(tone))
-            painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
-            words.setLeft(words.left() + self.fontMetrics().horizontalAdvance(text))
-        arrow = QRectF(self.width() - pad - chevron, middle - chevron / 2, chevron, chevron)
-        paint_icon(painter, "chevron-up", arrow, current.colour("muted"))
-        painter.end()
+    words: str
+    where: str
+    name: str
 
 
 class StatusCorner(QFrame):
-    """Emits a signal for each choice of its menus."""
+    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` is another account to go on as."""
 
+    account_wanted = Signal(object)
+    all_accounts_wanted = Signal()
+    addition_wanted = Signal()
     project_wanted = Signal(int)
     all_projects_wanted = Signal()
     sign_in_wanted = Signal()
@@ -98,13 +50,17 @@ class StatusCorner(QFrame):
     host_wanted = Signal()
     mode_wanted = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, connector: HostConnector | None = None, parent: QWidget | None = None) -> None:
+        """`connector` knows the accounts, and whether one can be added."""
         super().__init__(parent)
+        self._connector = connector
         self._backend: Backend | None = None
         self._passing = ""
-        self.project = _CornerButton("project")
+        self._called: tuple[object, _Who] | None = None
+        self._lost_focus: tuple[bool, QWidget | None] = (False, None)
+        self.project = RowButton("project", "chevron-up")
         self.project.clicked.connect(self._open_projects)
-        self.account = _CornerButton("user")
+        self.account = RowButton("user", "chevron-up")
         self.account.clicked.connect(self._open_account)
         self.word = StatusWord(role="caption")
         self.note = ElidedLabel("", "caption", "muted", mode=Qt.TextElideMode.ElideRight)
@@ -140,7 +96,7 @@ class StatusCorner(QFrame):
         """Read the backend again."""
         backend = self._backend
         self.project.setVisible(backend is not None and backend.project is not None)
-        self.account.setVisible(backend is not None)
+        self._show_account_button(backend is not None)
         status = None if backend is None else backend.session.status
         # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
         # has the timer look again. The other way round it could do neither.
@@ -158,9 +114,31 @@ class StatusCorner(QFrame):
         if backend.project is not None:
             name = backend.project.name or str(backend.project.id)
             self.project.set_words(name, self.tr("Project: {0}. Switch project").format(name))
-        person = backend.account.short_name if backend.account is not None else self.tr("Account")
-        spoken = self.tr("Account: {0}, {1}").format(f"{person} · {backend.host.name}", state.word)
-        self.account.set_words(person, spoken, backend.host.name)
+        who = self._who(backend)
+        self.account.set_words(
+            who.words, self.tr("Account: {0}, {1}").format(who.name, state.word), who.where, who.name
+        )
+
+    def _who(self, backend: Backend) -> _Who:
+        """How the current account is called; read again when it is another one."""
+        subject = (backend, backend.account, backend.project)
+        if self._called is None or self._called[0] != subject:
+            accounts = self._connector.accounts if self._connector is not None else ()
+            self._called = subject, _who(backend, accounts, self.tr("Account"))
+        return self._called[1]
+
+    def _show_account_button(self, shown: bool) -> None:
+        """Between two accounts there is none. The focus that Qt takes from the hidden button comes back to it."""
+        window = self.window()
+        if not shown and window.focusWidget() is self.account:
+            self.account.setVisible(False)
+            self._lost_focus = True, window.focusWidget()
+        self.account.setVisible(shown)
+        lost, given_to = self._lost_focus
+        if shown and lost:
+            self._lost_focus = False, None
+            if window.focusWidget() is given_to:
+                self.account.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _open_projects(self) -> None:
         from PySide6.QtGui import QAction, QActionGroup
@@ -183,21 +161,20 @@ class StatusCorner(QFrame):
 
     def _open_account(self) -> None:
         from PySide6.QtGui import QAction, QActionGroup
-        from PySide6.QtWidgets import QMenu
+
+        from app.ui.widgets.menus import CheckMenu
 
         backend = self._backend
         if backend is None:
             return
         menu = self._new_menu()
-        who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
-        heading = menu.addAction(who)
-        heading.setEnabled(False)
+        self._list_accounts(menu, backend)
         menu.addSeparator()
         menu.addAction(self.tr("Sign in again"), self.sign_in_wanted.emit)
         menu.addAction(self.tr("Sign-in details…"), self.details_wanted.emit)
         menu.addAction(self.tr("Use another server…"), self.host_wanted.emit)
         menu.addSeparator()
-        looks = QMenu(self.tr("Appearance"), menu)
+        looks = CheckMenu(self.tr("Appearance"), menu)
         menu.addMenu(looks)
         group = QActionGroup(looks)
         for mode, words in (
@@ -214,13 +191,67 @@ class StatusCorner(QFrame):
         menu.addAction(self.tr("Sign out"), self.sign_out_wanted.emit)
         self._popup(menu, self.account)
 
+    def _list_accounts(self, menu: QMenu, backend: Backend) -> None:
+        """Every account, the current one checked; a heading where there is only that."""
+        connector = self._connector
+        accounts = () if connector is None else connector.accounts
+        if not any(account.key != backend.session.key for account in accounts):
+            who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
+            heading = menu.addAction(_shown(who))
+            heading.setEnabled(False)
+        elif len(accounts) > MENU_ACCOUNTS:
+            menu.addAction(self.tr("Switch account…"), self.all_accounts_wanted.emit)
+        else:
+            self._add_accounts(menu, backend, accounts)
+        if connector is not None and connector.can_add:
+            menu.addAction(self.tr("Add account…"), self.addition_wanted.emit)
+
+    def _add_accounts(self, menu: QMenu, backend: Backend, accounts: tuple[KnownAccount, ...]) -> None:
+        from PySide6.QtGui import QAction, QActionGroup
+
+        from app.core.known_accounts import distinct_names
+
+        group = QActionGroup(menu)
+        for account, name in zip(accounts, distinct_names(accounts).values(), strict=True):
+            action = QAction(_shown(name), menu, checkable=True)
+            action.setChecked(account.key == backend.session.key)
+            action.triggered.connect(lambda _checked=False, account=account: self.account_wanted.emit(account))
+            group.addAction(action)
+            menu.addAction(action)
+
     def _new_menu(self) -> QMenu:
-        from PySide6.QtWidgets import QMenu
+        from app.ui.widgets.menus import CheckMenu
 
         if self.menu is not None:
             self.menu.deleteLater()
-        self.menu = QMenu(self)
+        self.menu = CheckMenu(parent=self)
         return self.menu
 
     def _popup(self, menu: QMenu, button: QWidget) -> None:
         menu.popup(button.mapToGlobal(QPoint(0, -menu.sizeHint().height())))
+
+
+def _who(backend: Backend, accounts: Sequence[KnownAccount], nobody: str) -> _Who:
+    """The first name, or the e-mail address where somebody else at the host has that first name too."""
+    account = backend.account
+    if account is None:
+        return _Who(nobody, backend.host.name, f"{nobody} · {backend.host.name}")
+    from app.core.known_accounts import KnownAccount, distinct_places
+
+    # What was learnt last is not remembered yet.
+    current = KnownAccount(backend.session.key, account, backend.project)
+    others = [each for each in accounts if each.key != current.key]
+    namesakes = [each for each in others if (each.host, each.user.short_name) == (current.host, account.short_name)]
+    where = distinct_places([current, *others])[current.key]
+    several = any(each.name != current.name for each in namesakes)
+    return _Who(current.name if several else account.short_name, where, f"{current.name} ({where})")
+
+
+def _shown(name: str) -> str:
+    """The text of a menu entry: an ampersand would underline a letter."""
+    from PySide6.QtGui import QFontMetrics
+
+    current = theme()
+    metrics = QFontMetrics(current.font("body"))
+    line = " ".join(name.split())
+    return metrics.elidedText(line, Qt.TextElideMode.ElideMiddle, current.px(LONGEST_ACCOUNT)).replace("&", "&&")

@@ -45,10 +45,12 @@ class CredentialFacts(QWidget):
         box.addLayout(self._columns)
         box.addWidget(self.granted)
 
-    def show_snapshot(self, snapshot: SignInSnapshot, steps: tuple[TimelineStep, ...]) -> None:
-        """Show a snapshot, with the last failure among `steps`."""
+    def show_snapshot(
+        self, snapshot: SignInSnapshot, steps: tuple[TimelineStep, ...], *, personal: bool = True
+    ) -> None:
+        """Show a snapshot, with the last failure among `steps`. `personal` is False where there is no account."""
         who, token = self.who, self.token
-        who.put(self.tr("Account"), harmless(snapshot.account or self.tr("nobody")))
+        who.put(self.tr("Account"), harmless(snapshot.account or self.tr("nobody")) if personal else "")
         who.put(self.tr("Server"), f"{harmless(snapshot.server)}  ·  {snapshot.origin}")
         who.put(self.tr("Project"), harmless(snapshot.project or ""))
         who.put(self.tr("Kept in"), self._kept(snapshot))
@@ -57,7 +59,8 @@ class CredentialFacts(QWidget):
         if snapshot.refreshable:
             token.put(self.tr("Next renewal"), *_moment(snapshot.renews_at, due))
         else:
-            token.put(self.tr("Next renewal"), self.tr("none: an API key is never renewed"))
+            none = self.tr("none: an API key is never renewed")
+            token.put(self.tr("Next renewal"), none if personal else self.tr("none: the server gave no refresh token"))
         token.put(self.tr("Last failure"), *self._failure(snapshot, steps))
         token.put(self.tr("This clock"), self._clock(snapshot.skew))
         self.granted.put(self.tr("Granted"), self._scopes(snapshot.scopes))

@@ -1,4 +1,6 @@
-"""Account ▸ Sign-in details: the state of the sign-in, its timeline, and the buttons to sign in again or out.
+"""Account ▸ Sign-in details: the state of a sign-in, its timeline, and the buttons to sign in again or out.
+
+It shows one sign-in. Where several are in use, the user chooses at its top which.
 
 It stays up to date while it is open, and shows fingerprints instead of tokens. It also explains a renewal that failed
 for good; the bar links to it, and it never opens by itself.
@@ -8,15 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QBoxLayout,
     QDialog,
-    QFrame,
     QHBoxLayout,
-    QScrollArea,
-    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -25,13 +24,16 @@ from PySide6.QtWidgets import (
 from app import __version__
 from app.core.auth.status import CredentialState
 from app.core.diagnostics import report
-from app.core.diagnostics.snapshot import snapshot_of
+from app.ui.bridge import Generation
 from app.ui.shell import timeline_words
 from app.ui.shell.credential_facts import CredentialFacts
 from app.ui.shell.credential_words import credential_note, credential_state
+from app.ui.shell.details_subject import DetailsSubject
+from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.choices import Select
 from app.ui.widgets.column import FittedColumn
 from app.ui.widgets.feedback import EmptyState, InlineCard, ProgressLine
 from app.ui.widgets.focus import show_focus_ring
@@ -43,14 +45,15 @@ from app.ui.widgets.times import absolute, moment_at, ticker
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
-    from app.core.backend import Backend
     from app.core.diagnostics.timeline import TimelineStep
+    from app.core.services import Services
     from app.ui.bridge import Bridge
 
 WIDTH, HEIGHT = 940, 660
 LEAST_WIDTH, LEAST_HEIGHT = 520, 420
 LEAST_TABLE = 116
 LEAST_FACTS = 88
+WIDEST_CHOICE = 320
 ONE_ROW = 720
 SHOWN_STEPS = 200
 READ_AFTER_MS = 80
@@ -61,16 +64,21 @@ COPIED_SHOWN_MS = 2_000
 
 
 class SignInDetails(QDialog):
-    """Opened with `show()`, beside the window. Emits `sign_in_wanted()` and `sign_out_wanted()` as it closes."""
+    """Opened with `show()`, beside the window. Emits `sign_in_wanted(key)` and `sign_out_wanted(key)` as it closes.
 
-    sign_in_wanted = Signal()
-    sign_out_wanted = Signal()
+    The key is that of the sign-in (`SignIn.key`).
+    """
 
-    def __init__(self, backend: Backend, bridge: Bridge, parent: QWidget) -> None:
+    sign_in_wanted = Signal(str)
+    sign_out_wanted = Signal(str)
+
+    def __init__(self, services: Services, key: str, bridge: Bridge, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(self.tr("Sign-in details"))
-        self._backend, self._bridge = backend, bridge
+        self._services, self._bridge = services, bridge
+        self._subject = DetailsSubject.of(services, key)
+        self._generation = Generation(bridge, self)
         self._steps: tuple[TimelineStep, ...] = ()
         self._loaded = False
         self._build()
@@ -80,22 +88,31 @@ class SignInDetails(QDialog):
         self._again.timeout.connect(self._read)
         self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
         self._late.timeout.connect(lambda: self.empty.show_state(self.tr("Loading the timeline…")))
-        bridge.listen(self, backend.session.changed, self._changed)
-        bridge.listen(self, backend.session.happened, self._changed)
-        bridge.listen(self, backend.changed, self._changed)
+        bridge.listen(self, services.sign_ins.changed, self._sign_ins_changed)
         ticker().tick.connect(self._tick)
-        self._show_status()
-        self.progress.start()
-        self._late.start()
+        self._offer_choice()
+        self._begin()
         self._again.start()
-        self._read()
         self._fit()
         show_focus_ring(self)
         self.close_button.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def choose(self, key: str) -> None:
+        """Show the sign-in with this key."""
+        if key == self._subject.key or self._services.sign_ins.of(key) is None:
+            return
+        self._subject = DetailsSubject.of(self._services, key)
+        self._steps, self._loaded = (), False
+        self.table.set_items(())
+        self.line.setText("")
+        self.empty.show_state("")
+        self.stack.setCurrentWidget(self.empty)
+        self._offer_choice()
+        self._begin()
+
     def text(self) -> str:
         """The whole page as plain text for a report."""
-        return f"Burrow {__version__}\n\n{report.text(snapshot_of(self._backend), self._steps)}"
+        return f"Burrow {__version__}\n\n{report.text(self._subject.snapshot(), self._steps)}"
 
     def copy(self) -> None:
         """Put the page on the clipboard."""
@@ -111,8 +128,15 @@ class SignInDetails(QDialog):
         self.state = StatusWord(role="strong")
         self.card = InlineCard()
         self.facts = CredentialFacts()
+        self.choice = Select(self.tr("Sign-in"))
+        self.choice.setSizeAdjustPolicy(Select.SizeAdjustPolicy.AdjustToContents)
+        self.choice.setMaximumWidth(current.px(WIDEST_CHOICE))
+        self.choice.activated.connect(lambda _row: self.choose(str(self.choice.currentData())))
         head = QHBoxLayout()
-        head.addWidget(Text(self.tr("Sign-in details"), "title"), 1)
+        head.setSpacing(gap)
+        head.addWidget(Text(self.tr("Sign-in details"), "title"))
+        head.addWidget(self.choice)
+        head.addStretch(1)
         head.addWidget(self.state)
         upper = FittedColumn()
         column = QVBoxLayout(upper)
@@ -120,7 +144,8 @@ class SignInDetails(QDialog):
         column.setSpacing(gap)
         column.addWidget(self.card)
         column.addWidget(self.facts)
-        self._area = _Facts(self.tr("Facts"), upper)
+        self._area = FittedScroll(upper, least=current.px(LEAST_FACTS))
+        self._area.setAccessibleName(self.tr("Facts"))
         self.table = self._build_table()
         self.empty = EmptyState()
         self.stack = QStackedWidget()
@@ -197,13 +222,7 @@ class SignInDetails(QDialog):
         self.sign_out_button = QuietButton(
             self.tr("Sign out here"), "sign-out", kind="danger", clicked=lambda: self._leave(self.sign_out_wanted)
         )
-        said = Text(
-            self.tr("Forgets this sign-in on this computer and ends it at the server. Drafts stay."),
-            "caption",
-            "muted",
-            wrap=True,
-        )
-        self.sign_out_button.setAccessibleDescription(said.text())
+        self.sign_out_words = Text("", "caption", "muted", wrap=True)
         self.copy_button = QuietButton(self.tr("Copy"), "copy", clicked=self.copy)
         self.copy_button.setToolTip(self.tr("The whole page as text for a report, without secrets"))
         self.copy_button.setMinimumWidth(self.copy_button.sizeHint().width() + 2 * gap)
@@ -216,7 +235,7 @@ class SignInDetails(QDialog):
         for row in (ending, usual):
             row.setSpacing(gap)
         ending.addWidget(self.sign_out_button)
-        ending.addWidget(said, 1)
+        ending.addWidget(self.sign_out_words, 1)
         usual.addStretch()
         for button in (self.copy_button, self.close_button, self.again_button, self.sign_in_button):
             usual.addWidget(button)
@@ -225,6 +244,41 @@ class SignInDetails(QDialog):
         self._buttons.addLayout(ending, 1)
         self._buttons.addLayout(usual)
         return self._buttons
+
+    def _begin(self) -> None:
+        """Show the subject and follow it."""
+        self._generation.renew()
+        self._subject.follow(self._generation, self._changed)
+        personal = self._subject.personal
+        words = self.tr("Forgets this sign-in on this computer and ends it at the server. {0}")
+        stays = self.tr("Drafts stay.") if personal else self.tr("The server stays in the list.")
+        self.sign_out_words.setText(words.format(stays))
+        self.sign_out_button.setAccessibleDescription(self.sign_out_words.text())
+        self._show_status()
+        self.progress.start()
+        self._late.start()
+        self._read()
+
+    def _offer_choice(self) -> None:
+        sign_ins = self._services.sign_ins.all
+        self.choice.clear()
+        for sign_in in sign_ins:
+            self.choice.addItem(timeline_words.harmless(sign_in.title), sign_in.key)
+        self.choice.setCurrentIndex(self.choice.findData(self._subject.key))
+        self.choice.setVisible(len(sign_ins) > 1)
+
+    def _sign_ins_changed(self, _nothing: None) -> None:
+        """Follow what is in use: the sign-in shown may be gone, or its server may have another one now."""
+        sign_ins = self._services.sign_ins
+        if sign_ins.of(self._subject.key) is None:
+            same = next((each for each in sign_ins.all if self._subject.is_for(each)), None)
+            if same is None:
+                self.reject()
+                return
+            self.choose(same.key)
+        shown = [str(self.choice.itemData(row)) for row in range(self.choice.count())]
+        if shown != [sign_in.key for sign_in in sign_ins.all]:
+            self._offer_choice()
 
     def _changed(self, _value: object) -> None:
         self._show_status()
@@ -235,7 +289,7 @@ class SignInDetails(QDialog):
         self.table.viewport().update()
 
     def _read(self) -> None:
-        self._bridge.spawn(self, self._backend.timeline.recent(SHOWN_STEPS), done=self._show_steps, key="read")
+        self._generation.spawn(self._subject.timeline.recent(SHOWN_STEPS), done=self._show_steps, key="read")
 
     def _show_steps(self, steps: tuple[TimelineStep, ...]) -> None:
         # Steps that did not change stay the same objects, so that the view keeps selection and scroll position.
@@ -260,10 +314,10 @@ class SignInDetails(QDialog):
         self._show_status()
 
     def _show_status(self) -> None:
-        snapshot, status = snapshot_of(self._backend), self._backend.session.status
+        snapshot, status = self._subject.snapshot(), self._subject.status
         state, note = credential_state(status), credential_note(status)
         self.state.set_state(state)
-        self.facts.show_snapshot(snapshot, self._steps)
+        self.facts.show_snapshot(snapshot, self._steps, personal=self._subject.personal)
         signed_in, held = status.state is CredentialState.SIGNED_IN, bool(snapshot.token)
         self.sign_in_button.setVisible(not signed_in)
         self.again_button.setVisible(signed_in)
@@ -282,7 +336,7 @@ class SignInDetails(QDialog):
 
     def _leave(self, signal: object) -> None:
         self.reject()
-        signal.emit()  # type: ignore[attr-defined]
+        signal.emit(self._subject.key)  # type: ignore[attr-defined]
 
     def _fit(self) -> None:
         """Take the size of the design, or what the screen has room for."""
@@ -306,39 +360,6 @@ class SignInDetails(QDialog):
             event.ignore()
             return
         super().keyPressEvent(event)
-
-
-class _Facts(QScrollArea):
-    """As high as its content. It scrolls where there is less room."""
-
-    def __init__(self, name: str, content: QWidget) -> None:
-        super().__init__()
-        self._content = content
-        self.setAccessibleName(name)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.setMinimumHeight(theme().px(LEAST_FACTS))
-        self.setWidget(content)
-        content.installEventFilter(self)
-
-    def sizeHint(self) -> QSize:
-        height = self._content.heightForWidth(max(self.width(), 1))
-        return QSize(self.width(), max(height, self.minimumHeight()))
-
-    @guarded()
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        if event.size().width() != event.oldSize().width():
-            self.updateGeometry()
-
-    @guarded(default=False)
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return False
 
 
 def _indented(part: QBoxLayout, side: int) -> QHBoxLayout:

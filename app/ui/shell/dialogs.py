@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtWidgets import QWidget
 
-    from app.core.backend import Backend
+    from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.context import Command
     from app.ui.shell.crash import CrashDialogs
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 class Dialogs(QObject):
     """Imports and builds each one when it is first needed.
 
-    `sign_in_wanted()` and `sign_out_wanted()` come from the sign-in details.
+    `sign_in_wanted(key)` and `sign_out_wanted(key)` come from the sign-in details; the key is that of the sign-in.
     """
 
-    sign_in_wanted = Signal()
-    sign_out_wanted = Signal()
+    sign_in_wanted = Signal(str)
+    sign_out_wanted = Signal(str)
 
     def __init__(self, window: QWidget, bridge: Bridge) -> None:
         super().__init__(window)
@@ -50,21 +50,23 @@ class Dialogs(QObject):
 
         KeySheet(commands, self._window).open()
 
-    def open_details(self, backend: Backend) -> None:
-        """Open the sign-in details: one page, which is raised when it is asked for again."""
+    def open_details(self, services: Services, key: str) -> None:
+        """Open the details of the sign-in with this key: one page, which is raised when it is asked for again."""
         if self._details is None:
             from app.ui.shell.details import SignInDetails
 
-            self._details = SignInDetails(backend, self._bridge, self._window)
+            self._details = SignInDetails(services, key, self._bridge, self._window)
             self._details.sign_in_wanted.connect(self.sign_in_wanted)
             self._details.sign_out_wanted.connect(self.sign_out_wanted)
             self._details.finished.connect(self._details_closed)
             self._details.show()
+        else:
+            self._details.choose(key)
         self._details.raise_()
         self._details.activateWindow()
 
     def close_details(self) -> None:
-        """Close the sign-in details: they are about a host that is no longer shown."""
+        """Close the sign-in details: they are about an account that is no longer shown."""
         if self._details is not None:
             self._details.reject()
 

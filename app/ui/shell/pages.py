@@ -9,10 +9,9 @@ from PySide6.QtWidgets import QStackedWidget, QWidget
 from app.core.auth.status import CredentialState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from app.core.services import Services
     from app.ui.shell.backend_follower import BackendFollower
+    from app.ui.signin.connector import HostConnector
     from app.ui.signin.first_run import FirstRun
 
 
@@ -24,11 +23,10 @@ class WindowPages(QStackedWidget):
         places: QWidget,
         services: Services,
         follower: BackendFollower,
-        first_run: Callable[[], FirstRun] | None,
+        connector: HostConnector | None,
     ) -> None:
         super().__init__()
-        self._places, self._services, self._follower = places, services, follower
-        self._make_first_run = first_run
+        self._places, self._services, self._follower, self._connector = places, services, follower, connector
         self._first_run: FirstRun | None = None
         self.choosing_host = False
         self.addWidget(places)
@@ -40,22 +38,26 @@ class WindowPages(QStackedWidget):
 
     @property
     def can_leave(self) -> bool:
-        """Whether the person can leave the choice of servers for the places."""
+        """Whether the person can leave the first page: the choice of servers, or an account that is to be added."""
+        if self._connector is not None and self._connector.adding is not None:
+            return not self.shows_places
         state = self._follower.state
         return self.choosing_host and state is not None and state is not CredentialState.SIGNED_OUT
 
     def choose(self) -> bool:
         """Show the right page; returns whether it is another one than before."""
         page: QWidget = self._places
-        if self._make_first_run is not None and self._wants_first_run():
+        if self._connector is not None and self._wants_first_run():
             if self._first_run is None:
-                self._first_run = self._make_first_run()
+                self._first_run = self._connector.page()
                 self.addWidget(self._first_run)
-            self._first_run.set_can_leave(self.can_leave)
+            self._connector.update_page(can_leave=self.can_leave)
             page = self._first_run
         turned = self.currentWidget() is not page
         if turned:
             self.setCurrentWidget(page)
+            if self._first_run is page and self.isVisible():
+                self._first_run.focus_first()
         return turned
 
     def _wants_first_run(self) -> bool:

@@ -1,4 +1,4 @@
-"""Signing in and out, asking for more permissions, and choosing where the sign-in is stored."""
+"""Signing in and out, asking for more permissions, and choosing where a sign-in is stored."""
 
 from __future__ import annotations
 
@@ -8,99 +8,154 @@ from PySide6.QtCore import QObject
 
 from app.core.auth.status import CredentialState
 from app.core.errors import SignInNeeded
+from app.ui.shell.signin_bar import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.core.backend import Backend
+    from app.core.errors import BurrowError
     from app.core.services import Services
+    from app.core.sign_ins import SignIn
     from app.ui.bridge import Bridge
-    from app.ui.shell.backend_follower import BackendFollower
     from app.ui.shell.signin_bar import SignInBar
 
 SIGN_IN = "sign-in"
 
 
 class SignInController(QObject):
-    """Drives the sign-in bar. `waiting_calls` says how many calls of tools wait for the sign-in."""
+    """Drives the sign-in bar: that of the current account, and those of the user's own servers.
+
+    A key names a sign-in (`SignIn.key`); empty for that of the current account. `waiting_calls(key)` says how many
+    calls of tools wait for it.
+    """
 
     def __init__(
         self,
         services: Services,
         bridge: Bridge,
-        follower: BackendFollower,
         bar: SignInBar,
         *,
         choose_host: Callable[[], None],
-        waiting_calls: Callable[[], int],
+        waiting_calls: Callable[[str], int],
     ) -> None:
         super().__init__(bar)
-        self._services, self._bridge, self._follower, self._bar = services, bridge, follower, bar
+        self._services, self._bridge, self._bar = services, bridge, bar
         self._choose_host, self._waiting_calls = choose_host, waiting_calls
+        self._started = self._follows = False
+        self._account_job = ""
         bar.store_wanted.connect(self.choose_store)
 
-    def sign_in(self) -> None:
-        """Sign in to the current host in the browser."""
-        backend = self._services.backend
-        if backend is None:
-            self._choose_host()
+    def sign_in(self, key: str = "") -> None:
+        """Sign in in the browser. Without a connected host, have one chosen."""
+        sign_in = self.find(key)
+        if sign_in is None:
+            if not key:
+                self._choose_host()
             return
+        job = f"{SIGN_IN} {identity(sign_in)}"
+        if sign_in.server_id is None:
+            self._account_job = job
         self._bridge.spawn(
             self,
-            self._through_browser(backend),
-            done=lambda _nothing: self._bar.sign_in_ended(),
-            failed=self._bar.sign_in_ended,
-            key=SIGN_IN,
+            self._through_browser(sign_in),
+            done=lambda _nothing: self._ended(sign_in),
+            failed=lambda failure: self._ended(sign_in, failure),
+            key=job,
         )
 
     async def allow(self, scopes: Sequence[str]) -> None:
         """Have the browser ask for these permissions besides those granted; see `Navigator.allow`."""
-        backend = self._services.backend
-        if backend is None:
+        backend, sign_in = self._services.backend, self.find()
+        if backend is None or sign_in is None:
             raise SignInNeeded("No server is connected.")
-        sign_in = await backend.session.begin_sign_in(scopes=scopes)
-        self._bar.show_browser(sign_in)
+        pending = await backend.session.begin_sign_in(scopes=scopes)
+        self._bar.show_browser(sign_in, pending)
         try:
-            await sign_in.finish()
+            await pending.finish()
         finally:
             # The card that asked for the permission shows the result.
-            self._bar.leave_browser(sign_in, backend.session.status)
+            self._bar.leave_browser(sign_in, pending)
 
-    def sign_out(self) -> None:
+    def sign_out(self, key: str = "") -> None:
         """Forget the grant here and revoke it at the server."""
-        if (backend := self._follower.backend) is not None:
-            self._bridge.spawn(self, backend.session.sign_out(), key="sign-out")
+        sign_in = self.find(key)
+        if sign_in is not None:
+            self._bridge.spawn(self, sign_in.credential.sign_out(), key=f"sign-out {identity(sign_in)}")
 
-    def choose_store(self, kind: str) -> None:
-        """Store the sign-in elsewhere, or try the present store again."""
-        if (backend := self._follower.backend) is not None:
-            self._bridge.spawn(self, backend.session.choose_store(kind), key="store")
+    def choose_store(self, key: str, kind: str) -> None:
+        """Store a sign-in elsewhere, or try the present store again."""
+        sign_in = self.find(key)
+        if sign_in is not None:
+            self._bridge.spawn(self, sign_in.credential.choose_store(kind), key=f"store {identity(sign_in)}")
+
+    def find(self, key: str = "") -> SignIn | None:
+        """The sign-in with this key, that of the current account without one."""
+        if key:
+            return self._services.sign_ins.of(key)
+        if self._services.backend is None:
+            return None
+        return next((sign_in for sign_in in self._services.sign_ins.all if sign_in.server_id is None), None)
 
     def reset(self) -> None:
-        """Stop waiting for the browser: another host is shown."""
-        self._bridge.cancel(self, SIGN_IN)
-        self._bar.set_status(None)
+        """Stop waiting for the browser: another account is shown."""
+        if self._account_job:
+            self._bridge.cancel(self, self._account_job)
 
-    def show_status(self) -> None:
-        """Bring the bar up to date with the credential."""
-        self._bar.set_status(self._follower.status, self._follower.token_generation)
+    def start(self) -> None:
+        """Saved data is on the screen: from now on the user's own servers are followed too."""
+        self._started = True
+        self.show()
+
+    def show(self) -> None:
+        """Bring the bar up to date with the credentials.
+
+        Before `start` only where the account needs the user: knowing the own servers loads code, which would delay
+        the saved data.
+        """
+        if not self._follows:
+            backend = self._services.backend
+            if backend is None or not (self._started or backend.session.status.needs_user):
+                return
+            self._follows = True
+            self._bridge.listen(self, self._services.sign_ins.changed, lambda _nothing: self.show())
+        self._bar.show_sign_ins(self._services.sign_ins.all)
         self.count_waiting()
 
     def count_waiting(self) -> None:
-        """While a sign-in is needed, have the bar say how much waits for it."""
-        backend = self._follower.backend
-        if self._follower.state is not CredentialState.NEEDS_SIGN_IN or backend is None or backend.scope is None:
+        """While sign-ins are needed, have the bar say how much waits for each."""
+        if not self._follows:
             return
-        outbox, scope, calls = self._services.storage.outbox, backend.scope, self._waiting_calls()
+        for sign_in in self._services.sign_ins.in_need:
+            if sign_in.status.state is not CredentialState.NEEDS_SIGN_IN:
+                continue
+            if sign_in.server_id is None:
+                self._count_changes(sign_in)
+            else:
+                self._bar.set_waiting_work(sign_in.key, 0, self._waiting_calls(sign_in.key))
+
+    def _count_changes(self, sign_in: SignIn) -> None:
+        """The changes that were not sent belong to the account."""
+        backend = self._services.backend
+        if backend is None or backend.scope is None:
+            return
+        outbox, scope, calls = self._services.storage.outbox, backend.scope, self._waiting_calls(sign_in.key)
 
         async def count() -> int:
             return len(await outbox.list(scope))
 
         self._bridge.spawn(
-            self, count(), done=lambda changes: self._bar.set_waiting_work(changes, calls), key="waiting"
+            self,
+            count(),
+            done=lambda changes: self._bar.set_waiting_work(sign_in.key, changes, calls),
+            key="waiting",
         )
 
-    async def _through_browser(self, backend: Backend) -> None:
-        sign_in = await backend.session.begin_sign_in()
-        self._bar.show_browser(sign_in)
-        await sign_in.finish()
+    async def _through_browser(self, sign_in: SignIn) -> None:
+        pending = await sign_in.begin()
+        self._bar.show_browser(sign_in, pending)
+        await pending.finish()
+
+    def _ended(self, sign_in: SignIn, failure: BurrowError | None = None) -> None:
+        # A server may have been removed meanwhile.
+        if identity(sign_in) in map(identity, self._services.sign_ins.all):
+            self._bar.sign_in_ended(sign_in, failure)

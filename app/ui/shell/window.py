@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.context import Context
@@ -25,19 +26,20 @@ from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
+    from app.core.known_accounts import KnownAccount
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.context import Command
     from app.ui.place import Place
     from app.ui.place_info import PlaceInfo
-    from app.ui.signin.first_run import FirstRun
+    from app.ui.signin.connector import HostConnector
 
 
 class MainWindow(QWidget):
@@ -71,23 +73,24 @@ class MainWindow(QWidget):
         services: Services,
         bridge: Bridge,
         places: Sequence[PlaceInfo],
-        first_run: Callable[[], FirstRun] | None = None,
+        connector: HostConnector | None = None,
         *,
         paint_first: bool = False,
     ) -> None:
         """`paint_first` makes only what can be seen, and leaves the rest to `fill`: it takes as long again.
 
-        `first_run` makes the page that is shown while nobody is signed in anywhere.
+        `connector` makes the page that is shown while nobody is signed in, and goes from account to account.
         """
         restore_appearance(services.storage.settings)
         super().__init__()
         self.setWindowTitle("Burrow")
         self.context = Context(services, bridge, self)
-        self._services, self._bridge, self._places = services, bridge, places
+        self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = UiSettings(services.storage.settings, bridge, self)
         self.appearance = Appearance(settings)
+        self._was_left = False
         self.follower = BackendFollower(services, bridge, self)
-        self.corner = StatusCorner()
+        self.corner = StatusCorner(connector)
         self.rail = Rail(self.corner)
         self.bar = SignInBar()
         self.stack = PlaceStack(self.context, places)
@@ -95,7 +98,7 @@ class MainWindow(QWidget):
         self.layout_memory = WindowLayout(
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
         )
-        self.pages = WindowPages(self._arranged(), services, self.follower, first_run)
+        self.pages = WindowPages(self._arranged(), services, self.follower, connector)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.pages)
@@ -125,10 +128,9 @@ class MainWindow(QWidget):
         self.sign_ins = SignInController(
             self._services,
             self._bridge,
-            self.follower,
             self.bar,
             choose_host=self.choose_host,
-            waiting_calls=lambda: sum(place.waiting for _, place in self.stack.built()),
+            waiting_calls=lambda key: sum(place.waiting_for(key) for _, place in self.stack.built()),
         )
         self.commands = CommandMap(
             self,
@@ -181,11 +183,33 @@ class MainWindow(QWidget):
 
     def choose_host(self) -> None:
         """Show the choice of servers; the present one stays connected until another is chosen."""
+        self.status("")
         self._set_choosing(True)
 
     def stay_here(self) -> None:
         """Leave the choice of servers for the place that was shown."""
         self._set_choosing(False)
+
+    @property
+    def accounts(self) -> tuple[KnownAccount, ...]:
+        """The accounts that are signed in to on this computer."""
+        return self._connector.accounts if self._connector is not None else ()
+
+    @property
+    def can_add_account(self) -> bool:
+        """Whether one more account of the current host can be added."""
+        return self._connector is not None and self._connector.can_add
+
+    def add_account(self) -> None:
+        """Show the sign-in page for one more account of the current host."""
+        if self._connector is not None:
+            self._connector.add_account()
+
+    def switch_account(self, account: KnownAccount) -> None:
+        """Go on as another account."""
+        if self._connector is not None and (self.backend is None or account.key != self.backend.session.key):
+            self.status(self.tr("Opening {0}…").format(account.name))
+            self._connector.use_account(account)
 
     def open_palette(self, typed: str = "") -> None:
         """Ctrl+K."""
@@ -195,10 +219,11 @@ class MainWindow(QWidget):
         """Ctrl+/."""
         self.dialogs.open_key_sheet(self.commands.every())
 
-    def open_sign_in_details(self) -> None:
-        """Account ▸ Sign-in details."""
-        if self.backend is not None:
-            self.dialogs.open_details(self.backend)
+    def open_sign_in_details(self, key: str = "") -> None:
+        """Account ▸ Sign-in details: of the current account, or of the sign-in with this key."""
+        sign_in = self.sign_ins.find(key)
+        if sign_in is not None:
+            self.dialogs.open_details(self._services, sign_in.key)
 
     def select_project(self, project_id: int) -> None:
         """Work in another project."""
@@ -239,13 +264,17 @@ class MainWindow(QWidget):
         corner = self.corner
         corner.project_wanted.connect(self.select_project)
         corner.all_projects_wanted.connect(lambda: self.open_palette(self.tr("Project ")))
+        corner.account_wanted.connect(self.switch_account)
+        corner.all_accounts_wanted.connect(lambda: self.open_palette(self.tr("Switch to ")))
+        corner.addition_wanted.connect(self.add_account)
         corner.details_wanted.connect(self.open_sign_in_details)
         corner.host_wanted.connect(self.choose_host)
         corner.mode_wanted.connect(self.appearance.set_mode)
-        for asking in (corner, self.bar, self.dialogs):
-            asking.sign_in_wanted.connect(self.sign_in)
-        for leaving in (corner, self.dialogs):
-            leaving.sign_out_wanted.connect(self.sign_ins.sign_out)
+        corner.sign_in_wanted.connect(self.sign_in)
+        corner.sign_out_wanted.connect(self.sign_ins.sign_out)
+        self.dialogs.sign_in_wanted.connect(self.sign_ins.sign_in)
+        self.dialogs.sign_out_wanted.connect(self.sign_ins.sign_out)
+        self.bar.sign_in_wanted.connect(self.sign_ins.sign_in)
         self.bar.details_wanted.connect(self.open_sign_in_details)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
         self.previous_account.said.connect(self.announce)
@@ -255,6 +284,14 @@ class MainWindow(QWidget):
         self.stack.shown.connect(self._place_shown)
         self.stack.turned.connect(self.layout_memory.changed)
         self.drawers.focus_left.connect(self.navigation.focus_place)
+        QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
+
+    def _application_state_changed(self, state: Qt.ApplicationState) -> None:
+        """Somebody may have signed in on the command line, and comes back to the window."""
+        active = state is Qt.ApplicationState.ApplicationActive
+        if active and self._was_left and self._connector is not None:
+            self._connector.refresh_accounts()
+        self._was_left = not active
 
     def _connect_place(self, place_id: str, place: Place) -> None:
         place.count_changed.connect(lambda count: self._counted(place_id, count))
@@ -262,6 +299,10 @@ class MainWindow(QWidget):
         place.call_resumed.connect(self.bar.add_repeated)
         place.waiting_changed.connect(self.sign_ins.count_waiting)
         self.commands.bind(place)
+        if place.shows_saved:
+            place.saved_shown.connect(self.sign_ins.start)
+        else:
+            self.sign_ins.start()
 
     def _counted(self, place_id: str, count: int) -> None:
         self.rail.set_count(place_id, count)
@@ -274,15 +315,16 @@ class MainWindow(QWidget):
         self.commands.listen()
 
     def _palette_commands(self) -> list[Command]:
-        from app.ui.shell.commands import project_commands
+        from app.ui.shell.commands import account_commands, project_commands
 
         own = [command for command in self.commands.every() if command.id != "window.palette"]
-        return [*own, *self.commands.items(), *project_commands(self)]
+        return [*own, *self.commands.items(), *account_commands(self), *project_commands(self)]
 
     # The backend
 
     def _show_backend(self) -> None:
         self.pages.choosing_host = False
+        self.corner.set_passing("")
         self.sign_ins.reset()
         self.dialogs.close_details()
         self.previous_account.forget()
@@ -299,7 +341,7 @@ class MainWindow(QWidget):
 
     def _show_status(self) -> None:
         self.corner.set_backend(self.backend)
-        self.sign_ins.show_status()
+        self.sign_ins.show()
         self._choose_page()
 
     def _tell_places(self) -> None:
@@ -334,8 +376,8 @@ class MainWindow(QWidget):
             if holds_focus(self.drawers.drawer):
                 self.drawers.close_drawer()
                 return
-            if self.pages.can_leave:
-                self.stay_here()
+            if self.pages.can_leave and self._connector is not None:
+                self._connector.leave()
                 return
         super().keyPressEvent(event)
 

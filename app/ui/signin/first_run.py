@@ -1,4 +1,7 @@
-"""The first page: one sentence, two ways to start, and what is shown while the browser is open."""
+"""The first page: one sentence, the ways to start, and what is shown while the browser is open.
+
+It is also the page on which one more account of a host is added.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,22 @@ from app.core.hosts import parse_host
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Segmented
-from app.ui.widgets.feedback import InlineCard, ProgressLine
+from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QShowEvent
 
     from app.core.auth.oauth.sign_in import BrowserSignIn
+    from app.core.auth.vault.base import StoreKind
     from app.core.errors import BurrowError
+    from app.core.hosts import Host
+    from app.core.known_accounts import KnownAccount
 
 OWN = "own"
 
@@ -33,8 +40,9 @@ class FirstRun(QScrollArea):
     """Shows either the choices or what is in progress.
 
     `on_workspace()`: the person wants the embedded workspace. `on_host(text)`: sign in to `us`, `eu` or an origin that
-    `parse_host` has checked. `on_key(text, key)`: the same with a personal API key. `on_leave()`: go back. Whoever made
-    the page then calls `busy`, `waiting`, `failed` or `idle`.
+    `parse_host` has checked. `on_key(text, key)`: the same with a personal API key. `on_leave()`: go back.
+    `on_account(account)`: go on as an account that is signed in to. Whoever made the page then calls `busy`, `waiting`,
+    `failed` or `idle`.
     """
 
     def __init__(
@@ -43,6 +51,7 @@ class FirstRun(QScrollArea):
         on_host: Callable[[str], None],
         on_key: Callable[[str, str], None],
         on_leave: Callable[[], None] | None = None,
+        on_account: Callable[[KnownAccount], None] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -50,11 +59,14 @@ class FirstRun(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName(self.tr("Welcome to Burrow"))
-        self._on_host, self._on_key = on_host, on_key
+        self._on_host, self._on_key, self._on_account = on_host, on_key, on_account
         self._sign_in: BrowserSignIn | None = None
+        self._adding: Host | None = None
+        self._accounts: tuple[KnownAccount, ...] = ()
+        self.account_buttons: list[RowButton] = []
         self.try_button = PrimaryButton(self.tr("Try it here"), "home", clicked=on_workspace)
         self.try_button.setAccessibleDescription(self.tr("A workspace on this computer, without an account"))
-        self.back_button = QuietButton(self.tr("Back"), "back", kind="flat", clicked=on_leave)
+        self.back_button = QuietButton("", "back", kind="flat", clicked=on_leave)
         self.back_button.setVisible(False)
         current = theme()
         inner = QWidget()
@@ -64,9 +76,10 @@ class FirstRun(QScrollArea):
         column.setSpacing(current.px(tokens.SPACE_4))
         column.addStretch(2)
         column.addWidget(self.back_button)
-        column.addWidget(Text(self.tr("Burrow"), "title"))
-        sentence = self.tr("Give tasks to agents, watch them work, and try the tools they may use.")
-        column.addWidget(Text(sentence, "section", "muted", wrap=True))
+        self._title = Text("", "title", wrap=True)
+        self._sentence = Text("", "section", "muted", wrap=True)
+        column.addWidget(self._title)
+        column.addWidget(self._sentence)
         self._waiting = self._build_waiting()
         self._card = InlineCard()
         column.addWidget(self._card)
@@ -75,7 +88,10 @@ class FirstRun(QScrollArea):
         choices = QVBoxLayout(self._choices)
         choices.setContentsMargins(0, 0, 0, 0)
         choices.setSpacing(current.px(tokens.SPACE_4))
-        choices.addWidget(self._build_try())
+        self._accounts_card = self._build_accounts()
+        self._try_card = self._build_try()
+        choices.addWidget(self._accounts_card)
+        choices.addWidget(self._try_card)
         choices.addWidget(self._build_sign_in())
         column.addWidget(self._choices)
         column.addStretch(3)
@@ -87,10 +103,57 @@ class FirstRun(QScrollArea):
         row.addStretch(1)
         self.setWidget(whole)
         self._pick_host("us")
+        self._show_purpose()
+        self.set_can_leave(False)
 
-    def set_can_leave(self, can_leave: bool) -> None:
-        """Say whether there is a place to go back to."""
+    def set_can_leave(self, can_leave: bool, account: str = "") -> None:
+        """Say whether there is something to go back to: the places, or an account."""
+        self.back_button.setText(self.tr("Back to {0}").format(account) if account else self.tr("Back"))
         self.back_button.setVisible(can_leave)
+
+    def offer_hosts(self) -> None:
+        """Offer every way to start."""
+        if self._adding is not None:
+            self._adding = None
+            self._show_purpose()
+
+    def add_account_at(self, host: Host, before: str) -> None:
+        """Offer to sign in to one more account of a host. `before` is the account to go back to."""
+        self.set_can_leave(True, before)
+        self.offer_accounts(())
+        if self._adding != host:
+            self._adding = host
+            self._show_purpose()
+
+    def offer_accounts(self, accounts: Sequence[KnownAccount]) -> None:
+        """Offer to go on as one of these accounts."""
+        if self._accounts == tuple(accounts):
+            return
+        from app.core.known_accounts import distinct_places
+
+        self._accounts = tuple(accounts)
+        clear_layout(self._account_box)
+        places = distinct_places(self._accounts)
+        self.account_buttons = [self._account_button(account, places[account.key]) for account in self._accounts]
+        for button in self.account_buttons:
+            self._account_box.addWidget(button)
+        self._accounts_card.setVisible(bool(accounts))
+
+    def say_where_kept(self, usual: StoreKind | None) -> None:
+        """Say where the sign-in will be kept, if that is not the usual place; None where it is not known yet."""
+        words = {
+            "file": self.tr("Kept in a private file, like your other sign-ins."),
+            "memory": self.tr("Forgotten when you quit, like your other sign-ins."),
+        }
+        self._kept.setText(words.get(usual.value, "") if usual is not None else "")
+        self._kept.setVisible(bool(self._kept.text()))
+
+    def focus_first(self) -> None:
+        """Put the focus on what is done first here."""
+        usual = self.try_button if self._adding is None else self.sign_in_button
+        target = self.account_buttons[0] if self.account_buttons else usual
+        target.setVisible(True)
+        target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def idle(self) -> None:
         """Show the choices."""
@@ -109,6 +172,8 @@ class FirstRun(QScrollArea):
         """Show that the browser is open."""
         self._sign_in = sign_in
         hint = self.tr("Approve the sign-in there. This page continues by itself.")
+        if self._adding is not None:
+            hint += " " + self.tr("To add another person, copy the link into a private window.")
         self._under_way(self.tr("Waiting for your browser…"), hint)
 
     def failed(self, error: BurrowError) -> None:
@@ -116,7 +181,7 @@ class FirstRun(QScrollArea):
         self.idle()
         if error.facts.code == "cancelled":
             return
-        if isinstance(error, Rejected) and error.facts.attr == "host" and self._host.value() == OWN:
+        if isinstance(error, Rejected) and error.facts.attr == "host" and self._address.isVisibleTo(self):
             self._address_error.say(error.cause)
             self._address.setFocus()
         elif isinstance(error, Rejected) and error.facts.attr == "key":
@@ -133,6 +198,44 @@ class FirstRun(QScrollArea):
                 return label.text()
         return self._card.text() if self._card.isVisibleTo(self) else ""
 
+    def _show_purpose(self) -> None:
+        """What the page is for: to start, or to add an account to a host."""
+        host = self._adding
+        if host is None:
+            self._title.setText(self.tr("Burrow"))
+            self._sentence.setText(self.tr("Give tasks to agents, watch them work, and try the tools they may use."))
+            self._sign_in_title.setText(self.tr("Sign in to PostHog"))
+            self.setAccessibleName(self.tr("Welcome to Burrow"))
+        else:
+            self._title.setText(self.tr("Add an account"))
+            self._sentence.setText(self.tr("The others stay signed in. Switch between them in the account menu."))
+            self._sign_in_title.setText(self.tr("Sign in to {0}").format(host.name))
+            self.setAccessibleName(self.tr("Add an account: {0}").format(host.name))
+        self._try_card.setVisible(host is None)
+        self._host.setVisible(host is None)
+        self._address.setVisible(host is None and self._host.value() == OWN)
+        self._address_error.say("")
+        self._browser_hint.setVisible(host is not None)
+
+    def _build_accounts(self) -> QWidget:
+        card, box = _card()
+        box.addWidget(Text(self.tr("Continue as"), "section"))
+        self._account_box = QVBoxLayout()
+        self._account_box.setSpacing(theme().px(tokens.SPACE_1))
+        box.addLayout(self._account_box)
+        card.setVisible(False)
+        return card
+
+    def _account_button(self, account: KnownAccount, place: str) -> RowButton:
+        def go_on() -> None:
+            if self._on_account is not None:
+                self._on_account(account)
+
+        button = RowButton("user", "chevron-right", kind="quiet", keeps_tail=True, clicked=go_on)
+        name = f"{account.name} ({place})"
+        button.set_words(account.name, self.tr("Continue as {0}").format(name), place, name)
+        return button
+
     def _build_try(self) -> QWidget:
         card, box = _card()
         box.addWidget(Text(self.tr("Try it here"), "section"))
@@ -145,7 +248,8 @@ class FirstRun(QScrollArea):
 
     def _build_sign_in(self) -> QWidget:
         card, box = _card()
-        box.addWidget(Text(self.tr("Sign in to PostHog"), "section"))
+        self._sign_in_title = Text("", "section", wrap=True)
+        box.addWidget(self._sign_in_title)
         options = [("us", self.tr("US cloud"), "", "accent"), ("eu", self.tr("EU cloud"), "", "accent")]
         self._host = Segmented([*options, (OWN, self.tr("Own server"), "", "accent")], self.tr("Server"))
         self._host.chosen.connect(self._pick_host)
@@ -177,6 +281,12 @@ class FirstRun(QScrollArea):
         buttons.addWidget(self.key_toggle)
         buttons.addStretch()
         box.addLayout(buttons)
+        words = self.tr(
+            "The browser signs in as whoever is signed in there. "
+            "To add another person, copy the link into a private window."
+        )
+        self._browser_hint = Text(words, "caption", "muted", wrap=True)
+        box.addWidget(self._browser_hint)
         self._key_part = QWidget()
         key_box = QVBoxLayout(self._key_part)
         key_box.setContentsMargins(0, 0, 0, 0)
@@ -193,6 +303,9 @@ class FirstRun(QScrollArea):
         )
         key_box.addWidget(Text(hint, "caption", "muted", wrap=True))
         box.addWidget(self._key_part)
+        self._kept = Text("", "caption", "muted", wrap=True)
+        self._kept.setVisible(False)
+        box.addWidget(self._kept)
         self._show_key(False)
         return card
 
@@ -239,6 +352,8 @@ class FirstRun(QScrollArea):
 
     def _host_text(self) -> str | None:
         """The chosen host; None when the typed address is not valid, which the field then says."""
+        if self._adding is not None:
+            return self._adding.origin
         value = self._host.value() or "us"
         if value != OWN:
             return value
@@ -283,6 +398,12 @@ class FirstRun(QScrollArea):
         if self._sign_in is not None:
             self._sign_in.cancel()
         self.idle()
+
+    @guarded()
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self.window().focusWidget() is None:
+            self.focus_first()
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -65,6 +65,8 @@ QMenu {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border};
   padding: {small}px; }}
 QMenu::item {{ padding: {px(6)}px {px(24)}px {px(6)}px {wide}px; border-radius: {small}px; }}
 QMenu::item:selected {{ background: {c.selection}; }}
+QMenu[checks="painted"]::indicator {{ image: none; width: {px(tokens.ICON)}px; height: {px(tokens.ICON)}px;
+  margin-left: {gap}px; }}
 QMenu::item:disabled {{ color: {c.muted}; }}
 QMenu::separator {{ height: 1px; background: {c.border}; margin: {small}px {gap}px; }}
 QToolTip {{ background: {c.raised}; color: {c.text}; border: 1px solid {c.border}; padding: {small}px; }}

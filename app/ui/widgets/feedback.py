@@ -85,7 +85,7 @@ class Banner(QFrame):
         )
         row.setSpacing(current.px(tokens.SPACE_2))
         row.addLayout(words, 1)
-        row.addWidget(self._row_of_buttons, 0, Qt.AlignmentFlag.AlignRight)
+        row.addWidget(self._row_of_buttons, 0, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -1,0 +1,38 @@
+"""A menu whose check marks are icons of the theme: the platform's do not grow with the text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QMenu, QWidget
+
+from app.ui.theme import theme, tokens
+from app.ui.theme.icons import paint_icon
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QPaintEvent
+
+
+class CheckMenu(QMenu):
+    """The stylesheet keeps the room of the check marks and draws none."""
+
+    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(title, parent)
+        self.setProperty("checks", "painted")
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        current = theme()
+        side, gap = current.px(tokens.ICON), current.px(tokens.SPACE_2)
+        painter = QPainter(self)
+        for action in self.actions():
+            if action.isChecked():
+                row = self.actionGeometry(action)
+                left = row.right() - gap - side if self.isRightToLeft() else row.left() + gap
+                box = QRectF(left, row.center().y() - side / 2 + 1, side, side)
+                paint_icon(painter, "check", box, current.colour("accent"))
+        painter.end()
