@@ -68,7 +68,9 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     window = MainWindow(services, bridge, PLACES, connecting, paint_first=True)
     if options.place:
         # Which places are available depends on the host.
-        window.backend_shown.connect(lambda backend: window.go(options.place) if backend is not None else None)
+        window.backend_shown.connect(
+            lambda backend: window.go(options.place) if backend is not None or services.without_account else None
+        )
     painted = FirstPaint(window)
     window.show()
     painted.wait()

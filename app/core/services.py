@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 DATA_VARIABLE = "BURROW_DATA"
 WORKSPACE_FOLDER = "workspace"
 HOST_SETTING = "host"
+NO_HOST = ""
+"""The value of that setting where the user works without an account."""
 
 
 def data_folder(chosen: str | None = None) -> Path:
@@ -144,9 +146,14 @@ class Services:
         return self._adding
 
     def remembered_host(self) -> str | None:
-        """The key of the host of the last start, None on the first."""
+        """The key of the host of the last start, None on the first and where the user works without an account."""
         key = self.storage.settings.get(HOST_SETTING)
-        return key if isinstance(key, str) else None
+        return key if isinstance(key, str) and key else None
+
+    @property
+    def without_account(self) -> bool:
+        """Whether the user works without an account, with servers of their own only."""
+        return self.backend is None and self.storage.settings.get(HOST_SETTING) == NO_HOST
 
     async def start_workspace(self) -> Host:
         """Start (or find) the embedded workspace. Raises `ServerTrouble` when it does not come up."""
@@ -238,6 +245,18 @@ class Services:
                 self._background.start(remember_once_known())
 
         unsubscribe = backend.session.changed.subscribe(changed)
+
+    async def use_no_account(self) -> None:
+        """Work without an account, now and at the next start, until `connect` makes one the current one.
+
+        The accounts stay signed in.
+        """
+        async with self._connecting:
+            await self.storage.settings.set(HOST_SETTING, NO_HOST)
+            connected = self.backend is not None
+            await self.disconnect()
+            if not connected:
+                self.backend_changed.emit(None)
 
     async def disconnect(self) -> None:
         """Close the current backend, if any."""

@@ -59,6 +59,7 @@ class Place(QWidget):
         super().__init__(parent)
         self.context = context
         self._identity: Identity | None = None
+        self._without_account = False
 
     @property
     def backend(self) -> Backend | None:
@@ -85,12 +86,14 @@ class Place(QWidget):
         subscribe to `Backend.changed` itself.
         """
         identity = Identity.of(backend)
-        if identity != self._identity:
-            former, self._identity = self._identity, identity
+        # No backend means that one is being connected, or that there is to be none. The latter has things to show.
+        without = backend is None and self.context.services.without_account
+        if (identity, without) != (self._identity, self._without_account):
+            former, self._identity, self._without_account = self._identity, identity, without
             self.show_account(former)
 
     def show_account(self, former: Identity | None) -> None:
-        """Drop everything of the former account or project and show that of `backend`."""
+        """Drop everything of the former account or project and show that of `backend`; None: what needs no account."""
 
     def activate(self) -> None:
         """The place came into view."""

@@ -24,7 +24,8 @@ class PlaceInfo(NamedTuple):
     `id` is its name on the command line, in commands and in settings. `title` is untranslated (context `Places`),
     `icon` a name of `theme.icons`, `keys` the portable QKeySequence string that leads there. `make` imports the place's
     own code and builds it. `available` says whether the rail offers it on a backend (None: not connected).
-    `global_keys` are keys of its commands that work in every place: they show the place first.
+    `global_keys` are keys of its commands that work in every place: they show the place first. `needs_account`: without
+    an account the place has nothing to show and is not offered.
     """
 
     id: str
@@ -34,6 +35,7 @@ class PlaceInfo(NamedTuple):
     make: Callable[[Context], Place]
     available: Callable[[Backend | None], bool] = _always
     global_keys: tuple[str, ...] = ()
+    needs_account: bool = True
 
     @property
     def label(self) -> str:

@@ -111,6 +111,24 @@ async def test_before_the_first_sign_in_nothing_is_known(tmp_path: Path) -> None
             backend.require_project()
 
 
+async def test_the_choice_to_use_no_account_lasts_until_a_host_is_connected(tmp_path: Path) -> None:
+    async with services_in(tmp_path) as services:
+        told: list[object] = []
+        services.backend_changed.subscribe(told.append)
+        assert not services.without_account
+        await services.use_no_account()
+        assert services.without_account
+        assert told == [None]
+    async with services_in(tmp_path) as services:
+        assert services.without_account
+        assert services.remembered_host() is None
+        await services.connect(await services.resolve("us"), restore=False)
+        assert not services.without_account
+        await services.use_no_account()
+        assert services.backend is None
+        assert services.without_account
+
+
 async def test_one_sign_in_brings_account_and_project(tmp_path: Path, workspace: RunningWorkspace) -> None:
     async with services_in(tmp_path) as services:
         told: list[object] = []

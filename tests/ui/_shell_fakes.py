@@ -273,7 +273,11 @@ class FakeServices:
         return backend
 
     def remembered_host(self) -> Any:
-        return self.storage.settings.get("host")
+        return self.storage.settings.get("host") or None
+
+    @property
+    def without_account(self) -> bool:
+        return self.backend is None and self.storage.settings.get("host") == ""
 
     def switch(self, backend: FakeBackend | None) -> None:
         self.backend = backend

@@ -272,6 +272,8 @@ class FakeBackend:
 
 
 class FakeServices:
+    without_account = False
+
     def __init__(self) -> None:
         self.storage = FakeStorage()
         self.backend: FakeBackend | None = None

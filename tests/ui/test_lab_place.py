@@ -80,6 +80,8 @@ class FakeBackend:
 
 
 class FakeServices:
+    without_account = False
+
     def __init__(self) -> None:
         self.activity = Activity()
 

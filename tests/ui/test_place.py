@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import permutations
+from types import SimpleNamespace
 from typing import Any, cast
 
 import grimp
@@ -66,7 +67,8 @@ class Watched(Place):
 
 
 def test_a_place_is_told_once_of_each_account_and_project(qapp: QApplication) -> None:
-    place, backend = Watched(cast(Any, None)), FakeBackend()
+    services = FakeServices()
+    place, backend = Watched(cast(Any, SimpleNamespace(services=services))), FakeBackend()
     for _ in range(2):
         place.set_backend(cast(Any, backend))
     backend.project = Project(2)
@@ -75,6 +77,17 @@ def test_a_place_is_told_once_of_each_account_and_project(qapp: QApplication) ->
     place.set_backend(None)
     place.set_backend(None)
     assert place.shown == [(None, backend), (1, backend), (2, None)]
+
+
+async def test_a_place_is_told_once_that_there_is_to_be_no_account(qapp: QApplication) -> None:
+    services = FakeServices()
+    place = Watched(cast(Any, SimpleNamespace(services=services)))
+    place.set_backend(None)
+    assert place.shown == []
+    await services.storage.settings.set("host", "")
+    for _ in range(2):
+        place.set_backend(None)
+    assert place.shown == [(None, None)]
 
 
 async def test_a_place_that_overrides_nothing_can_be_shown() -> None:

@@ -18,4 +18,12 @@ def _make(context: Context) -> Place:
     return ServersPlace(context)
 
 
-PLACE = PlaceInfo("servers", marked("Places", "Servers"), "servers", "Ctrl+2", _make, global_keys=("Ctrl+Shift+N",))
+PLACE = PlaceInfo(
+    "servers",
+    marked("Places", "Servers"),
+    "servers",
+    "Ctrl+2",
+    _make,
+    global_keys=("Ctrl+Shift+N",),
+    needs_account=False,
+)

@@ -274,9 +274,10 @@ class ServerController(QObject):
         self._spawn(change(), done, failed)
         self.changed.emit()
 
-    def _loaded(self, servers: tuple[Server, ...]) -> None:
+    def _loaded(self, _servers: tuple[Server, ...]) -> None:
         self.loading, self._read_at = False, monotonic()
-        self._listed(servers)
+        # Not the list as it was when the job ended: a change that happened since has been announced already.
+        self._listed(self._services.servers.listed)
         self._load_next_tools()
 
     def _not_loaded(self, error: BurrowError) -> None:

@@ -65,8 +65,14 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
     def connected() -> bool:
         return window.backend is not None
 
+    def leading_to(place: PlaceInfo) -> Command:
+        words = _tr("Go to {0}").format(place.label)
+        return Command(
+            f"go.{place.id}", words, to(window.go, place.id), place.keys, go, lambda: window.stack.can_show(place.id)
+        )
+
     return [
-        *(Command(f"go.{p.id}", _tr("Go to {0}").format(p.label), to(window.go, p.id), p.keys, go) for p in places),
+        *map(leading_to, places),
         Command("go.back", _tr("Go back"), window.navigation.back, "Alt+Left", go),
         Command("go.forward", _tr("Go forward"), window.navigation.forward, "Alt+Right", go),
         Command("window.palette", _tr("Open the command palette"), window.open_palette, "Ctrl+K", view),
@@ -86,6 +92,7 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("account.sign_in", _tr("Sign in again"), window.sign_ins.sign_in, "", account, connected),
         Command("account.details", _tr("Sign-in details"), window.open_sign_in_details, "", account, connected),
         Command("account.host", _tr("Use another server"), window.choose_host, "", account, connected),
+        Command("account.begin", _tr("Sign in…"), window.choose_host, "", account, lambda: not connected()),
         Command("account.sign_out", _tr("Sign out"), window.sign_ins.sign_out, "", account, connected),
     ]
 

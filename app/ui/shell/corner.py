@@ -96,7 +96,8 @@ class StatusCorner(QFrame):
         """Read the backend again."""
         backend = self._backend
         self.project.setVisible(backend is not None and backend.project is not None)
-        self._show_account_button(backend is not None)
+        without = backend is None and self._connector is not None and self._connector.without_account
+        self._show_account_button(backend is not None or without)
         status = None if backend is None else backend.session.status
         # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
         # has the timer look again. The other way round it could do neither.
@@ -109,6 +110,8 @@ class StatusCorner(QFrame):
             self._timer.start(round(left * 1000) + 10)
         self.note.setText(self._passing)
         self.note.setVisible(bool(self._passing))
+        if without:
+            self.account.set_words(self.tr("No account"), self.tr("No account. Sign in"))
         if backend is None:
             return
         if backend.project is not None:
@@ -160,20 +163,30 @@ class StatusCorner(QFrame):
         self._popup(menu, self.project)
 
     def _open_account(self) -> None:
+        backend = self._backend
+        menu = self._new_menu()
+        if backend is None:
+            menu.addAction(self.tr("Sign in…"), self.host_wanted.emit)
+            self._list_accounts(menu, None)
+            menu.addSeparator()
+            self._add_appearance(menu)
+        else:
+            self._list_accounts(menu, backend)
+            menu.addSeparator()
+            menu.addAction(self.tr("Sign in again"), self.sign_in_wanted.emit)
+            menu.addAction(self.tr("Sign-in details…"), self.details_wanted.emit)
+            menu.addAction(self.tr("Use another server…"), self.host_wanted.emit)
+            menu.addSeparator()
+            self._add_appearance(menu)
+            menu.addSeparator()
+            menu.addAction(self.tr("Sign out"), self.sign_out_wanted.emit)
+        self._popup(menu, self.account)
+
+    def _add_appearance(self, menu: QMenu) -> None:
         from PySide6.QtGui import QAction, QActionGroup
 
         from app.ui.widgets.menus import CheckMenu
 
-        backend = self._backend
-        if backend is None:
-            return
-        menu = self._new_menu()
-        self._list_accounts(menu, backend)
-        menu.addSeparator()
-        menu.addAction(self.tr("Sign in again"), self.sign_in_wanted.emit)
-        menu.addAction(self.tr("Sign-in details…"), self.details_wanted.emit)
-        menu.addAction(self.tr("Use another server…"), self.host_wanted.emit)
-        menu.addSeparator()
         looks = CheckMenu(self.tr("Appearance"), menu)
         menu.addMenu(looks)
         group = QActionGroup(looks)
@@ -187,15 +200,12 @@ class StatusCorner(QFrame):
             action.triggered.connect(lambda _checked=False, mode=mode: self.mode_wanted.emit(mode))
             group.addAction(action)
             looks.addAction(action)
-        menu.addSeparator()
-        menu.addAction(self.tr("Sign out"), self.sign_out_wanted.emit)
-        self._popup(menu, self.account)
 
-    def _list_accounts(self, menu: QMenu, backend: Backend) -> None:
+    def _list_accounts(self, menu: QMenu, backend: Backend | None) -> None:
         """Every account, the current one checked; a heading where there is only that."""
         connector = self._connector
         accounts = () if connector is None else connector.accounts
-        if not any(account.key != backend.session.key for account in accounts):
+        if backend is not None and not any(account.key != backend.session.key for account in accounts):
             who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
             heading = menu.addAction(_shown(who))
             heading.setEnabled(False)
@@ -206,7 +216,7 @@ class StatusCorner(QFrame):
         if connector is not None and connector.can_add:
             menu.addAction(self.tr("Add account…"), self.addition_wanted.emit)
 
-    def _add_accounts(self, menu: QMenu, backend: Backend, accounts: tuple[KnownAccount, ...]) -> None:
+    def _add_accounts(self, menu: QMenu, backend: Backend | None, accounts: tuple[KnownAccount, ...]) -> None:
         from PySide6.QtGui import QAction, QActionGroup
 
         from app.core.known_accounts import distinct_names
@@ -214,7 +224,7 @@ class StatusCorner(QFrame):
         group = QActionGroup(menu)
         for account, name in zip(accounts, distinct_names(accounts).values(), strict=True):
             action = QAction(_shown(name), menu, checkable=True)
-            action.setChecked(account.key == backend.session.key)
+            action.setChecked(backend is not None and account.key == backend.session.key)
             action.triggered.connect(lambda _checked=False, account=account: self.account_wanted.emit(account))
             group.addAction(action)
             menu.addAction(action)

@@ -1,4 +1,4 @@
-"""The two pages of the window: the first page with its choice of servers, and the places."""
+"""The two pages of the window: the first page with its ways to start, and the places."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class WindowPages(QStackedWidget):
-    """Shows the first page while nobody is signed in or a server is to be chosen, else the places."""
+    """Shows the first page while a server is to be chosen, else the places.
+
+    That is when the user asks for it, and while nobody is signed in, unless they work without an account.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,8 @@ class WindowPages(QStackedWidget):
         if self._connector is not None and self._connector.adding is not None:
             return not self.shows_places
         state = self._follower.state
-        return self.choosing_host and state is not None and state is not CredentialState.SIGNED_OUT
+        usable = state is not None and state is not CredentialState.SIGNED_OUT
+        return self.choosing_host and (usable or self._services.without_account)
 
     def choose(self) -> bool:
         """Show the right page; returns whether it is another one than before."""
@@ -65,7 +69,7 @@ class WindowPages(QStackedWidget):
         if self.choosing_host:
             return True
         if status is None:
-            return self._services.remembered_host() is None
+            return self._services.remembered_host() is None and not self._services.without_account
         if status.state is CredentialState.RESTORING and status.trouble is None:
             # Whether somebody is signed in is not known yet: stay on the page in view.
             return self._first_run is not None and self.currentWidget() is self._first_run

@@ -54,8 +54,13 @@ class PlaceStack(QStackedWidget):
         return sorted(self._built.items(), key=lambda entry: entry[0] != self.current_id)
 
     def available(self) -> list[PlaceInfo]:
-        """The places that can be shown on this backend."""
-        return [info for info in self._infos.values() if info.available(self._backend)]
+        """The places that can be shown on this backend, or without an account."""
+        without = self._context.services.without_account
+        return [
+            info
+            for info in self._infos.values()
+            if info.available(self._backend) and not (without and info.needs_account)
+        ]
 
     def can_show(self, place_id: str) -> bool:
         """Whether the place with this id is available."""
@@ -88,7 +93,7 @@ class PlaceStack(QStackedWidget):
     @property
     def first_id(self) -> str:
         """The place to show where none is remembered."""
-        return next(iter(self._infos), "")
+        return next((info.id for info in self.available()), "")
 
     def show_first(self, remembered: str) -> None:
         """Show the remembered place, or where it is not available the first one."""

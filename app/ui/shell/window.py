@@ -354,7 +354,7 @@ class MainWindow(QWidget):
         self._choose_page()
 
     def _choose_page(self) -> None:
-        """Show the choice of servers while nobody is signed in, else the places."""
+        """Show the first page or the places."""
         turned = self.pages.choose()
         if not self.pages.shows_places:
             return

@@ -43,7 +43,14 @@ class HostConnector(QObject):
         if self._page is None:
             from app.ui.signin.first_run import FirstRun
 
-            self._page = FirstRun(self.use_workspace, self.use_host, self.use_key, self.leave, self.use_account)
+            self._page = FirstRun(
+                self.use_workspace,
+                self.use_host,
+                self.use_key,
+                on_leave=self.leave,
+                on_account=self.use_account,
+                on_servers_only=self.use_no_account,
+            )
         return self._page
 
     def update_page(self, *, can_leave: bool) -> None:
@@ -52,7 +59,7 @@ class HostConnector(QObject):
         if adding is None:
             page.set_can_leave(can_leave)
             page.offer_hosts()
-        if self._services.remembered_host() is None:
+        if self._services.remembered_host() is None and not self.without_account:
             # The first start: there are no accounts, and reading them would delay the first paint.
             return
         page.say_where_kept(self._services.usual_store())
@@ -66,6 +73,11 @@ class HostConnector(QObject):
     def accounts(self) -> tuple[KnownAccount, ...]:
         """The accounts that are signed in to on this computer."""
         return self._services.accounts.all()
+
+    @property
+    def without_account(self) -> bool:
+        """Whether the person works without an account."""
+        return self._services.without_account
 
     @property
     def adding(self) -> Host | None:
@@ -109,6 +121,10 @@ class HostConnector(QObject):
         if self._page is not None and self._page.isVisible():
             self._busy(_tr("Opening {0}…").format(account.name))
         self._try(self._connect(account.host, account.slot))
+
+    def use_no_account(self) -> None:
+        """Go on with the person's own MCP servers only."""
+        self._try(self._services.use_no_account(), done=self._signed_in)
 
     def add_account(self) -> None:
         """Show the sign-in page for one more account of the present host. It is kept once somebody has signed in."""

@@ -41,8 +41,8 @@ class FirstRun(QScrollArea):
 
     `on_workspace()`: the person wants the embedded workspace. `on_host(text)`: sign in to `us`, `eu` or an origin that
     `parse_host` has checked. `on_key(text, key)`: the same with a personal API key. `on_leave()`: go back.
-    `on_account(account)`: go on as an account that is signed in to. Whoever made the page then calls `busy`, `waiting`,
-    `failed` or `idle`.
+    `on_account(account)`: go on as an account that is signed in to. `on_servers_only()`: go on without an account.
+    Whoever made the page then calls `busy`, `waiting`, `failed` or `idle`.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class FirstRun(QScrollArea):
         on_key: Callable[[str, str], None],
         on_leave: Callable[[], None] | None = None,
         on_account: Callable[[KnownAccount], None] | None = None,
+        on_servers_only: Callable[[], None] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -93,6 +94,10 @@ class FirstRun(QScrollArea):
         choices.addWidget(self._accounts_card)
         choices.addWidget(self._try_card)
         choices.addWidget(self._build_sign_in())
+        words = self.tr("Use MCP servers without an account")
+        self.servers_button = QuietButton(words, "servers", clicked=on_servers_only)
+        self.servers_button.setAccessibleDescription(self.tr("Add servers of your own and try their tools"))
+        choices.addWidget(self.servers_button, alignment=Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._choices)
         column.addStretch(3)
         whole = QWidget()
@@ -212,6 +217,7 @@ class FirstRun(QScrollArea):
             self._sign_in_title.setText(self.tr("Sign in to {0}").format(host.name))
             self.setAccessibleName(self.tr("Add an account: {0}").format(host.name))
         self._try_card.setVisible(host is None)
+        self.servers_button.setVisible(host is None)
         self._host.setVisible(host is None)
         self._address.setVisible(host is None and self._host.value() == OWN)
         self._address_error.say("")
