@@ -287,7 +287,7 @@ class Backend:
             log.error("unexpected failure", exc_info=failure)
 
     def _auth_happened(self, event: AuthEvent) -> None:
-        self.activity.record_auth(self.host.origin, event)
+        self.activity.record_auth(self.session.key, self.host.origin, event)
         self.timeline.record_event(event)
         if event.what == SIGNED_OUT:
             self._records.record(self._account.remember_signed_out())

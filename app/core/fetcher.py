@@ -88,7 +88,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One finished request, for the activity record: no headers, no bodies, no query."""
+    """One finished request, for the activity record: no headers, no bodies, no query.
+
+    `credential` is the text of the key of the credential that it carried.
+    """
 
     method: str
     path: str
@@ -98,6 +101,7 @@ class RequestRecord:
     rule: str
     error: str | None
     size: int
+    credential: str
 
 
 class Admission(NamedTuple):
@@ -268,6 +272,7 @@ class Fetcher:
                 request.extensions.get(RULE, ""),
                 type(error).__name__ if error else None,
                 size,
+                self._session.key.text,
             )
         )
 

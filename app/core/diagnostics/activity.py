@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from app.core.auth.key import CredentialKey
     from app.core.auth.status import AuthEvent
     from app.core.fetcher import RequestRecord
     from app.core.storage.log import ActivityLog
@@ -98,18 +99,23 @@ class Activity:
             summary=f"{exchange.method} {exchange.path}",
             status=str(exchange.status or exchange.error or ""),
             milliseconds=exchange.milliseconds,
-            detail={"rule": exchange.rule, "error": exchange.error, "bytes": exchange.size},
+            detail={
+                "rule": exchange.rule,
+                "error": exchange.error,
+                "bytes": exchange.size,
+                "credential": exchange.credential,
+            },
         )
 
-    def record_auth(self, origin: str, event: AuthEvent) -> None:
-        """Record an event of the grant of the host at `origin`."""
+    def record_auth(self, key: CredentialKey, origin: str, event: AuthEvent) -> None:
+        """Record an event of a credential, which is for the server at `origin`."""
         self.record(
             kind="auth",
             target=origin,
             summary=f"{event.what}: {event.why}",
             status=event.outcome,
             milliseconds=event.milliseconds,
-            detail={"generation": event.generation, "fingerprint": event.token},
+            detail={"generation": event.generation, "fingerprint": event.token, "credential": key.text},
         )
 
     def records(self) -> tuple[ActivityRecord, ...]:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from app.core.mcp.protocol.exchange import Exchange
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.core.mcp.protocol.connection import Endpoint
     from app.core.mcp.protocol.exchange import Notice
 
 TEXT_LIMIT = 2_000
@@ -35,22 +38,25 @@ class MessageRecorder(Protocol):
     ) -> object: ...
 
 
-def record_message(recorder: MessageRecorder, title: str, item: Exchange | Notice) -> None:
-    """Record a finished exchange or a notification. `title` is the server's name for people. Raises nothing."""
+def record_message(recorder: MessageRecorder, endpoint: Endpoint, item: Exchange | Notice) -> None:
+    """Record an exchange with a server that has finished, or a notification. Raises nothing."""
+    title, carried = endpoint.title, {} if endpoint.credential is None else {"credential": endpoint.credential.text}
     try:
         if isinstance(item, Exchange):
-            _record_exchange(recorder, title, item)
+            _record_exchange(recorder, title, item, carried)
         elif item.method not in UNRECORDED:
             direction = "received" if item.inbound else "sent"
-            recorder.record("mcp", title, item.method, direction, None, {"params": shortened(item.params)})
+            detail = {"params": shortened(item.params), **carried}
+            recorder.record("mcp", title, item.method, direction, None, detail)
     except Exception:
         log.exception("a message was not recorded")
 
 
-def _record_exchange(recorder: MessageRecorder, title: str, exchange: Exchange) -> None:
+def _record_exchange(recorder: MessageRecorder, title: str, exchange: Exchange, carried: Mapping[str, str]) -> None:
     params = exchange.params or {}
     name = params.get("name") or params.get("uri") or ""
-    detail = {"request": shortened(exchange.params), "response": shortened(_answer(exchange)), "http": exchange.status}
+    request, response = shortened(exchange.params), shortened(_answer(exchange))
+    detail = {"request": request, "response": response, "http": exchange.status, **carried}
     if exchange.body:
         detail["body"] = exchange.body[:BODY_SHOWN].decode("utf-8", "replace")
     milliseconds = None if exchange.seconds is None else exchange.seconds * 1000

@@ -61,7 +61,7 @@ class OwnServerSettings(Protocol):
 class AuthRecorder(Protocol):
     """Keeps what happened to a credential (`core/diagnostics/activity`)."""
 
-    def record_auth(self, origin: str, event: AuthEvent) -> None: ...
+    def record_auth(self, key: CredentialKey, origin: str, event: AuthEvent) -> None: ...
 
 
 class UnmanagedServers(ServerSource):
@@ -349,7 +349,7 @@ class OwnServers(UnmanagedServers):
             self.changed.emit(None)
 
         def happened(event: AuthEvent) -> None:
-            self._recorder.record_auth(profile.origin, event)
+            self._recorder.record_auth(profile.key, profile.origin, event)
 
         self._subscriptions[profile.key] = [
             credential.changed.subscribe(changed),

@@ -446,7 +446,7 @@ class Servers:
         task.add_done_callback(done)
 
     def _heard(self, endpoint: Endpoint, item: Exchange | Notice) -> None:
-        record_message(self._activity, endpoint.title, item)
+        record_message(self._activity, endpoint, item)
         if isinstance(item, Notice):
             if item.inbound and item.method == "notifications/tools/list_changed":
                 self._tools_announced(endpoint)
