@@ -47,21 +47,21 @@ class Rig:
     storage: Storage
     files: GrantFiles
     transport: HttpClients
-    session: Credential
+    credential: Credential
     host: Host
 
     def fetcher(self, in_flight: int) -> Fetcher:
         """The door to HTTP with so many requests at a time."""
-        return Fetcher(self.transport, self.session, self.host, in_flight=in_flight)
+        return Fetcher(self.transport, self.credential, self.host, in_flight=in_flight)
 
     async def sign_in(self, pair: Pair) -> None:
-        """Make `pair` the grant of the session. Metadata is known from then on, as after every signing in."""
-        metadata = await self.session.registrar.metadata()
-        now = self.session.oauth.time.now()
+        """Make `pair` the grant of the credential. Metadata is known from then on, as after every signing in."""
+        metadata = await self.credential.registrar.metadata()
+        now = self.credential.oauth.time.now()
         tokens = TokenSet(
             pair.access, pair.refresh, issued_at=now, expires_at=now + LIFETIME_SECONDS, scope="task:read", generation=1
         )
-        await self.session.sign_in(Grant(tokens, CLIENT_ID, metadata.issuer), "benchmark")
+        await self.credential.sign_in(Grant(tokens, CLIENT_ID, metadata.issuer), "benchmark")
 
 
 @contextlib.asynccontextmanager

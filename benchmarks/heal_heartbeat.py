@@ -105,7 +105,7 @@ def record(rig: Rig, fetcher: Fetcher) -> None:
     """Keep an activity record as the application does."""
     activity = Activity(rig.storage.activity)
     fetcher.finished.subscribe(activity.record_request)
-    rig.session.happened.subscribe(partial(activity.record_auth, rig.session.key, rig.host.origin))
+    rig.credential.happened.subscribe(partial(activity.record_auth, rig.credential.key, rig.host.origin))
 
 
 async def measure(control: Control, folder: Path, rounds: int) -> tuple[dict[str, Part], bool]:

@@ -82,12 +82,12 @@ CASES = (Case("httpx GET", httpx, False), Case("httpx2 GET", httpx2, False), Cas
 
 
 def authority(rig: Rig, *, rpc: bool = False) -> Any:
-    return rig.session.auth(Target(rig.host.token_origins, jsonrpc=rpc, reports_own_auth=rpc, name="bench"))
+    return rig.credential.auth(Target(rig.host.token_origins, jsonrpc=rpc, reports_own_auth=rpc, name="bench"))
 
 
 def fixed(rig: Rig) -> dict[str, str]:
-    assert rig.session.grant is not None
-    return {"Authorization": rig.session.grant.tokens.bearer}
+    assert rig.credential.grant is not None
+    return {"Authorization": rig.credential.grant.tokens.bearer}
 
 
 async def in_turn(

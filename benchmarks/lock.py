@@ -72,9 +72,9 @@ async def seconds_of_lock(files: GrantFiles, look: bool) -> float:
 
 
 async def seconds_of_renewal(rig: Rig) -> float:
-    assert rig.session.grant is not None
+    assert rig.credential.grant is not None
     began = perf_counter()
-    await rig.session.refresh(rig.session.grant.tokens, ASKED)
+    await rig.credential.refresh(rig.credential.grant.tokens, ASKED)
     return perf_counter() - began
 
 

@@ -53,8 +53,8 @@ async def take_part(rig: Rig) -> None:
     """Ask whenever a line comes in, until standard input ends; answer each with a line of JSON."""
     fetcher = rig.fetcher(IN_FLIGHT)
     ways: list[str] = []
-    rig.session.happened.subscribe(lambda event: ways.append(event.outcome))
-    await rig.session.restore()
+    rig.credential.happened.subscribe(lambda event: ways.append(event.outcome))
+    await rig.credential.restore()
     await fetcher.get(PATH)
     print("ready", flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
@@ -69,7 +69,7 @@ async def take_part(rig: Rig) -> None:
             "began": began,
             "ended": ended,
             "failed": sum(isinstance(answer, BurrowError) for answer in answers),
-            "signed_out": rig.session.status.state is not CredentialState.SIGNED_IN,
+            "signed_out": rig.credential.status.state is not CredentialState.SIGNED_IN,
             "ways": ways,
         }
         print(json.dumps(found), flush=True)

@@ -132,7 +132,7 @@ async def heal(rig: Rig, control: Control, grant: int, number: int, in_flight: i
         "rejected": after.rejected - before.rejected,
         "revoked": after.revoked,
         "failed": sum(isinstance(answer, BurrowError) for answer in answers),
-        "browsers": int(rig.session.status.state is not CredentialState.SIGNED_IN),
+        "browsers": int(rig.credential.status.state is not CredentialState.SIGNED_IN),
         "seconds": seconds,
     }
 

@@ -110,7 +110,7 @@ async def prepare(folder: Path, url: str, secret: str) -> None:
 
     services = Services(folder, store=StoreKind.FILE)
     backend = await services.connect(await services.resolve(url))
-    await backend.session.choose_store("file")
+    await backend.credential.choose_store("file")
     key = (await Lab(url, secret).state())["personal_api_key"]
     await backend.sign_in_with_key(str(key))
     await backend.ready()

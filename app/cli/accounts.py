@@ -35,24 +35,24 @@ async def login(options: argparse.Namespace) -> int:
         if host.embedded:
             await backend.start()
         else:
-            await backend.session.restore()
+            await backend.credential.restore()
             store = options.store or (services.usual_store() if slot else None)
             if store:
-                await backend.session.choose_store(store)
+                await backend.credential.choose_store(store)
             if options.token is not None:
                 await backend.sign_in_with_key(secret_of(options.token, "Personal API key"))
             else:
-                browser = await backend.session.begin_sign_in(open_browser=not options.no_browser)
+                browser = await backend.credential.begin_sign_in(open_browser=not options.no_browser)
                 _point_to(browser, options)
                 await browser.finish()
-        await _insist_on_store(backend.session, expected=host.embedded)
+        await _insist_on_store(backend.credential, expected=host.embedded)
         try:
             await backend.ready()
         except SignInNeeded:
             # A refused key is not worth keeping.
-            await backend.session.sign_out()
+            await backend.credential.sign_out()
             raise
-        await services.remember(host, backend.session.key.slot)
+        await services.remember(host, backend.credential.key.slot)
         assert backend.account is not None
         name = backend.account.email or backend.account.short_name
         data(status.record_of(backend)) if options.json else say(f"Signed in to {host.name} as {name}.")
@@ -71,7 +71,7 @@ async def logout(options: argparse.Namespace) -> int:
             say(f"Signed out of {server.title}.")
         return 0
     async with backend_of(options, ready=False) as backend:
-        await backend.session.sign_out()
+        await backend.credential.sign_out()
         data(status.record_of(backend)) if options.json else say(f"Signed out of {backend.host.name}.")
     return 0
 

@@ -68,7 +68,7 @@ class Backend:
         """`role` is what records call this process; `workspace` is the embedded one where `host` is that."""
         self.host = host
         self.changed: Event[Backend] = Event()
-        self.session = credential
+        self.credential = credential
         self.storage = storage
         self.activity = activity
         self._workspace = workspace
@@ -78,7 +78,7 @@ class Backend:
         self.fetcher = Fetcher(transport, credential, host, gate=gate, owner=self)
         self.accounts = Accounts(self.unbound_fetcher)
         self.tasks = Tasks(self.fetcher, self.require_project)
-        self._account = Account(host, self.session, self.accounts, storage.settings)
+        self._account = Account(host, self.credential, self.accounts, storage.settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._records = BackgroundTasks()
         self._lab: tuple[str | None, Lab] | None = None
@@ -86,8 +86,8 @@ class Backend:
         self._loading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._subscriptions = [
-            self.session.changed.subscribe(self._session_changed),
-            self.session.happened.subscribe(self._auth_happened),
+            self.credential.changed.subscribe(self._credential_changed),
+            self.credential.happened.subscribe(self._auth_happened),
             self.fetcher.finished.subscribe(self.activity.record_request),
             self.unbound_fetcher.finished.subscribe(self.activity.record_request),
         ]
@@ -108,11 +108,11 @@ class Backend:
 
         account = McpAccount(
             self.host,
-            self.session,
+            self.credential,
             scope=lambda: self.scope,
             project=lambda: self.project.id if self.project else None,
             admit=self.admit,
-            key=self.session.key,
+            key=self.credential.key,
         )
         return HostSource(account), StoreSource(account, self.store)
 
@@ -121,7 +121,7 @@ class Backend:
         """What the account was asked to permit besides, and whether asking may help."""
         from app.core.auth.oauth.step_up import StepUp
 
-        return StepUp(lambda: self.session.grant, lambda: self.scope, self.ready)
+        return StepUp(lambda: self.credential.grant, lambda: self.scope, self.ready)
 
     @property
     def lab(self) -> Lab | None:
@@ -180,16 +180,16 @@ class Backend:
         return self.project.id
 
     async def start(self) -> None:
-        """Restore the session; on the embedded workspace, sign in without asking."""
-        self._spawn(watch_sleep(self.session.oauth.time.clock, lambda: self.session.wake(slept=True)))
+        """Restore the credential; on the embedded workspace, sign in without asking."""
+        self._spawn(watch_sleep(self.credential.oauth.time.clock, lambda: self.credential.wake(slept=True)))
         if self._workspace is not None:
-            await sign_in_with_ticket(self.session, await self._workspace.ticket())
+            await sign_in_with_ticket(self.credential, await self._workspace.ticket())
         else:
-            await self.session.restore()
+            await self.credential.restore()
 
     async def sign_in_with_key(self, key: str) -> None:
         """Use a personal API key. Raises `Rejected` (attr `key`) when it cannot be one."""
-        await sign_in_with_key(self.session, key)
+        await sign_in_with_key(self.credential, key)
 
     async def ready(self) -> None:
         """Wait until it is clear who is signed in, and until account and project are known.
@@ -216,14 +216,14 @@ class Backend:
 
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""
-        await self.session.wait_restored()
-        if self.session.status.state is not CredentialState.SIGNED_IN:
-            raise self.session.no_token_error()
+        await self.credential.wait_restored()
+        if self.credential.status.state is not CredentialState.SIGNED_IN:
+            raise self.credential.no_token_error()
         if self._loading is None or _failed(self._loading) or (self._loading.done() and not self.sure):
             self._loading = self._spawn(self._load())
         await asyncio.shield(self._loading)
 
-    def _session_changed(self, status: CredentialStatus) -> None:
+    def _credential_changed(self, status: CredentialStatus) -> None:
         if status.state is not CredentialState.SIGNED_IN:
             self._loading = None
         elif self._loading is None:
@@ -252,7 +252,7 @@ class Backend:
     @property
     def _unsettled(self) -> bool:
         """Whether the host cannot be reached, or it is not known who is signed in there."""
-        status = self.session.status
+        status = self.credential.status
         return status.unreachable or (status.state is CredentialState.SIGNED_IN and not self.sure)
 
     async def _check(self) -> None:
@@ -261,7 +261,7 @@ class Backend:
         while self._unsettled:
             await asyncio.sleep(pause)
             pause = min(pause * RECHECK_GROWTH, RECHECK_SECONDS[1])
-            self.session.wake()
+            self.credential.wake()
             self._loading = self._spawn(self._load())
             try:
                 await asyncio.shield(self._loading)
@@ -269,7 +269,7 @@ class Backend:
                 return
             except BurrowError as failure:
                 log.info("%s is still in trouble: %s", self.host.origin, type(failure).__name__)
-                if not failure.retryable and not self.session.status.unreachable:
+                if not failure.retryable and not self.credential.status.unreachable:
                     return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -287,12 +287,12 @@ class Backend:
             log.error("unexpected failure", exc_info=failure)
 
     def _auth_happened(self, event: AuthEvent) -> None:
-        self.activity.record_auth(self.session.key, self.host.origin, event)
+        self.activity.record_auth(self.credential.key, self.host.origin, event)
         self.timeline.record_event(event)
         if event.what == SIGNED_OUT:
             self._records.record(self._account.remember_signed_out())
         if event.what == SIGNED_IN:
-            # Perhaps as somebody else; the session's state may be what it was.
+            # Perhaps as somebody else; the state of the credential may be what it was.
             self._signed_in_here = True
             if event.why != ELSEWHERE:
                 self._records.record(self._account.forget())

@@ -115,7 +115,7 @@ class RequestOwner(Protocol):
 
     @property
     def sure(self) -> bool:
-        """Whether `scope` is certain to be the account that the session's token is of."""
+        """Whether `scope` is certain to be the account that the credential's token is of."""
 
     @property
     def scope(self) -> Scope | None:
@@ -134,7 +134,7 @@ class Fetcher:
     def __init__(
         self,
         transport: HttpClients,
-        session: Credential,
+        credential: Credential,
         host: Host,
         *,
         in_flight: int = IN_FLIGHT,
@@ -148,10 +148,10 @@ class Fetcher:
         """
         self.finished: Event[RequestRecord] = Event()
         self._transport = transport
-        self._session = session
+        self._credential = credential
         self._host = host
         self._gate = gate or asyncio.Semaphore(in_flight)
-        self._target = Target(host.token_origins, name=host.name, credential=session.key)
+        self._target = Target(host.token_origins, name=host.name, credential=credential.key)
         self._auth: BearerAuth | None = None
         self._owner = owner
 
@@ -272,7 +272,7 @@ class Fetcher:
                 request.extensions.get(RULE, ""),
                 type(error).__name__ if error else None,
                 size,
-                self._session.key.text,
+                self._credential.key.text,
             )
         )
 
@@ -289,8 +289,8 @@ class Fetcher:
                 await self._admit(owner, scope, again=admitted)
             passed = False
             async with self._gate:
-                if await self._session.access_token() is None:
-                    raise self._session.no_token_error()
+                if await self._credential.access_token() is None:
+                    raise self._credential.no_token_error()
                 if owner is None or scope is None or (owner.sure and owner.scope == scope):
                     yield
                     return
@@ -333,7 +333,7 @@ class Fetcher:
         import httpx
 
         if self._auth is None:
-            self._auth = self._session.auth(self._target)
+            self._auth = self._credential.auth(self._target)
         for last_try in (not repeatable, True):
             try:
                 return await client.send(request, auth=self._auth, stream=True)
@@ -383,9 +383,9 @@ class Fetcher:
 
     def _note(self, failure: BurrowError) -> None:
         if isinstance(failure, Offline | TimedOut):
-            self._session.unreachable(Trouble.OFFLINE)
+            self._credential.unreachable(Trouble.OFFLINE)
         elif isinstance(failure, ServerTrouble) and failure.facts.status is None:
-            self._session.unreachable(Trouble.SERVER)
+            self._credential.unreachable(Trouble.SERVER)
 
     def _too_large(self, response: httpx.Response, repeatable: bool) -> BurrowError:
         kind = ProtocolTrouble if repeatable else OutcomeUnknown

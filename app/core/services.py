@@ -244,7 +244,7 @@ class Services:
             elif status.state is CredentialState.SIGNED_IN:
                 self._background.start(remember_once_known())
 
-        unsubscribe = backend.session.changed.subscribe(changed)
+        unsubscribe = backend.credential.changed.subscribe(changed)
 
     async def use_no_account(self) -> None:
         """Work without an account, now and at the next start, until `connect` makes one the current one.
@@ -276,7 +276,7 @@ class Services:
         if "servers" in self.__dict__:
             await self.servers.left()
         await backend.close()
-        await self.credentials.release(backend.session)
+        await self.credentials.release(backend.credential)
 
     async def close(self) -> None:
         """End everything in order: servers, backend, client, workspace, storage. Safe to call again."""
@@ -311,8 +311,8 @@ class Services:
         """Where the sign-in of the account used last is kept."""
         from app.core.auth.vault.base import StoreKind
 
-        if self.backend is not None and self.backend.session.grant is not None and not self.backend.host.embedded:
-            return StoreKind(self.backend.session.status.store)
+        if self.backend is not None and self.backend.credential.grant is not None and not self.backend.host.embedded:
+            return StoreKind(self.backend.credential.status.store)
         chosen = {self.storage.settings.get(f"auth:{account.key.text}:store") for account in self.accounts.all()}
         found = [kind for kind in StoreKind if kind.value in chosen]
         return found[0] if len(found) == 1 else None
@@ -320,10 +320,10 @@ class Services:
     async def keep_where_usual(self) -> None:
         """Keep the next sign-in to the current account where the user keeps others, unless it was said where."""
         backend, usual = self.backend, self.usual_store()
-        if usual is None or backend is None or backend.session.grant is not None or backend.host.embedded:
+        if usual is None or backend is None or backend.credential.grant is not None or backend.host.embedded:
             return
-        if self.storage.settings.get(f"auth:{backend.session.key.text}:store") is None:
-            await backend.session.choose_store(usual)
+        if self.storage.settings.get(f"auth:{backend.credential.key.text}:store") is None:
+            await backend.credential.choose_store(usual)
 
     def _client_id(self, named: str) -> str | None:
         value = self.storage.settings.get(f"client_id:{named.strip()}")

@@ -85,7 +85,7 @@ class SignIns:
         found: dict[str, SignIn] = {}
         backend = self._backend()
         if backend is not None:
-            credential = backend.session
+            credential = backend.credential
             found[credential.key.text] = SignIn(credential, backend.host.name, None, credential.begin_sign_in)
         for server in self._own.servers:
             held = self._own.credential_of(server)
@@ -112,7 +112,7 @@ class SignIns:
     def _follow(self, backend: Backend | None) -> None:
         if self._watched is not None:
             self._watched()
-        self._watched = None if backend is None else backend.session.changed.subscribe(self._status_changed)
+        self._watched = None if backend is None else backend.credential.changed.subscribe(self._status_changed)
         self.changed.emit(None)
 
     def _status_changed(self, _status: CredentialStatus) -> None:

@@ -77,7 +77,7 @@ class Place(QWidget):
         The default knows `waiting` only. A place whose calls carry other credentials too overrides it.
         """
         backend = self.backend
-        return self.waiting if backend is not None and backend.session.key.text == key else 0
+        return self.waiting if backend is not None and backend.credential.key.text == key else 0
 
     def set_backend(self, backend: Backend | None) -> None:
         """Show the things of this backend's account and project. Not to be overridden.

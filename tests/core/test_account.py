@@ -43,7 +43,7 @@ async def connected(services: Services, running: RunningWorkspace) -> Backend:
 
 async def signed_in_as_ana(services: Services, running: RunningWorkspace) -> Backend:
     backend = await connected(services, running)
-    await backend.session.choose_store("file")
+    await backend.credential.choose_store("file")
     await sign_in_as_ana(backend, running)
     await backend.ready()
     return backend
@@ -66,7 +66,7 @@ def when_somebody_signs_in(backend: Backend, work: Callable[[], Awaitable[T]]) -
                 begun.append(asyncio.ensure_future(work()))
                 heard.set()
 
-        unsubscribe = backend.session.happened.subscribe(hear)
+        unsubscribe = backend.credential.happened.subscribe(hear)
         try:
             async with asyncio.timeout(SECONDS):
                 await heard.wait()

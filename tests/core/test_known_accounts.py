@@ -67,7 +67,7 @@ async def test_an_addition_that_nobody_signed_in_to_is_not_the_account_of_the_ne
     async with services_in(tmp_path) as services:
         ana = await signed_in_as_ana(services, workspace)
         adding = await services.connect(ana.host, slot=services.accounts.free_slot(ana.host))
-        assert adding.session.status.state is CredentialState.SIGNED_OUT
+        assert adding.credential.status.state is CredentialState.SIGNED_OUT
         assert services.adding
         assert await email_of_the_next_start(tmp_path, workspace) == "ana@example.org"
 
@@ -93,7 +93,7 @@ async def test_an_addition_is_the_account_of_the_next_start_once_it_is_known_who
         await adding.sign_in_with_key(add_ben(workspace.data))
         await until(lambda: services.accounts.last_slot(adding.host) == "2", 15)
         assert not services.adding
-        assert await email_of_the_next_start(tmp_path, workspace) == "ben@example.org"
+    assert await email_of_the_next_start(tmp_path, workspace) == "ben@example.org"
 
 
 async def test_whoever_signs_in_again_in_a_slot_signed_out_of_is_the_account_of_the_next_start(
@@ -105,7 +105,7 @@ async def test_whoever_signs_in_again_in_a_slot_signed_out_of_is_the_account_of_
         ben = await services.connect(host, slot="2")
         await ben.sign_in_with_key(key)
         await until(lambda: [known.slot for known in services.accounts.of(host)] == ["", "2"], 15)
-        await ben.session.sign_out()
+        await ben.credential.sign_out()
         await until(lambda: [known.slot for known in services.accounts.of(host)] == [""], 15)
         await services.connect(host, slot="")
         assert services.accounts.free_slot(host) == "2"
@@ -121,7 +121,7 @@ async def test_of_two_connects_at_once_the_last_one_stays_and_the_other_is_close
         host = (await signed_in_as_ana(services, workspace)).host
         first, second = await asyncio.gather(services.connect(host, slot="2"), services.connect(host, slot="3"))
         assert services.backend is second
-        assert first.session.key.slot == "2"
+        assert first.credential.key.slot == "2"
         assert open_slots(services) == ["3"]
 
 
@@ -147,7 +147,7 @@ async def test_what_another_process_signed_in_to_is_known_after_a_refresh(
         await window.accounts.refresh()
         assert [known.name for known in window.accounts.all()] == ["ana@example.org"]
         assert command.backend is not None
-        await command.backend.session.sign_out()
+        await command.backend.credential.sign_out()
         await until(lambda: command.accounts.all() == ())
         await window.accounts.refresh()
         assert window.accounts.all() == ()
@@ -159,16 +159,16 @@ async def test_an_account_is_kept_where_the_others_are_unless_it_was_said_where(
     services = Services(tmp_path)
     try:
         ana = await services.connect(await services.resolve(workspace.url))
-        await ana.session.choose_store("file")
+        await ana.credential.choose_store("file")
         await sign_in(ana, workspace)
         await ana.ready()
         second = await services.connect(ana.host, slot="2")
         await services.keep_where_usual()
-        assert second.session.status.store == "file"
+        assert second.credential.status.store == "file"
         third = await services.connect(ana.host, slot="3")
-        await third.session.choose_store("memory")
+        await third.credential.choose_store("memory")
         await services.keep_where_usual()
-        assert third.session.status.store == "memory"
+        assert third.credential.status.store == "memory"
     finally:
         await services.close()
 

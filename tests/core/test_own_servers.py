@@ -140,7 +140,7 @@ async def test_its_end_leaves_the_hosts_sign_in_alone(workspace: RunningWorkspac
         await lab_of(workspace).expire(AN_HOUR)
         with pytest.raises(SignInNeeded):
             await call(services, server_id)
-        assert backend.session.status.state is CredentialState.SIGNED_IN
+        assert backend.credential.status.state is CredentialState.SIGNED_IN
         await call(services, "workspace", "list_projects")
 
 

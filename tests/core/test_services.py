@@ -44,7 +44,7 @@ async def services_in(folder: Path) -> AsyncIterator[Services]:
 
 async def sign_in(backend: Backend, running: RunningWorkspace) -> None:
     """Through the consent page, as a browser with a login ticket."""
-    attempt = await backend.session.begin_sign_in(open_browser=False)
+    attempt = await backend.credential.begin_sign_in(open_browser=False)
     async with httpx.AsyncClient(verify=False, follow_redirects=True) as browser:
         answer = await browser.post(f"{running.url}/_tickets", headers={"X-Workspace-Secret": running.secret})
         await browser.get(f"{attempt.url}&login_ticket={answer.json()['ticket']}")
@@ -62,7 +62,7 @@ async def until(backend: Backend, condition: Callable[[], bool]) -> None:
     """Wait, bounded, for something that a change of the session or of the account brings."""
     changed = asyncio.Event()
     subscriptions = [
-        backend.session.changed.subscribe(lambda _: changed.set()),
+        backend.credential.changed.subscribe(lambda _: changed.set()),
         backend.changed.subscribe(lambda _: changed.set()),
     ]
     try:
@@ -162,10 +162,10 @@ async def test_the_next_start_shows_the_account_without_the_network(tmp_path: Pa
         assert (backend.account, backend.projects, backend.project, backend.scope) == known
         assert backend.host.mcp_url == before.host.mcp_url
         await backend.start()
-        assert backend.session.status.state is CredentialState.SIGNED_IN
+        assert backend.credential.status.state is CredentialState.SIGNED_IN
         with pytest.raises(Offline):
             await backend.ready()
-        assert backend.session.status.trouble == "offline"
+        assert backend.credential.status.trouble == "offline"
         assert (backend.account, backend.projects, backend.project, backend.scope) == known
 
 
@@ -177,12 +177,12 @@ async def test_a_host_that_comes_back_is_noticed_by_itself(tmp_path: Path, start
         for _ in range(2):
             with pytest.raises(Offline):
                 await backend.tasks.list()
-        assert backend.session.status.trouble == "offline"
+        assert backend.credential.status.trouble == "offline"
         start_workspace("--port", port_of(running), data=running.data)
-        await until(backend, lambda: backend.session.status.trouble is None)
+        await until(backend, lambda: backend.credential.status.trouble is None)
         await backend.ready()
         assert (await backend.tasks.list()).count > 0
-        assert backend.session.status.state is CredentialState.SIGNED_IN
+        assert backend.credential.status.state is CredentialState.SIGNED_IN
 
 
 async def test_a_start_without_the_network_becomes_ready_when_it_is_back(
@@ -197,7 +197,7 @@ async def test_a_start_without_the_network_becomes_ready_when_it_is_back(
         with pytest.raises(Offline):
             await backend.ready()
         start_workspace("--port", port_of(running), data=running.data)
-        await until(backend, lambda: backend.session.status.trouble is None)
+        await until(backend, lambda: backend.credential.status.trouble is None)
         await backend.ready()
 
 
@@ -224,7 +224,7 @@ async def test_a_revoked_grant_asks_for_a_sign_in_and_keeps_what_is_known(
             await backend.tasks.list()
         with pytest.raises(SignInNeeded):
             await backend.ready()
-        assert backend.session.status.state is CredentialState.NEEDS_SIGN_IN
+        assert backend.credential.status.state is CredentialState.NEEDS_SIGN_IN
         assert backend.scope == scope
         await sign_in(backend, workspace)
         await backend.ready()
@@ -304,7 +304,7 @@ async def test_the_embedded_workspace_is_signed_in_without_a_question(tmp_path: 
         assert backend.lab is not None
         assert backend.lab.unlocked
         assert (await backend.tasks.list()).count > 0
-        assert backend.session.status.store == StoreKind.MEMORY.value
+        assert backend.credential.status.store == StoreKind.MEMORY.value
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
@@ -318,7 +318,7 @@ async def test_a_killed_workspace_is_back_with_the_session(tmp_path: Path) -> No
         await process.wait()
         with pytest.raises(BurrowError):
             await backend.tasks.list()
-        await until(backend, lambda: backend.session.status.trouble is None)
+        await until(backend, lambda: backend.credential.status.trouble is None)
         assert (await backend.tasks.list()).count > 0
         assert backend.lab is not None
         assert backend.lab is backend.lab
@@ -335,7 +335,7 @@ async def main():
     try:
         backend = await services.connect(await services.resolve(services.remembered_host()))
         await backend.ready()
-        print(backend.session.grant.tokens.generation, (await backend.tasks.list()).count, flush=True)
+        print(backend.credential.grant.tokens.generation, (await backend.tasks.list()).count, flush=True)
     finally:
         await services.close()
 
@@ -346,7 +346,7 @@ asyncio.run(main())
 async def test_two_processes_on_one_folder_agree_after_a_renewal(tmp_path: Path, workspace: RunningWorkspace) -> None:
     async with services_in(tmp_path) as services:
         backend = await signed_in(services, workspace)
-        await backend.session.choose_store("file")
+        await backend.credential.choose_store("file")
         lab = Lab(workspace.url, workspace.secret)
         await lab.kill_access_token()
         other = await asyncio.create_subprocess_exec(
@@ -356,8 +356,8 @@ async def test_two_processes_on_one_folder_agree_after_a_renewal(tmp_path: Path,
         assert other.returncode == 0
         generation, count = map(int, output.split())
         assert (await backend.tasks.list()).count == count
-        assert backend.session.grant is not None
-        assert backend.session.grant.tokens.generation == generation
+        assert backend.credential.grant is not None
+        assert backend.credential.grant.tokens.generation == generation
         counters = (await lab.state())["counters"]
         assert (counters["refreshes_accepted"], counters["refreshes_rejected"]) == (1, 0)
 
@@ -367,7 +367,7 @@ async def test_two_processes_that_find_a_dead_token_at_once_renew_it_once(
 ) -> None:
     async with services_in(tmp_path) as services:
         backend = await signed_in(services, workspace)
-        await backend.session.choose_store("file")
+        await backend.credential.choose_store("file")
         lab = Lab(workspace.url, workspace.secret)
         await lab.kill_access_token()
         other = await asyncio.create_subprocess_exec(

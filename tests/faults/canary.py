@@ -48,11 +48,11 @@ class Canary:
             self.server = server
             host = Host("scripted", "Scripted", server.origin, client_id="client", secret=self.secrets["host"])
             self.backend = await services.connect(host, restore=False)
-            self.session = self.backend.session
-            await self.session.choose_store("file")
+            self.credential = self.backend.credential
+            await self.credential.choose_store("file")
             self.script()
             tokens = TokenSet(self.secrets["access"], self.secrets["refresh"], generation=1)
-            await self.session.sign_in(Grant(tokens, "client"), "test")
+            await self.credential.sign_in(Grant(tokens, "client"), "test")
             await self.requests()
             await self.renewals()
             await self.bugs()
@@ -61,7 +61,7 @@ class Canary:
             self.records(services)
             await services.activity.flush()
             await services.activity.export(self.folder / "exported.jsonl")
-            self.shown(await self.session.journal.recent(50))
+            self.shown(await self.credential.journal.recent(50))
             await services.close()
 
     def script(self) -> None:
@@ -101,9 +101,9 @@ class Canary:
         self.shown(answer)
 
     async def renewals(self) -> None:
-        grant = self.session.grant
+        grant = self.credential.grant
         assert grant is not None
-        await self.try_(self.session.refresh(grant.tokens, ASKED))
+        await self.try_(self.credential.refresh(grant.tokens, ASKED))
         self.server.views["/oauth/token/"] = Reply(
             200,
             {
@@ -113,11 +113,11 @@ class Canary:
                 "expires_in": 3600,
             },
         )
-        self.session.wake()
-        await self.try_(self.session.refresh(grant.tokens, ASKED))
+        self.credential.wake()
+        await self.try_(self.credential.refresh(grant.tokens, ASKED))
         self.server.views["/oauth/token/"] = Reply(400, {"error": "invalid_client", "hint": self.secrets["refresh"]})
-        assert self.session.grant is not None
-        await self.try_(self.session.refresh(self.session.grant.tokens, ASKED))
+        assert self.credential.grant is not None
+        await self.try_(self.credential.refresh(self.credential.grant.tokens, ASKED))
 
     async def bugs(self) -> None:
         """Exceptions that carry secrets, in the healing, in a task, in a thread and in nobody's hands."""
@@ -148,7 +148,7 @@ class Canary:
         broken()
 
     async def sign_in(self) -> None:
-        attempt = await self.session.begin_sign_in(open_browser=False)
+        attempt = await self.credential.begin_sign_in(open_browser=False)
         callback = httpx.URL(attempt.url).params["redirect_uri"]
         async with httpx.AsyncClient(trust_env=False) as client:
             for state in (self.secrets["state"], httpx.URL(attempt.url).params["state"]):
@@ -157,7 +157,7 @@ class Canary:
         await self.try_(attempt.finish())
 
     async def key(self) -> None:
-        await sign_in_with_key(self.session, self.secrets["key"])
+        await sign_in_with_key(self.credential, self.secrets["key"])
         await self.try_(self.backend.fetcher.get("/api/echo/"))
 
     def records(self, services: Services) -> None:

@@ -36,9 +36,9 @@ class Measure:
             before = server.requests[TOKEN_ENDPOINT]
             self.count_refreshes(lambda server=server, before=before: server.requests[TOKEN_ENDPOINT] - before)
         for rig in rigs:
-            self.watch_session(rig.credential)
+            self.watch_credential(rig.credential)
 
-    def watch_session(self, session: Any) -> None:
+    def watch_credential(self, session: Any) -> None:
         """Count how often `session` asks for a sign-in."""
         asking = session.status.state is CredentialState.NEEDS_SIGN_IN
 

@@ -214,7 +214,7 @@ async def test_row_07_quitting_waits_two_seconds_at_most_and_the_next_start_repe
         assert time.monotonic() - began < 3.5
         rig.issuer.gate.set()
         again = client_of(rig.server, rig.issuer, tmp_path, vault=rig.vault, remembered=rig.remembered)
-        measure.watch_session(again.credential)
+        measure.watch_credential(again.credential)
         await again.credential.restore()
         assert ok([await measure.one(again.fetcher.get(PATH))])
         await again.credential.close()

@@ -70,9 +70,9 @@ async def signed_in_on(workspace: RunningWorkspace, folder: Path) -> Lab:
     services = Services(folder)
     await services.use_client_id(workspace.url, "burrow-first-party")
     backend = await services.connect(await services.resolve(workspace.url), restore=False)
-    await backend.session.choose_store("file")
+    await backend.credential.choose_store("file")
     answer = await plain_json("POST", f"{workspace.url}/_tickets", headers={SECRET_HEADER: workspace.secret})
-    await sign_in_with_ticket(backend.session, answer["ticket"])
+    await sign_in_with_ticket(backend.credential, answer["ticket"])
     await services.close()
     return Lab(workspace.url, workspace.secret)
 

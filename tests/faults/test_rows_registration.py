@@ -54,7 +54,7 @@ class Once:
 
 def count(measure: Measure, rig: Rig, authority: Authority) -> None:
     """Exchanges of codes are no refreshes."""
-    measure.watch_session(rig.credential)
+    measure.watch_credential(rig.credential)
     measure.count_refreshes(lambda: authority.refreshes)
 
 
@@ -336,7 +336,7 @@ async def test_row_31_a_workspace_with_an_empty_folder_is_registered_with_anew(
 ) -> None:
     workspace = start_workspace()
     async with at_workspace(workspace, tmp_path) as (session, fetcher):
-        measure.watch_session(session)
+        measure.watch_credential(session)
         await sign_in_there(workspace, session)
         former = session.grant
         workspace = made_anew(start_workspace, workspace)

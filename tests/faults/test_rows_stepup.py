@@ -39,18 +39,20 @@ PATH = "/api/x/"
 
 
 class Person:
-    """Signs in to a session in a browser when asked, and counts how often. `whose` is the account they have."""
+    """Signs in to a credential in a browser when asked, and counts how often. `whose` is the account they have."""
 
-    def __init__(self, session: Credential, measure: Measure, act: Callable[[str], Awaitable[object]] = visit) -> None:
-        self.session, self.act = session, act
+    def __init__(
+        self, credential: Credential, measure: Measure, act: Callable[[str], Awaitable[object]] = visit
+    ) -> None:
+        self.credential, self.act = credential, act
         self.whose: object = "ana"
         self.addresses: list[str] = []
         self._measure = measure
-        self.step_up = StepUp(lambda: session.grant, lambda: self.whose, self._ready)
+        self.step_up = StepUp(lambda: credential.grant, lambda: self.whose, self._ready)
 
     async def browser(self, scopes: Sequence[str]) -> None:
         """What asks in the window: the browser opens, the person acts, the sign-in ends."""
-        sign_in = await self.session.begin_sign_in(scopes=scopes, open_browser=False)
+        sign_in = await self.credential.begin_sign_in(scopes=scopes, open_browser=False)
         self._measure.prompted(1)
         self.addresses.append(sign_in.url)
         finishing = asyncio.create_task(sign_in.finish())
@@ -81,7 +83,7 @@ async def lacking(
 ) -> AsyncIterator[tuple[Rig, Authority, Person]]:
     """Signed in with the usual permissions; a view needs `scopes` besides."""
     async with browser_client(folder) as (rig, authority):
-        measure.watch_session(rig.credential)
+        measure.watch_credential(rig.credential)
         measure.count_refreshes(lambda: authority.refreshes)
         await sign_in_at(rig.credential)
         rig.server.views[PATH] = authority.needs(*scopes, then=then)
@@ -283,14 +285,14 @@ def test_row_46_a_long_list_of_permissions_is_named_in_part() -> None:
 
 
 @asynccontextmanager
-async def servers_of(session: Credential, fetcher: Any, folder: Path) -> AsyncIterator[Servers]:
-    """The MCP servers of a signed-in session."""
+async def servers_of(credential: Credential, fetcher: Any, folder: Path) -> AsyncIterator[Servers]:
+    """The MCP servers of a signed-in credential."""
     storage = Storage.open(folder / "data")
     store = McpStore(fetcher, lambda: 1)
-    origin = session.profile.origin
+    origin = credential.profile.origin
     host = Host(origin, "Workspace", origin, f"{origin}/mcp")
     scope = Scope(host.key, "ana")
-    account = McpAccount(host, session, scope=lambda: scope, project=lambda: 1)
+    account = McpAccount(host, credential, scope=lambda: scope, project=lambda: 1)
     servers = Servers(Activity(storage.activity), storage.cache, (HostSource(account), StoreSource(account, store)))
     try:
         yield servers
@@ -317,12 +319,12 @@ async def test_row_46_a_tool_of_a_workspace_is_refused_denied_allowed_and_runs_o
     workspace: RunningWorkspace, tmp_path: Path, measure: Measure
 ) -> None:
     async with (
-        at_workspace(workspace, tmp_path) as (session, fetcher),
-        servers_of(session, fetcher, tmp_path) as servers,
+        at_workspace(workspace, tmp_path) as (credential, fetcher),
+        servers_of(credential, fetcher, tmp_path) as servers,
     ):
-        measure.watch_session(session)
-        await sign_in_there(workspace, session)
-        person = Person(session, measure, deny)
+        measure.watch_credential(credential)
+        await sign_in_there(workspace, credential)
+        person = Person(credential, measure, deny)
         refused = await measure.one(write(servers))
         need = need_of(refused, "write_document")
         assert need.scopes == ("project:write",)
@@ -340,11 +342,11 @@ async def test_row_46_a_click_on_the_real_page_allows_it(
     workspace: RunningWorkspace, tmp_path: Path, measure: Measure
 ) -> None:
     async with (
-        at_workspace(workspace, tmp_path) as (session, fetcher),
-        servers_of(session, fetcher, tmp_path) as servers,
+        at_workspace(workspace, tmp_path) as (credential, fetcher),
+        servers_of(credential, fetcher, tmp_path) as servers,
     ):
-        measure.watch_session(session)
-        await sign_in_there(workspace, session)
+        measure.watch_credential(credential)
+        await sign_in_there(workspace, credential)
         shown: list[str] = []
 
         def click(address: str) -> None:
@@ -355,7 +357,7 @@ async def test_row_46_a_click_on_the_real_page_allows_it(
                 browser.click("button[value=approve]")
                 browser.wait_for("document.title === 'You are signed in'")
 
-        person = Person(session, measure, lambda address: asyncio.to_thread(click, address))
+        person = Person(credential, measure, lambda address: asyncio.to_thread(click, address))
         assert await person.ask(need_of(await measure.one(write(servers)), "write_document"))
         assert "asks for more access" in shown[0]
         assert "See and change your project and its MCP servers project:write" in " ".join(shown[0].split())

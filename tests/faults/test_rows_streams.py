@@ -208,7 +208,7 @@ async def test_row_52_the_workspaces_changes_are_heard_again_after_token_and_str
     async with services_in(tmp_path / "services") as services:
         backend = await signed_in(services, workspace)
         servers = services.servers
-        measure.watch_session(backend.session)
+        measure.watch_credential(backend.credential)
         changed: asyncio.Queue[str] = asyncio.Queue()
         servers.tools_changed.subscribe(changed.put_nowait)
 

@@ -26,7 +26,7 @@ from app.core.mcp.tools import Annotations, ToolInfo
 from app.core.posthog.types import Installation, Project, ServerTemplate, User
 from app.core.sign_ins import SignIns
 from app.ui.servers.kinds import installation_of
-from tests.ui._tasks_fakes import ANA, FakeHost, FakeNavigator, FakeSession, settle, until
+from tests.ui._tasks_fakes import ANA, FakeCredential, FakeHost, FakeNavigator, settle, until
 from tests.ui._tasks_fakes import FakeServices as TasksServices
 
 __all__ = ["FakeNavigator", "FakeServices", "settle", "until"]
@@ -290,7 +290,7 @@ class FakeServices(TasksServices):
 class FakeBackend:
     def __init__(self, servers: list[Server] | None = None, tools: dict[str, list[ToolInfo]] | None = None) -> None:
         self.host = FakeHost()
-        self.session = FakeSession()
+        self.credential = FakeCredential()
         self.servers = FakeServers(servers if servers is not None else [own()], tools or {})
         self.store = FakeStore(self.servers)
         self.scope = ANA

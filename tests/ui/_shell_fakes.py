@@ -102,7 +102,7 @@ class FakeTimeline:
         return self.steps[:limit]
 
 
-class FakeSession:
+class FakeCredential:
     def __init__(self, status: CredentialStatus, key: CredentialKey, name: str = "PostHog US") -> None:
         self.status = status
         self.key = key
@@ -141,7 +141,7 @@ def sign_in_of(
     status: CredentialStatus, generation: int = 0, title: str = "PostHog US", server_id: str | None = None
 ) -> SignIn:
     """A sign-in in use; its token is the one of this generation."""
-    session = FakeSession(status, CredentialKey(f"https://{title}"), title)
+    session = FakeCredential(status, CredentialKey(f"https://{title}"), title)
     if generation:
         session.grant = Grant(TokenSet("an-access-token", generation=generation))
     return SignIn(session, title, server_id, session.begin_sign_in)  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ class FakeBackend:
     ) -> None:
         self.host = host
         key = CredentialKey(host.key if host.embedded else host.origin, slot=slot)
-        self.session = FakeSession(status or CredentialStatus(CredentialState.SIGNED_IN), key, host.name)
+        self.credential = FakeCredential(status or CredentialStatus(CredentialState.SIGNED_IN), key, host.name)
         self.changed: Event[FakeBackend] = Event()
         self.account: User | None = User(uuid="u-1", email="ana@example.org", first_name="Ana")
         self.projects = (Project(1, "Web shop"), Project(2, "Mobile app"))
@@ -200,15 +200,15 @@ class FakeOwnServers:
     def __init__(self) -> None:
         self.changed: Event[None] = Event()
         self.servers: tuple[HttpServer, ...] = ()
-        self.sessions: dict[str, FakeSession] = {}
+        self.sessions: dict[str, FakeCredential] = {}
         self.fail: BurrowError | None = None
 
-    def add(self, title: str, status: CredentialStatus | None = None) -> FakeSession:
+    def add(self, title: str, status: CredentialStatus | None = None) -> FakeCredential:
         """A server that was signed in to."""
         url = f"https://{title.lower()}.example/mcp"
         key = CredentialKey(url, url)
         server = HttpServer(f"own-{title.lower()}", title, url, ServerAuthorization(key))
-        session = FakeSession(status or CredentialStatus(CredentialState.SIGNED_IN), key, title)
+        session = FakeCredential(status or CredentialStatus(CredentialState.SIGNED_IN), key, title)
         session.changed.subscribe(lambda _status: self.changed.emit(None))
         self.sessions[server.id] = session
         self.servers = tuple(sorted((*self.servers, server), key=lambda each: each.title))
@@ -219,7 +219,7 @@ class FakeOwnServers:
         self.servers = tuple(server for server in self.servers if server.title != title)
         self.changed.emit(None)
 
-    def credential_of(self, server: HttpServer) -> FakeSession:
+    def credential_of(self, server: HttpServer) -> FakeCredential:
         return self.sessions[server.id]
 
     async def begin_sign_in(self, server_id: str) -> FakeSignIn:

@@ -229,7 +229,7 @@ class FakeHost:
     embedded: bool = False
 
 
-class FakeSession:
+class FakeCredential:
     def __init__(self) -> None:
         self.key = CredentialKey("https://host.example")
         self.status = CredentialStatus(CredentialState.SIGNED_IN)
@@ -257,7 +257,7 @@ class FakeBackend:
         self, tasks: FakeTasks | None = None, *, scope: Scope | None = ANA, project: Project | None = PROJECT
     ) -> None:
         self.host = FakeHost()
-        self.session = FakeSession()
+        self.credential = FakeCredential()
         self.tasks = tasks or FakeTasks()
         self.accounts = FakeAccounts(scope or ANA)
         self.scope = scope

@@ -87,7 +87,7 @@ class Living:
         if self.running is not None:
             await sign_in_on(self.backend, self.running)
         else:
-            await sign_in_with_ticket(self.backend.session, await self.services.workspace.ticket())
+            await sign_in_with_ticket(self.backend.credential, await self.services.workspace.ticket())
 
     async def ticket(self) -> str:
         """What stands for Ana having agreed on the consent page."""
@@ -114,7 +114,7 @@ async def consent(url: str, ticket: str) -> None:
 
 async def sign_in_on(backend: Backend, running: RunningWorkspace) -> None:
     """As Ana, in the browser."""
-    attempt = await backend.session.begin_sign_in(open_browser=False)
+    attempt = await backend.credential.begin_sign_in(open_browser=False)
     await consent(attempt.url, await ticket_of(running))
     await attempt.finish()
 
@@ -124,10 +124,10 @@ async def sign_in_before(folder: Path, running: RunningWorkspace, store: str = "
     services = Services(folder)
     try:
         backend = await services.connect(await services.resolve(running.url))
-        await backend.session.choose_store(store)
+        await backend.credential.choose_store(store)
         await sign_in_on(backend, running)
         await backend.ready()
-        assert backend.session.status.persistent
+        assert backend.credential.status.persistent
     finally:
         await services.close()
 

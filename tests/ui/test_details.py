@@ -27,7 +27,7 @@ from app.ui.shell.details import SignInDetails
 from app.ui.shell.timeline_words import STEP_STATES
 from app.ui.shell.window import MainWindow
 from tests.ui._screens import look, nameless, render
-from tests.ui._shell_fakes import FakeBackend, FakeServices, FakeSession
+from tests.ui._shell_fakes import FakeBackend, FakeCredential, FakeServices
 from tests.ui._tasks_fakes import settle, until
 from tests.ui.test_shell import button, opened, press
 
@@ -69,8 +69,8 @@ def signed_in(*steps: TimelineStep, scope: str = "task:read task:write user:read
     backend = FakeBackend()
     backend.timeline.steps = steps
     now = time.time()
-    backend.session.grant = Grant(TokenSet(*SECRETS, now - 190, now + 2000, scope, 5), "client", "issuer", "sign-in")
-    backend.session.renews_at = now + 1900
+    backend.credential.grant = Grant(TokenSet(*SECRETS, now - 190, now + 2000, scope, 5), "client", "issuer", "sign-in")
+    backend.credential.renews_at = now + 1900
     return backend
 
 
@@ -101,7 +101,7 @@ class Page:
 async def page(backend: FakeBackend) -> AsyncIterator[Page]:
     bridge, parent = Bridge(), QWidget()
     parent.show()
-    dialog = SignInDetails(FakeServices(backend), backend.session.key.text, bridge, parent)  # type: ignore[arg-type]
+    dialog = SignInDetails(FakeServices(backend), backend.credential.key.text, bridge, parent)  # type: ignore[arg-type]
     asked: list[str] = []
     dialog.sign_in_wanted.connect(lambda: asked.append("sign in"))
     dialog.sign_out_wanted.connect(lambda: asked.append("sign out"))
@@ -191,14 +191,14 @@ async def test_a_line_that_comes_while_it_is_open_is_shown_and_the_chosen_one_st
         await until(lambda: shown.rows == 2)
         shown.dialog.table.selectRow(1)
         shown.backend.timeline.steps = (step(3, StepKind.UNDER_WAY, 0.0), *shown.backend.timeline.steps)
-        shown.backend.session.happened.emit(object())
+        shown.backend.credential.happened.emit(object())
         await until(lambda: shown.rows == 3)
         current = shown.dialog.table.current()
         assert current is not None
         assert current.key == "k1"
         changed = shown.backend.timeline.steps[0]._replace(kind=StepKind.RENEWED)
         shown.backend.timeline.steps = (changed, *shown.backend.timeline.steps[1:])
-        shown.backend.session.become(trouble=Trouble.OFFLINE)
+        shown.backend.credential.become(trouble=Trouble.OFFLINE)
         await until(lambda: shown.cell(0, "What") == "Renewed")
         assert shown.dialog.state.state is not None
         assert shown.dialog.state.state.word == "Offline"
@@ -256,14 +256,14 @@ async def test_a_renewal_that_failed_for_good_is_explained_with_one_way_on(qapp:
 )
 async def test_a_wrong_clock_of_this_computer_is_told(qapp: QApplication, skew: float, words: str) -> None:
     backend = signed_in()
-    backend.session.oauth.time.skew = skew
+    backend.credential.oauth.time.skew = skew
     async with page(backend) as shown:
         assert words in shown.words
 
 
 async def test_an_api_key_is_said_to_be_used_as_it_is(qapp: QApplication) -> None:
     backend = signed_in()
-    backend.session.grant = Grant(TokenSet("phx_the-key-of-ana"))
+    backend.credential.grant = Grant(TokenSet("phx_the-key-of-ana"))
     async with page(backend) as shown:
         assert "none: an API key is never renewed" in shown.words
         assert "phx_" not in shown.words + shown.dialog.text()
@@ -342,7 +342,7 @@ async def test_signing_out_here_is_done_by_its_own_button_only(qapp: QApplicatio
         said = button(dialog, "Sign out here").accessibleDescription()
         assert said == "Forgets this sign-in on this computer and ends it at the server. Drafts stay."
         button(dialog, "Sign out here").click()
-        await until(lambda: backend.session.signed_out == 1)
+        await until(lambda: backend.credential.signed_out == 1)
 
 
 @dataclass
@@ -354,7 +354,7 @@ class Several:
     services: FakeServices
 
     @property
-    def ledger(self) -> FakeSession:
+    def ledger(self) -> FakeCredential:
         return self.services.own_servers.sessions["own-ledger"]
 
     @property
@@ -459,7 +459,7 @@ async def test_signing_in_and_out_on_the_page_is_for_the_sign_in_that_it_shows(q
         button(dialog, "Sign out here").click()
         await until(lambda: shown.ledger.signed_out == 1)
         assert shown.services.backend is not None
-        assert shown.services.backend.session.signed_out == 0
+        assert shown.services.backend.credential.signed_out == 0
 
 
 async def test_a_server_that_is_removed_leaves_the_choice_and_closes_the_page_about_it(qapp: QApplication) -> None:
@@ -496,7 +496,7 @@ def test_pictures_of_the_page(qapp: QApplication, tmp_path: Path) -> None:
     def build() -> QWidget:
         parents.append(QWidget())
         backend = signed_in()
-        dialog = SignInDetails(FakeServices(backend), backend.session.key.text, FakeBridge(), parents[-1])  # type: ignore[arg-type]
+        dialog = SignInDetails(FakeServices(backend), backend.credential.key.text, FakeBridge(), parents[-1])  # type: ignore[arg-type]
         dialog._show_steps(EVERY_KIND)
         return dialog
 

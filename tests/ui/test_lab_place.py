@@ -263,7 +263,7 @@ async def test_what_can_be_healed_is_healed_with_one_renewal_unseen(
         await until(lambda: not place.page.progress.active, 10)
         assert not place.page.card.isVisible()
         assert not alive.window.bar.isVisible()
-        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
+        assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
         assert alive.said == []
 
 

@@ -62,7 +62,7 @@ class Writing:
 
     @property
     def token(self) -> str:
-        grant = self.alive.backend.session.grant
+        grant = self.alive.backend.credential.grant
         assert grant is not None
         return grant.tokens.access_token
 
@@ -169,7 +169,7 @@ async def test_a_denial_leaves_the_sign_in_alone_and_the_second_one_is_the_last(
             assert not alive.window.bar.isVisible()
             assert len(opened) == tries
         assert on.token == before
-        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
+        assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
         assert "by-hand" not in await on.documents()
         assert alive.word == "Signed in"
         # A bar that comes later has nothing to say about the denial.

@@ -455,12 +455,12 @@ async def test_a_reading_call_runs_by_itself_after_signing_in_and_only_once(qapp
         session = await on.open("posthog/find")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
         await until(lambda: session.phase is CallPhase.FAILED)
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await until(lambda: len(backend.servers.calls) == 2)
         assert backend.servers.calls[1].arguments == {"query": "x"}
         backend.servers.calls[1].refuse(SignInNeeded("Over."))
         await until(lambda: session.phase is CallPhase.FAILED)
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 2
 
@@ -471,7 +471,7 @@ async def test_a_writing_call_asks_after_signing_in(qapp: QApplication) -> None:
         session = await on.open("posthog/send")
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
         await until(lambda: session.phase is CallPhase.FAILED)
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 1
         assert "signed in again" in on.card.text()

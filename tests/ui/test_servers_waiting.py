@@ -36,7 +36,7 @@ async def test_a_call_that_waits_for_the_sign_in_is_a_clock_beside_its_result_it
         await on.open("posthog/other")
         await on.open("posthog/find")
         assert page.tool.result.status.state == waits
-        on.backend.session.become(CredentialState.SIGNED_IN)
+        on.backend.credential.become(CredentialState.SIGNED_IN)
         await until(lambda: len(on.backend.servers.calls) == 2)
         on.backend.servers.calls[1].give()
         await until(lambda: session.phase is CallPhase.DONE)
@@ -52,7 +52,7 @@ async def test_signing_in_again_reads_the_lists_again_for_scopes_may_differ(qapp
         backend = await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
         await on.open("posthog/find")
         backend.servers.kept["posthog"] = [tool("find"), tool("granted now", 1)]
-        backend.session.happened.emit(AuthEvent("signed in", "browser", "ok"))
+        backend.credential.happened.emit(AuthEvent("signed in", "browser", "ok"))
         await until(lambda: len(on.place.controller.tools["posthog"]) == 2)
         assert ("list", True) in backend.servers.asked
 
@@ -64,7 +64,7 @@ async def test_a_call_of_one_account_is_not_run_again_for_another(qapp: QApplica
         (await on.run(query="x")).refuse(SignInNeeded("Over."))
         await until(lambda: session.waiting)
         backend.scope = BEN
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(backend.servers.calls) == 1
 

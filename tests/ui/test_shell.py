@@ -109,7 +109,7 @@ CONTROL, SHIFT, ALT = (
 async def test_a_short_renewal_shows_nothing_at_all() -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        backend.session.become(refreshing_since=monotonic())
+        backend.credential.become(refreshing_since=monotonic())
         await asyncio.sleep(0)
         await until(lambda: window.corner.word.state is not None)
         assert window.corner.word.state.word == "Signed in"
@@ -119,10 +119,10 @@ async def test_a_short_renewal_shows_nothing_at_all() -> None:
 async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_no_bar() -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        backend.session.become(refreshing_since=monotonic() - 1.9)
+        backend.credential.become(refreshing_since=monotonic() - 1.9)
         await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
         assert not window.bar.isVisible()
-        backend.session.become(refreshing_since=None)
+        backend.credential.become(refreshing_since=None)
         await until(lambda: window.corner.word.state.word == "Signed in")
 
 
@@ -132,7 +132,7 @@ async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_wo
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.99)
-        backend.session.become(refreshing_since=1000.0)
+        backend.credential.become(refreshing_since=1000.0)
         await until(window.corner._timer.isActive)
         looks = itertools.count()
         monkeypatch.setattr(credential_words, "monotonic", lambda: 1001.9999 + next(looks) * 0.001)
@@ -143,7 +143,7 @@ async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_wo
 async def test_offline_and_server_trouble_are_a_word_never_a_sign_out(trouble: Trouble, word: str) -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
-        backend.session.become(trouble=trouble)
+        backend.credential.become(trouble=trouble)
         await until(lambda: window.corner.word.state.word == word)
         assert not window.bar.isVisible()
         assert place(window).isVisible()
@@ -153,7 +153,9 @@ async def test_a_revoked_grant_shows_one_bar_and_keeps_the_place_and_its_text() 
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         place(window).edit.setText("half a thought")
-        backend.session.become(state=CredentialState.NEEDS_SIGN_IN, reason="The server no longer accepts this sign-in.")
+        backend.credential.become(
+            state=CredentialState.NEEDS_SIGN_IN, reason="The server no longer accepts this sign-in."
+        )
         await until(window.bar.isVisible)
         assert "Sign in again" in window.bar.text()
         assert len([each for each in window.findChildren(QPushButton) if each.text() == "Sign in"]) == 1
@@ -164,7 +166,7 @@ async def test_a_revoked_grant_shows_one_bar_and_keeps_the_place_and_its_text() 
 async def test_the_bar_counts_what_waits() -> None:
     backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
-        window.bar.set_waiting_work(backend.session.key.text, 2)
+        window.bar.set_waiting_work(backend.credential.key.text, 2)
         assert "2 waiting changes are kept" in window.bar.text()
 
 
@@ -173,14 +175,14 @@ async def test_signing_in_waits_for_the_browser_and_says_when_it_is_back() -> No
     async with opened(FakeServices(backend)) as window:
         button(window.bar, "Sign in").click()
         await until(lambda: "browser" in window.bar.text())
-        sign_in = backend.session.sign_in
+        sign_in = backend.credential.sign_in
         assert sign_in is not None
         button(window.bar, "Open again").click()
         assert sign_in.opened == 1
         button(window.bar, "Copy link").click()
         assert QGuiApplication.clipboard().text() == sign_in.url
         sign_in.end()
-        backend.session.become(state=CredentialState.SIGNED_IN)
+        backend.credential.become(state=CredentialState.SIGNED_IN)
         await until(lambda: window.bar.text() == "Signed in.")
         await until(lambda: not window.bar.isVisible())
 
@@ -199,9 +201,9 @@ async def test_a_failed_sign_in_says_why_in_the_same_bar() -> None:
     backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
         window.sign_in()
-        await until(lambda: backend.session.sign_in is not None and "browser" in window.bar.text())
-        assert backend.session.sign_in is not None
-        backend.session.sign_in.end(SignInNeeded("Access was denied in the browser."))
+        await until(lambda: backend.credential.sign_in is not None and "browser" in window.bar.text())
+        assert backend.credential.sign_in is not None
+        backend.credential.sign_in.end(SignInNeeded("Access was denied in the browser."))
         await until(lambda: "Access was denied" in window.bar.text())
         assert button(window.bar, "Sign in").isVisible()
 
@@ -218,10 +220,10 @@ async def test_a_keyring_that_cannot_be_used_offers_three_choices(trouble: Troub
             ("Use for this session only", "memory"),
             ("Keep in a private file", "file"),
         ):
-            backend.session.become(trouble=trouble)
+            backend.credential.become(trouble=trouble)
             await until(window.bar.isVisible)
             button(window.bar, choice).click()
-            await until(lambda kind=kind: kind in backend.session.stores)
+            await until(lambda kind=kind: kind in backend.credential.stores)
             await until(lambda: not window.bar.isVisible())
 
 
@@ -232,10 +234,10 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
     async with opened(FakeServices(backend)) as window:
         monkeypatch.setattr(window, "announce", lambda text, *, assertive=False: said.append((text, assertive)))
         for count in range(1, 4):
-            backend.session.become(state=CredentialState.NEEDS_SIGN_IN)
-            window.bar.set_waiting_work(backend.session.key.text, count)
+            backend.credential.become(state=CredentialState.NEEDS_SIGN_IN)
+            window.bar.set_waiting_work(backend.credential.key.text, count)
         await until(lambda: said)
-        window.bar.set_waiting_work(backend.session.key.text, 4)
+        window.bar.set_waiting_work(backend.credential.key.text, 4)
         await asyncio.sleep(2 * signin_bar.SAY_AFTER_MS / 1000)
         assert said == [("Sign in again to keep going. Your draft and 3 waiting changes are kept.", True)]
 
@@ -252,7 +254,7 @@ async def test_sign_in_needed_is_announced_assertively_and_once(monkeypatch: pyt
 async def test_the_bar_counts_changes_and_calls_that_wait(changes: int, calls: int, words: str) -> None:
     backend = FakeBackend(status=CredentialStatus(CredentialState.NEEDS_SIGN_IN))
     async with opened(FakeServices(backend)) as window:
-        window.bar.set_waiting_work(backend.session.key.text, changes, calls)
+        window.bar.set_waiting_work(backend.credential.key.text, changes, calls)
         assert words in window.bar.text()
 
 
@@ -265,7 +267,7 @@ async def test_a_button_of_the_bar_keeps_the_focus_while_its_sentence_changes() 
     async with opened(FakeServices(backend)) as window:
         await until(lambda: shows(window.bar, "Details"))
         button(window.bar, "Details").setFocus()
-        window.bar.set_waiting_work(backend.session.key.text, 3)
+        window.bar.set_waiting_work(backend.credential.key.text, 3)
         assert focused() == "Details"
         await until(lambda: shows(window.bar, "Sign in"))
         button(window.bar, "Sign in").setFocus()
@@ -282,7 +284,7 @@ async def test_the_bar_does_not_take_the_focus() -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
         place(window).edit.setFocus()
-        backend.session.become(state=CredentialState.NEEDS_SIGN_IN)
+        backend.credential.become(state=CredentialState.NEEDS_SIGN_IN)
         await until(window.bar.isVisible)
         assert QApplication.focusWidget() is place(window).edit
 
@@ -313,10 +315,10 @@ async def test_connecting_from_the_first_page_shows_the_places_only_once_signed_
         services.switch(backend)
         await until(lambda: window.backend is backend)
         assert first.isVisible()
-        backend.session.become(state=CredentialState.SIGNED_OUT)
+        backend.credential.become(state=CredentialState.SIGNED_OUT)
         await asyncio.sleep(0.02)
         assert first.isVisible()
-        backend.session.become(state=CredentialState.SIGNED_IN)
+        backend.credential.become(state=CredentialState.SIGNED_IN)
         await until(lambda: not first.isVisible())
         assert place(window).isVisible()
 
@@ -326,7 +328,7 @@ async def test_signing_out_leads_to_the_first_page() -> None:
     async with opened(FakeServices(backend)) as window:
         window.sign_ins.sign_out()
         await until(lambda: window.findChild(FirstRun) is not None)
-        assert backend.session.signed_out == 1
+        assert backend.credential.signed_out == 1
         assert not place(window).isVisible()
 
 
@@ -685,7 +687,7 @@ async def test_an_unreachable_host_while_signing_in_says_so_in_the_bar(monkeypat
     async def unreachable(*, open_browser: bool = True) -> None:
         raise Offline("us.posthog.com cannot be reached.")
 
-    monkeypatch.setattr(backend.session, "begin_sign_in", unreachable)
+    monkeypatch.setattr(backend.credential, "begin_sign_in", unreachable)
     async with opened(FakeServices(backend)) as window:
         window.sign_in()
         await until(lambda: "cannot be reached" in window.bar.text())

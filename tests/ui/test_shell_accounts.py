@@ -75,7 +75,7 @@ def words(menu: QMenu) -> list[str]:
 def where(services: FakeServices) -> tuple[str, str]:
     """The host and slot that are connected."""
     assert services.backend is not None
-    return services.backend.host.key, services.backend.session.key.slot
+    return services.backend.host.key, services.backend.credential.key.slot
 
 
 def spoken(window: MainWindow) -> str:
@@ -273,9 +273,9 @@ async def test_a_cancelled_browser_leaves_the_page_of_the_addition_and_another_t
         first.sign_in_button.click()
         await until(first.cancel_button.isVisible)
         assert services.backend is not None
-        assert services.backend.session.sign_in is not None
-        services.backend.session.sign_in.end()
-        services.backend.session.become(state=CredentialState.SIGNED_IN)
+        assert services.backend.credential.sign_in is not None
+        services.backend.credential.sign_in.end()
+        services.backend.credential.become(state=CredentialState.SIGNED_IN)
         await until(place(window).isVisible)
         assert where(services) == ("eu", "3")
 
@@ -324,7 +324,7 @@ async def test_the_page_says_where_a_sign_in_will_be_kept_if_others_are_kept_the
         assert "Kept in a private file, like your other sign-ins." in shown_words(first)
         monkeypatch.setattr(services, "usual_store", lambda: StoreKind.KEYRING)
         assert services.backend is not None
-        services.backend.session.become(state=CredentialState.SIGNED_OUT)
+        services.backend.credential.become(state=CredentialState.SIGNED_OUT)
         await until(lambda: "private file" not in shown_words(first))
 
 

@@ -19,7 +19,7 @@ from app.ui.shell.details import SignInDetails
 from app.ui.shell.signin_bar import SignInBar
 from app.ui.shell.window import MainWindow
 from tests.ui._screens import nameless
-from tests.ui._shell_fakes import FakeBackend, FakePlace, FakeServices, FakeSession, sign_in_of
+from tests.ui._shell_fakes import FakeBackend, FakeCredential, FakePlace, FakeServices, sign_in_of
 from tests.ui.test_shell import button, opened, press, shows, until
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -42,7 +42,7 @@ def services_with(account: CredentialStatus = WELL, **servers: CredentialStatus)
     return services
 
 
-def session_of(services: FakeServices, title: str) -> FakeSession:
+def session_of(services: FakeServices, title: str) -> FakeCredential:
     return services.own_servers.sessions[f"own-{title.lower()}"]
 
 
@@ -93,7 +93,7 @@ async def test_the_browser_of_one_is_waited_for_in_its_row_and_the_others_stay()
         attempt = session_of(services, "Ledger").sign_in
         assert attempt is not None
         assert services.backend is not None
-        assert services.backend.session.sign_in is None
+        assert services.backend.credential.sign_in is None
         assert button(account, "Sign in").isEnabled()
         button(ledger, "Open again").click()
         button(ledger, "Copy link").click()
@@ -165,10 +165,10 @@ async def test_of_two_that_are_back_the_call_is_counted_for_the_one_whose_calls_
     async with opened(services) as window:
         assert services.backend is not None
         ledger = session_of(services, "Ledger")
-        window.bar.set_waiting_work(services.backend.session.key.text, 2, 0)
+        window.bar.set_waiting_work(services.backend.credential.key.text, 2, 0)
         window.bar.set_waiting_work(ledger.key.text, 0, 1)
         ledger.become(state=CredentialState.SIGNED_IN)
-        services.backend.session.become(state=CredentialState.SIGNED_IN)
+        services.backend.credential.become(state=CredentialState.SIGNED_IN)
         await until(lambda: rows(window) == ["Signed in to PostHog EU.", "Signed in to Ledger."])
         window.bar.add_sent()
         window.bar.add_repeated()
@@ -211,9 +211,9 @@ def test_a_place_that_counts_for_no_sign_in_counts_for_the_accounts(qapp: QAppli
 
     backend = FakeBackend(EU)
     place = Counting(cast(Any, None))
-    assert place.waiting_for(backend.session.key.text) == 0
+    assert place.waiting_for(backend.credential.key.text) == 0
     place.set_backend(cast(Any, backend))
-    assert place.waiting_for(backend.session.key.text) == 2
+    assert place.waiting_for(backend.credential.key.text) == 2
     assert place.waiting_for("https://ledger.example") == 0
 
 
@@ -225,7 +225,7 @@ async def test_the_store_of_one_is_chosen_in_its_row_and_for_it_alone() -> None:
         await until(lambda: len(rows(window)) == 1)
         assert services.backend is not None
         assert session_of(services, "Ledger").stores == ["file"]
-        assert services.backend.session.stores == []
+        assert services.backend.credential.stores == []
         assert rows(window)[0].startswith("Signed in, but the keyring is locked")
 
 
@@ -240,7 +240,7 @@ async def test_those_that_end_together_are_announced_together_and_once(monkeypat
     async with opened(services) as window:
         monkeypatch.setattr(window, "announce", lambda text, *, assertive=False: said.append((text, assertive)))
         assert services.backend is not None
-        services.backend.session.become(state=CredentialState.NEEDS_SIGN_IN)
+        services.backend.credential.become(state=CredentialState.NEEDS_SIGN_IN)
         session_of(services, "Ledger").become(state=CredentialState.NEEDS_SIGN_IN)
         await until(lambda: said)
         session_of(services, "Ledger").become(reason="Another reason.")
@@ -269,7 +269,7 @@ async def test_another_account_takes_the_former_ones_row_away_and_leaves_the_ser
     services = services_with(ENDED, Ledger=ENDED)
     async with opened(services) as window:
         assert services.backend is not None
-        former = services.backend.session
+        former = services.backend.credential
         button(window.bar.rows[0], "Sign in").click()
         await until(lambda: "browser" in window.bar.text())
         services.switch(FakeBackend(EU, slot="2"))
@@ -284,7 +284,7 @@ async def test_the_browser_of_an_account_that_was_left_says_nothing_about_the_on
     services = services_with(ENDED)
     async with opened(services) as window:
         assert services.backend is not None
-        former = services.backend.session
+        former = services.backend.credential
         button(window.bar, "Sign in").click()
         await until(lambda: "browser" in window.bar.text())
         services.switch(FakeBackend(EU, ENDED))
@@ -313,7 +313,7 @@ async def test_each_button_is_read_with_what_it_is_for_and_tab_goes_from_row_to_
         assert names == ["PostHog EU: Sign in", "PostHog EU: Details", "Ledger: Sign in", "Ledger: Details"]
         # A button that is made anew comes last in the window, unless it is put in its place.
         assert services.backend is not None
-        window.bar.set_waiting_work(services.backend.session.key.text, 2)
+        window.bar.set_waiting_work(services.backend.credential.key.text, 2)
         wanted = [each for row in window.bar.rows for each in row.buttons()]
         await until(lambda: all(each.isVisible() for each in wanted))
         wanted[0].setFocus()
@@ -350,7 +350,7 @@ async def test_many_rows_scroll_and_leave_room_for_the_place() -> None:
 
 def test_a_sign_in_that_succeeds_after_a_failure_leaves_nothing_of_it(qapp: QApplication) -> None:
     bar, sign_in = SignInBar(), sign_in_of(ENDED, title="Ledger", server_id="own-1")
-    session = cast(FakeSession, sign_in.credential)
+    session = cast(FakeCredential, sign_in.credential)
     bar.show_sign_ins([sign_in])
     bar.sign_in_ended(sign_in, SignInNeeded("Access was denied in the browser."))
     assert "denied" in bar.text()

@@ -369,15 +369,15 @@ async def test_a_task_waits_for_sign_in_and_is_then_sent_once(opened: Opener) ->
         tasks = FakeTasks()
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         backend = await o.show(FakeBackend(tasks))
-        backend.session.become(CredentialState.NEEDS_SIGN_IN)
+        backend.credential.become(CredentialState.NEEDS_SIGN_IN)
         o.place.selection.new_task()
         o.write("", "Later")
         o.place.pages.composer.submit()
         await until(lambda: "Later" in o.titles and "Waiting for sign-in" in o.words("Later"))
         assert o.services.storage.outbox.history[:2] == [("add", "sending"), ("update", "waiting-sign-in")]
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await until(lambda: len(tasks.tasks) == 1)
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await settle()
         assert len(tasks.called("create")) == 2
         assert o.services.storage.outbox.items == {}
@@ -387,7 +387,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
     async with opened() as o:
         tasks, words = FakeTasks(), ["First", "Second", "Third"]
         backend = await o.show(FakeBackend(tasks))
-        backend.session.become(CredentialState.NEEDS_SIGN_IN)
+        backend.credential.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(words, 1):
             o.place.outbox.send(NewTask(description=each, title=each))
@@ -395,7 +395,7 @@ async def test_waiting_tasks_are_sent_in_order_until_one_has_to_wait_again(opene
         assert len(tasks.called("create")) == 1
         tasks.calls.clear()
         tasks.hold["create"] = asyncio.Event()
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await until(lambda: "create" in tasks.waiting)
         await settle(60)
         assert [new.title for (new,) in tasks.called("create")] == ["First"]
@@ -412,12 +412,12 @@ async def test_a_task_that_has_to_wait_again_keeps_its_place_before_the_others(o
         tasks.fail["create"] = Offline("No connection.")
         o.place.outbox.send(NewTask(description="First", title="First"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
-        backend.session.become(CredentialState.NEEDS_SIGN_IN)
+        backend.credential.become(CredentialState.NEEDS_SIGN_IN)
         o.place.outbox.send(NewTask(description="Second", title="Second"))
         await until(lambda: len(o.services.storage.outbox.states) == 2)
         tasks.calls.clear()
         tasks.fail["create"] = Offline("No connection.")
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await until(lambda: tasks.called("create"))
         await settle(60)
         assert [new.title for (new,) in tasks.called("create")] == ["First"]
@@ -430,13 +430,13 @@ async def test_a_refused_task_does_not_keep_those_behind_it_from_being_sent(open
     async with opened() as o:
         tasks = FakeTasks()
         backend = await o.show(FakeBackend(tasks))
-        backend.session.become(CredentialState.NEEDS_SIGN_IN)
+        backend.credential.become(CredentialState.NEEDS_SIGN_IN)
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         for count, each in enumerate(("First", "Second"), 1):
             o.place.outbox.send(NewTask(description=each, title=each))
             await until(lambda count=count: o.services.storage.outbox.states == ["waiting-sign-in"] * count)
         tasks.fail["create"] = TimedOut("No answer.")
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await until(lambda: [made.title for made in tasks.tasks.values()] == ["Second"])
         assert o.services.storage.outbox.states == ["unknown"]
 
@@ -446,11 +446,11 @@ async def test_a_waiting_task_is_not_sent_for_another_account(opened: Opener) ->
         tasks = FakeTasks()
         tasks.fail["create"] = SignInNeeded("The grant was revoked.")
         backend = await o.show(FakeBackend(tasks))
-        backend.session.become(CredentialState.NEEDS_SIGN_IN)
+        backend.credential.become(CredentialState.NEEDS_SIGN_IN)
         o.place.outbox.send(NewTask(description="Ana's"))
         await until(lambda: o.services.storage.outbox.states == ["waiting-sign-in"])
         backend.accounts.account = "ben"
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         await settle(60)
         assert len(tasks.called("create")) == 1
         await o.show(FakeBackend(tasks, scope=BEN))
@@ -506,7 +506,7 @@ async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, er
         backend = await o.show(FakeBackend(tasks))
         o.place.outbox.send(NewTask(description="Once", title="Once"))
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
-        backend.session.become(CredentialState.SIGNED_IN)
+        backend.credential.become(CredentialState.SIGNED_IN)
         o.place.refresh()
         await settle(60)
         assert len(tasks.called("create")) == 1

@@ -87,7 +87,7 @@ async def test_a_task_written_while_the_grant_is_gone_is_sent_after_signing_in(
         await until(lambda: [p.state.value for p in place.outbox.pending] == ["waiting-sign-in"], 10)
         assert backend.scope is not None
         assert [item.state for item in await services.storage.outbox.list(backend.scope)] == ["waiting-sign-in"]
-        await sign_in_with_ticket(backend.session, await services.workspace.ticket())
+        await sign_in_with_ticket(backend.credential, await services.workspace.ticket())
         await until(lambda: not place.outbox.pending, 10)
         assert [t.title for t in (await backend.tasks.list(TaskQuery(search="Later"))).items] == ["Later"]
         assert await services.storage.outbox.list(backend.scope) == ()

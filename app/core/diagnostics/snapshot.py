@@ -43,7 +43,7 @@ class SnapshotSource(Protocol):
     """The source of a snapshot (`app.core.backend`)."""
 
     host: Host
-    session: Credential
+    credential: Credential
 
     @property
     def account(self) -> User | None: ...
@@ -55,7 +55,7 @@ class SnapshotSource(Protocol):
 def snapshot_of(backend: SnapshotSource) -> SignInSnapshot:
     """The present status of an account's sign-in."""
     host, account, project = backend.host, backend.account, backend.project
-    return _snapshot(backend.session, host.name, host.key, host.origin)._replace(
+    return _snapshot(backend.credential, host.name, host.key, host.origin)._replace(
         account=(account.email or account.short_name) if account else None,
         project=f"{project.name} ({project.id})" if project else None,
     )

@@ -91,13 +91,13 @@ class ServerController(QObject):
         self._forget()
         self._fresh = fresh
         self._settling.clear()
-        self._recovery = RecoveryDetector(backend.session.status) if backend is not None else None
+        self._recovery = RecoveryDetector(backend.credential.status) if backend is not None else None
         servers = self._services.servers
         self._generation.listen(servers.changed, self._listed)
         self._generation.listen(servers.tools_changed, self._tools_announced)
         if backend is not None:
-            self._generation.listen(backend.session.changed, self._session_changed)
-            self._generation.listen(backend.session.happened, self._auth_happened)
+            self._generation.listen(backend.credential.changed, self._session_changed)
+            self._generation.listen(backend.credential.happened, self._auth_happened)
         self.load(refresh=fresh)
         self.changed.emit()
         self.templates_changed.emit()

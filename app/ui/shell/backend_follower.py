@@ -45,7 +45,7 @@ class BackendFollower(QObject):
     @property
     def status(self) -> CredentialStatus | None:
         """How the credential stands now. Events arrive in a later turn of the loop: their values may be outdated."""
-        return self.backend.session.status if self.backend is not None else None
+        return self.backend.credential.status if self.backend is not None else None
 
     @property
     def state(self) -> CredentialState | None:
@@ -58,7 +58,7 @@ class BackendFollower(QObject):
         self._known = _account_of(backend)
         if backend is not None:
             self._generation.listen(backend.changed, self._account_changed)
-            self._generation.listen(backend.session.changed, self._status_changed)
+            self._generation.listen(backend.credential.changed, self._status_changed)
         self.backend_changed.emit()
         self.status_changed.emit()
 

@@ -112,7 +112,7 @@ def account_commands(window: WindowActions) -> list[Command]:
             group,
         )
         for account in window.accounts
-        if backend is None or account.key != backend.session.key
+        if backend is None or account.key != backend.credential.key
     ]
 
 

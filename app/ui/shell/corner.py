@@ -98,7 +98,7 @@ class StatusCorner(QFrame):
         self.project.setVisible(backend is not None and backend.project is not None)
         without = backend is None and self._connector is not None and self._connector.without_account
         self._show_account_button(backend is not None or without)
-        status = None if backend is None else backend.session.status
+        status = None if backend is None else backend.credential.status
         # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
         # has the timer look again. The other way round it could do neither.
         left = None if status is None else renewing_in(status)
@@ -205,7 +205,7 @@ class StatusCorner(QFrame):
         """Every account, the current one checked; a heading where there is only that."""
         connector = self._connector
         accounts = () if connector is None else connector.accounts
-        if backend is not None and not any(account.key != backend.session.key for account in accounts):
+        if backend is not None and not any(account.key != backend.credential.key for account in accounts):
             who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
             heading = menu.addAction(_shown(who))
             heading.setEnabled(False)
@@ -224,7 +224,7 @@ class StatusCorner(QFrame):
         group = QActionGroup(menu)
         for account, name in zip(accounts, distinct_names(accounts).values(), strict=True):
             action = QAction(_shown(name), menu, checkable=True)
-            action.setChecked(backend is not None and account.key == backend.session.key)
+            action.setChecked(backend is not None and account.key == backend.credential.key)
             action.triggered.connect(lambda _checked=False, account=account: self.account_wanted.emit(account))
             group.addAction(action)
             menu.addAction(action)
@@ -249,7 +249,7 @@ def _who(backend: Backend, accounts: Sequence[KnownAccount], nobody: str) -> _Wh
     from app.core.known_accounts import KnownAccount, distinct_places
 
     # What was learnt last is not remembered yet.
-    current = KnownAccount(backend.session.key, account, backend.project)
+    current = KnownAccount(backend.credential.key, account, backend.project)
     others = [each for each in accounts if each.key != current.key]
     namesakes = [each for each in others if (each.host, each.user.short_name) == (current.host, account.short_name)]
     where = distinct_places([current, *others])[current.key]

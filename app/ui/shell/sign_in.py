@@ -68,7 +68,7 @@ class SignInController(QObject):
         backend, sign_in = self._services.backend, self.find()
         if backend is None or sign_in is None:
             raise SignInNeeded("No server is connected.")
-        pending = await backend.session.begin_sign_in(scopes=scopes)
+        pending = await backend.credential.begin_sign_in(scopes=scopes)
         self._bar.show_browser(sign_in, pending)
         try:
             await pending.finish()
@@ -114,7 +114,7 @@ class SignInController(QObject):
         """
         if not self._follows:
             backend = self._services.backend
-            if backend is None or not (self._started or backend.session.status.needs_user):
+            if backend is None or not (self._started or backend.credential.status.needs_user):
                 return
             self._follows = True
             self._bridge.listen(self, self._services.sign_ins.changed, lambda _nothing: self.show())

@@ -207,7 +207,7 @@ class MainWindow(QWidget):
 
     def switch_account(self, account: KnownAccount) -> None:
         """Go on as another account."""
-        if self._connector is not None and (self.backend is None or account.key != self.backend.session.key):
+        if self._connector is not None and (self.backend is None or account.key != self.backend.credential.key):
             self.status(self.tr("Opening {0}…").format(account.name))
             self._connector.use_account(account)
 

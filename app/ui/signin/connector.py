@@ -67,7 +67,7 @@ class HostConnector(QObject):
             before = self._account_before(adding)
             page.add_account_at(adding, before.name if before is not None else "")
             return
-        page.offer_accounts([each for each in self.accounts if current is None or each.key != current.session.key])
+        page.offer_accounts([each for each in self.accounts if current is None or each.key != current.credential.key])
 
     @property
     def accounts(self) -> tuple[KnownAccount, ...]:
@@ -86,7 +86,7 @@ class HostConnector(QObject):
         if backend is None or not self._services.adding:
             return None
         signed_in = {CredentialState.SIGNED_IN, CredentialState.NEEDS_SIGN_IN}
-        return None if backend.session.status.state in signed_in else backend.host
+        return None if backend.credential.status.state in signed_in else backend.host
 
     @property
     def can_add(self) -> bool:
@@ -130,7 +130,7 @@ class HostConnector(QObject):
         """Show the sign-in page for one more account of the present host. It is kept once somebody has signed in."""
         backend = self._services.backend
         if backend is not None and self.can_add:
-            slot = self._services.accounts.free_slot(backend.host, backend.session.key.slot)
+            slot = self._services.accounts.free_slot(backend.host, backend.credential.key.slot)
             self._try(self._services.connect(backend.host, slot=slot))
 
     def leave(self) -> None:
@@ -157,16 +157,16 @@ class HostConnector(QObject):
         """The account that is being added, else the one of the host that was used last."""
         adding, backend = self.adding, self._services.backend
         if backend is not None and adding is not None and adding.origin == named:
-            await backend.session.wait_restored()
+            await backend.credential.wait_restored()
             return backend
         return await self._connect(named)
 
     async def _through_browser(self, named: str) -> None:
-        session = (await self._to_sign_in(named)).session
-        if session.status.state is CredentialState.SIGNED_IN:
+        credential = (await self._to_sign_in(named)).credential
+        if credential.status.state is CredentialState.SIGNED_IN:
             return
         await self._services.keep_where_usual()
-        attempt = await session.begin_sign_in()
+        attempt = await credential.begin_sign_in()
         if self._page is not None:
             self._page.waiting(attempt)
         await attempt.finish()
@@ -181,7 +181,7 @@ class HostConnector(QObject):
         except SignInNeeded:
             if adding:
                 # An account that nobody was ever signed in to is not kept for a key that was refused.
-                await backend.session.sign_out()
+                await backend.credential.sign_out()
             raise
 
     def _busy(self, words: str) -> None:

@@ -107,7 +107,7 @@ class OutboxSender(QObject):
     def drain(self) -> None:
         """Send the tasks that wait, one after the other, once the server has confirmed the account they belong to."""
         backend = self._backend
-        if backend is None or backend.session.status.state is not CredentialState.SIGNED_IN:
+        if backend is None or backend.credential.status.state is not CredentialState.SIGNED_IN:
             return
         if self._turn is not None or not self._ready():
             return

@@ -342,12 +342,12 @@ class TaskPane(SidePane):
         """Say why nothing can be requested: not connected, not signed in, or account and project not known yet."""
         if backend is None:
             self._say(self.tr("Not connected"), self.tr("Connect to a server to see its tasks."), glyph="tasks")
-        elif backend.session.status.state in SIGNED_OUT_STATES:
+        elif backend.credential.status.state in SIGNED_OUT_STATES:
             self._say_error(SignInNeeded())
         elif backend.account is not None:
             self._say(self.tr("No project"), self.tr("This account has no project on this server."), glyph="project")
         else:
-            signed_in = backend.session.status.state is CredentialState.SIGNED_IN
+            signed_in = backend.credential.status.state is CredentialState.SIGNED_IN
             self._loading.show_state(self.tr("Loading tasks…") if signed_in else self.tr("Signing in…"))
             self.stack.setCurrentWidget(self._loading)
 

@@ -84,9 +84,9 @@ class TasksPlace(Place):
         self.outbox.start(backend)
         self.pane.reset()
         self.selection.start(backend)
-        self._recovery = RecoveryDetector(backend.session.status) if backend is not None else None
+        self._recovery = RecoveryDetector(backend.credential.status) if backend is not None else None
         if backend is not None:
-            self._generation.listen(backend.session.changed, self._status_changed)
+            self._generation.listen(backend.credential.changed, self._status_changed)
 
     def activate(self) -> None:
         """Ask for news: what is shown may be outdated."""

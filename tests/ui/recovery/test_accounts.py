@@ -40,12 +40,12 @@ async def sign_in_as_ben(alive: Living) -> Scope:
     await alive.lab.path_fault(ME, status=200, body=ben, content_type="application/json", times=1000)
     await alive.lab.revoke_grant()
     alive.tasks.refresh()
-    await until(lambda: alive.backend.session.status.state is CredentialState.NEEDS_SIGN_IN, 10)
+    await until(lambda: alive.backend.credential.status.state is CredentialState.NEEDS_SIGN_IN, 10)
     return former
 
 
 async def token_of(alive: Living) -> str:
-    tokens = await alive.backend.session.access_token()
+    tokens = await alive.backend.credential.access_token()
     assert tokens is not None
     return tokens.access_token
 
@@ -161,10 +161,10 @@ async def test_until_it_is_known_who_signed_in_elsewhere_what_is_typed_is_the_fo
     key = add_ben(workspace.data)
     async with living(qapp, folder, running=workspace) as alive, another_window(folder, workspace) as other:
         await other.ready()
-        former, first = scope_of(alive), alive.backend.session.grant
+        former, first = scope_of(alive), alive.backend.credential.grant
         await alive.lab.path_fault(ME, status=503, body={"detail": "Later."}, times=1000)
         await other.sign_in_with_key(key)
-        await until(lambda: alive.backend.session.grant is not first, 10)
+        await until(lambda: alive.backend.credential.grant is not first, 10)
         assert scope_of(alive) == former
         assert not alive.backend.sure
         await alive.write_task("Sent too early")

@@ -234,7 +234,7 @@ async def test_the_details_follow_a_renewal_while_they_are_open_and_show_no_toke
         await until(lambda: dialog.table.values.rowCount() == 1)
         secrets = []
         for _ in range(2):
-            grant = alive.backend.session.grant
+            grant = alive.backend.credential.grant
             assert grant is not None
             secrets += [grant.tokens.access_token, grant.tokens.refresh_token or ""]
             await alive.lab.kill_access_token()
@@ -250,5 +250,5 @@ async def test_the_details_follow_a_renewal_while_they_are_open_and_show_no_toke
         assert "generation 3" in words
         assert "task\u00a0read,\u00a0write" in words
         assert "Next renewal" in words
-        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
+        assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
         dialog.reject()

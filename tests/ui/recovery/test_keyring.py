@@ -41,7 +41,7 @@ async def test_without_a_keyring_the_bar_offers_three_ways_and_the_chosen_one_is
     qapp: QApplication, tmp_path: Path
 ) -> None:
     async with living(qapp, tmp_path) as alive:
-        bar, session = alive.window.bar, alive.backend.session
+        bar, session = alive.window.bar, alive.backend.credential
         await session.choose_store("keyring")
         await until(bar.isVisible, 10)
         assert bar.text() == "There is no keyring on this computer. Where should Burrow store your sign-in?"
@@ -62,7 +62,7 @@ async def test_a_locked_keyring_at_the_start_is_asked_for_and_no_browser_opens(
         titles = {title for title in alive.titles() if title != "Pinned"}
     service.lock()
     async with living(qapp, tmp_path / "app", running=workspace, loads=False) as alive:
-        bar, session = alive.window.bar, alive.backend.session
+        bar, session = alive.window.bar, alive.backend.credential
         await until(bar.isVisible, 15)
         assert bar.text() == "Unlock your keyring to continue."
         await until(lambda: all(shows(bar, words) for words in CHOICES))
@@ -89,7 +89,7 @@ async def test_a_renewal_that_the_locked_keyring_does_not_take_is_used_and_store
     monkeypatch.setattr(lifecycle, "SAVE_AGAIN_SECONDS", 0.5)
     await sign_in_before(tmp_path / "app", workspace, "keyring")
     async with living(qapp, tmp_path / "app", running=workspace, opens=("SignInDetails",)) as alive:
-        bar, session = alive.window.bar, alive.backend.session
+        bar, session = alive.window.bar, alive.backend.credential
         service.lock()
         await alive.lab.kill_access_token()
         alive.tasks.refresh()

@@ -66,7 +66,7 @@ def issuers(alive: Living) -> list[str]:
 
 def connected(alive: Living) -> CredentialKey | None:
     backend = alive.services.backend
-    return None if backend is None else backend.session.key
+    return None if backend is None else backend.credential.key
 
 
 def account(alive: Living, name: str) -> KnownAccount:
@@ -132,7 +132,7 @@ async def test_a_refused_key_adds_nobody_and_a_good_one_adds_its_person(
         await until(lambda: alive.window.corner.account.text() == "Ben", 15)
         await until(lambda: not page.isVisible(), 5)
         assert alive.services.backend is not None
-        assert alive.services.backend.session.status.store == "file"
+        assert alive.services.backend.credential.status.store == "file"
         await until(lambda: alive.tasks.controller.load.loaded, 15)
     assert await account_of_the_next_start(tmp_path / "app", workspace) == BEN
 
@@ -178,7 +178,7 @@ async def test_one_person_can_be_added_twice_and_both_are_told_apart(
         names = distinct_names(alive.services.accounts.all())
         assert len(set(names.values())) == 2
         assert alive.services.backend is not None
-        assert names[alive.services.backend.session.key] in alive.window.corner.account.accessibleName()
+        assert names[alive.services.backend.credential.key] in alive.window.corner.account.accessibleName()
 
 
 # Going from one to the other
@@ -245,7 +245,7 @@ async def test_signing_out_of_one_offers_the_other_and_leaves_its_sign_in_alone(
         await until(lambda: alive.word == "Signed in" and not page.isVisible(), 15)
         assert alive.window.corner.account.text() == "Ana"
         assert alive.services.backend is not None
-        assert alive.services.backend.session.status.state is CredentialState.SIGNED_IN
+        assert alive.services.backend.credential.status.state is CredentialState.SIGNED_IN
         await until(lambda: alive.tasks.controller.load.loaded, 15)
         assert alive.tasks.controller.load.error is None
     assert await account_of_the_next_start(tmp_path / "app", workspace) == ANA
@@ -281,5 +281,5 @@ async def test_two_switches_in_quick_succession_end_at_the_last_one(
         await until(lambda: alive.window.corner.account.text() == "Ben", 15)
         await until(lambda: alive.word == "Signed in", 15)
         assert alive.services.backend is not None
-        assert alive.services.backend.session.key == ben.key
-        assert list(alive.services.credentials._users) == [alive.services.backend.session]
+        assert alive.services.backend.credential.key == ben.key
+        assert list(alive.services.credentials._users) == [alive.services.backend.credential]

@@ -66,7 +66,7 @@ async def test_an_own_server_that_ended_is_signed_in_to_from_its_row_and_the_acc
         await until(lambda: bar.text() == "Signed in to Ledger.", 10)
         await until(lambda: not bar.isVisible(), 5)
         assert not (await call(alive.services, server_id)).is_error
-        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
+        assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
 
 
 async def test_both_that_ended_stand_in_one_bar_and_each_leaves_it_by_itself(

@@ -61,8 +61,8 @@ async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(
         await alive.lab.token_endpoint(delay=slow * 0.75, times=1)
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
-        await until(lambda: alive.backend.session.status.refreshing_since is not None, 5)
-        while alive.backend.session.status.refreshing_since is not None:
+        await until(lambda: alive.backend.credential.status.refreshing_since is not None, 5)
+        while alive.backend.credential.status.refreshing_since is not None:
             await never(lambda: not nothing_shown(alive) or alive.titles() != titles or focused() is not before, 0.05)
         await until(lambda: not alive.tasks.controller.load.busy, 10)
         assert nothing_shown(alive)
@@ -76,10 +76,10 @@ async def test_a_token_that_runs_out_is_renewed_ahead_of_it_unseen(
     await sign_in_before(tmp_path / "app", running)
     async with living(qapp, tmp_path / "app", running=running) as alive:
         before = (await alive.renewals())[0]
-        await until(lambda: alive.backend.session.grant is not None, 5)
-        first = alive.backend.session.grant
+        await until(lambda: alive.backend.credential.grant is not None, 5)
+        first = alive.backend.credential.grant
         assert first is not None
-        await until(lambda: alive.backend.session.grant.tokens.generation > first.tokens.generation + 1, 15)
+        await until(lambda: alive.backend.credential.grant.tokens.generation > first.tokens.generation + 1, 15)
         assert (await alive.renewals())[0] >= before + 2
         assert nothing_shown(alive)
         assert alive.window.corner.account.text() == "Ana"
@@ -94,8 +94,8 @@ async def test_a_renewal_of_more_than_two_seconds_is_a_word_in_the_corner_and_no
         await alive.lab.kill_access_token()
         titles, before = alive.titles(), focused()
         alive.tasks.refresh()
-        await until(lambda: alive.backend.session.status.refreshing_since is not None, 5)
-        started = alive.backend.session.status.refreshing_since
+        await until(lambda: alive.backend.credential.status.refreshing_since is not None, 5)
+        started = alive.backend.credential.status.refreshing_since
         assert started is not None
         await until(lambda: alive.word == "Renewing sign-in…", 5)
         assert monotonic() - started > slow
@@ -117,12 +117,12 @@ async def test_what_waits_for_a_renewal_can_be_cancelled_and_the_rest_is_answere
         await alive.lab.token_endpoint(delay=1.0, times=1)
         await alive.lab.kill_access_token()
         alive.servers.page.tool.run()
-        await until(lambda: alive.backend.session.status.refreshing_since is not None, 10)
+        await until(lambda: alive.backend.credential.status.refreshing_since is not None, 10)
         alive.tasks.controller.refresh()
         assert session.phase is CallPhase.RUNNING
         alive.servers.page.tool.cancel()
         await until(lambda: session.phase is CallPhase.CANCELLED, 1)
-        assert alive.backend.session.status.refreshing_since is not None
+        assert alive.backend.credential.status.refreshing_since is not None
         await until(lambda: not alive.tasks.controller.load.busy, 10)
         assert alive.tasks.controller.load.error is None
         assert await alive.renewals() == (1, 0)
@@ -137,8 +137,8 @@ async def test_offline_is_a_word_and_the_list_stays_usable(qapp: QApplication, t
         assert alive.window.corner.word.toolTip() == "Offline — showing saved data"
         assert alive.titles() == titles
         assert not alive.window.bar.isVisible()
-        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
-        assert alive.backend.session.grant is not None
+        assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
+        assert alive.backend.credential.grant is not None
         keys = [line.key for line in alive.tasks.pane.table.rows.lines() if line.key.startswith("task:")]
         alive.tasks.pane.table.select_key(keys[2])
         assert alive.tasks.pages.currentWidget() is alive.tasks.pages.detail
@@ -161,14 +161,14 @@ async def test_a_token_endpoint_in_trouble_is_a_word_that_goes_by_itself_and_nev
     qapp: QApplication, tmp_path: Path, fault: dict[str, object]
 ) -> None:
     async with living(qapp, tmp_path) as alive:
-        titles, grant = alive.titles(), alive.backend.session.grant
+        titles, grant = alive.titles(), alive.backend.credential.grant
         await alive.lab.token_endpoint(**fault, times=1000)  # type: ignore[arg-type]
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
         await until(lambda: alive.word in {"Server in trouble", "Offline"}, 15)
         assert "showing saved data" in alive.window.corner.word.toolTip()
-        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
-        assert alive.backend.session.grant is grant
+        assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
+        assert alive.backend.credential.grant is grant
         assert alive.titles() == titles
         assert not alive.window.bar.isVisible()
         await alive.lab.reset()
@@ -190,7 +190,7 @@ async def test_a_server_that_refuses_every_new_token_is_a_word_with_advice_and_n
         assert "signing in again may help" in alive.window.corner.word.toolTip()
         assert await alive.renewals() == (3, 0)
         assert not alive.window.bar.isVisible()
-        assert alive.backend.session.status.state is CredentialState.SIGNED_IN
+        assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
         assert alive.titles() == titles
         assert alive.loud == []
         asked = await requests_made(alive)
