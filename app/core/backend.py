@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.core.account import Account
 from app.core.auth.grant.journal import SIGNED_IN, SIGNED_OUT
@@ -25,8 +25,6 @@ from app.core.posthog.profile import sign_in_with_key, sign_in_with_ticket
 from app.core.posthog.tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from app.core.auth.credential import Credential
     from app.core.auth.http.clients import HttpClients
     from app.core.auth.oauth.step_up import StepUp
@@ -79,8 +77,7 @@ class Backend:
         self.accounts = Accounts(self.unbound_fetcher)
         self.tasks = Tasks(self.fetcher, self.require_project)
         self._account = Account(host, self.credential, self.accounts, storage.settings)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._records = BackgroundTasks()
+        self._background = BackgroundTasks()
         self._lab: tuple[str | None, Lab] | None = None
         self._signed_in_here = False
         self._loading: asyncio.Task[None] | None = None
@@ -181,7 +178,7 @@ class Backend:
 
     async def start(self) -> None:
         """Restore the credential; on the embedded workspace, sign in without asking."""
-        self._spawn(watch_sleep(self.credential.oauth.time.clock, lambda: self.credential.wake(slept=True)))
+        self._background.start(watch_sleep(self.credential.oauth.time.clock, lambda: self.credential.wake(slept=True)))
         if self._workspace is not None:
             await sign_in_with_ticket(self.credential, await self._workspace.ticket())
         else:
@@ -209,10 +206,7 @@ class Backend:
         """Stop everything that this backend started; the credential stays with whoever opened it."""
         for unsubscribe in self._subscriptions:
             unsubscribe()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._records.close()
+        await self._background.close()
 
     async def _learned(self) -> None:
         """Wait until the host has said who is signed in, since the last signing in."""
@@ -220,7 +214,7 @@ class Backend:
         if self.credential.status.state is not CredentialState.SIGNED_IN:
             raise self.credential.no_token_error()
         if self._loading is None or _failed(self._loading) or (self._loading.done() and not self.sure):
-            self._loading = self._spawn(self._load())
+            self._loading = self._background.start(self._load())
         await asyncio.shield(self._loading)
 
     def _credential_changed(self, status: CredentialStatus) -> None:
@@ -229,7 +223,7 @@ class Backend:
         elif self._loading is None:
             if not self._signed_in_here and self._account.drop_unsure():
                 self.changed.emit(self)
-            self._loading = self._spawn(self._load())
+            self._loading = self._background.start(self._load())
         if status.unreachable:
             self._keep_asking()
 
@@ -247,7 +241,7 @@ class Backend:
 
     def _keep_asking(self) -> None:
         if self._checking is None or self._checking.done():
-            self._checking = self._spawn(self._check())
+            self._checking = self._background.start(self._check())
 
     @property
     def _unsettled(self) -> bool:
@@ -262,7 +256,7 @@ class Backend:
             await asyncio.sleep(pause)
             pause = min(pause * RECHECK_GROWTH, RECHECK_SECONDS[1])
             self.credential.wake()
-            self._loading = self._spawn(self._load())
+            self._loading = self._background.start(self._load())
             try:
                 await asyncio.shield(self._loading)
             except SignInNeeded:
@@ -272,31 +266,17 @@ class Backend:
                 if not failure.retryable and not self.credential.status.unreachable:
                     return
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        failure = None if task.cancelled() else task.exception()
-        if isinstance(failure, BurrowError):
-            log.info("account and projects could not be read: %s", type(failure).__name__)
-        elif failure is not None:
-            log.error("unexpected failure", exc_info=failure)
-
     def _auth_happened(self, event: AuthEvent) -> None:
         self.activity.record_auth(self.credential.key, self.host.origin, event)
         self.timeline.record_event(event)
         if event.what == SIGNED_OUT:
-            self._records.record(self._account.remember_signed_out())
+            self._background.record(self._account.remember_signed_out())
         if event.what == SIGNED_IN:
             # Perhaps as somebody else; the state of the credential may be what it was.
             self._signed_in_here = True
             if event.why != ELSEWHERE:
-                self._records.record(self._account.forget())
-            self._loading = self._spawn(self._load())
+                self._background.record(self._account.forget())
+            self._loading = self._background.start(self._load())
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
+
+from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+log = logging.getLogger(__name__)
 
 # How long closing waits for records to be written.
 RECORD_SECONDS = 1.0
 
 
 class BackgroundTasks:
-    """Tasks that nobody awaits. An exception ends its own task and is dropped, so work must report its own failures."""
+    """Tasks that nobody has to await. An exception ends its own task and is logged; a bug is logged as an error."""
 
     def __init__(self) -> None:
         # The sets also keep the tasks alive: the loop holds only weak references to them.
         self._cancelled: set[asyncio.Task[None]] = set()
         self._awaited: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` until it ends. Closing cancels it."""
-        _start(work, self._cancelled)
+        return _start(work, self._cancelled)
 
     def record(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work`, which writes a record. Closing waits for it, for at most a second."""
@@ -47,8 +52,17 @@ def retrieve(task: asyncio.Future[Any]) -> None:
         task.exception()
 
 
-def _start(work: Coroutine[Any, Any, None], owner: set[asyncio.Task[None]]) -> None:
+def _start(work: Coroutine[Any, Any, None], owner: set[asyncio.Task[None]]) -> asyncio.Task[None]:
     task = asyncio.create_task(work)
     owner.add(task)
     task.add_done_callback(owner.discard)
-    task.add_done_callback(retrieve)
+    task.add_done_callback(_log_failure)
+    return task
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    failure = None if task.cancelled() else task.exception()
+    if isinstance(failure, BurrowError):
+        log.info("%s: %s", getattr(task.get_coro(), "__qualname__", "a task"), failure.cause)
+    elif failure is not None:
+        log.error("a background task failed", exc_info=failure)

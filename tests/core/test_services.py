@@ -274,7 +274,7 @@ async def test_another_host_is_another_backend_and_the_former_one_ends(tmp_path:
         two = await signed_in(services, second)
         assert told == [None, two]
         assert services.backend is two
-        assert not one._tasks
+        assert one._loading is None or one._loading.done()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await Lab(first.url, first.secret).slow(0)

@@ -23,7 +23,7 @@ RETRY_SECONDS = 15.0
 class RefreshSchedule:
     """At most one planned refresh. Its time is computed by the server's clock and awaited by this machine's."""
 
-    def __init__(self, time: ServerTime, refresh: Callable[[TokenSet], None]) -> None:
+    def __init__(self, time: ServerTime, refresh: Callable[[TokenSet], object]) -> None:
         self._time = time
         self._refresh = refresh
         self._task: asyncio.Task[None] | None = None
