@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Coroutine
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ class BackgroundTasks:
 
     async def close(self) -> None:
         """Cancel what was started, and wait for what records."""
+        import asyncio
+
         tasks = tuple(self._cancelled)
         for task in tasks:
             task.cancel()
@@ -53,6 +55,8 @@ def retrieve(task: asyncio.Future[Any]) -> None:
 
 
 def _start(work: Coroutine[Any, Any, None], owner: set[asyncio.Task[None]]) -> asyncio.Task[None]:
+    import asyncio
+
     task = asyncio.create_task(work)
     owner.add(task)
     task.add_done_callback(owner.discard)
