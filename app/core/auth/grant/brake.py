@@ -1,4 +1,4 @@
-"""Brake: stops a grant that is refreshed and refused again and again, whoever asks for it (faults rows 9, 10 and 53).
+"""Brake: limits how often a grant is refreshed whose new tokens keep being refused (faults rows 9, 10 and 53).
 
 It counts events of the journal, which all processes share. So it stops a loop of short-lived commands as it stops a
 loop in one window.
