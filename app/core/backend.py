@@ -160,9 +160,9 @@ class Backend:
         return self._account.sure
 
     async def admit(self, scope: Scope | None) -> Admission:
-        """Wait until it is `sure` who is signed in. What was begun before anybody was ever known waits for nothing.
+        """Wait until it is `sure` who is signed in. Returns at once if `scope` is None: no account was known yet.
 
-        Raises `SignInNeeded` when that is another account than `scope`, and what keeps it from being known.
+        Raises `SignInNeeded` if it is another account than `scope`, and whatever keeps it from being known.
         """
         if scope is not None:
             while not self.sure:

@@ -1,4 +1,4 @@
-"""Fetcher: the only door to HTTP. A request goes in, a typed value or a typed error comes out.
+"""Fetcher: sends all REST requests. It returns an `Answer` or raises a `BurrowError`.
 
 Requests to one host are gated before they reach httpx, whose pool collapses under many waiters (50 in flight: 85
 requests a second, 6 in flight: 500). Authentication and its healing are `BearerAuth`'s; here answers become values and

@@ -67,7 +67,7 @@ class SignIn(NamedTuple):
 
 
 class SignIns:
-    """`changed` tells that there are others, or that one stands otherwise."""
+    """All sign-ins in use. `changed` is emitted when there are others, or when the status of one changes."""
 
     def __init__(
         self, backend: Callable[[], Backend | None], backend_changed: Event[Backend | None], own: OwnServers

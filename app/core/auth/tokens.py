@@ -16,8 +16,8 @@ FINGERPRINT_LENGTH = 8
 class Fingerprints:
     """Eight hexadecimal digits that identify a token in records and reveal nothing about it.
 
-    They are a keyed hash. With the key of the installation the records of all its processes can be compared, without
-    one only those of this run. Fingerprints of different `scope`s, which come from credential keys, never match.
+    They are a keyed hash. With the key of the installation, fingerprints match across processes and runs; without a
+    key, only within this run. Fingerprints of different `scope`s, which come from credential keys, never match.
     """
 
     def __init__(self, key: bytes | None = None, scope: str = "") -> None:

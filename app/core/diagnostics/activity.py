@@ -32,7 +32,7 @@ LINE_CHARACTERS = 2_000
 class ActivityRecord(NamedTuple):
     """One thing that happened.
 
-    `at` is in Unix seconds. `kind` is `http`, `mcp`, `auth` or `server`. `target` is the other side, `summary` what was
+    `at` is in Unix seconds. `kind` is `http`, `mcp` or `auth`. `target` is the other side, `summary` what was
     done, `status` the outcome as a word or number. `detail` consists of JSON values.
     """
 

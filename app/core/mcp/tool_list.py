@@ -1,4 +1,4 @@
-"""The tool list of a server: raw JSON into rows, with what is wrong told and nothing hidden."""
+"""The tool list of a server: raw JSON into rows. Invalid tools are kept, with the reason in `ToolInfo.problem`."""
 
 from __future__ import annotations
 

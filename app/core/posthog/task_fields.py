@@ -31,7 +31,7 @@ class TaskField(NamedTuple):
     """One field. `name` is that of the API and of the attribute; `None` stands for an empty one where `nullable`.
 
     `label` (with its mnemonic), `hint` and `mistake` are untranslated (context `TaskFields`). `pattern` is what a text
-    that is not empty must match, else `mistake` says what is wrong. `clean` makes what is sent of what was typed.
+    that is not empty must match, else `mistake` says what is wrong. `clean` converts typed text to what is sent.
     `fact` says that it is listed among the facts of a task. `identifies` says that a task with another text is another
     task, for telling whether one that was sent has arrived.
     """
@@ -144,7 +144,10 @@ def cleaned(texts: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def same_text(one: TaskText, other: TaskText) -> bool:
-    """Whether two are probably the same task: what `other` says where it identifies a task, `one` says too."""
+    """Whether two are probably the same task: `one` equals `other` in the fields that identify a task.
+
+    A field of one line that is empty in `other` is not compared: the server may have filled it in.
+    """
     there, wanted = texts_of(one), texts_of(other)
     return all(
         each.clean(there[each.name]) == each.clean(wanted[each.name])

@@ -149,7 +149,7 @@ class Database:
                 return connection
             _make_private(self.path)
             try:
-                # Damage in a file that is no longer there says nothing about the one that replaced it.
+                # Another process may have replaced the damaged file already: then look at the one that is there.
                 if damage is not None and not self._moved():
                     raise damage
                 connection = _connect(self.path)

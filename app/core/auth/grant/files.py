@@ -3,7 +3,7 @@
 - The lock lets one process refresh at a time.
 - The stamp changes with the stored grant. Reading it costs nothing. Asking the keyring takes 16 ms and may show a
   prompt each time (faults rows 15 and 65).
-- The claim says that a live process holds a refreshed grant in memory that it could not store (row 20).
+- The claim is a file lock. While it is held, its process has a refreshed grant that it could not store (row 20).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class GrantStore:
         return grant
 
     async def newest(self, grant: Grant) -> Grant | None:
-        """What is stored in place of `grant`, which this process read or wrote; None when it was deleted.
+        """The grant in the vault: `grant` itself unless another process replaced it, None if it was deleted.
 
         The vault is read only if another process changed the grant. A damaged record counts as no change.
         """

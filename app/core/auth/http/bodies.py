@@ -1,4 +1,4 @@
-"""Bodies of requests that may have to be sent again, and of responses that are read before their reader reads them.
+"""Keeps request bodies so that they can be sent again, and reads the beginning of response bodies ahead of the caller.
 
 Works for httpx and httpx2. Whatever is read of a response here, its reader still gets every byte.
 """

@@ -27,7 +27,7 @@ class Connected(NamedTuple):
 
 
 class ServerConnections:
-    """`heard` hears every message with the endpoint it belongs to, `missed` that changes may have gone unheard."""
+    """`heard` is called with each message and its endpoint, `missed` when notifications may have been lost."""
 
     def __init__(
         self,

@@ -166,7 +166,7 @@ class OwnServers(UnmanagedServers):
         return ServerState.SIGN_IN if over else ServerState.UNKNOWN
 
     def address(self, definition: ServerDefinition) -> str:
-        """Another sign-in is another way to it."""
+        """With the key of the credential: another sign-in needs another connection."""
         authorization = _own(definition).authorization
         return f"{definition.address} {authorization.key.text if authorization is not None else ''}"
 

@@ -1,8 +1,8 @@
 """Servers: every MCP server that this process knows of, whoever lists it and however it is reached.
 
 It belongs to the process: a signed-out window lists and calls the user's own servers, and another host changes only the
-sources of the account. Lists are shown from the cache at once and refreshed behind; one server's failure never touches
-another's.
+sources of the account. Cached lists are returned at once and refreshed in the background. A server that fails does not
+affect the others.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ class Servers:
     async def list(self, *, refresh: bool = False) -> tuple[Server, ...]:
         """The servers of all sources.
 
-        Without `refresh` a list known from before, even from the last run, comes at once and is refreshed behind. A
-        source that cannot be listed hides no other one; its error is raised when the others are listed.
+        Without `refresh` a list from before, even from the last run, is returned at once and refreshed in the
+        background. A source that cannot be listed hides no other one; its error is raised when the others are listed.
         """
         self._notice_changes()
         if refresh:
@@ -135,14 +135,14 @@ class Servers:
             await self._fetch_lists(missing)
         for source in unlisted:
             if source not in missing and not source.quick:
-                self._behind(f"list {source.name}", partial(self._fetch_lists, (source,)))
+                self._in_background(f"list {source.name}", partial(self._fetch_lists, (source,)))
         return tuple(self._servers.values())
 
     async def tools(self, server_id: str, *, refresh: bool = False) -> tuple[ToolInfo, ...]:
         """A server's tools with their policies.
 
-        Without `refresh` a list known from before comes at once and, the first time, is refreshed behind. A server
-        that cannot be asked now shows what the store knows of it; its state then says why.
+        Without `refresh` a list from before is returned at once and, the first time, refreshed in the background. A
+        server that cannot be asked now shows what the store knows of it; its state then says why.
         """
         self._notice_changes()
         server = await self._server(server_id)
@@ -153,7 +153,7 @@ class Servers:
             kept = await self._cache_of(self._source_of[server_id]).tools(server_id)
             if kept is not None:
                 self._tools[server_id] = kept
-                self._behind(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
+                self._in_background(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
                 return kept
         return await self._fetch_tools(server, strict=refresh)
 
@@ -216,7 +216,7 @@ class Servers:
         await self._connections.close()
 
     def _notice_changes(self) -> None:
-        """Forget the servers of a former account or project; what was unknown until now is no change."""
+        """Forget the servers of a former account or project. To learn an unknown one is no change."""
         for name, source in self._sources.items():
             before, now = self._whose.get(name, NOBODY), source.whose()
             project = before.project if now.project is None else now.project
@@ -241,7 +241,7 @@ class Servers:
                 call.cancel()
 
     def _source_changed(self, source: ServerSource, _nothing: None) -> None:
-        self._behind(f"list {source.name}", partial(self._fetch_lists, (source,)))
+        self._in_background(f"list {source.name}", partial(self._fetch_lists, (source,)))
 
     def _cache_of(self, source: ServerSource) -> ServerListCache:
         return ServerListCache(self._cache, self._whose.get(source.name, NOBODY))
@@ -424,7 +424,7 @@ class Servers:
     def _find(self, server_id: str, name: str) -> ToolInfo | None:
         return next((tool for tool in self._tools.get(server_id, ()) if tool.name == name), None)
 
-    def _behind(self, name: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    def _in_background(self, name: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Run `work` without anybody waiting, one of a name at a time; its failure shows as the server's state."""
         if self._closed or (name in self._background and not self._background[name].done()):
             return
@@ -459,7 +459,7 @@ class Servers:
         server_id = self._id_of(endpoint)
         if server_id is not None and server_id in self._tools:
             self._announced.add(server_id)
-            self._behind(f"tools {server_id} as announced", partial(self._reload_announced, server_id))
+            self._in_background(f"tools {server_id} as announced", partial(self._reload_announced, server_id))
 
     def _id_of(self, endpoint: Endpoint) -> str | None:
         server_id = self._connections.id_of(endpoint)

@@ -1,6 +1,7 @@
 """ServerSource: who lists servers, says how each is reached, and keeps the policies of its tools.
 
-There are three: the host's own endpoint, the host's MCP store, and the servers that the user added on this machine.
+Those of the window: the host's own endpoint, the host's MCP store, and the servers that the user added on this machine.
+The command line also has a source of servers that are named in its arguments.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class ServerSource(ABC):
         return None
 
     def address(self, definition: ServerDefinition) -> str:
-        """What tells one way to a server from another: a connection to another address is left."""
+        """Identifies the route to a server. When it changes, the connection is closed and made anew."""
         return definition.address
 
     def state_of(self, definition: ServerDefinition) -> ServerState:
@@ -90,8 +91,10 @@ class ServerSource(ABC):
         return None
 
     def admission(self) -> Callable[[], Awaitable[object]] | None:
-        """For one operation: what waits, right before it is sent, until it is certain that it is sent as the account
-        that was shown when it was begun. It raises `SignInNeeded` when that is another one. None waits for nothing.
+        """A check to await right before an operation is sent; None where there is nothing to check.
+
+        It waits until the signed-in account is known, and raises `SignInNeeded` if that is not the account that was
+        shown when the operation began.
         """
         return None
 
