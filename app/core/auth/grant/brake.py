@@ -1,4 +1,4 @@
-"""Brake: limits how often a grant is refreshed, whatever the cause (faults rows 9, 10, 53, 79 and 87).
+"""Brake: limits how often a grant is refreshed, whatever the cause (faults rows 9, 10, 53, 77 and 80).
 
 It counts events of the journal, which all processes share. So it stops a loop of short-lived commands as it stops a
 loop in one window.

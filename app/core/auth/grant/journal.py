@@ -21,6 +21,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.core.auth.cause import ASKED
+from app.core.auth.oauth.authorization_server import GRANT_ENDED_ERRORS
 from app.core.auth.tokens import Fingerprints
 from app.core.clock import SystemClock
 from app.core.errors import StorageTrouble

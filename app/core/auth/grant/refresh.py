@@ -9,7 +9,7 @@ The order matters. Each step makes it safe to die in the next one:
 5. Reserve the place of the new grant in the vault.
 6. Record in the journal that the refresh token is about to be sent.
 7. Send it, at most three times.
-8. Store the new grant, still inside the lock. Then settle the event. If the grant is refused, end it inside the lock too.
+8. Store the new grant, still inside the lock, and settle the event. A grant that is refused is ended inside it too.
 
 `RefreshCoordinator` runs one at a time in this process and makes the result the current grant after all this.
 """
@@ -165,7 +165,9 @@ class TokenRefresh:
         except SignInNeeded:
             raise
         except BurrowError as failure:
-            self._start_cooldown(failure)
+            # The brake knows its own pause, and it is on for one target: another one may go on.
+            if failure.facts.code != BRAKED:
+                self._start_cooldown(failure)
             raise
         self._failure = None
         self.wake()
@@ -255,7 +257,7 @@ class TokenRefresh:
         raise AssertionError("the last try returns or raises")
 
     async def _reserve(self, grant: Grant, cause: Cause) -> None:
-        """Make sure that the vault takes the successor of `grant`, before its refresh token is spent (row 73).
+        """Make sure that the vault takes the successor of `grant`, before its refresh token is spent (row 81).
 
         Raises `VaultFailure` while the access token still works, and where this process could not store it later.
         """
@@ -278,9 +280,7 @@ class TokenRefresh:
             return SignInNeeded(GRANT_ENDED, self._profile.facts(UNRENEWABLE))
         return SignInNeeded(GRANT_ENDED, self._profile.facts(code))
 
-    async def _refused_for_good(
-        self, grant: Grant, cause: Cause, code: str, outcomes: RefreshOutcomes
-    ) -> SignInNeeded:
+    async def _refused_for_good(self, grant: Grant, cause: Cause, code: str, outcomes: RefreshOutcomes) -> SignInNeeded:
         """End the grant, unless its access token still works; returns the error that says which."""
         refusal = self._refusal(grant, cause, code)
         if refusal.facts.code != UNRENEWABLE:

@@ -221,14 +221,21 @@ class AuthorizationServer:
         """Refresh `tokens`. The refresh token stays the same when the response has none (faults row 33).
 
         `resource` is the one that the grant was made for (RFC 8707). If the server refuses it, a second request leaves
-        it out (faults row 32). Raises `GrantRefused`, `ClientRefused`, or a `BurrowError` for a failure that may pass.
+        it out (faults row 32). Raises `GrantRefused`, `ClientRefused`, `IncompleteAnswer`, or a `BurrowError` for a
+        failure that may pass.
         """
         if tokens.refresh_token is None:
             raise GrantRefused("no_refresh_token")
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
         forms = [form] if resource is None else [{**form, "resource": resource}, form]
-        answer, client = await self._token_request(metadata, registration, *forms)
-        return self._tokens(answer, tokens, tokens.scope), client
+        try:
+            answer, client = await self._token_request(metadata, registration, *forms)
+        except _RefreshTokenOnly as found:
+            raise _incomplete(found.answer, tokens, found.failure) from None
+        try:
+            return self._tokens(answer, tokens, tokens.scope), client
+        except BurrowError as failure:
+            raise _incomplete(answer, tokens, failure) from None
 
     async def refuses(self, tokens: TokenSet) -> bool | None:
         """Whether the profile's own server refuses an access token; None when it does not say.
@@ -292,7 +299,13 @@ class AuthorizationServer:
         found = answer.object()
         if answer.status == 200:
             self.time.learn(answer.headers, at_once=True)
+            if _text(found.get("access_token")):
+                # An `error` beside tokens says nothing that could be acted on: the tokens are what was asked for.
+                return found
         error = found.get("error")
+        refused = answer.status != 200 or error is not None
+        if refused and _text(found.get("refresh_token")) not in {None, form.get("refresh_token")}:
+            raise _RefreshTokenOnly(found, answer.failure(found))
         if isinstance(error, str):
             # The grant ends only by an error with its proper status: a captive portal may put the word into a 200 (row
             # 36).
@@ -300,7 +313,7 @@ class AuthorizationServer:
                 raise GrantRefused(error)
             if error == "invalid_client":
                 raise ClientRefused(error)
-        if answer.status != 200 or error is not None:
+        if refused:
             raise answer.failure(found)
         return found
 
