@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Match = Callable[[Installation], bool]
 
+# How long the person has in the browser, and how often the list is read meanwhile.
 LIMIT_SECONDS = 180.0
 POLL_SECONDS = 2.0
 
@@ -65,6 +66,7 @@ class ServerConnectFlow(QObject):
         self._pending: PendingSignIn | None = None
         app = QGuiApplication.instance()
         if isinstance(app, QGuiApplication):
+            # Whoever comes back from the browser has probably just finished there.
             app.applicationStateChanged.connect(lambda _state: self._look_now.set())
 
     def begin(self, backend: Backend, title: str, work: Coroutine[Any, Any, Installation | str], match: Match) -> None:
@@ -76,6 +78,7 @@ class ServerConnectFlow(QObject):
             answer = await work
             if isinstance(answer, Installation):
                 return answer.id
+            # The address comes from the server, and whatever it is, the system would open it.
             if not is_confidential(answer):
                 raise ProtocolTrouble("The server named an address that is not safe to open.")
             self.url = answer
@@ -119,6 +122,7 @@ class ServerConnectFlow(QObject):
     def cancel(self) -> None:
         """Stop waiting. The connection can still be completed in the browser."""
         self._bridge.cancel(self, "connect")
+        # `allow` runs in the job of the call that asked, which the line above does not end.
         if self._pending is not None:
             self._pending.cancel()
         self.url, self.error = "", None
@@ -144,12 +148,15 @@ class ServerConnectFlow(QObject):
         try:
             async with asyncio.timeout(self._limit):
                 while True:
+                    # Cleared before the request: who comes back from the browser during it is not missed.
                     self._look_now.clear()
                     try:
                         for each in await backend.store.installations():
+                            # An installation is listed before it is connected (docs/wire.md, "MCP store").
                             if match(each) and not each.pending_oauth and not each.needs_reauth:
                                 return each.id
                     except BurrowError as error:
+                        # A list that cannot be read says nothing about the connection. Try until the limit.
                         log.info("looking for a connected server: %s", type(error).__name__)
                     try:
                         async with asyncio.timeout(self._poll):

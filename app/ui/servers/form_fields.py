@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.forms.fields import Choice, Field
 
+# A longer list of choices can be searched by typing.
 FEW_CHOICES = 7
 TALL_LINES = 4
 JSON_LINES = 5
@@ -53,6 +54,7 @@ class FieldRow(QWidget):
         head.addLayout(self._actions)
         self._room = QVBoxLayout()
         self._room.setContentsMargins(0, 0, 0, 0)
+        # The row itself while the argument has no editor, because it is left out or null.
         self.editor: QWidget = self
         self.error = FieldError(self)
         box = QVBoxLayout(self)
@@ -95,6 +97,7 @@ class FieldRow(QWidget):
     ) -> None:
         was = self._entry
         self._entry = FieldEntry(
+            # Whoever types a value wants it to be sent.
             presence or Presence.VALUE,
             was.text if text is None else text,
             was.items if items is None else items,
@@ -107,6 +110,7 @@ class FieldRow(QWidget):
         clear_layout(self._room)
         clear_layout(self._actions)
         field, presence = self.field, self._entry.presence
+        # A required argument always has its editor: it starts absent, but cannot be left out.
         left_out = presence is Presence.ABSENT and not field.required
         if left_out or presence is Presence.NULL:
             words = self.tr("— not sent —") if left_out else self.tr("null")
@@ -134,6 +138,7 @@ class FieldRow(QWidget):
         self._actions.addWidget(button)
 
     def _replace_error(self) -> None:
+        """Tie the error to the new editor: assistive technology reads it as that editor's description."""
         said = self.error.text()
         self._error_room.removeWidget(self.error)
         self.error.deleteLater()
@@ -186,6 +191,7 @@ def scalar_editor(
         return edit
     line = QLineEdit(entry.text)
     line.setAccessibleName(name)
+    # Qt's own limit of 32,767 characters would cut off a longer value without a word.
     line.setMaxLength(1_000_000)
     if kind in {FieldKind.INTEGER, FieldKind.NUMBER}:
         line.setMaximumWidth(theme().px(240))
@@ -215,6 +221,7 @@ def _choice(choices: Sequence[Choice], entry: FieldEntry, name: str, put: Callab
             completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         if entry.text and select.currentIndex() < 0:
             select.setEditText(entry.text)
+        # A text that names no choice is kept: the model says what is wrong with it when the tool is called.
         keys = {choice.label: choice.key for choice in choices}
         select.editTextChanged.connect(lambda text: put(keys.get(text) or text))
         edit = select.lineEdit()
@@ -270,6 +277,7 @@ class ListEditor(QWidget):
             self._editors[other].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _set(self, place: int, text: str) -> None:
+        # Several lines were pasted: each becomes an item.
         if "\n" in text:
             self._items[place : place + 1] = [line for line in text.splitlines() if line.strip()]
             self._tell(build=True)

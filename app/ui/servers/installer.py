@@ -64,6 +64,7 @@ class ServerInstaller(QObject):
         if backend is None or kept is None:
             return
         needed = kept.pending_oauth or kept.needs_reauth
+        # Where no sign-in was needed, nothing but the time of its change says that the new one is complete.
         self._flow.begin(
             backend,
             server.title,
@@ -75,6 +76,7 @@ class ServerInstaller(QObject):
         template, backend = self._offer.template, self._controller.backend
         if template is None or backend is None:
             return
+        # With OAuth the answer is an address, not an id: the new installation is one that was not there before.
         before = {each.id for each in self._controller.installations()}
         self._flow.begin(
             backend,
@@ -105,9 +107,10 @@ class ServerInstaller(QObject):
         server = HttpServer("", form.name.text, form.url.text, description=form.description.text)
 
         async def add() -> HttpServer:
+            # Reads the settings again: another process may have added this server.
             await own.definitions()
             if own.find(server.url) is not None:
-                words = "You have added the server at this address already."
+                words = "You already added the server at this address."
                 raise Rejected(words, Facts(attr="url"), action="Choose it from the list.")
             kept = await own.add(server)
             if not oauth:
@@ -171,6 +174,7 @@ class ServerInstaller(QObject):
                 self._form.show_failure(flow.error)
                 return
             unknown = isinstance(flow.error, OutcomeUnknown)
+            # A lost answer is not a refusal: the store may have installed it.
             said = self.tr("{0} may have been installed. {1}") if unknown else self.tr("{0} was not connected. {1}")
             self._banner.show_message(
                 said.format(flow.title, flow.error.facts.detail or flow.error.cause),

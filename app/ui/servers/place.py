@@ -154,7 +154,8 @@ class ServersPlace(Place):
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))
 
     def _show_added(self, server_id: str) -> None:
-        """Show one of the user's own servers that was just added. Loading first, as above."""
+        """Show one of the user's own servers that was just added."""
+        # Loading first, as in `_show_connected`.
         self.controller.load(refresh=True)
         self.selection.want(server_id)
 

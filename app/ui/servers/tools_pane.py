@@ -47,6 +47,7 @@ class ToolsPane(QWidget):
         gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_3)
         self.filter = FilterField(self.tr("Name, text or argument"))
         self.count = Text("", "caption", "muted")
+        # Without type-ahead: letters set the policy of the selected tools.
         self.table = ListTable(self.tr("Tools"), two_lines=True, multi=True, type_ahead=False)
         self.filter.changed.connect(self._search)
         self.filter.down.connect(self._enter_list)
@@ -134,7 +135,7 @@ class ToolsPane(QWidget):
             return
         word = policy_words(state)
         title = self.tr("Set {0} tools to {1}?").format(len(usable), word)
-        cause = self.tr("{0} locked or unusable tools stay unchanged.").format(left) if left else ""
+        cause = self.tr("{0} locked or unusable tools stay as they are.").format(left) if left else ""
         self.card.show_note(
             title,
             cause,
