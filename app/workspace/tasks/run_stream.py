@@ -61,6 +61,7 @@ async def events_of(workspace: Workspace, task_id: str, run_id: str, position: i
         elif not rows and loop.time() - quiet_since >= KEEPALIVE_SECONDS:
             yield 'event: keepalive\ndata: {"type":"keepalive"}\n\n'
             quiet_since = loop.time()
+        # Not while entries come: they are read 500 at a time, and more may be waiting.
         if run is None or (run["status"] in TERMINAL and not rows):
             yield 'event: stream-end\ndata: {"status":"complete"}\n\n'
             return
