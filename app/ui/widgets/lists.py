@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
 RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
+# A letter that comes later begins a new search.
 TYPE_AHEAD_MS = 900
+# So many rows before the end, more are asked for.
 MORE_WITHIN_ROWS = 12
 
 
@@ -174,6 +176,7 @@ class RowDelegate(QStyledItemDelegate):
         current = theme()
         font = current.font("mono" if row.mono else "strong" if selected else "body")
         if row.struck:
+            # The theme's font is shared.
             font = type(font)(font)
             font.setStrikeOut(True)
         painter.setFont(font)
@@ -240,12 +243,15 @@ class ListTable(QTableView):
         super().__init__(parent)
         self.setAccessibleName(name)
         self.two_lines, self.show_words, self.align_glyphs = two_lines, show_words, align_glyphs
+        # Whether the current row has a ring: the focus came by keyboard, or a key was pressed since.
         self.keyboard_focus = False
         self._dense = dense
         self._type_ahead = type_ahead
         self._typed = ""
         self._typed_at = QElapsedTimer()
+        # How many rows there were when more were asked for, so that each length asks once.
         self._asked_at = -1
+        # While it is true, a change of the current row is not the person's and is not reported.
         self._quiet = False
         self.rows = RowModel(self)
         self.setModel(self.rows)
@@ -323,6 +329,11 @@ class ListTable(QTableView):
         return first is not None and self.select_key(first, quiet=quiet)
 
     def _update(self, change: Callable[[], None]) -> None:
+        """Change the rows; what was current and selected stays so.
+
+        Qt lets both follow the position of a row. Here they follow its key, also where the row was removed and inserted
+        again because it moved.
+        """
         key, selected = self.current_key(), self.selected_keys()
         scroll = self.verticalScrollBar().value()
         self._quiet = True
@@ -331,6 +342,7 @@ class ListTable(QTableView):
             if key is not None and self.current_key() != key:
                 place = self.rows.place(key)
                 index = self.rows.index(place, 0) if place >= 0 else QModelIndex()
+                # Current without being selected: the selection is restored below, and may be of several rows.
                 if index.isValid():
                     self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
                 else:
@@ -388,6 +400,7 @@ class ListTable(QTableView):
             self.left_upwards.emit()
         elif plain and key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
             self._fold_by_key(line, fold=(key == Qt.Key.Key_Left) != self.isRightToLeft())
+        # In a search that is being typed, a space is part of the text.
         elif plain and key == Qt.Key.Key_Space and isinstance(line, Row) and not self._typing():
             self.toggled.emit(line.key)
         elif key == Qt.Key.Key_Menu and line is not None:
@@ -396,6 +409,7 @@ class ListTable(QTableView):
             event.ignore()
         else:
             super().keyPressEvent(event)
+            # Qt's view takes every letter for its search. Ignored, it reaches the place, for which it may be a command.
             if not self._type_ahead and plain and event.text().isprintable() and event.text():
                 event.ignore()
 
@@ -425,6 +439,7 @@ class ListTable(QTableView):
         self._typed = self._typed + search.lower() if self._typing() else search.lower()
         self._typed_at.start()
         lines = self.rows.lines()
+        # The same letter again goes on to the next row that begins with it.
         repeated = len(set(self._typed)) == 1
         wanted = self._typed[0] if repeated else self._typed
         here = self.currentIndex().row()

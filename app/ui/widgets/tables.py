@@ -93,6 +93,7 @@ class ColumnModel(QAbstractTableModel, Generic[T]):
         return self._key(item)
 
     def _alike(self, first: Sequence[T], second: Sequence[T]) -> bool:
+        # By identity: the values do not change, and comparing thousands of them takes time.
         return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
 
     def _insert(self, at: int, count: int, items: list[T]) -> None:
@@ -198,6 +199,7 @@ class DataTable(QTableView, Generic[T]):
             place = self.values.place(self.values.key(current))
             if place >= 0:
                 self.selectRow(place)
+        # Whoever looks at the newest line goes on seeing the newest.
         if at_top:
             self.verticalScrollBar().setValue(0)
 

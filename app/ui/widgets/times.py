@@ -27,6 +27,7 @@ def relative(moment: datetime | None, now: datetime | None = None) -> str:
         return ""
     moment = _aware(moment)
     seconds = (_aware(now or datetime.now(UTC)) - moment).total_seconds()
+    # The clock of a server may be ahead by some seconds.
     if seconds < -MINUTE:
         return absolute(moment)
     if seconds < MINUTE:
