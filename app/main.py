@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")
     where.add_argument("--host", help="us, eu, workspace or the address of a server")
-    parser.add_argument("--data", metavar="DIR", help="the data folder (also BURROW_DATA)")
+    parser.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
     parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and end")
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")

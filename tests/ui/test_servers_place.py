@@ -198,7 +198,7 @@ async def test_search_looks_at_argument_names_and_says_when_nothing_matches(qapp
         on.place.page.tools.filter.down.emit()
         await until(lambda: on.titles() == ["send"])
         on.place.page.tools.filter.setText("nowhere")
-        await until(lambda: "No tool matches" in on.place.page.tools.empty.accessibleName())
+        await until(lambda: "No tools match" in on.place.page.tools.empty.accessibleName())
 
 
 def test_a_thousand_tools_are_filtered_within_a_frame(qapp: QApplication) -> None:
@@ -553,7 +553,7 @@ async def test_policies_of_many_are_previewed_set_a_few_at_a_time_and_undone(qap
         await until(lambda: "1 of 11" in on.place.page.page.card.text())
         assert backend.servers.most_at_once <= 4
         backend.servers.policy_fails = set()
-        actions(on.place.page.page.card)["Retry failed"]()
+        actions(on.place.page.page.card)["Try again"]()
         await until(lambda: backend.servers.kept["i1"][3].policy == "approved")
         await until(lambda: on.place.page.page.undo.open)
         on.place.page.page.undo.undo()

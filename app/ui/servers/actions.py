@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from app.ui.servers.server_pane import ServerPane
     from app.ui.servers.tool_calls import ToolCalls
 
-GROUP = "Servers"
-TOOL_GROUP = "Tool"
-
 
 class ServerActions(QObject):
     """Passes what the person wants of the selected server to the controller."""
@@ -58,31 +55,32 @@ class ServerActions(QObject):
     def commands(self) -> Sequence[Command]:
         """For the palette and the keys of the place."""
         tr, tool, undo = self.tr, self._page.tool, self._page.page.undo
+        group, tool_group = tr("Servers"), tr("Tool")
         select, calls = self._selection, self._calls
         has_tool = lambda: calls.has_tool  # noqa: E731 - the same condition of several commands
         return [
-            Command("servers.add", tr("Add server"), select.add_server, "Ctrl+Shift+N", GROUP),
+            Command("servers.add", tr("Add server"), select.add_server, "Ctrl+Shift+N", group),
             Command(
-                "servers.available", tr("Browse available servers"), select.show_offers, "", GROUP, self._is_connected
+                "servers.available", tr("Browse available servers"), select.show_offers, "", group, self._is_connected
             ),
-            Command("servers.toggle", tr("Switch server on or off"), self._toggle_shown, "", GROUP, self._can_switch),
-            Command("servers.remove", tr("Remove server"), self._ask_remove, "", GROUP, self._can_remove),
-            Command("tool.run", tr("Run tool"), self._run, "Ctrl+Return", TOOL_GROUP, self._can_run),
+            Command("servers.toggle", tr("Switch server on or off"), self._toggle_shown, "", group, self._can_switch),
+            Command("servers.remove", tr("Remove server"), self._ask_remove, "", group, self._can_remove),
+            Command("tool.run", tr("Run tool"), self._run, "Ctrl+Return", tool_group, self._can_run),
             Command(
-                "tool.again", tr("Run the last call again"), tool.run_again, "Ctrl+Shift+Return", TOOL_GROUP, has_tool
+                "tool.again", tr("Run the last call again"), tool.run_again, "Ctrl+Shift+Return", tool_group, has_tool
             ),
             Command(
-                "tool.cancel", tr("Cancel the running call"), tool.cancel, "Ctrl+.", TOOL_GROUP, lambda: calls.busy
+                "tool.cancel", tr("Cancel the running call"), tool.cancel, "Ctrl+.", tool_group, lambda: calls.busy
             ),
             Command(
                 "tool.json",
                 tr("Switch between form and JSON"),
                 tool.form.toggle_json,
                 "Ctrl+Shift+J",
-                TOOL_GROUP,
+                tool_group,
                 has_tool,
             ),
-            Command("tool.undo", tr("Undo the last policy change"), undo.undo, "Ctrl+Z", TOOL_GROUP, lambda: undo.open),
+            Command("tool.undo", tr("Undo the last policy change"), undo.undo, "Ctrl+Z", tool_group, lambda: undo.open),
         ]
 
     def items(self) -> Sequence[Command]:

@@ -147,6 +147,7 @@ class FittedText(CodeEdit):
         return QSize(0, min(self._tall, theme().px(TALLEST_TEXT)))
 
     def _fit(self) -> None:
+        # The document of a QPlainTextEdit measures its height in lines.
         lines = max(1, int(self.document().size().height()))
         margins = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
         wanted = ceil(lines * QFontMetricsF(self.font()).lineSpacing() + margins)

@@ -96,6 +96,7 @@ class ServerController(QObject):
         self._settling.clear()
         self._recovery = RecoveryDetector(backend.credential.status) if backend is not None else None
         servers = self._services.servers
+        # Before anything is loaded, so that no change in between is missed.
         self._generation.listen(servers.changed, self._listed)
         self._generation.listen(servers.tools_changed, self._tools_announced)
         if backend is not None:

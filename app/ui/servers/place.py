@@ -98,6 +98,7 @@ class ServersPlace(Place):
         self.connecting.cancel()
         self.pages.start()
         self.calls.sessions.close()
+        # Saves what was typed in the former sessions first, for the former account.
         self.drafts.start(backend.scope if backend is not None else None)
         self.pane.reset()
         self.selection.start()

@@ -130,6 +130,7 @@ class ServerSelection(QObject):
                 page.show_server(now, controller)
                 self.server_shown.emit(now)
         self.follow_wanted()
+        # The first server is shown by itself, unless another one was asked for and is still being loaded.
         if page.server is None and self._wanted is None and not self._pane.available:
             if controller.servers and self._pane.servers.current_key() is None:
                 self._pane.servers.select_first()

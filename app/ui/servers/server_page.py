@@ -53,7 +53,7 @@ class ServerPage(QWidget):
         self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
         self.page.add_action(self.enabled)
         self.page.add_action(self.connect_button)
-        self.tabs = TabStrip([self.tr("Tools"), self.tr("About")], self.tr("Parts of the server"))
+        self.tabs = TabStrip([self.tr("Tools"), self.tr("About")], self.tr("Sections of the server page"))
         self.tabs.currentChanged.connect(self._show_tab)
         self.page.set_head(self.tabs)
         self.tools = ToolsPane()

@@ -151,7 +151,7 @@ class ServerPane(SidePane):
             self.no_templates.show_state("")
         elif needle or category:
             self.no_templates.show_state(
-                self.tr("No server matches"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
+                self.tr("No servers match"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
             )
         else:
             self.no_templates.show_state(self.tr("No servers are available here"), glyph="servers")

@@ -104,6 +104,7 @@ class ToolPage(QWidget):
         """The tool changed on the server or in the store: show that. What is typed stays."""
         self._fill()
         session = self._session
+        # Only another schema needs another form: building one takes the focus out of the field that is being typed in.
         if session is not None and session.tool.input_schema != self.form.model.schema:
             self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
 
@@ -294,7 +295,7 @@ class ToolPage(QWidget):
         if session is None:
             return ""
         if session.tool.problem and not session.tool.name:
-            return self.tr("It has no name, so it cannot be called.")
+            return self.tr("The tool has no name, so it cannot be called.")
         return self.form.why_not_ready
 
     def _show_run(self) -> None:
