@@ -143,7 +143,7 @@ class LabPlace(Place):
         self._faults = faults = ScrollColumn(self.tr("Faults"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         faults.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         faults.box.setSpacing(theme().px(tokens.SPACE_4))
-        about = self.tr("Each fault really happens on the server. What you should see is written below it.")
+        about = self.tr("Each fault really happens on the server. The text below it says what you should see.")
         faults.box.addWidget(Text(about, tone="muted", wrap=True))
         for fault in FAULTS:
             faults.box.addWidget(self._fault_row(fault))
