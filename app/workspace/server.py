@@ -106,6 +106,7 @@ class WorkspaceHttpServer(uvicorn.Server):
                 loop="asyncio",
                 http=TrackedConnection,
                 ws="none",
+                # Not "auto", which would take a failure at startup for an application without a lifespan.
                 lifespan="on",
                 log_config=None,
                 access_log=False,

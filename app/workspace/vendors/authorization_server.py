@@ -174,6 +174,7 @@ class VendorAuthorizationServer:
             return "invalid_request", "a code_challenge with method S256 is needed"
         if not set(asked) <= set(known):
             return "invalid_scope", "an unknown scope was asked for"
+        # A token for something that this server does not protect is refused before anybody is asked (RFC 8707).
         resource = query.get("resource")
         origin = workspace_of(request).settings.url
         served = [origin + vendor.path for vendor in VENDORS.values() if vendor.issuer == self._issuer]
