@@ -98,6 +98,7 @@ async def show_status(options: argparse.Namespace) -> int:
             await services.disconnect()
         accounts = await status.accounts(services) if everybody else []
         servers = await status.own_servers(services) if everybody else []
+        # With nothing else to show, the failure is the answer.
         if not current and not servers and failure is not None:
             raise failure
         if options.json:

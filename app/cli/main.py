@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--host", help=f"us, eu, {WORKSPACE} or the address of a server; the last one by default")
     common.add_argument("--account", metavar="NAME", help="which account: its e-mail address, or the name it was given")
-    common.add_argument("--data", metavar="DIR", help="the data folder (also BURROW_DATA)")
+    common.add_argument("--data", metavar="DIR", help="the folder for all data (also BURROW_DATA)")
     common.add_argument("--json", action="store_true", help="machine-readable output")
     parser = argparse.ArgumentParser(prog="burrow")
     parser.set_defaults(host=None, account=None, data=None, json=False)
