@@ -140,7 +140,7 @@ class JsonModel(QAbstractItemModel):
         return None
 
 
-class _Lines(QStyledItemDelegate):
+class _LineDelegate(QStyledItemDelegate):
     @guarded(default=QSize(40, tokens.ROW_DENSE))
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         return QSize(super().sizeHint(option, index).width(), theme().px(tokens.ROW_DENSE))
@@ -160,7 +160,7 @@ class JsonTree(QTreeView):
         self.values = JsonModel(self)
         self.setModel(self.values)
         self.setUniformRowHeights(True)
-        self.setItemDelegate(_Lines(self))
+        self.setItemDelegate(_LineDelegate(self))
         self.setHeaderHidden(True)
         self.setAlternatingRowColors(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

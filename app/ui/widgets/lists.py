@@ -64,7 +64,7 @@ class RowDelegate(QStyledItemDelegate):
             return
         painter.save()
         try:
-            self._paint_ground(painter, option, line)
+            self._paint_background(painter, option, line)
             if isinstance(line, Heading):
                 self._paint_heading(painter, option.rect, line)
             elif self._view.two_lines:
@@ -77,7 +77,7 @@ class RowDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(0, self._view.row_height())
 
-    def _paint_ground(self, painter: QPainter, option: QStyleOptionViewItem, line: Line) -> None:
+    def _paint_background(self, painter: QPainter, option: QStyleOptionViewItem, line: Line) -> None:
         current = theme()
         rect = option.rect
         if _selected(option) and isinstance(line, Row):
@@ -275,9 +275,9 @@ class ListTable(QTableView):
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setMinimumSectionSize(1)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(self._tell_menu)
-        self.doubleClicked.connect(self._tell_opened)
-        self.verticalScrollBar().valueChanged.connect(self._maybe_more)
+        self.customContextMenuRequested.connect(self._emit_menu_wanted)
+        self.doubleClicked.connect(self._emit_opened)
+        self.verticalScrollBar().valueChanged.connect(self._ask_for_more)
         self._fit()
         theme().changed.connect(self._fit_and_paint)
 
@@ -359,7 +359,7 @@ class ListTable(QTableView):
             self._quiet = False
         if key is not None and self.current_key() is None:
             self.picked.emit("")
-        self._maybe_more()
+        self._ask_for_more()
 
     def _fit_headings(self) -> None:
         height = theme().px(tokens.ROW_DENSE)
@@ -395,7 +395,7 @@ class ListTable(QTableView):
             else:
                 self.opened.emit(line.key)
         elif plain and key in (Qt.Key.Key_Home, Qt.Key.Key_End):
-            self._go(0 if key == Qt.Key.Key_Home else self.rows.rowCount() - 1)
+            self._go_to(0 if key == Qt.Key.Key_Home else self.rows.rowCount() - 1)
         elif plain and key == Qt.Key.Key_Up and self.currentIndex().row() <= 0:
             self.left_upwards.emit()
         elif plain and key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
@@ -404,7 +404,7 @@ class ListTable(QTableView):
         elif plain and key == Qt.Key.Key_Space and isinstance(line, Row) and not self._typing():
             self.toggled.emit(line.key)
         elif key == Qt.Key.Key_Menu and line is not None:
-            self._tell_menu(self.visualRect(self.currentIndex()).center())
+            self._emit_menu_wanted(self.visualRect(self.currentIndex()).center())
         elif plain and key == Qt.Key.Key_Escape:
             event.ignore()
         else:
@@ -421,9 +421,9 @@ class ListTable(QTableView):
             place = self.currentIndex().row()
             above = next((number for number in range(place, -1, -1) if isinstance(lines[number], Heading)), None)
             if above is not None:
-                self._go(above)
+                self._go_to(above)
 
-    def _go(self, place: int) -> None:
+    def _go_to(self, place: int) -> None:
         index = self.rows.index(place, 0)
         if index.isValid():
             self.setCurrentIndex(index)
@@ -447,7 +447,7 @@ class ListTable(QTableView):
         for step in range(len(lines)):
             place = (start + step) % len(lines)
             if isinstance(lines[place], Row) and lines[place].title.lower().startswith(wanted):
-                self._go(place)
+                self._go_to(place)
                 return
 
     @guarded()
@@ -471,17 +471,17 @@ class ListTable(QTableView):
             self.keyboard_focus = True
         return super().event(event)
 
-    def _tell_menu(self, at: QPoint) -> None:
+    def _emit_menu_wanted(self, at: QPoint) -> None:
         line = self.rows.line(self.rowAt(at.y()))
         if isinstance(line, Row):
             self.menu_wanted.emit(line.key, self.viewport().mapToGlobal(at))
 
-    def _tell_opened(self, index: QModelIndex) -> None:
+    def _emit_opened(self, index: QModelIndex) -> None:
         line = self.rows.line(index.row())
         if isinstance(line, Row):
             self.opened.emit(line.key)
 
-    def _maybe_more(self) -> None:
+    def _ask_for_more(self) -> None:
         count = self.rows.rowCount()
         # Not `viewport()`: to wrap the first widget that Qt made itself, PySide defines all widget classes: 20 ms.
         last = self.rowAt(self.maximumViewportSize().height() - 1)

@@ -160,13 +160,13 @@ class RowModel(QAbstractTableModel):
         while tail < shared - head and _same(old[-1 - tail], new[-1 - tail]):
             tail += 1
         self._places = None
-        gone, come = len(old) - tail - head, len(new) - tail - head
-        if gone:
-            self.beginRemoveRows(QModelIndex(), head, head + gone - 1)
+        removed, inserted = len(old) - tail - head, len(new) - tail - head
+        if removed:
+            self.beginRemoveRows(QModelIndex(), head, head + removed - 1)
             self._lines = old[:head] + old[len(old) - tail :]
             self.endRemoveRows()
-        if come:
-            self.beginInsertRows(QModelIndex(), head, head + come - 1)
+        if inserted:
+            self.beginInsertRows(QModelIndex(), head, head + inserted - 1)
             self._lines = new
             self.endInsertRows()
         changed = [
