@@ -58,7 +58,7 @@ class ServerConnectFlow(QObject):
         super().__init__(parent)
         self._bridge = bridge
         self._limit, self._poll = limit, poll
-        self._look_now = asyncio.Event()
+        self._check_now = asyncio.Event()
         self.stage = ConnectStage.IDLE
         self.title = ""
         self.url = ""
@@ -67,7 +67,7 @@ class ServerConnectFlow(QObject):
         app = QGuiApplication.instance()
         if isinstance(app, QGuiApplication):
             # Whoever comes back from the browser has probably just finished there.
-            app.applicationStateChanged.connect(lambda _state: self._look_now.set())
+            app.applicationStateChanged.connect(lambda _state: self._check_now.set())
 
     def begin(self, backend: Backend, title: str, work: Coroutine[Any, Any, Installation | str], match: Match) -> None:
         """Run `work`. If it returns an address, open it and wait until an installation matches."""
@@ -131,10 +131,10 @@ class ServerConnectFlow(QObject):
     async def _through_browser(self, start: Callable[[], Awaitable[PendingSignIn]]) -> None:
         pending = self._pending = await start()
 
-        def moved(address: str) -> None:
+        def address_changed(address: str) -> None:
             self.url = address
 
-        unsubscribe = pending.url_changed.subscribe(moved)
+        unsubscribe = pending.url_changed.subscribe(address_changed)
         self.url = pending.url
         self._set(ConnectStage.WAITING)
         try:
@@ -149,7 +149,7 @@ class ServerConnectFlow(QObject):
             async with asyncio.timeout(self._limit):
                 while True:
                     # Cleared before the request: who comes back from the browser during it is not missed.
-                    self._look_now.clear()
+                    self._check_now.clear()
                     try:
                         for each in await backend.store.installations():
                             # An installation is listed before it is connected (docs/wire.md, "MCP store").
@@ -160,7 +160,7 @@ class ServerConnectFlow(QObject):
                         log.info("looking for a connected server: %s", type(error).__name__)
                     try:
                         async with asyncio.timeout(self._poll):
-                            await self._look_now.wait()
+                            await self._check_now.wait()
                     except TimeoutError:
                         continue
         except TimeoutError:

@@ -80,9 +80,9 @@ class ServerController(QObject):
         self._fresh = False
         self._recovery: RecoveryDetector | None = None
         self._forget()
-        self._settling: set[str] = set()
-        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._settle.timeout.connect(self._tell_settled)
+        self._announced: set[str] = set()
+        self._load_timer = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._load_timer.timeout.connect(self._load_announced)
 
     def start(self, backend: Backend | None, *, fresh: bool = False) -> None:
         """Drop everything and load this backend's servers and the user's own; None: the latter only.
@@ -93,7 +93,7 @@ class ServerController(QObject):
         self.backend = backend
         self._forget()
         self._fresh = fresh
-        self._settling.clear()
+        self._announced.clear()
         self._recovery = RecoveryDetector(backend.credential.status) if backend is not None else None
         servers = self._services.servers
         # Before anything is loaded, so that no change in between is missed.
@@ -311,11 +311,11 @@ class ServerController(QObject):
 
     def _tools_announced(self, server_id: str) -> None:
         """The services refreshed a server's tools or set a policy: load what they know, once for many such events."""
-        self._settling.add(server_id)
-        self._settle.start()
+        self._announced.add(server_id)
+        self._load_timer.start()
 
-    def _tell_settled(self) -> None:
-        waiting, self._settling = self._settling, set()
+    def _load_announced(self) -> None:
+        waiting, self._announced = self._announced, set()
         # Tools that nobody has looked at are loaded when their server is shown.
         for server_id in waiting & set(self.tools):
             self.load_tools(server_id)

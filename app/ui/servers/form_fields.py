@@ -52,8 +52,8 @@ class FieldRow(QWidget):
         head.addWidget(kind)
         head.addStretch()
         head.addLayout(self._actions)
-        self._room = QVBoxLayout()
-        self._room.setContentsMargins(0, 0, 0, 0)
+        self._editor_room = QVBoxLayout()
+        self._editor_room.setContentsMargins(0, 0, 0, 0)
         # The row itself while the argument has no editor, because it is left out or null.
         self.editor: QWidget = self
         self.error = FieldError(self)
@@ -63,7 +63,7 @@ class FieldRow(QWidget):
         box.addLayout(head)
         if field.description:
             box.addWidget(Text(field.description, "caption", "muted", wrap=True, selectable=True))
-        box.addLayout(self._room)
+        box.addLayout(self._editor_room)
         hints = "  ·  ".join(field.hints)
         if hints:
             box.addWidget(Text(hints, "caption", "muted", wrap=True))
@@ -78,7 +78,7 @@ class FieldRow(QWidget):
 
     def set_presence(self, presence: Presence) -> None:
         """Send the value, send null, or leave the argument out. The typed text is kept."""
-        self._put(presence=presence)
+        self._change_entry(presence=presence)
         self._build()
         if presence is Presence.VALUE and self.editor is not self:
             self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -92,7 +92,7 @@ class FieldRow(QWidget):
         parts = (words, self.field.summary, self.tr("required") if self.field.required else "")
         return "  ·  ".join(part for part in parts if part)
 
-    def _put(
+    def _change_entry(
         self, *, presence: Presence | None = None, text: str | None = None, items: tuple[str, ...] | None = None
     ) -> None:
         was = self._entry
@@ -107,7 +107,7 @@ class FieldRow(QWidget):
         self.changed.emit(self._entry)
 
     def _build(self) -> None:
-        clear_layout(self._room)
+        clear_layout(self._editor_room)
         clear_layout(self._actions)
         field, presence = self.field, self._entry.presence
         # A required argument always has its editor: it starts absent, but cannot be left out.
@@ -115,15 +115,15 @@ class FieldRow(QWidget):
         if left_out or presence is Presence.NULL:
             words = self.tr("— not sent —") if left_out else self.tr("null")
             note = Text(words, tone="muted")
-            self._room.addWidget(note)
+            self._editor_room.addWidget(note)
             self.editor = self
         else:
             self.editor = self._make_editor()
-            self._room.addWidget(self.editor)
-        self._offer(left_out, presence)
+            self._editor_room.addWidget(self.editor)
+        self._add_buttons(left_out, presence)
         self._replace_error()
 
-    def _offer(self, left_out: bool, presence: Presence) -> None:
+    def _add_buttons(self, left_out: bool, presence: Presence) -> None:
         named = self.field.label
         if left_out or presence is Presence.NULL:
             self._button(self.tr("Set"), self.tr("Set {0}").format(named), Presence.VALUE)
@@ -152,9 +152,14 @@ class FieldRow(QWidget):
         if entry.as_json or field.kind is FieldKind.JSON:
             return self._code(entry.text, JSON_LINES)
         if field.kind is FieldKind.LIST:
-            return ListEditor(field, entry.items, lambda items: self._put(items=items), self._name)
+            return ListEditor(field, entry.items, lambda items: self._change_entry(items=items), self._name)
         return scalar_editor(
-            field.kind, field.choices, entry, self._name, lambda text: self._put(text=text), tall=field.multiline
+            field.kind,
+            field.choices,
+            entry,
+            self._name,
+            lambda text: self._change_entry(text=text),
+            tall=field.multiline,
         )
 
     def _code(self, text: str, lines: int) -> QWidget:
@@ -163,7 +168,7 @@ class FieldRow(QWidget):
         edit.setFixedHeight(edit.fontMetrics().lineSpacing() * lines + theme().px(tokens.SPACE_4))
         edit.setToolTip(self.field.why)
         edit.setPlaceholderText("JSON")
-        edit.textChanged.connect(lambda: self._put(text=edit.toPlainText()))
+        edit.textChanged.connect(lambda: self._change_entry(text=edit.toPlainText()))
         return edit
 
 
