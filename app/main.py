@@ -75,8 +75,10 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     window.show()
     painted.wait()
     window.fill()
+    # After `fill`, which shows the place, and before the loop, in which the first request is made.
     _hold_network(services, window)
 
+    # Not above: asyncio takes 50 ms to import, and the first paint needs none of it.
     import asyncio
 
     from app.core.diagnostics.logs import start_logging
@@ -103,6 +105,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
+            # What writes goes before what it writes through: the places use the bridge, and every job the services.
             await window.stack.flush()
             await window.layout_memory.save()
             await bridge.close()

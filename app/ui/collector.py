@@ -27,6 +27,7 @@ class Collector(QObject):
         super().__init__(parent)
         self._thresholds = gc.get_threshold()
         self._full_at = time.monotonic()
+        # Before freezing, which would keep garbage for good.
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -52,6 +53,7 @@ class Collector(QObject):
         interval = BUSY_MS if young > THRESHOLDS[0] // 4 else IDLE_MS
         if interval != self._timer.interval():
             self._timer.setInterval(interval)
+        # As the interpreter chooses: an older generation is due after so many collections of the one before it.
         if young <= THRESHOLDS[0]:
             return
         if middle <= THRESHOLDS[1]:
@@ -64,6 +66,7 @@ class Collector(QObject):
     @Slot(Qt.ApplicationState)
     def _state_changed(self, state: Qt.ApplicationState) -> None:
         """Make the full collection, the longest one, while the window is in the background."""
+        # The signal still comes after `stop`, which enables automatic collection.
         away = state != Qt.ApplicationState.ApplicationActive
         if away and time.monotonic() - self._full_at >= FULL_EVERY_SECONDS and not gc.isenabled():
             self._collect_all()

@@ -138,9 +138,9 @@ class RecoveryDetector:
     """
 
     def __init__(self, status: CredentialStatus) -> None:
-        self._well = status.healthy
+        self._healthy = status.healthy
 
     def recovered(self, status: CredentialStatus) -> bool:
         """Whether the credential works again since the last call. Call it once for each change of the status."""
-        before, self._well = self._well, status.healthy
-        return self._well and not before
+        before, self._healthy = self._healthy, status.healthy
+        return self._healthy and not before

@@ -18,16 +18,17 @@ class UiSettings(QObject):
     def __init__(self, settings: Settings, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._settings, self._bridge = settings, bridge
-        # Values whose job has not run yet: the storage does not know them.
-        self._unsaved: dict[str, Any] = {}
+        # What was put in this process. It goes before the storage, which learns of a value later, or never if the write
+        # fails.
+        self._values: dict[str, Any] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`."""
-        return self._unsaved[key] if key in self._unsaved else self._settings.get(key, default)
+        return self._values[key] if key in self._values else self._settings.get(key, default)
 
     def put(self, key: str, value: Any) -> None:
         """Remember a JSON value. Before the loop runs it is not written."""
-        self._unsaved[key] = value
+        self._values[key] = value
         try:
             self._bridge.spawn(self, self._settings.set(key, value), failed=_ignore, key=key)
         except RuntimeError:
