@@ -142,6 +142,7 @@ class TaskActions(QObject):
         neighbour = self._neighbour(TASK + task_id)
         had_list = self._pane.table.hasFocus()
         self._controller.delete(task_id)
+        # At once, so that the neighbour is selected among the rows that remain.
         self._pane.show_now()
         if neighbour is not None and self._pane.table.select_key(neighbour, quiet=not had_list) and not had_list:
             self._selection.show_current()

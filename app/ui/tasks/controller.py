@@ -122,13 +122,15 @@ class TaskController(QObject):
             query = msgspec.structs.replace(query, ordering=ordering)
         if query == self.query:
             return
-        typing = query.search != self.query.search
+        searched = query.search != self.query.search
         self.query = query
         self.cache.forget_searches(query)
+        # It would be the next page of a list that is not shown any more.
         self._generation.cancel("more")
         self._set_load(busy=self._backend is not None, more_busy=False, error=None)
         self.changed.emit()
-        if typing and query.search:
+        if searched and query.search:
+            # Its answer would end `busy` although the one for this text has not even been asked for.
             self._generation.cancel("list")
             self._search_soon.start()
         else:
@@ -238,6 +240,7 @@ class TaskController(QObject):
         text: str = "",
         done: Callable[[str], None] | None = None,
     ) -> None:
+        """Show `edit` until the server has answered `call`, then settle it; or roll it back and emit `failed`."""
         self.changed.emit()
 
         def settled(task: Task | None) -> None:
@@ -252,6 +255,7 @@ class TaskController(QObject):
             self.changed.emit()
             unknown = may_have_arrived(error)
             if unknown:
+                # It may have taken effect. What the server has now is shown, and nothing is repeated unasked.
                 self.fetch(edit.task)
             self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
 
@@ -285,6 +289,7 @@ class TaskController(QObject):
         self.cache.set_pins(pins, mark)
         self.changed.emit()
         backend = self._backend
+        # Before the list has arrived every pin is missing, and most of them are in the list.
         missing = self.cache.missing_pins()[:PINS_FETCHED] if self.load.loaded else []
         if backend is not None and missing:
             self.spawn(self._get_each(backend, missing), self._take_pinned, _ignore, key="missing pins")
@@ -352,10 +357,12 @@ class TaskController(QObject):
     def _show_stored(self, found: tuple[Page[Task], frozenset[str], float] | None) -> None:
         # In the next turn: this one builds the rows.
         QTimer.singleShot(0, self.saved_shown.emit)
+        # The server may have been faster than the disk.
         if found is None or self.load.loaded:
             return
         page, pins, stored_at = found
         mark = self.cache.begin()
+        # It may have been saved in another order than that shown now: then `visible` shows it as loaded tasks.
         self.cache.load(TaskQuery(), page, mark)
         self.cache.set_pins(pins, mark)
         self._set_load(stored_at=stored_at)

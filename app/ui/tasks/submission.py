@@ -73,14 +73,17 @@ class TaskSubmission(QObject):
         pending_id = self._outbox.send(new)
         composer.clear()
         self._pane.show_now()
+        # A search and the archive do not list what is on its way: the new row must be seen.
         if self._controller.query.search or self._controller.query.archived:
             self._pane.clear_filter()
         self._pane.table.select_key(PENDING + pending_id, quiet=True)
         self._selection.show_pending(pending_id)
+        # The composer goes out of view, and Qt would move the focus anywhere.
         if had_focus:
             self._pane.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _sent(self, pending_id: str, task: Task) -> None:
+        # Read while the row of the pending task is still there: selection and page go on to the task it became.
         shown = self._shows(pending_id)
         current = self._pane.table.current_key() == PENDING + pending_id
         self._controller.put(task)
