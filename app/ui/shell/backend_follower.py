@@ -34,6 +34,7 @@ class BackendFollower(QObject):
         super().__init__(parent)
         self._services = services
         self._generation = Generation(bridge, self)
+        # The account that was announced last: an event says what there is, not what there was.
         self._known: tuple[Scope | None, str] = (None, "")
         self.backend: Backend | None = None
         bridge.listen(self, services.backend_changed, self._follow)

@@ -42,6 +42,7 @@ class SignInController(QObject):
         self._services, self._bridge, self._bar = services, bridge, bar
         self._choose_host, self._waiting_calls = choose_host, waiting_calls
         self._started = self._follows = False
+        # The key of the job that signs in to the account. Those of own servers go on when the account changes.
         self._account_job = ""
         bar.store_wanted.connect(self.choose_store)
 
@@ -55,6 +56,7 @@ class SignInController(QObject):
         job = f"{SIGN_IN} {identity(sign_in)}"
         if sign_in.server_id is None:
             self._account_job = job
+        # A second attempt replaces the first, by its key.
         self._bridge.spawn(
             self,
             self._through_browser(sign_in),

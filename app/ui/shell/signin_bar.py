@@ -66,6 +66,7 @@ class SignInBar(QFrame):
         for sign_in in sign_ins:
             name = identity(sign_in)
             row = former.get(name)
+            # The same row, so that its buttons keep the focus and its browser stays waited for.
             if row is not None and row.goes_on_with(sign_in):
                 self._rows[name] = former.pop(name)
                 row.sign_in = sign_in
@@ -89,6 +90,7 @@ class SignInBar(QFrame):
 
     def add_repeated(self) -> None:
         """Count a call that had waited and was answered, for a sign-in whose calls are not all repeated yet."""
+        # A place does not say whose call it was: it is counted where most are left.
         back = [row for row in self.rows if row.phase is RowPhase.BACK]
         if back:
             max(back, key=lambda row: row.calls_left).add_repeated()

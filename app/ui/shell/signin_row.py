@@ -54,6 +54,7 @@ class SignInRow(Banner):
         self.waiting = Waiting()
         self._pending: PendingSignIn | None = None
         self._failure: BurrowError | None = None
+        # Whether this sign-in was needed since it last worked.
         self._needed = False
         self._sent = self._repeated = 0
         self._shown: tuple[object, ...] = ()
@@ -99,6 +100,7 @@ class SignInRow(Banner):
             self._fade.stop()
 
     def _next_phase(self) -> RowPhase:
+        """The first that applies. While the browser is open, what the credential says meanwhile does not matter."""
         status = self.sign_in.status
         if self._pending is not None:
             return RowPhase.BROWSER
@@ -106,12 +108,14 @@ class SignInRow(Banner):
             return RowPhase.VAULT
         if status.state is CredentialState.SIGNED_IN:
             self._failure = None
+            # Only after a sign-in that was needed: a status changes with every renewal.
             if self._needed:
                 self._needed = False
                 self._fade.start()
             return RowPhase.BACK if self._fade.isActive() else RowPhase.NOTHING
         if status.state is CredentialState.NEEDS_SIGN_IN:
             self._needed, self._sent, self._repeated = True, 0, 0
+        # Signed out, or not known yet: a failed attempt is all there is to say.
         elif self._failure is None:
             return RowPhase.NOTHING
         return RowPhase.NEEDED if self._failure is None else RowPhase.FAILED

@@ -157,8 +157,6 @@ class MainWindow(QWidget):
         """A place, None until it was first shown."""
         return self.stack.place(place_id)
 
-    # Navigator
-
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item."""
         self.navigation.go(place, item)
@@ -169,7 +167,7 @@ class MainWindow(QWidget):
 
     def status(self, text: str) -> None:
         """Show a temporary message in the status corner."""
-        self.corner.set_passing(text)
+        self.corner.set_message(text)
 
     def sign_in(self) -> None:
         """Sign in to the current host in the browser."""
@@ -178,8 +176,6 @@ class MainWindow(QWidget):
     async def allow(self, scopes: Sequence[str]) -> None:
         """Have the browser ask for these permissions besides those granted."""
         await self.sign_ins.allow(scopes)
-
-    # WindowActions
 
     def choose_host(self) -> None:
         """Show the choice of servers; the present one stays connected until another is chosen."""
@@ -309,6 +305,7 @@ class MainWindow(QWidget):
         self.sign_ins.count_waiting()
 
     def _place_shown(self) -> None:
+        # Whatever shows a place ends the choice of a server.
         if self.pages.choosing_host:
             self.stay_here()
         self.rail.set_current(self.current)
@@ -317,14 +314,13 @@ class MainWindow(QWidget):
     def _palette_commands(self) -> list[Command]:
         from app.ui.shell.commands import account_commands, project_commands
 
+        # The palette does not offer to open itself.
         own = [command for command in self.commands.every() if command.id != "window.palette"]
         return [*own, *self.commands.items(), *account_commands(self), *project_commands(self)]
 
-    # The backend
-
     def _show_backend(self) -> None:
         self.pages.choosing_host = False
-        self.corner.set_passing("")
+        self.corner.set_message("")
         self.sign_ins.reset()
         self.dialogs.close_details()
         self.previous_account.forget()
@@ -358,6 +354,7 @@ class MainWindow(QWidget):
         turned = self.pages.choose()
         if not self.pages.shows_places:
             return
+        # The host may not have the place in view, such as the lab.
         if not self.stack.can_show(self.current):
             self.stack.show_first(self.layout_memory.place)
         if turned and self.isVisible():
@@ -367,8 +364,6 @@ class MainWindow(QWidget):
         """Show an expected error that no place handled: its title in the corner. The details are in the activity."""
         self.status(failure.title)
         self.announce(f"{failure.title}. {failure.cause}")
-
-    # Events
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -390,6 +385,7 @@ class MainWindow(QWidget):
     @guarded()
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
+        # Before it is shown the size is that of `restore`, not a choice of the person.
         if self.isVisible():
             self.layout_memory.changed()
 

@@ -36,6 +36,7 @@ class HostConnector(QObject):
         self._services, self._bridge = services, bridge
         self._choose, self._stay = choose, stay
         self._page: FirstRun | None = None
+        # Whether `begin` was called. Before that no loop runs.
         self._begun = False
 
     def page(self) -> FirstRun:
@@ -188,6 +189,7 @@ class HostConnector(QObject):
         self.page().busy(words)
 
     def _try(self, attempt: Coroutine[Any, Any, object], done: Callable[[], None] | None = None) -> None:
+        # One key for every way: what is chosen last replaces what is still under way, its browser too.
         self._bridge.spawn(self, attempt, done=lambda _: (done or self._idle)(), failed=self._failed, key="connecting")
 
     def _idle(self) -> None:

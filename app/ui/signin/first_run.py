@@ -336,6 +336,7 @@ class FirstRun(QScrollArea):
         return card
 
     def _under_way(self, words: str, hint: str) -> None:
+        # The button that was pressed is hidden below, and the focus with it.
         had_focus = self.isAncestorOf(QApplication.focusWidget() or self)
         self._card.clear()
         self._waiting_words.setText(words)
@@ -382,6 +383,7 @@ class FirstRun(QScrollArea):
             self._key_error.say(self.tr("Paste the key first."))
             self._key.setFocus()
         elif host is not None:
+            # A secret does not stay on the screen.
             self._key.clear()
             self._on_key(host, key)
 
