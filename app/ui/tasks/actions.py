@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from app.ui.tasks.pane import TaskPane
     from app.ui.tasks.selection import TaskSelection
 
-GROUP = "Tasks"
-
 
 class TaskActions(QObject):
     """Passes what the person wants of the selected task to the controller."""
@@ -49,21 +47,22 @@ class TaskActions(QObject):
     def commands(self) -> Sequence[Command]:
         """For the palette and the keys of the place."""
         tr, shown = self.tr, self._has_task
+        group = tr("Tasks")
         undo = self._pane.undo
         found = [
-            Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", GROUP),
-            Command("tasks.run", tr("Run task"), self._run, "", GROUP, self._can_run),
-            Command("tasks.rename", tr("Rename task"), self._rename, "F2", GROUP, shown),
-            Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", GROUP, shown),
-            Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", GROUP, shown),
-            Command("tasks.delete", tr("Delete task"), self._delete, "", GROUP, shown),
-            Command("tasks.undo", tr("Undo delete"), undo.undo, "Ctrl+Z", GROUP, lambda: undo.open),
+            Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
+            Command("tasks.run", tr("Run task"), self._run, "", group, self._can_run),
+            Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, shown),
+            Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, shown),
+            Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", group, shown),
+            Command("tasks.delete", tr("Delete task"), self._delete, "", group, shown),
+            Command("tasks.undo", tr("Undo delete"), undo.undo, "Ctrl+Z", group, lambda: undo.open),
             Command(
                 "tasks.archived",
                 tr("Show or hide archived tasks"),
                 lambda: self._pane.set_archived(not self._pane.archived),
                 "",
-                GROUP,
+                group,
                 lambda: self._controller.connected_to is not None,
             ),
         ]
@@ -72,7 +71,7 @@ class TaskActions(QObject):
             (Grouping.REPOSITORY, tr("Group tasks by repository")),
             (Grouping.NONE, tr("Do not group tasks")),
         ):
-            found.append(Command(f"tasks.group.{grouping.value}", words, self._grouper(grouping), "", GROUP))
+            found.append(Command(f"tasks.group.{grouping.value}", words, self._grouper(grouping), "", group))
         return found
 
     def items(self) -> Sequence[Command]:

@@ -217,7 +217,7 @@ class Composer(QWidget):
     def _first_mistake(self, new: NewTask) -> tuple[str, str] | None:
         texts = texts_of(new)
         if not new.description and not new.title:
-            return "description", self.tr("Say what should be done.")
+            return "description", self.tr("Describe what should be done.")
         for field in TASK_FIELDS:
             if field.pattern is not None and texts[field.name] and not field.pattern.fullmatch(texts[field.name]):
                 return field.name, translate(CONTEXT, field.mistake)

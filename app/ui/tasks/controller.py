@@ -215,7 +215,7 @@ class TaskController(QObject):
             self._act(
                 self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
                 backend.tasks.run(task_id),
-                self.tr("No run was started"),
+                self.tr("Run not started"),
                 lambda: self.run(task_id),
                 done=self.fetch,
             )

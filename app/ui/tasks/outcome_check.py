@@ -21,7 +21,7 @@ MADE_AROUND_SECONDS = 120.0
 
 
 class UnknownOutcomeCheck(QObject):
-    """Handles "Check list" on the page of an unsent task. `accepted(id, Task)` when the person accepts the match."""
+    """Handles "Check the list" of an unsent task. `accepted(id, Task)` when the person accepts the match."""
 
     accepted = Signal(str, object)
 
@@ -51,12 +51,14 @@ class UnknownOutcomeCheck(QObject):
                 (self.tr("Show it"), lambda: self.accepted.emit(pending_id, arrived)),
                 *self._page.unknown_actions()[1:],
             ]
-            self._page.say_checked(self.tr("It arrived: {0}.").format(arrived.slug or title_of(arrived)), actions)
+            self._page.say_checked(
+                self.tr("The server has it: {0}.").format(arrived.slug or title_of(arrived)), actions
+            )
 
         self._controller.spawn(backend.tasks.list(), looked, self._not_looked, key="check list")
 
     def _not_looked(self, error: BurrowError) -> None:
-        words = self.tr("The list could not be read: {0}").format(error.cause)
+        words = self.tr("The list could not be loaded: {0}").format(error.cause)
         self._page.say_checked(words, self._page.unknown_actions())
 
 

@@ -318,7 +318,7 @@ class TaskPane(SidePane):
             if load.busy:
                 self._show_empty(self.tr("Searching…"), "", glyph="search")
             else:
-                words = self.tr("No task matches “{0}”").format(self._controller.query.search)
+                words = self.tr("No tasks match “{0}”").format(self._controller.query.search)
                 self._show_empty(words, "", [(self.tr("Clear filter"), self.clear_filter)], glyph="search")
         elif load.busy or not load.loaded:
             # A quick answer shows no words at all.

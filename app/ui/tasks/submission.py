@@ -120,7 +120,7 @@ class TaskSubmission(QObject):
             return
         if not composer.empty:
             self._pages.unsent.card.show_note(
-                self.tr("There is another draft"),
+                self.tr("You have another draft"),
                 self.tr("Send or discard that one first; this one stays here."),
                 actions=[(self.tr("Show the draft"), self._selection.new_task)],
                 tone="attention",
