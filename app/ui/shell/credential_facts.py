@@ -53,7 +53,7 @@ class CredentialFacts(QWidget):
         who.put(self.tr("Account"), harmless(snapshot.account or self.tr("nobody")) if personal else "")
         who.put(self.tr("Server"), f"{harmless(snapshot.server)}  ·  {snapshot.origin}")
         who.put(self.tr("Project"), harmless(snapshot.project or ""))
-        who.put(self.tr("Kept in"), self._kept(snapshot))
+        who.put(self.tr("Stored in"), self._kept(snapshot))
         token.put(self.tr("Token"), self._token(snapshot), self.tr("A fingerprint. It does not reveal the token."))
         token.put(self.tr("Issued"), *_moment(snapshot.issued_at, relative))
         if snapshot.refreshable:
@@ -62,7 +62,7 @@ class CredentialFacts(QWidget):
             none = self.tr("none: an API key is never renewed")
             token.put(self.tr("Next renewal"), none if personal else self.tr("none: the server gave no refresh token"))
         token.put(self.tr("Last failure"), *self._failure(snapshot, steps))
-        token.put(self.tr("This clock"), self._clock(snapshot.skew))
+        token.put(self.tr("Clock"), self._clock(snapshot.skew))
         self.granted.put(self.tr("Granted"), self._scopes(snapshot.scopes))
         self._arrange()
 

@@ -25,19 +25,19 @@ LONGEST_NAME = 80
 SAID_ANYWAY = frozenset({"", "ok", "adopted"})
 
 STEP_STATES: Mapping[StepKind, State] = {
-    StepKind.UNDER_WAY: State("clock", marked("State", "Under way"), "info"),
+    StepKind.UNDER_WAY: State("clock", marked("State", "In progress"), "info"),
     StepKind.RENEWED: State("check", marked("State", "Renewed"), "good"),
     StepKind.TAKEN_OVER: State("refresh", marked("State", "Taken over"), "muted"),
     StepKind.UNSTORED: State("warning", marked("State", "Renewed, not stored"), "attention"),
     StepKind.INTERRUPTED: State("warning", marked("State", "Interrupted"), "attention"),
     StepKind.REFUSED: State("cross", marked("State", "Refused for good"), "bad"),
-    StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Client not known"), "attention"),
+    StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Unknown client"), "attention"),
     StepKind.OFFLINE: State("offline", marked("State", "Offline"), "attention"),
     StepKind.NO_ANSWER: State("clock", marked("State", "No answer"), "attention"),
     StepKind.SERVER: State("warning", marked("State", "Server in trouble"), "attention"),
     StepKind.THROTTLED: State("clock", marked("State", "Too many requests"), "attention"),
     StepKind.NOT_ACCEPTED: State("block", marked("State", "Not accepted"), "attention"),
-    StepKind.KEYRING: State("lock", marked("State", "Keyring not usable"), "attention"),
+    StepKind.KEYRING: State("lock", marked("State", "Keyring unavailable"), "attention"),
     StepKind.OVERTAKEN: State("sign-out", marked("State", "Signed out meanwhile"), "muted"),
     StepKind.SIGNED_IN: State("key", marked("State", "Signed in"), "good"),
     StepKind.SIGNED_IN_UNSTORED: State("key", marked("State", "Signed in, not stored"), "attention"),
@@ -89,7 +89,7 @@ def why(step: TimelineStep) -> str:
 
 def why_exactly(step: TimelineStep) -> str:
     """The same, with the classifier's rule that matched the answer."""
-    rule = _tr("classified by the rule {0}").format(harmless(step.rule)) if step.rule else ""
+    rule = _tr("rule {0}").format(harmless(step.rule)) if step.rule else ""
     return ", ".join(part for part in (why(step), rule) if part)
 
 
