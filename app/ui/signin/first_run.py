@@ -178,7 +178,7 @@ class FirstRun(QScrollArea):
         self._sign_in = sign_in
         hint = self.tr("Approve the sign-in there. This page continues by itself.")
         if self._adding is not None:
-            hint += " " + self.tr("To add another person, copy the link into a private window.")
+            hint += " " + self.tr("To add another person, copy the link into a private browser window.")
         self._under_way(self.tr("Waiting for your browser…"), hint)
 
     def failed(self, error: BurrowError) -> None:
@@ -257,7 +257,7 @@ class FirstRun(QScrollArea):
         self._sign_in_title = Text("", "section", wrap=True)
         box.addWidget(self._sign_in_title)
         options = [("us", self.tr("US cloud"), "", "accent"), ("eu", self.tr("EU cloud"), "", "accent")]
-        self._host = Segmented([*options, (OWN, self.tr("Own server"), "", "accent")], self.tr("Server"))
+        self._host = Segmented([*options, (OWN, self.tr("Your server"), "", "accent")], self.tr("Server"))
         self._host.chosen.connect(self._pick_host)
         self._address = QLineEdit()
         self._address.setPlaceholderText("https://posthog.example.com")
@@ -289,7 +289,7 @@ class FirstRun(QScrollArea):
         box.addLayout(buttons)
         words = self.tr(
             "The browser signs in as whoever is signed in there. "
-            "To add another person, copy the link into a private window."
+            "To add another person, copy the link into a private browser window."
         )
         self._browser_hint = Text(words, "caption", "muted", wrap=True)
         box.addWidget(self._browser_hint)
