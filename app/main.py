@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 1.0
 NO_DISPLAY = (
-    "burrow: no display. Start one (for example with Xvfb), or take a picture: "
+    "burrow: no display. Start one (for example with Xvfb), or save a picture: "
     "burrow --workspace --offscreen --screenshot FILE"
 )
 
@@ -141,9 +141,11 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")
     where.add_argument("--host", help="us, eu, workspace or the address of a server")
-    parser.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
+    parser.add_argument("--data", metavar="DIR", help="the folder for all data (also BURROW_DATA)")
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
-    parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and end")
+    parser.add_argument(
+        "--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and quit"
+    )
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
     parser.add_argument("--version", action="version", version=f"Burrow {__version__}")
     return parser
