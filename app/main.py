@@ -64,6 +64,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
     bridge = Bridge()
+    # The window is made with the connector, which calls it later.
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, PLACES, connecting, paint_first=True)
     if options.place:
@@ -87,6 +88,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     start_logging(services.folder)
     named = options.host or ("workspace" if options.workspace else services.remembered_host())
 
+    # Stays empty if the window is closed before it has settled.
     collectors: list[Collector] = []
 
     async def settle() -> None:

@@ -14,6 +14,7 @@ import time
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
 
+# Rare, and with a frozen start short: `benchmarks/heartbeat.py` measures the gaps that remain.
 THRESHOLDS = (50_000, 20, 50)
 BUSY_MS = 50
 IDLE_MS = 1000

@@ -173,8 +173,11 @@ class Loop(_QtEventLoop):
         self._pump = _Pump(self)
         self._armed = False
         self._wake_sent = False
+        # How many frames of `_drain` are on the stack: more than one inside a nested Qt loop.
         self._depth = 0
+        # Callbacks whose context was in use, each with the depth at which that was found.
         self._deferred: list[tuple[int, asyncio.Handle]] = []
+        # What left a callback to end the program, until `run_forever` raises it.
         self._escaped: BaseException | None = None
         self.on_quit: Callable[[], object] | None = None
         super().__init__(app)  # type: ignore[arg-type]
