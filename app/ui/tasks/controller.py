@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PAGE = 50
 SEARCH_DELAY_MS = 250
+# Each pinned task that no page has costs a request.
 PINS_FETCHED = 20
 
 
@@ -213,6 +214,7 @@ class TaskController(QObject):
     def run(self, task_id: str) -> None:
         if (backend := self._backend) is not None:
             self._act(
+                # Without an id: it stands for the run that the server is about to make.
                 self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
                 backend.tasks.run(task_id),
                 self.tr("Run not started"),
@@ -299,6 +301,7 @@ class TaskController(QObject):
         for task_id in ids:
             try:
                 found.append(await backend.tasks.get(task_id))
+            # A pin outlives its task.
             except NotFound:
                 continue
         return found

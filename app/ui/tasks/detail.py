@@ -261,6 +261,7 @@ class TaskPage(QWidget):
     def _fill_runs(self) -> None:
         clear_layout(self._run_rows)
         runs = self._runs.items if self._runs is not None else ()
+        # Until the runs have arrived, the task itself names the latest one.
         if not runs and self._task is not None and self._task.latest_run is not None and self._runs is None:
             runs = (self._task.latest_run,)
         self._runs_title.setText(self.tr("Runs") if not runs else self.tr("Runs · {0}").format(self._count(len(runs))))
@@ -335,6 +336,7 @@ class _TitleEdit(QLineEdit):
         super().focusOutEvent(event)
         # A menu, or a look at another window, does not end the editing.
         kept = (Qt.FocusReason.PopupFocusReason, Qt.FocusReason.ActiveWindowFocusReason)
+        # Hidden: Enter or Esc has ended the editing already, and the focus leaves because of that.
         if event.reason() not in kept and not self.isHidden():
             self.committed.emit(self.text())
 

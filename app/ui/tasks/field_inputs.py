@@ -111,6 +111,7 @@ class SuggestedInput(QComboBox):
         typed = self.text()
         with QSignalBlocker(self):
             self.clear()
+            # Adding selects the first one, which nobody chose.
             self.addItems(list(texts))
             self.setCurrentIndex(-1)
             self.setEditText(typed)

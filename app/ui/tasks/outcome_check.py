@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from app.ui.tasks.unsent import UnsentTask
     from app.ui.widgets.feedback import Action
 
-MADE_AROUND_SECONDS = 120.0
+# The clocks of this computer and of the server may differ.
+CLOCK_DIFFERENCE_SECONDS = 120.0
 
 
 class UnknownOutcomeCheck(QObject):
@@ -66,4 +67,4 @@ def looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
     """Whether a task on the server is probably the one that was sent: the same text, created then or later."""
     if not same_text(task, new):
         return False
-    return task.created_at is None or aware(task.created_at).timestamp() > sent_at - MADE_AROUND_SECONDS
+    return task.created_at is None or aware(task.created_at).timestamp() > sent_at - CLOCK_DIFFERENCE_SECONDS

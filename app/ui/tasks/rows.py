@@ -98,6 +98,7 @@ class RowCache:
 def _right_until(moment: datetime, now: datetime) -> float:
     """When the relative time of `moment` changes, in unix seconds."""
     at, age = moment.timestamp(), (now - moment).total_seconds()
+    # The steps of `relative`: minutes within the hour, hours within the day, then days.
     step = 60.0 if age < 3600 else 3600.0 if age < 86400 else 86400.0
     return at + (age // step + 1) * step
 
@@ -196,4 +197,5 @@ _STATE_RANK = {key: rank for rank, key in enumerate(_STATE_KEYS.values())}
 def _rank(key: str, title: str) -> tuple[int, int, str]:
     if key in _STATE_RANK:
         return (0, _STATE_RANK[key], "")
+    # By name, the tasks without a repository last.
     return (1, int(key == REPOSITORY), title)

@@ -103,6 +103,7 @@ class TaskSubmission(QObject):
         if not composer.empty:
             return
         shown = self._shows(pending_id)
+        # The draft is written before the item is removed: a crash in between leaves the text twice, never not at all.
         composer.restore(item.new)
         composer.show_error(item.error, [(self.tr("Send again"), composer.submit)])
         self._outbox.discard(pending_id)
@@ -126,6 +127,7 @@ class TaskSubmission(QObject):
                 tone="attention",
             )
             return
+        # In this order, as in `_refused`.
         composer.restore(item.new)
         self._outbox.take_back(item.id)
         self._selection.new_task()
