@@ -92,6 +92,7 @@ class Navigation(QObject):
             target.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _return_to(self, stop: Stop | None) -> None:
+        # Not recorded as a visit: that would drop the stops ahead.
         if stop is not None and self._stack.show_place(stop[0]):
             self._open(stop[1])
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.core.diagnostics.timeline import TimelineStep
 
 LONGEST_NAME = 80
+# Outcomes that add nothing to the word of the step.
 SAID_ANYWAY = frozenset({"", "ok", "adopted"})
 
 STEP_STATES: Mapping[StepKind, State] = {
@@ -44,6 +45,7 @@ STEP_STATES: Mapping[StepKind, State] = {
     StepKind.SIGNED_OUT: State("sign-out", marked("State", "Signed out"), "muted"),
     StepKind.ENDED: State("cross", marked("State", "Sign-in ended"), "bad"),
 }
+# By the journal's names of causes. A cause of another version is shown as it is.
 CAUSES: dict[str, str] = {
     "refused": marked("Step", "Refused by the server"),
     "expired": marked("Step", "Expired"),

@@ -88,6 +88,7 @@ class MainWindow(QWidget):
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = UiSettings(services.storage.settings, bridge, self)
         self.appearance = Appearance(settings)
+        # Whether the person has been in another application since.
         self._was_left = False
         self.follower = BackendFollower(services, bridge, self)
         self.corner = StatusCorner(connector)
@@ -319,6 +320,7 @@ class MainWindow(QWidget):
         return [*own, *self.commands.items(), *account_commands(self), *project_commands(self)]
 
     def _show_backend(self) -> None:
+        # The choice has been made.
         self.pages.choosing_host = False
         self.corner.set_message("")
         self.sign_ins.reset()

@@ -140,6 +140,7 @@ class HostConnector(QObject):
         if host is None:
             self._stay()
             return
+        # Without a slot it is the account used last, which an addition replaces only once somebody has signed in.
         self._try(self._services.connect(host))
 
     def refresh_accounts(self) -> None:
@@ -158,6 +159,7 @@ class HostConnector(QObject):
         """The account that is being added, else the one of the host that was used last."""
         adding, backend = self.adding, self._services.backend
         if backend is not None and adding is not None and adding.origin == named:
+            # Before that it is not known whether somebody is signed in.
             await backend.credential.wait_restored()
             return backend
         return await self._connect(named)

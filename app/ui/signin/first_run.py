@@ -157,6 +157,7 @@ class FirstRun(QScrollArea):
         """Put the focus on what is done first here."""
         usual = self.try_button if self._adding is None else self.sign_in_button
         target = self.account_buttons[0] if self.account_buttons else usual
+        # A button that was just added is shown in a later turn of the loop, and takes no focus before that.
         target.setVisible(True)
         target.setFocus(Qt.FocusReason.OtherFocusReason)
 
