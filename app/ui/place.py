@@ -34,8 +34,8 @@ class Identity(NamedTuple):
 class Place(QWidget):
     """A place of the window: tasks, servers.
 
-    The window builds a place when it is first shown, connects its signals and calls the methods below. The defaults are
-    those of a place that has nothing of the kind; a place overrides what it has.
+    The window builds a place when it is first shown, connects its signals and calls the methods below. Their defaults
+    do nothing or return nothing: a place overrides what it has.
 
     Signals:
 
@@ -68,11 +68,11 @@ class Place(QWidget):
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for the sign-in of the current account."""
+        """How many tool calls wait for the sign-in of the current account."""
         return 0
 
     def waiting_for(self, key: str) -> int:
-        """How many calls wait for the sign-in with this key (`SignIn.key`).
+        """How many tool calls wait for the sign-in with this key (`SignIn.key`).
 
         The default knows `waiting` only. A place whose calls carry other credentials too overrides it.
         """
@@ -93,7 +93,10 @@ class Place(QWidget):
             self.show_account(former)
 
     def show_account(self, former: Identity | None) -> None:
-        """Drop everything of the former account or project and show that of `backend`; None: what needs no account."""
+        """Drop everything of the `former` account and project, and show that of `backend`.
+
+        Without a backend, show what needs no account.
+        """
 
     def activate(self) -> None:
         """The place came into view."""

@@ -39,7 +39,7 @@ class UiSettings(QObject):
         await self._settings.set(key, value)
 
     def sizes(self, key: str) -> list[int] | None:
-        """Two remembered sizes of a splitter, None where there are none that make sense."""
+        """The two remembered sizes of a splitter; None unless both are there and positive."""
         found = self.get(key)
         if isinstance(found, list) and len(found) == 2 and all(isinstance(size, int) and size > 0 for size in found):
             return found
@@ -47,4 +47,4 @@ class UiSettings(QObject):
 
 
 def _ignore(_error: BurrowError) -> None:
-    """A size or an order that could not be written is not reported."""
+    """A choice about the window that could not be written is not reported: it holds until the process ends."""
