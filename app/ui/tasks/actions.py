@@ -78,7 +78,7 @@ class TaskActions(QObject):
         """Every loaded task, for the palette."""
         group, words = self.tr("Go to task"), self.tr("Go to task {0}")
         return [
-            Command(f"tasks.go.{task.id}", words.format(title_of(task)), self._goer(task.id), "", group)
+            Command(f"tasks.go.{task.id}", words.format(title_of(task)), self._opener(task.id), "", group)
             for task in self._controller.cache.all()
         ]
 
@@ -104,7 +104,7 @@ class TaskActions(QObject):
     def _grouper(self, grouping: Grouping) -> Callable[[], None]:
         return lambda: self._pane.set_grouping(grouping)
 
-    def _goer(self, task_id: str) -> Callable[[], None]:
+    def _opener(self, task_id: str) -> Callable[[], None]:
         return lambda: self._navigator.go("tasks", task_id)
 
     def _can_run(self) -> bool:

@@ -178,5 +178,5 @@ class TaskDeleter(QObject):
 
 
 def _not_stored(error: BurrowError) -> None:
-    """The deletion goes on; only if the process ended now would it be forgotten."""
+    """Only logged: the deletion goes on, and is lost only if the process ends before it is sent."""
     logger.error("The outbox could not be used", exc_info=error)
