@@ -37,7 +37,7 @@ class _AccountLabel(NamedTuple):
 
 
 class StatusCorner(QFrame):
-    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` is another account to go on as."""
+    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` asks to switch to that account."""
 
     account_wanted = Signal(object)
     all_accounts_wanted = Signal()

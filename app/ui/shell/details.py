@@ -264,7 +264,7 @@ class SignInDetails(QDialog):
         sign_ins = self._services.sign_ins.all
         self.choice.clear()
         for sign_in in sign_ins:
-            self.choice.addItem(timeline_words.harmless(sign_in.title), sign_in.key)
+            self.choice.addItem(timeline_words.printable(sign_in.title), sign_in.key)
         self.choice.setCurrentIndex(self.choice.findData(self._subject.key))
         self.choice.setVisible(len(sign_ins) > 1)
 

@@ -1,4 +1,4 @@
-"""The places of the window: each is built when it is first shown, and learns of every other account."""
+"""The places of the window: each is built when it is first shown, and is told which account to show."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class PlaceStack(QStackedWidget):
             self.show_place(self.first_id)
 
     def set_backend(self, backend: Backend | None) -> None:
-        """Have every place show this backend's things."""
+        """Have every place show the data of this backend."""
         self._backend = backend
         for place in self._built.values():
             place.set_backend(backend)

@@ -1,4 +1,4 @@
-"""What the account signed in before left: neither shown nor sent, kept or discarded as the person says."""
+"""Drafts and unsent changes of the account that was signed in before: kept or discarded, as the person says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Left = tuple[list["Draft"], tuple["OutboxItem", ...]]
 
 
 class PreviousAccountBanner(Banner):
-    """They stay with their account unless the person discards them. `said(text)` is to be announced."""
+    """Asks whether to keep them; they are neither shown nor sent meanwhile. `said(text)` is to be announced."""
 
     said = Signal(str)
 

@@ -47,7 +47,7 @@ class SignInController(QObject):
         bar.store_wanted.connect(self.choose_store)
 
     def sign_in(self, key: str = "") -> None:
-        """Sign in in the browser. Without a connected host, have one chosen."""
+        """Open the browser to sign in. Without a connected host, let the person choose one."""
         sign_in = self.find(key)
         if sign_in is None:
             if not key:
@@ -91,7 +91,7 @@ class SignInController(QObject):
             self._bridge.spawn(self, sign_in.credential.choose_store(kind), key=f"store {identity(sign_in)}")
 
     def find(self, key: str = "") -> SignIn | None:
-        """The sign-in with this key, that of the current account without one."""
+        """The sign-in with this key; without a key, that of the current account."""
         if key:
             return self._services.sign_ins.of(key)
         if self._services.backend is None:

@@ -67,7 +67,7 @@ class SignInBar(QFrame):
             name = identity(sign_in)
             row = former.get(name)
             # The same row, so that its buttons keep the focus and its browser stays waited for.
-            if row is not None and row.goes_on_with(sign_in):
+            if row is not None and row.can_show(sign_in):
                 self._rows[name] = former.pop(name)
                 row.sign_in = sign_in
             elif sign_in.needs_user:

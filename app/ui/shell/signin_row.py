@@ -35,7 +35,7 @@ class RowPhase(Enum):
 
 
 class SignInRow(Banner):
-    """Its bar calls `follow` for all rows, then `show_phase`: how many rows there are decides whether each is named.
+    """The bar calls `follow` for all rows, then `show_phase`: the number of rows decides whether each is named.
 
     `sign_in_wanted(key)`, `details_wanted(key)` and `store_wanted(key, kind)` name the sign-in by `SignIn.key`.
     `faded()` when the time of `BACK` is over. `speaking(assertive)` when the sentence is to be announced.
@@ -67,8 +67,11 @@ class SignInRow(Banner):
         """How many of the calls that waited were not repeated yet."""
         return self.waiting.calls - self._repeated
 
-    def goes_on_with(self, sign_in: SignIn) -> bool:
-        """Whether this is the same sign-in still: an account that was opened anew waits for no former browser."""
+    def can_show(self, sign_in: SignIn) -> bool:
+        """Whether this row may go on with `sign_in`.
+
+        An account that was opened anew gets another row: this one may wait for the browser of the former credential.
+        """
         return sign_in.server_id is not None or self.sign_in.credential is sign_in.credential
 
     def add_sent(self) -> None:
@@ -193,7 +196,7 @@ class SignInRow(Banner):
         self.store_wanted.emit(self.sign_in.key, kind)
 
     def _differs(self, *shown: object) -> bool:
-        """Remember what is shown; whether it is something else than before."""
+        """Remember what is shown. Returns whether it differs from what was shown before."""
         before, self._shown = self._shown, (self.phase, *shown)
         return before != self._shown
 

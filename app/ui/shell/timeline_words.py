@@ -71,7 +71,7 @@ def what(step: TimelineStep) -> State:
     known = STEP_STATES.get(step.kind)
     if known is not None:
         return translated(known)
-    return State("question", harmless(step.outcome or step.kind.value), "muted")
+    return State("question", printable(step.outcome or step.kind.value), "muted")
 
 
 def when(step: TimelineStep) -> str:
@@ -81,17 +81,17 @@ def when(step: TimelineStep) -> str:
 def why(step: TimelineStep) -> str:
     """Why it happened; of a refusal, who refused."""
     if step.target and step.cause == "refused":
-        return _tr("Refused by {0}").format(harmless(step.target))
+        return _tr("Refused by {0}").format(printable(step.target))
     known = CAUSES.get(step.cause)
     if known is not None:
         return _tr(known)
-    cause = harmless(step.cause)
+    cause = printable(step.cause)
     return cause[:1].upper() + cause[1:]
 
 
 def why_exactly(step: TimelineStep) -> str:
     """The same, with the classifier's rule that matched the answer."""
-    rule = _tr("rule {0}").format(harmless(step.rule)) if step.rule else ""
+    rule = _tr("rule {0}").format(printable(step.rule)) if step.rule else ""
     return ", ".join(part for part in (why(step), rule) if part)
 
 
@@ -101,7 +101,7 @@ def process(step: TimelineStep) -> str:
         return _tr("This window")
     role, _, number = step.process.rpartition(" ")
     known = PROCESSES.get(role)
-    return _tr(known).format(harmless(number)) if known is not None else harmless(step.process)
+    return _tr(known).format(printable(number)) if known is not None else printable(step.process)
 
 
 def generations(step: TimelineStep) -> str:
@@ -125,7 +125,7 @@ def sentence(step: TimelineStep) -> str:
     """Everything about a step on one line."""
     parts = [absolute(moment_at(step.at)), what(step).word, why_exactly(step)]
     if step.outcome.casefold() not in {*SAID_ANYWAY, what(step).word.casefold()}:
-        parts.append(harmless(step.outcome))
+        parts.append(printable(step.outcome))
     if step.access:
         parts.append(_tr("new token {0}").format(step.access))
     if step.accepted:
@@ -135,7 +135,7 @@ def sentence(step: TimelineStep) -> str:
     return "  ·  ".join(part for part in parts if part)
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """One short line without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * LONGEST_NAME]).split())
     return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"

@@ -203,17 +203,17 @@ class MainWindow(QWidget):
             self._connector.add_account()
 
     def switch_account(self, account: KnownAccount) -> None:
-        """Go on as another account."""
+        """Connect as another account. Do nothing if it is the current one."""
         if self._connector is not None and (self.backend is None or account.key != self.backend.credential.key):
             self.status(self.tr("Opening {0}…").format(account.name))
             self._connector.use_account(account)
 
     def open_palette(self, typed: str = "") -> None:
-        """Ctrl+K."""
+        """Open the command palette (Ctrl+K) with `typed` in its field."""
         self.dialogs.open_palette(self._palette_commands, typed)
 
     def open_key_sheet(self) -> None:
-        """Ctrl+/."""
+        """Show the keyboard shortcuts (Ctrl+/)."""
         self.dialogs.open_key_sheet(self.commands.every())
 
     def open_sign_in_details(self, key: str = "") -> None:
@@ -228,7 +228,7 @@ class MainWindow(QWidget):
             self._bridge.spawn(self, self.backend.select_project(project_id), key="project")
 
     def move_pane(self, step: int) -> None:
-        """F6 and Shift+F6."""
+        """Move the focus to the next (1) or previous (-1) pane (F6, Shift+F6)."""
         panes: list[QWidget] = [self.rail, *(bar for bar in (self.bar, self.previous_account) if bar.isVisible())]
         if self.stack.current is not None:
             panes.extend(visible_panes(self.stack.current))
@@ -284,7 +284,7 @@ class MainWindow(QWidget):
         QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
 
     def _application_state_changed(self, state: Qt.ApplicationState) -> None:
-        """Somebody may have signed in on the command line, and comes back to the window."""
+        """Read the accounts again when the window becomes active: the command line may have changed them meanwhile."""
         active = state is Qt.ApplicationState.ApplicationActive
         if active and self._was_left and self._connector is not None:
             self._connector.refresh_accounts()

@@ -82,7 +82,7 @@ class HostConnector(QObject):
 
     @property
     def adding(self) -> Host | None:
-        """The host that an account is being added at, while nobody has signed in to the account yet."""
+        """The host to which one more account is being added, until somebody has signed in to that account."""
         backend = self._services.backend
         if backend is None or not self._services.adding:
             return None
@@ -108,7 +108,7 @@ class HostConnector(QObject):
         self._try(self._connect(WORKSPACE))
 
     def use_host(self, named: str) -> None:
-        """Sign in to a host in the browser, or go on as who is signed in there."""
+        """Sign in to a host in the browser, or use the account that is signed in there already."""
         self._busy(_tr("Contacting the server…"))
         self._try(self._through_browser(named), done=self._signed_in)
 
@@ -118,13 +118,13 @@ class HostConnector(QObject):
         self._try(self._with_key(named, key), done=self._signed_in)
 
     def use_account(self, account: KnownAccount) -> None:
-        """Go on as another account; what was begun as the present one stays with that."""
+        """Switch to another account. Drafts and unsent work stay with the present one."""
         if self._page is not None and self._page.isVisible():
             self._busy(_tr("Opening {0}…").format(account.name))
         self._try(self._connect(account.host, account.slot))
 
     def use_no_account(self) -> None:
-        """Go on with the person's own MCP servers only."""
+        """Work without an account, with the person's own MCP servers only."""
         self._try(self._services.use_no_account(), done=self._signed_in)
 
     def add_account(self) -> None:
@@ -156,7 +156,7 @@ class HostConnector(QObject):
         return await self._services.connect(await self._services.resolve(named), slot=slot)
 
     async def _to_sign_in(self, named: str) -> Backend:
-        """The account that is being added, else the one of the host that was used last."""
+        """The backend to sign in to: the account that is being added, else the host's account that was used last."""
         adding, backend = self.adding, self._services.backend
         if backend is not None and adding is not None and adding.origin == named:
             # Before that it is not known whether somebody is signed in.

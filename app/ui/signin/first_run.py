@@ -154,7 +154,7 @@ class FirstRun(QScrollArea):
         self._kept.setVisible(bool(self._kept.text()))
 
     def focus_first(self) -> None:
-        """Put the focus on what is done first here."""
+        """Put the focus on the button that is used first: an account, else the main way to start."""
         usual = self.try_button if self._adding is None else self.sign_in_button
         target = self.account_buttons[0] if self.account_buttons else usual
         # A button that was just added is shown in a later turn of the loop, and takes no focus before that.
