@@ -384,6 +384,7 @@ class Loop(_QtEventLoop):
         if self._stopping:
             super().stop()
         elif not self._ready:
+            # Started above for a nested loop only: let Qt sleep.
             self._pump.turn.stop()
             self._armed = False
 

@@ -95,6 +95,7 @@ class MainWindow(QWidget):
         self.rail = Rail(self.corner)
         self.bar = SignInBar()
         self.stack = PlaceStack(self.context, places)
+        # Each of the next two asks the other: the layout has the height of the drawer.
         self.drawers = DrawerHost(self.stack, services, bridge, settings, lambda: self.layout_memory.changed())
         self.layout_memory = WindowLayout(
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights

@@ -73,6 +73,7 @@ class OutboxSender(QObject):
 
     def start(self, backend: Backend | None) -> None:
         """Another account or project: load what waits for it."""
+        # Of a request in flight the item stays "sending": it is an unknown outcome once its account is back.
         self._generation.renew()
         self._backend = backend
         self._scope = backend.scope if backend is not None else None
@@ -131,6 +132,7 @@ class OutboxSender(QObject):
             return
         item_id = self._item_ids.pop(pending_id, None)
         if item_id is not None:
+            # Not in the generation: what the person discarded goes, even if the account changes now.
             self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self.trouble.emit)
         self.changed.emit()
 

@@ -144,6 +144,7 @@ class TaskSelection(QObject):
         """Esc: go back to the list. What was typed is kept."""
         if self._pages.shows_composer:
             self.show_current()
+        # As by Shift+Tab: the list makes a row current and leaves the right side as it is.
         self._pane.table.setFocus(Qt.FocusReason.BacktabFocusReason)
 
     def _connect_composer(self, page: Composer) -> None:
