@@ -494,7 +494,7 @@ def _may_enter(handle: asyncio.Handle) -> bool:
 def run(app: QApplication, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     """Run `main(quitting)` on a new `Loop` until it returns its exit code. No task is left behind.
 
-    `quitting` is set when the person quits: the last window closed, Qt was told to quit, SIGINT or SIGTERM arrived.
+    `quitting` is set when the user quits: the last window closed, Qt was told to quit, SIGINT or SIGTERM arrived.
     `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS` after the first
     one. Tasks that are left then are cancelled and given `CANCEL_SECONDS`.
     """

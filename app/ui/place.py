@@ -39,7 +39,7 @@ class Place(QWidget):
 
     Signals:
 
-    - `count_changed(int)`: how many of its items need the person, for the rail.
+    - `count_changed(int)`: how many of its items need the user, for the rail.
     - `waiting_sent()`: a change that had waited for the sign-in or the connection has been sent.
     - `waiting_changed()`: `waiting` or an answer of `waiting_for` changed.
     - `call_resumed()`: a call that had waited for the sign-in has been answered.

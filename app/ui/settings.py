@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class UiSettings(QObject):
-    """What the person chose about the window. A value that cannot be written lasts as long as the process."""
+    """What the user chose about the window. A value that cannot be written lasts as long as the process."""
 
     def __init__(self, settings: Settings, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -143,7 +143,7 @@ class StatusCorner(QFrame):
         lost, given_to = self._lost_focus
         if shown and lost:
             self._lost_focus = False, None
-            # Where the focus has moved on, the person moved it.
+            # Where the focus has moved on, the user moved it.
             if window.focusWidget() is given_to:
                 self.account.setFocus(Qt.FocusReason.OtherFocusReason)
 

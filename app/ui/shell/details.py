@@ -310,7 +310,7 @@ class SignInDetails(QDialog):
         else:
             self.line.setText(timeline_words.sentence(current))
         self.stack.setCurrentWidget(self.table if steps else self.empty)
-        # Close got the focus while there was no row yet. Anywhere else the person has put it.
+        # Close got the focus while there was no row yet. Anywhere else the user has put it.
         if first and steps and self.focusWidget() is self.close_button:
             self.table.setFocus(Qt.FocusReason.OtherFocusReason)
         self._show_status()

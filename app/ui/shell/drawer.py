@@ -28,7 +28,7 @@ REFRESH_MS = 100
 
 
 class ActivityDrawer(QWidget):
-    """Emits `closed()` when the person closes it. It reads the records only while it is visible."""
+    """Emits `closed()` when the user closes it. It reads the records only while it is visible."""
 
     closed = Signal()
 

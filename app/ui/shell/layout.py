@@ -63,7 +63,7 @@ class WindowLayout(QObject):
         self._save_soon.start()
 
     def stop(self) -> None:
-        """Write nothing more: what changes while the window closes is not the person's choice."""
+        """Write nothing more: what changes while the window closes is not the user's choice."""
         self._save_soon.stop()
 
     async def save(self) -> None:

@@ -119,7 +119,7 @@ class Palette(QFrame):
 
     @guarded()
     def _focus_moved(self, _old: QWidget | None, new: QWidget | None) -> None:
-        # None: no widget of Burrow has the focus, and the palette waits. Else the person went elsewhere, to stay there.
+        # None: no widget of Burrow has the focus, and the palette waits. Else the user went elsewhere, to stay there.
         if self.isVisible() and new is not None and not self.isAncestorOf(new):
             self._focused_before = None
             self.setVisible(False)

@@ -1,4 +1,4 @@
-"""Drafts and unsent changes of the account that was signed in before: kept or discarded, as the person says."""
+"""Drafts and unsent changes of the account that was signed in before: kept or discarded, as the user says."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PreviousAccountBanner(Banner):
 
     def _discard(self, scope: Scope, left: Left) -> None:
         self.clear()
-        # What the person was asked about. Anything that was written since stays.
+        # What the user was asked about. Anything that was written since stays.
         drafts, unsent = left
 
         async def discard() -> None:

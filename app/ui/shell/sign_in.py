@@ -47,7 +47,7 @@ class SignInController(QObject):
         bar.store_wanted.connect(self.choose_store)
 
     def sign_in(self, key: str = "") -> None:
-        """Open the browser to sign in. Without a connected host, let the person choose one."""
+        """Open the browser to sign in. Without a connected host, let the user choose one."""
         sign_in = self.find(key)
         if sign_in is None:
             if not key:

@@ -112,7 +112,7 @@ class SignInBar(QFrame):
             self._show()
 
     def sign_in_ended(self, sign_in: SignIn, failure: BurrowError | None = None) -> None:
-        """The sign-in succeeded or failed. One that the person cancelled is not a failure."""
+        """The sign-in succeeded or failed. One that the user cancelled is not a failure."""
         row = self._rows.get(identity(sign_in))
         if row is None and failure is not None:
             row = self._rows[identity(sign_in)] = self._new_row(sign_in)

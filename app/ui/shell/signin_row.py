@@ -92,7 +92,7 @@ class SignInRow(Banner):
             self._pending = None
 
     def end(self, failure: BurrowError | None) -> None:
-        """The sign-in succeeded or failed. One that the person cancelled is not a failure."""
+        """The sign-in succeeded or failed. One that the user cancelled is not a failure."""
         cancelled = failure is not None and failure.facts.code == CANCELLED
         self._pending, self._failure = None, None if cancelled else failure
 

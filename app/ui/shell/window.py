@@ -88,7 +88,7 @@ class MainWindow(QWidget):
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = UiSettings(services.storage.settings, bridge, self)
         self.appearance = Appearance(settings)
-        # Whether the person has been in another application since.
+        # Whether the user has been in another application since.
         self._was_left = False
         self.follower = BackendFollower(services, bridge, self)
         self.corner = StatusCorner(connector)
@@ -388,7 +388,7 @@ class MainWindow(QWidget):
     @guarded()
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
-        # Before it is shown the size is that of `restore`, not a choice of the person.
+        # Before it is shown the size is that of `restore`, not a choice of the user.
         if self.isVisible():
             self.layout_memory.changed()
 

@@ -77,7 +77,7 @@ class HostConnector(QObject):
 
     @property
     def without_account(self) -> bool:
-        """Whether the person works without an account."""
+        """Whether the user works without an account."""
         return self._services.without_account
 
     @property
@@ -124,7 +124,7 @@ class HostConnector(QObject):
         self._try(self._connect(account.host, account.slot))
 
     def use_no_account(self) -> None:
-        """Work without an account, with the person's own MCP servers only."""
+        """Work without an account, with the user's own MCP servers only."""
         self._try(self._services.use_no_account(), done=self._signed_in)
 
     def add_account(self) -> None:

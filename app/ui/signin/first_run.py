@@ -39,7 +39,7 @@ OWN = "own"
 class FirstRun(QScrollArea):
     """Shows either the choices or what is in progress.
 
-    `on_workspace()`: the person wants the embedded workspace. `on_host(text)`: sign in to `us`, `eu` or an origin that
+    `on_workspace()`: the user wants the embedded workspace. `on_host(text)`: sign in to `us`, `eu` or an origin that
     `parse_host` has checked. `on_key(text, key)`: the same with a personal API key. `on_leave()`: go back.
     `on_account(account)`: go on as an account that is signed in to. `on_servers_only()`: go on without an account.
     Whoever made the page then calls `busy`, `waiting`, `failed` or `idle`.
@@ -170,7 +170,7 @@ class FirstRun(QScrollArea):
         self._choices.setVisible(True)
 
     def busy(self, words: str) -> None:
-        """Show that something is in progress that needs nothing from the person."""
+        """Show that something is in progress that needs nothing from the user."""
         self._sign_in = None
         self._under_way(words, "")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TaskActions(QObject):
-    """Passes what the person wants of the selected task to the controller."""
+    """Passes what the user wants of the selected task to the controller."""
 
     def __init__(
         self,

@@ -174,7 +174,7 @@ class TaskCache:
             self.put(task)
 
     def roll_back(self, edit: PendingEdit) -> None:
-        """End an edit that the server refused or the person undid."""
+        """End an edit that the server refused or the user undid."""
         if edit in self._edits:
             self._edits.remove(edit)
 

@@ -41,7 +41,7 @@ SAVE_WITHIN_MS = 500
 
 
 class Composer(QWidget):
-    """Emits `submitted(NewTask)` when the person sends, and `left` when they close it."""
+    """Emits `submitted(NewTask)` when the user sends, and `left` when they close it."""
 
     submitted = Signal(object)
     left = Signal()

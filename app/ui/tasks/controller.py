@@ -43,7 +43,7 @@ class LoadState:
 
 @dataclass(frozen=True)
 class FailedAction:
-    """An action that was rolled back. `again` repeats it; `text` is what the person had typed, if anything."""
+    """An action that was rolled back. `again` repeats it; `text` is what the user had typed, if anything."""
 
     task_id: str
     words: str

@@ -1,7 +1,7 @@
 """Sends new tasks: each is stored in the outbox first, so that neither a lost sign-in nor a crash loses one.
 
 A task that was never sent waits for the sign-in or the connection. It is then sent once, in the order of writing, for
-the account and project it was written in. A task whose outcome is unknown is sent again only if the person says so.
+the account and project it was written in. A task whose outcome is unknown is sent again only if the user says so.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class OutboxSender(QObject):
         return made.id
 
     def send_again(self, pending_id: str) -> None:
-        """Send a task that waits, failed or has an unknown outcome, because the person asked for it."""
+        """Send a task that waits, failed or has an unknown outcome, because the user asked for it."""
         item = self._pending.get(pending_id)
         if item is not None and item.state is not SendState.SENDING:
             self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
@@ -132,7 +132,7 @@ class OutboxSender(QObject):
             return
         item_id = self._item_ids.pop(pending_id, None)
         if item_id is not None:
-            # Not in the generation: what the person discarded goes, even if the account changes now.
+            # Not in the generation: what the user discarded goes, even if the account changes now.
             self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self.trouble.emit)
         self.changed.emit()
 
@@ -146,7 +146,7 @@ class OutboxSender(QObject):
             self._send_next()
 
     def _send_next(self) -> None:
-        """Send the oldest task that was never sent. One that failed or has an unknown outcome waits for the person."""
+        """Send the oldest task that was never sent. One that failed or has an unknown outcome waits for the user."""
         item = next(iter(self._ready()), None)
         self._turn = None if item is None else item.id
         if item is not None:
@@ -185,7 +185,7 @@ class OutboxSender(QObject):
             # A process that ends before this finds the item still "sending", so of unknown outcome.
             await outbox.update(item_id, state_after(error).value)
             raise
-        # If the process ends before this, the next start asks the person instead of creating the task twice.
+        # If the process ends before this, the next start asks the user instead of creating the task twice.
         await outbox.remove(item_id)
         return task
 

@@ -1,4 +1,4 @@
-"""Looks for a task of unknown outcome on the server, when the person asks for that."""
+"""Looks for a task of unknown outcome on the server, when the user asks for that."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLOCK_DIFFERENCE_SECONDS = 120.0
 
 
 class UnknownOutcomeCheck(QObject):
-    """Handles "Check the list" of an unsent task. `accepted(id, Task)` when the person accepts the match."""
+    """Handles "Check the list" of an unsent task. `accepted(id, Task)` when the user accepts the match."""
 
     accepted = Signal(str, object)
 

@@ -259,7 +259,7 @@ class TaskPane(SidePane):
             self.picked.emit(key)
 
     def _near_end(self) -> None:
-        # Only once the person has scrolled: the end of a short list is always near.
+        # Only once the user has scrolled: the end of a short list is always near.
         if self.table.verticalScrollBar().value() > 0:
             self._controller.load_more()
 

@@ -70,6 +70,7 @@ class TaskSubmission(QObject):
             return
         window = composer.window()
         had_focus = composer.isAncestorOf(window.focusWidget()) if window.focusWidget() is not None else False
+        # In this order: the storage has the item before it discards the draft.
         pending_id = self._outbox.send(new)
         composer.clear()
         self._pane.show_now()

@@ -99,7 +99,7 @@ def group_of(task: Task) -> TaskGroup:
 
 
 def heading(group: TaskGroup) -> str:
-    """The heading of a group in the person's language."""
+    """The heading of a group in the user's language."""
     return _tr(group.value)
 
 
@@ -109,7 +109,7 @@ def no_repository() -> str:
 
 
 def needs_you(task: Task) -> bool:
-    """Whether the task needs the person."""
+    """Whether the task needs the user."""
     return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
 
 
