@@ -39,7 +39,7 @@ class ActivityDrawer(QWidget):
         self.filter = FilterField(self.tr("Filter activity"))
         self.filter.changed.connect(lambda _text: self.refresh())
         kinds = [("", self.tr("All kinds")), ("http", "HTTP"), ("mcp", "MCP"), ("auth", self.tr("Sign-in"))]
-        self.kind = Select(self.tr("Kind"), [*kinds, ("server", self.tr("Servers"))])
+        self.kind = Select(self.tr("Kind"), kinds)
         self.kind.currentIndexChanged.connect(lambda _index: self.refresh())
         self.count = Text(role="caption", tone="muted")
         columns: list[Column[ActivityRecord]] = [

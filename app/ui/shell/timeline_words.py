@@ -35,7 +35,7 @@ STEP_STATES: Mapping[StepKind, State] = {
     StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Unknown client"), "attention"),
     StepKind.OFFLINE: State("offline", marked("State", "Offline"), "attention"),
     StepKind.NO_ANSWER: State("clock", marked("State", "No answer"), "attention"),
-    StepKind.SERVER: State("warning", marked("State", "Server in trouble"), "attention"),
+    StepKind.SERVER: State("warning", marked("State", "Server error"), "attention"),
     StepKind.THROTTLED: State("clock", marked("State", "Too many requests"), "attention"),
     StepKind.NOT_ACCEPTED: State("block", marked("State", "Not accepted"), "attention"),
     StepKind.KEYRING: State("lock", marked("State", "Keyring unavailable"), "attention"),

@@ -165,7 +165,7 @@ async def test_a_token_endpoint_in_trouble_is_a_word_that_goes_by_itself_and_nev
         await alive.lab.token_endpoint(**fault, times=1000)  # type: ignore[arg-type]
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
-        await until(lambda: alive.word in {"Server in trouble", "Offline"}, 15)
+        await until(lambda: alive.word in {"Server error", "Offline"}, 15)
         assert "showing saved data" in alive.window.corner.word.toolTip()
         assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
         assert alive.backend.credential.grant is grant
