@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
+# Their value is not the subcommand, even if it is spelled like one: `--data tasks`.
 OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
 
@@ -32,7 +33,10 @@ def _workspace_folder() -> str:
 
 
 def split(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """The subcommand, if there is one, and the other arguments; options before it are moved behind its own words."""
+    """The subcommand, if there is one, and the other arguments.
+
+    Options before it are moved behind its own words, where the subcommand's parser reads them.
+    """
     position = 0
     while position < len(arguments) and arguments[position].startswith("-"):
         position += 2 if arguments[position] in OPTIONS_WITH_VALUE else 1

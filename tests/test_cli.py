@@ -499,7 +499,7 @@ def test_a_login_that_has_to_register_anew_tells_the_other_address(tmp_path: Pat
     ):
         assert process.stderr is not None
         addresses = []
-        for words in ("Open this address to sign in:\n", "Burrow had to register anew. The address is now:\n"):
+        for words in ("Open this address to sign in:\n", "Burrow had to register again. The new address:\n"):
             assert process.stderr.readline() == words
             addresses.append(process.stderr.readline().strip())
             assert browser.get(f"{addresses[-1]}&login_ticket={lab.ticket()}").status_code == 200

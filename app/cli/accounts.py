@@ -31,6 +31,7 @@ async def login(options: argparse.Namespace) -> int:
             await services.use_client_id(named, options.client_id)
         host = await services.resolve(named)
         slot = _slot_for(services, host, options.account)
+        # Neither restored nor remembered yet: a login that fails must not change which account commands are for.
         backend = await services.connect(host, slot=slot, restore=False, remember=False)
         if host.embedded:
             await backend.start()
@@ -43,9 +44,9 @@ async def login(options: argparse.Namespace) -> int:
                 await backend.sign_in_with_key(secret_of(options.token, "Personal API key"))
             else:
                 browser = await backend.credential.begin_sign_in(open_browser=not options.no_browser)
-                _point_to(browser, options)
+                _show_address(browser, options)
                 await browser.finish()
-        await _insist_on_store(backend.credential, expected=host.embedded)
+        await _require_stored(backend.credential, expected=host.embedded)
         try:
             await backend.ready()
         except SignInNeeded:
@@ -97,6 +98,7 @@ async def show_status(options: argparse.Namespace) -> int:
             await services.disconnect()
         accounts = await status.accounts(services) if everybody else []
         servers = await status.own_servers(services) if everybody else []
+        # With nothing else to show, the failure is the answer.
         if not current and not servers and failure is not None:
             raise failure
         if options.json:
@@ -104,7 +106,7 @@ async def show_status(options: argparse.Namespace) -> int:
         else:
             for each in words:
                 line(each)
-            others = [one for one in accounts if (one["host"], one["account"]) != _who(current)]
+            others = [one for one in accounts if _account_of(one) != _account_of(current)]
             status.show([*others, *servers])
         if failure is None or not current:
             return 0
@@ -121,7 +123,7 @@ async def _failure_of(backend: Backend) -> BurrowError | None:
     return None
 
 
-def _who(record: dict[str, Any]) -> tuple[object, object]:
+def _account_of(record: dict[str, Any]) -> tuple[object, object]:
     return record.get("host"), record.get("account")
 
 
@@ -144,15 +146,15 @@ async def _login_to_server(services: Services, options: argparse.Namespace) -> i
         await own.use_key(kept.id, secret_of(options.token, "API key"), slot=slot, store=store)
         credential = own.credential_of(next(server for server in own.servers if server.id == kept.id))
         assert credential is not None
-        await _insist_on_store(credential, expected=False)
+        await _require_stored(credential, expected=False)
         say(f"Burrow sends this key to {kept.title} from now on.")
         return 0
     attempt = await own.begin_sign_in(
         kept.id, client=client, slot=slot, store=store, open_browser=not options.no_browser
     )
-    _point_to(attempt.browser, options)
+    _show_address(attempt.browser, options)
     await attempt.finish()
-    await _insist_on_store(attempt.credential, expected=False)
+    await _require_stored(attempt.credential, expected=False)
     say(f"Signed in to {kept.title}.")
     return 0
 
@@ -167,15 +169,18 @@ def _slot_for(services: Services, host: Host, named: str | None) -> str | None:
         return named
 
 
-def _point_to(browser: BrowserSignIn, options: argparse.Namespace) -> None:
+def _show_address(browser: BrowserSignIn, options: argparse.Namespace) -> None:
     waiting = "Waiting for your browser. If it does not open, visit:"
     say("Open this address to sign in:" if options.no_browser else waiting)
     say(browser.url)
-    browser.url_changed.subscribe(lambda address: say(f"Burrow had to register anew. The address is now:\n{address}"))
+    browser.url_changed.subscribe(lambda address: say(f"Burrow had to register again. The new address:\n{address}"))
 
 
-async def _insist_on_store(credential: Credential, *, expected: bool) -> None:
-    """A login that would be gone with this process is worth nothing here: say so instead of pretending."""
+async def _require_stored(credential: Credential, *, expected: bool) -> None:
+    """Raise `VaultTrouble`, and sign out again, if the sign-in would be lost with this process.
+
+    `expected`: it is never stored for this host. Memory that the user chose is expected too.
+    """
     now = credential.status
     if now.persistent or expected or now.store == StoreKind.MEMORY.value:
         return

@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
     Command = Callable[[argparse.Namespace], Awaitable[int]]
 
+# 128 + SIGINT, as shells report it.
 INTERRUPTED = 130
 FAILED = 1
-# The options that fields of errors are given by.
+# The option that gives the field which an error names.
 OPTION_OF = {"client_id": "--client-id"}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one subcommand; returns the exit code."""
+    # A character that the terminal cannot show must not end the command.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -39,8 +41,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         start_logging(data_folder(options.data))
         code = asyncio.run(_run(options.command, options))
+        # Here, not at exit, so that a reader that went away is noticed.
         sys.stdout.flush()
     except KeyboardInterrupt:
+        # `asyncio.run` has cancelled the command and waited for it, so its services are closed.
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of the output went away; Python would complain once more when it flushes at exit.
@@ -69,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     # A parser's defaults would overwrite what was given before the action, so only the outermost one has them.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--host", help=f"us, eu, {WORKSPACE} or the address of a server; the last one by default")
-    common.add_argument("--account", metavar="NAME", help="which account there: its e-mail address, or its own name")
-    common.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
+    common.add_argument("--account", metavar="NAME", help="which account: its e-mail address, or the name it was given")
+    common.add_argument("--data", metavar="DIR", help="the folder for all data (also BURROW_DATA)")
     common.add_argument("--json", action="store_true", help="machine-readable output")
     parser = argparse.ArgumentParser(prog="burrow")
     parser.set_defaults(host=None, account=None, data=None, json=False)
@@ -92,65 +96,63 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_accounts(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     login = add(commands, "login", accounts.login, "Sign in through the browser, or with a personal API key.")
-    login.add_argument("--token", metavar="KEY", help="an API key instead, or - to read it from standard input")
-    login.add_argument("--client-id", metavar="ID", help="for a server that lets no application register itself")
-    login.add_argument("--client-secret", metavar="SECRET", help="of that client, or - to read it; with --url only")
+    login.add_argument("--token", metavar="KEY", help="sign in with this API key; - reads it from standard input")
+    login.add_argument("--client-id", metavar="ID", help="OAuth client id, for a server without client registration")
+    login.add_argument("--client-secret", metavar="SECRET", help="its secret; - reads it from standard input")
     login.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
-    login.add_argument("--store", choices=[kind.value for kind in StoreKind], help="where the sign-in is kept")
-    login.add_argument("--url", help="sign in to the MCP server at this address instead, and add it to your servers")
-    login.add_argument("--title", help="what to call that server")
+    login.add_argument("--store", choices=[kind.value for kind in StoreKind], help="where to keep the sign-in")
+    login.add_argument("--url", help="add the MCP server at this address and sign in to it")
+    login.add_argument("--title", help="the title of that server")
     _add_transport(login)
-    logout = add(commands, "logout", accounts.logout, "Sign out here and revoke the grant.")
-    logout.add_argument("--url", help="of the MCP server at this address instead")
-    status = add(commands, "status", accounts.show_status, "Who is signed in where.")
+    logout = add(commands, "logout", accounts.logout, "Sign out and revoke the grant.")
+    logout.add_argument("--url", help="sign out of the MCP server at this address")
+    status = add(commands, "status", accounts.show_status, "Show who is signed in where.")
     status.add_argument(
         *("-v", "--verbose"),
         action="store_true",
-        help="also what was granted, and what happened to the sign-in in every process, the newest last",
+        help="also what was granted, and what happened to the sign-in in every process, newest last",
     )
     status.add_argument(
-        "--limit", type=_positive, default=SHOWN_STEPS, help=f"with -v, at most so much of that ({SHOWN_STEPS})"
+        "--limit", type=_positive, default=SHOWN_STEPS, help=f"with -v, at most this many events ({SHOWN_STEPS})"
     )
 
 
 def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     listing = add(group, "list", tasks.list_tasks, "List tasks, newest first.")
-    listing.add_argument("--search", help="only tasks with this text")
+    listing.add_argument("--search", help="only tasks that contain this text")
     listing.add_argument("--repository", metavar="ORG/NAME", help="only tasks of this repository")
-    listing.add_argument("--archived", action="store_true", help="archived tasks instead")
+    listing.add_argument("--archived", action="store_true", help="list archived tasks instead")
     listing.add_argument("--limit", type=_positive, default=50, help="at most this many (50)")
     show = add(group, "show", tasks.show, "Show one task.")
-    show.add_argument("task", help="its id or slug")
+    show.add_argument("task", help="its id or short name, such as HED-1")
     create = add(group, "create", tasks.create, "Create a task.")
-    create.add_argument("description", help="what is to be done, or - to read it from standard input")
+    create.add_argument("description", help="what is to be done; - reads it from standard input")
     for each in TASK_FIELDS:
         if each.name != "description":
             create.add_argument(f"--{each.name.replace('_', '-')}", help=each.hint or each.caption)
     archive = add(group, "archive", tasks.archive, "Archive a task.")
-    archive.add_argument("task", help="its id or slug")
+    archive.add_argument("task", help="its id or short name, such as HED-1")
     archive.add_argument("--undo", action="store_true", help="take it out of the archive")
 
 
 def _add_mcp(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     add(group, "servers", mcp.list_servers, "List the servers.")
     tools = add(group, "tools", mcp.list_tools, "List a server's tools.")
-    tools.add_argument("server", nargs="*", metavar="SERVER", help="its id or title, unless --url or --stdio is given")
+    tools.add_argument("server", nargs="*", metavar="SERVER", help="its id or title; none with --url or --stdio")
     call = add(group, "call", mcp.call, "Call a tool.")
     call.add_argument("names", nargs="+", metavar="[SERVER] TOOL", help="the server's id or title, and the tool's name")
-    call.add_argument(
-        "--args", default="{}", metavar="JSON", help="one JSON object, or - to read it from standard input"
-    )
+    call.add_argument("--args", default="{}", metavar="JSON", help="one JSON object; - reads it from standard input")
     for command in (tools, call):
         which = command.add_mutually_exclusive_group()
         which.add_argument("--url", help="the address of a server; sign in to it with: burrow login --url URL")
-        which.add_argument("--stdio", metavar="COMMAND", help="a server that this command starts, on its pipes")
+        which.add_argument("--stdio", metavar="COMMAND", help="the command that starts a server on its pipes")
         _add_transport(command)
         command.set_defaults(fail=command.error)
 
 
 def _add_transport(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--transport", choices=("http", "sse"), default="http", help="of --url: sse for servers of MCP 2024-11-05"
+        "--transport", choices=("http", "sse"), default="http", help="of --url; sse is for servers of MCP 2024-11-05"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shlex
 import sys
@@ -36,7 +35,7 @@ class Chosen(NamedTuple):
 
 
 async def list_servers(options: argparse.Namespace) -> int:
-    """List the servers of the account and the user's own. A signed-out account hides the latter from nobody."""
+    """List the servers of the account and the user's own, which are listed even while the account is signed out."""
     async with services_of(options) as services:
         failure = await _sign_in_failure(services, options)
         servers = await services.servers.list(refresh=True)
@@ -79,11 +78,8 @@ async def call(options: argparse.Namespace) -> int:
             raise NotFound(f"{server.title} has no tool {name}.", action="List them with: burrow mcp tools")
         running = servers.start_call(server.id, tool, arguments)
         running.progress.subscribe(_show_progress)
-        try:
-            result = await running.result()
-        except asyncio.CancelledError:
-            running.cancel()
-            raise
+        # Ctrl+C cancels this, and with it the call, at the server too.
+        result = await running.result()
         _show_result(result, options)
         return FAILED if result.is_error else 0
 
@@ -93,6 +89,7 @@ def _named(options: argparse.Namespace, names: Sequence[str], *wanted: str) -> l
 
     Ends the command with its usage when there are more or fewer.
     """
+    # `nargs` cannot say that SERVER is needed only without --url and --stdio.
     described = options.url is not None or options.stdio is not None
     needed = wanted[1:] if described else wanted
     if len(names) != len(needed):
@@ -112,10 +109,11 @@ async def _chosen(options: argparse.Namespace, named: str | None) -> AsyncIterat
                 # An own server needs no account, and must not wait for one.
                 await (await connect(services, options)).ready()
             servers = services.servers
-            chosen = Chosen(servers, _the_one(await servers.list(refresh=True), named))
+            chosen = Chosen(servers, _only_match(await servers.list(refresh=True), named))
         try:
             yield chosen
         except (SignInNeeded, VendorSignInNeeded) as failure:
+            # The advice of the error is for the window. Here one command signs in.
             if not isinstance(chosen.server.definition, HttpServer):
                 raise
             action = f"Run: burrow login --url {chosen.server.url}"
@@ -123,7 +121,10 @@ async def _chosen(options: argparse.Namespace, named: str | None) -> AsyncIterat
 
 
 async def _described(services: Services, options: argparse.Namespace) -> Chosen:
-    """One that the user added with the same address counts as that, with its sign-in; others are kept nowhere."""
+    """The server of `--url` or `--stdio`: one that the user added at that address, with its sign-in, else a new one.
+
+    A new one is not kept.
+    """
     from app.core.mcp.servers.own_source import NamedServers
 
     own = services.own_servers
@@ -160,8 +161,9 @@ async def _sign_in_failure(services: Services, options: argparse.Namespace) -> B
     return None
 
 
-def _the_one(servers: Iterable[Server], named: str) -> Server:
+def _only_match(servers: Iterable[Server], named: str) -> Server:
     matches = [server for server in servers if _is_called(server.id, server.title, named)]
+    # Titles need not be unique: one that is written exactly so goes before one in other case.
     exact = [server for server in matches if named in {server.id, server.title}]
     matches = exact or matches
     if len(matches) == 1:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.posthog.types import Task
 
+# How many pages of 100 tasks are looked through for a short name.
 SLUG_PAGES = 20
 
 

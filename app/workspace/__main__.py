@@ -74,6 +74,7 @@ def _seconds(text: str) -> float:
 def _listen(port: int) -> socket.socket:
     # asyncio disables Nagle's algorithm only where the protocol is given; otherwise each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # On Windows the option would let another process take a port that is in use.
     if sys.platform != "win32":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -54,6 +54,7 @@ STARTUP = (vendors.startup, endpoint.startup)
 """Called before the first request."""
 AFTER_READY = (store.after_ready, endpoint.after_ready)
 """Started in the background once connections are accepted."""
+# How long requests have to end by themselves when the workspace stops.
 CUT_AFTER_SECONDS = 0.3
 
 
@@ -82,6 +83,7 @@ def build_app(workspace: Workspace) -> Starlette:
         },
         lifespan=lifespan,
     )
+    # A path without its slash is 404: a redirect would hide the mistake, and clients follow none with a token.
     app.router.redirect_slashes = False
     app.state.workspace = workspace
     return app
@@ -104,6 +106,7 @@ class WorkspaceHttpServer(uvicorn.Server):
                 loop="asyncio",
                 http=TrackedConnection,
                 ws="none",
+                # Not "auto", which would take a failure at startup for an application without a lifespan.
                 lifespan="on",
                 log_config=None,
                 access_log=False,

@@ -103,8 +103,8 @@ def test_required_arguments_start_from_their_default_or_are_asked_for() -> None:
         }
     )
     assert model.arguments(model.seed()) == [
-        FieldProblem("b", "It is needed."),
-        FieldProblem("undescribed", "It is needed."),
+        FieldProblem("b", "This field is required."),
+        FieldProblem("undescribed", "This field is required."),
     ]
     full = model.seed().typed("b", "").in_json("undescribed", "[1]")
     assert model.arguments(full) == {"a": "x", "b": "", "c": 3, "undescribed": [1]}

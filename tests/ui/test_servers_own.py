@@ -49,7 +49,7 @@ class Shown:
     async def add(self, name: str, url: str) -> None:
         """Fill in the form of a server on this machine and send it."""
         self.place.selection.add_server()
-        self.form.home.set_value("own")
+        self.form.location.set_value("own")
         self.form.name.edit.setText(name)
         self.form.url.edit.setText(url)
         self.form.submit()
@@ -110,7 +110,7 @@ async def test_without_an_account_and_without_servers_adding_one_is_offered(qapp
         actions(on.place.pane.no_servers)["Add server"]()
         assert on.place.pages.shows_custom
         assert on.form.on_this_machine
-        assert not on.form.home.isVisibleTo(on.form)
+        assert not on.form.location.isVisibleTo(on.form)
         assert not on.place.pane.tabs.isTabVisible(1)
 
 
@@ -192,7 +192,7 @@ async def test_a_server_is_removed_after_a_question(qapp: QApplication) -> None:
         await settle()
         on.place.page.ask_remove()
         card = on.place.page.page.card
-        assert "Burrow forgets it" in card.text()
+        assert "Burrow removes it" in card.text()
         actions(card)["Remove"]()
         await until(lambda: services.own_servers.removed == ["own-1"])
 

@@ -198,7 +198,7 @@ async def test_search_looks_at_argument_names_and_says_when_nothing_matches(qapp
         on.place.page.tools.filter.down.emit()
         await until(lambda: on.titles() == ["send"])
         on.place.page.tools.filter.setText("nowhere")
-        await until(lambda: "No tool matches" in on.place.page.tools.empty.accessibleName())
+        await until(lambda: "No tools match" in on.place.page.tools.empty.accessibleName())
 
 
 def test_a_thousand_tools_are_filtered_within_a_frame(qapp: QApplication) -> None:
@@ -288,7 +288,7 @@ async def test_what_is_missing_is_said_under_its_field_and_nothing_is_sent(qapp:
         on.place.page.tool.run()
         await settle()
         form = on.place.page.tool.form
-        assert form.rows["query"].error.text() == "It is needed."
+        assert form.rows["query"].error.text() == "This field is required."
         assert "One argument" in form.card.text()
         assert backend.servers.calls == []
 
@@ -383,7 +383,7 @@ async def test_a_tool_that_asks_runs_after_it_is_allowed(qapp: QApplication) -> 
         session.ask({"query": "x"})
         await settle()
         assert session.phase is CallPhase.ASKING
-        assert "Allow once is not possible" in on.card.text()
+        assert "You cannot allow a single call" in on.card.text()
         assert backend.servers.calls == []
         actions(on.card)["Always allow and run"]()
         await until(lambda: backend.servers.calls)
@@ -553,7 +553,7 @@ async def test_policies_of_many_are_previewed_set_a_few_at_a_time_and_undone(qap
         await until(lambda: "1 of 11" in on.place.page.page.card.text())
         assert backend.servers.most_at_once <= 4
         backend.servers.policy_fails = set()
-        actions(on.place.page.page.card)["Retry failed"]()
+        actions(on.place.page.page.card)["Try again"]()
         await until(lambda: backend.servers.kept["i1"][3].policy == "approved")
         await until(lambda: on.place.page.page.undo.open)
         on.place.page.page.undo.undo()
@@ -650,7 +650,7 @@ async def test_a_refused_server_of_ones_own_keeps_the_form(qapp: QApplication) -
         on.place.selection.add_server()
         form = on.place.pages.custom
         form.submit()
-        assert form.name.error.text() == "It is needed."
+        assert form.name.error.text() == "This field is required."
         form.name.edit.setText("Mine")  # type: ignore[union-attr]
         form.url.edit.setText("https://mine.example/mcp")  # type: ignore[union-attr]
         backend.store.fail = Rejected("", Facts(detail="This server URL is already installed."))

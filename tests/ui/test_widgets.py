@@ -233,7 +233,7 @@ def test_data_and_paint_never_raise_whatever_a_row_holds(qtbot, caplog: pytest.L
         tone = "no such colour"
 
     view = table(qtbot)
-    guard._told.clear()
+    guard._logged.clear()
     with caplog.at_level(logging.CRITICAL), qtbot.captureExceptions() as raised:
         view.set_rows([Row("1", "fine"), Row("2", None, state=Broken(), side=Broken())])  # type: ignore[arg-type]
         view.grab()
@@ -247,7 +247,7 @@ def test_a_guarded_function_answers_its_default_and_is_logged_once(caplog: pytes
     def broken() -> int:
         raise KeyError("x")
 
-    guard._told.clear()
+    guard._logged.clear()
     assert [broken(), broken()] == [7, 7]
     assert len(caplog.records) == 1
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 UNAVAILABLE = {"error": "temporarily_unavailable", "error_description": "Please retry."}
+# An access token lives a week (docs/wire.md, "Token lifetimes and rotation").
 WEEK_AND_A_DAY = 8 * 24 * 3600.0
 
 
@@ -34,7 +35,7 @@ FAULTS: tuple[Fault, ...] = (
         marked("Lab", "Kill the access token"),
         marked(
             "Lab",
-            "The next request is refused. The token is renewed once, and the request is repeated. Nothing is shown.",
+            "The next request is refused. Burrow renews the token once and repeats the request. You see nothing of it.",
         ),
         lambda lab: lab.kill_access_token(),
     ),
@@ -47,7 +48,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "busy",
         marked("Lab", "Token endpoint busy twice"),
-        marked("Lab", "The token is revoked, and its renewal gets two 503 answers. Burrow tries a third time."),
+        marked("Lab", "The access token is killed, and the renewal gets two 503 answers. Burrow tries a third time."),
         lambda lab: _kill_with(lab, status=503, body=UNAVAILABLE, times=2),
     ),
     Fault(
@@ -85,5 +86,6 @@ FAULTS: tuple[Fault, ...] = (
 
 
 async def _kill_with(lab: Lab, **answer: Any) -> None:
+    # The fault first: once the token is dead, it may be refreshed at any moment.
     await lab.token_endpoint(**answer)
     await lab.kill_access_token()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
     from app.ui.theme.tokens import Tone
 
+# Several records come at once; the table is filled once for all of them.
 SETTLE_MS = 250
 EVENTS_AT_LEAST = 300
 COUNTERS = {
@@ -41,6 +42,7 @@ COUNTERS = {
     "requests": marked("Lab", "Requests"),
 }
 NOT_KNOWN = "–"
+# Answers every live token (docs/wire.md, "Dead tokens").
 PROBE = "/api/users/@me/"
 
 
@@ -54,12 +56,12 @@ class LabPlace(Place):
         self.counters: dict[str, Text] = {}
         self.reset_button = QuietButton(self.tr("Clear all faults"), "refresh", clicked=self._reset)
         self.page.add_action(self.reset_button)
-        self._lock = self._build_lock()
+        self._unlock_form = self._build_unlock_form()
         split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [400, 560])
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._lock)
+        column.addWidget(self._unlock_form)
         column.addWidget(split, 1)
         self.page.set_body(body)
         box = QVBoxLayout(self)
@@ -67,14 +69,14 @@ class LabPlace(Place):
         box.addWidget(self.page)
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settle.timeout.connect(self._show)
-        context.bridge.listen(self, context.services.activity.changed, self._came)
-        self._show_lock()
+        context.bridge.listen(self, context.services.activity.changed, self._record_added)
+        self._show_usable()
 
     def show_account(self, former: Identity | None) -> None:
         """Show the faults and events of this host."""
         self.context.bridge.cancel(self)
         self.page.card.clear()
-        self._show_lock()
+        self._show_usable()
         if self.isVisible():
             self.refresh()
 
@@ -103,7 +105,7 @@ class LabPlace(Place):
 
     def panes(self) -> Sequence[QWidget]:
         """For F6."""
-        return [self._lock, self._faults, self.events]
+        return [self._unlock_form, self._faults, self.events]
 
     def set_fault(self, fault: Fault) -> None:
         """Set a fault, then make one request, so that there is something to see."""
@@ -116,7 +118,7 @@ class LabPlace(Place):
             await backend.fetcher.get(PROBE)
 
         self.page.progress.start()
-        self._spawn(act(), lambda _: self._broken(), key="fault")
+        self._spawn(act(), lambda _: self._fault_set(), key="fault")
 
     def _command(self, fault: Fault) -> Command:
         return Command(
@@ -141,7 +143,7 @@ class LabPlace(Place):
         self._faults = faults = ScrollColumn(self.tr("Faults"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         faults.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         faults.box.setSpacing(theme().px(tokens.SPACE_4))
-        about = self.tr("Each fault really happens on the server. What you should see is written below it.")
+        about = self.tr("Each fault really happens on the server. The text below it says what you should see.")
         faults.box.addWidget(Text(about, tone="muted", wrap=True))
         for fault in FAULTS:
             faults.box.addWidget(self._fault_row(fault))
@@ -214,7 +216,7 @@ class LabPlace(Place):
         self.counters[name].setText(number)
         self.counters[name].setAccessibleName(f"{_tr(COUNTERS[name])}: {number}")
 
-    def _build_lock(self) -> QWidget:
+    def _build_unlock_form(self) -> QWidget:
         current = theme()
         box = QWidget()
         side = current.px(tokens.SPACE_4)
@@ -235,10 +237,10 @@ class LabPlace(Place):
         column.addWidget(self.secret_error)
         return box
 
-    def _show_lock(self) -> None:
+    def _show_usable(self) -> None:
         lab = self._lab()
         usable = lab is not None and lab.unlocked
-        self._lock.setVisible(lab is not None and not usable)
+        self._unlock_form.setVisible(lab is not None and not usable)
         for button in (*self.buttons.values(), self.reset_button):
             button.setEnabled(usable)
         if not usable:
@@ -253,7 +255,7 @@ class LabPlace(Place):
         def unlocked(_: None) -> None:
             self.secret.clear()
             self.secret_error.say("")
-            self._show_lock()
+            self._show_usable()
             self.refresh()
 
         def refused(error: BurrowError) -> None:
@@ -265,14 +267,14 @@ class LabPlace(Place):
         lab = self._lab()
         if lab is not None:
             self.page.progress.start()
-            self._spawn(lab.reset(), lambda _: self._broken(), key="fault")
+            self._spawn(lab.reset(), lambda _: self._fault_set(), key="fault")
 
-    def _broken(self) -> None:
+    def _fault_set(self) -> None:
         self.page.progress.stop()
         self.page.card.clear()
         self.refresh()
 
-    def _came(self, record: ActivityRecord) -> None:
+    def _record_added(self, record: ActivityRecord) -> None:
         if record.kind == "auth" and self.isVisible():
             self._settle.start()
 
@@ -295,8 +297,8 @@ class LabPlace(Place):
     def _failed(self, error: BurrowError) -> None:
         self.page.progress.stop()
         if isinstance(error, SignInNeeded):
-            # The purpose of the fault. The window's bar shows it.
-            self._broken()
+            # What the fault is for. The sign-in bar shows it.
+            self._fault_set()
             return
         self.page.card.show_error(error)
         self._show()

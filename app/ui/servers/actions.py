@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from app.ui.servers.server_pane import ServerPane
     from app.ui.servers.tool_calls import ToolCalls
 
-GROUP = "Servers"
-TOOL_GROUP = "Tool"
-
 
 class ServerActions(QObject):
     """Passes what the person wants of the selected server to the controller."""
@@ -46,9 +43,9 @@ class ServerActions(QObject):
         page = self._page
         controller.failed.connect(self.show_failure)
         pane.server_toggled.connect(self._toggle)
-        page.enabled_wanted.connect(lambda on: self._about_server(lambda s: controller.set_enabled(s.id, on)))
-        page.remove_wanted.connect(lambda: self._about_server(lambda s: controller.remove(s.id)))
-        page.refresh_wanted.connect(lambda: self._about_server(lambda s: controller.load_tools(s.id, refresh=True)))
+        page.enabled_wanted.connect(lambda on: self._with_server(lambda s: controller.set_enabled(s.id, on)))
+        page.remove_wanted.connect(lambda: self._with_server(lambda s: controller.remove(s.id)))
+        page.refresh_wanted.connect(lambda: self._with_server(lambda s: controller.load_tools(s.id, refresh=True)))
         page.sign_in_wanted.connect(self._sign_in)
         page.tool.sign_in_wanted.connect(self._sign_in)
         page.tool.permission_wanted.connect(self._ask_permission)
@@ -58,31 +55,32 @@ class ServerActions(QObject):
     def commands(self) -> Sequence[Command]:
         """For the palette and the keys of the place."""
         tr, tool, undo = self.tr, self._page.tool, self._page.page.undo
+        group, tool_group = tr("Servers"), tr("Tool")
         select, calls = self._selection, self._calls
         has_tool = lambda: calls.has_tool  # noqa: E731 - the same condition of several commands
         return [
-            Command("servers.add", tr("Add server"), select.add_server, "Ctrl+Shift+N", GROUP),
+            Command("servers.add", tr("Add server"), select.add_server, "Ctrl+Shift+N", group),
             Command(
-                "servers.available", tr("Browse available servers"), select.show_offers, "", GROUP, self._is_connected
+                "servers.available", tr("Browse available servers"), select.show_offers, "", group, self._is_connected
             ),
-            Command("servers.toggle", tr("Switch server on or off"), self._toggle_shown, "", GROUP, self._can_switch),
-            Command("servers.remove", tr("Remove server"), self._ask_remove, "", GROUP, self._can_remove),
-            Command("tool.run", tr("Run tool"), self._run, "Ctrl+Return", TOOL_GROUP, self._can_run),
+            Command("servers.toggle", tr("Switch server on or off"), self._toggle_shown, "", group, self._can_switch),
+            Command("servers.remove", tr("Remove server"), self._ask_remove, "", group, self._can_remove),
+            Command("tool.run", tr("Run tool"), self._run, "Ctrl+Return", tool_group, self._can_run),
             Command(
-                "tool.again", tr("Run the last call again"), tool.run_again, "Ctrl+Shift+Return", TOOL_GROUP, has_tool
+                "tool.again", tr("Run the last call again"), tool.run_again, "Ctrl+Shift+Return", tool_group, has_tool
             ),
             Command(
-                "tool.cancel", tr("Cancel the running call"), tool.cancel, "Ctrl+.", TOOL_GROUP, lambda: calls.busy
+                "tool.cancel", tr("Cancel the running call"), tool.cancel, "Ctrl+.", tool_group, lambda: calls.busy
             ),
             Command(
                 "tool.json",
                 tr("Switch between form and JSON"),
                 tool.form.toggle_json,
                 "Ctrl+Shift+J",
-                TOOL_GROUP,
+                tool_group,
                 has_tool,
             ),
-            Command("tool.undo", tr("Undo the last policy change"), undo.undo, "Ctrl+Z", TOOL_GROUP, lambda: undo.open),
+            Command("tool.undo", tr("Undo the last policy change"), undo.undo, "Ctrl+Z", tool_group, lambda: undo.open),
         ]
 
     def items(self) -> Sequence[Command]:
@@ -91,12 +89,12 @@ class ServerActions(QObject):
         found = []
         for server in servers:
             title = self.tr("Go to server {0}").format(server.title)
-            found.append(Command(f"servers.go.{server.id}", title, self._goer(server.id), "", server_group))
+            found.append(Command(f"servers.go.{server.id}", title, self._opener(server.id), "", server_group))
         for server in servers:
             for each in self._controller.tools.get(server.id, ()):
                 title = self.tr("Go to tool {0} of {1}").format(each.label, server.title)
-                goer = self._goer(f"{server.id}/{each.name}")
-                found.append(Command(f"tool.go.{server.id}.{each.row}", title, goer, "", tool_group))
+                opener = self._opener(f"{server.id}/{each.name}")
+                found.append(Command(f"tool.go.{server.id}.{each.row}", title, opener, "", tool_group))
         return found
 
     def show_failure(self, words: str, error: BurrowError) -> None:
@@ -104,15 +102,15 @@ class ServerActions(QObject):
         card = self._page.page.card
         card.show_note(words, error.cause, error.advice, [(self.tr("Close"), card.clear)], tone="bad")
 
-    def _about_server(self, act: Callable[[Server], object]) -> None:
+    def _with_server(self, act: Callable[[Server], object]) -> None:
         if self._page.server is not None:
             act(self._page.server)
 
-    def _goer(self, item: str) -> Callable[[], None]:
+    def _opener(self, item: str) -> Callable[[], None]:
         return lambda: self._navigator.go("servers", item)
 
     def _reconnect(self) -> None:
-        self._about_server(self._installer.reconnect)
+        self._with_server(self._installer.reconnect)
 
     def _sign_in(self) -> None:
         """Sign in to what the server in view needs: to itself if it is the user's own, else to the host."""
@@ -135,7 +133,7 @@ class ServerActions(QObject):
             self._controller.set_enabled(server_id, not enabled)
 
     def _toggle_shown(self) -> None:
-        self._about_server(lambda server: self._toggle(server.id))
+        self._with_server(lambda server: self._toggle(server.id))
 
     def _ask_remove(self) -> None:
         self._pages.turn_to(self._page)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.core.mcp.results.blocks import Block
 
 SHOWN_CHARACTERS = 200 * 1024
+# A picture of a few kilobytes may claim a size that takes gigabytes of memory once it is decoded.
 LARGEST_SIDE = 16_000
 TALLEST_TEXT = 420
 LONGEST_WRAPPED = 4_000
@@ -53,7 +54,7 @@ def block_widget(block: Block, save: Callable[[str, bytes], None], read: Callabl
         case ImageBlock(data=data, mime=mime):
             return picture_widget(data, mime, save)
         case AudioBlock(data=data, mime=mime):
-            return _file(tr("Sound"), data, mime, save)
+            return _file(tr("Audio"), data, mime, save)
         case LinkBlock():
             return LinkCard(block, read)
         case ResourceBlock(uri=uri, text=text, blob=blob, mime=mime):
@@ -96,7 +97,7 @@ def picture_widget(data: bytes, mime: str, save: Callable[[str, bytes], None]) -
 
 
 def read_picture(data: bytes) -> QPixmap | None:
-    """The picture in `data`, None when it is none or far too large. Reads only the bytes given."""
+    """The picture in `data`; None when there is none or when it is far too large."""
     buffer = QBuffer()
     buffer.setData(QByteArray(data))
     if not buffer.open(QIODevice.OpenModeFlag.ReadOnly):
@@ -126,7 +127,7 @@ def size_words(count: int) -> str:
 
 
 def is_web(uri: str) -> bool:
-    """Whether a link may be opened in the browser."""
+    """Whether a link may be opened in the browser. A server could name a file or a program by another scheme."""
     return uri.startswith(("https://", "http://")) and not any(ord(character) <= 32 for character in uri)
 
 
@@ -146,6 +147,7 @@ class FittedText(CodeEdit):
         return QSize(0, min(self._tall, theme().px(TALLEST_TEXT)))
 
     def _fit(self) -> None:
+        # The document of a QPlainTextEdit measures its height in lines.
         lines = max(1, int(self.document().size().height()))
         margins = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
         wanted = ceil(lines * QFontMetricsF(self.font()).lineSpacing() + margins)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Match = Callable[[Installation], bool]
 
+# How long the person has in the browser, and how often the list is read meanwhile.
 LIMIT_SECONDS = 180.0
 POLL_SECONDS = 2.0
 
@@ -57,7 +58,7 @@ class ServerConnectFlow(QObject):
         super().__init__(parent)
         self._bridge = bridge
         self._limit, self._poll = limit, poll
-        self._look_now = asyncio.Event()
+        self._check_now = asyncio.Event()
         self.stage = ConnectStage.IDLE
         self.title = ""
         self.url = ""
@@ -65,7 +66,8 @@ class ServerConnectFlow(QObject):
         self._pending: PendingSignIn | None = None
         app = QGuiApplication.instance()
         if isinstance(app, QGuiApplication):
-            app.applicationStateChanged.connect(lambda _state: self._look_now.set())
+            # Whoever comes back from the browser has probably just finished there.
+            app.applicationStateChanged.connect(lambda _state: self._check_now.set())
 
     def begin(self, backend: Backend, title: str, work: Coroutine[Any, Any, Installation | str], match: Match) -> None:
         """Run `work`. If it returns an address, open it and wait until an installation matches."""
@@ -76,6 +78,7 @@ class ServerConnectFlow(QObject):
             answer = await work
             if isinstance(answer, Installation):
                 return answer.id
+            # The address comes from the server, and whatever it is, the system would open it.
             if not is_confidential(answer):
                 raise ProtocolTrouble("The server named an address that is not safe to open.")
             self.url = answer
@@ -119,6 +122,7 @@ class ServerConnectFlow(QObject):
     def cancel(self) -> None:
         """Stop waiting. The connection can still be completed in the browser."""
         self._bridge.cancel(self, "connect")
+        # `allow` runs in the job of the call that asked, which the line above does not end.
         if self._pending is not None:
             self._pending.cancel()
         self.url, self.error = "", None
@@ -127,10 +131,10 @@ class ServerConnectFlow(QObject):
     async def _through_browser(self, start: Callable[[], Awaitable[PendingSignIn]]) -> None:
         pending = self._pending = await start()
 
-        def moved(address: str) -> None:
+        def address_changed(address: str) -> None:
             self.url = address
 
-        unsubscribe = pending.url_changed.subscribe(moved)
+        unsubscribe = pending.url_changed.subscribe(address_changed)
         self.url = pending.url
         self._set(ConnectStage.WAITING)
         try:
@@ -144,16 +148,19 @@ class ServerConnectFlow(QObject):
         try:
             async with asyncio.timeout(self._limit):
                 while True:
-                    self._look_now.clear()
+                    # Cleared before the request: who comes back from the browser during it is not missed.
+                    self._check_now.clear()
                     try:
                         for each in await backend.store.installations():
+                            # An installation is listed before it is connected (docs/wire.md, "MCP store").
                             if match(each) and not each.pending_oauth and not each.needs_reauth:
                                 return each.id
                     except BurrowError as error:
+                        # A list that cannot be read says nothing about the connection. Try until the limit.
                         log.info("looking for a connected server: %s", type(error).__name__)
                     try:
                         async with asyncio.timeout(self._poll):
-                            await self._look_now.wait()
+                            await self._check_now.wait()
                     except TimeoutError:
                         continue
         except TimeoutError:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.ui.bridge import Bridge, Job
 
+# There is no request for several tools (docs/wire.md, "Tools and approval states"): each has one of its own.
 POLICY_AT_ONCE = 4
+# An older list is loaded again when the place comes into view.
 STALE_SECONDS = 30.0
+# Setting several policies announces the same server once for each tool.
 SETTLE_MS = 30
 
 
@@ -77,9 +80,9 @@ class ServerController(QObject):
         self._fresh = False
         self._recovery: RecoveryDetector | None = None
         self._forget()
-        self._settling: set[str] = set()
-        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._settle.timeout.connect(self._tell_settled)
+        self._announced: set[str] = set()
+        self._load_timer = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._load_timer.timeout.connect(self._load_announced)
 
     def start(self, backend: Backend | None, *, fresh: bool = False) -> None:
         """Drop everything and load this backend's servers and the user's own; None: the latter only.
@@ -90,13 +93,14 @@ class ServerController(QObject):
         self.backend = backend
         self._forget()
         self._fresh = fresh
-        self._settling.clear()
+        self._announced.clear()
         self._recovery = RecoveryDetector(backend.credential.status) if backend is not None else None
         servers = self._services.servers
+        # Before anything is loaded, so that no change in between is missed.
         self._generation.listen(servers.changed, self._listed)
         self._generation.listen(servers.tools_changed, self._tools_announced)
         if backend is not None:
-            self._generation.listen(backend.credential.changed, self._session_changed)
+            self._generation.listen(backend.credential.changed, self._status_changed)
             self._generation.listen(backend.credential.happened, self._auth_happened)
         self.load(refresh=fresh)
         self.changed.emit()
@@ -114,11 +118,12 @@ class ServerController(QObject):
         backend, servers = self.backend, self._services.servers
 
         async def read() -> tuple[Server, ...]:
+            # The store's requests name the project, which the host tells only after the sign-in.
             if backend is not None and backend.project is None:
                 try:
                     await backend.ready()
                 except BurrowError:
-                    # The user's own servers need no account.
+                    # The user's own servers need no account, so they are listed before the failure is shown.
                     await servers.list(refresh=refresh)
                     raise
             return await servers.list(refresh=refresh)
@@ -128,7 +133,10 @@ class ServerController(QObject):
         self.changed.emit()
 
     def load_with_tools(self, server_id: str) -> None:
-        """Load the list again, then a server's tools if they were asked for before: it is reached otherwise now."""
+        """Load the list again, then a server's tools if they were asked for before.
+
+        For a server that was just connected: the tools can be loaded only once the list says how it is reached now.
+        """
         if server_id in self.tools or server_id in self.tool_errors or server_id in self.loading_tools:
             self._tools_next.add(server_id)
         self.load(refresh=True)
@@ -142,6 +150,7 @@ class ServerController(QObject):
         """Load a server's tools. `tools_changed` follows."""
         if server_id in self.loading_tools and not refresh:
             return
+        # After a change of project the services still have the former project's tools.
         refresh = refresh or (self._fresh and server_id not in self.tools)
         self.loading_tools.add(server_id)
         self.tool_errors.pop(server_id, None)
@@ -191,8 +200,8 @@ class ServerController(QObject):
         kept = None if server is None else installation_of(server)
         if self.backend is None or server is None or kept is None or server_id in self.busy:
             return
-        words = f"{server.title} could not be switched {'on' if enabled else 'off'}"
-        self._change(server_id, self.backend.store.update(kept.id, is_enabled=enabled), words)
+        words = self.tr("{0} could not be switched on") if enabled else self.tr("{0} could not be switched off")
+        self._change(server_id, self.backend.store.update(kept.id, is_enabled=enabled), words.format(server.title))
 
     def remove(self, server_id: str) -> None:
         """Uninstall a server, or forget one of the user's own."""
@@ -205,7 +214,7 @@ class ServerController(QObject):
         elif is_own(server):
             work = self._services.own_servers.remove(server_id)
         if work is not None:
-            self._change(server_id, work, f"{server.title} could not be removed")
+            self._change(server_id, work, self.tr("{0} could not be removed").format(server.title))
 
     def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job:
         """Set the `Policy` of tools, a few at a time. `policies_set` follows."""
@@ -213,6 +222,7 @@ class ServerController(QObject):
         former = {tool.name: tool.policy or Policy.ASK for tool in self.tools.get(server_id, ())}
         gate = asyncio.Semaphore(POLICY_AT_ONCE)
 
+        # An error is a value here: a tool that was refused must not hide which others were set.
         async def one(name: str) -> BurrowError | None:
             async with gate:
                 try:
@@ -255,6 +265,7 @@ class ServerController(QObject):
         self._read_at = float("-inf")
 
     def _change(self, server_id: str, work: Coroutine[Any, Any, object], words: str) -> None:
+        # Busy until the list shows the change: switching again meanwhile would act on what was shown before.
         async def change() -> None:
             await work
             await self._services.servers.list(refresh=True)
@@ -300,16 +311,21 @@ class ServerController(QObject):
 
     def _tools_announced(self, server_id: str) -> None:
         """The services refreshed a server's tools or set a policy: load what they know, once for many such events."""
-        self._settling.add(server_id)
-        self._settle.start()
+        self._announced.add(server_id)
+        self._load_timer.start()
 
-    def _tell_settled(self) -> None:
-        waiting, self._settling = self._settling, set()
+    def _load_announced(self) -> None:
+        waiting, self._announced = self._announced, set()
+        # Tools that nobody has looked at are loaded when their server is shown.
         for server_id in waiting & set(self.tools):
             self.load_tools(server_id)
 
     def _sync_once(self, server_id: str) -> None:
-        """Have the store sync an installation without tools, once: it may only not be synced yet."""
+        """Have the store fetch the tools of an installation that has none, once.
+
+        It fetches them in the background after connecting (docs/wire.md, "Installing and connecting"). A server that
+        really has no tools is not asked again and again.
+        """
         server, backend = self.server(server_id), self.backend
         installation = None if server is None else installation_of(server)
         if backend is None or installation is None or server_id in self._synced:
@@ -326,7 +342,8 @@ class ServerController(QObject):
 
         self._spawn(sync(), done, _ignore)
 
-    def _session_changed(self, status: CredentialStatus) -> None:
+    def _status_changed(self, status: CredentialStatus) -> None:
+        """The credential works again: load what had failed."""
         if self._recovery is None or not self._recovery.recovered(status):
             return
         if not self.loading and (not self.loaded or self.error is not None):

@@ -9,6 +9,7 @@ from app.core.mcp.forms.model import FieldEntry, FormDraft, FormModel, Presence
 from app.core.mcp.json_text import NotJson, parse_json, write_json
 
 KIND = "tool"
+# In characters. A longer draft lasts as long as the window.
 LONGEST = 1_000_000
 
 
@@ -19,6 +20,7 @@ def encode(draft: FormDraft, text: str | None) -> dict[str, str] | None:
         for name, entry in draft.entries.items()
     }
     try:
+        # Entries are text as it was typed. Extra arguments are values, whose numbers have to stay exact.
         kept = {"entries": json.dumps(entries), "extra": write_json(dict(draft.extra)), "whole": draft.whole}
     except NotJson:
         return None

@@ -62,15 +62,16 @@ class ToolDrafts(QObject):
 
     async def flush(self) -> None:
         """Save all drafts now; awaited before the app ends."""
-        for work in self._works():
+        for work in self._pending_saves():
             await work
 
     def _save(self) -> None:
-        for work in self._works():
+        for work in self._pending_saves():
             self._bridge.spawn(self, work, failed=_not_saved)
 
-    def _works(self) -> list[Coroutine[Any, Any, None]]:
+    def _pending_saves(self) -> list[Coroutine[Any, Any, None]]:
         self._save_soon.stop()
+        # Taken out before anything is awaited: what is typed from here on is a new draft to save.
         waiting, self._unsaved = self._unsaved, {}
         works: list[Coroutine[Any, Any, None]] = []
         for session in waiting.values():

@@ -39,6 +39,7 @@ class ArgumentForm(QWidget):
         self._draft = FormDraft()
         self._json = False
         self._why = ""
+        # While the form fills its own editor, `textChanged` is not the person's typing and must not count as a draft.
         self._filling = False
         self.rows: dict[str, FieldRow] = {}
         self.modes = Segmented(
@@ -57,7 +58,7 @@ class ArgumentForm(QWidget):
         self.json = JsonEdit(self.tr("Arguments as JSON"))
         self.json.edit.setMinimumHeight(self.json.edit.fontMetrics().lineSpacing() * JSON_LINES)
         self.json.edit.textChanged.connect(self._json_typed)
-        self.json.checked.connect(lambda _ok: self._look())
+        self.json.checked.connect(lambda _ok: self._check_ready())
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_3))
@@ -110,7 +111,7 @@ class ArgumentForm(QWidget):
         return moved
 
     def toggle_json(self) -> None:
-        """Ctrl+Shift+J."""
+        """Switch between form and JSON."""
         self.set_json(not self._json)
 
     def text(self) -> str | None:
@@ -158,7 +159,7 @@ class ArgumentForm(QWidget):
         self.card.show_note(words, "\n".join(lines[:8]), tone="attention")
         first = next((row for name, row in self.rows.items() if name in by_name), None)
         if first is not None and not self._json:
-            (first.editor if first.editor is not first else first).setFocus(Qt.FocusReason.OtherFocusReason)
+            first.editor.setFocus(Qt.FocusReason.OtherFocusReason)
         return True
 
     def focus_first(self) -> None:
@@ -179,7 +180,7 @@ class ArgumentForm(QWidget):
     def _to_json(self) -> bool:
         text = self.model.as_json(self._draft)
         if not isinstance(text, str):
-            # Missing arguments do not keep the person in the form; values that cannot be read do.
+            # What is missing can be added in the JSON. What cannot be read has no JSON and would be lost.
             text = FormModel({**self.model.schema, "required": []}).as_json(self._draft)
         if not isinstance(text, str):
             self.show_problems(text)
@@ -192,6 +193,7 @@ class ArgumentForm(QWidget):
         return True
 
     def _to_form(self) -> bool:
+        # Arguments that no field can hold stay in the draft as `extra` and are sent too.
         try:
             self._draft = self.model.from_json(self.json.text().strip() or "{}")
         except NotJson as problem:
@@ -227,11 +229,11 @@ class ArgumentForm(QWidget):
         self.json.setVisible(self._json)
         for row in self.rows.values():
             row.setVisible(not self._json)
-        self._note.setText(self._words())
+        self._note.setText(self._note_words())
         self._note.setVisible(bool(self._note.text()))
-        self._look()
+        self._check_ready()
 
-    def _words(self) -> str:
+    def _note_words(self) -> str:
         if self.model.whole_json:
             return self.tr("Edited as JSON: {0}").format(self.model.reason)
         if not self._json and not self.model.fields and not self._draft.extra:
@@ -241,7 +243,7 @@ class ArgumentForm(QWidget):
             return self.tr("Also sent, although the tool does not declare it: {0}").format(names)
         return ""
 
-    def _look(self) -> None:
+    def _check_ready(self) -> None:
         why = ""
         if self._json:
             try:

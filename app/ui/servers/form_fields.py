@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.forms.fields import Choice, Field
 
+# A longer list of choices can be searched by typing.
 FEW_CHOICES = 7
 TALL_LINES = 4
 JSON_LINES = 5
@@ -51,8 +52,9 @@ class FieldRow(QWidget):
         head.addWidget(kind)
         head.addStretch()
         head.addLayout(self._actions)
-        self._room = QVBoxLayout()
-        self._room.setContentsMargins(0, 0, 0, 0)
+        self._editor_room = QVBoxLayout()
+        self._editor_room.setContentsMargins(0, 0, 0, 0)
+        # The row itself while the argument has no editor, because it is left out or null.
         self.editor: QWidget = self
         self.error = FieldError(self)
         box = QVBoxLayout(self)
@@ -61,7 +63,7 @@ class FieldRow(QWidget):
         box.addLayout(head)
         if field.description:
             box.addWidget(Text(field.description, "caption", "muted", wrap=True, selectable=True))
-        box.addLayout(self._room)
+        box.addLayout(self._editor_room)
         hints = "  ·  ".join(field.hints)
         if hints:
             box.addWidget(Text(hints, "caption", "muted", wrap=True))
@@ -76,7 +78,7 @@ class FieldRow(QWidget):
 
     def set_presence(self, presence: Presence) -> None:
         """Send the value, send null, or leave the argument out. The typed text is kept."""
-        self._put(presence=presence)
+        self._change_entry(presence=presence)
         self._build()
         if presence is Presence.VALUE and self.editor is not self:
             self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -90,11 +92,12 @@ class FieldRow(QWidget):
         parts = (words, self.field.summary, self.tr("required") if self.field.required else "")
         return "  ·  ".join(part for part in parts if part)
 
-    def _put(
+    def _change_entry(
         self, *, presence: Presence | None = None, text: str | None = None, items: tuple[str, ...] | None = None
     ) -> None:
         was = self._entry
         self._entry = FieldEntry(
+            # Whoever types a value wants it to be sent.
             presence or Presence.VALUE,
             was.text if text is None else text,
             was.items if items is None else items,
@@ -104,22 +107,23 @@ class FieldRow(QWidget):
         self.changed.emit(self._entry)
 
     def _build(self) -> None:
-        clear_layout(self._room)
+        clear_layout(self._editor_room)
         clear_layout(self._actions)
         field, presence = self.field, self._entry.presence
+        # A required argument always has its editor: it starts absent, but cannot be left out.
         left_out = presence is Presence.ABSENT and not field.required
         if left_out or presence is Presence.NULL:
             words = self.tr("— not sent —") if left_out else self.tr("null")
             note = Text(words, tone="muted")
-            self._room.addWidget(note)
+            self._editor_room.addWidget(note)
             self.editor = self
         else:
             self.editor = self._make_editor()
-            self._room.addWidget(self.editor)
-        self._offer(left_out, presence)
+            self._editor_room.addWidget(self.editor)
+        self._add_buttons(left_out, presence)
         self._replace_error()
 
-    def _offer(self, left_out: bool, presence: Presence) -> None:
+    def _add_buttons(self, left_out: bool, presence: Presence) -> None:
         named = self.field.label
         if left_out or presence is Presence.NULL:
             self._button(self.tr("Set"), self.tr("Set {0}").format(named), Presence.VALUE)
@@ -134,6 +138,7 @@ class FieldRow(QWidget):
         self._actions.addWidget(button)
 
     def _replace_error(self) -> None:
+        """Tie the error to the new editor: assistive technology reads it as that editor's description."""
         said = self.error.text()
         self._error_room.removeWidget(self.error)
         self.error.deleteLater()
@@ -147,9 +152,14 @@ class FieldRow(QWidget):
         if entry.as_json or field.kind is FieldKind.JSON:
             return self._code(entry.text, JSON_LINES)
         if field.kind is FieldKind.LIST:
-            return ListEditor(field, entry.items, lambda items: self._put(items=items), self._name)
+            return ListEditor(field, entry.items, lambda items: self._change_entry(items=items), self._name)
         return scalar_editor(
-            field.kind, field.choices, entry, self._name, lambda text: self._put(text=text), tall=field.multiline
+            field.kind,
+            field.choices,
+            entry,
+            self._name,
+            lambda text: self._change_entry(text=text),
+            tall=field.multiline,
         )
 
     def _code(self, text: str, lines: int) -> QWidget:
@@ -158,7 +168,7 @@ class FieldRow(QWidget):
         edit.setFixedHeight(edit.fontMetrics().lineSpacing() * lines + theme().px(tokens.SPACE_4))
         edit.setToolTip(self.field.why)
         edit.setPlaceholderText("JSON")
-        edit.textChanged.connect(lambda: self._put(text=edit.toPlainText()))
+        edit.textChanged.connect(lambda: self._change_entry(text=edit.toPlainText()))
         return edit
 
 
@@ -186,6 +196,7 @@ def scalar_editor(
         return edit
     line = QLineEdit(entry.text)
     line.setAccessibleName(name)
+    # Qt's own limit of 32,767 characters would cut off a longer value without a word.
     line.setMaxLength(1_000_000)
     if kind in {FieldKind.INTEGER, FieldKind.NUMBER}:
         line.setMaximumWidth(theme().px(240))
@@ -215,6 +226,7 @@ def _choice(choices: Sequence[Choice], entry: FieldEntry, name: str, put: Callab
             completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         if entry.text and select.currentIndex() < 0:
             select.setEditText(entry.text)
+        # A text that names no choice is kept: the model says what is wrong with it when the tool is called.
         keys = {choice.label: choice.key for choice in choices}
         select.editTextChanged.connect(lambda text: put(keys.get(text) or text))
         edit = select.lineEdit()
@@ -270,6 +282,7 @@ class ListEditor(QWidget):
             self._editors[other].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _set(self, place: int, text: str) -> None:
+        # Several lines were pasted: each becomes an item.
         if "\n" in text:
             self._items[place : place + 1] = [line for line in text.splitlines() if line.strip()]
             self._tell(build=True)

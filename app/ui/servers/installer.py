@@ -49,9 +49,9 @@ class ServerInstaller(QObject):
         super().__init__(pages)
         self._own, self._bridge = own, bridge
         self._controller, self._flow, self._pages = controller, flow, pages
-        self._banner, self._offer, self._form = pages.banner, pages.template, pages.custom
-        self._offer.connect_wanted.connect(self._install_offered)
-        self._form.add_wanted.connect(self._add_by_address)
+        self._banner, self._template_page, self._custom_page = pages.banner, pages.template, pages.custom
+        self._template_page.connect_wanted.connect(self._install_offered)
+        self._custom_page.add_wanted.connect(self._add_by_address)
         flow.changed.connect(self._show)
         flow.connected.connect(self._connected)
 
@@ -64,6 +64,7 @@ class ServerInstaller(QObject):
         if backend is None or kept is None:
             return
         needed = kept.pending_oauth or kept.needs_reauth
+        # Where no sign-in was needed, nothing but the time of its change says that the new one is complete.
         self._flow.begin(
             backend,
             server.title,
@@ -72,9 +73,10 @@ class ServerInstaller(QObject):
         )
 
     def _install_offered(self, api_key: str) -> None:
-        template, backend = self._offer.template, self._controller.backend
+        template, backend = self._template_page.template, self._controller.backend
         if template is None or backend is None:
             return
+        # With OAuth the answer is an address, not an id: the new installation is one that was not there before.
         before = {each.id for each in self._controller.installations()}
         self._flow.begin(
             backend,
@@ -92,22 +94,23 @@ class ServerInstaller(QObject):
         return ask
 
     def _add_by_address(self) -> None:
-        if self._form.on_this_machine:
+        if self._custom_page.on_this_machine:
             self._add_own()
         else:
             self._install_by_address()
 
     def _add_own(self) -> None:
-        form, own = self._form, self._own()
+        form, own = self._custom_page, self._own()
         oauth = form.auth.value() == "oauth"
         client = ClientIdentity(form.client_id.text, form.client_secret.text or None) if form.client_id.text else None
         key = form.key.text
         server = HttpServer("", form.name.text, form.url.text, description=form.description.text)
 
         async def add() -> HttpServer:
+            # Reads the settings again: another process may have added this server.
             await own.definitions()
             if own.find(server.url) is not None:
-                words = "You have added the server at this address already."
+                words = "You already added the server at this address."
                 raise Rejected(words, Facts(attr="url"), action="Choose it from the list.")
             kept = await own.add(server)
             if not oauth:
@@ -115,21 +118,21 @@ class ServerInstaller(QObject):
             return replace(server, id=kept.id)
 
         def done(kept: HttpServer) -> None:
-            self._form.add_button.setEnabled(True)
-            self._form.reset()
+            self._custom_page.add_button.setEnabled(True)
+            self._custom_page.reset()
             self.added.emit(kept.id)
             if oauth and client is not None:
                 self._flow.sign_in(kept.id, kept.title, partial(own.begin_sign_in, kept.id, client=client))
 
         def failed(error: BurrowError) -> None:
-            self._form.add_button.setEnabled(True)
-            self._form.show_failure(error)
+            self._custom_page.add_button.setEnabled(True)
+            self._custom_page.show_failure(error)
 
-        self._form.add_button.setEnabled(False)
+        self._custom_page.add_button.setEnabled(False)
         self._bridge.spawn(self, add(), done=done, failed=failed, key="add")
 
     def _install_by_address(self) -> None:
-        form, backend = self._form, self._controller.backend
+        form, backend = self._custom_page, self._controller.backend
         if backend is None:
             return
         url, oauth = form.url.text, form.auth.value() == "oauth"
@@ -146,14 +149,14 @@ class ServerInstaller(QObject):
 
     def _connected(self, server_id: str) -> None:
         if self._pages.shows_custom:
-            self._form.reset()
+            self._custom_page.reset()
         self.done.emit(server_id, self._flow.title)
 
     def _show(self) -> None:
         flow = self._flow
         busy = flow.stage in {ConnectStage.ASKING, ConnectStage.WAITING}
-        self._offer.set_busy(busy)
-        self._form.add_button.setEnabled(not busy)
+        self._template_page.set_busy(busy)
+        self._custom_page.add_button.setEnabled(not busy)
         if flow.stage is ConnectStage.WAITING:
             self._banner.show_message(
                 self.tr("Waiting for your browser to connect {0}…").format(flow.title),
@@ -168,9 +171,10 @@ class ServerInstaller(QObject):
         elif flow.stage is ConnectStage.FAILED and flow.error is not None:
             if self._pages.shows_custom:
                 self._banner.clear()
-                self._form.show_failure(flow.error)
+                self._custom_page.show_failure(flow.error)
                 return
             unknown = isinstance(flow.error, OutcomeUnknown)
+            # A lost answer is not a refusal: the store may have installed it.
             said = self.tr("{0} may have been installed. {1}") if unknown else self.tr("{0} was not connected. {1}")
             self._banner.show_message(
                 said.format(flow.title, flow.error.facts.detail or flow.error.cause),

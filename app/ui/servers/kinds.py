@@ -50,7 +50,7 @@ def kind_of(server: Server) -> ServerKind:
         case InstalledServer(installation):
             return _installed(installation, server.state)
         case HostEndpoint():
-            return ServerKind(facts=((tr("Authentication"), tr("Your own account")),))
+            return ServerKind(facts=((tr("Authentication"), tr("Your account")),))
         case own:
             return _own(own, server.state)
 
@@ -62,13 +62,13 @@ def installation_of(server: Server) -> Installation | None:
 
 def _installed(kept: Installation, state: ServerState) -> ServerKind:
     unfinished = state is ServerState.SIGN_IN
-    shared = tr("Shared with the team") if kept.scope == "shared" else tr("Only yours")
+    shared = tr("The team") if kept.scope == "shared" else tr("Only you")
     return ServerKind(
         connect=tr(INSTALLED[state]) if state in INSTALLED else "",
-        connect_title=tr("Connecting is not finished") if unfinished else tr("Its sign-in has ended"),
+        connect_title=tr("Not connected yet") if unfinished else tr("The sign-in has ended"),
         connect_text=tr("Its tools are listed after you allow the connection in your browser."),
         enabled=kept.is_enabled,
-        removal=tr("Agents can no longer use it, and its policies are forgotten."),
+        removal=tr("Agents can no longer use it. The policies of its tools are deleted."),
         policies=True,
         signs_in=kept.auth_type == "oauth",
         facts=((tr("Authentication"), auth_words(kept.auth_type)), (tr("Installed for"), shared)),
@@ -77,18 +77,18 @@ def _installed(kept: Installation, state: ServerState) -> ServerKind:
 
 def _own(own: OwnServer, state: ServerState) -> ServerKind:
     known, can_sign_in = own.authorization, isinstance(own, HttpServer)
-    how = tr("None so far") if can_sign_in else tr("None")
+    how = tr("None yet") if can_sign_in else tr("None")
     if known is not None:
-        how = tr("A sign-in of its own, at {0}").format(known.key.issuer)
+        how = tr("Its own sign-in, at {0}").format(known.key.issuer)
     return ServerKind(
         connect=tr(OWN[state]) if can_sign_in and state in OWN else "",
         connect_title=tr("{0} asks you to sign in").format(own.title),
         connect_text=tr("Your browser opens. The sign-in is for this server only."),
-        removal=tr("Burrow forgets it and ends its sign-in.") if known is not None else tr("Burrow forgets it."),
+        removal=tr("Burrow removes it and signs out of it.") if known is not None else tr("Burrow removes it."),
         signs_in=known is not None,
         facts=(
             (tr("Authentication"), how),
             (tr("Transport"), own.transport_name),
-            (tr("Added on"), tr("This machine, for every account")),
+            (tr("Added on"), tr("This computer, for every account")),
         ),
     )

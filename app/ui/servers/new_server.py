@@ -141,7 +141,7 @@ class TemplatePage(QWidget):
         if self.template is None:
             return
         if self.template.auth_type == "api_key" and not self.key.text:
-            self.key.error.say(self.tr("It is needed."))
+            self.key.error.say(self.tr("This field is required."))
             self.key.edit.setFocus(Qt.FocusReason.OtherFocusReason)
             return
         self.key.error.say("")
@@ -190,13 +190,13 @@ class CustomServerPage(QWidget):
         )
         self.client_secret = LabelledField(self.tr("Client secret"), secret=True)
         self._advanced_open = False
-        self.home = Segmented(
-            [("store", self.tr("In PostHog"), "", "accent"), ("own", self.tr("On this machine"), "", "accent")],
-            self.tr("Where it is kept"),
+        self.location = Segmented(
+            [("store", self.tr("In PostHog"), "", "accent"), ("own", self.tr("On this computer"), "", "accent")],
+            self.tr("Where to keep it"),
         )
-        self.home.set_value("store")
-        self.home.chosen.connect(lambda _value: self._show_home())
-        self.home_words = Text("", "caption", "muted", wrap=True)
+        self.location.set_value("store")
+        self.location.chosen.connect(lambda _value: self._show_location())
+        self.location_words = Text("", "caption", "muted", wrap=True)
         # With a parent from the start: a card without one would open as a window.
         self.limits = InlineCard(self)
         self.limits.show_note(
@@ -215,12 +215,12 @@ class CustomServerPage(QWidget):
         box = QVBoxLayout()
         box.setSpacing(theme().px(tokens.SPACE_4))
         box.addWidget(self.card)
-        home = QVBoxLayout()
-        home.setSpacing(theme().px(tokens.SPACE_1))
-        home.addWidget(Text(self.tr("Where it is kept"), "strong"))
-        home.addWidget(self.home)
-        home.addWidget(self.home_words)
-        box.addLayout(home)
+        location = QVBoxLayout()
+        location.setSpacing(theme().px(tokens.SPACE_1))
+        location.addWidget(Text(self.tr("Where to keep it"), "strong"))
+        location.addWidget(self.location)
+        location.addWidget(self.location_words)
+        box.addLayout(location)
         for part in (self.name, self.url, self.description):
             box.addWidget(part)
         sign_in = QVBoxLayout()
@@ -239,29 +239,29 @@ class CustomServerPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.page)
         self._show_auth()
-        self._show_home()
+        self._show_location()
 
     @property
     def on_this_machine(self) -> bool:
         """Whether the server is to be one of the user's own."""
-        return self.home.value() == "own"
+        return self.location.value() == "own"
 
-    def show_homes(self, *, store: bool) -> None:
+    def show_locations(self, *, store: bool) -> None:
         """Without an account there is no store: the server can be kept on this machine only."""
         if not store:
-            self.home.set_value("own")
-        self.home.setVisible(store)
-        self._show_home()
+            self.location.set_value("own")
+        self.location.setVisible(store)
+        self._show_location()
 
     def submit(self) -> None:
         """Check the fields, then emit `add_wanted`."""
         self.card.clear()
         needed = [
-            (self.name, bool(self.name.text), self.tr("It is needed.")),
+            (self.name, bool(self.name.text), self.tr("This field is required.")),
             (self.url, is_web(self.url.text), self.tr("Enter an address that starts with https://")),
         ]
         if self.auth.value() == "api_key":
-            needed.append((self.key, bool(self.key.text), self.tr("It is needed.")))
+            needed.append((self.key, bool(self.key.text), self.tr("This field is required.")))
         first: LabelledField | None = None
         for field, good, words in needed:
             field.error.say("" if good else words)
@@ -296,12 +296,12 @@ class CustomServerPage(QWidget):
         self.client_id.setVisible(oauth and self._advanced_open)
         self.client_secret.setVisible(oauth and self._advanced_open)
 
-    def _show_home(self) -> None:
+    def _show_location(self) -> None:
         own = self.on_this_machine
-        self.home_words.setText(
-            self.tr("Burrow reaches it directly. It is here for every account, and while nobody is signed in.")
+        self.location_words.setText(
+            self.tr("Burrow connects to it directly. Every account sees it, and you need not be signed in.")
             if own
-            else self.tr("PostHog keeps it. Agents in the cloud can use it.")
+            else self.tr("PostHog stores it. Agents in the cloud can use it.")
         )
         self.limits.setVisible(not own)
 

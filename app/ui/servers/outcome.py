@@ -79,10 +79,8 @@ class OutcomePresenter:
     def show(self, session: ToolSession) -> bool:
         """Show a call; returns False when there is nothing to show."""
         match session.phase:
-            case CallPhase.IDLE:
+            case CallPhase.IDLE | CallPhase.RUNNING:
                 return False
-            case CallPhase.RUNNING:
-                return session.result is not None
             case CallPhase.DONE if session.result is not None:
                 self._view.show_result(session.result)
             case CallPhase.ASKING:
@@ -110,7 +108,7 @@ class OutcomePresenter:
             None,
             None,
             _tr("{0} needs your approval").format(session.tool.label),
-            _tr("Allow once is not possible on this server: the store keeps one policy for all calls."),
+            _tr("You cannot allow a single call: the MCP store keeps one policy for all calls of a tool."),
             _tr("The arguments are kept."),
             [(_tr("Always allow and run"), self._allow), (_tr("Not now"), session.dismiss)],
             tone="attention",
@@ -169,11 +167,11 @@ class OutcomePresenter:
     def _quiet(self, session: ToolSession) -> None:
         cause = session.error.cause if session.error is not None else ""
         self._view.show_card(
-            CallState.UNDER_WAY,
+            CallState.RUNNING,
             session.seconds,
             _tr("Still no answer"),
             cause,
-            _tr("The call is still under way."),
+            _tr("The call is still running."),
             [(_tr("Keep waiting"), session.keep_waiting), (_tr("Cancel"), session.cancel)],
             tone="attention",
         )
@@ -219,6 +217,7 @@ class OutcomePresenter:
                 detail = " · ".join(part for part in (error.facts.code or "", error.facts.detail or "") if part)
             case _:
                 state = None
+        # An error without words of its own has its title as its cause.
         cause = "" if cause == title else cause
         self._view.show_card(state, session.seconds, title, cause, advice, actions, tone=tone, detail=detail)
 

@@ -98,6 +98,7 @@ class ServersPlace(Place):
         self.connecting.cancel()
         self.pages.start()
         self.calls.sessions.close()
+        # Saves what was typed in the former sessions first, for the former account.
         self.drafts.start(backend.scope if backend is not None else None)
         self.pane.reset()
         self.selection.start()
@@ -154,7 +155,8 @@ class ServersPlace(Place):
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))
 
     def _show_added(self, server_id: str) -> None:
-        """Show one of the user's own servers that was just added. Loading first, as above."""
+        """Show one of the user's own servers that was just added."""
+        # Loading first, as in `_show_connected`.
         self.controller.load(refresh=True)
         self.selection.want(server_id)
 

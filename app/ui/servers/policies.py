@@ -77,7 +77,7 @@ class PolicyActions(QObject):
                 self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
                 outcome.error.facts.detail or outcome.error.cause,
                 ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
-                [(self.tr("Retry failed"), retry), (self.tr("Close"), page.card.clear)],
+                [(self.tr("Try again"), retry), (self.tr("Close"), page.card.clear)],
                 tone="bad",
             )
             if self._page.tool.session is not None:
@@ -92,6 +92,7 @@ class PolicyActions(QObject):
             self.said.emit(words)
 
     def _restore(self, outcome: PolicyOutcome) -> None:
+        """Set each tool back to what it was. The tools may have had different policies, and a change sets one."""
         by_state: dict[str, list[str]] = {}
         for name, state in outcome.before:
             by_state.setdefault(state, []).append(name)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from app.ui.widgets.feedback import Action
 
 TEXT, DATA, RAW = range(3)
+# A larger answer is formatted in a worker thread.
 OFF_LOOP_BYTES = 128 * 1024
+# A longer text is not tried as JSON, because that is done while the window waits.
 PARSED_TEXT_LIMIT = 200_000
 
 
@@ -94,12 +96,14 @@ class ResultView(QWidget):
         body.setSpacing(current.px(tokens.SPACE_2))
         body.addWidget(self.card)
         body.addWidget(self.stack, 1)
+        # Takes the room of the stack while that is hidden, so that a card stays at the top.
         self._spare = QWidget()
         body.addWidget(self._spare, 1)
         box.addLayout(body, 1)
 
     def show_result(self, result: CallResult) -> None:
         """Show a tool's result, which may be one that the tool calls an error."""
+        # Showing the same result again would lose the chosen tab and the scroll position.
         if result is self._result and self.stack.isVisibleTo(self):
             return
         self._result, self._raw_text = result, None
@@ -201,12 +205,13 @@ class ResultView(QWidget):
             self._make_raw(self._result)
 
     def _make_raw(self, result: CallResult) -> None:
-        if _weight(result) <= OFF_LOOP_BYTES:
+        if _size_of(result) <= OFF_LOOP_BYTES:
             self._show_raw(json.dumps(result.raw, indent=2, ensure_ascii=False, default=str))
             return
         work = asyncio.to_thread(json.dumps, result.raw, indent=2, ensure_ascii=False, default=str)
 
         def done(text: str) -> None:
+            # Another result or a card may be in view by now.
             if result is self._result:
                 self._show_raw(text)
 
@@ -240,7 +245,8 @@ def _parsed(blocks: Sequence[Block]) -> Any:
         return None
 
 
-def _weight(result: CallResult) -> int:
+def _size_of(result: CallResult) -> int:
+    """About how large the answer is as JSON, without making the JSON."""
     total = 0
     for block in result.blocks:
         match block:

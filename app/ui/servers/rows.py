@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import ServerTemplate
 
+# So many tools are grouped by area; fewer are seen at a glance.
 GROUPED_FROM = 21
+# Nobody reads more of it in a row, and eliding a long text for each row takes time.
 SHOWN_DESCRIPTION = 160
 
 
@@ -63,17 +65,17 @@ def template_groups(templates: Iterable[ServerTemplate], needle: str, category: 
     for template in templates:
         if category and template.category != category:
             continue
-        hay = f"{template.name}\n{template.description}\n{template.url}".casefold()
-        if all(word in hay for word in words):
+        text = f"{template.name}\n{template.description}\n{template.url}".casefold()
+        if all(word in text for word in words):
             found.setdefault(category_of(template), []).append(template_row(template))
     return [Group(name, name, tuple(found[name])) for name in sorted(found)]
 
 
 @dataclass(frozen=True)
-class _Known:
+class _IndexedTool:
     tool: ToolInfo
     row: Row
-    hay: str
+    searched: str
     area: str
 
 
@@ -83,10 +85,10 @@ class ToolIndex:
     def __init__(self, tools: Sequence[ToolInfo] = ()) -> None:
         self.tools = tuple(tools)
         named = areas([tool.name for tool in tools]) if len(tools) >= GROUPED_FROM else [""] * len(tools)
-        self._known = [
-            _Known(tool, tool_row(tool), searched(tool), area) for tool, area in zip(tools, named, strict=True)
+        self._tools = [
+            _IndexedTool(tool, tool_row(tool), searched(tool), area) for tool, area in zip(tools, named, strict=True)
         ]
-        self._by_key = {known.row.key: known.tool for known in self._known}
+        self._by_key = {known.row.key: known.tool for known in self._tools}
 
     def get(self, key: str) -> ToolInfo | None:
         """The tool of a row."""
@@ -99,8 +101,8 @@ class ToolIndex:
         """
         words = needle.casefold().split()
         found: dict[str, list[Row]] = {}
-        for known in self._known:
-            if all(word in known.hay for word in words):
+        for known in self._tools:
+            if all(word in known.searched for word in words):
                 row = _waiting_row(known.row) if known.row.key in waiting else known.row
                 found.setdefault(known.area, []).append(row)
         order = sorted(found, key=lambda area: (area == OTHER_AREA, area))

@@ -62,7 +62,7 @@ class ServerSelection(QObject):
 
     def add_server(self) -> None:
         """Open the form of a server by its address."""
-        self._pages.custom.show_homes(store=self._controller.backend is not None)
+        self._pages.custom.show_locations(store=self._controller.backend is not None)
         self._pages.turn_to(self._pages.custom)
         self._pages.custom.focus_first()
 
@@ -78,10 +78,12 @@ class ServerSelection(QObject):
         server_id, name = self._wanted
         server = self._controller.server(server_id)
         if server is None:
+            # While a list loads, the server may still come: it may have been installed a moment ago.
             if self._controller.loaded and not self._controller.loading:
                 self._wanted = None
                 self._show_missing()
             return
+        # Quietly: the page is shown below, also where the row was the current one already and nothing is picked.
         self._pane.servers.select_key(server_id, quiet=True)
         if not name:
             self._wanted = None
@@ -128,6 +130,7 @@ class ServerSelection(QObject):
                 page.show_server(now, controller)
                 self.server_shown.emit(now)
         self.follow_wanted()
+        # The first server is shown by itself, unless another one was asked for and is still being loaded.
         if page.server is None and self._wanted is None and not self._pane.available:
             if controller.servers and self._pane.servers.current_key() is None:
                 self._pane.servers.select_first()

@@ -53,7 +53,7 @@ class ServerPage(QWidget):
         self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
         self.page.add_action(self.enabled)
         self.page.add_action(self.connect_button)
-        self.tabs = TabStrip([self.tr("Tools"), self.tr("About")], self.tr("Parts of the server"))
+        self.tabs = TabStrip([self.tr("Tools"), self.tr("About")], self.tr("Sections of the server page"))
         self.tabs.currentChanged.connect(self._show_tab)
         self.page.set_head(self.tabs)
         self.tools = ToolsPane()
@@ -133,7 +133,7 @@ class ServerPage(QWidget):
             self.tools.show_empty(
                 self.tr("No tools"),
                 self.tr("The server offers no tools."),
-                [(self.tr("Ask again"), self.refresh_wanted.emit)],
+                [(self.tr("Load again"), self.refresh_wanted.emit)],
             )
 
     def open_tool(self) -> None:
@@ -156,7 +156,7 @@ class ServerPage(QWidget):
         self.tools.table.setFocus(Qt.FocusReason.BacktabFocusReason)
 
     def ask_remove(self) -> None:
-        """Ask for confirmation on the page."""
+        """Ask on the page whether to remove the server."""
         server = self.server
         removal = "" if server is None else kind_of(server).removal
         if server is None or not removal:
@@ -178,7 +178,7 @@ class ServerPage(QWidget):
         kind, title, actions = kind_of(server), error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
         text = f"{error.cause}\n{error.advice}"
         if kind.connect:
-            # The button beside the title connects it.
+            # The button beside the title connects it, so the card has none.
             title, text, actions = kind.connect_title, kind.connect_text, []
         elif isinstance(error, SignInNeeded):
             actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
@@ -195,12 +195,12 @@ class ServerPage(QWidget):
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
         self.remove_button = QuietButton(self.tr("Remove server…"), "trash", kind="danger", clicked=self.ask_remove)
-        self.renew_button = QuietButton(
+        self.sign_in_button = QuietButton(
             self.tr("Sign in to this server again"), "key", clicked=self.connect_wanted.emit
         )
         buttons = QHBoxLayout()
         buttons.setSpacing(theme().px(tokens.SPACE_2))
-        buttons.addWidget(self.renew_button)
+        buttons.addWidget(self.sign_in_button)
         buttons.addWidget(self.remove_button)
         buttons.addStretch()
         box = QVBoxLayout()
@@ -219,7 +219,7 @@ class ServerPage(QWidget):
         self.facts.add(self.tr("Address"), server.url, path=True, mono=True)
         self.facts.add(self.tr("State"), state_of(server).word)
         if server.trouble:
-            self.facts.add(self.tr("Trouble"), server.trouble)
+            self.facts.add(self.tr("Error"), server.trouble)
         if server.tool_count is not None:
             self.facts.add(self.tr("Tools"), str(server.tool_count))
         self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not negotiated yet"))
@@ -227,7 +227,7 @@ class ServerPage(QWidget):
         for label, value in kind.facts:
             self.facts.add(label, value)
         self.remove_button.setVisible(bool(kind.removal))
-        self.renew_button.setVisible(kind.signs_in)
+        self.sign_in_button.setVisible(kind.signs_in)
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))

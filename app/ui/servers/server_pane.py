@@ -114,7 +114,7 @@ class ServerPane(SidePane):
         if controller.servers:
             return
         if controller.error is not None:
-            self._say(self.no_servers, controller.error, lambda: controller.load(refresh=True))
+            self._show_error(self.no_servers, controller.error, lambda: controller.load(refresh=True))
         elif controller.loaded:
             browse: Action = (self.tr("Browse available servers"), self.show_available)
             add: Action = (self.tr("Add server"), self.add_wanted.emit)
@@ -146,12 +146,14 @@ class ServerPane(SidePane):
         if groups:
             return
         if controller.template_error is not None and not controller.templates:
-            self._say(self.no_templates, controller.template_error, lambda: controller.load_templates(refresh=True))
+            self._show_error(
+                self.no_templates, controller.template_error, lambda: controller.load_templates(refresh=True)
+            )
         elif controller.templates is None:
             self.no_templates.show_state("")
         elif needle or category:
             self.no_templates.show_state(
-                self.tr("No server matches"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
+                self.tr("No servers match"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
             )
         else:
             self.no_templates.show_state(self.tr("No servers are available here"), glyph="servers")
@@ -188,7 +190,7 @@ class ServerPane(SidePane):
         self.category.setCurrentIndex(0)
         self.filter.clear_now()
 
-    def _say(self, empty: EmptyState, error: BurrowError, again: Callable[[], None]) -> None:
+    def _show_error(self, empty: EmptyState, error: BurrowError, again: Callable[[], None]) -> None:
         if isinstance(error, SignInNeeded):
             actions: list[Action] = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
         else:

@@ -45,11 +45,12 @@ class ToolSessions(QObject):
     def open(self, server: Server, tool: ToolInfo) -> ToolSession:
         """A new session for a tool."""
         made = self._sessions[server.id, key_of(tool)] = ToolSession(self._bridge, self._services, server, tool, self)
-        made.changed.connect(self._look)
+        # Connected before the page of the tool connects: `waiting` is up to date when the page shows the change.
+        made.changed.connect(self._update_waiting)
         made.resumed.connect(self.resumed)
         return made
 
-    def renew(self, server: Server, tools: Iterable[ToolInfo]) -> None:
+    def update(self, server: Server, tools: Iterable[ToolInfo]) -> None:
         """Update the sessions of a server from what was loaded."""
         known = {key_of(tool): tool for tool in tools}
         for (owner, key), session in self._sessions.items():
@@ -62,7 +63,7 @@ class ToolSessions(QObject):
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
-        self._look()
+        self._update_waiting()
 
     def waiting_for(self, key: str) -> int:
         """How many calls wait for the sign-in of a credential, by the text of its key."""
@@ -73,9 +74,9 @@ class ToolSessions(QObject):
         """The rows of a server's tools whose call waits."""
         return frozenset(key for owner, key in self.waiting if owner == server_id)
 
-    def _look(self) -> None:
+    def _update_waiting(self) -> None:
         waiting = frozenset(key for key, session in self._sessions.items() if session.waiting)
-        told, self.waiting = self.waiting, waiting
+        former, self.waiting = self.waiting, waiting
         self.changed.emit()
-        if waiting != told:
+        if waiting != former:
             self.waiting_changed.emit()

@@ -67,20 +67,24 @@ class ToolCalls(QObject):
 
     def _server_shown(self, server: Server) -> None:
         """Update the sessions of the server."""
-        self.sessions.renew(server, self._controller.tools.get(server.id, ()))
+        self.sessions.update(server, self._controller.tools.get(server.id, ()))
         self._show_waiting()
 
     def _tools_changed(self, server_id: str) -> None:
         server = self._page.server
         if server is None or server.id != server_id:
             return
-        self.sessions.renew(server, self._controller.tools.get(server.id, ()))
+        self.sessions.update(server, self._controller.tools.get(server.id, ()))
         self._page.show_tools(self._controller)
         if self._tool.session is not None:
             self._tool.update_tool()
         self._selection.follow_wanted()
 
     def _picked(self, key: str) -> None:
+        """Follow the current row of the list, if a tool is open beside it.
+
+        Not while several are selected: extending a selection must not open each tool that it passes.
+        """
         several = len(self._page.tools.table.selected_keys()) > 1
         if key and self._page.wide and not several and not self._tool.isHidden():
             self._open(key, focus=False)
@@ -122,6 +126,7 @@ class ToolCalls(QObject):
         result = session.result
 
         def still_shown() -> bool:
+            # The resource belongs below the result that links to it, and below no other.
             return self._tool.session is session and session.result is result
 
         def done(blocks: tuple[Block, ...]) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.core.mcp.forms.validation import ValidationResult
     from app.ui.bridge import Bridge
 
+# How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
 DESCRIPTION_LIMIT = 20_000
@@ -103,13 +104,14 @@ class ToolPage(QWidget):
         """The tool changed on the server or in the store: show that. What is typed stays."""
         self._fill()
         session = self._session
+        # Only another schema needs another form: building one takes the focus out of the field that is being typed in.
         if session is not None and session.tool.input_schema != self.form.model.schema:
             self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
 
     def run(self) -> None:
-        """Ctrl+Enter."""
+        """Check the form, then call the tool. What is wrong is shown, and nothing is sent then."""
         session = self._session
-        if session is None or session.busy or self._why_not():
+        if session is None or session.busy or self._why_disabled():
             return
         arguments = self.form.arguments()
         if arguments is None:
@@ -117,6 +119,7 @@ class ToolPage(QWidget):
         model = self.form.model
 
         def checked(verdict: ValidationResult) -> None:
+            # The schema was checked in a worker thread. Another tool may be in view by now.
             if session is not self._session:
                 return
             if verdict.problems:
@@ -135,18 +138,18 @@ class ToolPage(QWidget):
             self._ask(session, arguments)
 
     def run_again(self) -> None:
-        """Ctrl+Shift+Enter: repeat the last call, whatever is in the form."""
+        """Repeat the last call, whatever is in the form."""
         if self._session is not None and not self._session.busy and not self._session.tool.problem:
             self._session.again()
 
     def cancel(self) -> None:
-        """Ctrl+."""
+        """Cancel the running call."""
         if self._session is not None:
             self._session.cancel()
 
     @property
     def can_run(self) -> bool:
-        return self._session is not None and not self._session.busy and not self._why_not()
+        return self._session is not None and not self._session.busy and not self._why_disabled()
 
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
@@ -197,7 +200,7 @@ class ToolPage(QWidget):
         self.run_anyway.setVisible(False)
         self.cancel_button = QuietButton(self.tr("Cancel"), "stop", keys="Ctrl+.", clicked=self.cancel)
         self.words = ElidedLabel("", tone="muted", mode=Qt.TextElideMode.ElideRight)
-        self.progress = ProgressLine(self.tr("The call is under way"))
+        self.progress = ProgressLine(self.tr("The call is running"))
         bar = QHBoxLayout()
         bar.setContentsMargins(wide, gap, wide, gap)
         bar.setSpacing(gap)
@@ -287,18 +290,18 @@ class ToolPage(QWidget):
         self._show_run()
         self.drafted.emit(session)
 
-    def _why_not(self) -> str:
+    def _why_disabled(self) -> str:
         session = self._session
         if session is None:
             return ""
         if session.tool.problem and not session.tool.name:
-            return self.tr("It has no name, so it cannot be called.")
+            return self.tr("The tool has no name, so it cannot be called.")
         return self.form.why_not_ready
 
     def _show_run(self) -> None:
         session = self._session
         busy = session is not None and session.busy
-        why = self._why_not()
+        why = self._why_disabled()
         self.run_button.setVisible(not busy)
         self.run_button.setEnabled(not why)
         self.run_button.setAccessibleDescription(why)
@@ -332,6 +335,7 @@ class ToolPage(QWidget):
             CallPhase.ALLOWING: self.tr("{0} waits for your browser"),
             CallPhase.QUIET: self.tr("Still no answer from {0}"),
         }.get(session.phase)
+        # The card says which permission is missing. That is more than that the call failed.
         if session.phase is CallPhase.FAILED and session.need is not None:
             self.said.emit(self.result.card.text())
         elif words:

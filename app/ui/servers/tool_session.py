@@ -1,6 +1,6 @@
 """A tool that is called by hand: its arguments, the running call, and the outcome of the last one.
 
-It exists longer than the page shows it, so that showing another tool neither ends a call nor loses its result.
+It outlives its place on the page, so that showing another tool neither ends a call nor loses its result.
 """
 
 from __future__ import annotations
@@ -41,10 +41,13 @@ class CallPhase(Enum):
     """The phase of a call."""
 
     IDLE = "idle"
+    # The policy is Ask: the person has to allow the tool first.
     ASKING = "asking"
+    # A permission is missing, and the browser asks for it.
     ALLOWING = "allowing"
     BLOCKED = "blocked"
     RUNNING = "running"
+    # Running, without a sign of life for a minute.
     QUIET = "quiet"
     DONE = "done"
     CANCELLED = "cancelled"
@@ -85,6 +88,8 @@ class ToolSession(QObject):
         self.not_granted = False
         self.not_asked: BurrowError | None = None
         self._call: ToolCall | None = None
+        # Whether the call was repeated after a sign-in without asking. That happens once for each `ask`, so a server
+        # that refuses every token does not make the session call for ever.
         self._repeated = False
         bridge.listen(self, services.sign_ins.changed, lambda _nothing: self._sign_in_changed())
 
@@ -146,6 +151,8 @@ class ToolSession(QObject):
             return
         self.arguments = arguments
         self._repeated = self.signed_in_again = False
+        # The store's proxy enforces the policy (docs/wire.md, "Installation proxy"). Looking at it here saves a call
+        # that is sure to be refused.
         if kind_of(self.server).policies and self.tool.policy in {Policy.ASK, Policy.BLOCK}:
             self._end(CallPhase.BLOCKED if self.tool.policy == Policy.BLOCK else CallPhase.ASKING)
             return
@@ -184,6 +191,7 @@ class ToolSession(QObject):
             self._end(CallPhase.FAILED)
         elif self._call is not None and self.running:
             self._call.cancel()
+            # Nothing awaits a quiet call, so nothing would report that it was cancelled.
             if self.phase is CallPhase.QUIET:
                 self._wait()
 
@@ -195,7 +203,7 @@ class ToolSession(QObject):
             self.changed.emit()
 
     def close(self) -> None:
-        """Cancel everything. No signal is emitted any more."""
+        """Cancel everything and emit nothing from here on."""
         if self._call is not None and self.running:
             self._call.cancel()
         self._bridge.cancel(self)
@@ -204,6 +212,7 @@ class ToolSession(QObject):
 
     def _start(self) -> None:
         assert self.arguments is not None
+        # Somebody else may have signed in meanwhile. Their account must not run this person's call.
         if self._backend is not None and self._backend.scope != self._scope:
             return
         self.result = self.error = self.progress = None
@@ -218,6 +227,7 @@ class ToolSession(QObject):
 
     def _heard(self, call: ToolCall) -> Callable[[Progress], None]:
         def heard(progress: Progress) -> None:
+            # A listener lives as long as the session, so an earlier call can still report.
             if call is self._call and self.running:
                 self.progress = progress
                 if self.phase is CallPhase.QUIET:
@@ -242,12 +252,14 @@ class ToolSession(QObject):
         self.error = error
         self.seconds = monotonic() - self.started
         if isinstance(error, TimedOut) and error.facts.code == "silence":
+            # The call still runs (`ToolCall.result`), so it is kept for `keep_waiting` and `cancel`.
             self._end(CallPhase.QUIET)
             return
         self._call = None
         if isinstance(error, CallCancelled):
             self._end(CallPhase.CANCELLED)
         elif isinstance(error, PolicyRefused) and error.facts.code == "-32001":
+            # The policy was set to Ask since the tools were loaded (docs/wire.md, "Installation proxy").
             self._end(CallPhase.ASKING)
         else:
             self._end(CallPhase.FAILED)
@@ -276,6 +288,8 @@ class ToolSession(QObject):
         signed_in = awaited is not None and awaited.status.state is CredentialState.SIGNED_IN
         if not signed_in or self.arguments is None:
             return
+        # The refused call did not run, but the person may have changed their mind since. So only a tool that claims to
+        # read runs again without asking.
         if self.tool.annotations.read_only is True and not self._repeated:
             self._repeated = True
             self._start()

@@ -47,6 +47,7 @@ class ToolsPane(QWidget):
         gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_3)
         self.filter = FilterField(self.tr("Name, text or argument"))
         self.count = Text("", "caption", "muted")
+        # Without type-ahead: letters set the policy of the selected tools.
         self.table = ListTable(self.tr("Tools"), two_lines=True, multi=True, type_ahead=False)
         self.filter.changed.connect(self._search)
         self.filter.down.connect(self._enter_list)
@@ -125,6 +126,7 @@ class ToolsPane(QWidget):
         chosen = [(key, self.index.get(key)) for key in self.table.selected_keys()]
         usable = [key for key, tool in chosen if tool is not None and tool.problem is None and not tool.locked]
         left = len(chosen) - len(usable)
+        # The control is a command here, not a state: the selected tools may have different policies.
         self.bulk.set_value(None)
         if not usable:
             self.card.show_note(self.tr("Nothing to change"), self.tr("The selected tools are locked or unusable."))
@@ -134,7 +136,7 @@ class ToolsPane(QWidget):
             return
         word = policy_words(state)
         title = self.tr("Set {0} tools to {1}?").format(len(usable), word)
-        cause = self.tr("{0} locked or unusable tools stay unchanged.").format(left) if left else ""
+        cause = self.tr("{0} locked or unusable tools stay as they are.").format(left) if left else ""
         self.card.show_note(
             title,
             cause,
@@ -159,7 +161,7 @@ class ToolsPane(QWidget):
         self._set(groups)
         if shown == 0 and needle:
             self.empty.show_state(
-                self.tr("No tool matches “{0}”").format(needle),
+                self.tr("No tools match “{0}”").format(needle),
                 "",
                 [(self.tr("Clear search"), self.filter.clear_now)],
                 glyph="search",
@@ -178,6 +180,7 @@ class ToolsPane(QWidget):
         self.table.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _clicked(self, _index: QModelIndex) -> None:
+        # A click with Ctrl or Shift selects several tools and opens none.
         key = self.table.current_key()
         if key is not None and QApplication.keyboardModifiers() == Qt.KeyboardModifier.NoModifier:
             self.opened.emit(key)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class CallState(Enum):
     """The state of a call, shown beside its result."""
 
-    UNDER_WAY = "under way"
+    RUNNING = "running"
     DONE = "done"
     TOOL_ERROR = "tool error"
     PROTOCOL_ERROR = "protocol error"
@@ -46,17 +46,17 @@ SERVER_STATES: Mapping[ServerState, State] = {
     ServerState.TROUBLE: State("cross", ServerState.TROUBLE.value, "bad"),
     ServerState.UNKNOWN: State("question", ServerState.UNKNOWN.value, "muted"),
 }
-# For lupdate, which finds no words in the core.
+# lupdate does not read the core, so it finds the words of `ServerState` here.
 _WORDS = (
     marked("State", "Ready"),
     marked("State", "Sign-in needed"),
     marked("State", "Reconnect"),
     marked("State", "Off"),
-    marked("State", "In trouble"),
+    marked("State", "Error"),
     marked("State", "Not checked"),
 )
 CALL_STATES: Mapping[CallState, State] = {
-    CallState.UNDER_WAY: State("play", marked("State", "Running"), "accent"),
+    CallState.RUNNING: State("play", marked("State", "Running"), "accent"),
     CallState.DONE: State("check", marked("State", "Done"), "good"),
     CallState.TOOL_ERROR: State("warning", marked("State", "Tool error"), "attention"),
     CallState.PROTOCOL_ERROR: State("cross", marked("State", "Protocol error"), "bad"),
@@ -74,6 +74,7 @@ CATEGORIES = {
 }
 AUTH = {"oauth": "OAuth", "api_key": "API key"}
 OTHER_AREA = "Other"
+# The words of a name in camelCase, snake_case or kebab-case.
 PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 
 
@@ -95,6 +96,7 @@ def call_state(state: CallState) -> State:
 def claim_of(tool: ToolInfo) -> str:
     """The most serious claim about a tool; empty when there is none."""
     hints = tool.annotations
+    # `destructiveHint` means something only for a tool that is not read-only (MCP, "Tool annotations").
     if hints.destructive is True and hints.read_only is not True:
         return tr("says it may destroy data")
     if hints.read_only is True:
@@ -153,7 +155,7 @@ def auth_words(auth_type: str) -> str:
 
 
 def category_of(template: ServerTemplate) -> str:
-    """The heading a template stands under."""
+    """The category of a template, as a heading."""
     return category_words(template.category or "")
 
 

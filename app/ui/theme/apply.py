@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["system", "light", "dark"]
 SCALE_RANGE = (1.0, 2.0)
+# The size of the design's body text. A system font up to a pixel larger counts as usual.
 NORMAL_TEXT_PIXELS = 13.0
 
 
@@ -75,6 +76,7 @@ class Theme(QObject):
         self.dark = tokens.luminance(colours.window) < 0.2
         self._fonts.clear()
         self._qcolours.clear()
+        # The platforms' own styles ignore parts of a palette.
         if self._app.style().objectName().lower() != "fusion":
             self._app.setStyle("Fusion")
         self._app.setFont(self.font("body"))
@@ -105,8 +107,10 @@ class Theme(QObject):
         pixels = tokens.FONT_PIXELS[role] * self.scale
         font.setPixelSize(round(pixels))
         if role == "mono":
+            # Pixel sizes are whole numbers, and this one is not.
             font.setPointSizeF(pixels * 72 / self._app.primaryScreen().logicalDotsPerInchY())
         else:
+            # Figures of one width, so that numbers do not move while they count.
             font.setFeature(QFont.Tag("tnum"), 1)
         font.setWeight(QFont.Weight.Medium if role in tokens.MEDIUM_ROLES else QFont.Weight.Normal)
         return font
@@ -149,7 +153,7 @@ _current: Theme | None = None
 
 def apply_theme(app: QApplication, mode: Mode = "system", scale: float = 1.0) -> Theme:
     """Style the application; call again to switch. `scale` multiplies the system's text size, 1.0 to 2.0 in all."""
-    current = _for(app)
+    current = _theme_of(app)
     current.apply(mode, scale)
     return current
 
@@ -159,10 +163,10 @@ def theme() -> Theme:
     app = QApplication.instance()
     if app is None:
         raise RuntimeError("there is no application yet")
-    return _for(cast(QApplication, app))
+    return _theme_of(cast(QApplication, app))
 
 
-def _for(app: QApplication) -> Theme:
+def _theme_of(app: QApplication) -> Theme:
     global _current
     if _current is None:
         _current = Theme(app)

@@ -19,6 +19,7 @@ CELL_MARGIN = 3
 def stylesheet(colours: Colours, px: Callable[[float], int]) -> str:
     """The sheet for a scheme; `px` scales a length with the text size."""
     c = colours
+    # The height within the border of one pixel.
     inner = px(tokens.CONTROL) - 2
     small, gap, wide = px(tokens.SPACE_1), px(tokens.SPACE_2), px(tokens.SPACE_3)
     radius, card = px(tokens.RADIUS_CONTROL), px(tokens.RADIUS_CARD)

@@ -38,6 +38,7 @@ class _Button(QPushButton):
         self._kind = kind
         self._icon = icon
         self._keys = keys
+        # The signal carries whether the button is checked. Callbacks take nothing.
         if clicked is not None:
             self.clicked.connect(lambda: clicked())
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -63,6 +64,7 @@ class _Button(QPushButton):
 
     def _apply_theme(self) -> None:
         tone = {"primary": "on_accent", "danger": "bad"}.get(self._kind, "text")
+        # Stylesheets cannot set the gap between icon and text, so it is part of the icon.
         after = theme().px(tokens.SPACE_1) if self.text() else 0
         self.setIcon(icons.icon(self._icon, tone, after))
         self.setIconSize(icons.icon_size() + QSize(after, 0))

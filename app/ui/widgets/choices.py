@@ -77,6 +77,7 @@ class _Segment(QRadioButton):
         radius = theme().px(tokens.RADIUS_CONTROL)
         path = QPainterPath()
         path.addRoundedRect(rect, radius, radius)
+        # Only the outer corners of the row are round.
         squared = QPainterPath()
         if self._place in {"middle", "last"}:
             squared.addRect(rect.adjusted(0, 0, -radius, 0))
@@ -122,6 +123,7 @@ class Segmented(QWidget):
 
     def set_value(self, value: str | None) -> None:
         """Select a choice without emitting `chosen`; None or an unknown value selects none."""
+        # An exclusive group does not let its last checked button be unchecked.
         self._group.setExclusive(False)
         for name, button in self._buttons.items():
             button.setChecked(name == value)
@@ -201,6 +203,7 @@ class Select(QComboBox):
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
+        # The stylesheet changes the drop-down part, and Qt then draws no arrow in it.
         current = theme()
         side = current.px(12)
         left = current.px(tokens.SPACE_2) if self.isRightToLeft() else self.width() - side - current.px(tokens.SPACE_2)
@@ -210,6 +213,7 @@ class Select(QComboBox):
         painter.end()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
+        # The wheel scrolls the page. It must not change a value that comes to lie under the pointer.
         event.ignore()
 
 

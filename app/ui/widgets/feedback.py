@@ -64,6 +64,7 @@ class Glyph(QWidget):
 class Banner(QFrame):
     """A bar with icon, sentence and buttons. Hidden until `show_message`."""
 
+    # The width that the sentence needs at least to have the buttons beside it.
     LEAST_WORDS = 260
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -391,6 +392,7 @@ class UndoBar(QFrame):
 
     def undo(self) -> None:
         """Undo it, if the offer is open."""
+        # Taken first: undoing may offer to undo itself.
         undo, self._undo = self._undo, None
         self._timer.stop()
         self.setVisible(False)
@@ -423,7 +425,11 @@ def repolish(widget: QWidget) -> None:
 
 
 def clear_layout(layout: QLayout) -> None:
-    """Remove every widget of a layout."""
+    """Remove every widget of a layout.
+
+    They are destroyed in a later turn of the loop, because this may run in a signal of one of them. Until then they are
+    hidden.
+    """
     while (item := layout.takeAt(0)) is not None:
         widget = item.widget()
         if widget is not None:

@@ -17,6 +17,8 @@ from app.ui.widgets.text import ElidedLabel, Text
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QPaintEvent
 
+    from app.ui.theme.tokens import TextRole
+
 
 class FilterField(QLineEdit):
     """A filter. Emits `changed(text)` 150 ms after the last key. Esc clears it; when it is empty, Esc is passed on.
@@ -31,9 +33,9 @@ class FilterField(QLineEdit):
         super().__init__(parent)
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(placeholder)
-        self._told = ""
+        self._emitted = ""
         self._timer = QTimer(self, singleShot=True, interval=tokens.FILTER_DEBOUNCE_MS)
-        self._timer.timeout.connect(self._tell)
+        self._timer.timeout.connect(self._emit_changed)
         self.textChanged.connect(lambda _text: self._timer.start())
         self._apply_theme()
         theme().changed.connect(self._apply_theme)
@@ -41,12 +43,13 @@ class FilterField(QLineEdit):
     def clear_now(self) -> None:
         """Empty the field and emit `changed` at once."""
         self.clear()
-        self._tell()
+        self._emit_changed()
 
     def set_text_quietly(self, text: str) -> None:
         """Set the text without emitting `changed`."""
-        self._told = text.strip()
+        self._emitted = text.strip()
         self.setText(text)
+        # `setText` has started it.
         self._timer.stop()
 
     def _apply_theme(self) -> None:
@@ -62,11 +65,11 @@ class FilterField(QLineEdit):
         icons.paint_icon(painter, "search", QRectF(at, (self.height() - side) / 2, side, side), current.colour("muted"))
         painter.end()
 
-    def _tell(self) -> None:
+    def _emit_changed(self) -> None:
         self._timer.stop()
         text = self.text().strip()
-        if text != self._told:
-            self._told = text
+        if text != self._emitted:
+            self._emitted = text
             self.changed.emit(text)
 
     @guarded()
@@ -78,7 +81,7 @@ class FilterField(QLineEdit):
             else:
                 event.ignore()
         elif key in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self._tell()
+            self._emit_changed()
             self.down.emit()
         else:
             super().keyPressEvent(event)
@@ -102,6 +105,7 @@ class CodeEdit(QPlainTextEdit):
         self.setTabChangesFocus(not tabs)
         wanted = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere if wrap else QTextOption.WrapMode.NoWrap
         self.setWordWrapMode(wanted)
+        # By itself a read-only text can be selected with the mouse only.
         if read_only:
             self.setTextInteractionFlags(
                 Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
@@ -261,7 +265,5 @@ class KeyValueGrid(QWidget):
                 widget.deleteLater()
 
     def _label(self, value: str, *, path: bool, mono: bool) -> QWidget:
-        role = "mono" if mono else "body"
-        if path:
-            return ElidedLabel(value, "mono" if mono else "body")
-        return Text(value, "mono" if role == "mono" else "body", wrap=True, selectable=True)
+        role: TextRole = "mono" if mono else "body"
+        return ElidedLabel(value, role) if path else Text(value, role, wrap=True, selectable=True)

@@ -55,6 +55,7 @@ class FocusRing(QWidget):
     @guarded()
     def _follow(self, _old: QWidget | None, new: QWidget | None) -> None:
         self._leave()
+        # A list paints the ring around its current row itself.
         if new is None or new is self._window or new.window() is not self._window or isinstance(new, ListTable):
             self.setVisible(False)
             return
@@ -62,11 +63,13 @@ class FocusRing(QWidget):
             # When a stack hides the page with the focus, it gives the focus to the next page, even without controls.
             self.setVisible(False)
             return
+        # In a text field the ring says where typing goes, however the focus came there.
         by_pointer = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton
         if by_pointer and not any(new.inherits(name) for name in EDITORS):
             self.setVisible(False)
             return
         self._target = new
+        # A control moves with each of its parents, and only the parent itself is told.
         step: QWidget | None = new
         while step is not None and step is not self._window:
             step.installEventFilter(self)
@@ -76,6 +79,7 @@ class FocusRing(QWidget):
 
     def _leave(self) -> None:
         for watched in self._watched:
+            # A widget of Qt may be destroyed while its Python object is still referred to.
             if isValid(watched):
                 watched.removeEventFilter(self)
         self._watched.clear()
@@ -87,6 +91,7 @@ class FocusRing(QWidget):
             self.setVisible(False)
             return
         reach = GAP + tokens.RING
+        # Clipped by whatever clips the control: the ring of one that is scrolled out of view would lie over others.
         inner = isinstance(target, QAbstractScrollArea) and target.parentWidget() is not None
         around = target.rect().adjusted(-reach, -reach, reach, reach)
         rect = QRect(target.mapTo(self._window, around.topLeft()), around.size())

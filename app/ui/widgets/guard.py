@@ -13,7 +13,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
-_told: set[str] = set()
+# Functions whose failure was logged: one that fails in `data()` would write a line for each paint.
+_logged: set[str] = set()
 
 
 def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -27,8 +28,8 @@ def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 return function(*args, **kwargs)
             except Exception:
-                if name not in _told:
-                    _told.add(name)
+                if name not in _logged:
+                    _logged.add(name)
                     log.exception("%s failed; the view shows nothing in its place", name)
                 return cast(R, default)
 

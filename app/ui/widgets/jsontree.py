@@ -80,6 +80,8 @@ class JsonModel(QAbstractItemModel):
 
     def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
         node = self.node(parent)
+        # An index holds only the address of its node. The tree keeps the nodes alive until the next reset, which ends
+        # every index.
         if 0 <= row < len(node.children) and 0 <= column < 2:
             return self.createIndex(row, column, node.children[row])
         return QModelIndex()
@@ -138,7 +140,7 @@ class JsonModel(QAbstractItemModel):
         return None
 
 
-class _Lines(QStyledItemDelegate):
+class _LineDelegate(QStyledItemDelegate):
     @guarded(default=QSize(40, tokens.ROW_DENSE))
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         return QSize(super().sizeHint(option, index).width(), theme().px(tokens.ROW_DENSE))
@@ -158,7 +160,7 @@ class JsonTree(QTreeView):
         self.values = JsonModel(self)
         self.setModel(self.values)
         self.setUniformRowHeights(True)
-        self.setItemDelegate(_Lines(self))
+        self.setItemDelegate(_LineDelegate(self))
         self.setHeaderHidden(True)
         self.setAlternatingRowColors(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -172,6 +174,7 @@ class JsonTree(QTreeView):
     def set_value(self, value: Any, *, open_levels: int = 1) -> None:
         """Show a value with its first levels open."""
         self.values.set_value(value)
+        # Opening the children of many lines at once would take as long as building the whole tree.
         if open_levels > 0 and self.values.rowCount() <= 50:
             self.expandToDepth(open_levels - 1)
         self.resizeColumnToContents(0)
@@ -204,7 +207,7 @@ class JsonTree(QTreeView):
         menu.addAction(self.tr("Copy value"), self.copy_value)
         menu.addAction(self.tr("Copy path"), self.copy_path)
         menu.addSeparator()
-        menu.addAction(self.tr("Open everything below"), lambda: self.expandRecursively(self.currentIndex(), 8))
+        menu.addAction(self.tr("Expand all below"), lambda: self.expandRecursively(self.currentIndex(), 8))
         menu.popup(self.viewport().mapToGlobal(at))
 
     @guarded()

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
 RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
+# A letter that comes later begins a new search.
 TYPE_AHEAD_MS = 900
+# So many rows before the end, more are asked for.
 MORE_WITHIN_ROWS = 12
 
 
@@ -62,7 +64,7 @@ class RowDelegate(QStyledItemDelegate):
             return
         painter.save()
         try:
-            self._paint_ground(painter, option, line)
+            self._paint_background(painter, option, line)
             if isinstance(line, Heading):
                 self._paint_heading(painter, option.rect, line)
             elif self._view.two_lines:
@@ -75,7 +77,7 @@ class RowDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(0, self._view.row_height())
 
-    def _paint_ground(self, painter: QPainter, option: QStyleOptionViewItem, line: Line) -> None:
+    def _paint_background(self, painter: QPainter, option: QStyleOptionViewItem, line: Line) -> None:
         current = theme()
         rect = option.rect
         if _selected(option) and isinstance(line, Row):
@@ -174,6 +176,7 @@ class RowDelegate(QStyledItemDelegate):
         current = theme()
         font = current.font("mono" if row.mono else "strong" if selected else "body")
         if row.struck:
+            # The theme's font is shared.
             font = type(font)(font)
             font.setStrikeOut(True)
         painter.setFont(font)
@@ -240,12 +243,15 @@ class ListTable(QTableView):
         super().__init__(parent)
         self.setAccessibleName(name)
         self.two_lines, self.show_words, self.align_glyphs = two_lines, show_words, align_glyphs
+        # Whether the current row has a ring: the focus came by keyboard, or a key was pressed since.
         self.keyboard_focus = False
         self._dense = dense
         self._type_ahead = type_ahead
         self._typed = ""
         self._typed_at = QElapsedTimer()
+        # How many rows there were when more were asked for, so that each length asks once.
         self._asked_at = -1
+        # While it is true, a change of the current row is not the person's and is not reported.
         self._quiet = False
         self.rows = RowModel(self)
         self.setModel(self.rows)
@@ -269,9 +275,9 @@ class ListTable(QTableView):
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setMinimumSectionSize(1)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(self._tell_menu)
-        self.doubleClicked.connect(self._tell_opened)
-        self.verticalScrollBar().valueChanged.connect(self._maybe_more)
+        self.customContextMenuRequested.connect(self._emit_menu_wanted)
+        self.doubleClicked.connect(self._emit_opened)
+        self.verticalScrollBar().valueChanged.connect(self._ask_for_more)
         self._fit()
         theme().changed.connect(self._fit_and_paint)
 
@@ -323,6 +329,11 @@ class ListTable(QTableView):
         return first is not None and self.select_key(first, quiet=quiet)
 
     def _update(self, change: Callable[[], None]) -> None:
+        """Change the rows; what was current and selected stays so.
+
+        Qt lets both follow the position of a row. Here they follow its key, also where the row was removed and inserted
+        again because it moved.
+        """
         key, selected = self.current_key(), self.selected_keys()
         scroll = self.verticalScrollBar().value()
         self._quiet = True
@@ -331,6 +342,7 @@ class ListTable(QTableView):
             if key is not None and self.current_key() != key:
                 place = self.rows.place(key)
                 index = self.rows.index(place, 0) if place >= 0 else QModelIndex()
+                # Current without being selected: the selection is restored below, and may be of several rows.
                 if index.isValid():
                     self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
                 else:
@@ -347,7 +359,7 @@ class ListTable(QTableView):
             self._quiet = False
         if key is not None and self.current_key() is None:
             self.picked.emit("")
-        self._maybe_more()
+        self._ask_for_more()
 
     def _fit_headings(self) -> None:
         height = theme().px(tokens.ROW_DENSE)
@@ -383,19 +395,21 @@ class ListTable(QTableView):
             else:
                 self.opened.emit(line.key)
         elif plain and key in (Qt.Key.Key_Home, Qt.Key.Key_End):
-            self._go(0 if key == Qt.Key.Key_Home else self.rows.rowCount() - 1)
+            self._go_to(0 if key == Qt.Key.Key_Home else self.rows.rowCount() - 1)
         elif plain and key == Qt.Key.Key_Up and self.currentIndex().row() <= 0:
             self.left_upwards.emit()
         elif plain and key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
             self._fold_by_key(line, fold=(key == Qt.Key.Key_Left) != self.isRightToLeft())
+        # In a search that is being typed, a space is part of the text.
         elif plain and key == Qt.Key.Key_Space and isinstance(line, Row) and not self._typing():
             self.toggled.emit(line.key)
         elif key == Qt.Key.Key_Menu and line is not None:
-            self._tell_menu(self.visualRect(self.currentIndex()).center())
+            self._emit_menu_wanted(self.visualRect(self.currentIndex()).center())
         elif plain and key == Qt.Key.Key_Escape:
             event.ignore()
         else:
             super().keyPressEvent(event)
+            # Qt's view takes every letter for its search. Ignored, it reaches the place, for which it may be a command.
             if not self._type_ahead and plain and event.text().isprintable() and event.text():
                 event.ignore()
 
@@ -407,9 +421,9 @@ class ListTable(QTableView):
             place = self.currentIndex().row()
             above = next((number for number in range(place, -1, -1) if isinstance(lines[number], Heading)), None)
             if above is not None:
-                self._go(above)
+                self._go_to(above)
 
-    def _go(self, place: int) -> None:
+    def _go_to(self, place: int) -> None:
         index = self.rows.index(place, 0)
         if index.isValid():
             self.setCurrentIndex(index)
@@ -425,6 +439,7 @@ class ListTable(QTableView):
         self._typed = self._typed + search.lower() if self._typing() else search.lower()
         self._typed_at.start()
         lines = self.rows.lines()
+        # The same letter again goes on to the next row that begins with it.
         repeated = len(set(self._typed)) == 1
         wanted = self._typed[0] if repeated else self._typed
         here = self.currentIndex().row()
@@ -432,7 +447,7 @@ class ListTable(QTableView):
         for step in range(len(lines)):
             place = (start + step) % len(lines)
             if isinstance(lines[place], Row) and lines[place].title.lower().startswith(wanted):
-                self._go(place)
+                self._go_to(place)
                 return
 
     @guarded()
@@ -456,17 +471,17 @@ class ListTable(QTableView):
             self.keyboard_focus = True
         return super().event(event)
 
-    def _tell_menu(self, at: QPoint) -> None:
+    def _emit_menu_wanted(self, at: QPoint) -> None:
         line = self.rows.line(self.rowAt(at.y()))
         if isinstance(line, Row):
             self.menu_wanted.emit(line.key, self.viewport().mapToGlobal(at))
 
-    def _tell_opened(self, index: QModelIndex) -> None:
+    def _emit_opened(self, index: QModelIndex) -> None:
         line = self.rows.line(index.row())
         if isinstance(line, Row):
             self.opened.emit(line.key)
 
-    def _maybe_more(self) -> None:
+    def _ask_for_more(self) -> None:
         count = self.rows.rowCount()
         # Not `viewport()`: to wrap the first widget that Qt made itself, PySide defines all widget classes: 20 ms.
         last = self.rowAt(self.maximumViewportSize().height() - 1)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.ui.widgets.buttons import ButtonKind
 
+# In characters; less of the tail says nothing.
 LEAST_TAIL = 6
 
 

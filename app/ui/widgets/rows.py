@@ -38,6 +38,7 @@ class Row:
     muted: bool = False
     mono: bool = False
     accessible: str = ""
+    # Not compared: a function is another object each time and would make every row look changed.
     tooltip: str | Callable[[], str] = field(default="", compare=False)
 
     def spoken(self) -> str:
@@ -114,6 +115,7 @@ class RowModel(QAbstractTableModel):
 
     def place(self, key: str) -> int:
         """The row of the view with that key, -1 when it is not shown."""
+        # Made when it is asked for: many changes of a long list are never followed by a question for a key.
         if self._places is None:
             self._places = {line.key: number for number, line in enumerate(self._lines) if isinstance(line, Row)}
         return self._places.get(key, -1)
@@ -141,9 +143,14 @@ class RowModel(QAbstractTableModel):
                 if folded:
                     continue
             lines.extend(group.rows)
-        self._swap(lines)
+        self._replace(lines)
 
-    def _swap(self, new: list[Line]) -> None:
+    def _replace(self, new: list[Line]) -> None:
+        """Change the lines with as few signals as a comparison from both ends finds.
+
+        What lies between the common beginning and the common end is removed and inserted as one block. At each signal
+        the model has exactly the rows that it has announced, because views ask for them at once.
+        """
         old = self._lines
         shared = min(len(old), len(new))
         head = 0
@@ -153,13 +160,13 @@ class RowModel(QAbstractTableModel):
         while tail < shared - head and _same(old[-1 - tail], new[-1 - tail]):
             tail += 1
         self._places = None
-        gone, come = len(old) - tail - head, len(new) - tail - head
-        if gone:
-            self.beginRemoveRows(QModelIndex(), head, head + gone - 1)
+        removed, inserted = len(old) - tail - head, len(new) - tail - head
+        if removed:
+            self.beginRemoveRows(QModelIndex(), head, head + removed - 1)
             self._lines = old[:head] + old[len(old) - tail :]
             self.endRemoveRows()
-        if come:
-            self.beginInsertRows(QModelIndex(), head, head + come - 1)
+        if inserted:
+            self.beginInsertRows(QModelIndex(), head, head + inserted - 1)
             self._lines = new
             self.endInsertRows()
         changed = [
@@ -169,6 +176,7 @@ class RowModel(QAbstractTableModel):
         ]
         self._lines = new
         self._places = None
+        # One range for all: painting some rows in vain costs less than a signal for each.
         if changed:
             self.dataChanged.emit(self.index(changed[0], 0), self.index(changed[-1], 0))
 

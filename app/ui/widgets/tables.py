@@ -64,13 +64,13 @@ class ColumnModel(QAbstractTableModel, Generic[T]):
         new, old = list(items), self._items
         if old and len(new) > len(old):
             extra = len(new) - len(old)
-            if self._alike(new[extra:], old):
+            if self._identical(new[extra:], old):
                 self._insert(0, extra, new)
                 return
-            if self._alike(new[: len(old)], old):
+            if self._identical(new[: len(old)], old):
                 self._insert(len(old), extra, new)
                 return
-        elif self._alike(new, old):
+        elif self._identical(new, old):
             return
         self.beginResetModel()
         self._items = new
@@ -92,7 +92,8 @@ class ColumnModel(QAbstractTableModel, Generic[T]):
         """Identity of a value."""
         return self._key(item)
 
-    def _alike(self, first: Sequence[T], second: Sequence[T]) -> bool:
+    def _identical(self, first: Sequence[T], second: Sequence[T]) -> bool:
+        # By identity: the values do not change, and comparing thousands of them takes time.
         return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
 
     def _insert(self, at: int, count: int, items: list[T]) -> None:
@@ -184,7 +185,7 @@ class DataTable(QTableView, Generic[T]):
         self.horizontalHeader().setHighlightSections(False)
         self.horizontalHeader().setMinimumSectionSize(1)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(self._tell_menu)
+        self.customContextMenuRequested.connect(self._emit_menu_wanted)
         self.doubleClicked.connect(lambda index: self.opened.emit(self.values.item(index.row())))
         self._fit()
         theme().changed.connect(self._fit)
@@ -198,6 +199,7 @@ class DataTable(QTableView, Generic[T]):
             place = self.values.place(self.values.key(current))
             if place >= 0:
                 self.selectRow(place)
+        # Whoever looks at the newest line goes on seeing the newest.
         if at_top:
             self.verticalScrollBar().setValue(0)
 
@@ -249,7 +251,7 @@ class DataTable(QTableView, Generic[T]):
         if event.reason() != Qt.FocusReason.MouseFocusReason and not self.currentIndex().isValid():
             self.selectRow(0)
 
-    def _tell_menu(self, at: QPoint) -> None:
+    def _emit_menu_wanted(self, at: QPoint) -> None:
         item = self.values.item(self.rowAt(at.y()))
         if item is not None:
             self.menu_wanted.emit(item, self.viewport().mapToGlobal(at))

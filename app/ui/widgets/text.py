@@ -185,7 +185,9 @@ class StatusWord(QWidget):
     def _apply_theme(self) -> None:
         self.setFont(theme().font(self._role))
         self.setAccessibleName(self._words())
-        self.setVisible(self._state is not None) if self.parentWidget() is not None else None
+        # Without a parent it would open as a window.
+        if self.parentWidget() is not None:
+            self.setVisible(self._state is not None)
         self.updateGeometry()
         self.update()
 

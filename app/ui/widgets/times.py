@@ -27,6 +27,7 @@ def relative(moment: datetime | None, now: datetime | None = None) -> str:
         return ""
     moment = _aware(moment)
     seconds = (_aware(now or datetime.now(UTC)) - moment).total_seconds()
+    # The clock of a server may be ahead by some seconds.
     if seconds < -MINUTE:
         return absolute(moment)
     if seconds < MINUTE:
@@ -134,15 +135,15 @@ class RelativeTime(Text):
         super().__init__("", role, tone, parent=parent)
         self._moment = moment
         self._prefix = prefix
-        ticker().tick.connect(self._say)
-        self._say()
+        ticker().tick.connect(self._update_text)
+        self._update_text()
 
     def set_moment(self, moment: datetime | None) -> None:
         """Show another time; None shows nothing."""
         self._moment = moment
-        self._say()
+        self._update_text()
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         words = relative(self._moment)
         self.setText(f"{self._prefix} {words}" if self._prefix and words else words)
         self.setToolTip(absolute(self._moment))

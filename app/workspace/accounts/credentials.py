@@ -128,6 +128,7 @@ async def project_in_path(request: Request, grant: BearerGrant) -> int:
     asked = str(request.path_params["project_id"])
     if asked == "@current":
         project = await workspace.db.read(lambda db: _current_project(db, grant.user_id))
+    # Longer numbers do not fit an integer of SQLite.
     elif asked.isascii() and asked.isdigit() and len(asked) <= 18:
         project = int(asked)
     else:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+# PostHog's `membership_level` of an administrator.
 ADMIN = 8
 NAMES = ("first_name", "last_name")
 

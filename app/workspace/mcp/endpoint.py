@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PATH = "/mcp"
 LISTEN = "subscriptions/listen"
 ENTRY_SCOPE = "project:read"
+# Clients go by how these begin (docs/wire.md, "The host's MCP endpoint").
 NO_TOKEN = "No token provided, please provide a valid API token."
 BAD_PREFIX = "Invalid token, please provide a valid API token"
 INACTIVE_TOKEN = "OAuth token is inactive"
@@ -72,6 +73,7 @@ class WorkspaceEndpoint:
         mount = mounts_of(workspace)[WORKSPACE]
         admitted = await _admit(workspace, bearer_of(request))
         if isinstance(admitted, Principal) and admitted.grant is not None and request.method == "POST":
+            # Before the SDK sees the call, so that the tool has not begun when its scope turns out to be missing.
             body = await request.body()
             receive = replayed(body, receive)
             server = cast("WorkspaceMcpServer", await mount.server())

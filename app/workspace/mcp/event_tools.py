@@ -326,6 +326,7 @@ def _since(server: WorkspaceMcpServer, days: int) -> str:
 
 
 def _path(name: str) -> str:
+    # `PropertyName` allows no quotation mark, so a name cannot leave its quotes.
     return f'$."{name}"'
 
 

@@ -106,6 +106,7 @@ def _user(principal: Principal) -> object:
     from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
     from mcp.server.auth.provider import AccessToken
 
+    # The SDK binds a session to the client id of its caller. It needs no token, so it gets none.
     return AuthenticatedUser(AccessToken(token="", client_id=principal.key, scopes=sorted(principal.scopes)))
 
 

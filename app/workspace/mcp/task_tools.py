@@ -172,6 +172,7 @@ def _lines(at: sqlite3.Connection, query: str, values: tuple[Any, ...]) -> list[
 
 
 def _row(at: sqlite3.Connection, project: int, wanted: str) -> sqlite3.Row:
+    # A short name has one dash, a UUID has four.
     number = wanted.rpartition("-")[2] if wanted.count("-") == 1 else wanted
     query = f"{_TASKS} AND (t.id = ? OR CAST(t.task_number AS TEXT) = ?)"
     row: sqlite3.Row | None = at.execute(query, (project, wanted, number)).fetchone()

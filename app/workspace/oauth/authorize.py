@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from app.workspace.oauth.clients import OAuthClient
     from app.workspace.runtime.context import Workspace
 
+# SHA-256 in base64url without padding (RFC 7636, section 4.2).
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 LEVEL_HINTS = {"project": TEAM, "team": TEAM, "organization": ORGANIZATION}
+# The pages ask for no password: whoever opens them is the person of the seed.
 USER_ID = 1
 NO_CACHE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
@@ -103,10 +105,11 @@ async def authorize(request: Request) -> Response:
         pending = _checked(client, redirect_uri, state, given)
     except RedirectedError as refusal:
         return _answer(workspace, redirect_uri, state, refusal.values)
+    # Only now, so that a request with a mistake does not use the ticket up.
     level = workspace.state(OAuthState).tickets.take(given.get("login_ticket", ""), workspace.clock.now())
     person = await workspace.db.read(_person)
     if level is not None:
-        return await _grant(workspace, pending, _narrowed(pending, person, level))
+        return await _answer_with_code(workspace, pending, _consented(pending, person, level))
     return consent_page(await _page(workspace, pending, person))
 
 
@@ -121,14 +124,18 @@ async def decide(request: Request) -> Response:
     if given.get("decision") == "deny":
         return _answer(workspace, pending.redirect_uri, pending.state, {"error": "access_denied"})
     person = await workspace.db.read(_person)
-    agreed = _narrowed(pending, person, given.get("access_level", ""), given) if _approves(given) else None
+    agreed = _consented(pending, person, given.get("access_level", ""), given) if _approves(given) else None
     if agreed is None:
         problem = "Choose what the application may access, then approve or deny."
         return consent_page(replace(await _page(workspace, pending, person), problem=problem), 400)
-    return await _grant(workspace, pending, agreed)
+    return await _answer_with_code(workspace, pending, agreed)
 
 
 async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> tuple[OAuthClient, str]:
+    """The client and its redirect URI. Raises `OAuthError`, which is answered here and not redirected.
+
+    A redirect URI that was not registered could be an attacker's (RFC 6749, section 4.1.2.1).
+    """
     client_id = given.get("client_id", "")
     client = await workspace.db.read(lambda db: find_client(db, client_id))
     if client is None:
@@ -139,6 +146,7 @@ async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> t
         raise OAuthError("invalid_request", "Missing redirect URI.")
     if not is_allowed(client, redirect_uri):
         raise OAuthError("invalid_request", "Mismatching redirect URI.")
+    # PostHog answers this one with 401 instead of a redirect (docs/wire.md, "Authorization request").
     if given.get("prompt") == "login":
         raise OAuthError("login_required", status=401)
     return client, redirect_uri
@@ -153,6 +161,7 @@ def _checked(client: OAuthClient, redirect_uri: str, state: str | None, given: d
     challenge = given.get("code_challenge")
     if not challenge:
         raise RedirectedError("invalid_request", "Code challenge required.")
+    # A method that is not named is `plain` (RFC 7636, section 4.3).
     if given.get("code_challenge_method", "plain") != "S256":
         raise RedirectedError("invalid_request", "Transform algorithm not supported.")
     if not CHALLENGE.fullmatch(challenge):
@@ -184,7 +193,7 @@ def _person(db: sqlite3.Connection) -> ConsentingUser:
 async def _page(workspace: Workspace, pending: PendingAuthorization, person: ConsentingUser) -> ConsentPage:
     target = urlsplit(pending.redirect_uri)
     held = await workspace.db.read(lambda db: grants.held(db, pending.client.client_id, USER_ID))
-    level, chosen = (pending.level, "") if held is None else _reach(held)
+    level, chosen = (pending.level, "") if held is None else _level_of(held)
     return ConsentPage(
         client_name=pending.client.name,
         unverified=pending.client.dynamic,
@@ -201,7 +210,7 @@ async def _page(workspace: Workspace, pending: PendingAuthorization, person: Con
     )
 
 
-def _reach(agreed: ConsentedAccess) -> tuple[str, str]:
+def _level_of(agreed: ConsentedAccess) -> tuple[str, str]:
     """The access level of an approval, and the id of its organisation or project, if it is limited to one."""
     if agreed.teams:
         return TEAM, str(agreed.teams[0])
@@ -214,9 +223,13 @@ def _approves(given: dict[str, str]) -> bool:
     return given.get("decision") == "approve"
 
 
-def _narrowed(
+def _consented(
     pending: PendingAuthorization, person: ConsentingUser, level: str, given: dict[str, str] | None = None
 ) -> ConsentedAccess | None:
+    """What a decision grants; None when it names a level, organisation or project that the person does not have.
+
+    Without a form, as with a login ticket, a limited level means the person's current organisation or project.
+    """
     scope = " ".join(pending.scopes)
     given = given or {"organization": person.organization, "team": str(person.project)}
     if level == ALL:
@@ -232,7 +245,9 @@ def _narrowed(
     return None
 
 
-async def _grant(workspace: Workspace, pending: PendingAuthorization, agreed: ConsentedAccess | None) -> Response:
+async def _answer_with_code(
+    workspace: Workspace, pending: PendingAuthorization, agreed: ConsentedAccess | None
+) -> Response:
     if agreed is None:
         return _answer(workspace, pending.redirect_uri, pending.state, {"error": "access_denied"})
     code = secrets.token_urlsafe(32)

@@ -50,6 +50,7 @@ def find_client(db: sqlite3.Connection, client_id: str) -> OAuthClient | None:
     row = db.execute("SELECT * FROM clients WHERE client_id = ?", (client_id,)).fetchone()
     if row is None:
         return None
+    # The fault switchboard lowers a ceiling without losing the one that was registered.
     ceiling = row["lowered_ceiling"] if row["lowered_ceiling"] is not None else row["ceiling"]
     return OAuthClient(
         client_id=row["client_id"],

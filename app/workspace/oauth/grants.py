@@ -25,7 +25,9 @@ from app.workspace.runtime.digests import digest, s256
 if TYPE_CHECKING:
     import sqlite3
 
+# Rows outlive what they stand for: an expired token is refused as expired, not as unknown.
 RETENTION_SECONDS = 30 * 86_400.0
+# Why a grant was revoked, and the `error_description` of a refresh after that.
 REVOKED_WORDS: dict[str, str | None] = {
     "access": "This application's access was revoked; re-authorize.",
     "sessions": "Application sessions were revoked; re-authorize.",
@@ -174,6 +176,7 @@ def refresh(
     if row["revoked_at"] is not None:
         return TokenRefusal("invalid_grant", REVOKED_WORDS.get(row["revoked_because"]))
     grant = int(row["grant_id"])
+    # A dynamic client's refresh token is never spent, so only rotated ones come here.
     if row["spent_at"] is not None:
         if row["successor_salt"] is None or now - row["spent_at"] >= grace:
             return TokenRefusal("invalid_grant", revoked=revoke_grant(db, grant, "reuse", now))
@@ -193,6 +196,7 @@ def refresh(
 
     salt = secrets.token_bytes(32)
     access, successor = _successors(token, salt)
+    # The earlier access token ends with the refresh token that it was issued with, whatever its lifetime was.
     db.execute("DELETE FROM access_tokens WHERE refresh_hash = ?", (row["hash"],))
     # Without its salt, a spent token whose grace period is over can only be a reuse.
     db.execute(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+# Offered because PostHog offers it. No issuer is trusted here, so every assertion is refused.
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 

@@ -57,12 +57,15 @@ def with_query(uri: str, values: dict[str, str]) -> str:
 def form_action_source(uri: str) -> str:
     """The Content-Security-Policy source that lets a form's answer redirect to `uri`."""
     parts = urlsplit(uri)
+    # Content-Security-Policy has no notation for an IPv6 address.
     if parts.scheme in ("http", "https") and ":" not in (parts.hostname or ""):
         return f"{parts.scheme}://{parts.netloc}"
     return f"{parts.scheme}:"
 
 
 def _split(uri: str) -> SplitResult | None:
+    # Some of these characters would end the Content-Security-Policy that the URI becomes part of; browsers read others
+    # differently than `urlsplit`.
     if len(uri) > LONGEST or not uri.isascii() or not uri.isprintable() or any(c in uri for c in " \"'<>\\^`{|};,"):
         return None
     try:

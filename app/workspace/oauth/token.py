@@ -46,7 +46,7 @@ async def token(request: Request) -> Response:
     try:
         issued = await _issue(workspace, given)
     except sqlite3.OperationalError:
-        # A locked database is a passing trouble of the server: 503 keeps the client's sign-in, any 4xx could end it.
+        # A locked database is a temporary failure of the server: 503 keeps the client's sign-in, any 4xx could end it.
         busy = grants.TEMPORARILY_UNAVAILABLE
         return reply(busy, 503, {**NO_STORE, "Retry-After": "1"})
     except OAuthError:
@@ -92,6 +92,7 @@ async def introspect(request: Request) -> Response:
     workspace = workspace_of(request)
     credential = bearer_of(request)
     if credential is None:
+        # Raises the 401 of every other view.
         await authenticate(request, challenge=True)
     given = await parameters(request)
     asked = given.get("token") or credential or ""
@@ -102,6 +103,7 @@ async def introspect(request: Request) -> Response:
                 raise permission_denied("API key missing required scope 'introspection'")
             caller = await grant_of(workspace, asked)
     except ApiError as refusal:
+        # A missing scope is an error. A dead token is not: it is what the question was about.
         if refusal.status == 403:
             raise
         return reply({"active": False}, 200, NO_STORE)

@@ -67,6 +67,7 @@ class Workspace:
     def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run `work` until it ends or the workspace stops, which cancels it."""
         task = asyncio.get_running_loop().create_task(work)
+        # The loop keeps no strong reference to a task.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Clients choose the paths, so their number is bounded.
 DISTINCT_PATHS = 2000
 
 

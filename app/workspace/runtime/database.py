@@ -93,6 +93,7 @@ def _open(path: Path) -> tuple[sqlite3.Connection, list[str]]:
 def _connect(path: Path) -> sqlite3.Connection:
     if path.exists() and not path.is_file():
         raise UnusableDatabase("damaged", "is not a file")
+    # Without an isolation level the driver begins no transactions of its own; `_transact` does.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     # Case-insensitive search beyond ASCII; SQLite's own lower() handles ASCII only.
@@ -100,6 +101,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         _check(connection)
         connection.execute("PRAGMA journal_mode = WAL")
+        # With a write-ahead log, a power cut can lose the last transactions but not damage the file.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
@@ -108,6 +110,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise
     except sqlite3.OperationalError as trouble:
         connection.close()
+        # Another process holds the file. That says nothing about its content, so it is not set aside.
         if "locked" in str(trouble) or "busy" in str(trouble):
             raise
         raise UnusableDatabase("damaged", "could not be read") from trouble

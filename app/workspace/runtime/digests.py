@@ -7,7 +7,10 @@ import hashlib
 
 
 def digest(secret: str) -> str:
-    """What is stored of a token, code or key: its SHA-256 in hex."""
+    """What is stored of a token, code or key: its SHA-256 in hex.
+
+    Without salt or a slow hash: these are long random values, which nobody can guess.
+    """
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 

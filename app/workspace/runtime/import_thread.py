@@ -21,25 +21,25 @@ async def in_thread(work: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, trouble: BaseException | None) -> None:
+    def settle(result: T | None, failure: BaseException | None) -> None:
         if done.done():
             return
-        if trouble is not None:
-            done.set_exception(trouble)
+        if failure is not None:
+            done.set_exception(failure)
         else:
             done.set_result(result)  # type: ignore[arg-type]
 
     def run() -> None:
         result: T | None = None
-        trouble: BaseException | None = None
+        failure: BaseException | None = None
         try:
             with _IMPORTING:
                 result = work()
         except Exception as raised:  # noqa: BLE001 - carried over to the waiting coroutine
-            trouble = raised
+            failure = raised
         # The loop is closed when the workspace has stopped meanwhile; nobody waits then.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, trouble)
+            loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=run, daemon=True, name="workspace-import").start()
     return await done

@@ -18,6 +18,7 @@ class OneTimeValues(Generic[T]):
 
     def put(self, value: T, now: float) -> str:
         """Keep `value` and return the token for it. `now` in seconds since the epoch."""
+        # Anybody can open a page that keeps one, so their number is bounded. A dict is in the order of insertion.
         while len(self._values) >= self._most:
             del self._values[next(iter(self._values))]
         token = secrets.token_urlsafe(32)

@@ -19,6 +19,7 @@ COUNTRIES = (("PT", 38), ("GB", 24), ("DE", 16), ("BR", 14), ("US", 8))
 PAGES = (("/", 30), ("/books", 26), ("/books/detail", 24), ("/search", 12), ("/wish-list", 8))
 REFERRERS = (("direct", 40), ("search", 33), ("newsletter", 17), ("social", 10))
 ERRORS = (("payment_declined", 45), ("network", 30), ("out_of_stock", 25))
+# What the first of the sample tasks asks about.
 FAILING_BROWSER = "Safari"
 
 
@@ -37,6 +38,7 @@ def seed_events(db: sqlite3.Connection, project: int, now: float) -> None:
 
     for day in range(DAYS, -1, -1):
         start = midnight - day * DAY
+        # Day 0 of the epoch was a Thursday, which is 3 where Monday is 0.
         weekend = int(start // DAY + 3) % 7 >= 5
         for _ in range(random.randint(18, 24) if weekend else random.randint(24, 34)):
             person = random.choice(people)

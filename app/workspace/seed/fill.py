@@ -18,6 +18,7 @@ from app.workspace.seed.tasks import seed_tasks
 if TYPE_CHECKING:
     import sqlite3
 
+# Ids are derived from it, so they are the same in every new workspace.
 NAMESPACE = uuid5(NAMESPACE_URL, "burrow:workspace")
 USER_ID = 1
 PROJECT_ID = 1

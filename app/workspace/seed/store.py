@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from app.workspace.runtime.context import Workspace
 
+# What is not named needs approval, so that every policy can be seen in a new workspace.
 OWN_STATES = {
     "list_tasks": APPROVED,
     "search_tasks": APPROVED,

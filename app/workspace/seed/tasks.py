@@ -217,8 +217,8 @@ def seed_tasks(db: sqlite3.Connection, namespace: UUID, project: int, user_id: i
     for number, task in enumerate(TASKS, start=1):
         task_id = str(uuid5(namespace, f"task-{number}"))
         created = now - task.hours * HOUR
-        heard = max([created, *(now - run.hours * HOUR + run.minutes * 60 for run in task.runs)])
-        archived_at = iso(heard + 26 * HOUR) if task.archived else None
+        active = max([created, *(now - run.hours * HOUR + run.minutes * 60 for run in task.runs)])
+        archived_at = iso(active + 26 * HOUR) if task.archived else None
         db.execute(
             "INSERT INTO tasks (id, project_id, task_number, title, title_manually_set, description, origin_product,"
             " runtime, repository, repositories, internal, archived, archived_at, created_at, updated_at,"
@@ -235,15 +235,15 @@ def seed_tasks(db: sqlite3.Connection, namespace: UUID, project: int, user_id: i
                 task.archived,
                 archived_at,
                 iso(created),
-                archived_at or iso(heard),
-                iso(heard),
+                archived_at or iso(active),
+                iso(active),
                 user_id,
             ),
         )
         for position, run in enumerate(task.runs):
             _seed_run(db, str(uuid5(namespace, f"run-{number}-{position}")), task_id, run, user_id, now)
         if task.pinned:
-            db.execute("INSERT INTO pins VALUES (?, ?, ?)", (user_id, task_id, iso(heard)))
+            db.execute("INSERT INTO pins VALUES (?, ?, ?)", (user_id, task_id, iso(active)))
 
 
 def _seed_run(db: sqlite3.Connection, run_id: str, task_id: str, run: SeedRun, user_id: int, now: float) -> None:

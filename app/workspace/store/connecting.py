@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from app.workspace.runtime.context import Workspace
 
+# Of PostHog's own applications (docs/wire.md, "Installing and connecting").
 CALLBACK_SCHEMES = ("array", "posthog-code")
 INSTALL_SOURCES = ("posthog", "posthog-code")
 SCOPES = ("personal", "shared")
@@ -83,6 +84,7 @@ async def _install_custom(request: Request) -> Response:
     origin = workspace.settings.url
     url = (text(body, "url", maximum=2000, needed=True, blank=False) or "").strip()
     problem = url_problem(url)
+    # The proxy could be made to call itself.
     if problem is None and relative(url, origin).startswith("self:/api/"):
         problem = "This address is the workspace's own API"
     if problem is not None:
@@ -272,6 +274,7 @@ async def _oauth_redirect(request: Request) -> Response:
     now = workspace.clock.now()
     workspace.state(StoreState).throttles.check("redirect", request.client.host if request.client else "", now)
     state = query.get("state", "")
+    # Used up before anything else is looked at, so that an answer counts once, whatever it says.
     pending = await workspace.db.run(lambda db: take_state(db, state, now))
     if pending is None:
         words = "This link has expired or was already used. Go back to the app and start again."

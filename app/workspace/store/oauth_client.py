@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 STATE_SECONDS = 600.0
 CALL_SECONDS = 15.0
-RENEW_BEFORE_SECONDS = 30.0
+# A token that expires so soon could be dead when the request arrives.
+REFRESH_BEFORE_SECONDS = 30.0
 LARGEST_ANSWER = 1024 * 1024
 REDIRECT_PATH = "/api/mcp_store/oauth_redirect/"
 
@@ -258,18 +259,19 @@ async def vendor_token(workspace: Workspace, wanted: StoreInstallation, refused:
         if connection is None or (current is not None and current.needs_reauth):
             raise VendorGrantEnded
         ending = connection.expires_at is not None and (
-            connection.expires_at <= workspace.clock.now() + RENEW_BEFORE_SECONDS
+            connection.expires_at <= workspace.clock.now() + REFRESH_BEFORE_SECONDS
         )
         if connection.access_token not in ("", refused) and not ending:
             return connection.access_token
-        return await _renew(workspace, wanted, connection)
+        return await _refresh(workspace, wanted, connection)
 
 
-async def _renew(workspace: Workspace, wanted: StoreInstallation, connection: VendorConnection) -> str:
+async def _refresh(workspace: Workspace, wanted: StoreInstallation, connection: VendorConnection) -> str:
     await workspace.state(StoreState).http()
     import httpx2
 
     now = workspace.clock.now()
+    # Without a refresh token the grant is over as if the vendor had refused one.
     status, answer = 400, {"error": "invalid_grant"}
     if connection.refresh_token:
         form = {"grant_type": "refresh_token", "refresh_token": connection.refresh_token}
@@ -297,7 +299,7 @@ async def _store_tokens(
     now = workspace.clock.now()
     lasting = isinstance(life, int | float) and not isinstance(life, bool) and life > 0
     # An answer without a refresh token keeps the former one (RFC 6749, section 6).
-    renewed = dataclasses.replace(
+    refreshed = dataclasses.replace(
         connection,
         access_token=token,
         refresh_token=refresh if isinstance(refresh, str) and refresh else connection.refresh_token,
@@ -305,7 +307,7 @@ async def _store_tokens(
     )
 
     def store(db: sqlite3.Connection) -> None:
-        save_connection(db, wanted, renewed)
+        save_connection(db, wanted, refreshed)
         mark_needs_reauth(db, wanted, False, now)
 
     await workspace.db.run(store)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SCOPE = "project:read"
 LARGEST_BODY = 1024 * 1024
 FORWARDED = ("mcp-", "x-posthog-")
+# What an MCP client needs. A vendor's other headers, such as cookies, are not for the caller.
 RETURNED = ("content-type", "mcp-session-id", "cache-control", "x-accel-buffering", "retry-after")
 BATCH, NEEDS_APPROVAL, DISABLED, UNKNOWN_TOOL = -32000, -32001, -32002, -32601
 
@@ -82,6 +83,7 @@ async def _proxy(request: Request) -> Response:
 
 
 async def _body(request: Request) -> bytes:
+    # Read to the end even if it is too large: a caller that is still sending might not see the answer.
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)
@@ -142,17 +144,19 @@ async def _forward(request: Request, workspace: Workspace, wanted: StoreInstalla
     problem = url_problem(url)
     if problem is not None:
         raise _ProxyRefusal(400, f"URL not allowed: {problem}")
+    # Before the address is looked at: a server that was never connected says so, whether or not it could be reached.
     credential = await _credential(request, workspace, wanted, None)
     if not is_loopback(url):
         raise _ProxyRefusal(502, "Upstream MCP server unreachable")
     headers = {
         "content-type": "application/json",
         "accept": request.headers.get("accept", "application/json, text/event-stream"),
+        # The body is passed on as it comes, without a Content-Encoding header.
         "accept-encoding": "identity",
         **{name: value for name, value in request.headers.items() if name.startswith(FORWARDED)},
     }
     answer = await _send(request, workspace, url, headers, credential, raw)
-    # One renewal and one repetition: a second 401 is the vendor's answer and goes to the caller as it is.
+    # One refresh and one repetition: a second 401 is the vendor's answer and goes to the caller as it is.
     if answer.status_code == 401 and wanted.auth_type == "oauth":
         await answer.aclose()
         credential = await _credential(request, workspace, wanted, credential)
@@ -167,6 +171,7 @@ async def _forward(request: Request, workspace: Workspace, wanted: StoreInstalla
 
 async def _credential(request: Request, workspace: Workspace, wanted: StoreInstallation, refused: str | None) -> str:
     """The bearer that the upstream is sent. `refused` is the vendor's token that was just refused, if one was."""
+    # The one server that may see the person's own token (docs/wire.md, "Installation proxy").
     if wanted.is_own_server:
         return bearer_of(request) or ""
     if wanted.auth_type == "api_key":
@@ -180,6 +185,7 @@ async def _credential(request: Request, workspace: Workspace, wanted: StoreInsta
     try:
         return await vendor_token(workspace, wanted, refused)
     except VendorGrantEnded:
+        # Said by the call that finds the grant ended. Later calls say that re-authentication is needed.
         raise _ProxyRefusal(401, "Authentication failed") from None
     except VendorUnreachable:
         raise _ProxyRefusal(502, "Upstream MCP server unreachable") from None
@@ -222,6 +228,7 @@ async def _while_connected(request: Request, work: Callable[[], Awaitable[httpx2
 
 
 async def _gone(request: Request) -> None:
+    """Wait until the caller has disconnected. The body was read before, so nothing else is left to come."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -230,6 +237,7 @@ async def _pieces(answer: httpx2.Response) -> AsyncIterator[bytes]:
     import httpx2
 
     try:
+        # The status was sent already, so an upstream that breaks off can only end the body.
         with contextlib.suppress(httpx2.HTTPError):
             async for piece in answer.aiter_raw():
                 yield piece

@@ -194,6 +194,7 @@ def save_connection(db: sqlite3.Connection, wanted: str, connection: VendorConne
 
 
 def mark_needs_reauth(db: sqlite3.Connection, wanted: str, needed: bool, now: float) -> None:
+    """Also sets `updated_at`, the only sign of a server that was connected again while it worked."""
     query = "UPDATE store_installations SET needs_reauth = ?, updated_at = ? WHERE id = ?"
     db.execute(query, (needed, iso(now), wanted))
 

@@ -54,6 +54,7 @@ class StoreState:
         """The client for calls to MCP servers and their authorization servers; made off the event loop."""
         if self._http is None:
             self._http = asyncio.get_running_loop().create_task(in_thread(_new_client))
+        # A caller that is cancelled must not take the client from the others.
         return await asyncio.shield(self._http)
 
     def reset(self) -> None:
@@ -65,6 +66,7 @@ class StoreState:
 def _new_client() -> httpx2.AsyncClient:
     import httpx2
 
+    # Neither redirects nor a proxy of the environment: both would lead a vendor's credential off this machine.
     return httpx2.AsyncClient(
         follow_redirects=False,
         trust_env=False,

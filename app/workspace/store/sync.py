@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.workspace.runtime.context import Workspace
 
 SYNC_SECONDS = 30.0
+# A server could list tools without an end.
 MOST_TOOLS = 2000
 MOST_PAGES = 100
 
@@ -103,8 +104,9 @@ async def _ask(url: str, credential: str, statuses: set[int]) -> list[ListedTool
                 cursor = answer.next_cursor
                 if cursor is None or len(found) >= MOST_TOOLS:
                     break
-    except Exception as trouble:
-        raise SyncFailed from trouble
+    # Whatever the server sends, the SDK may raise it bare, in a group, or as an error of validation.
+    except Exception as failure:
+        raise SyncFailed from failure
     return found[:MOST_TOOLS]
 
 

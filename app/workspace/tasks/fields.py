@@ -153,6 +153,7 @@ def repository_name(value: object, attr: str) -> str:
 
 
 def _shared(body: Mapping[str, object]) -> dict[str, object]:
+    """The column values that both a new task and a change may set."""
     values: dict[str, object] = {}
     origin = choice(body, "origin_product", ORIGINS)
     if origin is not None:
@@ -223,6 +224,7 @@ def _model(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def _imported(body: Mapping[str, object]) -> list[str] | None:
+    """The names of the imported servers. Nothing else of them is kept: addresses and headers may hold credentials."""
     servers = body.get("imported_mcp_servers")
     if servers is None:
         return None
@@ -254,6 +256,7 @@ def _relayed(body: Mapping[str, object]) -> list[str] | None:
 
 
 def _does_not_exist(attr: str, key: str) -> Exception:
+    """The answer to every id of something that the workspace has none of: integrations, images, channels, reports."""
     return validation(f'Invalid pk "{key}" - object does not exist.', attr, "does_not_exist")
 
 

@@ -1,6 +1,6 @@
 """Runs of tasks in the database, and their log entries (docs/wire.md, "Runs" and "Run logs").
 
-Nothing executes runs yet, so a run stays `queued` until a client changes it. Every function runs inside a transaction
+Nothing executes runs, so a run stays `queued` until a client changes it. Every function runs inside a transaction
 of its caller.
 """
 

@@ -39,7 +39,7 @@ async def events_of(workspace: Workspace, task_id: str, run_id: str, position: i
     loop = asyncio.get_running_loop()
     end, quiet_since, seen = loop.time() + ROTATION_SECONDS, loop.time(), None
 
-    def look(db: sqlite3.Connection, after: int | None) -> tuple[sqlite3.Row | None, list[sqlite3.Row], int]:
+    def read(db: sqlite3.Connection, after: int | None) -> tuple[sqlite3.Row | None, list[sqlite3.Row], int]:
         run = run_rows.find_run(db, task_id, run_id)
         if after is None:
             last = db.execute("SELECT max(position) FROM log_entries WHERE run_id = ?", (run_id,)).fetchone()[0]
@@ -52,7 +52,7 @@ async def events_of(workspace: Workspace, task_id: str, run_id: str, position: i
 
     while not workspace.stopping.is_set():
         before = position
-        run, rows, position = await workspace.db.read(lambda db, after=before: look(db, after))  # type: ignore[misc]
+        run, rows, position = await workspace.db.read(lambda db, after=before: read(db, after))  # type: ignore[misc]
         for row in rows:
             yield f"id: log-{row['position']}\ndata: {row['entry']}\n\n"
         if run is not None and run["updated_at"] != seen:
@@ -61,6 +61,7 @@ async def events_of(workspace: Workspace, task_id: str, run_id: str, position: i
         elif not rows and loop.time() - quiet_since >= KEEPALIVE_SECONDS:
             yield 'event: keepalive\ndata: {"type":"keepalive"}\n\n'
             quiet_since = loop.time()
+        # Not while entries come: they are read 500 at a time, and more may be waiting.
         if run is None or (run["status"] in TERMINAL and not rows):
             yield 'event: stream-end\ndata: {"status":"complete"}\n\n'
             return

@@ -119,7 +119,7 @@ async def set_output(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """Start a run that was created by `POST runs/`. It stays `queued`, because nothing executes runs yet."""
+    """Start a run that was created by `POST runs/`. It stays `queued`, because nothing executes runs."""
     _, project = await writer(request)
     pending = read_pending_message(await json_object(request))
     workspace = workspace_of(request)
@@ -200,6 +200,7 @@ async def session_logs(request: Request) -> Response:
     everything = await workspace_of(request).db.read(
         lambda db: run_rows.log_entries(db, _run(db, request, project)["id"])
     )
+    # Times are ISO 8601 in UTC, which sort as text.
     matching = [
         entry
         for entry in everything

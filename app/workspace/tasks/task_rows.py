@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
+# By row too, because two runs can have the same time.
 LATEST = "(SELECT id FROM runs WHERE task_id = t.id ORDER BY created_at DESC, rowid DESC LIMIT 1)"
 FROM = f"FROM tasks t LEFT JOIN runs r ON r.id = {LATEST}"
 ORDERINGS = {
@@ -336,6 +337,7 @@ def _where(project: int, user_id: int, filters: TaskFilters) -> tuple[str, list[
         add(f"{negation}EXISTS (SELECT 1 FROM pins p WHERE p.task_id = t.id AND p.user_id = ?)", user_id)
     if filters.search:
         words = filters.search.casefold()
+        # `12` and `HED-12` find the task with that number.
         number = words.rpartition("-")[2] if words.isascii() else ""
         add(
             "(instr(folded(t.title), ?) OR instr(folded(t.description), ?) OR instr(folded(t.repository), ?)"

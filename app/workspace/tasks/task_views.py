@@ -175,9 +175,9 @@ async def usage(request: Request) -> Response:
 
 def _filters(query: Mapping[str, str]) -> TaskFilters:
     return TaskFilters(
-        archived=_three(query, "archived", "false"),
-        internal=_three(query, "internal", "false"),
-        pinned=_three(query, "pinned", "all"),
+        archived=_tristate(query, "archived", "false"),
+        internal=_tristate(query, "internal", "false"),
+        pinned=_tristate(query, "pinned", "all"),
         search=checked_text(query.get("search", ""), "search", maximum=500).strip() or None,
         status=_member(query, "status", STATUSES),
         stage=query.get("stage") or None,
@@ -197,7 +197,7 @@ def _names_what_no_task_has(query: Mapping[str, str]) -> bool:
     return any(value is not None for value in named) or bool(query.get("hog_flow_id"))
 
 
-def _three(query: Mapping[str, str], name: str, default: str) -> bool | None:
+def _tristate(query: Mapping[str, str], name: str, default: str) -> bool | None:
     """A filter of `true`, `false` or `all`; None for `all`."""
     value = query.get(name, "").lower() or default
     found = {"true": True, "1": True, "false": False, "0": False, "all": None}

@@ -152,9 +152,9 @@ class VendorAuthorizationServer:
         state = query.get("state")
         known = [scope for scope, _words in self._issuer.scopes]
         asked = query.get("scope", "").split() or known
-        trouble = self._trouble(request, asked, known)
-        if trouble is not None:
-            return self._answer(request, redirect_uri, state, {"error": trouble[0], "error_description": trouble[1]})
+        problem = self._problem(request, asked, known)
+        if problem is not None:
+            return self._answer(request, redirect_uri, state, {"error": problem[0], "error_description": problem[1]})
         pending = PendingVendorAuthorization(
             issuer=self._issuer.path,
             client_id=client_id,
@@ -166,7 +166,7 @@ class VendorAuthorizationServer:
         ticket = workspace.state(VendorState).consents.put(pending, workspace.clock.now())
         return consent_page(self._issuer, ticket, client["client_name"], asked)
 
-    def _trouble(self, request: Request, asked: list[str], known: list[str]) -> tuple[str, str] | None:
+    def _problem(self, request: Request, asked: list[str], known: list[str]) -> tuple[str, str] | None:
         query = request.query_params
         if query.get("response_type") != "code":
             return "unsupported_response_type", "only the code response type is supported"
@@ -174,6 +174,7 @@ class VendorAuthorizationServer:
             return "invalid_request", "a code_challenge with method S256 is needed"
         if not set(asked) <= set(known):
             return "invalid_scope", "an unknown scope was asked for"
+        # A token for something that this server does not protect is refused before anybody is asked (RFC 8707).
         resource = query.get("resource")
         origin = workspace_of(request).settings.url
         served = [origin + vendor.path for vendor in VENDORS.values() if vendor.issuer == self._issuer]
@@ -196,7 +197,7 @@ class VendorAuthorizationServer:
         if pending is None or pending.issuer != self._issuer.path:
             return page("This page has expired", "Start again from your application.", status=400)
         if form.get("decision") != "approve":
-            refused = {"error": "access_denied", "error_description": "The person said no."}
+            refused = {"error": "access_denied", "error_description": "The user denied access."}
             return self._answer(request, pending.redirect_uri, pending.state, refused)
         code = secrets.token_urlsafe(32)
 
@@ -328,6 +329,7 @@ def seed_partner(db: sqlite3.Connection, redirect_uri: str, now: float) -> None:
 def _insert_client(
     db: sqlite3.Connection, issuer: str, client_id: str, name: str, redirects: list[str], secret: str, now: float
 ) -> None:
+    # Anybody may register, so the oldest registrations make room.
     db.execute(
         "DELETE FROM vendor_clients WHERE client_id IN"
         " (SELECT client_id FROM vendor_clients WHERE client_id != ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
@@ -403,6 +405,7 @@ def _form_fields(raw: bytes) -> dict[str, str]:
 
 
 def _clean(value: str) -> str:
+    """`value` without what SQLite cannot store or compare: lone surrogates and null characters."""
     return value.encode("utf-8", "replace").decode().replace("\x00", "")
 
 

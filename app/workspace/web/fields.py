@@ -93,6 +93,7 @@ def checked_text(value: object, attr: str, *, maximum: int | None = None, blank:
         raise validation("Not a valid string.", attr, "invalid")
     if "\x00" in value:
         raise validation("Null characters are not allowed.", attr, "null_characters_not_allowed")
+    # JSON can spell a lone surrogate, SQLite cannot store it.
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise validation("Not a valid string.", attr, "invalid")
     if not blank and not value.strip():

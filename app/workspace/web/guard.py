@@ -79,6 +79,7 @@ class RequestGuard:
             await refusal.response()(scope, receive, send)
             return
         path = scope["path"]
+        # Not counted and without faults: whatever was set can be lifted again.
         if path == FAULTS_PREFIX or path.startswith(f"{FAULTS_PREFIX}/"):
             await self._serve(scope, receive, send)
             return
@@ -103,12 +104,14 @@ class RequestGuard:
             return ApiError(421, "invalid_request", "misdirected_request", "This host is not served here.")
         if any(origin.lower() != f"http://{host}" for origin in headers.getlist("origin")):
             return permission_denied("Requests from web pages of another origin are refused.")
+        # Cut off before it is converted: Python refuses numbers of more than 4,300 digits.
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length[:18]) > BODY_LIMIT:
             return too_large()
         return None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Once an answer has begun, no other can be sent in its place.
         started = False
         taken = 0
 

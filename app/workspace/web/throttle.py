@@ -27,6 +27,7 @@ class Throttle:
         while seen and seen[0] <= now - self._longest:
             seen.popleft()
         for allowed, seconds in self._limits:
+            # The request that is `allowed` places back still lies in the window: one more would be too many.
             if len(seen) >= allowed and seen[-allowed] > now - seconds:
                 raise throttled(seen[-allowed] + seconds - now)
         seen.append(now)

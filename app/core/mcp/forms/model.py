@@ -151,7 +151,7 @@ class FormModel:
                     problems.append(FieldProblem(item.name, str(problem)))
             # Only presence is checked here. What is valid beyond the type is left to `validate` and the server.
             elif item.required:
-                problems.append(FieldProblem(item.name, "It is needed."))
+                problems.append(FieldProblem(item.name, "This field is required."))
         return problems or {**values, **draft.extra}
 
     async def validate(self, arguments: dict[str, Any]) -> ValidationResult:

@@ -25,7 +25,7 @@ class ServerState(Enum):
     SIGN_IN = "Sign-in needed"
     RECONNECT = "Reconnect"
     DISABLED = "Off"
-    TROUBLE = "In trouble"
+    TROUBLE = "Error"
     UNKNOWN = "Not checked"
 
 
