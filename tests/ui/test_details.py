@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,19 @@ async def test_an_api_key_is_said_to_be_used_as_it_is(qapp: QApplication) -> Non
     async with page(backend) as shown:
         assert "none: an API key is never renewed" in shown.words
         assert "phx_" not in shown.words + shown.dialog.text()
+
+
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [(1_800_000_000.0, "could not be renewed; works until 15"), (inf, "works until the server refuses it")],
+)
+async def test_a_grant_that_cannot_be_renewed_is_told_with_the_time_until_which_it_works(
+    qapp: QApplication, until: float, words: str
+) -> None:
+    backend = signed_in()
+    backend.credential.become(works_until=until)
+    async with page(backend) as shown:
+        assert words in shown.words
 
 
 async def test_long_scopes_and_hostile_names_stay_in_their_place(qapp: QApplication) -> None:

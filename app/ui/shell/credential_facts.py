@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isinf
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
@@ -56,7 +57,9 @@ class CredentialFacts(QWidget):
         who.put(self.tr("Stored in"), self._kept(snapshot))
         token.put(self.tr("Token"), self._token(snapshot), self.tr("A fingerprint. It does not reveal the token."))
         token.put(self.tr("Issued"), *_moment(snapshot.issued_at, relative))
-        if snapshot.refreshable:
+        if snapshot.works_until is not None:
+            token.put(self.tr("Next renewal"), self._refused(snapshot.works_until))
+        elif snapshot.refreshable:
             token.put(self.tr("Next renewal"), *_moment(snapshot.renews_at, due))
         else:
             none = self.tr("none: an API key is never renewed")
@@ -65,6 +68,11 @@ class CredentialFacts(QWidget):
         token.put(self.tr("Clock"), self._clock(snapshot.skew))
         self.granted.put(self.tr("Granted"), self._scopes(snapshot.scopes))
         self._arrange()
+
+    def _refused(self, works_until: float) -> str:
+        if isinf(works_until):
+            return self.tr("could not be renewed; works until the server refuses it")
+        return self.tr("could not be renewed; works until {0}").format(absolute(moment_at(works_until)))
 
     def _kept(self, snapshot: SignInSnapshot) -> str:
         stores = {
