@@ -85,6 +85,13 @@ ROWS = {
     71: "401 behind an installation's proxy, of unclear owner; the host refuses the token",
     72: "the same, and the host accepts the token",
     73: "the same, and the host does not say",
+    98: "the data folder is moved, restored, or reached through a symlink or by another path",
+    99: "two copies of one data folder",
+    100: "the database is missing, damaged, newer or another program's",
+    101: "one value in the database cannot be read",
+    102: "a process is killed while it stores a sign-in, or moves it to another store",
+    103: "another user of the machine looks into the data folder",
+    104: "a disk without space, no home, bytes that are no text, no standard streams",
 }
 
 HEAD = """\
