@@ -54,11 +54,13 @@ class Client:
 
 
 @asynccontextmanager
-async def process_on(folder: Path, server: ScriptedServer, slot: str = "") -> AsyncIterator[Client]:
-    """The process, with the stored sign-in to `server` restored."""
+async def process_on(
+    folder: Path, server: ScriptedServer, slot: str = "", *, store: StoreKind | None = None
+) -> AsyncIterator[Client]:
+    """The process, with the stored sign-in to `server` restored. `store` is what its command line named."""
     host = Host(server.origin, "Scripted", server.origin, f"{server.origin}/mcp", "client", None)
     async with AsyncExitStack() as stack:
-        services = Services(folder)
+        services = Services(folder, store=store)
         stack.push_async_callback(services.close)
         credential = services.credentials.acquire(posthog_profile(host, slot))
         stack.push_async_callback(services.credentials.release, credential)

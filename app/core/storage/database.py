@@ -47,6 +47,10 @@ _CAUSES = {
 }
 
 
+class UndecodableText(bytes):
+    """A text in the database that is not UTF-8."""
+
+
 class DatabaseUnusable(Exception):
     """The file is not a database that this version can use. `advice` says what the user can do with it."""
 
@@ -75,10 +79,20 @@ class Database:
         self._connection: sqlite3.Connection | None = self._open()
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a query. Raises `StorageTrouble`."""
+        """All rows of a query. Raises `StorageTrouble`. A text that is not UTF-8 comes as `UndecodableText`."""
 
         def run(connection: sqlite3.Connection) -> list[Any]:
-            return connection.execute(sql, parameters).fetchall()
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            except sqlite3.OperationalError as error:
+                # Raised by the module itself, hence without a code of SQLite. Nothing tells which row it was.
+                if hasattr(error, "sqlite_errorcode"):
+                    raise
+            connection.text_factory = _text
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            finally:
+                connection.text_factory = str
 
         return self._run_repaired(run)
 
@@ -97,6 +111,10 @@ class Database:
                 return change(connection)
 
         return self._run_repaired(run)
+
+    def add_notice(self, words: str) -> None:
+        """Tell the user one more thing."""
+        self.notice = words if self.notice is None else f"{self.notice} {words}"
 
     def close(self) -> None:
         """Merge the log into the file and close it. Safe to call again. A later read or write opens it again."""
@@ -195,6 +213,13 @@ def trouble(error: sqlite3.Error, path: Path | None) -> StorageTrouble:
     return StorageTrouble(cause.format(path=path or "memory", error=error), action=action)
 
 
+def _text(stored: bytes) -> str | UndecodableText:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return UndecodableText(stored)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -222,9 +247,14 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection)
+        except UnicodeDecodeError as error:
+            # Raised for a message of SQLite that quotes a damaged name.
+            connection.close()
+            raise DatabaseUnusable("The database was damaged (its names are no text).", _RECOVERY_ADVICE) from error
         except sqlite3.Error as error:
             connection.close()
-            if _code(error) in _DAMAGED:
+            # An error without a code is the module's own: a name in the file is no text.
+            if _code(error) in _DAMAGED or not hasattr(error, "sqlite_errorcode"):
                 raise DatabaseUnusable(f"The database was damaged ({error}).", _RECOVERY_ADVICE) from error
             # Switching to WAL and recovering after a killed process fail at once, whatever the busy timeout is.
             if _code(error) not in _BUSY or time.monotonic() > deadline:
