@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,10 +29,13 @@ def make_private_folder(folder: Path) -> None:
 def open_private(path: str, flags: int) -> int:
     """An `opener` for `open`. A file that an earlier version left readable for others becomes private too."""
     handle = os.open(path, flags, FILE_MODE)
-    if os.name == "posix" and os.fstat(handle).st_mode & 0o077:
-        # Somebody else's file, or a file system without modes.
-        with contextlib.suppress(OSError):
-            os.fchmod(handle, FILE_MODE)
+    if os.name == "posix":
+        found = os.fstat(handle)
+        # Never a device or another user's file, which a link may lead to.
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o077:
+            # A file system without modes refuses.
+            with contextlib.suppress(OSError):
+                os.fchmod(handle, FILE_MODE)
     return handle
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.errors import StorageTrouble
+from app.core.private import FILE_MODE, make_private_folder, open_private
 from app.core.storage.migrations import APPLICATION_ID, MIGRATIONS, TABLES
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Database:
 
         # Several processes find the same damage. The first one sets the file aside; the others, which get the lock
         # later, look again and find the new one.
-        with FileLock(f"{path}.lock", timeout=BUSY_SECONDS):
+        with FileLock(f"{path}.lock", timeout=BUSY_SECONDS, mode=FILE_MODE):
             try:
                 if damage is not None and not self._moved():
                     raise damage
@@ -235,8 +236,8 @@ def _code(error: sqlite3.Error) -> int:
 
 def _make_private(path: Path) -> None:
     """Create the folder and the file, for their owner only. SQLite gives `-wal` and `-shm` the mode of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    make_private_folder(path.parent)
+    os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
