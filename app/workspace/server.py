@@ -58,6 +58,7 @@ STARTUP = (vendors.startup, endpoint.startup)
 AFTER_READY = (store.after_ready, endpoint.after_ready)
 """Started in the background once connections are accepted."""
 CUT_AFTER_SECONDS = 0.3
+LINGER_SECONDS = 1.0
 
 
 def build_app(workspace: Workspace) -> Starlette:
@@ -107,14 +108,16 @@ class TimedConnection(TrackedConnection):
         self._awaited: Awaited | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._served = False
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
+        if not self._refused:
+            super().data_received(data)
+            self._watch()
 
     def on_response_complete(self) -> None:
         self._served = True
@@ -145,9 +148,15 @@ class TimedConnection(TrackedConnection):
             # The workspace does not read: it is not the client that is late.
             self._await(self._awaited)
             return
-        if self._awaited is Awaited.HEADER or not self.cycle.response_started:
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-        self.transport.close()
+        if self.transport.is_closing() or (self._awaited is Awaited.BODY and self.cycle.response_started):
+            self.transport.abort()
+            return
+        # What still trickles in is read and dropped for a moment. A socket that is closed before it was read is reset,
+        # and the client would not see the answer.
+        self._refused = True
+        self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
 
 class Awaited(Enum):
