@@ -134,22 +134,25 @@ def test_what_one_process_renewed_is_not_overwritten_by_another_that_moves_the_i
     class Slow(Items):
         def get(self, name: str) -> str | None:
             found = super().get(name)
-            if name == by_path(folder) and not reached.is_set():
+            if name == present and not reached.is_set():
                 reached.set()
                 go_on.wait(10)
             return found
 
     folder = used_by_an_earlier_version(tmp_path / "data")
-    name = by_id(folder)
+    present = by_id(folder)
     items = Slow(**{by_path(folder): "spent"})
     with ThreadPoolExecutor(2) as pool:
-        slow = pool.submit(MovedItems(items, FolderIdentity(folder)).get, name)
+        slow = pool.submit(MovedItems(items, FolderIdentity(folder)).get, present)
+        # It has seen that nothing is stored under the id, and has not stored the former item there.
         assert reached.wait(10)
-        quick = pool.submit(MovedItems(items, FolderIdentity(folder)).set, name, "renewed")
+        quick = pool.submit(MovedItems(items, FolderIdentity(folder)).set, present, "renewed")
+        with pytest.raises(TimeoutError):
+            quick.result(0.3)
         go_on.set()
         slow.result(10)
         quick.result(10)
-    assert items.items == {name: "renewed"}
+    assert items.items == {present: "renewed"}
 
 
 def test_a_new_folder_looks_nothing_up(tmp_path: Path) -> None:

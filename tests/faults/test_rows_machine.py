@@ -114,12 +114,13 @@ def test_row_103_another_user_reads_nothing_of_a_first_window(shared: Path, meas
 def test_row_103_another_user_reads_nothing_of_a_first_workspace(shared: Path, measure: Measure) -> None:
     with nobody_sees_anything_in(shared):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        whole = command("workspace", "--watch-stdin", "--data", str(shared))
+        folder = shared / "new" / "workspace"
+        whole = command("workspace", "--watch-stdin", "--data", str(folder))
         with subprocess.Popen(whole, umask=0, env=environment(), **pipes) as process:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
-            assert (shared / "runtime.json").exists()
-            assert (shared / "workspace.sqlite3-wal").exists()
+            assert (folder / "runtime.json").exists()
+            assert (folder / "workspace.sqlite3-wal").exists()
             process.communicate("")
     assert ready["secret"]
     measure.expect(R=0)
@@ -143,14 +144,14 @@ async def test_row_103_another_user_reads_nothing_of_a_sign_in_in_a_private_file
 
 
 def test_row_103_what_an_earlier_version_left_readable_becomes_private(shared: Path, measure: Measure) -> None:
-    for name in ("crash.log", "burrow.log", "burrow.sqlite3"):
+    for name in ("crash.log", "burrow.sqlite3"):
         (shared / name).touch(0o644)
     assert run("login", "--host", "workspace", "--data", str(shared)).returncode == 0
     assert [stat.S_IMODE((shared / name).stat().st_mode) for name in ("crash.log", "burrow.sqlite3")] == [0o600] * 2
     measure.expect(R=0)
 
 
-LOG_ONE_LINE = """
+LOG_LINES = """
 import logging, sys
 from pathlib import Path
 from app.core.diagnostics.logs import start_logging
@@ -160,11 +161,23 @@ for number in range(3000):
 """
 
 
+@pytest.mark.parametrize("left_readable", [False, True])
+def test_row_103_another_user_reads_nothing_of_the_log(shared: Path, measure: Measure, left_readable: bool) -> None:
+    if left_readable:
+        (shared / "burrow.log").touch(0o644)
+    subprocess.run([sys.executable, "-c", LOG_LINES, str(shared)], umask=0, check=True)
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in shared.iterdir()} == {
+        "burrow.log": 0o600,
+        "crash.log": 0o600,
+    }
+    measure.expect(R=0)
+
+
 def test_row_104_a_log_on_a_full_disk_costs_its_lines_and_nothing_else(tmp_path: Path, measure: Measure) -> None:
     (tmp_path / "burrow.log").symlink_to("/dev/full")
     mode = os.stat("/dev/full").st_mode
     outcome = subprocess.run(
-        [sys.executable, "-c", LOG_ONE_LINE, str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOG_LINES, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert os.stat("/dev/full").st_mode == mode
@@ -173,7 +186,7 @@ def test_row_104_a_log_on_a_full_disk_costs_its_lines_and_nothing_else(tmp_path:
 
 def test_row_104_a_log_takes_bytes_that_are_no_text(tmp_path: Path, measure: Measure) -> None:
     outcome = subprocess.run(
-        [sys.executable, "-c", LOG_ONE_LINE, str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOG_LINES, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert len((tmp_path / "burrow.log").read_text(encoding="utf-8").splitlines()) == 3000
