@@ -93,6 +93,13 @@ ROWS = {
     79: "a renewal ahead of time is refused, and the access token still works",
     80: "one of several servers refuses every token",
     81: "the successor of the refresh token cannot be stored",
+    98: "the data folder is moved, restored, or reached through a symlink or by another path",
+    99: "two copies of one data folder",
+    100: "the database is missing, damaged, newer or another program's",
+    101: "one value in the database cannot be read",
+    102: "a process is killed while it stores a sign-in, or moves it to another store",
+    103: "another user of the machine looks into the data folder",
+    104: "a disk without space, no home, bytes that are no text, no standard streams",
 }
 
 HEAD = """\
