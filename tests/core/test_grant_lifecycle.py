@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from app.core.errors import BurrowError, SignInNeeded
 from tests.core.conftest import Rig, client_of, signed_in
 from tests.core.scripted import Reply
 from tests.core.test_grant_store import Watched
+from tests.until import until
 
 NEXT = Grant(TokenSet("pha_9", "phr_9", generation=1), "client")
 
@@ -37,6 +39,11 @@ class LockSeen(Watched):
             if free:
                 lock.release()
             self.held.append(not free)
+
+
+def revoked(rig: Rig) -> list[str]:
+    """The tokens that were revoked at the server."""
+    return [request.form.get("token", "") for request in rig.server.seen if request.path == "/oauth/revoke/"]
 
 
 async def sign_in(rig: Rig) -> None:
@@ -114,6 +121,8 @@ async def test_a_refresh_that_ends_after_another_sign_in_is_neither_stored_nor_u
         assert await rig.stored_refresh_token() == "phr_9"
         assert rig.credential.grant is not None
         assert rig.credential.grant.tokens.access_token == "pha_9"
+        # Nobody would ever use the tokens that came too late.
+        await until(lambda: "phr_2" in revoked(rig))
 
 
 async def test_a_refresh_that_ends_after_another_process_signed_out_is_not_stored(tmp_path: Path) -> None:
@@ -121,6 +130,10 @@ async def test_a_refresh_that_ends_after_another_process_signed_out_is_not_store
         assert rig.credential.grant is not None
         other = client_of(rig.server, rig.issuer, tmp_path, vault=FileVault(tmp_path), remembered=rig.remembered)
         await other.credential.restore()
+        # It would notice within a second. What is stored is looked at even if it has not.
+        await rig.credential._watcher.stop()
+        # The answer to the refresh is on its way already.
+        rig.server.views["/oauth/revoke/"] = Reply(200)
         try:
             rig.issuer.gate = asyncio.Event()
             refresh = asyncio.create_task(rig.credential.refresh(rig.credential.grant.tokens, ASKED))
@@ -133,6 +146,28 @@ async def test_a_refresh_that_ends_after_another_process_signed_out_is_not_store
         finally:
             await other.credential.close()
             await other.transport.close()
+
+
+async def test_a_refresh_whose_user_signs_out_after_it_was_stored_signs_nobody_in_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with signed_in(tmp_path) as rig:
+        assert rig.credential.grant is not None
+        settle = rig.credential.journal.settle
+        signing_out: list[asyncio.Task[None]] = []
+
+        async def sign_out_first(*arguments: Any, **named: Any) -> None:
+            await settle(*arguments, **named)
+            signing_out.append(asyncio.create_task(rig.credential.sign_out()))
+            await asyncio.sleep(0)
+
+        monkeypatch.setattr(rig.credential.journal, "settle", sign_out_first)
+        with pytest.raises(SignInNeeded):
+            await rig.credential.refresh(rig.credential.grant.tokens, ASKED)
+        await asyncio.gather(*signing_out)
+        assert rig.credential.status.state is CredentialState.SIGNED_OUT
+        assert rig.credential.grant is None
+        assert await rig.stored() is None
 
 
 async def test_signing_out_leaves_a_later_sign_in_of_another_process_alone(tmp_path: Path) -> None:

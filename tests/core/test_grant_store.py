@@ -79,6 +79,7 @@ async def test_what_could_not_be_written_is_newer_than_what_is_stored(tmp_path: 
     vault = Watched(tmp_path)
     mine = store_in(tmp_path, vault)
     await mine.save(FIRST)
+    assert await mine.read() == FIRST
     vault.fails = True
     with pytest.raises(VaultFailure):
         await mine.save(SECOND)

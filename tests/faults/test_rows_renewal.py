@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from app.core.auth.cause import AHEAD, ASKED
+from app.core.auth.grant import refresh
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import JournalStorage
 from app.core.auth.http.target import CredentialAtStake, Target
@@ -221,6 +222,38 @@ async def test_row_75_a_refresh_token_that_cannot_be_sent_does_not_replace_the_o
         await rig.credential.refresh(tokens_of(rig), ASKED)
         assert await rig.stored_refresh_token() == "phr_1"
         measure.expect(R=1)
+
+
+async def test_row_75_an_answer_that_never_came_is_asked_for_again_by_the_next_process(
+    tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "PAUSES", (0.01,))
+    async with journal_in(tmp_path) as journal, signed_in(tmp_path, log=journal) as rig:
+        measure.watch(rig)
+        rig.issuer.script = [Reply(drop=True)] * 3
+        await measure.one(rig.credential.refresh(tokens_of(rig), ASKED))
+        later = client_of(
+            rig.server, rig.issuer, tmp_path, vault=FileVault(tmp_path), remembered=rig.remembered, log=journal
+        )
+        try:
+            await later.credential.restore()
+            await until(lambda: tokens_of(later).refresh_token == "phr_2")
+            measure.expect(R=4, V=1)
+        finally:
+            await later.credential.close()
+            await later.transport.close()
+
+
+async def test_row_75_a_failed_renewal_is_not_repeated_at_once(
+    tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "PAUSES", (0.01,))
+    async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
+        rig.issuer.script = [Reply(503, {"error": "temporarily_unavailable"})] * 30
+        for _ in range(5):
+            await measure.one(rig.credential.refresh(tokens_of(rig), ASKED))
+        measure.expect(R=3, V=1)
 
 
 # Row 76: a token that was adopted from another process is dead too.
