@@ -129,6 +129,11 @@ class Place(QWidget):
         parts = (splitter.widget(number) for number in range(splitter.count()))
         return [part for part in parts if part is not None]
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether something that was typed is not saved yet; `flush` saves it."""
+        return False
+
     async def flush(self) -> None:
         """Write what is still held back; awaited before the app ends."""
 

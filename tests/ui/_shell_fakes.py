@@ -25,7 +25,7 @@ from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization
 from app.core.posthog.types import Membership, Project, User
 from app.core.posthog.wire import encode_membership
 from app.core.sign_ins import SignIn, SignIns
-from app.core.storage.values import GrantEvent
+from app.core.storage.values import Draft, GrantEvent
 from app.ui.context import Command, Context
 from app.ui.place import Identity, Place
 from app.ui.tasks.wording import run_state
@@ -188,10 +188,25 @@ class AccountSettings(FakeSettings):
         return key
 
 
+class FakeDrafts:
+    """Drafts of which some cannot be written while `fail` is set."""
+
+    def __init__(self) -> None:
+        self.unsaved: tuple[Draft, ...] = ()
+        self.fail: BurrowError | None = None
+
+    async def retry(self) -> None:
+        if self.fail is not None:
+            raise self.fail
+        self.unsaved = ()
+
+
 @dataclass
 class FakeStorage:
     settings: AccountSettings = field(default_factory=AccountSettings)
     outbox: Any = None
+    drafts: FakeDrafts = field(default_factory=FakeDrafts)
+    notice: str | None = None
 
 
 class FakeOwnServers:

@@ -85,6 +85,21 @@ class Drafts(Repository):
 
         return await self._run(job)
 
+    @property
+    def unsaved(self) -> tuple[Draft, ...]:
+        """The drafts that are in memory only, because they could not be written or are about to be."""
+        with self._lock:
+            waiting = list(self._unsaved.items())
+        return tuple(
+            Draft(kind, id, dict(draft.fields), draft.at)
+            for (_scope, kind, id), draft in waiting  # noqa: A001
+            if draft.fields is not None
+        )
+
+    async def retry(self) -> None:
+        """Write what is unsaved now."""
+        await self._run(self.flush)
+
     def flush(self) -> None:
         """Write all unsaved drafts. Runs on the writer's thread."""
         with self._lock:

@@ -60,6 +60,11 @@ class ToolDrafts(QObject):
         work = self._services.storage.drafts.load(self._scope, draft_text.KIND, _name(session))
         self._bridge.spawn(session, work, done=done, failed=_not_saved)
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether arguments that were typed are not saved yet."""
+        return bool(self._unsaved) and self._scope is not None
+
     async def flush(self) -> None:
         """Save all drafts now; awaited before the app ends."""
         for work in self._pending_saves():

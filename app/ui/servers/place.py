@@ -147,6 +147,10 @@ class ServersPlace(Place):
             return [self.pane, self.pages]
         return [self.pane, *(part for part in (self.page.tools, self.page.tool) if not part.isHidden())]
 
+    @property
+    def unsaved(self) -> bool:
+        return self.drafts.unsaved
+
     async def flush(self) -> None:
         """Save what is being typed."""
         await self.drafts.flush()

@@ -106,6 +106,11 @@ class PlaceStack(QStackedWidget):
         for place in self._built.values():
             place.set_backend(backend)
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether a place has something typed that is not saved yet."""
+        return any(place.unsaved for place in self._built.values())
+
     async def flush(self) -> None:
         """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
         import asyncio

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from app.ui.context import Command
     from app.ui.place import Place
     from app.ui.place_info import PlaceInfo
+    from app.ui.shell.closing import ClosingGuard
     from app.ui.signin.connector import HostConnector
 
 
@@ -60,6 +61,7 @@ class MainWindow(QWidget):
         drawers: the stack, and below it the activity drawer.
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
+        closing: saves what is typed before the window closes.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
 
@@ -100,6 +102,7 @@ class MainWindow(QWidget):
         self.layout_memory = WindowLayout(
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
         )
+        self.closing: ClosingGuard | None = None
         self.pages = WindowPages(self._arranged(), services, self.follower, connector)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -116,6 +119,7 @@ class MainWindow(QWidget):
 
     def fill(self) -> None:
         """Make what was left out for the first paint, and follow the services from now on."""
+        from app.ui.shell.closing import ClosingGuard
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
@@ -127,6 +131,8 @@ class MainWindow(QWidget):
         self.navigation = Navigation(self.stack)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
+        self.closing = ClosingGuard(self, self.stack, self._services.storage.drafts, self._bridge)
+        self._show_notice()
         self.sign_ins = SignInController(
             self._services,
             self._bridge,
@@ -343,6 +349,17 @@ class MainWindow(QWidget):
         self.sign_ins.show()
         self._choose_page()
 
+    def _show_notice(self) -> None:
+        """Say what was set aside because it could not be read, and where it is."""
+        notice = self._services.storage.notice
+        if notice:
+            from app.ui.widgets.feedback import Banner
+
+            banner = Banner()
+            self._column.insertWidget(0, banner)
+            banner.show_message(notice, secondary=[(self.tr("Close"), banner.clear)])
+            self.announce(notice)
+
     def _tell_places(self) -> None:
         self.stack.set_backend(self.backend)
         self.rail.set_places(self.stack.available())
@@ -406,5 +423,8 @@ class MainWindow(QWidget):
 
     @guarded()
     def closeEvent(self, event: QCloseEvent) -> None:
+        if self.closing is not None and not self.closing.allows():
+            event.ignore()
+            return
         self.layout_memory.stop()
         super().closeEvent(event)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import NewTask
     from app.core.services import Services
     from app.core.storage import Scope
-    from app.ui.bridge import Bridge
+    from app.ui.bridge import Bridge, Job
     from app.ui.widgets.feedback import Action
 
 KIND = "task"
@@ -142,11 +142,16 @@ class Composer(QWidget):
             return
         self.submitted.emit(new)
 
-    def save_now(self) -> None:
+    @property
+    def unsaved(self) -> bool:
+        """Whether the draft changed since it was last saved."""
+        return self._dirty and self._scope is not None
+
+    def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
         self._save_soon.stop()
         if not self._dirty or self._scope is None:
-            return
+            return None
         self._dirty = False
         drafts, fields = self._services.storage.drafts, self.fields()
         if any(fields.values()):
@@ -154,7 +159,7 @@ class Composer(QWidget):
         else:
             job = drafts.discard(self._scope, KIND, DRAFT)
         # Not in the generation: a draft that is saved while the account changes must still be written.
-        self._bridge.spawn(self, job, done=self._saved, failed=self._not_saved)
+        return self._bridge.spawn(self, job, done=self._saved, failed=self._not_saved)
 
     def focus_first(self) -> None:
         """Focus the title, or the description if there is a title."""

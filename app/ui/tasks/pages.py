@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from app.core.backend import Backend
+    from app.ui.bridge import Job
     from app.ui.context import Context
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import TaskController
@@ -127,10 +128,14 @@ class TaskPages(QStackedWidget):
         if self._unsent is not None:
             self._unsent.clear()
 
-    def save_draft(self) -> None:
+    @property
+    def unsaved(self) -> bool:
+        """Whether something that was typed is not saved yet."""
+        return self._composer is not None and self._composer.unsaved
+
+    def save_draft(self) -> Job | None:
         """Save what is typed now."""
-        if self._composer is not None:
-            self._composer.save_now()
+        return self._composer.save_now() if self._composer is not None else None
 
     def _build_next(self) -> None:
         for page, build in (

@@ -117,9 +117,15 @@ class TasksPlace(Place):
     def panes(self) -> Sequence[QWidget]:
         return [self.pane, self.pages]
 
+    @property
+    def unsaved(self) -> bool:
+        return self.pages.unsaved
+
     async def flush(self) -> None:
         """Save the draft, and send the deletion that could still be undone."""
-        self.pages.save_draft()
+        saving = self.pages.save_draft()
+        if saving is not None:
+            await saving.wait()
         await self.controller.deleter.flush()
 
     def _status_changed(self, status: CredentialStatus) -> None:

@@ -1,0 +1,130 @@
+"""Closing the window loses nothing that was typed: it is saved first, and the user is asked if that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from app.core.errors import StorageTrouble
+from app.core.storage import Draft, Scope
+from app.core.storage.database import Database
+from app.core.storage.storage import FILE_NAME
+from app.ui.shell.closing import UnsavedDialog
+from app.ui.shell.window import MainWindow
+from tests.conftest import RunningWorkspace
+from tests.ui._screens import nameless, render
+from tests.ui._shell_fakes import FakeBackend, FakeServices
+from tests.ui._tasks_fakes import settle, until
+from tests.ui._window import living, sign_in_before
+from tests.ui.test_shell import opened
+
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support|propagateSizeHints", extend=True)
+
+FULL = StorageTrouble("The disk is full: burrow.sqlite3 could not be written.", action="Free some disk space.")
+TYPED = Draft("task", "new", {"title": "A title", "description": "Half a thought\nthat must not be lost"}, 0.0)
+
+
+def dialog_of(window: MainWindow) -> UnsavedDialog:
+    assert window.closing is not None
+    assert window.closing.dialog is not None
+    return window.closing.dialog
+
+
+async def asked(window: MainWindow, services: FakeServices) -> UnsavedDialog:
+    services.storage.drafts.unsaved, services.storage.drafts.fail = (TYPED,), FULL
+    window.close()
+    await until(lambda: window.closing is not None and window.closing.dialog is not None)
+    assert window.isVisible()
+    return dialog_of(window)
+
+
+async def test_a_window_with_nothing_unsaved_closes_at_once() -> None:
+    async with opened(FakeServices(FakeBackend())) as window:
+        assert window.close()
+        assert not window.isVisible()
+
+
+async def test_what_could_not_be_saved_is_asked_about_and_staying_is_the_default() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        dialog = await asked(window, services)
+        assert dialog.stay_button.isDefault()
+        assert dialog.stay_button.hasFocus()
+        assert nameless(dialog) == []
+        dialog.stay_button.click()
+        await settle()
+        assert window.isVisible()
+        # Asked again the next time, and not a second time at once.
+        again = await asked(window, services)
+        window.close()
+        await settle()
+        assert dialog_of(window) is again
+        again.reject()
+
+
+async def test_the_text_can_be_copied_and_the_window_closed_all_the_same() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        dialog = await asked(window, services)
+        dialog.copy_button.click()
+        assert QGuiApplication.clipboard().text() == "A title\nHalf a thought\nthat must not be lost"
+        assert window.isVisible()
+        dialog.close_button.click()
+        await until(lambda: not window.isVisible())
+
+
+async def test_a_window_closes_by_itself_once_everything_is_saved() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        services.storage.drafts.unsaved = (TYPED,)
+        window.close()
+        await until(lambda: not window.isVisible())
+        assert services.storage.drafts.unsaved == ()
+
+
+async def test_what_was_set_aside_at_the_start_is_said_until_it_is_closed() -> None:
+    services = FakeServices(FakeBackend())
+    services.storage.notice = "The database was damaged. It was kept as burrow.set-aside.sqlite3."
+    async with opened(services) as window:
+        from app.ui.widgets.feedback import Banner
+
+        banner = next(each for each in window.findChildren(Banner) if each.isVisible())
+        assert "burrow.set-aside.sqlite3" in banner.text()
+
+
+async def test_a_real_draft_on_a_disk_that_takes_nothing_is_asked_about_and_saved_when_it_does(
+    qapp: QApplication, tmp_path: Path, workspace: RunningWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "app"
+    await sign_in_before(folder, workspace)
+    async with living(qapp, folder, running=workspace, opens=("UnsavedDialog",)) as alive:
+        alive.tasks.selection.new_task()
+        alive.tasks.pages.composer.description.setPlainText("Half a thought")
+        with monkeypatch.context() as full:
+
+            def refuse(*_arguments: object, **_named: object) -> None:
+                raise FULL
+
+            full.setattr(Database, "write", refuse)
+            alive.window.close()
+            await until(lambda: alive.window.closing is not None and alive.window.closing.dialog is not None, 10)
+            assert alive.window.isVisible()
+            assert alive.tasks.pages.composer.description.toPlainText() == "Half a thought"
+            dialog = dialog_of(alive.window)
+            assert "Half a thought" in dialog.text
+            dialog.reject()
+        alive.window.close()
+        await until(lambda: not alive.window.isVisible(), 10)
+        scope = alive.backend.scope
+        assert isinstance(scope, Scope)
+        kept = await asyncio.to_thread(Database(folder / FILE_NAME).read, "SELECT fields FROM drafts")
+        assert "Half a thought" in kept[0][0]
+
+
+def test_the_question_in_every_look(qapp: QApplication, tmp_path: Path) -> None:
+    pictures = render(lambda: UnsavedDialog(FULL, [TYPED], None), "closing", tmp_path, size=(460, 160))
+    assert all(picture.stat().st_size > 0 for picture in pictures)
