@@ -429,7 +429,7 @@ def sign_in_by_browser(data: Path, lab: Lab) -> None:  # noqa: F811
         address = process.stderr.readline().strip()
         assert address.startswith(f"{lab.workspace.url}/oauth/authorize/?")
         assert process.poll() is None
-        with httpx.Client(follow_redirects=True, verify=False) as browser:
+        with httpx.Client(trust_env=False, follow_redirects=True, verify=False) as browser:
             page = browser.get(f"{address}&login_ticket={lab.ticket()}")
         assert page.status_code == 200
         assert process.wait(SECONDS) == 0
@@ -495,7 +495,7 @@ def test_a_login_that_has_to_register_anew_tells_the_other_address(tmp_path: Pat
         subprocess.Popen(
             command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
         ) as process,
-        httpx.Client(follow_redirects=True, verify=False) as browser,
+        httpx.Client(trust_env=False, follow_redirects=True, verify=False) as browser,
     ):
         assert process.stderr is not None
         addresses = []

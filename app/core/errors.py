@@ -69,6 +69,21 @@ class Offline(BurrowError):
     exit_code = 6
 
 
+class CertificateRefused(Offline):
+    """The server's certificate was not accepted, or TLS failed in another way. Nothing was sent."""
+
+    title = "No secure connection"
+    action = "Check the address, this machine's clock, and which certificates this machine trusts."
+
+
+class ProxyUnusable(Offline):
+    """A proxy that the environment names cannot be used. Nothing was sent."""
+
+    title = "The proxy cannot be used"
+    action = "Correct the variable, or exclude the host with NO_PROXY, and start Burrow again."
+    retryable = False
+
+
 class TimedOut(BurrowError):
     """The server did not answer in time."""
 
