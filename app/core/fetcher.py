@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.core.auth.http.classifier import Reply
-from app.core.auth.http.clients import transport_error
+from app.core.auth.http.clients import pause_before_repeating, transport_error
 from app.core.auth.http.decoding import ACCEPTED
 from app.core.auth.http.proxies import ProxySettings
 from app.core.auth.http.target import ANSWER_DEADLINE, REFRESH_FAILURE, RULE, Target
@@ -62,11 +62,7 @@ BODY_LIMIT = 64 * 1024 * 1024
 ANSWER_SECONDS = 45.0
 PLAIN_SECONDS = 10.0
 PLAIN_LIMIT = 8 * 1024 * 1024
-# A GET that is refused for the moment is sent once more, if the server does not ask to wait for longer than this.
-LONGEST_PAUSE = 5.0
-PAUSE_SECONDS = 0.5
 JSON_BODY = {"Content-Type": "application/json"}
-REFUSED_FOR_NOW = frozenset({429, 503})
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
@@ -210,8 +206,8 @@ class Fetcher:
         try:
             return await self._exchange(request, scope, admitted=admitted, repeatable=repeatable)
         except (Throttled, ServerTrouble) as failure:
-            pause = PAUSE_SECONDS if failure.facts.retry_after is None else failure.facts.retry_after
-            if method != "GET" or failure.facts.status not in REFUSED_FOR_NOW or pause > LONGEST_PAUSE:
+            pause = pause_before_repeating(failure.facts.status, failure.facts.retry_after)
+            if method != "GET" or pause is None:
                 raise
         await asyncio.sleep(pause)
         return await self._exchange(request, scope, admitted=admitted, repeatable=repeatable)

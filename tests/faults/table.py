@@ -85,6 +85,14 @@ ROWS = {
     71: "401 behind an installation's proxy, of unclear owner; the host refuses the token",
     72: "the same, and the host accepts the token",
     73: "the same, and the host does not say",
+    90: "the environment names a proxy, and the server is on this machine",
+    91: "proxy variables that are none, and hosts that they exclude",
+    92: "an answer in several codings, or one that unpacks to gigabytes",
+    93: "an answer that comes one byte a second, or has no end",
+    94: "a certificate that is not accepted",
+    95: "a GET that is refused for the moment",
+    96: "a time that no clock shows",
+    97: "names, codes and addresses that are none, or have no end",
 }
 
 HEAD = """\

@@ -135,17 +135,24 @@ async def _read_until(response: Any, enough: Callable[[bytes], bool]) -> bytes:
     read: list[bytes] = []
     ended = False
     body = b""
+    failure: Exception | None = None
     while not enough(body):
         try:
             read.append(await source.__anext__())
         except StopAsyncIteration:
             ended = True
             break
+        except (httpx.HTTPError, httpx2.HTTPError) as problem:
+            # The status may say enough. The reader meets the problem where it is.
+            ended, failure = True, problem
+            break
         body = b"".join(read)
     if ended:
         # This frees the connection for others, the refresh among them, before anybody reads the response.
         await response.stream.aclose()
-    response.stream = _stream_of(response.stream, lambda: _chain(read, None if ended else source), response.stream)
+    response.stream = _stream_of(
+        response.stream, lambda: _chain(read, None if ended else source, failure), response.stream
+    )
     return body
 
 
@@ -159,9 +166,13 @@ async def _discard(response: Any) -> None:
         response.stream = _stream_of(original, lambda: _chain([], None), original)
 
 
-async def _chain(read: list[bytes], rest: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
+async def _chain(
+    read: list[bytes], rest: AsyncIterator[bytes] | None, failure: Exception | None = None
+) -> AsyncIterator[bytes]:
     for chunk in read:
         yield chunk
+    if failure is not None:
+        raise failure
     if rest is not None:
         async for chunk in rest:
             yield chunk

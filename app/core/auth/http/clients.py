@@ -36,6 +36,11 @@ CONNECT_SECONDS = 10.0
 HOLD_SECONDS = 0.4
 # A longer `Retry-After` counts as an hour.
 LONGEST_RETRY_AFTER = 3600.0
+# What a server answers that does not process a request for the moment (RFC 9110 section 15.6.4, RFC 6585 section 4).
+REFUSED_FOR_NOW = frozenset({429, 503})
+PAUSE_SECONDS = 0.5
+# Whoever asks does not wait for longer than this before they are told.
+LONGEST_PAUSE = 5.0
 # More than are ever in use: callers are gated before the pool, whose queue gets slow with more than about eight
 # waiters.
 CONNECTIONS = 32
@@ -193,6 +198,17 @@ def reason_of(failure: BaseException, origin: str) -> BurrowError | None:
 
 def _clause(words: str) -> str:
     return " ".join(words.split())[:200].rstrip(".")
+
+
+def pause_before_repeating(status: int | None, asked: float | None) -> float | None:
+    """Seconds after which a GET that was answered so is sent once more; None when the answer stands.
+
+    `asked` is the answer's `retry_after`.
+    """
+    if status not in REFUSED_FOR_NOW:
+        return None
+    pause = PAUSE_SECONDS if asked is None else asked
+    return pause if pause <= LONGEST_PAUSE else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
