@@ -168,7 +168,7 @@ def test_a_server_that_is_not_there_is_exit_code_6(tmp_path: Path) -> None:
         ({"status": 403, "body": {"code": "permission_denied", "detail": "No."}}, 4),
         ({"status": 404, "body": {"code": "not_found", "detail": "Gone."}}, 5),
         ({"status": 400, "body": {"code": "invalid", "detail": "Bad."}}, 2),
-        ({"status": 503, "body": {"detail": "Later."}}, 6),
+        ({"status": 503, "body": {"detail": "Later."}, "times": 2}, 6),
         ({"status": 200, "body": "<html>hotel</html>", "content_type": "text/html"}, 6),
         ({"status": 200, "body": {"results": 5}}, 1),
         ({"drop": "before_commit", "times": 2}, 6),

@@ -7,7 +7,8 @@ import gzip
 import ssl
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,21 +19,32 @@ import pytest
 
 from app.core.auth.http.clients import reason_of
 from app.core.auth.http.decoding import PIECE
+from app.core.auth.http.direct import DirectTransport
 from app.core.auth.http.proxies import ProxySettings
 from app.core.auth.http.target import ANSWER_DEADLINE
-from app.core.auth.http.transport import NetTransport
+from app.core.auth.http.transport import NetTransport, tls_context
 from app.core.errors import CertificateRefused, ProtocolTrouble, ProxyUnusable
 from tests.core._proxies import http_proxy, socks_proxy
 from tests.core._raw_server import listening
 from tests.core._tls import tls_server
 
-LIBRARIES = [httpx, httpx2]
-pytestmark = pytest.mark.parametrize("library", LIBRARIES)
+
+class Direct:
+    """httpx, whose requests aiohttp sends where they need no proxy."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(httpx, name)
+
+
+DIRECT = Direct()
+pytestmark = pytest.mark.parametrize("library", [httpx, httpx2, pytest.param(DIRECT, id="direct")])
 
 
 @asynccontextmanager
 async def client(library: Any, tls: ssl.SSLContext | None = None, **variables: str) -> AsyncIterator[Any]:
-    transport = NetTransport(library, ProxySettings.of_environment(variables), tls=tls)
+    direct = DirectTransport(tls or tls_context(), httpx.Limits()) if library is DIRECT else None
+    inner = httpx if library is DIRECT else library
+    transport = NetTransport(inner, ProxySettings.of_environment(variables), tls=tls, direct=direct)
     async with library.AsyncClient(transport=transport, trust_env=False, timeout=5.0) as opened:
         yield opened
 
@@ -86,8 +98,11 @@ async def test_a_server_on_this_machine_is_never_asked_through_a_proxy(library: 
         http_proxy() as proxy,
         client(library, HTTP_PROXY=proxy.address, ALL_PROXY=proxy.address) as asking,
     ):
-        for spelled in (url, url.replace("127.0.0.1", "localhost"), url.replace("127.0.0.1", "127.1")):
+        for spelled in (url, url.replace("127.0.0.1", "localhost")):
             assert (await asking.get(spelled)).json() == {}
+        # aiohttp takes an address in its usual form only.
+        with pytest.raises(library.UnsupportedProtocol) if library is DIRECT else nullcontext():
+            await asking.get(url.replace("127.0.0.1", "127.1"))
     assert proxy.asked == []
 
 
@@ -214,3 +229,87 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(library: An
         for _ in range(5):
             assert (await asking.get(url)).status_code == 200
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+@pytest.mark.parametrize("first", [True, False], ids=["on the first request", "on a kept-alive connection"])
+async def test_nothing_is_sent_again_when_a_connection_breaks(library: Any, method: str, first: bool) -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if first or len(asked) > 1:
+                return
+            writer.write(answer(b"{}"))
+
+    async with listening(serve) as port, client(library) as asking:
+        url = f"http://127.0.0.1:{port}/"
+        if not first:
+            await asking.get(url)
+        with pytest.raises((library.RemoteProtocolError, library.ReadError)):
+            await asking.request(method, url)
+        assert len(asked) == (1 if first else 2)
+
+
+async def test_what_is_sent_is_what_was_asked_for(library: Any) -> None:
+    heads: list[str] = []
+    bodies: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        heads.append(head)
+        length = [int(line[16:]) for line in head.split("\r\n") if line.lower().startswith("content-length: ")]
+        bodies.append(await reader.readexactly(length[0] if length else 0))
+        writer.write(answer(b"{}", "Set-Cookie: a=b", "Connection: close"))
+
+    async with listening(serve) as port, client(library) as asking:
+        asking.headers.clear()
+        asking.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        await asking.get(f"http://127.0.0.1:{port}/a%2Fb//c%41/../;x=1?q=%20+&&r=%2f")
+        await asking.post(f"http://127.0.0.1:{port}/", content=b"x" * 3_000_000, headers={"X-One": "1"})
+    # Both libraries remove the dots of a path, and change nothing else.
+    assert heads[0].split(" ")[1] == "/a%2Fb//;x=1?q=%20+&&r=%2f"
+    names = [{line.partition(":")[0].lower() for line in head.split("\r\n")[1:] if line} for head in heads]
+    assert names[0] <= {"host", "connection"}
+    assert names[1] <= {"host", "connection", "content-length", "x-one"}
+    assert bodies == [b"", b"x" * 3_000_000]
+
+
+async def test_waiting_for_a_server_ends_in_time(library: Any) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(b"", "X-A: b").replace(b"h: 0", b"h: 9"))
+        await reader.read()
+
+    async with listening(serve) as port, client(library) as asking:
+        with pytest.raises(library.ReadTimeout):
+            await asking.get(f"http://127.0.0.1:{port}/", timeout=0.1)
+
+
+async def test_a_server_that_is_not_there_cannot_be_reached(library: Any) -> None:
+    async with client(library) as asking:
+        for url in ("http://127.0.0.1:9/", "https://posthog.invalid/"):
+            with pytest.raises(library.ConnectError):
+                await asking.get(url)
+
+
+@pytest.mark.parametrize("at", ["head", "body"])
+async def test_a_cancelled_request_closes_its_connection(library: Any, at: str) -> None:
+    arrived, gone = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if at == "body":
+            writer.write(answer(b"", "X-A: b").replace(b"h: 0", b"h: 9"))
+        arrived.set()
+        assert await reader.read() == b""
+        gone.set()
+
+    async with listening(serve) as port, client(library) as asking:
+        task = asyncio.create_task(asking.get(f"http://127.0.0.1:{port}/"))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(gone.wait(), 2)

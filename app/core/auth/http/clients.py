@@ -125,14 +125,15 @@ def _open_clients() -> ClientPair:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import httpx
 
-    from app.core.auth.http.transport import NetTransport
+    from app.core.auth.http.direct import DirectTransport
+    from app.core.auth.http.transport import NetTransport, tls_context
 
     proxies = ProxySettings.of_environment()
 
     def client(connections: int, keepalive: int) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=keepalive)
         return httpx.AsyncClient(
-            transport=NetTransport(httpx, proxies, limits=limits),
+            transport=NetTransport(httpx, proxies, direct=DirectTransport(tls_context(), limits), limits=limits),
             trust_env=False,
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
             follow_redirects=False,
@@ -183,11 +184,12 @@ def reason_of(failure: BaseException, origin: str) -> BurrowError | None:
         match failure:
             case BurrowError():
                 return failure
-            case ssl.SSLCertVerificationError():
-                why = failure.verify_message or "it could not be verified"
+            # Errors of aiohttp are ssl's too, but without its details.
+            case ssl.SSLCertVerificationError(verify_message=str(why)):
+                why = why or "it could not be verified"
                 return CertificateRefused(f"The certificate of {origin} is not accepted: {_clause(why)}.", facts)
-            case ssl.SSLError() if failure.reason:
-                why = failure.reason.replace("_", " ").lower()
+            case ssl.SSLError(reason=str(why)):
+                why = why.replace("_", " ").lower()
                 return CertificateRefused(f"No secure connection to {origin} could be made: {_clause(why)}.", facts)
         below = failure.__cause__ or failure.__context__
         if below is None:

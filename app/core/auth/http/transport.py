@@ -39,14 +39,23 @@ class NetTransport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):
     """Sends each request directly or through a proxy. `library` is httpx or httpx2."""
 
     def __init__(
-        self, library: Any, proxies: ProxySettings | None = None, *, tls: ssl.SSLContext | None = None, **options: Any
+        self,
+        library: Any,
+        proxies: ProxySettings | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        direct: Any = None,
+        **options: Any,
     ) -> None:
-        """`proxies` are by default those of the environment. `options` are those of the library's own transport."""
+        """`proxies` are by default those of the environment. `options` are those of the library's own transport.
+
+        `direct` sends what needs no proxy, by default the library's own transport.
+        """
         self._library = library
         self._proxies = ProxySettings.of_environment() if proxies is None else proxies
         self._tls = tls or tls_context()
         self._options = options
-        self._direct = self._open(None)
+        self._direct = self._open(None) if direct is None else direct
         # By the proxy's URL.
         self._through: dict[str, Any] = {}
         # By scheme, host and port of the target.
