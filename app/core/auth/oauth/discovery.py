@@ -88,8 +88,11 @@ async def find_challenge(clients: HttpClients, url: str) -> str:
     """
     import httpx
 
+    try:
+        origin = origin_of(url)
+    except ValueError:
+        raise ProtocolTrouble(f"{_quoted(url)} is an address that cannot be used.") from None
     client = await clients.authorization_client()
-    origin = origin_of(url)
     headers = {"Accept": "application/json, text/event-stream"}
     try:
         # Streamed and left at once: a server that needs no token may answer with an endless event stream.
