@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
+import threading
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -313,3 +315,27 @@ async def test_a_cancelled_request_closes_its_connection(library: Any, at: str) 
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.wait_for(gone.wait(), 2)
+
+
+async def test_a_connection_that_the_server_closed_while_the_loop_was_busy_is_not_used_again(library: Any) -> None:
+    close, closed = threading.Event(), threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer(b"{}"))
+                close.wait(5)
+            closed.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        async with client(library) as asking:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            assert (await asking.post(url)).status_code == 200
+            close.set()
+            assert closed.wait(5)
+            assert (await asking.post(url)).status_code == 200
+        thread.join(5)

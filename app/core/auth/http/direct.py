@@ -9,13 +9,16 @@ Imports aiohttp and httpx, so it is imported inside functions.
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import aiohttp
 import httpx
 from yarl import URL
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -41,6 +44,38 @@ async def _once(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as failure:
         raise _Broken(str(failure)) from failure
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connections that are not used again when their server has closed them meanwhile."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: WeakSet[asyncio.BaseTransport] = WeakSet()
+
+    async def connect(self, *arguments: Any, **options: Any) -> aiohttp.connector.Connection:
+        # aiohttp knows that a connection is closed when the loop has told it. After a sleep of the machine, or when
+        # the loop was busy, the request comes first.
+        while True:
+            connection = await super().connect(*arguments, **options)
+            transport = connection.transport
+            if transport is None or transport not in self._used or not _has_news(transport):
+                if transport is not None:
+                    self._used.add(transport)
+                return connection
+            connection.close()
+
+
+def _has_news(transport: asyncio.BaseTransport) -> bool:
+    """Whether the server has sent something although it was not asked, or has closed the connection."""
+    socket = transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return True
+    if not hasattr(select, "poll"):
+        return bool(select.select([socket.fileno()], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(socket.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
@@ -94,7 +129,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS),
+            connector=_Connector(ssl=self._tls, limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
