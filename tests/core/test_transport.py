@@ -330,7 +330,7 @@ async def test_a_connection_that_the_server_closed_while_the_loop_was_busy_is_no
             closed.set()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,))
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
         thread.start()
         async with client(library) as asking:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
