@@ -4,7 +4,7 @@
   transport that answers at once, in processor time, as nothing is waited for. Short blocks of requests in turn, so that
   a busy machine hits both alike; what is added is the median of the differences between neighbours, beside the
   difference of the fastest blocks. `rpc` is a JSON-RPC POST to a target whose answers are looked into even when they
-  are a 200; it has no target.
+  are a 200.
 - Over sockets: 50 requests at once that a server answers after 5 ms, through a gate of six, by a bare client with a
   fixed header, by one with `SessionAuth`, and through `Fetcher`. A lock that is held across a request would show here.
 
@@ -206,7 +206,7 @@ async def run(options: argparse.Namespace, origin: str, folder: Path, pair: Pair
         print(f"in memory, us of the processor a request, {rounds} blocks of {BLOCK}")
         print(f"{'':11}{'bare':>9}{'ours':>9}{'added':>8}{'of min':>8}   quartiles")
         for case in CASES:
-            target = None if case.rpc else TARGET_MICROSECONDS
+            target = TARGET_MICROSECONDS
             report_in_memory(case.name, await in_memory(rig, case, rounds), target)
         rounds = min(rounds, AT_ONCE_ROUNDS)
         print(f"\n{AT_ONCE} at once over sockets, {IN_FLIGHT} in flight, ms, {rounds} rounds")

@@ -58,7 +58,7 @@ def resident():
 class Watched(painted.FirstPaint):
     def wait(self):
         super().wait()
-        heavy = ("asyncio", "httpx", "keyring", "mcp", "pydantic")
+        heavy = ("asyncio", "httpx", "aiohttp", "keyring", "mcp", "pydantic")
         moment = {"painted": time.time(), "painted_cpu": time.process_time() * 1000}
         say(**moment, loaded_before_paint=[name for name in heavy if name in sys.modules])
         from PySide6.QtCore import QTimer

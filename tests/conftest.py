@@ -17,8 +17,7 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["QT_API"] = "pyside6"
-for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "BURROW_DATA"):
-    os.environ.pop(_name, None)
+os.environ.pop("BURROW_DATA", None)
 
 pytest_plugins = ("tests.faults.report",)
 

@@ -168,7 +168,7 @@ def test_a_server_that_is_not_there_is_exit_code_6(tmp_path: Path) -> None:
         ({"status": 403, "body": {"code": "permission_denied", "detail": "No."}}, 4),
         ({"status": 404, "body": {"code": "not_found", "detail": "Gone."}}, 5),
         ({"status": 400, "body": {"code": "invalid", "detail": "Bad."}}, 2),
-        ({"status": 503, "body": {"detail": "Later."}}, 6),
+        ({"status": 503, "body": {"detail": "Later."}, "times": 2}, 6),
         ({"status": 200, "body": "<html>hotel</html>", "content_type": "text/html"}, 6),
         ({"status": 200, "body": {"results": 5}}, 1),
         ({"drop": "before_commit", "times": 2}, 6),
@@ -429,7 +429,7 @@ def sign_in_by_browser(data: Path, lab: Lab) -> None:  # noqa: F811
         address = process.stderr.readline().strip()
         assert address.startswith(f"{lab.workspace.url}/oauth/authorize/?")
         assert process.poll() is None
-        with httpx.Client(follow_redirects=True, verify=False) as browser:
+        with httpx.Client(trust_env=False, follow_redirects=True, verify=False) as browser:
             page = browser.get(f"{address}&login_ticket={lab.ticket()}")
         assert page.status_code == 200
         assert process.wait(SECONDS) == 0
@@ -495,7 +495,7 @@ def test_a_login_that_has_to_register_anew_tells_the_other_address(tmp_path: Pat
         subprocess.Popen(
             command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
         ) as process,
-        httpx.Client(follow_redirects=True, verify=False) as browser,
+        httpx.Client(trust_env=False, follow_redirects=True, verify=False) as browser,
     ):
         assert process.stderr is not None
         addresses = []

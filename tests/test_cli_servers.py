@@ -53,7 +53,7 @@ def sign_in(folder: DataFolder, lab: Lab, url: str, *more: str, stdin: str = "")
         process.stdin.close()
         assert process.stderr.readline() == "Open this address to sign in:\n"
         sent = consent(lab.http, process.stderr.readline().strip())
-        assert httpx.get(sent.headers["location"]).status_code == 200
+        assert httpx.get(sent.headers["location"], trust_env=False).status_code == 200
         assert process.wait(SECONDS) == 0, process.stderr.read()
         assert "Signed in to " in process.stderr.read()
 

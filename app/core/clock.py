@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 DATE_UNCERTAINTY = 2.0
 LEARN_SECONDS = 60.0
 WATCH_SECONDS = 10.0
+# No clock that tokens are issued by is outside of these: 2020 to 2100, in Unix seconds.
+EARLIEST, LATEST = 1_577_836_800.0, 4_102_444_800.0
+# A response that says it was in a cache for longer than a month says nothing about the time.
+LONGEST_AGE = 31 * 86_400
 # How late a timer of ten seconds may be on a busy machine before that counts as sleep.
 SLEPT_SECONDS = 5.0
 
@@ -93,20 +97,26 @@ class ServerTime:
         if boot < self._learns_at and not at_once:
             return False
         self._learns_at = boot + LEARN_SECONDS
-        date = headers.get("date")
-        if date is None:
-            return False
-        from email.utils import parsedate_to_datetime
-
-        try:
-            # `Age` is how long the response was in a cache (RFC 9111 section 5.1).
-            moment = parsedate_to_datetime(date).timestamp() + float(headers.get("age", 0))
-        except (ValueError, OverflowError):
-            return False
-        if abs(moment - self.now()) <= DATE_UNCERTAINTY:
+        moment = _moment(headers)
+        if moment is None or abs(moment - self.now()) <= DATE_UNCERTAINTY:
             return False
         self._offset = moment - boot
         return True
+
+
+def _moment(headers: Mapping[str, str]) -> float | None:
+    """The server's time by the headers of a response, in Unix seconds; None when they do not tell it."""
+    # `Age` is how long the response was in a cache, in whole seconds (RFC 9111 section 5.1).
+    date, age = headers.get("date"), headers.get("age", "0").strip()
+    if date is None or not age.isascii() or not age.isdecimal() or float(age) > LONGEST_AGE:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(date).timestamp() + float(age)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if EARLIEST <= moment <= LATEST else None
 
 
 async def watch_sleep(clock: Clock, woke: Callable[[], None]) -> None:

@@ -11,6 +11,11 @@ from typing import ClassVar
 
 from app.core.redaction import redact_text
 
+# What servers say is shown as far as a person reads. A longer text is cut before secrets are looked for in it.
+LONGEST_TEXT = 3_000
+LONGEST_NAME = 200
+LONGEST_SEARCHED = 8 * LONGEST_TEXT
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -47,17 +52,38 @@ class BurrowError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
-        redacted = redact_text(cause)
+        redacted = _shown(cause)
         super().__init__(redacted)
-        self.facts = facts or Facts()
-        if self.facts.detail is not None:
-            # Servers quote what they were sent, and name signed URLs.
-            self.facts = replace(self.facts, detail=redact_text(self.facts.detail))
+        self.facts = _bounded(facts or Facts())
         self.cause = redacted or self.facts.detail or self.title
-        self.advice = action or self.action
+        self.advice = _shown(action) if action else self.action
 
     def __str__(self) -> str:
         return self.cause
+
+
+def _bounded(facts: Facts) -> Facts:
+    """`facts` with texts of bounded length that can be printed, and without secrets."""
+    if facts.detail is None and facts.code is None and facts.attr is None:
+        return facts
+    # Servers quote what they were sent, and name signed URLs.
+    return replace(
+        facts,
+        detail=None if facts.detail is None else _shown(facts.detail),
+        code=None if facts.code is None else _cut(facts.code, LONGEST_NAME),
+        attr=None if facts.attr is None else _cut(facts.attr, LONGEST_NAME),
+    )
+
+
+def _shown(text: str) -> str:
+    return _cut(redact_text(_cut(text, LONGEST_SEARCHED)), LONGEST_TEXT)
+
+
+def _cut(text: str, length: int) -> str:
+    """`text` of at most `length` characters; half of a surrogate pair, which cannot be printed, is replaced."""
+    if len(text) > length:
+        text = f"{text[: length - 1]}…"
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 class Offline(BurrowError):
@@ -67,6 +93,21 @@ class Offline(BurrowError):
     action = "Saved data stays readable; Burrow tries again by itself."
     retryable = True
     exit_code = 6
+
+
+class CertificateRefused(Offline):
+    """The server's certificate was not accepted, or TLS failed in another way. Nothing was sent."""
+
+    title = "No secure connection"
+    action = "Check the address, this machine's clock, and which certificates this machine trusts."
+
+
+class ProxyUnusable(Offline):
+    """A proxy that the environment names cannot be used. Nothing was sent."""
+
+    title = "The proxy cannot be used"
+    action = "Correct the variable, or exclude the host with NO_PROXY, and start Burrow again."
+    retryable = False
 
 
 class TimedOut(BurrowError):

@@ -17,19 +17,24 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.core.auth.http.classifier import Reply
-from app.core.auth.http.clients import transport_error
-from app.core.auth.http.target import REFRESH_FAILURE, RULE, Target
+from app.core.auth.http.clients import pause_before_repeating, transport_error
+from app.core.auth.http.decoding import ACCEPTED
+from app.core.auth.http.proxies import ProxySettings
+from app.core.auth.http.target import ANSWER_DEADLINE, REFRESH_FAILURE, RULE, Target
 from app.core.auth.status import Trouble
 from app.core.error_mapping import answer_error, concerns_token
 from app.core.errors import (
     BurrowError,
+    CertificateRefused,
     Facts,
     Offline,
     OutcomeUnknown,
     ProtocolTrouble,
+    ProxyUnusable,
     Rejected,
     ServerTrouble,
     SignInNeeded,
+    Throttled,
     TimedOut,
 )
 from app.core.events import Event
@@ -53,6 +58,10 @@ IN_FLIGHT = 6
 # A host's stream says something every 20 seconds (docs/wire.md, "Run stream").
 SILENCE_SECONDS = 60.0
 BODY_LIMIT = 64 * 1024 * 1024
+# For a whole answer, counted anew each time that the request is sent. A stream is limited by its silence instead.
+ANSWER_SECONDS = 45.0
+PLAIN_SECONDS = 10.0
+PLAIN_LIMIT = 8 * 1024 * 1024
 JSON_BODY = {"Content-Type": "application/json"}
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
@@ -180,7 +189,8 @@ class Fetcher:
     ) -> Answer:
         """Send one request and return its 2xx answer.
 
-        `path` is relative to the host, or an absolute address of it (`next` links). `timeout` is in seconds.
+        `path` is relative to the host, or an absolute address of it (`next` links). `timeout` is how many seconds the
+        whole answer may take, by default 45. A GET that the server refuses for the moment (429, 503) is sent once more.
         `admission` is what `RequestOwner.admit` answered for this operation; without it the account is the one shown
         now. `idempotent` says whether sending twice does no harm; by default the method decides (RFC 9110 section
         9.2.2).
@@ -191,12 +201,28 @@ class Fetcher:
         scope = self._scope(admission)
         client = await self._transport.client()
         request = self._request(client, method, path, params, body, client.timeout if timeout is None else timeout)
+        request.extensions[ANSWER_DEADLINE] = ANSWER_SECONDS if timeout is None else timeout
+        admitted = admission is not None
+        try:
+            return await self._exchange(request, scope, admitted=admitted, repeatable=repeatable)
+        except (Throttled, ServerTrouble) as failure:
+            pause = pause_before_repeating(failure.facts.status, failure.facts.retry_after)
+            if method != "GET" or pause is None:
+                raise
+        await asyncio.sleep(pause)
+        return await self._exchange(request, scope, admitted=admitted, repeatable=repeatable)
+
+    async def _exchange(
+        self, request: httpx.Request, scope: Scope | None, *, admitted: bool, repeatable: bool
+    ) -> Answer:
+        """Send a request when it has its turn, and record what became of it."""
+        client = await self._transport.client()
         started = monotonic()
         status: int | None = None
         size = 0
         error: BurrowError | None = None
         try:
-            async with self._turn(scope, admitted=admission is not None):
+            async with self._turn(scope, admitted=admitted):
                 response = await self._send(client, request, repeatable)
                 status, content = response.status_code, await self._read(response, repeatable)
                 size = len(content)
@@ -230,8 +256,7 @@ class Fetcher:
         client = await self._transport.client()
         usual = client.timeout
         timeout = httpx.Timeout(connect=usual.connect, read=silence, write=usual.write, pool=usual.pool)
-        request = self._request(client, "GET", path, params, None, timeout)
-        request.headers.update(headers or {})
+        request = self._request(client, "GET", path, params, None, timeout, headers)
         started = monotonic()
         status: int | None = None
         error: BurrowError | None = None
@@ -312,6 +337,7 @@ class Fetcher:
         params: Mapping[str, str | int | bool | None] | None,
         body: object | None,
         timeout: httpx.Timeout | float,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Request:
         import httpx
 
@@ -321,11 +347,11 @@ class Fetcher:
                 self._address(path),
                 params=_query(params),
                 content=None if body is None else msgspec.json.encode(body),
-                headers=None if body is None else JSON_BODY,
+                headers=headers if body is None else JSON_BODY,
                 timeout=timeout,
             )
         except (httpx.InvalidURL, ValueError):
-            # A link that is none, an address beyond 64 KB, half of a surrogate pair in what was typed.
+            # A link that is none, an address beyond 64 KB, half of a surrogate pair in what was typed or in a header.
             raise Rejected("This cannot be sent as it is.", Facts(origin=self._host.origin)) from None
 
     async def _send(self, client: httpx.AsyncClient, request: httpx.Request, repeatable: bool) -> httpx.Response:
@@ -348,9 +374,10 @@ class Fetcher:
         import httpx
 
         try:
+            # The transport takes the length away where it decodes.
             length = response.headers.get("content-length", "")
-            if length.isdecimal() and "content-encoding" not in response.headers:
-                if int(length) > BODY_LIMIT:
+            if length.isdecimal():
+                if float(length) > BODY_LIMIT:
                     raise self._too_large(response, repeatable)
                 return await response.aread()
             chunks: list[bytes] = []
@@ -382,7 +409,10 @@ class Fetcher:
         )
 
     def _note(self, failure: BurrowError) -> None:
-        if isinstance(failure, Offline | TimedOut):
+        if isinstance(failure, CertificateRefused | ProxyUnusable):
+            # Not "offline": the person has to do something about it.
+            self._credential.unreachable(Trouble.SERVER)
+        elif isinstance(failure, Offline | TimedOut):
             self._credential.unreachable(Trouble.OFFLINE)
         elif isinstance(failure, ServerTrouble) and failure.facts.status is None:
             self._credential.unreachable(Trouble.SERVER)
@@ -408,7 +438,11 @@ async def plain_json(
 
     Raises `Rejected` for any other address, `Offline`, `ServerTrouble` or `NotFound` as they come.
     """
+    import ssl
+
     import httpx
+
+    from app.core.auth.http.transport import NetTransport
 
     try:
         parts, origin = urlsplit(url), origin_of(url)
@@ -416,16 +450,30 @@ async def plain_json(
         raise Rejected("This is no address.") from None
     if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
         raise Rejected("Only a server on this machine may be asked without a sign-in.", Facts(origin=origin))
+    # No TLS on loopback: the certificate store, slow to load, is not needed.
+    transport = NetTransport(httpx, ProxySettings(), tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    content = bytearray()
     try:
-        # No TLS on loopback: the certificate store, slow to load, is not needed.
-        async with httpx.AsyncClient(verify=False, trust_env=False, timeout=10.0) as client:
-            response = await client.request(method, url, headers=dict(headers or {}), json=body)
+        async with (
+            httpx.AsyncClient(transport=transport, trust_env=False, headers={"Accept-Encoding": ACCEPTED}) as client,
+            asyncio.timeout(PLAIN_SECONDS),
+            client.stream(method, url, headers=dict(headers or {}), json=body, timeout=PLAIN_SECONDS) as response,
+        ):
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > PLAIN_LIMIT:
+                    raise ProtocolTrouble(f"{origin} sent more than {PLAIN_LIMIT // 2**20} MB.", Facts(origin=origin))
+    except TimeoutError:
+        raise TimedOut(f"{origin} did not answer in time.", Facts(origin=origin)) from None
     except httpx.HTTPError as failure:
         raise transport_error(failure, origin=origin) from None
+    except (httpx.InvalidURL, ValueError):
+        raise Rejected("This cannot be sent as it is.", Facts(origin=origin)) from None
+    answer = bytes(content)
     if response.status_code >= 300:
-        raise answer_error(Reply(response.status_code, response.headers, response.content), name=origin, origin=origin)
+        raise answer_error(Reply(response.status_code, response.headers, answer), name=origin, origin=origin)
     try:
-        return msgspec.json.decode(response.content) if response.content else None
+        return msgspec.json.decode(answer) if answer else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ServerTrouble(f"{origin} answered with something that is not JSON.", Facts(origin=origin)) from None
 

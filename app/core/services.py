@@ -19,7 +19,7 @@ from app.core.errors import BurrowError, NotFound, StorageTrouble
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
-from app.core.urls import is_loopback, origin_of
+from app.core.urls import is_loopback, origin_if_any
 
 if TYPE_CHECKING:
     import asyncio
@@ -366,7 +366,7 @@ class Services:
         """
         key = f"mcp_url:{host.origin}"
         known = self.storage.settings.get(key)
-        if isinstance(known, str):
+        if isinstance(known, str) and origin_if_any(known) == host.origin:
             return replace(host, mcp_url=known)
         from app.core.fetcher import plain_json
 
@@ -375,7 +375,7 @@ class Services:
         except BurrowError:
             return host
         mcp_url = answer.get("mcp_url") if isinstance(answer, dict) else None
-        if not isinstance(mcp_url, str) or origin_of(mcp_url) != host.origin:
+        if not isinstance(mcp_url, str) or origin_if_any(mcp_url) != host.origin:
             return host
         await self.storage.settings.set(key, mcp_url)
         return replace(host, mcp_url=mcp_url)

@@ -26,6 +26,18 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
+def origin_if_any(url: str) -> str | None:
+    """`origin_of` a web address that came from elsewhere; None for text that is none."""
+    # `urlsplit` drops line breaks and keeps spaces, where an HTTP client refuses the address.
+    if not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        return origin_of(url) if parts.scheme in DEFAULT_PORTS and parts.hostname else None
+    except ValueError:
+        return None
+
+
 def is_loopback(hostname: str) -> bool:
     """Whether a host name can only mean this machine (RFC 8252 section 8.3)."""
     # Any other name may resolve to a loopback address now and to another one later.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple, Self
 
 
@@ -61,6 +64,33 @@ class RawServer:
         finally:
             self._connections.discard(connection)
             writer.transport.abort()
+
+
+@asynccontextmanager
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """A port of this machine; `serve` has each connection, which is closed after it. All are closed at the end."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await serve(reader, writer)
+                writer.close()
+                await writer.wait_closed()
+        finally:
+            connections.discard(task)
+            writer.transport.abort()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls) as server:
+        yield int(server.sockets[0].getsockname()[1])
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
 
 
 async def _read(reader: asyncio.StreamReader) -> RawRequest:

@@ -88,7 +88,9 @@ class ScriptedServer(RawServer):
             content, kind = json.dumps(content), "application/json"
         if isinstance(content, str):
             content = content.encode()
-        lines = {"Content-Type": kind, "Content-Length": str(len(content)), **reply.headers}
+        # Both would be no valid message (RFC 9112 section 6.3).
+        length = {} if "Transfer-Encoding" in reply.headers else {"Content-Length": str(len(content))}
+        lines = {"Content-Type": kind, **length, **reply.headers}
         writer.write(
             f"HTTP/1.1 {reply.status} X\r\n".encode()
             + "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("latin-1")

@@ -49,7 +49,18 @@ def test_a_second_of_uncertainty_is_no_skew() -> None:
     assert server.skew == 0
 
 
-@pytest.mark.parametrize("headers", [{}, {"date": "yesterday"}, {"date": ""}, date(START + 500) | {"age": "soon"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"date": "yesterday"},
+        {"date": ""},
+        {"date": "Fri, 31 Dec 9999 23:59:59 GMT"},
+        {"date": "Mon, 01 Jan 0001 00:00:00 +2359"},
+        {"date": "Thu, 01 Jan 1970 00:00:00 GMT"},
+        *(date(START + 500) | {"age": age} for age in ("soon", "nan", "inf", "-1", "1e3", "٣", "9" * 5000, "99999999")),
+    ],
+)
 def test_a_date_that_is_none_teaches_nothing(headers: dict[str, str]) -> None:
     server = ServerTime(StillClock())
     assert not server.learn(headers)

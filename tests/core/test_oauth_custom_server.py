@@ -31,7 +31,7 @@ class Custom:
     async def profile(self, slot: str = "") -> CredentialProfile:
         """What a first request and discovery say."""
         transport = HttpClients()
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
             refusal = await client.get(self.resource.url)
         assert refusal.status_code == 401
         found = await find_protected_resource(transport, self.resource.url, refusal.headers["www-authenticate"])

@@ -36,7 +36,7 @@ class Flow:
 
     async def answer(self) -> str:
         """Where the consent page sends the browser."""
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(trust_env=False) as browser:
             return str((await browser.get(self.sign_in.url)).headers["location"])
 
     @property
@@ -73,7 +73,7 @@ async def flows(folder: Path, *paths: str, promised: bool = True) -> AsyncIterat
 
 
 async def visit(address: str) -> int:
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(trust_env=False) as browser:
         return (await browser.get(address)).status_code
 
 

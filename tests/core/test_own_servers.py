@@ -34,7 +34,7 @@ AN_HOUR = 3700.0
 
 async def agree(address: str, decision: str = "approve") -> None:
     """Press a button on a vendor's consent page and go where the browser is sent."""
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(trust_env=False) as browser:
         page = (await browser.get(address)).text
         assert "ticket" in page, page
         [ticket] = re.findall(r'name="ticket" value="([^"]+)"', page)
@@ -179,7 +179,7 @@ async def test_removing_a_server_revokes_its_sign_in(workspace: RunningWorkspace
         assert await services.servers.list(refresh=True) == ()
         with pytest.raises(NotFound):
             await services.servers.tools(server_id)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
             headers = {"Authorization": f"Bearer {grant.tokens.access_token}"}
             assert (await client.post(workspace.url + LEDGER, headers=headers)).status_code == 401
 
@@ -228,7 +228,7 @@ async def test_a_dead_token_is_healed_in_both_eras_and_the_tool_runs_once(legacy
             added = await services.own_servers.add(HttpServer("", "Echo", server.url))
             attempt = await services.own_servers.begin_sign_in(added.id, open_browser=False)
             finishing = asyncio.create_task(attempt.finish())
-            async with httpx.AsyncClient(follow_redirects=True) as browser:
+            async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as browser:
                 await browser.get(attempt.browser.url)
             await finishing
             assert not (await call(services, added.id, "echo")).is_error
@@ -248,7 +248,7 @@ async def test_a_server_made_with_the_sdk_is_signed_in_to_and_heals_and_each_cal
         for _ in range(2):
             attempt = await services.own_servers.begin_sign_in(added.id, open_browser=False)
             finishing = asyncio.create_task(attempt.finish())
-            async with httpx.AsyncClient(follow_redirects=True) as browser:
+            async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as browser:
                 assert (await browser.get(attempt.url)).status_code == 200
             await finishing
         assert len(provider.clients) == 1
@@ -308,6 +308,6 @@ def database_of(folder: Path) -> str:
 
 async def revoke(workspace: RunningWorkspace, credential: Any) -> None:
     """End the grant at its server, as its owner does there."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(trust_env=False) as client:
         form = {"token": credential.grant.tokens.refresh_token, "client_id": credential.grant.registration.client_id}
         assert (await client.post(f"{workspace.url}/_vendor/revoke", data=form)).status_code == 200

@@ -45,7 +45,7 @@ async def services_in(folder: Path) -> AsyncIterator[Services]:
 async def sign_in(backend: Backend, running: RunningWorkspace) -> None:
     """Through the consent page, as a browser with a login ticket."""
     attempt = await backend.credential.begin_sign_in(open_browser=False)
-    async with httpx.AsyncClient(verify=False, follow_redirects=True) as browser:
+    async with httpx.AsyncClient(trust_env=False, verify=False, follow_redirects=True) as browser:
         answer = await browser.post(f"{running.url}/_tickets", headers={"X-Workspace-Secret": running.secret})
         await browser.get(f"{attempt.url}&login_ticket={answer.json()['ticket']}")
     await attempt.finish()

@@ -90,5 +90,5 @@ async def test_what_was_removed_is_told_no_longer(workspace: RunningWorkspace, t
     async with ledger_in(tmp_path, workspace) as (services, server_id):
         await services.own_servers.remove(server_id)
         await until(lambda: services.sign_ins.all == ())
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.post(workspace.url + LEDGER)).status_code == 401

@@ -159,7 +159,7 @@ async def browser_client(
 
 async def visit(address: str) -> httpx.Response:
     """What the browser shows at an address, where it was sent on to."""
-    async with httpx.AsyncClient(follow_redirects=True) as browser:
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as browser:
         return await browser.get(address)
 
 

@@ -38,14 +38,14 @@ async def at_workspace(workspace: RunningWorkspace, folder: Path) -> AsyncIterat
 
 async def approve(address: str, secret: str) -> None:
     """Agree at a consent page, with a login ticket in place of a click, and go where the browser is sent."""
-    async with httpx.AsyncClient(base_url=_origin(address)) as browser:
+    async with httpx.AsyncClient(trust_env=False, base_url=_origin(address)) as browser:
         ticket = (await browser.post("/_tickets", headers={"X-Workspace-Secret": secret})).json()["ticket"]
         await _go_back(browser, await browser.get(f"{address}&login_ticket={ticket}"))
 
 
 async def deny(address: str) -> None:
     """Press the other button of a consent page, and go where the browser is sent."""
-    async with httpx.AsyncClient(base_url=_origin(address)) as browser:
+    async with httpx.AsyncClient(trust_env=False, base_url=_origin(address)) as browser:
         csrf = (await browser.get(address)).text.partition('name="csrf" value="')[2].partition('"')[0]
         form = {"csrf": csrf, "decision": "deny"}
         await _go_back(browser, await browser.post("/oauth/authorize/", data=form))

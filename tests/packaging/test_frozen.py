@@ -73,7 +73,9 @@ def test_the_workspace_is_the_same_executable_and_ends_with_its_parent(
         assert process.stdout is not None
         assert process.stdin is not None
         ready = json.loads(process.stdout.readline())
-        with urllib.request.urlopen(f"{ready['url']}/.well-known/oauth-authorization-server", timeout=10) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            f"{ready['url']}/.well-known/oauth-authorization-server", timeout=10
+        ) as answer:
             assert json.load(answer)["token_endpoint"].startswith(ready["url"])
         process.stdin.close()
         assert process.wait(10) == 0

@@ -108,7 +108,7 @@ async def ticket_of(running: RunningWorkspace) -> str:
 
 async def consent(url: str, ticket: str) -> None:
     """What the browser does: the person agrees on the consent page, which leads back to this computer."""
-    async with httpx.AsyncClient(verify=False, follow_redirects=True, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False, follow_redirects=True, timeout=10) as client:
         await client.get(f"{url}&login_ticket={ticket}")
 
 

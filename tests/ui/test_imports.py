@@ -37,7 +37,8 @@ from app.ui import painted
 class Watched(painted.FirstPaint):
     def wait(self):
         super().wait()
-        print([name for name in ("asyncio", "httpx", "keyring", "mcp", "pydantic") if name in sys.modules], flush=True)
+        heavy = ("asyncio", "httpx", "aiohttp", "keyring", "mcp", "pydantic")
+        print([name for name in heavy if name in sys.modules], flush=True)
         raise SystemExit(0)
 
 painted.FirstPaint = Watched

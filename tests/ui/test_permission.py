@@ -199,7 +199,9 @@ async def test_a_sign_in_that_brings_too_little_is_not_granted_and_a_wider_one_r
 async def ceiling(alive: Living, scope: str) -> None:
     """What the workspace lets anybody grant to this client."""
     host = alive.backend.host
-    async with httpx.AsyncClient(base_url=host.origin, headers={"X-Workspace-Secret": host.secret or ""}) as client:
+    async with httpx.AsyncClient(
+        trust_env=False, base_url=host.origin, headers={"X-Workspace-Secret": host.secret or ""}
+    ) as client:
         answer = await client.post("/_faults/scope-ceiling", json={"client_id": host.client_id, "scope": scope})
         assert answer.json() == {"clients": 1}
 

@@ -39,7 +39,7 @@ class Lab:
 
     def __init__(self, workspace: RunningWorkspace) -> None:
         self.workspace = workspace
-        self.http = httpx.Client(base_url=workspace.url, timeout=10, verify=False)
+        self.http = httpx.Client(trust_env=False, base_url=workspace.url, timeout=10, verify=False)
         self.first_party = str(workspace.ready["client_id"])
 
     def __enter__(self) -> Lab:

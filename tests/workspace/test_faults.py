@@ -165,7 +165,7 @@ def test_a_delay_holds_one_request_and_not_the_others(lab: Lab) -> None:
 
     def slow() -> None:
         began = time.monotonic()
-        httpx.get(lab.workspace.url + PROBE, verify=False)
+        httpx.get(lab.workspace.url + PROBE, verify=False, trust_env=False)
         waited.append(time.monotonic() - began)
 
     thread = threading.Thread(target=slow)

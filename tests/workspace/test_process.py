@@ -51,7 +51,7 @@ def test_the_ready_line_says_everything_a_parent_needs(start_workspace: Start) -
     assert workspace.ready["mcp_url"] == f"{workspace.url}/mcp"
     runtime = workspace.data / "runtime.json"
     assert json.loads(runtime.read_text("utf-8")) == workspace.ready
-    about = httpx.get(f"{workspace.url}/_workspace").json()
+    about = httpx.get(f"{workspace.url}/_workspace", trust_env=False).json()
     assert about == {
         "name": "burrow-workspace",
         "version": workspace.ready["version"],
@@ -88,7 +88,9 @@ def test_a_signal_ends_it_cleanly_with_a_request_in_flight(start_workspace: Star
 
         def ask() -> None:
             try:
-                outcome.append(httpx.get(f"{workspace.url}/_workspace", timeout=30, verify=False).status_code)
+                outcome.append(
+                    httpx.get(f"{workspace.url}/_workspace", timeout=30, verify=False, trust_env=False).status_code
+                )
             except httpx.TransportError as error:
                 outcome.append(error)
 

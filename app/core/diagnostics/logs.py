@@ -75,7 +75,7 @@ def start_logging(folder: Path) -> None:
     # `force`: a library may have configured the root logger before.
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # The activity record has a line for each request. These libraries would log the full URLs, with their queries.
-    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "mcp", "keyring"):
+    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "mcp", "keyring"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught

@@ -72,6 +72,8 @@ REFRESH_OUTCOMES: dict[str, StepKind] = {
     "invalid_token": StepKind.REFUSED,
     "invalid_client": StepKind.CLIENT_UNKNOWN,
     "Offline": StepKind.OFFLINE,
+    "ProxyUnusable": StepKind.OFFLINE,
+    "CertificateRefused": StepKind.SERVER,
     "TimedOut": StepKind.NO_ANSWER,
     "ServerTrouble": StepKind.SERVER,
     "ProtocolTrouble": StepKind.SERVER,

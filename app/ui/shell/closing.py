@@ -79,6 +79,7 @@ class UnsavedDialog(QDialog):
         box.addWidget(Text(title, "section", wrap=True))
         words = self.tr("{0} If you close Burrow now, it is lost.").format(f"{error.cause} {error.advice}".strip())
         box.addWidget(Text(words, tone="muted", wrap=True, selectable=True))
+        box.addStretch(1)
         self.stay_button = PrimaryButton(self.tr("Stay"), clicked=self.reject)
         self.copy_button = QuietButton(self.tr("Copy text"), "copy", clicked=self.copy)
         self.close_button = QuietButton(self.tr("Close anyway"), clicked=self.accept)

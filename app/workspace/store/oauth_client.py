@@ -5,6 +5,7 @@ RFC 9728, 8414, 7591, 7636, 8707 and 9207. Only the loopback interface is ever c
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hmac
 import secrets
@@ -341,9 +342,16 @@ async def _call(
 ) -> tuple[int, dict[str, object]]:
     """One request to an authorization server: status and JSON object. Any other body counts as an empty object."""
     client: httpx2.AsyncClient = await workspace.state(StoreState).http()
-    async with client.stream(method, address, json=json, data=form, timeout=CALL_SECONDS) as response:
+    # The request's own timeout begins anew with each byte.
+    async with (
+        asyncio.timeout(CALL_SECONDS),
+        client.stream(method, address, json=json, data=form, timeout=CALL_SECONDS) as response,
+    ):
+        # Asked for as it is: a compressed answer becomes any size before it can be counted.
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise ValueError("the answer is in a coding that was not asked for")
         raw = b""
-        async for piece in response.aiter_bytes():
+        async for piece in response.aiter_raw():
             raw += piece
             if len(raw) > LARGEST_ANSWER:
                 raise ValueError("the answer is too large")

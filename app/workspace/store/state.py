@@ -70,6 +70,7 @@ def _new_client() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         follow_redirects=False,
         trust_env=False,
+        headers={"Accept-Encoding": "identity"},
         timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
     )

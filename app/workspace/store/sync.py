@@ -91,8 +91,11 @@ async def _ask(url: str, credential: str, statuses: set[int]) -> list[ListedTool
 
     async def note(response: httpx2.Response) -> None:
         statuses.add(response.status_code)
+        # Asked for as it is: a compressed answer becomes any size before it can be counted.
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise SyncFailed
 
-    headers = {"Authorization": f"Bearer {credential}"}
+    headers = {"Authorization": f"Bearer {credential}", "Accept-Encoding": "identity"}
     http = httpx2.AsyncClient(headers=headers, trust_env=False, timeout=SYNC_SECONDS, event_hooks={"response": [note]})
     found: list[ListedTool] = []
     try:

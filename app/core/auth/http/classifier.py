@@ -79,7 +79,8 @@ PERSONAL_KEY_REFUSED = "Personal API key found"
 DEAD_TOKEN_CODE = "authentication_failed"
 AUTH_ERROR_TYPE = "authentication_error"
 USAGE_LIMIT_TYPE = "rate_limited"
-DEAD_TOKEN_MARKERS = (DEAD_TOKEN_CODE.encode(), b"invalid_token")
+DEAD_TOKEN_MARKER = DEAD_TOKEN_CODE.encode()
+INVALID_TOKEN = b"invalid_token"
 TOKEN_SCHEMES = frozenset({"bearer", "dpop"})
 TOKEN_ERRORS = frozenset({"invalid_request", "invalid_token", "insufficient_scope"})
 SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
@@ -321,9 +322,8 @@ def jsonrpc_auth_failure(reply: Reply) -> bool:
     in it. Only the structure counts: a result that merely mentions the words is data.
     """
     # The search in the raw body spares nearly every response the parsing.
-    if reply.at_stake is not CredentialAtStake.CARRIED or not any(
-        marker in reply.body for marker in DEAD_TOKEN_MARKERS
-    ):
+    body = reply.body
+    if reply.at_stake is not CredentialAtStake.CARRIED or not (DEAD_TOKEN_MARKER in body or INVALID_TOKEN in body):
         return False
     message = reply.json
     if message is None or message.get("jsonrpc") != "2.0":

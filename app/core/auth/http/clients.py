@@ -12,7 +12,18 @@ from time import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import __version__
-from app.core.errors import BurrowError, Facts, Offline, OutcomeUnknown, ServerTrouble, TimedOut
+from app.core.auth.http.decoding import ACCEPTED
+from app.core.auth.http.proxies import ProxySettings
+from app.core.errors import (
+    BurrowError,
+    CertificateRefused,
+    Facts,
+    Offline,
+    OutcomeUnknown,
+    Rejected,
+    ServerTrouble,
+    TimedOut,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +36,17 @@ CONNECT_SECONDS = 10.0
 HOLD_SECONDS = 0.4
 # A longer `Retry-After` counts as an hour.
 LONGEST_RETRY_AFTER = 3600.0
+# What a server answers that does not process a request for the moment (RFC 9110 section 15.6.4, RFC 6585 section 4).
+REFUSED_FOR_NOW = frozenset({429, 503})
+PAUSE_SECONDS = 0.5
+# Whoever asks does not wait for longer than this before they are told.
+LONGEST_PAUSE = 5.0
 # More than are ever in use: callers are gated before the pool, whose queue gets slow with more than about eight
 # waiters.
 CONNECTIONS = 32
 KEEPALIVE_CONNECTIONS = 16
+# How deep the reason of a failure is looked for: httpx, httpcore, anyio, ssl.
+LONGEST_CHAIN = 10
 # Enough for a refresh, a discovery and a revocation at once.
 AUTHORIZATION_CONNECTIONS = 4
 
@@ -96,7 +114,6 @@ class HttpClients:
 
 def _open_clients() -> ClientPair:
     import importlib.util
-    import ssl
     import sys
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -107,18 +124,20 @@ def _open_clients() -> ClientPair:
     # httpx imports its own command line where click and rich happen to be installed. That takes 55 ms and 6 MB.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import httpx
-    import truststore
 
-    # 17 to 350 ms of processor time, hence once for all clients, and in a worker thread.
-    certificates = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    from app.core.auth.http.direct import DirectTransport
+    from app.core.auth.http.transport import NetTransport, tls_context
+
+    proxies = ProxySettings.of_environment()
 
     def client(connections: int, keepalive: int) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=keepalive)
         return httpx.AsyncClient(
-            verify=certificates,
+            transport=NetTransport(httpx, proxies, direct=DirectTransport(tls_context(), limits), limits=limits),
+            trust_env=False,
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=keepalive),
             follow_redirects=False,
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": ACCEPTED},
             # No cookies: one would be a credential beside the token, perhaps of another user.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
@@ -134,16 +153,64 @@ def transport_error(failure: httpx.HTTPError, *, origin: str, repeatable: bool =
     import httpx
 
     facts = Facts(origin=origin)
+    reason = reason_of(failure, origin)
     # These happen before the first byte of the request is sent.
     if isinstance(failure, httpx.ConnectTimeout | httpx.ConnectError | httpx.PoolTimeout | httpx.ProxyError):
-        return Offline(f"{origin} cannot be reached.", facts)
-    if isinstance(failure, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return reason or Offline(f"{origin} cannot be reached.", facts)
+    if isinstance(failure, httpx.UnsupportedProtocol):
         return ServerTrouble(f"{origin} named an address that cannot be used.", facts)
+    if isinstance(failure, httpx.LocalProtocolError):
+        return Rejected("This cannot be sent as it is.", facts)
     if not repeatable:
-        return OutcomeUnknown(f"The connection to {origin} broke after the request was sent.", facts)
+        words = f"The connection to {origin} broke after the request was sent."
+        return OutcomeUnknown(words if reason is None else reason.cause, facts)
+    if reason is not None:
+        return reason
     if isinstance(failure, httpx.TimeoutException):
         return TimedOut(f"{origin} did not answer in time.", facts)
     return ServerTrouble(f"The connection to {origin} broke before the answer was complete.", facts)
+
+
+def reason_of(failure: BaseException, origin: str) -> BurrowError | None:
+    """What explains a failure of httpx or httpx2 better than its own type; None when nothing does.
+
+    A proxy that cannot be used, a coding that was not asked for, a certificate that is not accepted, TLS that failed.
+    """
+    import ssl
+
+    facts = Facts(origin=origin)
+    # The libraries keep the exception of each layer below as the cause or context of the one above.
+    for _ in range(LONGEST_CHAIN):
+        match failure:
+            case BurrowError():
+                return failure
+            # Errors of aiohttp are ssl's too, but without its details.
+            case ssl.SSLCertVerificationError(verify_message=str(why)):
+                why = why or "it could not be verified"
+                return CertificateRefused(f"The certificate of {origin} is not accepted: {_clause(why)}.", facts)
+            case ssl.SSLError(reason=str(why)):
+                why = why.replace("_", " ").lower()
+                return CertificateRefused(f"No secure connection to {origin} could be made: {_clause(why)}.", facts)
+        below = failure.__cause__ or failure.__context__
+        if below is None:
+            break
+        failure = below
+    return None
+
+
+def _clause(words: str) -> str:
+    return " ".join(words.split())[:200].rstrip(".")
+
+
+def pause_before_repeating(status: int | None, asked: float | None) -> float | None:
+    """Seconds after which a GET that was answered so is sent once more; None when the answer stands.
+
+    `asked` is the answer's `retry_after`.
+    """
+    if status not in REFUSED_FOR_NOW:
+        return None
+    pause = PAUSE_SECONDS if asked is None else asked
+    return pause if pause <= LONGEST_PAUSE else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -152,6 +219,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     if value.isdecimal():
+        # Of any length: a float becomes infinite where an int raises.
         return min(float(value), LONGEST_RETRY_AFTER)
     from email.utils import parsedate_to_datetime
 
@@ -159,5 +227,5 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         # Compared with the server's own clock, if it states the time: this machine's may be wrong.
         now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time()
         return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), LONGEST_RETRY_AFTER)
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None

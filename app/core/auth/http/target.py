@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # Keys of a request's extensions. `BearerAuth` puts there why a refresh failed, and the rule that judged the response.
 REFRESH_FAILURE = "burrow.refresh_failure"
 RULE = "burrow.rule"
+# Set by whoever sends: how many seconds the whole answer may take, each time that the request is sent. Without it an
+# answer may last, and only its silence is limited.
+ANSWER_DEADLINE = "burrow.answer_seconds"
 
 
 class CredentialAtStake(Enum):

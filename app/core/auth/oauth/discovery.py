@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from app.core.auth.http.challenges import read_challenges
 from app.core.auth.http.classifier import SCOPE_TOKEN, TOKEN_SCHEMES
-from app.core.auth.http.clients import transport_error
+from app.core.auth.http.clients import pause_before_repeating, retry_after, transport_error
 from app.core.auth.key import CredentialKey
 from app.core.auth.metadata import ServerMetadata
 from app.core.auth.oauth.requests import send
@@ -63,7 +63,7 @@ async def find_metadata(clients: HttpClients, profile: CredentialProfile) -> Ser
     """
     same_origin = profile.trust is IssuerTrust.SAME_ORIGIN
     for url in [profile.origin + OAUTH_METADATA] if same_origin else metadata_urls(profile.issuer):
-        answer = await send(clients, "GET", url)
+        answer = await _get(clients, url)
         # With one URL only, a page instead of metadata is a failure that may pass. With several, the next one is tried:
         # many servers answer every unknown path with a page.
         if answer.status in NOT_PUBLISHED or (not same_origin and _is_absent(answer)):
@@ -88,8 +88,11 @@ async def find_challenge(clients: HttpClients, url: str) -> str:
     """
     import httpx
 
+    try:
+        origin = origin_of(url)
+    except ValueError:
+        raise ProtocolTrouble(f"{_quoted(url)} is an address that cannot be used.") from None
     client = await clients.authorization_client()
-    origin = origin_of(url)
     headers = {"Accept": "application/json, text/event-stream"}
     try:
         # Streamed and left at once: a server that needs no token may answer with an endless event stream.
@@ -102,6 +105,8 @@ async def find_challenge(clients: HttpClients, url: str) -> str:
         raise TimedOut(f"{origin} did not answer in time.", Facts(origin=origin)) from None
     except httpx.HTTPError as failure:
         raise transport_error(failure, origin=origin) from None
+    except (httpx.InvalidURL, UnicodeError):
+        raise ProtocolTrouble(f"{_quoted(url)} is an address that cannot be used.") from None
 
 
 async def find_protected_resource(clients: HttpClients, url: str, challenge: str = "") -> ProtectedResource:
@@ -118,13 +123,23 @@ async def find_protected_resource(clients: HttpClients, url: str, challenge: str
             f"{origin_of(url)} says that its metadata is at {_quoted(named)}, which is not safe to use."
         )
     for metadata_url in dict.fromkeys([named, *resource_urls(url)] if named else resource_urls(url)):
-        answer = await send(clients, "GET", metadata_url)
+        answer = await _get(clients, metadata_url)
         # Going on to the next URL would send the user to another authorization server because this one failed.
         if answer.status >= 500 or answer.status == 429:
             raise answer.failure({})
         if not _is_absent(answer):
             return _read_resource(answer.object(), url, metadata_url, scope)
     return ProtectedResource(origin_of(url), None, _scopes(scope.split()))
+
+
+async def _get(clients: HttpClients, url: str) -> OAuthResponse:
+    """Metadata, asked for once more when the server refuses it for the moment."""
+    answer = await send(clients, "GET", url)
+    pause = pause_before_repeating(answer.status, retry_after(answer.headers))
+    if pause is None:
+        return answer
+    await asyncio.sleep(pause)
+    return await send(clients, "GET", url)
 
 
 def profile_of(found: ProtectedResource, url: str, name: str, slot: str = "") -> CredentialProfile:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from app.core.auth.http.clients import HttpClients
 
 RESPONSE_LIMIT = 1024 * 1024
+# The codes of RFC 6749 have up to 25 characters.
+LONGEST_CODE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class OAuthResponse:
     def failure(self, body: dict[str, Any]) -> BurrowError:
         """The error for a refusal; `body` is its JSON object."""
         code = body.get("error") or body.get("code")
-        code = code if isinstance(code, str) else None
+        code = code[:LONGEST_CODE] if isinstance(code, str) and code.isprintable() else None
         facts = Facts(status=self.status, code=code, retry_after=retry_after(self.headers), origin=self.origin)
         if self.status == 429:
             return Throttled(f"{self.origin} asks to wait before signing in again.", facts)
@@ -72,14 +74,15 @@ async def send(
     import httpx
 
     try:
-        origin = origin_of(url)
-    except ValueError:
+        # For a host name that IDNA cannot encode, httpx raises the codec's error.
+        address, origin = httpx.URL(url), origin_of(url)
+    except (httpx.InvalidURL, ValueError):
         raise ProtocolTrouble("The server named an address that cannot be used.") from None
     client = await clients.authorization_client()
     try:
         async with (
             asyncio.timeout(timeout),
-            client.stream(method, url, data=form, json=json_body, headers=headers, auth=None) as response,
+            client.stream(method, address, data=form, json=json_body, headers=headers, auth=None) as response,
         ):
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -91,6 +94,6 @@ async def send(
         raise TimedOut(f"{origin} did not answer in time.", Facts(origin=origin)) from None
     except httpx.HTTPError as failure:
         raise transport_error(failure, origin=origin) from None
-    except (httpx.InvalidURL, UnicodeError):
-        # For a host name that IDNA cannot encode, httpx raises the codec's error.
-        raise ProtocolTrouble(f"{origin} named an address that cannot be used.") from None
+    except UnicodeError:
+        # Half of a surrogate pair, in a code or token that the server issued.
+        raise ProtocolTrouble(f"{origin} issued something that cannot be sent back to it.") from None

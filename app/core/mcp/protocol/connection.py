@@ -368,7 +368,7 @@ class Connection:
                 return self._error(cause.exchange)
             case _:
                 log.warning("no session with %s", self.endpoint.title, exc_info=failure)
-                return ProtocolTrouble(str(cause) or type(cause).__name__)
+                return ProtocolTrouble(str(cause) or f"{self.endpoint.title} did not open a session.")
 
     def _error(self, exchange: Exchange, *, repeatable: bool = True, calling: bool = False) -> BurrowError:
         # The reason why the token could not be refreshed explains more than the refusal of the old one.
@@ -387,6 +387,7 @@ class Connection:
                 answered=exchange.answered,
                 status=exchange.status if exchange.answered else None,
                 close_reason=exchange.close_reason,
+                reason=exchange.reason,
                 headers=exchange.headers,
                 body=exchange.body,
                 unsent=not exchange.sent,

@@ -59,6 +59,7 @@ class FailedExchange:
     - `repeatable`: sending the request twice does no harm. `calling`: it is a tool call.
     - `answered` is False without an answer. `unsent` then says that the request certainly never left, `close_reason`
       how the connection ended, if that is known.
+    - `reason` explains why there is no answer, or no whole one, better than that.
     - `cut_off`: the response began and broke off. `exceeded_limit` is the size in bytes that it exceeded.
     - `rpc` is the JSON-RPC error.
     """
@@ -77,6 +78,7 @@ class FailedExchange:
     exceeded_limit: int | None = None
     rpc: RpcError | None = None
     close_reason: str = ""
+    reason: BurrowError | None = None
     credential: CredentialKey | None = None
 
 
@@ -93,7 +95,10 @@ def error_for(failure: FailedExchange) -> BurrowError:
     if not failure.answered:
         return _no_answer(failure)
     if failure.cut_off:
-        return _interrupted(failure, "The connection broke before the answer was complete.")
+        if failure.reason is not None and failure.repeatable:
+            return failure.reason
+        words = "The connection broke before the answer was complete."
+        return _interrupted(failure, words if failure.reason is None else failure.reason.cause)
     if failure.status is not None and failure.status >= 400 and not _answered_in_protocol(failure):
         return _http(failure)
     if failure.rpc is not None:
@@ -112,6 +117,8 @@ def _answered_in_protocol(failure: FailedExchange) -> bool:
 
 
 def _no_answer(failure: FailedExchange) -> BurrowError:
+    if failure.unsent and failure.reason is not None:
+        return failure.reason
     if failure.unsent:
         return Offline(failure.close_reason or f"{failure.origin} cannot be reached.", _facts(failure))
     cause = failure.close_reason or f"The connection to {failure.origin} broke before an answer came."

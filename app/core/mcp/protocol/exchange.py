@@ -37,6 +37,7 @@ class Exchange:
       for statuses from 400.
     - `by_message`: the answer comes as a message of its own and not as the response of an HTTP request (stdio, SSE).
       `replied` says that it came, `close_reason` how the connection ended before.
+    - `failure` is what the HTTP client raised, `reason` what explains it to people, if anything does.
     - `exceeded_limit` is the size in bytes that the response exceeded. `cut_off`: it began and broke off.
     - `in_session`: the request named a session.
     - `bearer` is the fingerprint of the `Authorization` header, empty without one.
@@ -54,6 +55,7 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     failure: Exception | None = None
+    reason: BurrowError | None = None
     exceeded_limit: int | None = None
     cut_off: bool = False
     sent: bool = False

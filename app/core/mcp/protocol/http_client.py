@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-import truststore
 from mcp.client.streamable_http import MCP_SESSION_ID
 
+from app.core.auth.http.clients import reason_of
 from app.core.auth.http.target import REFRESH_FAILURE
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
 from app.core.mcp.protocol.exchange import EVENT_STREAM, NO_RESPONSE, media_type, send_context
 from app.core.mcp.protocol.result_tap import intercepted
+from app.core.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -50,12 +49,6 @@ NEVER_SENT = (
 )
 
 
-@cache
-def tls_context() -> ssl.SSLContext:
-    """A context with the system's certificates. Creating it takes up to 350 ms, once."""
-    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 class AnswerTooLarge(httpx2.StreamError):
     """A response longer than `ANSWER_LIMIT`."""
 
@@ -65,20 +58,22 @@ class AnswerInterrupted(httpx2.StreamError):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """The decoded body of a response. It limits the size, and records failures in the exchange."""
+    """The body of a response. It limits the size, and records failures in the exchange."""
 
     def __init__(self, response: httpx2.Response, exchange: Exchange | None) -> None:
-        self._source = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
+        self._source: Any = response.stream
         self._exchange = exchange
         self._stream = media_type(response.headers) == EVENT_STREAM
         self._size = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for chunk in self._source.aiter_bytes():
+            async for chunk in self._source:
                 self._count(chunk)
                 yield chunk
         except httpx2.HTTPError as failure:
+            if self._exchange is not None and isinstance(failure.__cause__, BurrowError):
+                self._exchange.reason = failure.__cause__
             raise self._note(AnswerInterrupted(str(failure))) from failure
         if self._stream and self._exchange is not None:
             # The SDK stops reading at the result. If the stream is read to its end, there was none.
@@ -152,6 +147,7 @@ class RecordingHttpClient(httpx2.AsyncClient):
             if exchange is not None:
                 exchange.status = NO_RESPONSE
                 exchange.failure = failure
+                exchange.reason = reason_of(failure, origin_of(str(request.url)))
                 exchange.sent = not isinstance(failure, NEVER_SENT)
             return httpx2.Response(NO_RESPONSE, request=request)
         finally:
@@ -166,11 +162,8 @@ class RecordingHttpClient(httpx2.AsyncClient):
             exchange.status = response.status_code
             exchange.headers = {name.lower(): value for name, value in response.headers.items()}
             exchange.bearer = _bearer(response.request)
-            exchange.exceeded_limit, exchange.cut_off = None, False
+            exchange.exceeded_limit, exchange.cut_off, exchange.reason = None, False, None
         response.stream = _Body(response, exchange)
-        # The body is decoded from here on.
-        for name in ("content-encoding", "content-length"):
-            response.headers.pop(name, None)
 
 
 def _head_timeout(request: httpx2.Request, exchange: Exchange | None) -> float | None:

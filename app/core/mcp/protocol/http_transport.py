@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from app import __version__
-from app.core.urls import is_loopback, origin_of
+from app.core.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -53,14 +52,14 @@ class StreamableHttpTransport:
         """The arguments for the HTTP client of one session."""
         import httpx2
 
-        from app.core.mcp.protocol.http_client import tls_context
+        from app.core.auth.http.transport import NetTransport
 
         return {
             "auth": self._auth,
             "headers": {"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **self._headers()},
             # No read timeout: a call may take long, and `ToolCall` watches it.
             "timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS),
-            "verify": await asyncio.to_thread(tls_context),
-            # A proxy that the environment names is for the network, not for this machine.
-            "trust_env": not is_loopback(urlsplit(self.url).hostname or ""),
+            # In a thread: the certificates take a while, the first time.
+            "transport": await asyncio.to_thread(NetTransport, httpx2),
+            "trust_env": False,
         }

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.core.errors import Rejected
+from app.core.errors import ProtocolTrouble, Rejected
 from app.core.mcp.servers.source import Listed, ServerSource
-from app.core.urls import origin_of
+from app.core.urls import origin_if_any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -55,8 +55,11 @@ class AccountSource(ServerSource):
 
     def allowed(self, url: str, title: str) -> str:
         """`url` if the account's token may go there (docs/wire.md, "Hosts and origins"). Raises `Rejected`."""
-        if origin_of(url) not in self.account.host.token_origins:
-            raise Rejected(f"{title} is reached through {origin_of(url)}, which is not part of this host.")
+        origin = origin_if_any(url)
+        if origin is None:
+            raise ProtocolTrouble(f"{self.account.host.name} names an address for {title} that cannot be used.")
+        if origin not in self.account.host.token_origins:
+            raise Rejected(f"{title} is reached through {origin}, which is not part of this host.")
         return url
 
     def headers(self) -> Mapping[str, str]:
