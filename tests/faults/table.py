@@ -85,6 +85,11 @@ ROWS = {
     71: "401 behind an installation's proxy, of unclear owner; the host refuses the token",
     72: "the same, and the host accepts the token",
     73: "the same, and the host does not say",
+    82: "several windows find the same unsent tasks",
+    83: "the window that sends an unsent task dies or freezes",
+    84: "a signal ends a command or a window while a renewal is on its way",
+    85: "several processes use one embedded workspace, and whoever started it ends",
+    86: "what was done cannot be written to standard output",
 }
 
 HEAD = """\
