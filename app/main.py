@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app import __version__
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from app.ui.shell.window import MainWindow
 
 SETTLE_SECONDS = 1.0
+# How long what the places still want to send may take when the window ends.
+FLUSH_SECONDS = 5.0
 NO_DISPLAY = (
     "burrow: no display. Start one (for example with Xvfb), or take a picture: "
     "burrow --workspace --offscreen --screenshot FILE"
@@ -103,7 +106,9 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
-            await window.stack.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await window.stack.flush()
             await window.layout_memory.save()
             await bridge.close()
             await services.close()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from app.core.storage import Scope, Storage
 from tests._command import DataFolder, command, environment
 from tests.conftest import RunningWorkspace
 from tests.faults.measure import Measure
+from tests.faults.test_rows_processes import signed_in_on
 from tests.until import until
 from tests.workspace.lab import Lab
 
@@ -148,3 +149,181 @@ def _wait_for_post(lab: Lab) -> None:
     while any(rule["path"] == CREATE for rule in lab.state()["rules"]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+# How long the token endpoint takes, in seconds.
+SLOW = 3.5
+# Longer than whatever else may hold up the end of a window.
+VERY_SLOW = 6.5
+
+
+async def renewing(workspace: RunningWorkspace, folder: Path, seconds: float = SLOW) -> Lab:
+    """Somebody is signed in, the token is dead, a refresh token works once, and the token endpoint takes its time."""
+    await signed_in_on(workspace, folder)
+    lab = Lab(workspace)
+    lab.switch("kill-access-token")
+    lab.switch("token-endpoint", delay=seconds, times=1)
+    return lab
+
+
+def refreshes(lab: Lab) -> tuple[int, int]:
+    counters = lab.counters()
+    return counters["refreshes_accepted"], counters["refreshes_rejected"]
+
+
+def wait_for_refresh(lab: Lab) -> None:
+    """Until a refresh request has arrived."""
+    deadline = time.monotonic() + 20
+    while lab.state()["rules"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+ENDINGS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
+async def test_row_84_a_command_that_is_ended_stores_the_renewal_that_it_sent(
+    tmp_path: Path, measure: Measure, start_workspace: Callable[..., RunningWorkspace], number: signal.Signals
+) -> None:
+    workspace = start_workspace("--refresh-grace-seconds", "0")
+    folder = DataFolder(tmp_path / "data")
+    with await renewing(workspace, folder.data) as lab:
+        with folder.start("tasks", "list") as (process, output, said):
+            await asyncio.to_thread(wait_for_refresh, lab)
+            process.send_signal(number)
+            assert await asyncio.to_thread(process.wait, 20) == 128 + number
+            assert output.read() == ""
+            assert "Traceback" not in said.read()
+        assert refreshes(lab) == (1, 0)
+        again = await asyncio.to_thread(folder.run, "tasks", "list")
+        assert again.returncode == 0, again.stderr
+        measure.count_refreshes(lambda: sum(refreshes(lab)))
+        measure.expect(R=1)
+
+
+@pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
+async def test_row_84_a_window_that_is_ended_stores_the_renewal_that_it_sent(
+    tmp_path: Path, measure: Measure, start_workspace: Callable[..., RunningWorkspace], number: signal.Signals
+) -> None:
+    workspace = start_workspace("--refresh-grace-seconds", "0")
+    folder = DataFolder(tmp_path / "data")
+    with await renewing(workspace, folder.data, VERY_SLOW) as lab:
+        with windows(folder, 1, "--host", workspace.url) as (window,):
+            await asyncio.to_thread(wait_for_refresh, lab)
+            window.send_signal(number)
+            assert await asyncio.to_thread(window.wait, 20) == 0
+        assert refreshes(lab) == (1, 0)
+        again = await asyncio.to_thread(folder.run, "tasks", "list")
+        assert again.returncode == 0, again.stderr
+        measure.count_refreshes(lambda: sum(refreshes(lab)))
+        measure.expect(R=1)
+
+
+async def test_row_84_a_hangup_beside_another_signal_is_one_wish_to_end(
+    tmp_path: Path, measure: Measure, start_workspace: Callable[..., RunningWorkspace]
+) -> None:
+    workspace = start_workspace("--refresh-grace-seconds", "0")
+    folder = DataFolder(tmp_path / "data")
+    with await renewing(workspace, folder.data) as lab:
+        with folder.start("tasks", "list") as (process, _, _said):
+            await asyncio.to_thread(wait_for_refresh, lab)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGHUP)
+            assert await asyncio.to_thread(process.wait, 20) == 128 + signal.SIGTERM
+        assert refreshes(lab) == (1, 0)
+        assert (await asyncio.to_thread(folder.run, "tasks", "list")).returncode == 0
+        measure.count_refreshes(lambda: sum(refreshes(lab)))
+        measure.expect(R=1)
+
+
+@pytest.mark.parametrize("what", ["command", "window"])
+async def test_row_84_a_second_signal_ends_it_at_once(
+    tmp_path: Path, measure: Measure, workspace: RunningWorkspace, what: str
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with await renewing(workspace, folder.data) as lab:
+        arguments = ("tasks", "list") if what == "command" else ("--offscreen", "--host", workspace.url)
+        with folder.start(*arguments) as (process, _, said):
+            await asyncio.to_thread(wait_for_refresh, lab)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.6)
+            assert process.poll() is None
+            second = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(process.wait, 10)
+            assert time.monotonic() - second < 2
+            assert "Traceback" not in said.read()
+        # The server has spent the token and gives grace: the next process repeats the renewal from the journal.
+        again = await asyncio.to_thread(folder.run, "tasks", "list")
+        assert again.returncode == 0, again.stderr
+        measure.count_refreshes(lambda: lab.counters()["requests"]["/oauth/token/"] - 1)
+        measure.expect(R=2)
+
+
+@pytest.mark.parametrize("where", ["full", "closed", "left"])
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["words", "json"])
+async def test_row_86_a_task_that_was_created_is_told_on_standard_error(
+    tmp_path: Path, measure: Measure, workspace: RunningWorkspace, where: str, form: tuple[str, ...]
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with signed_in(folder, workspace) as lab:
+        create = ("tasks", "create", "Do it", "--title", WAITING[0], *form)
+        outcome = await asyncio.to_thread(unwritable, folder, where, *create)
+        assert outcome.returncode == 0, outcome.stderr
+        assert "Standard output could not be written" in outcome.stderr
+        header = {"Authorization": f"Bearer {lab.state()['personal_api_key']}"}
+        found = lab.http.get(CREATE, params={"limit": 100}, headers=header).json()["results"]
+        [made] = [task for task in found if task["title"] == WAITING[0]]
+        assert made["id"] in outcome.stderr
+        measure.count_effects(lambda: len(created(lab)) - 1)
+        measure.expect(R=0)
+
+
+@pytest.mark.parametrize("where", ["full", "closed"])
+async def test_row_86_a_command_that_only_reads_fails_and_an_error_keeps_its_exit_code(
+    tmp_path: Path, measure: Measure, workspace: RunningWorkspace, where: str
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with signed_in(folder, workspace):
+        outcome = await asyncio.to_thread(unwritable, folder, where, "tasks", "list")
+        assert outcome.returncode == 1
+        assert "Standard output could not be written" in outcome.stderr
+        missing = await asyncio.to_thread(unwritable, folder, where, "tasks", "show", "NOPE-1", "--json")
+        assert missing.returncode == 5
+    measure.expect(R=0)
+
+
+@pytest.mark.parametrize("streams", ["<&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full", ">/dev/full 2>/dev/full"])
+async def test_row_86_a_command_without_its_standard_streams_does_what_it_is_asked_once(
+    tmp_path: Path, measure: Measure, workspace: RunningWorkspace, streams: str
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with signed_in(folder, workspace) as lab:
+        create = command("tasks", "create", "Do it", "--title", WAITING[0], "--data", str(folder.data))
+        shell = ["sh", "-c", f'exec "$@" {streams}', "sh", *create]
+        outcome = await asyncio.to_thread(subprocess.run, shell, env=environment(), capture_output=True, timeout=40)
+        assert outcome.returncode == 0
+        assert created(lab) == WAITING[:1]
+        measure.count_effects(lambda: len(created(lab)) - 1)
+        measure.expect(R=0)
+
+
+def unwritable(folder: DataFolder, where: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose standard output is a full disk, closed, or a pipe whose reader has left."""
+    whole = command(*arguments, "--data", str(folder.data))
+    if where != "left":
+        redirect = ">/dev/full" if where == "full" else ">&-"
+        whole = ["sh", "-c", f'exec "$@" {redirect}', "sh", *whole]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        outcome = subprocess.run(
+            whole, stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(), timeout=40, check=False
+        )
+    finally:
+        os.close(writer)
+    assert "Traceback" not in outcome.stderr
+    assert "Exception" not in outcome.stderr
+    return outcome
