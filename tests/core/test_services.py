@@ -315,7 +315,7 @@ async def test_a_killed_workspace_is_back_with_the_session(tmp_path: Path) -> No
         process = services.workspace._process
         assert process is not None
         process.kill()
-        await process.wait()
+        process.wait()
         with pytest.raises(BurrowError):
             await backend.tasks.list()
         await until(backend, lambda: backend.credential.status.trouble is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -260,6 +262,54 @@ async def test_row_84_a_second_signal_ends_it_at_once(
         assert again.returncode == 0, again.stderr
         measure.count_refreshes(lambda: lab.counters()["requests"]["/oauth/token/"] - 1)
         measure.expect(R=2)
+
+
+def recorded(data: Path) -> dict[str, Any]:
+    """What the workspace of a data folder says about itself."""
+    return dict(json.loads((data / "workspace" / "runtime.json").read_text("utf-8")))
+
+
+def test_row_85_staggered_commands_share_one_workspace_and_leave_none(tmp_path: Path, measure: Measure) -> None:
+    whole = command("tasks", "list", "--host", "workspace", "--json", "--data", str(tmp_path))
+    started = []
+    for _ in range(12):
+        started.append(
+            subprocess.Popen(whole, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+        time.sleep(0.4)
+    for process in started:
+        output, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert json.loads(output)
+    assert not (tmp_path / "workspace" / "runtime.json").exists()
+    measure.expect(R=0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+async def test_row_85_a_second_window_stays_online_when_the_one_that_started_the_workspace_ends(
+    tmp_path: Path, measure: Measure, how: signal.Signals
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with windows(folder, 1, "--workspace") as (first,):
+        await until(lambda: (folder.data / "workspace" / "runtime.json").exists(), 20, pause=0.1)
+        ready = recorded(folder.data)
+        with windows(folder, 1, "--workspace"):
+            leases = folder.data / "workspace" / "leases"
+            await until(lambda: len(list(leases.glob("user-*"))) == 2, 20, pause=0.1)
+            first.send_signal(how)
+            await asyncio.to_thread(first.wait, 10)
+            await asyncio.sleep(1)
+            assert recorded(folder.data) == ready
+            # The workspace dies too: the window starts it again where it was.
+            os.kill(ready["pid"], signal.SIGKILL)
+
+            def again() -> bool:
+                return recorded(folder.data)["pid"] != ready["pid"]
+
+            await until(again, 20, pause=0.1)
+            assert recorded(folder.data)["url"] == ready["url"]
+    await until(lambda: not (folder.data / "workspace" / "runtime.json").exists(), 10)
+    measure.expect(R=0)
 
 
 @pytest.mark.parametrize("where", ["full", "closed", "left"])
