@@ -75,7 +75,7 @@ def data(value: object) -> None:
 
 
 def say(text: str) -> None:
-    """Write words for the person."""
+    """Write words for the user."""
     if _write(sys.stderr, f"{_harmless(text, sys.stderr)}\n") is not None:
         _discard_rest(sys.stderr)
 

@@ -129,9 +129,11 @@ class Services:
     @cached_property
     def servers(self) -> Servers:
         """Every MCP server: those of the current account, and the user's own, which need no account."""
+        from app.core.mcp.servers.refused_probes import RefusedProbes
         from app.core.mcp.servers.registry import Servers
 
-        return Servers(self.activity, self.storage.cache, self._server_sources())
+        probes = RefusedProbes(self.storage.settings)
+        return Servers(self.activity, self.storage.cache, self._server_sources(), probes=probes)
 
     @cached_property
     def sign_ins(self) -> SignIns:

@@ -1,7 +1,7 @@
 """Sends new tasks: each is stored in the outbox first, so that neither a lost sign-in nor a crash loses one.
 
 A task that was never sent waits for the sign-in or the connection. It is then sent once, in the order of writing, for
-the account and project it was written in. A task whose outcome is unknown is sent again only if the person says so.
+the account and project it was written in. A task whose outcome is unknown is sent again only if the user says so.
 
 Several windows share the outbox. The one that claims a task sends it; the others show it as being sent, and take it
 over if that window dies.
@@ -66,7 +66,9 @@ class OutboxSender(QObject):
         self._scope: Scope | None = None
         self._project: int | None = None
         self._pending: dict[str, PendingTask] = {}
-        self._items: dict[str, str] = {}
+        # The id of a pending task, which lasts as long as the process, to that of its item in the storage.
+        self._item_ids: dict[str, str] = {}
+        # Those that are announced by `waiting_sent` once they are accepted.
         self._waited: set[str] = set()
         # Of the tasks that waited, the one being sent. The next one follows when the server has answered.
         self._turn: str | None = None
@@ -84,12 +86,13 @@ class OutboxSender(QObject):
 
     def start(self, backend: Backend | None) -> None:
         """Another account or project: load what waits for it."""
+        # Of a request in flight the item stays "sending": it is an unknown outcome once its account is back.
         self._generation.renew()
         self._backend = backend
         self._scope = backend.scope if backend is not None else None
         self._project = backend.project.id if backend is not None and backend.project is not None else None
         self._pending.clear()
-        self._items.clear()
+        self._item_ids.clear()
         self._waited.clear()
         self._sending.clear()
         self._turn = None
@@ -100,6 +103,7 @@ class OutboxSender(QObject):
 
     def send(self, new: NewTask) -> str:
         """Show, store and send a new task, after those that wait. Returns its id in `pending`."""
+        # Behind others that wait it waits too, in the state of the oldest: tasks arrive in the order of writing.
         waiting = self._ready()
         behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
         made = self._show(PendingTask(f"p{next(self._numbers)}", new, behind or SendState.SENDING, datetime.now(UTC)))
@@ -109,12 +113,12 @@ class OutboxSender(QObject):
             self._generation.spawn(
                 self._store(self._scope, self._project, made, behind),
                 done=lambda _nothing: self.drain(),
-                failed=lambda error: self._refused(made, error),
+                failed=lambda error: self._send_failed(made, error),
             )
         return made.id
 
     def send_again(self, pending_id: str) -> None:
-        """Send a task that waits, failed or has an unknown outcome, because the person asked for it."""
+        """Send a task that waits, failed or has an unknown outcome, because the user asked for it."""
         item = self._pending.get(pending_id)
         if item is not None and item.state is not SendState.SENDING:
             self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
@@ -137,7 +141,7 @@ class OutboxSender(QObject):
         item = self._pending.get(pending_id)
         if item is None or item.state is SendState.SENDING:
             return
-        item_id = self._items.get(pending_id)
+        item_id = self._item_ids.get(pending_id)
         if item_id is None:
             self.discard(pending_id)
             taken(item.new)
@@ -146,10 +150,11 @@ class OutboxSender(QObject):
         def removed(done: bool) -> None:
             if not done:
                 self._look_again()
-            elif self._pending.pop(pending_id, None) is not None:
-                self._items.pop(pending_id, None)
-                self.changed.emit()
-                taken(item.new)
+                return
+            self._pending.pop(pending_id, None)
+            self._item_ids.pop(pending_id, None)
+            self.changed.emit()
+            taken(item.new)
 
         outbox = self._services.storage.outbox
         self._generation.spawn(outbox.remove(item_id), done=removed, failed=self.trouble.emit)
@@ -158,8 +163,9 @@ class OutboxSender(QObject):
         """Remove a task from the outbox."""
         if self._pending.pop(pending_id, None) is None:
             return
-        item_id = self._items.pop(pending_id, None)
+        item_id = self._item_ids.pop(pending_id, None)
         if item_id is not None:
+            # Not in the generation: what the user discarded goes, even if the account changes now.
             self._bridge.spawn(
                 self,
                 self._services.storage.outbox.remove(item_id),
@@ -191,7 +197,7 @@ class OutboxSender(QObject):
             self._send_next()
 
     def _send_next(self) -> None:
-        """Send the oldest task that was never sent. One that failed or has an unknown outcome waits for the person."""
+        """Send the oldest task that was never sent. One that failed or has an unknown outcome waits for the user."""
         item = next(iter(self._ready()), None)
         self._turn = None if item is None else item.id
         if item is not None:
@@ -206,19 +212,21 @@ class OutboxSender(QObject):
     def _spawn_send(self, item: PendingTask) -> None:
         backend, scope, project = self._backend, self._scope, self._project
         if backend is None or scope is None or project is None:
-            self._refuse(item, SignInNeeded("Nobody is signed in."))
+            self._set_failed(item, SignInNeeded("Nobody is signed in."))
             return
         self._sending.add(item.id)
         self._generation.spawn(
             self._send(backend, scope, project, item),
             done=lambda task: self._left(item) if task is None else self._accepted(item, task),
-            failed=lambda error: self._refused(item, error),
+            failed=lambda error: self._send_failed(item, error),
         )
 
     async def _send(self, backend: Backend, scope: Scope, project: int, item: PendingTask) -> Task | None:
         """The task as the server has it; None if another window has claimed it or it is no longer in the outbox."""
         outbox = self._services.storage.outbox
         sure = backend.sure
+        # The state says what a process that ends here leaves behind: "sending" becomes an unknown outcome. Until it is
+        # sure who is signed in nothing can leave, so the item counts as never sent.
         item_id = await self._claim(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
         if item_id is None:
             return None
@@ -236,25 +244,26 @@ class OutboxSender(QObject):
             # Cancelled, or a bug: whoever reads the item next shows what its state says.
             outbox.release_soon(item_id)
             raise
+        # If the process ends before this, the next start asks the user instead of creating the task twice.
         await outbox.remove(item_id)
         return task
 
     async def _claim(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> str | None:
         """Claim a task, which is stored if it is not yet. Returns the id of its outbox item."""
         outbox = self._services.storage.outbox
-        known = self._items.get(item.id)
+        known = self._item_ids.get(item.id)
         if known is not None:
             in_order = item.id == self._turn
             return None if await outbox.claim(known, state.value, in_order=in_order) is None else known
         stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value, claim=True)
-        self._items[item.id] = stored.id
+        self._item_ids[item.id] = stored.id
         return stored.id
 
     async def _store(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> None:
         """Store a task that waits behind others."""
         outbox = self._services.storage.outbox
         stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value)
-        self._items[item.id] = stored.id
+        self._item_ids[item.id] = stored.id
 
     def _left(self, item: PendingTask) -> None:
         """Another window sends or has sent the task."""
@@ -267,7 +276,7 @@ class OutboxSender(QObject):
     def _accepted(self, item: PendingTask, task: Task) -> None:
         self._sending.discard(item.id)
         self._pending.pop(item.id, None)
-        self._items.pop(item.id, None)
+        self._item_ids.pop(item.id, None)
         self.sent.emit(item.id, task)
         if item.id in self._waited:
             self._waited.discard(item.id)
@@ -278,20 +287,23 @@ class OutboxSender(QObject):
         else:
             self.drain()
 
-    def _refused(self, item: PendingTask, error: BurrowError) -> None:
+    def _send_failed(self, item: PendingTask, error: BurrowError) -> None:
         self._sending.discard(item.id)
+        # It may have been discarded meanwhile.
         if item.id in self._pending:
-            self._refuse(item, error)
+            self._set_failed(item, error)
 
-    def _refuse(self, item: PendingTask, error: BurrowError) -> None:
+    def _set_failed(self, item: PendingTask, error: BurrowError) -> None:
         self._sending.discard(item.id)
         state = state_after(error)
-        if state in SENDABLE and item.id not in self._items:
+        # What is not in the storage cannot wait: nothing would send it at the next start.
+        if state in SENDABLE and item.id not in self._item_ids:
             state = SendState.FAILED
         self._show(replace(item, state=state, error=error))
         if state is SendState.FAILED:
             self.refused.emit(item.id)
         if item.id == self._turn:
+            # If this one has to wait again, so do those behind it. One that the server refused holds nobody up.
             if state in SENDABLE:
                 self._turn = None
             else:
@@ -312,13 +324,13 @@ class OutboxSender(QObject):
     def _merge(self, items: list[OutboxItem]) -> None:
         """Show the tasks of this project as the outbox has them, except those that this window is sending."""
         mine = {item.id: item for item in items if item.payload.get("project") == self._project}
-        known = {item_id: number for number, item_id in self._items.items()}
+        known = {item_id: number for number, item_id in self._item_ids.items()}
         before = dict(self._pending)
         for item in mine.values():
             number = known.get(item.id) or f"p{next(self._numbers)}"
             if number in self._sending:
                 continue
-            self._items[number] = item.id
+            self._item_ids[number] = item.id
             state = SendState.SENDING if item.claimed_elsewhere else stored_state(item.state)
             shown = self._pending.get(number)
             if shown is None:
@@ -329,7 +341,7 @@ class OutboxSender(QObject):
                 self._pending[number] = replace(shown, state=state, error=None)
         for item_id, number in known.items():
             if item_id not in mine and number not in self._sending:
-                del self._items[number]
+                del self._item_ids[number]
                 self._pending.pop(number, None)
         if any(item.claimed_elsewhere for item in mine.values()):
             self._watch.start()

@@ -335,7 +335,7 @@ class AuthorizationServer:
             access_token=access_token,
             refresh_token=refresh_token,
             issued_at=issued_at,
-            expires_at=None if lifetime is None else issued_at + lifetime,
+            expires_at=None if lifetime is None else issued_at + min(lifetime, LONGEST_LIFETIME),
             scope=scope if isinstance(scope, str) else default_scope,
             generation=previous.generation + 1 if previous else 1,
             scoped_teams=tuple(t for t in _list(answer.get("scoped_teams")) if isinstance(t, int)),
@@ -424,7 +424,7 @@ def _seconds(value: object) -> float | None:
         seconds = float(value)
     except (ValueError, OverflowError):
         return None
-    return min(seconds, LONGEST_LIFETIME) if isfinite(seconds) and seconds > 0 else None
+    return seconds if isfinite(seconds) and seconds > 0 else None
 
 
 def _list(value: object) -> list[object]:
