@@ -240,6 +240,31 @@ async def test_row_84_a_hangup_beside_another_signal_is_one_wish_to_end(
         measure.expect(R=1)
 
 
+def under_nohup(*arguments: str) -> subprocess.Popen[bytes]:
+    nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(["nohup", *command(*arguments)], env=environment(), **nothing)
+
+
+@pytest.mark.parametrize("what", ["command", "window"])
+async def test_row_84_a_hangup_that_is_to_be_ignored_ends_nothing(
+    tmp_path: Path, measure: Measure, workspace: RunningWorkspace, what: str
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    arguments = ("tasks", "list") if what == "command" else ("--offscreen", "--host", workspace.url)
+    with await renewing(workspace, folder.data) as lab:
+        with under_nohup(*arguments, "--data", str(folder.data)) as process:
+            await asyncio.to_thread(wait_for_refresh, lab)
+            process.send_signal(signal.SIGHUP)
+            if what == "window":
+                await asyncio.sleep(1)
+                assert process.poll() is None
+                process.terminate()
+            assert await asyncio.to_thread(process.wait, 20) == 0
+        assert refreshes(lab) == (1, 0)
+        measure.count_refreshes(lambda: sum(refreshes(lab)))
+        measure.expect(R=1)
+
+
 @pytest.mark.parametrize("what", ["command", "window"])
 async def test_row_84_a_second_signal_ends_it_at_once(
     tmp_path: Path, measure: Measure, workspace: RunningWorkspace, what: str
