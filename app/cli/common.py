@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app.cli.signals import interruption, to_the_end
 from app.cli.terminal import read_line, say
 from app.core.auth.vault.base import StoreKind
-from app.core.errors import SignInNeeded
+from app.core.errors import BurrowError, SignInNeeded
 from app.core.services import Services, data_folder
 
 if TYPE_CHECKING:
@@ -33,7 +33,11 @@ async def services_of(options: argparse.Namespace) -> AsyncIterator[Services]:
         try:
             yield services
         finally:
-            await to_the_end(services.close())
+            try:
+                await to_the_end(services.close())
+            except BurrowError as failure:
+                # What the command did counts.
+                say(f"burrow: {failure.title}: {failure.cause}")
 
 
 async def connect(services: Services, options: argparse.Namespace) -> Backend:

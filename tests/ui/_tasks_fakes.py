@@ -176,7 +176,13 @@ class FakeOutbox:
     def __init__(self) -> None:
         self.items: dict[str, tuple[Scope, OutboxItem]] = {}
         self.history: list[tuple[str, str]] = []
+        self.fail: dict[str, BurrowError] = {}
         self._numbers = itertools.count(1)
+
+    def _check(self, name: str) -> None:
+        error = self.fail.pop(name, None)
+        if error is not None:
+            raise error
 
     async def add(
         self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = "waiting", claim: bool = False
@@ -190,6 +196,7 @@ class FakeOutbox:
         return tuple(item for owner, item in self.items.values() if owner == scope)
 
     async def claim(self, item_id: str, state: str | None = None, *, in_order: bool = False) -> OutboxItem | None:
+        self._check("claim")
         found = self.items.get(item_id)
         if found is None or found[1].claimed_elsewhere:
             return None
@@ -211,6 +218,7 @@ class FakeOutbox:
         return item_id in self.items
 
     async def remove(self, item_id: str) -> bool:
+        self._check("remove")
         self.history.append(("remove", item_id))
         if item_id in self.items and self.items[item_id][1].claimed_elsewhere:
             return False

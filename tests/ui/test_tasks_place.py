@@ -26,6 +26,7 @@ from app.core.errors import (
     Rejected,
     ServerTrouble,
     SignInNeeded,
+    StorageTrouble,
     TimedOut,
 )
 from app.core.posthog.types import NewTask, Project, TaskRun
@@ -546,6 +547,53 @@ async def test_what_was_being_sent_when_the_app_ended_counts_as_unknown(opened: 
         await until(lambda: "Half sent" in o.titles)
         assert "Sent, outcome unknown" in o.words("Half sent")
         assert tasks.called("create") == []
+
+
+async def test_a_created_task_that_cannot_leave_the_outbox_is_created_all_the_same(opened: Opener) -> None:
+    async with opened() as o:
+        tasks, outbox = FakeTasks(), o.services.storage.outbox
+        outbox.fail["remove"] = StorageTrouble("The disk is full.")
+        await o.show(FakeBackend(tasks))
+        o.place.selection.new_task()
+        o.write("", "Once")
+        o.place.pages.composer.submit()
+        await until(lambda: len(tasks.tasks) == 1 and "Once" in o.titles)
+        assert o.place.pages.composer.empty
+        assert not o.place.outbox.pending
+        o.place.refresh()
+        await until(lambda: outbox.items == {})
+        await settle()
+        assert len(tasks.called("create")) == 1
+        assert not o.place.outbox.pending
+
+
+async def test_a_waiting_task_that_cannot_be_claimed_goes_on_waiting(opened: Opener) -> None:
+    async with opened() as o:
+        tasks, outbox = FakeTasks(), o.services.storage.outbox
+        tasks.fail["create"] = Offline("No connection.")
+        await o.show(FakeBackend(tasks))
+        o.place.outbox.send(NewTask(description="Later"))
+        await until(lambda: outbox.states == ["waiting-connection"])
+        outbox.fail["claim"] = StorageTrouble("The disk is full.")
+        o.place.refresh()
+        await until(lambda: not outbox.fail)
+        await settle()
+        assert [pending.state.value for pending in o.place.outbox.pending] == ["waiting-connection"]
+        assert o.place.pages.composer.empty
+        o.place.refresh()
+        await until(lambda: len(tasks.tasks) == 1)
+
+
+async def test_a_deletion_that_another_window_may_still_undo_is_not_sent(opened: Opener) -> None:
+    async with opened() as o:
+        item = OutboxItem("o9", "task.delete", {"id": "t1", "project": 1}, 1_700_000_000.0, "waiting", True)
+        o.services.storage.outbox.items["o9"] = (ANA, item)
+        tasks = FakeTasks([task(1)])
+        await o.show(FakeBackend(tasks))
+        await until(lambda: "Task 1" in o.titles)
+        await settle()
+        assert tasks.called("delete") == []
+        assert "Task 1" in o.titles
 
 
 def claimed_elsewhere(o: Opened, title: str, state: str) -> None:

@@ -10,6 +10,7 @@ over if that window dies.
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.auth.status import CredentialState
-from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, TimedOut
+from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, StorageTrouble, TimedOut
 from app.core.posthog.task_fields import texts_of
 from app.core.posthog.types import new_task
 from app.ui.bridge import Generation
@@ -74,6 +75,8 @@ class OutboxSender(QObject):
         self._turn: str | None = None
         # The tasks that this window is sending. What the outbox says about any other one is shown.
         self._sending: set[str] = set()
+        # Items whose tasks the server has, and which could not be removed.
+        self._left_over: set[str] = set()
         self._watch = QTimer(self, interval=WATCH_MS)
         self._watch.timeout.connect(self._look_again)
 
@@ -238,14 +241,20 @@ class OutboxSender(QObject):
             task: Task = await backend.tasks.create(item.new, admission=admission)
         except BurrowError as error:
             # A process that ends before this leaves the item "sending", so of unknown outcome.
-            await outbox.release(item_id, state_after(error).value)
+            with suppress(StorageTrouble):
+                await outbox.release(item_id, state_after(error).value)
             raise
         except BaseException:
             # Cancelled, or a bug: whoever reads the item next shows what its state says.
             outbox.release_soon(item_id)
             raise
         # If the process ends before this, the next start asks the user instead of creating the task twice.
-        await outbox.remove(item_id)
+        try:
+            await outbox.remove(item_id)
+        except StorageTrouble as trouble:
+            # The task exists all the same, and must not be shown as one that could be sent again.
+            self._left_over.add(item_id)
+            self.trouble.emit(trouble)
         return task
 
     async def _claim(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> str | None:
@@ -254,7 +263,13 @@ class OutboxSender(QObject):
         known = self._item_ids.get(item.id)
         if known is not None:
             in_order = item.id == self._turn
-            return None if await outbox.claim(known, state.value, in_order=in_order) is None else known
+            try:
+                claimed = await outbox.claim(known, state.value, in_order=in_order)
+            except StorageTrouble as trouble:
+                # It is stored and was not sent, so it goes on waiting.
+                self.trouble.emit(trouble)
+                raise Offline(trouble.cause, trouble.facts) from None
+            return None if claimed is None else known
         stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value, claim=True)
         self._item_ids[item.id] = stored.id
         return stored.id
@@ -326,6 +341,9 @@ class OutboxSender(QObject):
         mine = {item.id: item for item in items if item.payload.get("project") == self._project}
         known = {item_id: number for number, item_id in self._item_ids.items()}
         before = dict(self._pending)
+        for item_id in self._left_over & mine.keys():
+            del mine[item_id]
+            self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=_ignore)
         for item in mine.values():
             number = known.get(item.id) or f"p{next(self._numbers)}"
             if number in self._sending:
@@ -397,3 +415,7 @@ def moment_of_item(created_at: object) -> datetime:
     if isinstance(created_at, datetime):
         return created_at
     return datetime.fromtimestamp(float(str(created_at)), UTC)
+
+
+def _ignore(_error: BurrowError) -> None:
+    """The next look at the outbox tries again."""
