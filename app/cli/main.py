@@ -33,7 +33,6 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         with interruption.caught():
-            start_logging(data_folder(options.data))
             code = asyncio.run(_run(options.command, options))
     except (KeyboardInterrupt, asyncio.CancelledError):
         # `asyncio.run` has waited for the command, so its services are closed.
@@ -57,6 +56,7 @@ def _checked(code: int, options: argparse.Namespace) -> int:
 
 async def _run(command: Command, options: argparse.Namespace) -> int:
     try:
+        start_logging(data_folder(options.data))
         return await command(options)
     except BurrowError as failure:
         if options.json:

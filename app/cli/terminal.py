@@ -41,14 +41,7 @@ output = Output()
 
 
 def prepare() -> None:
-    """Make the standard streams usable, whatever this process was started with."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # Closed. The next file that is opened would get the number, and a child would write to that file.
-            os.open(os.devnull, os.O_RDWR)
-    # A character that the terminal cannot show must not end the command.
+    """Let no character that the terminal cannot show end the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

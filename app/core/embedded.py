@@ -18,13 +18,14 @@ import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from app.core.errors import BurrowError, ServerTrouble, StorageTrouble
 from app.core.events import Event
 from app.core.fetcher import plain_json
 from app.core.hosts import Host, workspace_host
+from app.core.private import make_private_folder, open_private
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,7 +94,7 @@ class Leases:
 
     def take_turn(self) -> bool:
         """Become the one process that looks for the workspace or starts it."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(self._folder)
         self._turn = _acquired(self._folder / "start.lock")
         return self._turn is not None
 
@@ -275,6 +276,7 @@ class EmbeddedWorkspace:
         # The same port again, so that URLs in open windows stay valid.
         port = self._leases.port if self.ready is None else _port(self.ready)
         try:
+            make_private_folder(self._folder)
             await asyncio.to_thread(self._leases.tidy)
             process = self._process = self._spawn(log_path, port)
         except OSError as failure:
@@ -298,7 +300,7 @@ class EmbeddedWorkspace:
         return ready if ready.pid else replace(ready, pid=process.pid)
 
     def _spawn(self, log_path: Path, port: int) -> subprocess.Popen[bytes]:
-        with log_path.open("wb") as log_file:
+        with _log_file(log_path) as log_file:
             return subprocess.Popen(
                 [*_command(), "--watch-users", "--port", str(port), "--any-port", "--data", str(self._folder)],
                 stdin=subprocess.DEVNULL,
@@ -385,6 +387,10 @@ def _acquired(path: Path, *, seconds: float = 0.0) -> FileLock | None:
     except Timeout:
         return None
     return lock
+
+
+def _log_file(path: Path) -> BinaryIO:
+    return open(path, "wb", opener=open_private)
 
 
 def _port(ready: Ready) -> int:

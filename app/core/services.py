@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
 from app.core.diagnostics.activity import Activity
-from app.core.errors import BurrowError, NotFound
+from app.core.errors import BurrowError, NotFound, StorageTrouble
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from app.core.sign_ins import SignIns
 
 DATA_VARIABLE = "BURROW_DATA"
+NAME_FOLDER = f"Name a folder with --data or {DATA_VARIABLE}, by its whole path."
 WORKSPACE_FOLDER = "workspace"
 HOST_SETTING = "host"
 NO_HOST = ""
@@ -44,13 +45,30 @@ NO_HOST = ""
 
 
 def data_folder(chosen: str | None = None) -> Path:
-    """Where all state lives: `--data`, else `BURROW_DATA`, else the platform's place for an application's data."""
+    """Where all state lives: `--data`, else `BURROW_DATA`, else the platform's place for an application's data.
+
+    Raises `StorageTrouble` when the user's home is not known.
+    """
     named = chosen or os.environ.get(DATA_VARIABLE)
     if named:
-        return Path(named).expanduser().absolute()
+        try:
+            return Path(named).expanduser().absolute()
+        except (RuntimeError, OSError) as failure:
+            raise StorageTrouble(f"{named} cannot be found: {failure}", action=NAME_FOLDER) from None
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("Burrow", appauthor=False))
+    cause = "Your home folder is not known, so there is no place for Burrow's data."
+    # An empty `HOME` would mean the root of all folders.
+    if os.name == "posix" and os.environ.get("HOME") == "" and not os.environ.get("XDG_DATA_HOME"):
+        raise StorageTrouble(cause, action=NAME_FOLDER)
+    try:
+        folder = Path(platformdirs.user_data_dir("Burrow", appauthor=False))
+    except RuntimeError:
+        raise StorageTrouble(cause, action=NAME_FOLDER) from None
+    # A relative `XDG_DATA_HOME` would mean another folder for each place that Burrow is started in.
+    if not folder.is_absolute():
+        raise StorageTrouble(cause, action=NAME_FOLDER)
+    return folder
 
 
 class Services:

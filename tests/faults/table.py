@@ -98,6 +98,13 @@ ROWS = {
     84: "a signal ends a command or a window while a renewal is on its way",
     85: "several processes use one embedded workspace, and whoever started it ends",
     86: "what was done cannot be written to standard output",
+    98: "the data folder is moved, restored, or reached through a symlink or by another path",
+    99: "two copies of one data folder",
+    100: "the database is missing, damaged, newer or another program's",
+    101: "one value in the database cannot be read",
+    102: "a process is killed while it stores a sign-in, or moves it to another store",
+    103: "another user of the machine looks into the data folder",
+    104: "a disk without space, no home, bytes that are no text, no standard streams",
 }
 
 HEAD = """\

@@ -98,7 +98,7 @@ async def test_row_74_no_further_attempt_is_made_while_the_program_ends(tmp_path
 def in_the_way(rig: Rig, folder: Path) -> Path:
     """Something stands where the vault would write."""
     [path] = (folder / UNENCRYPTED_FOLDER).glob("*.json")
-    blocked = path.with_name(f".new-{path.stem}")
+    blocked = path.with_name(f".new-{path.stem}-reserved")
     blocked.mkdir()
     return blocked
 

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
+from app.core.private import make_private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ class Lease:
             path = self._path(self._folder, self.owner)
             lock = _lock(path)
             try:
-                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_private_folder(self._folder)
                 lock.acquire(timeout=0)
             except OSError as failure:
                 raise StorageTrouble(f"{path} cannot be locked: {failure}.") from None

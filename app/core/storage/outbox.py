@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.errors import StorageTrouble
 from app.core.storage.lease import NOBODY, Lease
-from app.core.storage.repository import Repository
+from app.core.storage.repository import Repository, Unreadable, json_object, moment, text
 from app.core.storage.values import OutboxItem
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WAITING = "waiting"
 LOCKS_FOLDER = "locks"
 LOCK_PREFIX = "outbox-"
 
-_COLUMNS = "id, kind, payload, created_at, state, owner"
+_COLUMNS = "number, id, kind, payload, created_at, state, owner"
 
 
 class Outbox(Repository):
@@ -47,9 +47,9 @@ class Outbox(Repository):
         self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = WAITING, claim: bool = False
     ) -> OutboxItem:
         """Store `payload`, which must consist of JSON values, to be sent for `scope`; with `claim` by this process."""
-        text = json.dumps(payload)
-        item = OutboxItem(os.urandom(16).hex(), kind, json.loads(text), time.time(), state)
-        row = (item.id, scope.host, scope.account, kind, text, item.created_at, state)
+        stored = json.dumps(payload)
+        item = OutboxItem(os.urandom(16).hex(), kind, json.loads(stored), time.time(), state)
+        row = (item.id, scope.host, scope.account, kind, stored, item.created_at, state)
 
         def job() -> None:
             owner = self._lease.take() if claim else NOBODY
@@ -73,8 +73,15 @@ class Outbox(Repository):
                 f"SELECT {_COLUMNS} FROM outbox WHERE host = ? AND account = ? ORDER BY number",
                 (scope.host, scope.account),
             )
-            alive = {owner: self._lease.alive_elsewhere(owner) for owner in {row[-1] for row in rows}}
-            return tuple(_item(row)._replace(claimed_elsewhere=alive[row[-1]]) for row in rows)
+            alive: dict[str, bool] = {}
+
+            def decode(row: tuple[Any, ...]) -> OutboxItem:
+                item, owner = _decode(row)
+                if owner not in alive:
+                    alive[owner] = self._lease.alive_elsewhere(owner)
+                return item._replace(claimed_elsewhere=alive[owner])
+
+            return tuple(self._readable("outbox", ("number",), rows, decode))
 
         return await self._run(job)
 
@@ -86,12 +93,15 @@ class Outbox(Repository):
         """
 
         def change(connection: sqlite3.Connection) -> OutboxItem | None:
-            row = connection.execute(f"SELECT {_COLUMNS}, number FROM outbox WHERE id = ?", (id,)).fetchone()
+            row = connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (id,)).fetchone()
             if row is None:
                 return None
-            *found, number = row
-            item = _item(found)
-            owners = {found[-1]} | (self._older_owners(connection, number) if in_order else set())
+            try:
+                item, owner = _decode(row)
+            except Unreadable:
+                # The next `list` sets it aside.
+                return None
+            owners = {owner} | (self._older_owners(connection, row[0]) if in_order else set())
             if any(self._lease.alive_elsewhere(owner) for owner in owners):
                 return None
             connection.execute(
@@ -160,6 +170,7 @@ class Outbox(Repository):
             raise
 
 
-def _item(row: Any) -> OutboxItem:
-    id, kind, text, created_at, state, _owner = row  # noqa: A001
-    return OutboxItem(id, kind, json.loads(text), created_at, state)
+def _decode(row: tuple[Any, ...]) -> tuple[OutboxItem, str]:
+    """An item and its owner. Raises `Unreadable`."""
+    _number, id, kind, payload, created_at, state, owner = row  # noqa: A001
+    return OutboxItem(text(id), text(kind), json_object(payload), moment(created_at), text(state)), text(owner)
