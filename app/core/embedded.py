@@ -147,8 +147,11 @@ class Leases:
 
     @port.setter
     def port(self, port: int) -> None:
-        with contextlib.suppress(OSError):
-            (self._folder / "port").write_text(str(port), "ascii")
+        with (
+            contextlib.suppress(OSError),
+            open(self._folder / "port", "w", encoding="ascii", opener=open_private) as file,
+        ):
+            file.write(str(port))
 
 
 class EmbeddedWorkspace:

@@ -303,6 +303,18 @@ async def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 @POSIX
+async def test_what_users_and_workspace_leave_beside_each_other_is_private(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with supervised(tmp_path / "workspace") as workspace:
+            await workspace.start()
+            found = [path for path in (tmp_path / "workspace").rglob("*") if path.stat().st_mode & 0o077]
+    finally:
+        os.umask(before)
+    assert found == []
+
+
+@POSIX
 @pytest.mark.parametrize("how", ["leaves", "is killed"])
 async def test_it_stays_until_the_last_user_has_gone_whoever_started_it(tmp_path: Path, how: str) -> None:
     async with users(tmp_path, 3) as crowd:
