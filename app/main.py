@@ -13,13 +13,15 @@ from app.ui.places import PLACES
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from app.core.services import Services
     from app.ui.loop import Collector
     from app.ui.shell.window import MainWindow
 
 SETTLE_SECONDS = 1.0
+# How long what the window still wants to send or store may take when it ends.
+FLUSH_SECONDS = 5.0
 NO_DISPLAY = (
     "burrow: no display. Start one (for example with Xvfb), or save a picture: "
     "burrow --workspace --offscreen --screenshot FILE"
@@ -108,15 +110,27 @@ def _open(options: argparse.Namespace, services: Services) -> int:
             await quitting.wait()
         finally:
             # What writes goes before what it writes through: the places use the bridge, and every job the services.
-            await window.stack.flush()
-            await window.layout_memory.save()
-            await bridge.close()
+            await _tried(window.stack.flush())
+            await _tried(window.layout_memory.save())
+            await _tried(bridge.close())
             await services.close()
             for collector in collectors:
                 collector.stop()
         return 0
 
     return run(app, live)
+
+
+async def _tried(step: Awaitable[None]) -> None:
+    """Run a step of the end. A failure, such as a full disk, must not keep the services from being closed."""
+    import asyncio
+    import logging
+
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await step
+    except Exception:
+        logging.getLogger(__name__).exception("a step of the end failed")
 
 
 def _hold_network(services: Services, window: MainWindow) -> None:

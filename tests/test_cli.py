@@ -303,9 +303,9 @@ def test_a_tool_that_waits_for_approval_is_exit_code_7(account: Account) -> None
     assert "approval" in outcome.stderr
 
 
-def test_a_server_that_waits_to_be_connected_is_exit_code_3(account: Account) -> None:
+def test_a_server_that_waits_to_be_connected_has_an_exit_code_of_its_own(account: Account) -> None:
     outcome = account.run("mcp", "tools", "Ledger")
-    assert (outcome.returncode, outcome.stdout) == (3, "")
+    assert (outcome.returncode, outcome.stdout) == (8, "")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 async def login(options: argparse.Namespace) -> int:
     """Sign in to a host, or with `--url` to an MCP server of the user's own."""
+    options.token = secret_of(options.token, "API key")
+    options.client_secret = secret_of(options.client_secret, "Client secret")
     async with services_of(options) as services:
         if options.url is not None:
             return await _login_to_server(services, options)
@@ -41,7 +43,7 @@ async def login(options: argparse.Namespace) -> int:
             if store:
                 await backend.credential.choose_store(store)
             if options.token is not None:
-                await backend.sign_in_with_key(secret_of(options.token, "Personal API key"))
+                await backend.sign_in_with_key(options.token)
             else:
                 browser = await backend.credential.begin_sign_in(open_browser=not options.no_browser)
                 _show_address(browser, options)
@@ -139,11 +141,10 @@ async def _login_to_server(services: Services, options: argparse.Namespace) -> i
     kept = server or await own.add(kind("", options.title or _title_of(options.url), options.url))
     client = None
     if options.client_id:
-        secret = None if options.client_secret is None else secret_of(options.client_secret, "Client secret")
-        client = ClientIdentity(options.client_id, secret)
+        client = ClientIdentity(options.client_id, options.client_secret)
     store = StoreKind(options.store) if options.store else None
     if options.token is not None:
-        await own.use_key(kept.id, secret_of(options.token, "API key"), slot=slot, store=store)
+        await own.use_key(kept.id, options.token, slot=slot, store=store)
         credential = own.credential_of(next(server for server in own.servers if server.id == kept.id))
         assert credential is not None
         await _require_stored(credential, expected=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from app.cli.terminal import say
+from app.cli.signals import interruption, to_the_end
+from app.cli.terminal import read_line, say
 from app.core.auth.vault.base import StoreKind
-from app.core.errors import SignInNeeded
+from app.core.errors import BurrowError, SignInNeeded
 from app.core.services import Services, data_folder
 
 if TYPE_CHECKING:
@@ -25,10 +27,17 @@ async def services_of(options: argparse.Namespace) -> AsyncIterator[Services]:
     services = Services(data_folder(options.data), store=store, role="command line", long_lived=False)
     if services.storage.notice:
         say(f"burrow: {services.storage.notice}")
-    try:
-        yield services
-    finally:
-        await services.close()
+    command = asyncio.current_task()
+    assert command is not None
+    with interruption.cancels(command):
+        try:
+            yield services
+        finally:
+            try:
+                await to_the_end(services.close())
+            except BurrowError as failure:
+                # What the command did counts.
+                say(f"burrow: {failure.title}: {failure.cause}")
 
 
 async def connect(services: Services, options: argparse.Namespace) -> Backend:
@@ -54,12 +63,15 @@ async def backend_of(options: argparse.Namespace, *, ready: bool = True) -> Asyn
         yield backend
 
 
-def secret_of(given: str, what: str) -> str:
-    """A secret from the arguments, or from standard input for `-`, which leaves it out of the process list."""
+def secret_of(given: str | None, what: str) -> str | None:
+    """A secret from the arguments, or from standard input for `-`, which leaves it out of the process list.
+
+    To be read before the services are opened: no signal can cancel a command that waits for standard input.
+    """
     if given != "-":
         return given
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         from getpass import getpass
 
         return getpass(f"{what}: ")
-    return sys.stdin.readline().rstrip("\n")
+    return read_line()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from app.cli import accounts, mcp, tasks
+from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
-from app.cli.terminal import data, say
+from app.cli.terminal import data, output, prepare, say
 from app.core.auth.vault.base import StoreKind
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
     Command = Callable[[argparse.Namespace], Awaitable[int]]
 
-# 128 + SIGINT, as shells report it.
-INTERRUPTED = 130
 FAILED = 1
 # The option that gives the field which an error names.
 OPTION_OF = {"client_id": "--client-id"}
@@ -33,23 +29,29 @@ OPTION_OF = {"client_id": "--client-id"}
 
 def main(arguments: Sequence[str]) -> int:
     """Run one subcommand; returns the exit code."""
-    # A character that the terminal cannot show must not end the command.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    prepare()
     options = _parser().parse_args(arguments)
     try:
-        code = asyncio.run(_run(options.command, options))
-        # Here, not at exit, so that a reader that went away is noticed.
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        # `asyncio.run` has cancelled the command and waited for it, so its services are closed.
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the output went away; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    return code
+        with interruption.caught():
+            code = asyncio.run(_run(options.command, options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        # `asyncio.run` has waited for the command, so its services are closed.
+        code = interruption.exit_code
+    return _checked(code, options)
+
+
+def _checked(code: int, options: argparse.Namespace) -> int:
+    """The exit code once it is known whether the output was written."""
+    if output.failure is None:
+        return code
+    reader_left = isinstance(output.failure, BrokenPipeError)
+    if not (reader_left and not options.acts):
+        say(f"burrow: Standard output could not be written: {output.failure.strerror}.")
+    if options.acts:
+        # It is done all the same, and doing it again would do it twice.
+        say(output.text.rstrip("\n"))
+        return code
+    return code or FAILED
 
 
 async def _run(command: Command, options: argparse.Namespace) -> int:
@@ -83,9 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     def group_of(name: str, about: str) -> Any:
         return commands.add_parser(name, parents=[common], help=about).add_subparsers(required=True, metavar="ACTION")
 
-    def add(group: Any, name: str, run: Command, about: str) -> argparse.ArgumentParser:
+    def add(group: Any, name: str, run: Command, about: str, *, acts: bool = False) -> argparse.ArgumentParser:
+        """`acts`: what it does is not done again by running it again."""
         command: argparse.ArgumentParser = group.add_parser(name, parents=[common], help=about, description=about)
-        command.set_defaults(command=run)
+        command.set_defaults(command=run, acts=acts)
         return command
 
     _add_accounts(commands, add)
@@ -95,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_accounts(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
-    login = add(commands, "login", accounts.login, "Sign in through the browser, or with a personal API key.")
+    login = add(
+        commands, "login", accounts.login, "Sign in through the browser, or with a personal API key.", acts=True
+    )
     login.add_argument("--token", metavar="KEY", help="sign in with this API key; - reads it from standard input")
     login.add_argument("--client-id", metavar="ID", help="OAuth client id, for a server without client registration")
     login.add_argument("--client-secret", metavar="SECRET", help="its secret; - reads it from standard input")
@@ -104,7 +109,7 @@ def _add_accounts(commands: Any, add: Callable[..., argparse.ArgumentParser]) ->
     login.add_argument("--url", help="add the MCP server at this address and sign in to it")
     login.add_argument("--title", help="the title of that server")
     _add_transport(login)
-    logout = add(commands, "logout", accounts.logout, "Sign out and revoke the grant.")
+    logout = add(commands, "logout", accounts.logout, "Sign out and revoke the grant.", acts=True)
     logout.add_argument("--url", help="sign out of the MCP server at this address")
     status = add(commands, "status", accounts.show_status, "Show who is signed in where.")
     status.add_argument(
@@ -125,12 +130,12 @@ def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     listing.add_argument("--limit", type=_positive, default=50, help="at most this many (50)")
     show = add(group, "show", tasks.show, "Show one task.")
     show.add_argument("task", help="its id or short name, such as HED-1")
-    create = add(group, "create", tasks.create, "Create a task.")
+    create = add(group, "create", tasks.create, "Create a task.", acts=True)
     create.add_argument("description", help="what is to be done; - reads it from standard input")
     for each in TASK_FIELDS:
         if each.name != "description":
             create.add_argument(f"--{each.name.replace('_', '-')}", help=each.hint or each.caption)
-    archive = add(group, "archive", tasks.archive, "Archive a task.")
+    archive = add(group, "archive", tasks.archive, "Archive a task.", acts=True)
     archive.add_argument("task", help="its id or short name, such as HED-1")
     archive.add_argument("--undo", action="store_true", help="take it out of the archive")
 
@@ -139,7 +144,7 @@ def _add_mcp(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     add(group, "servers", mcp.list_servers, "List the servers.")
     tools = add(group, "tools", mcp.list_tools, "List a server's tools.")
     tools.add_argument("server", nargs="*", metavar="SERVER", help="its id or title; none with --url or --stdio")
-    call = add(group, "call", mcp.call, "Call a tool.")
+    call = add(group, "call", mcp.call, "Call a tool.", acts=True)
     call.add_argument("names", nargs="+", metavar="[SERVER] TOOL", help="the server's id or title, and the tool's name")
     call.add_argument("--args", default="{}", metavar="JSON", help="one JSON object; - reads it from standard input")
     for command in (tools, call):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.cli.common import connect, services_of
-from app.cli.terminal import data, line, printable, say
+from app.cli.terminal import data, line, printable, read_text, say
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
 from app.core.mcp.results.blocks import LinkBlock, ResourceBlock, TextBlock
 from app.core.mcp.servers.definitions import HttpServer, SseServer, StdioServer
@@ -113,11 +112,11 @@ async def _chosen(options: argparse.Namespace, named: str | None) -> AsyncIterat
         try:
             yield chosen
         except (SignInNeeded, VendorSignInNeeded) as failure:
-            # The advice of the error is for the window. Here one command signs in.
+            # The advice of the error is for the window. Here one command signs in, so it is no vendor's sign-in.
             if not isinstance(chosen.server.definition, HttpServer):
                 raise
             action = f"Run: burrow login --url {chosen.server.url}"
-            raise type(failure)(failure.cause, failure.facts, action=action) from None
+            raise SignInNeeded(failure.cause, failure.facts, action=action) from None
 
 
 async def _described(services: Services, options: argparse.Namespace) -> Chosen:
@@ -189,7 +188,7 @@ def _record(server: Server) -> dict[str, Any]:
 
 def _arguments(given: str) -> dict[str, Any]:
     try:
-        text = sys.stdin.read() if given == "-" else given
+        text = read_text() if given == "-" else given
         arguments = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         raise Rejected(f"--args is not JSON: {problem}.", action="Give one JSON object.") from None

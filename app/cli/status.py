@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.cli.signals import to_the_end
 from app.cli.terminal import line, printable
 from app.core.auth.status import CredentialState
 from app.core.diagnostics import report
@@ -85,7 +86,7 @@ async def _account(services: Services, known: KnownAccount) -> dict[str, Any]:
             **_state(credential),
         }
     finally:
-        await services.credentials.release(credential)
+        await to_the_end(services.credentials.release(credential))
 
 
 def _state(credential: Credential) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from app.cli.common import backend_of
-from app.cli.terminal import data, line, printable, say
+from app.cli.terminal import data, line, printable, read_text, say
 from app.core.errors import NotFound, Rejected
 from app.core.posthog.task_fields import TASK_FIELDS
 from app.core.posthog.types import TaskQuery, new_task
@@ -52,7 +51,7 @@ async def show(options: argparse.Namespace) -> int:
 
 
 async def create(options: argparse.Namespace) -> int:
-    description = sys.stdin.read() if options.description == "-" else options.description
+    description = read_text() if options.description == "-" else options.description
     if not description.strip():
         raise Rejected("A task needs a description.", action="Give it as text, or - to read it from standard input.")
     async with backend_of(options) as backend:

@@ -206,7 +206,8 @@ class VendorSignInNeeded(BurrowError):
 
     title = "Reconnect this server"
     action = "Open the server's page and connect it again."
-    exit_code = 3
+    # Not that of `SignInNeeded`: a script that answers it with `burrow login` would loop.
+    exit_code = 8
 
 
 class ProtocolTrouble(BurrowError):

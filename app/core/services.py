@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from app.core.auth.status import CredentialStatus
     from app.core.auth.vault.base import StoreKind
     from app.core.backend import Backend
-    from app.core.embedded import EmbeddedWorkspace
+    from app.core.embedded import EmbeddedWorkspace, Ready
     from app.core.known_accounts import KnownAccounts
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
@@ -165,7 +165,9 @@ class Services:
         """The supervisor of the embedded workspace."""
         from app.core.embedded import EmbeddedWorkspace
 
-        return EmbeddedWorkspace(self.folder / WORKSPACE_FOLDER)
+        workspace = EmbeddedWorkspace(self.folder / WORKSPACE_FOLDER)
+        workspace.moved.subscribe(self._workspace_moved)
+        return workspace
 
     @property
     def adding(self) -> bool:
@@ -188,6 +190,13 @@ class Services:
     async def start_workspace(self) -> Host:
         """Start (or find) the embedded workspace. Raises `ServerTrouble` when it does not come up."""
         return (await self.workspace.start()).host
+
+    def _workspace_moved(self, ready: Ready) -> None:
+        self._background.start(self._follow(ready.host))
+
+    async def _follow(self, moved: Host) -> None:
+        if self.backend is not None and self.backend.host.embedded:
+            await self.connect(moved)
 
     async def resolve(self, named: str) -> Host:
         """The host a person names: `us`, `eu`, `workspace` or an origin. Raises `Rejected` for anything else."""

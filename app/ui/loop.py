@@ -57,8 +57,12 @@ LONGEST_TIMER_SECONDS = 86_400.0
 # A sweep looks at the whole heap: it waits until more than half of the timers are cancelled, and half as many as this.
 FEW_TIMERS = 100
 WINDOWS_SIGNAL_POLL_MS = 500
-QUIT_SECONDS = 5.0
+# Longer than closing the services may take, which finishes a token refresh that was sent.
+QUIT_SECONDS = 60.0
 CANCEL_SECONDS = 1.0
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name != "nt" else [])]
+# The shell, the kernel and systemd send a hangup beside another signal: that is not somebody who cannot wait.
+TOGETHER_SECONDS = 0.5
 
 logger = logging.getLogger("asyncio")
 
@@ -494,9 +498,9 @@ def _may_enter(handle: asyncio.Handle) -> bool:
 def run(app: QApplication, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     """Run `main(quitting)` on a new `Loop` until it returns its exit code. No task is left behind.
 
-    `quitting` is set when the user quits: the last window closed, Qt was told to quit, SIGINT or SIGTERM arrived.
-    `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS` after the first
-    one. Tasks that are left then are cancelled and given `CANCEL_SECONDS`.
+    `quitting` is set when the user quits: the last window closed, Qt was told to quit, SIGINT, SIGTERM or SIGHUP
+    arrived. `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS` after
+    `quitting` was set. Tasks that are left then are cancelled and given `CANCEL_SECONDS`.
     """
     loop = Loop(app)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -513,8 +517,13 @@ async def _supervise(app: QApplication, loop: Loop, main: Callable[[asyncio.Even
         quitting.set()
         loop.call_later(QUIT_SECONDS, work.cancel)
 
-    def interrupted() -> None:
-        if quitting.is_set():
+    first: list[float] = []
+
+    def interrupted(number: int) -> None:
+        hangup = number == getattr(signal, "SIGHUP", None)
+        if not first:
+            first.append(loop.time())
+        elif not hangup or loop.time() - first[0] > TOGETHER_SECONDS:
             work.cancel()
         leave()
 
@@ -536,14 +545,16 @@ async def _supervise(app: QApplication, loop: Loop, main: Callable[[asyncio.Even
         release()
 
 
-def _catch_signals(loop: Loop, interrupted: Callable[[], None]) -> Callable[[], None]:
-    """Call `interrupted` on SIGINT and SIGTERM; returns what undoes it."""
+def _catch_signals(loop: Loop, interrupted: Callable[[int], None]) -> Callable[[], None]:
+    """Call `interrupted` with each signal of `SIGNALS`; returns what undoes it."""
+    # A signal that is ignored stays ignored: whoever started the process wants it so (`nohup`).
+    caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     if os.name != "nt":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupted)
+        for number in caught:
+            loop.add_signal_handler(number, interrupted, number)
 
         def restore() -> None:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in caught:
                 loop.remove_signal_handler(number)
 
         return restore
@@ -553,8 +564,8 @@ def _catch_signals(loop: Loop, interrupted: Callable[[], None]) -> Callable[[], 
     poll.timeout.connect(_nothing)
     poll.start(WINDOWS_SIGNAL_POLL_MS)
     previous = {
-        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(interrupted))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda number, _: loop.call_soon_threadsafe(interrupted, number))
+        for number in caught
     }
 
     def restore_handlers() -> None:

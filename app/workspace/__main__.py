@@ -1,4 +1,4 @@
-"""`burrow workspace`: starts the workspace, prints one line of JSON when it is ready, and ends with its parent."""
+"""`burrow workspace`: starts the workspace, prints one line of JSON when it is ready, and ends with its users."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sqlite3
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import __version__
+from app.workspace.lifetime import Lifetime, named_in
 from app.workspace.runtime.clock import AdjustableClock
 from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace, WorkspaceSettings
 from app.workspace.runtime.counters import RequestCounters
@@ -27,13 +29,16 @@ from app.workspace.seed.fill import seed
 from app.workspace.server import WorkspaceHttpServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 RUNTIME_FILE = "runtime.json"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run until stdin ends (`--watch-stdin`), SIGTERM or SIGINT. Returns the exit code."""
+    """Run until nobody uses it (`--watch-users`), stdin ends (`--watch-stdin`), SIGTERM, SIGINT or SIGHUP.
+
+    Returns the exit code.
+    """
     options = _parser().parse_args(argv)
     # SQLite's log files and `runtime.json` have keys in them: whatever this process creates is its owner's only.
     os.umask(0o077)
@@ -44,13 +49,14 @@ def main(argv: Sequence[str]) -> int:
         return 1
     start_log(folder)
     try:
-        listener = _listen(options.port)
+        lifetime = Lifetime(folder / RUNTIME_FILE) if options.watch_users else None
+        listener = _listen(options.port, or_any=options.any_port)
         database = WorkspaceDatabase.open(folder)
     except (OSError, sqlite3.Error) as trouble:
         logging.getLogger("app.workspace").error("cannot start: %s", trouble)
         return 1
     try:
-        return asyncio.run(_serve(options, listener, database, folder))
+        return asyncio.run(_serve(options, listener, database, folder, lifetime))
     finally:
         database.close()
 
@@ -60,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, metavar="DIR", help="where the workspace keeps its database")
     parser.add_argument("--host-name", default="127.0.0.1", choices=("127.0.0.1", "localhost"))
     parser.add_argument("--port", type=int, default=0, help="0 lets the system choose")
+    parser.add_argument("--any-port", action="store_true", help="if --port is not free, let the system choose")
+    parser.add_argument("--watch-users", action="store_true", help="end when no process uses it any more")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
     for name, seconds, words in (
         ("--access-token-seconds", 604_800.0, "lifetime of the first-party client's access tokens"),
@@ -80,7 +88,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(port: int, *, or_any: bool) -> socket.socket:
     # asyncio disables Nagle's algorithm only where the protocol is given; otherwise each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # On Windows the option would let another process take a port that is in use.
@@ -90,13 +98,19 @@ def _listen(port: int) -> socket.socket:
         listener.bind(("127.0.0.1", port))
     except (OSError, OverflowError) as trouble:
         listener.close()
+        if or_any and port:
+            return _listen(0, or_any=False)
         raise OSError(f"port {port} is not free: {trouble}") from trouble
     listener.listen(256)
     return listener
 
 
 async def _serve(
-    options: argparse.Namespace, listener: socket.socket, database: WorkspaceDatabase, folder: Path
+    options: argparse.Namespace,
+    listener: socket.socket,
+    database: WorkspaceDatabase,
+    folder: Path,
+    lifetime: Lifetime | None,
 ) -> int:
     settings = WorkspaceSettings(
         url=f"http://{options.host_name}:{listener.getsockname()[1]}",
@@ -127,32 +141,42 @@ async def _serve(
 
     def ready() -> None:
         _write_private(runtime, line)
+        if lifetime is not None:
+            lifetime.watch(stop)
         with contextlib.suppress(OSError):
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
     for notice in database.notices:
         logging.getLogger("app.workspace").warning("%s", notice)
+    loop = asyncio.get_running_loop()
     server = WorkspaceHttpServer(workspace, ready)
+
+    def stop() -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(server.stop)
+
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, server.stop)
     if options.watch_stdin:
-        _stop_with_stdin(asyncio.get_running_loop(), server)
+        _stop_with_stdin(stop)
     try:
         await server.serve(sockets=[listener])
     finally:
-        if _is_ours(runtime):
+        # A workspace that was started later has replaced it.
+        if named_in(runtime) == os.getpid():
             runtime.unlink(missing_ok=True)
     return 0
 
 
-def _stop_with_stdin(loop: asyncio.AbstractEventLoop, server: WorkspaceHttpServer) -> None:
+def _stop_with_stdin(stop: Callable[[], None]) -> None:
     """End when standard input does: a parent that is killed closes it too, without any handler of its own."""
 
     def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
                 continue
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(server.stop)
+        stop()
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()
 
@@ -165,15 +189,6 @@ def _write_private(path: Path, content: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
     beside.replace(path)
-
-
-def _is_ours(runtime: Path) -> bool:
-    """Whether the file still names this process; a workspace that was started later has replaced it."""
-    try:
-        found = json.loads(runtime.read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("pid") == os.getpid()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -198,7 +199,7 @@ async def test_who_asks_just_after_it_was_killed_gets_a_living_one(tmp_path: Pat
         assert workspace._process is not None
         killed = workspace._process
         killed.kill()
-        await killed.wait()
+        killed.wait()
         again = await workspace.start()
         assert (again.url, await answers(ready.url)) == (ready.url, True)
         assert await workspace.ticket()
@@ -241,22 +242,142 @@ from app.core.embedded import EmbeddedWorkspace
 async def main():
     workspace = EmbeddedWorkspace(Path(sys.argv[1]))
     print((await workspace.start()).url, flush=True)
-    await asyncio.sleep(600)
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        print((await workspace.start()).url, flush=True)
+    await workspace.stop()
 
 asyncio.run(main())
 """
 
 
+class User:
+    """Another process that uses the workspace of a folder."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def address(self) -> str:
+        """The address that it uses."""
+        assert self.process.stdout is not None
+        return (await self.process.stdout.readline()).decode().strip()
+
+    async def ask(self) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        return await self.address()
+
+    async def leave(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        await self.process.wait()
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def users(folder: Path, number: int) -> AsyncIterator[list[User]]:
+    """Processes started at once; all of them are gone when the block ends."""
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    command = (sys.executable, "-c", PARENT, str(folder))
+    started = [User(await asyncio.create_subprocess_exec(*command, **pipes)) for _ in range(number)]
+    try:
+        yield started
+    finally:
+        for user in started:
+            if user.process.returncode is None:
+                await user.kill()
+
+
 @POSIX
 async def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PARENT, str(tmp_path), stdout=asyncio.subprocess.PIPE
-    )
-    assert parent.stdout is not None
-    url = (await parent.stdout.readline()).decode().strip()
-    assert await answers(url)
-    pid = pid_of(tmp_path)
-    parent.kill()
-    await parent.wait()
-    await until(lambda: not alive(pid))
-    assert not await answers(url)
+    async with users(tmp_path, 1) as (parent,):
+        url = await parent.address()
+        assert await answers(url)
+        pid = pid_of(tmp_path)
+        await parent.kill()
+        await until(lambda: not alive(pid))
+        assert not await answers(url)
+
+
+@POSIX
+async def test_what_users_and_workspace_leave_beside_each_other_is_private(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with supervised(tmp_path / "workspace") as workspace:
+            await workspace.start()
+            found = [path for path in (tmp_path / "workspace").rglob("*") if path.stat().st_mode & 0o077]
+    finally:
+        os.umask(before)
+    assert found == []
+
+
+@POSIX
+@pytest.mark.parametrize("how", ["leaves", "is killed"])
+async def test_it_stays_until_the_last_user_has_gone_whoever_started_it(tmp_path: Path, how: str) -> None:
+    async with users(tmp_path, 3) as crowd:
+        assert len({await user.address() for user in crowd}) == 1
+        pid = pid_of(tmp_path)
+        url = await crowd[0].ask()
+        for user in crowd[:2]:
+            await (user.leave() if how == "leaves" else user.kill())
+            await asyncio.sleep(1)
+            assert (alive(pid), await answers(url)) == (True, True)
+        await crowd[2].leave()
+        await until(lambda: not alive(pid))
+        assert not (tmp_path / "runtime.json").exists()
+
+
+@POSIX
+async def test_whoever_is_left_starts_it_again_at_the_same_address(tmp_path: Path) -> None:
+    async with users(tmp_path, 3) as crowd:
+        urls = {await user.address() for user in crowd}
+        pid = pid_of(tmp_path)
+        await crowd[0].kill()
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: (tmp_path / "runtime.json").exists() and pid_of(tmp_path) != pid)
+        assert {await user.ask() for user in crowd[1:]} == urls
+        assert await answers(urls.pop())
+
+
+@POSIX
+async def test_a_user_that_was_suspended_joins_the_workspace_that_others_started_meanwhile(tmp_path: Path) -> None:
+    async with users(tmp_path, 1) as (first,):
+        url = await first.address()
+        async with users(tmp_path, 1) as (second,):
+            assert await second.address() == url
+            os.kill(first.process.pid, signal.SIGSTOP)
+            former = pid_of(tmp_path)
+            os.kill(former, signal.SIGKILL)
+            await until(lambda: (tmp_path / "runtime.json").exists() and pid_of(tmp_path) != former)
+            present = pid_of(tmp_path)
+            os.kill(first.process.pid, signal.SIGCONT)
+            assert await first.ask() == url
+            await asyncio.sleep(1.5)
+            assert pid_of(tmp_path) == present
+            assert alive(present)
+            await first.leave()
+            assert await answers(await second.ask())
+
+
+@POSIX
+async def test_a_workspace_that_was_suspended_gives_way_to_the_one_started_meanwhile(tmp_path: Path) -> None:
+    async with users(tmp_path, 1) as (first,):
+        suspended_url = await first.address()
+        suspended = pid_of(tmp_path)
+        os.kill(suspended, signal.SIGSTOP)
+        try:
+            async with supervised(tmp_path) as second:
+                ready = await second.start()
+                assert ready.pid != suspended
+                # Whoever used the former one follows.
+                assert await first.ask() == ready.url != suspended_url
+                os.kill(suspended, signal.SIGCONT)
+                await until(lambda: not alive(suspended))
+                assert pid_of(tmp_path) == ready.pid
+                assert await answers(ready.url)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(suspended, signal.SIGCONT)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +18,10 @@ import pytest
 from app.core import backend as backend_module
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
+from app.core.embedded import EmbeddedWorkspace
 from app.core.errors import BurrowError, NotFound, Offline, Rejected, SignInNeeded, StorageTrouble
 from app.core.lab import Lab
-from app.core.services import Services, data_folder
+from app.core.services import WORKSPACE_FOLDER, Services, data_folder
 from tests.conftest import RunningWorkspace
 
 if TYPE_CHECKING:
@@ -315,7 +318,7 @@ async def test_a_killed_workspace_is_back_with_the_session(tmp_path: Path) -> No
         process = services.workspace._process
         assert process is not None
         process.kill()
-        await process.wait()
+        process.wait()
         with pytest.raises(BurrowError):
             await backend.tasks.list()
         await until(backend, lambda: backend.credential.status.trouble is None)
@@ -323,6 +326,31 @@ async def test_a_killed_workspace_is_back_with_the_session(tmp_path: Path) -> No
         assert backend.lab is not None
         assert backend.lab is backend.lab
         assert (await backend.lab.state())["counters"]["refreshes_accepted"] == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="suspends as POSIX does")
+async def test_a_workspace_that_was_started_at_another_address_is_followed(tmp_path: Path) -> None:
+    async with services_in(tmp_path) as services:
+        backend = await services.connect(await services.resolve("workspace"))
+        await backend.ready()
+        ready = services.workspace.ready
+        assert ready is not None
+        os.kill(ready.pid, signal.SIGSTOP)
+        other = EmbeddedWorkspace(tmp_path / WORKSPACE_FOLDER)
+        try:
+            moved = await other.start()
+            assert moved.url != ready.url
+            followed = asyncio.Event()
+            services.backend_changed.subscribe(lambda backend: None if backend is None else followed.set())
+            async with asyncio.timeout(10):
+                await followed.wait()
+            assert services.backend is not None
+            assert services.backend.host.origin == moved.url
+            await services.backend.ready()
+            assert (await services.backend.tasks.list()).count > 0
+        finally:
+            os.kill(ready.pid, signal.SIGCONT)
+            await other.stop()
 
 
 OTHER_PROCESS = """

@@ -176,9 +176,17 @@ class FakeOutbox:
     def __init__(self) -> None:
         self.items: dict[str, tuple[Scope, OutboxItem]] = {}
         self.history: list[tuple[str, str]] = []
+        self.fail: dict[str, BurrowError] = {}
         self._numbers = itertools.count(1)
 
-    async def add(self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = "waiting") -> OutboxItem:
+    def _check(self, name: str) -> None:
+        error = self.fail.pop(name, None)
+        if error is not None:
+            raise error
+
+    async def add(
+        self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = "waiting", claim: bool = False
+    ) -> OutboxItem:
         item = OutboxItem(f"o{next(self._numbers)}", kind, payload, time.time(), state)
         self.items[item.id] = (scope, item)
         self.history.append(("add", state))
@@ -186,6 +194,21 @@ class FakeOutbox:
 
     async def list(self, scope: Scope) -> tuple[OutboxItem, ...]:
         return tuple(item for owner, item in self.items.values() if owner == scope)
+
+    async def claim(self, item_id: str, state: str | None = None, *, in_order: bool = False) -> OutboxItem | None:
+        self._check("claim")
+        found = self.items.get(item_id)
+        if found is None or found[1].claimed_elsewhere:
+            return None
+        if state is not None:
+            await self.update(item_id, state)
+        return found[1]
+
+    async def release(self, item_id: str, state: str | None = None) -> bool:
+        return state is None or await self.update(item_id, state)
+
+    def release_soon(self, item_id: str) -> None:
+        """Nobody else claims anything here."""
 
     async def update(self, item_id: str, state: str) -> bool:
         self.history.append(("update", state))
@@ -195,7 +218,10 @@ class FakeOutbox:
         return item_id in self.items
 
     async def remove(self, item_id: str) -> bool:
+        self._check("remove")
         self.history.append(("remove", item_id))
+        if item_id in self.items and self.items[item_id][1].claimed_elsewhere:
+            return False
         return self.items.pop(item_id, None) is not None
 
     @property

@@ -26,6 +26,7 @@ from app.core.errors import (
     Rejected,
     ServerTrouble,
     SignInNeeded,
+    StorageTrouble,
     TimedOut,
 )
 from app.core.posthog.types import NewTask, Project, TaskRun
@@ -351,7 +352,7 @@ async def test_a_refused_task_does_not_overwrite_a_newer_draft(opened: Opener) -
         o.place.pages.composer.clear()
         await o.select("pending:p1")
         o.place.pages.unsent.undo.emit()
-        assert o.place.pages.composer.fields()["description"] == "First"
+        await until(lambda: o.place.pages.composer.fields()["description"] == "First")
 
 
 async def test_nothing_is_sent_without_words(opened: Opener) -> None:
@@ -546,6 +547,104 @@ async def test_what_was_being_sent_when_the_app_ended_counts_as_unknown(opened: 
         await until(lambda: "Half sent" in o.titles)
         assert "Sent, outcome unknown" in o.words("Half sent")
         assert tasks.called("create") == []
+
+
+async def test_a_created_task_that_cannot_leave_the_outbox_is_created_all_the_same(opened: Opener) -> None:
+    async with opened() as o:
+        tasks, outbox = FakeTasks(), o.services.storage.outbox
+        outbox.fail["remove"] = StorageTrouble("The disk is full.")
+        await o.show(FakeBackend(tasks))
+        o.place.selection.new_task()
+        o.write("", "Once")
+        o.place.pages.composer.submit()
+        await until(lambda: len(tasks.tasks) == 1 and "Once" in o.titles)
+        assert o.place.pages.composer.empty
+        assert not o.place.outbox.pending
+        o.place.refresh()
+        await until(lambda: outbox.items == {})
+        await settle()
+        assert len(tasks.called("create")) == 1
+        assert not o.place.outbox.pending
+
+
+async def test_a_waiting_task_that_cannot_be_claimed_goes_on_waiting(opened: Opener) -> None:
+    async with opened() as o:
+        tasks, outbox = FakeTasks(), o.services.storage.outbox
+        tasks.fail["create"] = Offline("No connection.")
+        await o.show(FakeBackend(tasks))
+        o.place.outbox.send(NewTask(description="Later"))
+        await until(lambda: outbox.states == ["waiting-connection"])
+        outbox.fail["claim"] = StorageTrouble("The disk is full.")
+        o.place.refresh()
+        await until(lambda: not outbox.fail)
+        await settle()
+        assert [pending.state.value for pending in o.place.outbox.pending] == ["waiting-connection"]
+        assert o.place.pages.composer.empty
+        o.place.refresh()
+        await until(lambda: len(tasks.tasks) == 1)
+
+
+async def test_a_deletion_that_another_window_may_still_undo_is_not_sent(opened: Opener) -> None:
+    async with opened() as o:
+        item = OutboxItem("o9", "task.delete", {"id": "t1", "project": 1}, 1_700_000_000.0, "waiting", True)
+        o.services.storage.outbox.items["o9"] = (ANA, item)
+        tasks = FakeTasks([task(1)])
+        await o.show(FakeBackend(tasks))
+        await until(lambda: "Task 1" in o.titles)
+        await settle()
+        assert tasks.called("delete") == []
+        assert "Task 1" in o.titles
+
+
+def claimed_elsewhere(o: Opened, title: str, state: str) -> None:
+    payload = {"title": title, "description": title, "repository": None, "project": 1}
+    item = OutboxItem("o9", "task.create", payload, 1_700_000_000.0, state, claimed_elsewhere=True)
+    o.services.storage.outbox.items["o9"] = (ANA, item)
+
+
+async def test_a_task_that_another_window_sends_is_shown_as_on_its_way_until_it_is_gone(opened: Opener) -> None:
+    async with opened() as o:
+        o.place.outbox._watch.setInterval(5)
+        claimed_elsewhere(o, "Theirs", "sending")
+        tasks = FakeTasks()
+        await o.show(FakeBackend(tasks))
+        await until(lambda: "Theirs" in o.titles)
+        assert "Sending" in o.words("Theirs")
+        asked = len(tasks.called("list"))
+        del o.services.storage.outbox.items["o9"]
+        await until(lambda: "Theirs" not in o.titles)
+        await until(lambda: len(tasks.called("list")) > asked)
+        assert tasks.called("create") == []
+
+
+async def test_a_waiting_task_of_a_window_that_died_is_taken_over(opened: Opener) -> None:
+    async with opened() as o:
+        o.place.outbox._watch.setInterval(5)
+        claimed_elsewhere(o, "Theirs", "waiting-connection")
+        tasks = FakeTasks()
+        await o.show(FakeBackend(tasks))
+        await until(lambda: "Theirs" in o.titles)
+        await settle()
+        assert tasks.called("create") == []
+        owner, item = o.services.storage.outbox.items["o9"]
+        o.services.storage.outbox.items["o9"] = (owner, item._replace(claimed_elsewhere=False))
+        await until(lambda: len(tasks.tasks) == 1)
+        assert o.services.storage.outbox.items == {}
+
+
+async def test_undo_leaves_a_task_that_another_window_has_begun_to_send(opened: Opener) -> None:
+    async with opened() as o:
+        tasks = FakeTasks()
+        tasks.fail["create"] = Offline("No connection.")
+        await o.show(FakeBackend(tasks))
+        o.place.outbox.send(NewTask(description="Later"))
+        await until(lambda: o.services.storage.outbox.states == ["waiting-connection"])
+        await o.select("pending:p1")
+        (name, (owner, item)), *_ = o.services.storage.outbox.items.items()
+        o.services.storage.outbox.items[name] = (owner, item._replace(claimed_elsewhere=True, state="sending"))
+        o.place.pages.unsent.undo.emit()
+        await until(lambda: "Sending" in o.words("Later"))
+        assert o.place.pages.composer.empty
 
 
 async def test_the_draft_is_kept_as_it_is_typed_and_comes_back(opened: Opener) -> None:

@@ -79,7 +79,7 @@ def test_the_end_of_stdin_ends_the_process_with_a_stream_open(start_workspace: S
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to handle there")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_with_a_request_in_flight(start_workspace: Start, number: signal.Signals) -> None:
     workspace = start_workspace()
     with Lab(workspace) as lab:

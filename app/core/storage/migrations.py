@@ -48,4 +48,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # that start at the same time then have the same key.
         "INSERT OR IGNORE INTO settings VALUES ('install_key', '\"' || lower(hex(randomblob(32))) || '\"')",
     ),
+    (
+        # The process that sends the item (`lease.py`), or nobody.
+        "ALTER TABLE outbox ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    ),
 )

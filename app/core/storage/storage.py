@@ -69,4 +69,5 @@ class Storage:
     def _finish(self) -> None:
         with contextlib.suppress(StorageTrouble):
             self.drafts.flush()
+        self.outbox.close()
         self._database.close()

@@ -25,13 +25,17 @@ class Draft(NamedTuple):
 
 
 class OutboxItem(NamedTuple):
-    """A change to send. `state` is defined by the sender, at first `waiting`. `created_at` is in Unix seconds."""
+    """A change to send. `state` is defined by the sender, at first `waiting`. `created_at` is in Unix seconds.
+
+    While it is `claimed_elsewhere`, another process that lives is about to send it.
+    """
 
     id: str
     kind: str
     payload: dict[str, Any]
     created_at: float
     state: str
+    claimed_elsewhere: bool = False
 
 
 class Cached(NamedTuple):

@@ -1,8 +1,8 @@
 """Deletion with undo: the task is hidden at once, and the deletion is sent when the time to undo is over.
 
-Between the two the intent is in the outbox. A process that ends there sends the deletion at its next start (`_resume`);
-one that ends before the intent was written has sent nothing, and the task is still there. The intent leaves the outbox
-once the server has answered, or when the deletion is undone.
+Between the two the intent is in the outbox, claimed by this process. If the process ends there, the next start sends
+the deletion (`_resume`); one that ends before the intent was written has sent nothing, and the task is still there. The
+intent leaves the outbox once the server has answered, or when the deletion is undone.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ class TaskDeleter(QObject):
         if self._open is not None:
             self._open = None
             self.withdrawn.emit()
-        if backend is not None and backend.scope is not None:
-            self._generation.spawn(self._read(backend.scope), done=self._resume, failed=_not_stored)
+        if backend is not None and backend.scope is not None and backend.project is not None:
+            read = self._read(backend.scope, backend.project.id)
+            self._generation.spawn(read, done=self._resume, failed=_not_stored)
 
     def delete(self, task_id: str) -> None:
         """Hide a task and offer to undo that."""
@@ -80,7 +81,7 @@ class TaskDeleter(QObject):
         if backend.scope is not None:
             payload = {"id": task_id, "project": backend.project.id}
             self._generation.spawn(
-                self._services.storage.outbox.add(backend.scope, KIND, payload),
+                self._services.storage.outbox.add(backend.scope, KIND, payload, claim=True),
                 done=lambda item: self._stored(edit, item),
                 failed=_not_stored,
             )
@@ -158,18 +159,20 @@ class TaskDeleter(QObject):
     def _remove(self, item_id: str) -> None:
         self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=_not_stored)
 
-    async def _read(self, scope: Scope) -> list[OutboxItem]:
-        return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
+    async def _read(self, scope: Scope, project: int) -> list[OutboxItem]:
+        """The deletions of a project that no other process is about to send, claimed."""
+        outbox = self._services.storage.outbox
+        stored = [item for item in await outbox.list(scope) if item.kind == KIND]
+        due = [item for item in stored if item.payload.get("project") == project]
+        return [item for item in due if await outbox.claim(item.id) is not None]
 
     def _resume(self, items: list[OutboxItem]) -> None:
         backend, cache = self._backend, self._cache
-        if backend is None or backend.project is None or cache is None:
+        if backend is None or cache is None:
             return
         for item in items:
             task_id = item.payload.get("id")
-            if item.payload.get("project") != backend.project.id or not isinstance(task_id, str):
-                continue
-            if item.id in self._item_ids.values():
+            if not isinstance(task_id, str) or item.id in self._item_ids.values():
                 continue
             edit = cache.edit(task_id, hidden=True)
             self._item_ids[edit.number] = item.id

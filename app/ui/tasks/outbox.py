@@ -2,19 +2,23 @@
 
 A task that was never sent waits for the sign-in or the connection. It is then sent once, in the order of writing, for
 the account and project it was written in. A task whose outcome is unknown is sent again only if the user says so.
+
+Several windows share the outbox. The one that claims a task sends it; the others show it as being sent, and take it
+over if that window dies.
 """
 
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.auth.status import CredentialState
-from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, TimedOut
+from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, StorageTrouble, TimedOut
 from app.core.posthog.task_fields import texts_of
 from app.core.posthog.types import new_task
 from app.ui.bridge import Generation
@@ -22,6 +26,8 @@ from app.ui.tasks.rows import PendingTask
 from app.ui.tasks.wording import SendState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.core.backend import Backend
     from app.core.fetcher import Admission
     from app.core.posthog.types import NewTask, Task, User
@@ -32,19 +38,23 @@ if TYPE_CHECKING:
 KIND = "task.create"
 
 SENDABLE = frozenset({SendState.SIGN_IN, SendState.CONNECTION})
+# How often to look what became of a task that another window sends.
+WATCH_MS = 1000
 
 
 class OutboxSender(QObject):
     """The outbox of one project of one account.
 
     `changed` when `pending` changed; `sent(id, Task)` when the server accepted a task, and `waiting_sent` after that if
-    it had waited; `refused(id)` when the server rejected it; `trouble(BurrowError)` when the outbox itself fails.
+    it had waited; `refused(id)` when the server rejected it; `gone_elsewhere` when another window has sent or discarded
+    one; `trouble(BurrowError)` when the outbox itself fails.
     """
 
     changed = Signal()
     sent = Signal(str, object)
     refused = Signal(str)
     waiting_sent = Signal()
+    gone_elsewhere = Signal()
     trouble = Signal(object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
@@ -63,6 +73,12 @@ class OutboxSender(QObject):
         self._waited: set[str] = set()
         # Of the tasks that waited, the one being sent. The next one follows when the server has answered.
         self._turn: str | None = None
+        # The tasks that this window is sending. What the outbox says about any other one is shown.
+        self._sending: set[str] = set()
+        # Items whose tasks the server has, and which could not be removed.
+        self._left_over: set[str] = set()
+        self._watch = QTimer(self, interval=WATCH_MS)
+        self._watch.timeout.connect(self._look_again)
 
     @property
     def pending(self) -> tuple[PendingTask, ...]:
@@ -81,7 +97,9 @@ class OutboxSender(QObject):
         self._pending.clear()
         self._item_ids.clear()
         self._waited.clear()
+        self._sending.clear()
         self._turn = None
+        self._watch.stop()
         self.changed.emit()
         if self._scope is not None and self._project is not None:
             self._generation.spawn(self._read(self._scope), done=self._loaded, failed=self.trouble.emit)
@@ -110,21 +128,39 @@ class OutboxSender(QObject):
 
     def drain(self) -> None:
         """Send the tasks that wait, one after the other, once the server has confirmed the account they belong to."""
-        backend = self._backend
-        if backend is None or backend.credential.status.state is not CredentialState.SIGNED_IN:
+        backend, scope = self._backend, self._scope
+        if backend is None or scope is None or self._project is None or self._turn is not None:
             return
-        # One at a time: the end of a turn sends the next one itself.
-        if self._turn is not None or not self._ready():
-            return
-        self._generation.spawn(backend.accounts.me(), done=self._verified, failed=_ignore, key="verify")
+        if backend.credential.status.state is CredentialState.SIGNED_IN:
+            self._generation.spawn(
+                self._prepare(backend, scope), done=self._prepared, failed=self.trouble.emit, key="drain"
+            )
 
-    def take_back(self, pending_id: str) -> NewTask | None:
-        """Remove a task that was not sent from the outbox, and return its text."""
+    def take_back(self, pending_id: str, taken: Callable[[NewTask], object]) -> None:
+        """Remove a task that was not sent from the outbox, then give its text to `taken`.
+
+        It is not given if another window has begun to send the task.
+        """
         item = self._pending.get(pending_id)
         if item is None or item.state is SendState.SENDING:
-            return None
-        self.discard(pending_id)
-        return item.new
+            return
+        item_id = self._item_ids.get(pending_id)
+        if item_id is None:
+            self.discard(pending_id)
+            taken(item.new)
+            return
+
+        def removed(done: bool) -> None:
+            if not done:
+                self._look_again()
+                return
+            self._pending.pop(pending_id, None)
+            self._item_ids.pop(pending_id, None)
+            self.changed.emit()
+            taken(item.new)
+
+        outbox = self._services.storage.outbox
+        self._generation.spawn(outbox.remove(item_id), done=removed, failed=self.trouble.emit)
 
     def discard(self, pending_id: str) -> None:
         """Remove a task from the outbox."""
@@ -133,16 +169,34 @@ class OutboxSender(QObject):
         item_id = self._item_ids.pop(pending_id, None)
         if item_id is not None:
             # Not in the generation: what the user discarded goes, even if the account changes now.
-            self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self.trouble.emit)
+            self._bridge.spawn(
+                self,
+                self._services.storage.outbox.remove(item_id),
+                done=lambda removed: None if removed else self._look_again(),
+                failed=self.trouble.emit,
+            )
         self.changed.emit()
 
     def _ready(self) -> list[PendingTask]:
         """The tasks that were never sent, the oldest first."""
         return sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
 
-    def _verified(self, me: User) -> None:
-        # Somebody else may have signed in since, perhaps in another process.
-        if self._scope is not None and self._scope.account == me.account_key and self._turn is None:
+    async def _prepare(self, backend: Backend, scope: Scope) -> bool:
+        """Read what waits. Whether there is something, and the server confirms whose it is."""
+        self._merge(await self._read(scope))
+        if not self._ready():
+            return False
+        try:
+            me: User = await backend.accounts.me()
+        except BurrowError:
+            # The next answer of the server drains the outbox again.
+            return False
+        # Another window may have sent some of it meanwhile.
+        self._merge(await self._read(scope))
+        return me.account_key == scope.account
+
+    def _prepared(self, confirmed: bool) -> None:
+        if confirmed and self._turn is None:
             self._send_next()
 
     def _send_next(self) -> None:
@@ -163,44 +217,79 @@ class OutboxSender(QObject):
         if backend is None or scope is None or project is None:
             self._set_failed(item, SignInNeeded("Nobody is signed in."))
             return
+        self._sending.add(item.id)
         self._generation.spawn(
             self._send(backend, scope, project, item),
-            done=lambda task: self._accepted(item, task),
+            done=lambda task: self._left(item) if task is None else self._accepted(item, task),
             failed=lambda error: self._send_failed(item, error),
         )
 
-    async def _send(self, backend: Backend, scope: Scope, project: int, item: PendingTask) -> Task:
+    async def _send(self, backend: Backend, scope: Scope, project: int, item: PendingTask) -> Task | None:
+        """The task as the server has it; None if another window has claimed it or it is no longer in the outbox."""
         outbox = self._services.storage.outbox
         sure = backend.sure
         # The state says what a process that ends here leaves behind: "sending" becomes an unknown outcome. Until it is
         # sure who is signed in nothing can leave, so the item counts as never sent.
-        item_id = await self._store(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
+        item_id = await self._claim(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
+        if item_id is None:
+            return None
         try:
             admission = await _admit(backend, scope)
-            if not sure:
-                await outbox.update(item_id, SendState.SENDING.value)
+            if not sure and not await outbox.update(item_id, SendState.SENDING.value):
+                return None
             # Should another process sign in to another account before the request leaves, it is not sent.
             task: Task = await backend.tasks.create(item.new, admission=admission)
         except BurrowError as error:
-            # A process that ends before this finds the item still "sending", so of unknown outcome.
-            await outbox.update(item_id, state_after(error).value)
+            # A process that ends before this leaves the item "sending", so of unknown outcome.
+            with suppress(StorageTrouble):
+                await outbox.release(item_id, state_after(error).value)
+            raise
+        except BaseException:
+            # Cancelled, or a bug: whoever reads the item next shows what its state says.
+            outbox.release_soon(item_id)
             raise
         # If the process ends before this, the next start asks the user instead of creating the task twice.
-        await outbox.remove(item_id)
+        try:
+            await outbox.remove(item_id)
+        except StorageTrouble as trouble:
+            # The task exists all the same, and must not be shown as one that could be sent again.
+            self._left_over.add(item_id)
+            self.trouble.emit(trouble)
         return task
 
-    async def _store(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> str:
-        """Store a task with its state. Returns the id of its outbox item."""
+    async def _claim(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> str | None:
+        """Claim a task, which is stored if it is not yet. Returns the id of its outbox item."""
         outbox = self._services.storage.outbox
         known = self._item_ids.get(item.id)
         if known is not None:
-            await outbox.update(known, state.value)
-            return known
-        stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value)
+            in_order = item.id == self._turn
+            try:
+                claimed = await outbox.claim(known, state.value, in_order=in_order)
+            except StorageTrouble as trouble:
+                # It is stored and was not sent, so it goes on waiting.
+                self.trouble.emit(trouble)
+                raise Offline(trouble.cause, trouble.facts) from None
+            return None if claimed is None else known
+        stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value, claim=True)
         self._item_ids[item.id] = stored.id
         return stored.id
 
+    async def _store(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> None:
+        """Store a task that waits behind others."""
+        outbox = self._services.storage.outbox
+        stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value)
+        self._item_ids[item.id] = stored.id
+
+    def _left(self, item: PendingTask) -> None:
+        """Another window sends or has sent the task."""
+        self._sending.discard(item.id)
+        self._waited.discard(item.id)
+        if item.id == self._turn:
+            self._turn = None
+        self._look_again()
+
     def _accepted(self, item: PendingTask, task: Task) -> None:
+        self._sending.discard(item.id)
         self._pending.pop(item.id, None)
         self._item_ids.pop(item.id, None)
         self.sent.emit(item.id, task)
@@ -214,11 +303,13 @@ class OutboxSender(QObject):
             self.drain()
 
     def _send_failed(self, item: PendingTask, error: BurrowError) -> None:
+        self._sending.discard(item.id)
         # It may have been discarded meanwhile.
         if item.id in self._pending:
             self._set_failed(item, error)
 
     def _set_failed(self, item: PendingTask, error: BurrowError) -> None:
+        self._sending.discard(item.id)
         state = state_after(error)
         # What is not in the storage cannot wait: nothing would send it at the next start.
         if state in SENDABLE and item.id not in self._item_ids:
@@ -237,18 +328,47 @@ class OutboxSender(QObject):
         return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
 
     def _loaded(self, items: list[OutboxItem]) -> None:
-        known = set(self._item_ids.values())
-        for item in items:
-            # A task that was written while the outbox was being read is shown already.
-            if item.id in known or item.payload.get("project") != self._project:
-                continue
-            number = f"p{next(self._numbers)}"
-            self._item_ids[number] = item.id
-            self._pending[number] = PendingTask(
-                number, new_task(item.payload), stored_state(item.state), moment_of_item(item.created_at)
-            )
-        self.changed.emit()
+        self._merge(items)
         self.drain()
+
+    def _look_again(self) -> None:
+        """Show what other windows made of the outbox, and send what is left."""
+        if self._scope is not None and self._project is not None:
+            self._generation.spawn(self._read(self._scope), done=self._loaded, failed=self.trouble.emit, key="look")
+
+    def _merge(self, items: list[OutboxItem]) -> None:
+        """Show the tasks of this project as the outbox has them, except those that this window is sending."""
+        mine = {item.id: item for item in items if item.payload.get("project") == self._project}
+        known = {item_id: number for number, item_id in self._item_ids.items()}
+        before = dict(self._pending)
+        for item_id in self._left_over & mine.keys():
+            del mine[item_id]
+            self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=_ignore)
+        for item in mine.values():
+            number = known.get(item.id) or f"p{next(self._numbers)}"
+            if number in self._sending:
+                continue
+            self._item_ids[number] = item.id
+            state = SendState.SENDING if item.claimed_elsewhere else stored_state(item.state)
+            shown = self._pending.get(number)
+            if shown is None:
+                self._pending[number] = PendingTask(
+                    number, new_task(item.payload), state, moment_of_item(item.created_at)
+                )
+            elif shown.state is not state:
+                self._pending[number] = replace(shown, state=state, error=None)
+        for item_id, number in known.items():
+            if item_id not in mine and number not in self._sending:
+                del self._item_ids[number]
+                self._pending.pop(number, None)
+        if any(item.claimed_elsewhere for item in mine.values()):
+            self._watch.start()
+        else:
+            self._watch.stop()
+        if self._pending != before:
+            self.changed.emit()
+        if before.keys() - self._pending.keys():
+            self.gone_elsewhere.emit()
 
 
 async def _admit(backend: Backend, scope: Scope) -> Admission:
@@ -298,4 +418,4 @@ def moment_of_item(created_at: object) -> datetime:
 
 
 def _ignore(_error: BurrowError) -> None:
-    """The next answer of the server drains the outbox again."""
+    """The next look at the outbox tries again."""

@@ -72,6 +72,7 @@ class TasksPlace(Place):
         self.controller.saved_shown.connect(self.pages.build_soon)
         self.controller.reached.connect(self.outbox.drain)
         self.outbox.waiting_sent.connect(self.waiting_sent)
+        self.outbox.gone_elsewhere.connect(self.controller.refresh)
         self.selection.show_nothing()
 
     def show_account(self, former: Identity | None) -> None:

@@ -128,9 +128,10 @@ class TaskSubmission(QObject):
                 tone="attention",
             )
             return
-        # In this order, as in `_refused`.
-        composer.restore(item.new)
-        self._outbox.take_back(item.id)
+        self._outbox.take_back(item.id, self._taken_back)
+
+    def _taken_back(self, new: NewTask) -> None:
+        self._pages.composer.restore(new)
         self._selection.new_task()
 
     def _discard(self) -> None:
