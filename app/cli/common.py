@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def services_of(options: argparse.Namespace) -> AsyncIterator[Services]:
     """The services on the folder that `--data` names."""
     store = StoreKind(options.store) if getattr(options, "store", None) else None
-    services = Services(data_folder(options.data), store=store, role="command line")
+    services = Services(data_folder(options.data), store=store, role="command line", long_lived=False)
     if services.storage.notice:
         say(f"burrow: {services.storage.notice}")
     try:

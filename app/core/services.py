@@ -56,13 +56,17 @@ def data_folder(chosen: str | None = None) -> Path:
 class Services:
     """What one process shares: storage, activity, the HTTP client, the embedded workspace, and one backend."""
 
-    def __init__(self, folder: Path, *, store: StoreKind | None = None, role: str = "window") -> None:
+    def __init__(
+        self, folder: Path, *, store: StoreKind | None = None, role: str = "window", long_lived: bool = True
+    ) -> None:
         """Open the storage in `folder`. Raises `StorageTrouble` when the folder cannot be used.
 
-        `role` is what records call this process.
+        `role` is what records call this process. A process that is not `long_lived` has no time to store later what
+        cannot be stored now.
         """
         self.folder = folder
         self.role = role
+        self._long_lived = long_lived
         self.storage = Storage.open(folder)
         self.activity = Activity(self.storage.activity)
         self.backend: Backend | None = None
@@ -87,7 +91,13 @@ class Services:
 
         storage = self.storage
         return Credentials(
-            self.folder, self.transport, storage.settings, storage.grants, role=self.role, store=self._store
+            self.folder,
+            self.transport,
+            storage.settings,
+            storage.grants,
+            role=self.role,
+            store=self._store,
+            keeps_unstored=self._long_lived,
         )
 
     @cached_property

@@ -67,6 +67,11 @@ class Rig:
         return None if grant is None else grant.tokens.refresh_token
 
     @property
+    def name_of_files(self) -> str:
+        """The name of the files that processes share about the grant."""
+        return f"grant-{self.server.origin.rpartition(':')[2]}"
+
+    @property
     def name(self) -> str:
         """The name of the grant in the vault."""
         return self.credential._store.name
@@ -81,12 +86,22 @@ async def signed_in(
     clock: Clock | None = None,
     log: JournalStorage | None = None,
     resource: str | None = None,
+    keeps_unstored: bool = True,
 ) -> AsyncIterator[Rig]:
     """A credential with the issuer's current tokens, stored in a private file."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ScriptedServer())
         issuer = Issuer(server, lifetime=lifetime)
-        rig = client_of(server, issuer, folder, vault=vault, clock=clock, log=log, resource=resource)
+        rig = client_of(
+            server,
+            issuer,
+            folder,
+            vault=vault,
+            clock=clock,
+            log=log,
+            resource=resource,
+            keeps_unstored=keeps_unstored,
+        )
         stack.push_async_callback(rig.transport.close)
         stack.push_async_callback(rig.credential.close)
         now = rig.credential.oauth.time.now()
@@ -113,6 +128,7 @@ def client_of(
     clock: Clock | None = None,
     log: JournalStorage | None = None,
     resource: str | None = None,
+    keeps_unstored: bool = True,
 ) -> Rig:
     """A client of a scripted host, not signed in yet."""
     host = Host("scripted", "Scripted", server.origin, f"{server.origin}/mcp", "client", resource)
@@ -130,6 +146,7 @@ def client_of(
         folder,
         vault=store,
         journal=journal,
+        keeps_unstored=keeps_unstored,
     )
     fetcher = Fetcher(transport, credential, host)
     return Rig(server, issuer, credential, fetcher, transport, settings, folder, store, host)

@@ -58,7 +58,7 @@ async def test_what_has_no_known_life_or_cannot_be_renewed_is_not_planned(tokens
 async def test_after_a_failure_it_is_not_tried_again_at_once() -> None:
     renewed = Renewed()
     await renewed.pass_time(900)
-    renewed.plan.plan(token(1000), failing=True)
+    renewed.plan.plan(token(1000), least=RETRY_SECONDS)
     await renewed.pass_time(RETRY_SECONDS - 1)
     assert not renewed.tokens
     await renewed.pass_time(1)

@@ -85,6 +85,14 @@ ROWS = {
     71: "401 behind an installation's proxy, of unclear owner; the host refuses the token",
     72: "the same, and the host accepts the token",
     73: "the same, and the host does not say",
+    74: "the program ends while a renewal is on its way",
+    75: "an answer to a renewal lacks something",
+    76: "a token that was adopted from another process is dead too",
+    77: "the server issues tokens that expire at once",
+    78: "another process asks between a refusal and the end of the grant",
+    79: "a renewal ahead of time is refused, and the access token still works",
+    80: "one of several servers refuses every token",
+    81: "the successor of the refresh token cannot be stored",
 }
 
 HEAD = """\

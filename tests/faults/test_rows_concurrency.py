@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.cause import ASKED, Cause, CauseKind
+from app.core.auth.grant import coordinator
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.http.bodies import PEEK_BYTES
 from app.core.auth.http.clients import CONNECTIONS
 from app.core.auth.http.target import Target
+from app.core.auth.oauth import authorization_server
 from app.core.auth.status import CredentialState, Trouble
 from app.core.errors import ServerTrouble
 from app.core.fetcher import Fetcher
@@ -21,6 +24,7 @@ from tests.clock import StillClock
 from tests.core.conftest import Rig, client_of, signed_in
 from tests.core.scripted import DEAD, Reply, Request
 from tests.faults.measure import Measure
+from tests.until import until
 
 PATH = "/api/x/"
 
@@ -198,9 +202,11 @@ async def test_row_07_quitting_waits_until_the_renewal_is_stored(tmp_path: Path,
         measure.expect(R=1)
 
 
-async def test_row_07_quitting_waits_two_seconds_at_most_and_the_next_start_repeats_the_renewal(
-    tmp_path: Path, measure: Measure
+async def test_row_07_quitting_does_not_wait_for_an_answer_that_never_comes_and_the_next_start_repeats_the_renewal(
+    tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert coordinator.CLOSE_SECONDS > authorization_server.TOKEN_SECONDS
+    monkeypatch.setattr(coordinator, "CLOSE_SECONDS", 0.5)
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
         rig.server.views[PATH] = rig.issuer.guard()
@@ -220,6 +226,21 @@ async def test_row_07_quitting_waits_two_seconds_at_most_and_the_next_start_repe
         await again.credential.close()
         await again.transport.close()
         measure.expect(R=2)
+
+
+async def test_row_07_quitting_waits_for_no_renewal_that_has_sent_nothing(tmp_path: Path, measure: Measure) -> None:
+    async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
+        rig.server.views[PATH] = rig.issuer.guard()
+        rig.issuer.kill()
+        async with GrantFiles(tmp_path, rig.name_of_files).lock.hold():
+            waiting = asyncio.create_task(rig.fetcher.get(PATH))
+            await until(lambda: rig.server.requests[PATH] == 1)
+            waiting.cancel()
+            began = time.monotonic()
+            await rig.credential.close()
+            assert time.monotonic() - began < 2
+        measure.expect(R=0)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -247,7 +268,7 @@ async def test_row_09_a_new_token_that_is_refused_is_tried_once_and_the_answer_s
 
 async def hammer(rig: Rig, measure: Measure, rounds: int) -> None:
     """Everybody who can ask for a renewal does, again and again."""
-    refused = Cause(CauseKind.REFUSED, "", "unauthorized")
+    refused = Cause(CauseKind.REFUSED, "Scripted", "unauthorized")
     for _ in range(rounds):
         grant = rig.credential.grant
         assert grant is not None

@@ -17,7 +17,7 @@ from app.core.auth.grant.coordinator import RefreshCoordinator
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import ENDED, Journal
 from app.core.auth.grant.lifecycle import GrantLifecycle
-from app.core.auth.grant.refresh import TokenRefresh
+from app.core.auth.grant.refresh import BRAKED, UNRENEWABLE, TokenRefresh
 from app.core.auth.grant.state import GrantState
 from app.core.auth.grant.store import GrantStore
 from app.core.auth.grant.watcher import GrantWatcher
@@ -27,7 +27,7 @@ from app.core.auth.settings import CredentialSettings
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
 from app.core.background import BackgroundTasks
-from app.core.errors import BurrowError, SignInNeeded, VaultTrouble
+from app.core.errors import BurrowError, ServerTrouble, SignInNeeded, VaultTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,8 +72,12 @@ class Credential:
         store: StoreKind | None = None,
         vault: Vault | None = None,
         journal: Journal | None = None,
+        keeps_unstored: bool = True,
     ) -> None:
-        """`oauth` has the profile and the clock. `store` and `vault` replace what the user chose before."""
+        """`oauth` has the profile and the clock. `store` and `vault` replace what the user chose before.
+
+        `keeps_unstored`: see `TokenRefresh`.
+        """
         self.profile = oauth.profile
         self.oauth = oauth
         clock = oauth.time.clock
@@ -87,7 +91,7 @@ class Credential:
         self._state = GrantState(oauth.time, self.journal.fingerprint)
         self._lifecycle = GrantLifecycle(self._state, self._store, files, self.journal, clock, self.revoke)
         self._background = BackgroundTasks()
-        refresh = TokenRefresh(oauth, self.registrar, self._store, files, self.journal)
+        refresh = TokenRefresh(oauth, self.registrar, self._store, files, self.journal, keeps_unstored=keeps_unstored)
         self._coordinator = RefreshCoordinator(
             self.profile, self._state, refresh, self._lifecycle, self.journal, self._background, oauth.time
         )
@@ -159,16 +163,27 @@ class Credential:
         if not grant.tokens.expired(self.oauth.time.now()):
             return grant.tokens
         if self._unexpired(grant):
+            if self.status.works_until is not None:
+                # It cannot be refreshed. A server may refuse it from now on, which then ends the grant.
+                return grant.tokens
             # In the margin the token still works. A slow or failing refresh must not hold the request up.
             try:
                 async with asyncio.timeout(MARGIN_WAIT_SECONDS):
                     return await self.refresh(grant.tokens, EXPIRED)
-            except SignInNeeded:
+            except SignInNeeded as failure:
+                if failure.facts.code == UNRENEWABLE:
+                    return grant.tokens
                 raise
             except (BurrowError, TimeoutError):
                 if self._unexpired(grant):
                     return grant.tokens
-        return await self.refresh(grant.tokens, EXPIRED)
+        try:
+            return await self.refresh(grant.tokens, EXPIRED)
+        except ServerTrouble as failure:
+            if failure.facts.code != BRAKED:
+                raise
+            # The server states lifetimes of a moment. Perhaps they are not meant: it decides whether the token is good.
+            return grant.tokens
 
     def no_token_error(self) -> BurrowError:
         """The error that says why there is no token."""
@@ -186,6 +201,10 @@ class Credential:
         if grant is None:
             raise self.no_token_error()
         return await self._coordinator.refresh(grant, refused, cause)
+
+    def adopted(self, tokens: TokenSet) -> bool:
+        """Whether this process did not refresh to get `tokens`."""
+        return self._coordinator.adopted(tokens)
 
     def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
         """`target` accepted a request that carried `tokens`; `headers` are those of its response.
@@ -284,7 +303,7 @@ class Credential:
             self._restored.set()
 
     async def close(self) -> None:
-        """Wait for a refresh in flight to be stored, for at most two seconds. Then stop everything."""
+        """Finish and store a refresh whose request was sent, however long the token endpoint takes. Then stop."""
         self._cancel_sign_in()
         # First the refresh, which still uses all the others.
         await self._coordinator.close()

@@ -40,13 +40,18 @@ class Credentials:
         *,
         role: str,
         store: StoreKind | None = None,
+        keeps_unstored: bool = True,
     ) -> None:
-        """`role` names this process in records. `store` replaces the kind of store that the user chose before."""
+        """`role` names this process in records. `store` replaces the kind of store that the user chose before.
+
+        `keeps_unstored`: see `TokenRefresh`.
+        """
         self._folder = folder
         self._clients = clients
         self._settings = settings
         self._journal = journal
         self._role = role
+        self._keeps_unstored = keeps_unstored
         self._store = store
         self._open: dict[CredentialKey, Credential] = {}
         # Counted for each object and not for each key: after a change of the profile the former object is still in use.
@@ -85,4 +90,12 @@ class Credentials:
             process=self._role,
         )
         files = GrantFiles(self._folder / LOCKS_FOLDER, key.file_name)
-        return Credential(oauth, files, self._settings, self._folder, store=store, journal=journal)
+        return Credential(
+            oauth,
+            files,
+            self._settings,
+            self._folder,
+            store=store,
+            journal=journal,
+            keeps_unstored=self._keeps_unstored,
+        )

@@ -54,7 +54,9 @@ class CredentialStatus:
     """What a window shows of a credential.
 
     `refreshing_since` is the `time.monotonic()` at which the refresh in flight began, None without one. `store` is the
-    value of a `StoreKind`. `persistent` says whether the grant survives this process.
+    value of a `StoreKind`. `persistent` says whether the grant survives this process. `works_until` is set once the
+    grant can no longer be refreshed: the Unix time, by this machine's clock, at which its access token expires;
+    infinity if that is unknown.
     """
 
     state: CredentialState = CredentialState.RESTORING
@@ -63,6 +65,7 @@ class CredentialStatus:
     trouble: Trouble | None = None
     store: str = StoreKind.KEYRING.value
     persistent: bool = True
+    works_until: float | None = None
 
     @property
     def vault_failing(self) -> bool:

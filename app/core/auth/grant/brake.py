@@ -1,4 +1,4 @@
-"""Brake: limits how often a grant is refreshed whose new tokens keep being refused (faults rows 9, 10 and 53).
+"""Brake: limits how often a grant is refreshed, whatever the cause (faults rows 9, 10, 53, 77 and 80).
 
 It counts events of the journal, which all processes share. So it stops a loop of short-lived commands as it stops a
 loop in one window.
@@ -13,38 +13,33 @@ from app.core.auth.cause import CauseKind
 from app.core.auth.grant.journal import REFRESHED, UNSTORED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from app.core.auth.cause import Cause
     from app.core.storage.values import GrantEvent
 
 WINDOW_SECONDS = 60.0
-# Refreshes in a row whose token no server has accepted. After that many, one a minute until a server accepts one.
+# Refreshes in a row that one target asked for, and whose token it has not accepted. After that many, one a minute until
+# it accepts one.
 MAX_UNACCEPTED = 3
-# Refreshes within a minute, accepted or not: one broken server behind a load balancer may refuse tokens that the
-# others accept.
+# Refreshes within a minute, whatever asked for them: a server may issue tokens that live for a moment only, and one of
+# several behind a load balancer may refuse tokens that the others accept.
 MAX_IN_WINDOW = 10
 
 
-def wait_seconds(refreshes: Sequence[GrantEvent], boot: float) -> float:
-    """Seconds until the next refresh after a refusal is allowed; 0 means now.
+def wait_seconds(refreshes: Sequence[GrantEvent], boot: float, cause: Cause) -> float:
+    """Seconds until the next refresh for `cause` is allowed; 0 means now.
 
     `refreshes` are those since the last sign-in, the newest first. `boot` is the current time since boot.
     """
-    # Proactive refreshes do not count: only a refusal can start a loop.
-    unaccepted = _after_refusals(takewhile(lambda event: not event.accepted, refreshes))
-    if len(unaccepted) >= MAX_UNACCEPTED:
-        return _left_in_window(unaccepted[0], boot)
-    refused = _after_refusals(refreshes)
-    return _left_in_window(refused[MAX_IN_WINDOW - 1], boot) if len(refused) >= MAX_IN_WINDOW else 0.0
-
-
-def _after_refusals(refreshes: Iterable[GrantEvent]) -> list[GrantEvent]:
-    """The successful refreshes that a refusal caused."""
-    return [
-        event
-        for event in refreshes
-        if event.cause == CauseKind.REFUSED.value and event.outcome in {REFRESHED, UNSTORED}
-    ]
+    made = [event for event in refreshes if event.outcome in {REFRESHED, UNSTORED}]
+    if cause.kind is CauseKind.REFUSED:
+        # By target: one that refuses every token must not stop the healing of the others.
+        asked_for = [event for event in made if event.cause == CauseKind.REFUSED.value and event.target == cause.target]
+        unaccepted = list(takewhile(lambda event: not event.accepted, asked_for))
+        if len(unaccepted) >= MAX_UNACCEPTED:
+            return _left_in_window(unaccepted[0], boot)
+    return _left_in_window(made[MAX_IN_WINDOW - 1], boot) if len(made) >= MAX_IN_WINDOW else 0.0
 
 
 def _left_in_window(event: GrantEvent, boot: float) -> float:

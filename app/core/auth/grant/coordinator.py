@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from app.core.auth.cause import AHEAD, UNFINISHED, CauseKind
+from app.core.auth.cause import AHEAD, EXPIRED, UNFINISHED, CauseKind
+from app.core.auth.grant.grant import digest
 from app.core.auth.grant.journal import REFRESH
-from app.core.auth.grant.refresh import BRAKED, SIGNED_OUT_ELSEWHERE, Obtained
-from app.core.auth.grant.schedule import RefreshSchedule
+from app.core.auth.grant.refresh import BRAKED, SIGNED_OUT_ELSEWHERE, UNRENEWABLE, Obtained
+from app.core.auth.grant.schedule import RETRY_SECONDS, RefreshSchedule
+from app.core.auth.oauth.authorization_server import TOKEN_SECONDS
 from app.core.auth.status import REPLACED, Trouble
 from app.core.auth.vault.base import VaultFailure
 from app.core.background import retrieve
-from app.core.errors import BurrowError, Offline, SignInNeeded
+from app.core.errors import BurrowError, Offline, ServerTrouble, SignInNeeded
 
 if TYPE_CHECKING:
     from app.core.auth.cause import Cause
@@ -31,7 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = TOKEN_SECONDS + 10.0
+REMEMBERED_TOKENS = 32
 # How long after the brake released the trouble is still shown, so that it does not flicker between two refusals.
 BRAKE_SHOWN_SECONDS = 5.0
 
@@ -53,6 +58,19 @@ class UnprovenRefresh:
         if tokens is not self.tokens:
             return False
         return self.cause.kind is not CauseKind.REFUSED or self.cause.target == target
+
+
+class _Outcomes:
+    """What becomes of the grants of one refresh, which was begun in `epoch`."""
+
+    def __init__(self, coordinator: RefreshCoordinator, epoch: int) -> None:
+        self._coordinator, self._epoch = coordinator, epoch
+
+    async def save(self, refreshed: Grant) -> bool:
+        return await self._coordinator.save(refreshed, self._epoch)
+
+    async def ended(self, grant: Grant, cause: Cause, code: str) -> None:
+        await self._coordinator.ended(grant, cause, code)
 
 
 class RefreshCoordinator:
@@ -83,6 +101,9 @@ class RefreshCoordinator:
         # was refused with an older one need not wait.
         self._proactive = False
         self._unproven: UnprovenRefresh | None = None
+        # Digests of the newest access tokens that refreshes of this process brought. Several, because a request may be
+        # repeated with one while another request has it refreshed.
+        self._refreshed: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
         self._braked_until = 0.0
         state.grant_changed.subscribe(self._schedule_next)
         state.superseded.subscribe(self._reset)
@@ -103,6 +124,7 @@ class RefreshCoordinator:
         in_flight = self._in_flight if self._in_flight is not None and not self._in_flight.done() else None
         if outdated and (in_flight is None or self._proactive):
             return grant.tokens
+        joined = in_flight is not None
         if in_flight is None:
             # Assigned before the first await: whoever asks meanwhile joins this one.
             in_flight = asyncio.create_task(self._run(grant, cause), name="token refresh")
@@ -112,13 +134,23 @@ class RefreshCoordinator:
         elif not outdated:
             # The current token is refused now, so the refresh in flight is no longer merely proactive.
             self._proactive = False
-        return await asyncio.shield(in_flight)
+        try:
+            return await asyncio.shield(in_flight)
+        except ServerTrouble as failure:
+            # The brake is on for the target that began it, not for the one that joined.
+            if not joined or failure.facts.code != BRAKED or self._state.grant is None:
+                raise
+        return await self.refresh(self._state.grant, refused, cause)
 
     async def resume(self, stored: Grant) -> None:
         """Repeat a refresh that a process died in: within the grace period it returns the same tokens (row 19)."""
         if stored.refreshable and await self._journal.unfinished(stored) is not None:
             log.info("a refresh was interrupted; repeating it")
             self._background.start(self._refresh_in_background(stored.tokens, UNFINISHED))
+
+    def adopted(self, tokens: TokenSet) -> bool:
+        """Whether this process did not refresh to get `tokens`: another one did, or they are those of a sign-in."""
+        return digest(tokens.access_token) not in self._refreshed
 
     def accepted(self, tokens: TokenSet, target: str) -> None:
         """`target` accepted a request that carried `tokens`."""
@@ -136,18 +168,30 @@ class RefreshCoordinator:
             self._schedule.reschedule()
 
     async def close(self) -> None:
-        """Stop the schedule, and wait for a refresh in flight, for at most two seconds."""
+        """Stop the schedule. A refresh whose request was sent is finished and stored first (faults row 74).
+
+        That takes at most as long as the token endpoint may take to answer (`TOKEN_SECONDS`) and the vault to store.
+        """
         self._schedule.stop()
-        if self._in_flight is not None and not self._in_flight.done():
-            await asyncio.wait({self._in_flight}, timeout=CLOSE_SECONDS)
-            # Cancelling is as safe as dying here: the journal has the open event, and the next start resumes.
-            self._in_flight.cancel()
+        self._token_refresh.close()
+        task = self._in_flight
+        if task is None or task.done():
+            return
+        if self._token_refresh.sending:
+            await asyncio.wait({task}, timeout=CLOSE_SECONDS)
+        # Whatever has not sent anything can be cancelled. Cancelled later than that it is like dying here: the journal
+        # has the open event, and the next start resumes.
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     def _schedule_next(self, current: CurrentGrant | None) -> None:
         if current is None:
             self._schedule.stop()
             return
-        self._schedule.plan(current.grant.tokens, failing=self._token_refresh.failing)
+        if self._token_refresh.is_refused(current.grant):
+            self._schedule.plan_end(current.grant.tokens)
+            return
+        self._schedule.plan(current.grant.tokens, least=RETRY_SECONDS if self._token_refresh.failing else 0.0)
         if current.event_number:
             self._background.record(self._journal.set_due(current.event_number, self.due))
 
@@ -159,24 +203,18 @@ class RefreshCoordinator:
     async def _run(self, grant: Grant, cause: Cause) -> TokenSet:
         epoch, started = self._state.epoch, monotonic()
 
-        async def save(refreshed: Grant) -> bool:
-            # Since the request was sent the user may have signed out or in, here or in another process. Storing the new
-            # tokens would bring the former grant back.
-            if epoch != self._state.epoch or await self._lifecycle.signed_out_meanwhile(refreshed):
-                self._background.start(self._lifecycle.revoke(refreshed))
-                facts = self._profile.facts(SIGNED_OUT_ELSEWHERE)
-                raise SignInNeeded("Signed out meanwhile.", facts)
-            return await self._lifecycle.save(refreshed)
-
         self._state.update_status(refreshing_since=started)
         try:
-            result = await self._token_refresh.run(grant, cause, save)
+            result = await self._token_refresh.run(grant, cause, _Outcomes(self, epoch))
             # The user may have signed out or in since the grant was saved. That deletes or replaces what was saved, so
             # there is nothing to undo here.
             if epoch != self._state.epoch:
                 raise SignInNeeded("The sign-in changed meanwhile.", self._profile.facts())
             return self._publish(result, cause, (monotonic() - started) * 1000)
         except SignInNeeded as failure:
+            if failure.facts.code == UNRENEWABLE:
+                self._keep_to_the_end(grant, cause)
+                raise
             # Only in its own epoch may a refresh end a grant: later the current grant is another one.
             successor = await self._lifecycle.end(grant, failure, cause) if epoch == self._state.epoch else None
             if successor is None:
@@ -185,10 +223,39 @@ class RefreshCoordinator:
         except BurrowError as failure:
             took = (monotonic() - started) * 1000
             self._state.emit_event(REFRESH, str(cause), type(failure).__name__, grant, took)
-            self._failed(failure, grant)
+            self._failed(failure, grant, cause)
             raise
         finally:
             self._state.update_status(refreshing_since=None)
+
+    async def save(self, refreshed: Grant, epoch: int) -> bool:
+        """Make a refreshed grant durable; see `RefreshOutcomes.save`. The refresh was begun in `epoch`."""
+        # Since the request was sent the user may have signed out or in, here or in another process. Storing the new
+        # tokens would bring the former grant back.
+        if epoch != self._state.epoch or await self._lifecycle.signed_out_meanwhile(refreshed):
+            self._background.start(self._lifecycle.revoke(refreshed))
+            facts = self._profile.facts(SIGNED_OUT_ELSEWHERE)
+            raise SignInNeeded("Signed out meanwhile.", facts)
+        stored = await self._lifecycle.save(refreshed)
+        grant = self._state.grant
+        if grant is not None and refreshed.tokens.access_token == grant.tokens.access_token:
+            # The answer had a new refresh token only. There is no result to publish, and the former token is spent.
+            self._state.set_grant(refreshed)
+        return stored
+
+    async def ended(self, grant: Grant, cause: Cause, code: str) -> None:
+        """Delete a refused grant; see `RefreshOutcomes.ended`."""
+        await self._lifecycle.delete_ended(grant, cause, code)
+
+    def _keep_to_the_end(self, grant: Grant, cause: Cause) -> None:
+        """The grant can no longer be refreshed, and its access token still works: serve it until it expires."""
+        if self._state.grant is not grant or self._state.status.works_until is not None:
+            return
+        expires_at = grant.tokens.expires_at
+        until = inf if expires_at is None else self._time.local(expires_at)
+        self._state.update_status(works_until=until)
+        self._state.emit_event(REFRESH, str(cause), UNRENEWABLE, grant)
+        self._schedule.plan_end(grant.tokens)
 
     def _publish(self, result: RefreshResult, cause: Cause, milliseconds: float) -> TokenSet:
         """Make the result the current grant. It is stored by now, or the status says that it cannot be."""
@@ -201,18 +268,23 @@ class RefreshCoordinator:
         self._state.emit_event(REFRESH, str(cause), result.obtained.value, result.grant, milliseconds)
         if result.obtained is Obtained.REFRESHED:
             self._unproven = UnprovenRefresh(result.event_number, cause, tokens)
+            self._refreshed.append(digest(tokens.access_token))
         self._state.set_grant(result.grant, event_number=result.event_number)
         return tokens
 
-    def _failed(self, failure: BurrowError, grant: Grant) -> None:
+    def _failed(self, failure: BurrowError, grant: Grant, cause: Cause) -> None:
+        pause = RETRY_SECONDS
         if isinstance(failure, VaultFailure):
             self._lifecycle.vault_failed(failure)
         elif failure.facts.code == BRAKED:
-            self._show_brake(failure)
+            # Nobody is refused anything while the token is merely renewed too often: it is sent as it is.
+            if cause.kind is CauseKind.REFUSED:
+                self._show_brake(failure)
+            pause = failure.facts.retry_after or RETRY_SECONDS
         elif self._state.status.trouble is None:
             self._state.update_status(trouble=Trouble.OFFLINE if isinstance(failure, Offline) else Trouble.SERVER)
         if self._state.grant is grant:
-            self._schedule.plan(grant.tokens, failing=True)
+            self._schedule.plan(grant.tokens, least=pause)
 
     def _show_brake(self, failure: BurrowError) -> None:
         """Show one trouble for as long as the brake is on and requests still run into it."""
@@ -231,6 +303,9 @@ class RefreshCoordinator:
         grant = self._state.grant
         if grant is None:
             return
+        if self._token_refresh.is_refused(grant):
+            # The schedule has come to the end of a grant that could not be refreshed.
+            cause = EXPIRED
         try:
             await self.refresh(grant, tokens, cause)
         except BurrowError as failure:

@@ -15,6 +15,11 @@ TEXTS = ("client_id", "issuer", "sign_in", "resource", "client_secret", "auth_me
 OPTIONAL = frozenset({"resource", "client_secret", "auth_method"})
 
 
+def digest(secret: str) -> str:
+    """Identifies a token without revealing it. Tokens that servers issue are long enough for a plain hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Tokens, and the client, issuer and resource that they belong to. An API key is a grant without a client.
@@ -66,8 +71,7 @@ class Grant:
     @property
     def digest(self) -> str:
         """Identifies the grant's refresh token (or only token) without revealing it."""
-        secret = self.tokens.refresh_token or self.tokens.access_token
-        return hashlib.sha256(secret.encode()).hexdigest()
+        return digest(self.tokens.refresh_token or self.tokens.access_token)
 
     def same_sign_in(self, other: Grant) -> bool:
         """Whether both belong to one sign-in."""

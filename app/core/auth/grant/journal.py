@@ -21,6 +21,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.core.auth.cause import ASKED
+from app.core.auth.oauth.authorization_server import GRANT_ENDED_ERRORS
 from app.core.auth.tokens import Fingerprints
 from app.core.clock import SystemClock
 from app.core.errors import StorageTrouble
@@ -143,6 +144,14 @@ class Journal:
         refresh = self.fingerprint(grant.tokens.refresh_token or "")
         found = await self._try(lambda storage: storage.open_events(self._credential)) or ()
         return next((event for event in found if event.refresh == refresh), None)
+
+    async def refusal(self, grant: Grant) -> str | None:
+        """The code with which the server refused the refresh token of `grant` in any process; None if it did not."""
+        refresh = self.fingerprint(grant.tokens.refresh_token or "")
+        found = await self.recent(RECENT_LIMIT)
+        return next(
+            (event.outcome for event in found if event.refresh == refresh and event.outcome in GRANT_ENDED_ERRORS), None
+        )
 
     async def refreshes(self) -> tuple[GrantEvent, ...]:
         """The refreshes of every process since the last sign-in, the newest first, as far as they are recent."""

@@ -57,6 +57,8 @@ class GrantLifecycle:
         self._journal = journal
         self._clock = clock
         self._saving: asyncio.Task[None] | None = None
+        # The digest of the grant that was deleted because the server had refused it.
+        self._deleted = ""
         state.update_status(store=store.kind.value)
 
     async def restore(self) -> Grant | None:
@@ -142,6 +144,25 @@ class GrantLifecycle:
             self._state.set_grant(stored, persistent=True)
         return True
 
+    async def delete_ended(self, grant: Grant, cause: Cause, code: str) -> None:
+        """Delete a grant that the server refused with `code`, if the store still holds it. The caller holds its lock.
+
+        The current grant stays until `end`.
+        """
+        if await self._in_place_of(grant) is not grant:
+            return
+        await self._delete(grant, cause, code)
+
+    async def _delete(self, grant: Grant, cause: Cause, code: str) -> None:
+        # Recorded before the grant is deleted: a process that finds it gone asks the journal why. If this one dies in
+        # between, the journal keeps the next one from sending the refresh token again.
+        await self._journal.record_end(grant, cause, code)
+        try:
+            await self._store.remove()
+        except VaultFailure as unusable:
+            await self._store.abandon(unusable)
+        self._deleted = grant.digest
+
     async def end(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> Grant | None:
         """The server ended `grant`. Delete it, if the store still holds this very one.
 
@@ -151,16 +172,13 @@ class GrantLifecycle:
             await self._end_like_stored()
             return None
         outcome = failure.facts.code or "refused"
-        async with self._files.lock.try_hold():
-            stored = await self._in_place_of(grant)
-            if stored is grant:
-                # Recorded before the grant is deleted: a process that finds it gone asks the journal why. If this one
-                # dies in between, the grant is refused once more at the next start.
-                await self._journal.record_end(grant, cause, outcome)
-                try:
-                    await self._store.remove()
-                except VaultFailure as unusable:
-                    await self._store.abandon(unusable)
+        if self._deleted == grant.digest:
+            stored: Grant | None = grant
+        else:
+            async with self._files.lock.try_hold():
+                stored = await self._in_place_of(grant)
+                if stored is grant:
+                    await self._delete(grant, cause, outcome)
         if stored is grant:
             self._state.clear_grant(CredentialState.NEEDS_SIGN_IN, failure.cause)
             self._state.emit_event(ENDED, str(cause), outcome, grant)

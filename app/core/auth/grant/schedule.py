@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from random import uniform
 from typing import TYPE_CHECKING
+
+from app.core.auth.grant.brake import MAX_IN_WINDOW, WINDOW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,17 +32,28 @@ class RefreshSchedule:
         self._task: asyncio.Task[None] | None = None
         self._tokens: TokenSet | None = None
         self._share = REFRESH_AT
+        # When the newest of them were made, in seconds since boot.
+        self._made: deque[float] = deque(maxlen=MAX_IN_WINDOW // 2)
         self.due: float | None = None
         """When the refresh is due, in Unix seconds by the server's clock; None when none is planned."""
 
-    def plan(self, tokens: TokenSet, *, failing: bool = False) -> None:
-        """Plan the refresh of `tokens` in place of any other. `failing`: not before 15 seconds have passed."""
+    def plan(self, tokens: TokenSet, *, least: float = 0.0) -> None:
+        """Plan the refresh of `tokens` in place of any other, not before `least` seconds have passed."""
         self.stop()
         if tokens.lifetime is None or tokens.refresh_token is None:
             return
         self._tokens = tokens
         self._share = REFRESH_AT + uniform(-JITTER, JITTER)
-        self._start(RETRY_SECONDS if failing else 0.0)
+        self._start(least)
+
+    def plan_end(self, tokens: TokenSet) -> None:
+        """Call `refresh` when `tokens` expire, in place of any other plan. None of it is shown as a refresh."""
+        self.stop()
+        if tokens.lifetime is None:
+            return
+        self._tokens, self._share = tokens, 1.0
+        self._start(0.0)
+        self.due = None
 
     def reschedule(self) -> None:
         """Compute the delay again: the machine slept, and the timer stood still meanwhile."""
@@ -59,10 +73,17 @@ class RefreshSchedule:
         assert tokens is not None
         assert tokens.lifetime is not None
         now = self._time.now()
-        delay = max(tokens.issued_at + tokens.lifetime * self._share - now, least)
+        delay = max(tokens.issued_at + tokens.lifetime * self._share - now, least, self._wait_for_window())
         self.due = now + delay
         self._task = asyncio.create_task(self._wait(delay, tokens), name="scheduled refresh")
 
+    def _wait_for_window(self) -> float:
+        """Half of the refreshes that the brake allows in a minute are left to requests that need one."""
+        if len(self._made) < MAX_IN_WINDOW // 2:
+            return 0.0
+        return self._made[0] + WINDOW_SECONDS - self._time.clock.boot()
+
     async def _wait(self, delay: float, tokens: TokenSet) -> None:
         await self._time.clock.sleep(delay)
+        self._made.append(self._time.clock.boot())
         self._refresh(tokens)

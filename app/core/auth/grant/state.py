@@ -58,8 +58,10 @@ class GrantState:
 
     def set_grant(self, grant: Grant, *, persistent: bool | None = None, event_number: int = 0) -> None:
         """Make `grant` the current one. `persistent` says whether it is stored, None when that has not changed."""
-        self.grant = grant
+        former, self.grant = self.grant, grant
         self.update_freshness()
+        if former is None or former.digest != grant.digest:
+            self.update_status(works_until=None)
         self.grant_changed.emit(CurrentGrant(grant, event_number))
         if persistent is not None:
             self.update_status(persistent=persistent)
@@ -72,7 +74,7 @@ class GrantState:
         self.supersede()
         self.grant, self._fresh_until = None, -inf
         self.grant_changed.emit(None)
-        self.update_status(state=state, reason=reason, trouble=None, refreshing_since=None)
+        self.update_status(state=state, reason=reason, trouble=None, refreshing_since=None, works_until=None)
 
     def supersede(self) -> None:
         """A sign-in or a sign-out begins: what was begun for the former grant no longer counts."""

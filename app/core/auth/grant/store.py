@@ -128,6 +128,10 @@ class GrantStore:
                 return None
             raise
 
+    async def reserve(self, grant: Grant) -> None:
+        """Make sure that a successor of `grant` can be stored. Raises `VaultFailure` if not."""
+        await self._vault.reserve(self.name, grant.encode())
+
     async def save(self, grant: Grant) -> None:
         """Store `grant` durably."""
         # Set before the vault is asked: if the write fails, the refreshed grant in memory is still newer than what is

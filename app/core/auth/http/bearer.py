@@ -43,6 +43,9 @@ class TokenSource(Protocol):
     async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
         """A newer token than `refused`. Raises `BurrowError`."""
 
+    def adopted(self, tokens: TokenSet) -> bool:
+        """Whether this process did not refresh to get `tokens`."""
+
     def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
         """`target` accepted a request that carried `tokens`."""
 
@@ -54,7 +57,11 @@ class TokenSource(Protocol):
 
 
 class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
-    """Chooses the token for each request. One refresh and one repetition per request, ever."""
+    """Chooses the token for each request.
+
+    For each request at most one refresh, and one repetition after it. A token that was adopted from another process may
+    be dead too: then one more.
+    """
 
     def __init__(self, source: TokenSource, target: Target) -> None:
         self._source = source
@@ -82,9 +89,15 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
         newer = await self._heal(request, response, tokens, body)
         if newer is not None:
             # Repeating is safe even for a request with side effects: a server that refuses the token does not process
-            # the request. Once only: if a new token is refused too, another refresh cannot help.
+            # the request. If a token that was refreshed for this request is refused too, another refresh cannot help.
             request.headers["Authorization"] = newer.bearer
             repeated = yield request
+            if self._source.adopted(newer):
+                tokens, newer = newer, await self._heal(request, repeated, newer, body)
+                if newer is None:
+                    return
+                request.headers["Authorization"] = newer.bearer
+                repeated = yield request
             await self._judge_repeated(request, repeated, newer)
 
     async def _prepare(self, request: Any) -> tuple[TokenSet | None, ReplayableBody]:

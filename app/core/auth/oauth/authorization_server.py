@@ -51,6 +51,8 @@ CLIENT_UNKNOWN_ERRORS = frozenset({"invalid_client", "unauthorized_client", "inv
 # Short enough for a second attempt within the grace period of a spent refresh token
 # (docs/wire.md, "Token lifetimes and rotation").
 TOKEN_SECONDS = 20.0
+# Ten years: a server that states more means "for ever", and later dates cannot be shown.
+LONGEST_LIFETIME = 10 * 365.25 * 86400
 CLIENT_CHECK_SECONDS = 5.0
 TOKEN_CHECK_SECONDS = 2.0
 
@@ -65,6 +67,19 @@ class GrantRefused(Exception):
 
 class ClientRefused(Exception):
     """`invalid_client`: the server does not accept the client. The grant is not at fault."""
+
+
+class IncompleteAnswer(Exception):
+    """The answer to a refresh has a new refresh token and no access token that can be used.
+
+    The former refresh token may be spent, so the new one has to be stored. `tokens` has it beside the former access
+    token. `failure` says what is wrong with the answer.
+    """
+
+    def __init__(self, tokens: TokenSet, failure: BurrowError) -> None:
+        super().__init__(failure.cause)
+        self.tokens = tokens
+        self.failure = failure
 
 
 class AuthorizationServer:
@@ -189,7 +204,10 @@ class AuthorizationServer:
             "code_verifier": request.verifier,
             **({} if request.resource is None else {"resource": request.resource}),
         }
-        answer, registration = await self._token_request(metadata, registration, form)
+        try:
+            answer, registration = await self._token_request(metadata, registration, form)
+        except _RefreshTokenOnly as found:
+            raise found.failure from None
         return self._tokens(answer, None, request.scope), registration
 
     async def refresh(
@@ -203,14 +221,21 @@ class AuthorizationServer:
         """Refresh `tokens`. The refresh token stays the same when the response has none (faults row 33).
 
         `resource` is the one that the grant was made for (RFC 8707). If the server refuses it, a second request leaves
-        it out (faults row 32). Raises `GrantRefused`, `ClientRefused`, or a `BurrowError` for a failure that may pass.
+        it out (faults row 32). Raises `GrantRefused`, `ClientRefused`, `IncompleteAnswer`, or a `BurrowError` for a
+        failure that may pass.
         """
         if tokens.refresh_token is None:
             raise GrantRefused("no_refresh_token")
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
         forms = [form] if resource is None else [{**form, "resource": resource}, form]
-        answer, client = await self._token_request(metadata, registration, *forms)
-        return self._tokens(answer, tokens, tokens.scope), client
+        try:
+            answer, client = await self._token_request(metadata, registration, *forms)
+        except _RefreshTokenOnly as found:
+            raise _incomplete(found.answer, tokens, found.failure) from None
+        try:
+            return self._tokens(answer, tokens, tokens.scope), client
+        except BurrowError as failure:
+            raise _incomplete(answer, tokens, failure) from None
 
     async def refuses(self, tokens: TokenSet) -> bool | None:
         """Whether the profile's own server refuses an access token; None when it does not say.
@@ -274,7 +299,13 @@ class AuthorizationServer:
         found = answer.object()
         if answer.status == 200:
             self.time.learn(answer.headers, at_once=True)
+            if _text(found.get("access_token")):
+                # An `error` beside tokens says nothing that could be acted on: the tokens are what was asked for.
+                return found
         error = found.get("error")
+        refused = answer.status != 200 or error is not None
+        if refused and _text(found.get("refresh_token")) not in {None, form.get("refresh_token")}:
+            raise _RefreshTokenOnly(found, answer.failure(found))
         if isinstance(error, str):
             # The grant ends only by an error with its proper status: a captive portal may put the word into a 200 (row
             # 36).
@@ -282,7 +313,7 @@ class AuthorizationServer:
                 raise GrantRefused(error)
             if error == "invalid_client":
                 raise ClientRefused(error)
-        if answer.status != 200 or error is not None:
+        if refused:
             raise answer.failure(found)
         return found
 
@@ -296,9 +327,7 @@ class AuthorizationServer:
             raise ProtocolTrouble(f"{origin} issued an access token that cannot be sent.", Facts(origin=origin))
         if not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
             raise ProtocolTrouble(f"{origin} issued a token of an unknown type.", Facts(origin=origin))
-        refresh_token = answer.get("refresh_token")
-        if not isinstance(refresh_token, str) or not refresh_token:
-            refresh_token = previous.refresh_token if previous else None
+        refresh_token = _text(answer.get("refresh_token")) or (previous.refresh_token if previous else None)
         issued_at = self.time.now()
         lifetime = _seconds(answer.get("expires_in"))
         scope = answer.get("scope")
@@ -358,6 +387,31 @@ def authenticated(registration: ClientRegistration, form: Mapping[str, str]) -> 
     return body, {}
 
 
+class _RefreshTokenOnly(Exception):
+    """A refusal whose body has a refresh token all the same."""
+
+    def __init__(self, answer: dict[str, Any], failure: BurrowError) -> None:
+        super().__init__(failure.cause)
+        self.answer = answer
+        self.failure = failure
+
+
+def _incomplete(answer: dict[str, Any], previous: TokenSet, failure: BurrowError) -> Exception:
+    """What to raise for an answer without a usable access token; `failure` itself if it has no new refresh token."""
+    refresh_token = _text(answer.get("refresh_token"))
+    if not refresh_token or refresh_token == previous.refresh_token:
+        return failure
+    hide(refresh_token)
+    # A higher generation makes the record the newer one for every process that shares the grant.
+    tokens = replace(previous, refresh_token=refresh_token, generation=previous.generation + 1)
+    return IncompleteAnswer(tokens, failure)
+
+
+def _text(value: object) -> str | None:
+    """A text that a request can carry (RFC 6749 appendix A); None for anything else."""
+    return value if isinstance(value, str) and value and value.isascii() and value.isprintable() else None
+
+
 def _no_method(named: str) -> str:
     return f"requires a client authentication method that Burrow does not support ({named[:60]})"
 
@@ -370,7 +424,7 @@ def _seconds(value: object) -> float | None:
         seconds = float(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if isfinite(seconds) and seconds > 0 else None
+    return min(seconds, LONGEST_LIFETIME) if isfinite(seconds) and seconds > 0 else None
 
 
 def _list(value: object) -> list[object]:

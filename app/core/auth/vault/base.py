@@ -48,5 +48,8 @@ class Vault(Protocol):
     async def write(self, name: str, secret: str) -> None:
         """Store `secret` under `name`. It is durable when this returns."""
 
+    async def reserve(self, name: str, present: str) -> None:
+        """Make sure that the next `write` under `name` succeeds. `present` is what is stored now, about as long."""
+
     async def delete(self, name: str) -> None:
         """Delete a secret, if there is one."""

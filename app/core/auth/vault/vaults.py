@@ -31,6 +31,8 @@ DEADLINE_SECONDS = 5.0
 # Below the limit of 1,280 (CRED_MAX_CREDENTIAL_BLOB_SIZE, 2,560 bytes of UTF-16), with a margin.
 WINDOWS_ITEM_UNITS = 1_200
 UNENCRYPTED_FOLDER = "sign-in-unencrypted"
+# How much longer than the present secret the next one may be and still fit into the file that is reserved for it.
+RESERVED_BYTES = 4096
 
 
 class MemoryVault:
@@ -46,6 +48,9 @@ class MemoryVault:
 
     async def write(self, name: str, secret: str) -> None:
         self._secrets[name] = secret
+
+    async def reserve(self, name: str, present: str) -> None:
+        return None
 
     async def delete(self, name: str) -> None:
         self._secrets.pop(name, None)
@@ -68,6 +73,9 @@ class FileVault:
     async def write(self, name: str, secret: str) -> None:
         await asyncio.to_thread(self._write, self._path(name), secret)
 
+    async def reserve(self, name: str, present: str) -> None:
+        await asyncio.to_thread(self._reserve, self._path(name), len(present) + RESERVED_BYTES)
+
     async def delete(self, name: str) -> None:
         await asyncio.to_thread(self._delete, self._path(name))
 
@@ -88,17 +96,36 @@ class FileVault:
         except OSError as failure:
             raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be removed: {failure}.") from None
 
-    def _write(self, path: Path, secret: str) -> None:
-        import tempfile
+    def _reserved(self, path: Path) -> Path:
+        """The file that the next secret for `path` is written into. It holds blanks, never a secret, until then."""
+        return path.with_name(f".new-{path.stem}")
 
+    def _reserve(self, path: Path, size: int) -> None:
+        reserved = self._reserved(path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Written, not only given a length: a sparse file has no blocks of its own yet.
+            handle = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(b" " * size)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as failure:
+            with contextlib.suppress(OSError):
+                os.unlink(reserved)
+            raise VaultFailure(VaultState.UNREADABLE, f"{path} could not be replaced: {failure}.") from None
+
+    def _write(self, path: Path, secret: str) -> None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A new file that replaces the old one, both flushed to the disk: a reader and a crash see one of the two,
-            # never a torn one. `mkstemp` makes it readable by its owner only.
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            # never a torn one. It has its blocks already if it was reserved, so it can be written on a full disk.
+            temporary = self._reserved(path)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(secret)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(secret.encode())
+                    file.truncate()
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(temporary, path)
@@ -169,6 +196,10 @@ class KeyringVault:
 
     async def write(self, name: str, secret: str) -> None:
         await self._call(lambda items: items.set(name, secret))
+
+    async def reserve(self, name: str, present: str) -> None:
+        # Writing what is there already is the only proof that the keyring is unlocked and takes a write.
+        await self.write(name, present)
 
     async def delete(self, name: str) -> None:
         await self._call(lambda items: items.delete(name))
