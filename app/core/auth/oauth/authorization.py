@@ -43,14 +43,17 @@ class AuthorizationRequest:
     def __post_init__(self) -> None:
         hide(self.state, self.verifier)
 
-    def is_answered_by(self, state: str | None, issuer: str | None) -> bool:
-        """Whether a redirect with this `state` and `iss` answers this request (RFC 9207 section 2.4)."""
+    def is_answered_by(self, state: str | None) -> bool:
+        """Whether a response with this `state` was made for this request."""
+        return hmac.compare_digest(self.state.encode(), (state or "").encode())
+
+    def is_answered_from(self, issuer: str | None) -> bool:
+        """Whether a response with this `iss` comes from the server that the request was sent to (RFC 9207)."""
         # A wrong `iss` is refused even when the metadata promises none: the response comes from another server, and the
         # code must not be sent to this one.
-        same_state = hmac.compare_digest(self.state.encode(), (state or "").encode())
         if issuer is None:
-            return same_state and not self.must_name_issuer
-        return same_state and hmac.compare_digest(self.issuer.encode(), issuer.encode())
+            return not self.must_name_issuer
+        return hmac.compare_digest(self.issuer.encode(), issuer.encode())
 
 
 def authorization_request(

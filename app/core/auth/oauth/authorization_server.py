@@ -183,7 +183,8 @@ class AuthorizationServer:
         state, issuer, code = (query.get(name, [None])[0] for name in ("state", "iss", "code"))
         hide(code)
         expected = urlsplit(request.redirect_uri)
-        arrived = answer.status == 302 and target[:3] == expected[:3] and request.is_answered_by(state, issuer)
+        ours = request.is_answered_by(state) and request.is_answered_from(issuer)
+        arrived = answer.status == 302 and target[:3] == expected[:3] and ours
         if not arrived or not code:
             facts = Facts(status=answer.status, origin=answer.origin)
             raise Rejected(f"{answer.origin} did not accept the login ticket.", facts)
@@ -329,7 +330,7 @@ class AuthorizationServer:
             raise ProtocolTrouble(f"{origin} issued a token of an unknown type.", Facts(origin=origin))
         refresh_token = _text(answer.get("refresh_token")) or (previous.refresh_token if previous else None)
         issued_at = self.time.now()
-        lifetime = _seconds(answer.get("expires_in"))
+        lifetime = _lifetime(answer.get("expires_in"))
         scope = answer.get("scope")
         return TokenSet(
             access_token=access_token,
@@ -424,7 +425,12 @@ def _seconds(value: object) -> float | None:
         seconds = float(value)
     except (ValueError, OverflowError):
         return None
-    return min(seconds, LONGEST_LIFETIME) if isfinite(seconds) and seconds > 0 else None
+    return seconds if isfinite(seconds) and seconds > 0 else None
+
+
+def _lifetime(value: object) -> float | None:
+    seconds = _seconds(value)
+    return None if seconds is None else min(seconds, LONGEST_LIFETIME)
 
 
 def _list(value: object) -> list[object]:
