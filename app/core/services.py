@@ -88,6 +88,7 @@ class Services:
     def credentials(self) -> Credentials:
         """The credentials that the process has open."""
         from app.core.auth.registry import Credentials
+        from app.core.consent import WorkspaceConsent
 
         storage = self.storage
         return Credentials(
@@ -98,6 +99,7 @@ class Services:
             role=self.role,
             store=self._store,
             keeps_unstored=self._long_lived,
+            page_proof=WorkspaceConsent(self.folder / WORKSPACE_FOLDER),
         )
 
     @cached_property

@@ -24,16 +24,20 @@ from app.workspace.runtime.database import WorkspaceDatabase
 from app.workspace.runtime.fault_rules import FaultRules
 from app.workspace.seed.fill import seed
 from app.workspace.server import WorkspaceHttpServer
+from app.workspace.web.secret import SECRET_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RUNTIME_FILE = "runtime.json"
+CODE_SECONDS = 5.0
 
 
 def main(argv: Sequence[str]) -> int:
     """Run until stdin ends (`--watch-stdin`), SIGTERM or SIGINT. Returns the exit code."""
     options = _parser().parse_args(argv)
+    if options.code:
+        return _show_code(Path(options.data).expanduser())
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     folder = Path(options.data).expanduser()
     try:
@@ -53,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, metavar="DIR", help="where the workspace keeps its database")
     parser.add_argument("--host-name", default="127.0.0.1", choices=("127.0.0.1", "localhost"))
     parser.add_argument("--port", type=int, default=0, help="0 lets the system choose")
+    parser.add_argument("--code", action="store_true", help="show a code for a sign-in page of the running workspace")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
     for name, seconds, words in (
         ("--access-token-seconds", 604_800.0, "lifetime of the first-party client's access tokens"),
@@ -62,6 +67,24 @@ def _parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
     return parser
+
+
+def _show_code(folder: Path) -> int:
+    """Print a code that the consent page of the workspace in `folder` takes once. Returns the exit code."""
+    import urllib.request
+
+    try:
+        running = json.loads((folder / RUNTIME_FILE).read_text("utf-8"))
+        request = urllib.request.Request(
+            f"{running['url']}/_tickets/code", b"", {SECRET_HEADER: running["secret"]}, method="POST"
+        )
+        # Never through a proxy of the environment: the secret stays on this machine.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=CODE_SECONDS) as answer:
+            print(json.load(answer)["code"])  # noqa: T201
+    except (OSError, ValueError, KeyError, TypeError):
+        print(f"burrow: no workspace is running in {folder}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
 
 
 def _seconds(text: str) -> float:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from app.core.auth.http.target import Target
     from app.core.auth.key import CredentialKey
     from app.core.auth.oauth.authorization_server import AuthorizationServer
-    from app.core.auth.oauth.sign_in import BrowserSignIn
+    from app.core.auth.oauth.sign_in import BrowserSignIn, PageProof
     from app.core.auth.registration import ClientRegistration
     from app.core.auth.settings import SettingsStore
     from app.core.auth.status import AuthEvent, CredentialStatus, Trouble
@@ -73,6 +73,7 @@ class Credential:
         vault: Vault | None = None,
         journal: Journal | None = None,
         keeps_unstored: bool = True,
+        page_proof: PageProof | None = None,
     ) -> None:
         """`oauth` has the profile and the clock. `store` and `vault` replace what the user chose before.
 
@@ -80,6 +81,7 @@ class Credential:
         """
         self.profile = oauth.profile
         self.oauth = oauth
+        self.page_proof = page_proof
         clock = oauth.time.clock
         key = self.profile.key
         self.journal = journal or Journal(key, clock=clock)

@@ -81,6 +81,11 @@ class AuthorizationAttempt:
         return self._request.url
 
     @property
+    def challenge(self) -> str:
+        """The code challenge of the request (RFC 7636)."""
+        return self._request.challenge
+
+    @property
     def resource(self) -> str | None:
         """The resource that the tokens are requested for (RFC 8707)."""
         return self._request.resource

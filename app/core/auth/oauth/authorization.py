@@ -43,6 +43,11 @@ class AuthorizationRequest:
     def __post_init__(self) -> None:
         hide(self.state, self.verifier)
 
+    @property
+    def challenge(self) -> str:
+        """The S256 code challenge (RFC 7636 section 4.2)."""
+        return _challenge(self.verifier)
+
     def is_answered_by(self, state: str | None) -> bool:
         """Whether a response with this `state` was made for this request."""
         return hmac.compare_digest(self.state.encode(), (state or "").encode())
@@ -70,7 +75,6 @@ def authorization_request(
     `scopes` are requested in addition to the profile's. `parameters` are added to this request only.
     """
     verifier = secrets.token_urlsafe(48)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     state = secrets.token_urlsafe(32)
     requested = [scope for scope in dict.fromkeys((*profile.scopes, *scopes)) if scope != OFFLINE_ACCESS]
     if requested and OFFLINE_ACCESS in metadata.scopes:
@@ -82,7 +86,7 @@ def authorization_request(
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": redirect_uri,
-        "code_challenge": challenge,
+        "code_challenge": _challenge(verifier),
         "code_challenge_method": "S256",
         "scope": scope,
         "state": state,
@@ -98,3 +102,7 @@ def authorization_request(
     return AuthorizationRequest(
         url, redirect_uri, state, verifier, metadata.issuer, metadata.names_issuer, scope, profile.resource
     )
+
+
+def _challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
