@@ -40,7 +40,7 @@ p{{margin:0;opacity:.75}}</style></head>
 
 
 @dataclass(frozen=True)
-class Page:
+class CallbackPage:
     """What the browser shows. `reason` is that of the status line (RFC 9112 section 4)."""
 
     status: int
@@ -49,21 +49,21 @@ class Page:
     text: str = ""
 
 
-SIGNED_IN = Page(200, "OK", "You are signed in", "You can close this tab and return to Burrow.")
-NOT_GRANTED = Page(200, "OK", "Nothing was granted", "You can close this tab and return to Burrow.")
-NOT_SIGNED_IN = Page(200, "OK", "You are not signed in", "Burrow says why.")
-INVALID = Page(400, "Bad Request", "This answer cannot be used", "Start again from Burrow.")
+SIGNED_IN = CallbackPage(200, "OK", "You are signed in", "You can close this tab and return to Burrow.")
+NOT_GRANTED = CallbackPage(200, "OK", "Nothing was granted", "You can close this tab and return to Burrow.")
+NOT_SIGNED_IN = CallbackPage(200, "OK", "You are not signed in", "Burrow says why.")
+INVALID = CallbackPage(400, "Bad Request", "This answer cannot be used", "Start again from Burrow.")
 # Nobody waits for the redirect yet, so its outcome cannot be shown.
-RECEIVED = Page(200, "OK", "Return to Burrow", "It goes on there. You can close this tab.")
-ONCE_MORE = Page(200, "OK", "Once more, please", "Burrow had to register again and opens the page anew.")
-ENDED = Page(200, "OK", "This sign-in has ended", "Start again from Burrow.")
+RECEIVED = CallbackPage(200, "OK", "Return to Burrow", "It goes on there. You can close this tab.")
+ONCE_MORE = CallbackPage(200, "OK", "Once more, please", "Burrow had to register again and opens the page anew.")
+ENDED = CallbackPage(200, "OK", "This sign-in has ended", "Start again from Burrow.")
 # Nothing of the request is shown: its text may be anybody's.
-UNEXPECTED = Page(400, "Bad Request", "This answer was not expected", "Start again from Burrow.")
-BAD_REQUEST = Page(400, "Bad Request", "Bad request")
-NOTHING_HERE = Page(404, "Not Found", "Nothing here")
-WRONG_METHOD = Page(405, "Method Not Allowed", "Method not allowed")
-ALREADY_DONE = Page(410, "Gone", "Already done", "You can close this tab.")
-TOO_LARGE = Page(
+UNEXPECTED = CallbackPage(400, "Bad Request", "This answer was not expected", "Start again from Burrow.")
+BAD_REQUEST = CallbackPage(400, "Bad Request", "Bad request")
+NOTHING_HERE = CallbackPage(404, "Not Found", "Nothing here")
+WRONG_METHOD = CallbackPage(405, "Method Not Allowed", "Method not allowed")
+ALREADY_DONE = CallbackPage(410, "Gone", "Already done", "You can close this tab.")
+TOO_LARGE = CallbackPage(
     431, "Request Header Fields Too Large", "The browser sent too many cookies", "Delete those of 127.0.0.1."
 )
 
@@ -117,7 +117,7 @@ class CallbackServer:
         self._redirect_uri = ""
         loop = asyncio.get_running_loop()
         self._result: asyncio.Future[AuthorizationResponse] = loop.create_future()
-        self._outcome: asyncio.Future[Page] = loop.create_future()
+        self._outcome: asyncio.Future[CallbackPage] = loop.create_future()
         # In the order in which they were opened.
         self._unread: dict[asyncio.StreamWriter, None] = {}
         self._held: set[asyncio.Task[None]] = set()
@@ -151,7 +151,7 @@ class CallbackServer:
             return False
         return self._judge(target) is None
 
-    async def answer(self, page: Page) -> None:
+    async def answer(self, page: CallbackPage) -> None:
         """Show `page` to the browser that brought the accepted redirect, and stop listening."""
         if not self._outcome.done():
             self._outcome.set_result(page)
@@ -196,7 +196,7 @@ class CallbackServer:
             assert task is not None
             self._held.discard(task)
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Page | None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> CallbackPage | None:
         """Read a request; the page to answer with, None for the redirect whose page depends on what becomes of it."""
         self._unread[writer] = None
         if len(self._unread) > MOST_UNREAD:
@@ -208,7 +208,7 @@ class CallbackServer:
         finally:
             del self._unread[writer]
 
-    async def _hold(self) -> Page:
+    async def _hold(self) -> CallbackPage:
         if not self._awaited:
             return RECEIVED
         task = asyncio.current_task()
@@ -216,7 +216,7 @@ class CallbackServer:
         self._held.add(task)
         return await asyncio.shield(self._outcome)
 
-    def _page_for(self, head: bytes) -> Page | None:
+    def _page_for(self, head: bytes) -> CallbackPage | None:
         """The page to answer a request with; None for the redirect of this sign-in."""
         request_line = head.split(b"\r\n", 1)[0].decode("latin-1")
         method, _, rest = request_line.partition(" ")
@@ -230,7 +230,7 @@ class CallbackServer:
             return WRONG_METHOD
         return self._judge(target)
 
-    def _judge(self, target: SplitResult) -> Page | None:
+    def _judge(self, target: SplitResult) -> CallbackPage | None:
         """Accept a redirect that belongs to this sign-in; the page for any other one."""
         # Blank values count: an empty `iss` is a wrong one.
         query = parse_qs(target.query, keep_blank_values=True)
@@ -255,7 +255,7 @@ async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         left -= len(chunk)
 
 
-def _response(page: Page) -> bytes:
+def _response(page: CallbackPage) -> bytes:
     body = PAGE.format(title=html.escape(page.title), text=html.escape(page.text)).encode()
     head = (
         f"HTTP/1.1 {page.status} {page.reason}\r\nContent-Type: text/html; charset=utf-8\r\n"
