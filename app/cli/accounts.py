@@ -53,6 +53,11 @@ async def login(options: argparse.Namespace) -> int:
             # A refused key is not worth keeping.
             await backend.credential.sign_out()
             raise
+        except BurrowError:
+            # The sign-in is stored: the next command has to be for it too.
+            await services.remember(host, backend.credential.key.slot)
+            say(f"Signed in to {host.name}, but the account could not be read.")
+            raise
         await services.remember(host, backend.credential.key.slot)
         assert backend.account is not None
         name = backend.account.email or backend.account.short_name

@@ -44,7 +44,7 @@ class BurrowError(Exception):
     title: ClassVar[str] = "Something went wrong"
     action: ClassVar[str] = "Try again."
     retryable: ClassVar[bool] = False
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
         redacted = redact_text(cause)
@@ -150,6 +150,22 @@ class Rejected(BurrowError):
     title = "Not accepted"
     action = "Change the value and send it again."
     exit_code = 2
+
+
+class SignInRefused(Rejected):
+    """The authorization server refused a request that Burrow made by itself: no input of the user is at fault.
+
+    `exit_code` depends on what the refusal means.
+    """
+
+    title = "The sign-in was refused"
+    action = "Ask whoever runs the server; the sign-in details say what was asked."
+
+    def __init__(
+        self, cause: str = "", facts: Facts | None = None, *, action: str | None = None, exit_code: int = 1
+    ) -> None:
+        super().__init__(cause, facts, action=action)
+        self.exit_code = exit_code
 
 
 class PolicyRefused(BurrowError):

@@ -5,8 +5,8 @@ Nothing but the storage is imported and opened before it is asked for: the windo
 
 from __future__ import annotations
 
+import logging
 import os
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
 from app.core.diagnostics.activity import Activity
-from app.core.errors import BurrowError, NotFound
+from app.core.errors import BurrowError, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
     from app.core.sign_ins import SignIns
+
+log = logging.getLogger(__name__)
 
 DATA_VARIABLE = "BURROW_DATA"
 WORKSPACE_FOLDER = "workspace"
@@ -242,9 +244,13 @@ class Services:
         from app.core.auth.status import CredentialState
 
         async def remember_once_known() -> None:
-            with suppress(NotFound):
-                # Raised by an account without a project: it is known all the same.
+            try:
                 await backend.ready()
+            except SignInNeeded:
+                return
+            except BurrowError as failure:
+                # The sign-in is stored all the same, so the next start is for it.
+                log.info("the account could not be read: %s", type(failure).__name__)
             if self.backend is backend:
                 unsubscribe()
                 self._adding = False

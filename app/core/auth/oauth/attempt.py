@@ -16,7 +16,7 @@ from app.core.auth.oauth.callback import (
     CallbackServer,
 )
 from app.core.auth.status import CANCELLED
-from app.core.errors import Facts, ProtocolTrouble, Rejected, SignInNeeded, TimedOut
+from app.core.errors import Facts, ProtocolTrouble, SignInNeeded, SignInRefused, TimedOut
 from app.core.urls import is_confidential
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class AuthorizationAttempt:
 
         The browser shows what became of it. Afterwards `registration` has the authentication method that the server
         accepted. Raises `TimedOut` after three minutes, `SignInNeeded` when the user cancels here or denies access
-        there, `ProtocolTrouble` when the response comes from another server (RFC 9207), `Rejected` when the server
+        there, `ProtocolTrouble` when the response comes from another server (RFC 9207), `SignInRefused` when the server
         refuses the code, other `BurrowError`s when the server cannot be reached or fails.
         """
         response = await self._wait_for_response(cancelled)
@@ -141,7 +141,12 @@ class AuthorizationAttempt:
                 self._metadata, self.registration, response.code, self._request
             )
         except GrantRefused as refusal:
-            raise Rejected("The authorization code was refused.", Facts(code=refusal.code, origin=origin)) from None
+            raise SignInRefused(
+                f"{self._profile.name} refused the code that the browser brought.",
+                Facts(code=refusal.code, origin=origin),
+                action="Sign in once more: a code works once, and not for long.",
+                exit_code=SignInNeeded.exit_code,
+            ) from None
         except ClientRefused:
             return None
         return tokens

@@ -27,7 +27,7 @@ from app.core.auth.registration import (
 )
 from app.core.auth.tokens import TokenSet
 from app.core.clock import ServerTime, SystemClock
-from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble
+from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble, SignInRefused
 from app.core.redaction import hide
 from app.core.urls import origin_of, same_url
 
@@ -187,7 +187,7 @@ class AuthorizationServer:
         arrived = answer.status == 302 and target[:3] == expected[:3] and ours
         if not arrived or not code:
             facts = Facts(status=answer.status, origin=answer.origin)
-            raise Rejected(f"{answer.origin} did not accept the login ticket.", facts)
+            raise SignInRefused(f"{answer.origin} did not accept the login ticket.", facts)
         return code
 
     async def exchange(

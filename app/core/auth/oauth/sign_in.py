@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.oauth.attempt import AuthorizationAttempt, cancellation
 from app.core.auth.oauth.callback import is_unused
-from app.core.errors import Facts, Rejected
+from app.core.errors import Facts, Rejected, SignInNeeded, SignInRefused
 from app.core.events import Event
 
 if TYPE_CHECKING:
@@ -188,10 +188,11 @@ class BrowserSignIn:
         if self._registered:
             # The server does not know a client that it has just registered. Another one would fare no better.
             await registrar.forget_registration()
-            raise Rejected(
+            raise SignInRefused(
                 f"{profile.name} does not know this installation of Burrow.",
                 facts,
                 action="Sign in again: Burrow registers itself again.",
+                exit_code=SignInNeeded.exit_code,
             )
         registration = await self._register_again()
         if self._cancelled.is_set():
