@@ -73,12 +73,16 @@ async def logout(options: argparse.Namespace) -> int:
             if server is None:
                 raise NotFound(f"There is no server of your own at {options.url}.", action="List them: burrow status")
             await services.own_servers.definitions()
-            await services.own_servers.sign_out(server.id)
+            left = await services.own_servers.sign_out(server.id)
             say(f"Signed out of {server.title}.")
+            if left is not None:
+                say(left)
         return 0
     async with backend_of(options, ready=False) as backend:
-        await backend.credential.sign_out()
+        ended = await backend.credential.sign_out()
         data(status.record_of(backend)) if options.json else say(f"Signed out of {backend.host.name}.")
+        if not ended:
+            say(backend.credential.by_hand)
     return 0
 
 

@@ -112,6 +112,13 @@ class SignInNeeded(BurrowError):
     exit_code = 3
 
 
+class SignedOutHereOnly(BurrowError):
+    """The grant was deleted here, and the server could not be told: what it issued stays valid until it expires."""
+
+    title = "Signed out on this computer only"
+    action = "Remove Burrow from the connected applications in your account's settings there."
+
+
 class VaultTrouble(BurrowError):
     """The keyring is absent, locked or unreadable. Nothing in it was changed."""
 

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.table import Measured, table
 
 PROPERTY = "fault-row"
-ROW = re.compile(r"test_row_(\d\d)_")
+ROW = re.compile(r"test_row_(\d{2,3})_")
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
 

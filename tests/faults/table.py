@@ -93,6 +93,13 @@ ROWS = {
     79: "a renewal ahead of time is refused, and the access token still works",
     80: "one of several servers refuses every token",
     81: "the successor of the refresh token cannot be stored",
+    87: "another authorization server answers in the redirect",
+    88: "a forged code, and a token endpoint that refuses one",
+    89: "other programs keep connections to the listener open",
+    105: "another user of the machine opens the workspace's consent page",
+    106: "the token endpoint refuses Burrow's own request",
+    107: "a sign-in replaces one that is still good",
+    108: "the account cannot be read right after the exchange",
 }
 
 HEAD = """\

@@ -262,11 +262,13 @@ class AuthorizationServer:
             return True if reply.says_dead_token or reply.has_error("invalid_token") else None
         return False if verdict in TOKEN_ACCEPTED else None
 
-    async def revoke(self, metadata: ServerMetadata, registration: ClientRegistration, token: str) -> None:
-        """Revoke a token (RFC 7009), if the server has an endpoint for it. Its answer does not matter."""
-        if metadata.revocation_endpoint is not None:
-            form, headers = authenticated(registration, {"token": token})
-            await send(self._clients, "POST", metadata.revocation_endpoint, form=form, headers=headers)
+    async def revoke(self, metadata: ServerMetadata, registration: ClientRegistration, token: str) -> bool:
+        """Revoke a token (RFC 7009); returns whether the server did. Without an endpoint for it, it did not."""
+        if metadata.revocation_endpoint is None:
+            return False
+        form, headers = authenticated(registration, {"token": token})
+        answer = await send(self._clients, "POST", metadata.revocation_endpoint, form=form, headers=headers)
+        return 200 <= answer.status < 300
 
     async def _token_request(
         self, metadata: ServerMetadata, registration: ClientRegistration, *forms: Mapping[str, str]
