@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,12 +15,14 @@ from app.core.auth.cause import ASKED
 from app.core.auth.status import CredentialState
 from app.core.errors import ProtocolTrouble, SignInNeeded, SignInRefused
 from app.core.posthog.profile import sign_in_with_key
+from tests._command import DataFolder
 from tests.conftest import RunningWorkspace
 from tests.core.conftest import signed_in
 from tests.core.scripted import Reply
 from tests.faults.authority import REVOKE, TOKEN, browser_client, sign_in_at, visit
 from tests.faults.consenting import approve, at_workspace, deny, person_code, sign_in_there
 from tests.faults.measure import Measure
+from tests.workspace.lab import Lab
 
 SLOW = 256
 
@@ -189,3 +192,26 @@ async def test_row_107_a_sign_out_says_whether_the_server_was_told(
         assert rig.server.origin in rig.credential.by_hand
         assert await rig.stored() is None
         measure.expect(R=0)
+
+
+@pytest.mark.parametrize(("status", "exit_code", "kept"), [(503, 6, True), (401, 3, False)])
+def test_row_108_grant_and_remembered_host_are_kept_or_dropped_as_one(
+    workspace: RunningWorkspace, tmp_path: Path, measure: Measure, status: int, exit_code: int, kept: bool
+) -> None:
+    folder = DataFolder(tmp_path)
+    with Lab(workspace) as lab:
+        key = lab.state()["personal_api_key"]
+        body = {"type": "authentication_error", "code": "authentication_failed"}
+        lab.switch("path", path="/api/users/@me/", status=status, body=body, times=99)
+        login = folder.run("login", "--host", workspace.url, "--token", "-", "--store", "file", stdin=key)
+        lab.switch("reset")
+    assert login.returncode == exit_code, login.stderr
+    # No host is named: the one that is remembered has to be that of the grant.
+    after = folder.run("status", "--json")
+    assert (after.returncode == 0) is kept
+    if kept:
+        assert json.loads(after.stdout)["host"] == workspace.url
+        assert folder.run("tasks", "list", "--limit", "1").returncode == 0
+    else:
+        assert not list((tmp_path / "sign-in-unencrypted").glob("*.json"))
+    measure.expect(R=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from app.core.auth.oauth.authorization_server import ClientRefused, GrantRefused
 from app.core.auth.oauth.callback import (
@@ -79,6 +80,11 @@ class AuthorizationAttempt:
     def url(self) -> str:
         """The URL of the consent page."""
         return self._request.url
+
+    @property
+    def port(self) -> int:
+        """The port of this machine that the redirect goes to."""
+        return urlsplit(self._request.redirect_uri).port or 0
 
     @property
     def challenge(self) -> str:

@@ -89,6 +89,11 @@ class BrowserSignIn:
         """The URL of the consent page. Whoever opens it by hand may be asked for the `page_code`."""
         return self._current.url
 
+    @property
+    def port(self) -> int:
+        """The port of this machine that the browser comes back to."""
+        return self._current.port
+
     def open_again(self) -> None:
         """Open the consent page in the browser that the system or `$BROWSER` names."""
         task = asyncio.create_task(self._open(self._current))
