@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
 from app.core.diagnostics.activity import Activity
-from app.core.errors import BurrowError, SignInNeeded
+from app.core.errors import BurrowError, Rejected, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 DATA_VARIABLE = "BURROW_DATA"
 WORKSPACE_FOLDER = "workspace"
 HOST_SETTING = "host"
+# Followed by the key of the host.
+CLIENT_ID_SETTING = "client_id:"
 NO_HOST = ""
 """The value of that setting where the user works without an account."""
 
@@ -177,14 +180,19 @@ class Services:
         """The host a person names: `us`, `eu`, `workspace` or an origin. Raises `Rejected` for anything else."""
         if named.strip().lower() == WORKSPACE:
             return await self.start_workspace()
-        host = parse_host(named, self._client_id(named))
+        host = parse_host(named)
+        host = replace(host, client_id=self._client_id(host))
         if host.key not in BUILT_IN and is_loopback(_hostname(host.origin)):
             return await self._recognised(host)
         return host
 
     async def use_client_id(self, named: str, client_id: str) -> None:
-        """Sign in to a self-hosted server as this OAuth client instead of registering there."""
-        await self.storage.settings.set(f"client_id:{named.strip()}", client_id)
+        """Sign in to a host as this OAuth client instead of registering there, however the host is typed from now on.
+
+        Raises `Rejected` (attr `host`) when `named` is no host. The embedded workspace has a client of its own.
+        """
+        if named.strip().lower() != WORKSPACE:
+            await self.storage.settings.set(f"{CLIENT_ID_SETTING}{parse_host(named).key}", client_id)
 
     async def remember(self, host: Host, slot: str = "") -> None:
         """Start with this account of `host` next time."""
@@ -343,9 +351,16 @@ class Services:
         if self.storage.settings.get(f"auth:{backend.credential.key.text}:store") is None:
             await backend.credential.choose_store(usual)
 
-    def _client_id(self, named: str) -> str | None:
-        value = self.storage.settings.get(f"client_id:{named.strip()}")
-        return value if isinstance(value, str) else None
+    def _client_id(self, host: Host) -> str | None:
+        value = self.storage.settings.get(f"{CLIENT_ID_SETTING}{host.key}")
+        if isinstance(value, str):
+            return value
+        # Version 0.1.0 remembered it under what the user typed.
+        for named, typed in self.storage.settings.under(CLIENT_ID_SETTING).items():
+            with suppress(Rejected):
+                if isinstance(typed, str) and parse_host(named.removeprefix(CLIENT_ID_SETTING)).key == host.key:
+                    return typed
+        return None
 
     async def _recognised(self, host: Host) -> Host:
         """A workspace on this machine tells its MCP endpoint; any other server on this machine has none.
