@@ -65,7 +65,6 @@ async def login(options: argparse.Namespace) -> int:
         except BurrowError:
             # The sign-in is stored: the next command has to be for it too.
             await services.remember(host, backend.credential.key.slot)
-            say(f"Signed in to {host.name}, but the account could not be read.")
             raise
         await services.remember(host, backend.credential.key.slot)
         assert backend.account is not None

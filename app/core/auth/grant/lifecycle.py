@@ -101,8 +101,10 @@ class GrantLifecycle:
         replaced = self._state.grant
         signed_in = replace(grant, sign_in=secrets.token_hex(8))
         async with self._files.lock.try_hold():
-            with contextlib.suppress(VaultFailure):
-                replaced = await self._store.read_readable() or replaced
+            # Read only where something else may be stored: on some systems each reading can show a prompt.
+            if self._store.may_hold_grant and (replaced is None or self._store.changed_elsewhere):
+                with contextlib.suppress(VaultFailure):
+                    replaced = await self._store.read_readable() or replaced
             stored = await self.save(signed_in)
             number = await self._journal.record(SIGNED_IN, why, signed_in, "ok" if stored else "not stored")
         self._state.emit_event(SIGNED_IN, why, "ok", signed_in)
