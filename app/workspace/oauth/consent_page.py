@@ -178,7 +178,8 @@ def code_page(csrf: str, redirect_source: str, problem: str | None, status: int)
     alert = f'<p class="note" role="alert">{html.escape(problem)}</p>' if problem else ""
     body = f"""
 <h1>An application asks for access</h1>
-<p id="help">Burrow did not open this page. Type the code that <code>burrow workspace --code</code> shows.</p>
+<p id="help">Burrow did not open this page. Type the code that Burrow shows on its page Workspace lab, or that
+<code>burrow workspace --code</code> prints.</p>
 {alert}
 <form method="post" action="/oauth/authorize/">
 <input type="hidden" name="csrf" value="{html.escape(csrf)}">
