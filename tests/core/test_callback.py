@@ -16,6 +16,7 @@ from app.core.auth.oauth import callback
 from app.core.auth.oauth.callback import SIGNED_IN, AuthorizationResponse, CallbackServer
 from app.core.auth.oauth.sign_in import BrowserSignIn
 from app.core.errors import BurrowError, Rejected, ServerTrouble
+from app.core.redaction import HIDDEN_SECRETS, REDACTED, hide, redact_text
 from tests.core.scripted import Reply
 from tests.faults.authority import AUTHORIZE, TOKEN, browser_client
 
@@ -120,6 +121,20 @@ async def test_an_address_that_is_given_by_hand_passes_the_same_checks() -> None
         assert server.take(f"  {address}\n")
         assert (await server.wait()).code == "abc"
         assert not server.take(address)
+
+
+async def test_forged_redirects_do_not_push_real_secrets_out_of_what_is_redacted() -> None:
+    secret = "a-secret-without-any-known-shape"
+    hide(secret)
+    async with listening() as (server, address):
+        for number in range(HIDDEN_SECRETS + 1):
+            forged = address.replace(STATE, f"forged-state-{number}").replace("abc", f"forged-code-{number}")
+            assert (await get(forged)).status_code == 400
+        assert redact_text(secret) == REDACTED
+        waiting = asyncio.create_task(answered(server))
+        await get(address.replace("abc", "a-code-without-a-shape"))
+        await waiting
+        assert redact_text("a-code-without-a-shape") == REDACTED
 
 
 async def begun(sign_in: BrowserSignIn) -> str:

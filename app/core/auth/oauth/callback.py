@@ -82,9 +82,6 @@ class AuthorizationResponse:
     issuer: str | None
     repeated: bool = False
 
-    def __post_init__(self) -> None:
-        hide(self.code, self.state)
-
 
 def unused_port() -> int:
     """A port of this machine that nobody listens on now."""
@@ -243,6 +240,8 @@ class CallbackServer:
             return None if again else ALREADY_DONE
         if len(query.get("state", [])) > 1 or not self._accepts(response):
             return UNEXPECTED
+        # Not before it was accepted: any page could have secrets forgotten by sending many others here.
+        hide(code, state)
         self._result.set_result(response)
         return None
 
