@@ -280,6 +280,7 @@ run [ARGUMENTS]      open the window on the embedded workspace
 test [PYTEST ARGS]   lint, types, layers, then all tests (with arguments: those tests only, in one process)
 check                the same without tests
 bench [NAME ARGS]    all benchmarks, or one
+mutate [NAME …]      takes out guarding lines one at a time, and says which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
 package              build the one-folder application into dist/burrow
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
@@ -291,7 +292,7 @@ def main() -> int:
     if trouble is not None:
         stop(trouble)
     parser = argparse.ArgumentParser("dev.py", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "test", "check", "bench", "soak", "package", "lock"])
+    parser.add_argument("command", choices=["run", "test", "check", "bench", "mutate", "soak", "package", "lock"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     asked = parser.parse_args()
     arguments: list[str] = asked.arguments
@@ -304,6 +305,8 @@ def main() -> int:
         return bench(arguments)
     if asked.command == "run":
         run(arguments)
+    if asked.command == "mutate":
+        hand_over(venv_program("python"), "-m", "tests.mutate", *arguments)
     if asked.command == "soak":
         hand_over(venv_program("python"), ROOT / "tests" / "faults" / "soak.py", *arguments)
     if asked.command == "package":

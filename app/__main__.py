@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
@@ -9,14 +10,19 @@ SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace
 OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
 
+OPTIONS_WITH_PATH = frozenset({"--data", "--screenshot"})
+
+
 def main() -> int:
     """Dispatch on the subcommand; imports stay inside so that each way in pays only for itself."""
-    command, arguments = split(sys.argv[1:])
+    open_standard_streams()
+    command, arguments = split(texts(sys.argv[1:]))
     if command == "workspace":
         from app.workspace.__main__ import main as run_workspace
 
         placed = any(argument == "--data" or argument.startswith("--data=") for argument in arguments)
-        return run_workspace(arguments if placed else [*arguments, "--data", _workspace_folder()])
+        folder = [] if placed else _workspace_folder()
+        return 1 if folder is None else run_workspace([*arguments, *folder])
     if command is not None:
         from app.cli.main import main as run_command
 
@@ -26,10 +32,49 @@ def main() -> int:
     return run_window(arguments)
 
 
-def _workspace_folder() -> str:
+def open_standard_streams() -> None:
+    """Give a process that was started without standard input or standard error an empty one.
+
+    Python leaves them None. The next file that is opened would get their number: what a child process or a library
+    writes to standard error would go into the database. Standard output stays None, so that a command can tell.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for the whole process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def texts(arguments: list[str]) -> list[str]:
+    """The arguments as UTF-8, whatever the locale says; paths stay as the system functions want them.
+
+    With the POSIX locale Python takes each byte beyond ASCII for one that is no text.
+    """
+    if sys.getfilesystemencoding() == "utf-8":
+        return arguments
+    paths = {position + 1 for position, argument in enumerate(arguments) if argument in OPTIONS_WITH_PATH}
+    return [
+        argument
+        if position in paths or argument.partition("=")[0] in OPTIONS_WITH_PATH
+        else os.fsencode(argument).decode("utf-8", "surrogateescape")
+        for position, argument in enumerate(arguments)
+    ]
+
+
+def _workspace_folder() -> list[str] | None:
+    """The option that names the workspace's folder; None when that is not known, which the user was told."""
+    from app.core.errors import StorageTrouble
     from app.core.services import WORKSPACE_FOLDER, data_folder
 
-    return str(data_folder() / WORKSPACE_FOLDER)
+    try:
+        return ["--data", str(data_folder() / WORKSPACE_FOLDER)]
+    except StorageTrouble as failure:
+        sys.stderr.write(f"burrow: {failure.title}: {failure.cause}\n        {failure.advice}\n")
+        return None
 
 
 def split(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 1.0
 NO_DISPLAY = (
-    "burrow: no display. Start one (for example with Xvfb), or take a picture: "
+    "burrow: no display. Start one (for example with Xvfb), or save a picture: "
     "burrow --workspace --offscreen --screenshot FILE"
 )
 
@@ -64,6 +64,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
     bridge = Bridge()
+    # The window is made with the connector, which calls it later.
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, PLACES, connecting, paint_first=True)
     if options.place:
@@ -75,8 +76,10 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     window.show()
     painted.wait()
     window.fill()
+    # After `fill`, which shows the place, and before the loop, in which the first request is made.
     _hold_network(services, window)
 
+    # Not above: asyncio takes 50 ms to import, and the first paint needs none of it.
     import asyncio
 
     from app.core.diagnostics.logs import start_logging
@@ -85,6 +88,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     start_logging(services.folder)
     named = options.host or ("workspace" if options.workspace else services.remembered_host())
 
+    # Stays empty if the window is closed before it has settled.
     collectors: list[Collector] = []
 
     async def settle() -> None:
@@ -103,6 +107,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
+            # What writes goes before what it writes through: the places use the bridge, and every job the services.
             await window.stack.flush()
             await window.layout_memory.save()
             await bridge.close()
@@ -138,9 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")
     where.add_argument("--host", help="us, eu, workspace or the address of a server")
-    parser.add_argument("--data", metavar="DIR", help="where all state lives (also BURROW_DATA)")
+    parser.add_argument("--data", metavar="DIR", help="the folder for all data (also BURROW_DATA)")
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
-    parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and end")
+    parser.add_argument(
+        "--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and quit"
+    )
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
     parser.add_argument("--version", action="version", version=f"Burrow {__version__}")
     return parser

@@ -39,7 +39,6 @@ def main(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
-        start_logging(data_folder(options.data))
         code = asyncio.run(_run(options.command, options))
         # Here, not at exit, so that a reader that went away is noticed.
         sys.stdout.flush()
@@ -55,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _run(command: Command, options: argparse.Namespace) -> int:
     try:
+        start_logging(data_folder(options.data))
         return await command(options)
     except BurrowError as failure:
         if options.json:

@@ -262,7 +262,7 @@ class Backend:
             except SignInNeeded:
                 return
             except BurrowError as failure:
-                log.info("%s is still in trouble: %s", self.host.origin, type(failure).__name__)
+                log.info("%s still fails: %s", self.host.origin, type(failure).__name__)
                 if not failure.retryable and not self.credential.status.unreachable:
                     return
 

@@ -14,12 +14,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from app.core.errors import BurrowError, ServerTrouble, StorageTrouble
 from app.core.fetcher import plain_json
 from app.core.hosts import Host, workspace_host
+from app.core.private import make_private_folder, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,8 +136,8 @@ class EmbeddedWorkspace:
     async def _launch(self, port: int) -> tuple[Ready, asyncio.subprocess.Process]:
         log_path = self._folder / LOG_FILE
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with log_path.open("wb") as log_file:
+            make_private_folder(self._folder)
+            with _log_file(log_path) as log_file:
                 process = await asyncio.create_subprocess_exec(
                     *_command(),
                     "--watch-stdin",
@@ -185,6 +186,10 @@ class EmbeddedWorkspace:
                     log.exception("the embedded workspace could not be started again")
                     return
             attempts += 1
+
+
+def _log_file(path: Path) -> BinaryIO:
+    return open(path, "wb", opener=open_private)
 
 
 def _port(ready: Ready) -> int:

@@ -81,7 +81,7 @@ class TimedOut(BurrowError):
 class ServerTrouble(BurrowError):
     """5xx, a page instead of data, or a response that is cut off. Never a reason to end a grant."""
 
-    title = "The server is in trouble"
+    title = "Server error"
     action = "Try again in a moment."
     retryable = True
     exit_code = 6

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
 from app.core.diagnostics.activity import Activity
-from app.core.errors import BurrowError, Rejected, SignInNeeded
+from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DATA_VARIABLE = "BURROW_DATA"
+NAME_FOLDER = f"Name a folder with --data or {DATA_VARIABLE}, by its whole path."
 WORKSPACE_FOLDER = "workspace"
 HOST_SETTING = "host"
 # Followed by the key of the host.
@@ -49,13 +50,30 @@ NO_HOST = ""
 
 
 def data_folder(chosen: str | None = None) -> Path:
-    """Where all state lives: `--data`, else `BURROW_DATA`, else the platform's place for an application's data."""
+    """Where all state lives: `--data`, else `BURROW_DATA`, else the platform's place for an application's data.
+
+    Raises `StorageTrouble` when the user's home is not known.
+    """
     named = chosen or os.environ.get(DATA_VARIABLE)
     if named:
-        return Path(named).expanduser().absolute()
+        try:
+            return Path(named).expanduser().absolute()
+        except (RuntimeError, OSError) as failure:
+            raise StorageTrouble(f"{named} cannot be found: {failure}", action=NAME_FOLDER) from None
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("Burrow", appauthor=False))
+    cause = "Your home folder is not known, so there is no place for Burrow's data."
+    # An empty `HOME` would mean the root of all folders.
+    if os.name == "posix" and os.environ.get("HOME") == "" and not os.environ.get("XDG_DATA_HOME"):
+        raise StorageTrouble(cause, action=NAME_FOLDER)
+    try:
+        folder = Path(platformdirs.user_data_dir("Burrow", appauthor=False))
+    except RuntimeError:
+        raise StorageTrouble(cause, action=NAME_FOLDER) from None
+    # A relative `XDG_DATA_HOME` would mean another folder for each place that Burrow is started in.
+    if not folder.is_absolute():
+        raise StorageTrouble(cause, action=NAME_FOLDER)
+    return folder
 
 
 class Services:
@@ -136,9 +154,11 @@ class Services:
     @cached_property
     def servers(self) -> Servers:
         """Every MCP server: those of the current account, and the user's own, which need no account."""
+        from app.core.mcp.servers.refused_probes import RefusedProbes
         from app.core.mcp.servers.registry import Servers
 
-        return Servers(self.activity, self.storage.cache, self._server_sources())
+        probes = RefusedProbes(self.storage.settings)
+        return Servers(self.activity, self.storage.cache, self._server_sources(), probes=probes)
 
     @cached_property
     def sign_ins(self) -> SignIns:

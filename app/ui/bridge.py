@@ -36,14 +36,15 @@ class Job:
         self,
         owner: _Owner,
         key: str | None,
-        deliver: Callable[[], Callable[[Any], object] | None],
-        fail: Callable[[], Callable[[BurrowError], object] | None],
+        done_handler: Callable[[], Callable[[Any], object] | None],
+        failed_handler: Callable[[], Callable[[BurrowError], object] | None],
     ) -> None:
         self._owner = owner
         self._key = key
-        self._deliver = deliver
-        self._fail = fail
+        self._done_handler = done_handler
+        self._failed_handler = failed_handler
         self._task: asyncio.Task[Any] | None = None
+        # Not the task's own state: a coroutine may catch the cancellation, or have returned before it arrives.
         self._cancelled = False
 
     @property
@@ -109,13 +110,14 @@ class Bridge(QObject):
 
     failed_job = Signal(object)
     crashed = Signal(object)
-    _heard = Signal(object)
+    _emitted = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._owners: dict[int, _Owner] = {}
         self._closed = False
-        self._heard.connect(self._call, Qt.ConnectionType.QueuedConnection)
+        # Queued even on the Qt thread: a slot never runs inside `Event.emit`, and all values keep their order.
+        self._emitted.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     def spawn(
         self,
@@ -145,21 +147,23 @@ class Bridge(QObject):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
+            # Else Python warns that it was never awaited.
             coroutine.close()
             raise
         entry = self._entry(owner)
         if entry is None:
             coroutine.close()
-            job = Job(_Owner(), key, _nobody, _nobody)
+            job = Job(_Owner(), key, _no_handler, _no_handler)
             job._cancelled = True
             return job
         if key is not None and key in entry.keyed:
             entry.keyed[key].cancel()
-        job = Job(entry, key, _loosely(done, owner), _loosely(failed, owner))
+        job = Job(entry, key, _weak_getter(done, owner), _weak_getter(failed, owner))
         job._task = loop.create_task(coroutine)
         entry.jobs.add(job)
         if key is not None:
             entry.keyed[key] = job
+        # The first callback of the task: `Job.wait` returns after the handlers have been called.
         job._task.add_done_callback(lambda task: self._finish(job, task))
         return job
 
@@ -187,15 +191,16 @@ class Bridge(QObject):
         entry = self._entry(owner)
         if entry is None:
             return _nothing
-        get = _loosely(slot, owner)
-        heard = self._heard
+        get = _weak_getter(slot, owner)
+        emitted = self._emitted
 
         def call(value: T) -> None:
+            # Since the value was emitted, the owner may have died or stopped listening.
             target = get()
             if entry.alive and unsubscribe in entry.unsubscribes and target is not None:
                 target(value)
 
-        unsubscribe_event = event.subscribe(lambda value: heard.emit((call, value)))
+        unsubscribe_event = event.subscribe(lambda value: emitted.emit((call, value)))
 
         def unsubscribe() -> None:
             entry.unsubscribes.discard(unsubscribe)
@@ -206,6 +211,7 @@ class Bridge(QObject):
 
     async def close(self, timeout: float = 1.0) -> None:
         """Cancel everything, begin nothing more, and wait at most `timeout` seconds for the tasks to end."""
+        # First: what is cancelled below must not start anything else.
         self._closed = True
         tasks: set[asyncio.Task[Any]] = set()
         for entry in self._owners.values():
@@ -232,6 +238,7 @@ class Bridge(QObject):
             entry = self._owners[address] = _Owner()
             owners, made = self._owners, entry
 
+            # Must not refer to `owner`: the connection would keep its wrapper alive.
             def destroyed() -> None:
                 made.end()
                 if owners.get(address) is made:
@@ -246,29 +253,34 @@ class Bridge(QObject):
             self._settle(job, task)
         finally:
             entry.jobs.discard(job)
+            # A later job may have taken the key.
             if job._key is not None and entry.keyed.get(job._key) is job:
                 del entry.keyed[job._key]
+            # Last: a job is done once its handlers have been called.
             job._task = None
 
     def _settle(self, job: Job, task: asyncio.Task[Any]) -> None:
+        """Give the outcome to the handler that it is for."""
         if task.cancelled():
             return
-        error = _single(task.exception())
+        error = _unwrapped(task.exception())
         silent = job._cancelled or not job._owner.alive
         if error is None:
-            done = None if silent else job._deliver()
+            done = None if silent else job._done_handler()
             if done is not None:
                 self._guarded(done, task.result())
             return
         from asyncio import CancelledError
 
+        # A cancellation can come out of a group. The others have left the loop already, as they should.
         if isinstance(error, (CancelledError, SystemExit, KeyboardInterrupt)):
             return
         if silent:
+            # Nobody waits for the result, but a bug stays a bug.
             if not isinstance(error, BurrowError):
                 self._crash(error)
             return
-        failed = job._fail()
+        failed = job._failed_handler()
         if failed is None:
             self._report(error)
         elif isinstance(error, BurrowError):
@@ -288,6 +300,7 @@ class Bridge(QObject):
         self._emit(self.crashed, error)
 
     def _emit(self, signal: SignalInstance, error: BaseException) -> None:
+        # A task may end after the bridge itself was destroyed.
         if shiboken6.isValid(self):
             signal.emit(error)
 
@@ -298,14 +311,15 @@ class Bridge(QObject):
             self._report(error)
 
     @Slot(object)
-    def _call(self, heard: tuple[Callable[[Any], None], Any]) -> None:
-        self._guarded(*heard)
+    def _deliver(self, emitted: tuple[Callable[[Any], None], Any]) -> None:
+        self._guarded(*emitted)
 
 
 class Generation(QObject):
     """Jobs and subscriptions that end together, such as those made for the account in view.
 
-    `renew` ends them all: no late answer of an earlier generation reaches a handler.
+    `renew` ends them all: no late answer of an earlier generation reaches a handler. It is an owner by itself, so what
+    its parent started through the bridge goes on.
     """
 
     def __init__(self, bridge: Bridge, parent: QObject) -> None:
@@ -341,7 +355,7 @@ def _address(owner: QObject) -> int:
     return int(shiboken6.getCppPointer(owner)[0])
 
 
-def _nobody() -> None:
+def _no_handler() -> None:
     return None
 
 
@@ -349,16 +363,17 @@ def _nothing() -> None:
     pass
 
 
-def _loosely(call: Callable[..., Any] | None, owner: QObject) -> Callable[[], Callable[..., Any] | None]:
+def _weak_getter(call: Callable[..., Any] | None, owner: QObject) -> Callable[[], Callable[..., Any] | None]:
     """A getter of `call` that does not keep `owner` alive where `call` is one of its methods."""
     if call is None:
-        return _nobody
+        return _no_handler
     if inspect.ismethod(call) and call.__self__ is owner:
         return weakref.WeakMethod(call)
     return lambda: call
 
 
-def _single(error: BaseException | None) -> BaseException | None:
+def _unwrapped(error: BaseException | None) -> BaseException | None:
+    """The exception of a group that holds a single one: a task group wraps whatever one of its tasks raises."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

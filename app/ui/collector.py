@@ -14,6 +14,7 @@ import time
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
 
+# Rare, and with a frozen start short: `benchmarks/heartbeat.py` measures the gaps that remain.
 THRESHOLDS = (50_000, 20, 50)
 BUSY_MS = 50
 IDLE_MS = 1000
@@ -27,6 +28,7 @@ class Collector(QObject):
         super().__init__(parent)
         self._thresholds = gc.get_threshold()
         self._full_at = time.monotonic()
+        # Before freezing, which would keep garbage for good.
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -52,6 +54,7 @@ class Collector(QObject):
         interval = BUSY_MS if young > THRESHOLDS[0] // 4 else IDLE_MS
         if interval != self._timer.interval():
             self._timer.setInterval(interval)
+        # As the interpreter chooses: an older generation is due after so many collections of the one before it.
         if young <= THRESHOLDS[0]:
             return
         if middle <= THRESHOLDS[1]:
@@ -64,6 +67,7 @@ class Collector(QObject):
     @Slot(Qt.ApplicationState)
     def _state_changed(self, state: Qt.ApplicationState) -> None:
         """Make the full collection, the longest one, while the window is in the background."""
+        # The signal still comes after `stop`, which enables automatic collection.
         away = state != Qt.ApplicationState.ApplicationActive
         if away and time.monotonic() - self._full_at >= FULL_EVERY_SECONDS and not gc.isenabled():
             self._collect_all()

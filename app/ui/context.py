@@ -42,9 +42,9 @@ class Navigator(Protocol):
         """Start signing in to the current host in the browser."""
 
     async def allow(self, scopes: Sequence[str]) -> None:
-        """Ask the person in the browser for these permissions besides those granted; returns once they are granted.
+        """Ask the user in the browser for these permissions besides those granted; returns once they are granted.
 
-        Cancelling the coroutine withdraws the question. Raises `SignInNeeded` when the person denies or cancels, and
+        Cancelling the coroutine withdraws the question. Raises `SignInNeeded` when the user denies or cancels, and
         another `BurrowError` when they could not be asked.
         """
 

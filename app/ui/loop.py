@@ -52,7 +52,9 @@ T = TypeVar("T")
 
 # A turn of Qt's loop takes about 10 µs: a slice of 1 ms costs 1 % and keeps a 5 ms heartbeat within 8 ms.
 SLICE_SECONDS = 0.001
+# `QTimer.start` takes milliseconds in 32 bits. After a day nothing is due, and the timer is set for the rest.
 LONGEST_TIMER_SECONDS = 86_400.0
+# A sweep looks at the whole heap: it waits until more than half of the timers are cancelled, and half as many as this.
 FEW_TIMERS = 100
 WINDOWS_SIGNAL_POLL_MS = 500
 QUIT_SECONDS = 5.0
@@ -68,6 +70,7 @@ class _Pump(QObject):
 
     def __init__(self, loop: Loop) -> None:
         super().__init__()
+        # None once closed: a wake-up that was queued before may still arrive.
         self._loop: Loop | None = loop
         self.turn = QTimer(self)
         self.turn.setSingleShot(True)
@@ -170,15 +173,21 @@ class Loop(_QtEventLoop):
         self._pump = _Pump(self)
         self._armed = False
         self._wake_sent = False
+        # How many frames of `_drain` are on the stack: more than one inside a nested Qt loop.
         self._depth = 0
+        # Callbacks whose context was in use, each with the depth at which that was found.
         self._deferred: list[tuple[int, asyncio.Handle]] = []
+        # What left a callback to end the program, until `run_forever` raises it.
         self._escaped: BaseException | None = None
         self.on_quit: Callable[[], object] | None = None
         super().__init__(app)  # type: ignore[arg-type]
         # A coroutine decides when the loop ends, not the last dialog that closes.
         app.setQuitOnLastWindowClosed(False)
+        # `set_default_executor` takes a ThreadPoolExecutor only.
         self._default_executor = Workers()
 
+    # asyncio's own. qasync's start a Qt timer for each callback, and keep an executor and an exception handler that
+    # asyncio does not see.
     call_soon = asyncio.BaseEventLoop.call_soon
     call_later = asyncio.BaseEventLoop.call_later
     run_until_complete = asyncio.BaseEventLoop.run_until_complete
@@ -201,6 +210,7 @@ class Loop(_QtEventLoop):
                 firstiter=self._asyncgen_firstiter_hook,
                 finalizer=self._asyncgen_finalizer_hook,
             )
+            # The timers stand still between two runs: start them for what was scheduled meanwhile.
             self._arm()
             self._set_deadline()
             while True:
@@ -209,6 +219,7 @@ class Loop(_QtEventLoop):
                     raise self._escaped
                 if self._stopping or self.on_quit is None:
                     break
+                # Qt ended its loop although nobody called `stop`. The orderly end still needs a loop: run it again.
                 self.on_quit()
         finally:
             self._escaped = None
@@ -225,6 +236,7 @@ class Loop(_QtEventLoop):
         """Let a signal wake the window: Python's handlers wait for bytecode, and an idle Qt loop runs none."""
         if os.name == "nt" or threading.current_thread() is not threading.main_thread():
             return None
+        # The other end of asyncio's self-pipe is a reader of this loop.
         return signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
 
     def stop(self) -> None:
@@ -274,14 +286,15 @@ class Loop(_QtEventLoop):
         if self._debug:
             self._check_callback(callback, "call_soon_threadsafe")
         handle = asyncio.Handle(callback, args, self, context)
+        # Before the flag is read. One wake-up serves all handles appended before it is taken.
         self._ready.append(handle)
-        # One wake-up serves all handles appended before it is taken.
         if not self._wake_sent:
             self._wake_sent = True
             self._pump.woken.emit()
         return handle
 
     def _take_wake(self) -> None:
+        # Before the queue is looked at: whatever a thread appends after that sends a wake-up of its own.
         self._wake_sent = False
         if self._ready and not self._armed:
             self._arm()
@@ -304,6 +317,7 @@ class Loop(_QtEventLoop):
             self._pump.deadline.stop()
             return
         seconds = min(max(0.0, scheduled[0].when() - self.time()), LONGEST_TIMER_SECONDS)
+        # Rounded up: a timer may fire late, never early.
         self._pump.deadline.start(math.ceil(seconds * 1000))
 
     def _take_due_timers(self) -> None:
@@ -328,6 +342,7 @@ class Loop(_QtEventLoop):
             return
         kept: list[asyncio.TimerHandle] = []
         for timer in self._scheduled:
+            # `handle` is marked as cancelled only after this call.
             if timer.cancelled() or timer is handle:
                 self._drop_timer(timer)
             else:
@@ -338,6 +353,7 @@ class Loop(_QtEventLoop):
 
     @staticmethod
     def _drop_timer(handle: asyncio.TimerHandle) -> None:
+        """Mark a timer as outside the heap, so that cancelling it later is not counted."""
         handle._scheduled = False  # type: ignore[attr-defined]
 
     def _drain(self) -> None:
@@ -368,18 +384,25 @@ class Loop(_QtEventLoop):
         if self._stopping:
             super().stop()
         elif not self._ready:
+            # Started above for a nested loop only: let Qt sleep.
             self._pump.turn.stop()
             self._armed = False
 
     def _run_slice(self) -> None:
+        """Run ready callbacks until none is left or the slice is over.
+
+        After `stop`, as in asyncio, what was ready at the start of the slice still runs, whatever it takes, and what
+        those callbacks add does not.
+        """
         ready = self._ready
         nested = self._depth > 1
         limit = time.monotonic() + SLICE_SECONDS
-        generation = len(ready)
+        left_on_stop = len(ready)
         while ready:
             handle = ready.popleft()
             if not handle._cancelled:
                 if nested and not _may_enter(handle):
+                    # Not back into the queue: it would be tried in every turn until the frame in its way returns.
                     self._deferred.append((self._depth, handle))
                 elif self._debug:
                     self._run_watched(handle)
@@ -387,15 +410,18 @@ class Loop(_QtEventLoop):
                     handle._run()
                 if self._deferred:
                     self._take_deferred()
-            generation -= 1
+            left_on_stop -= 1
             if self._stopping:
-                if generation <= 0:
+                if left_on_stop <= 0:
                     return
             elif time.monotonic() >= limit:
                 return
 
     def _take_deferred(self) -> None:
-        """Run the callbacks again whose context was in use by a frame that has returned since."""
+        """Queue again what was deferred deeper down, now that a callback of this depth has returned.
+
+        The context may be in use by a frame further out: then the callback is deferred again, at this depth.
+        """
         deeper = [handle for depth, handle in self._deferred if depth > self._depth]
         if deeper:
             self._deferred = [entry for entry in self._deferred if entry[0] <= self._depth]
@@ -468,7 +494,7 @@ def _may_enter(handle: asyncio.Handle) -> bool:
 def run(app: QApplication, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     """Run `main(quitting)` on a new `Loop` until it returns its exit code. No task is left behind.
 
-    `quitting` is set when the person quits: the last window closed, Qt was told to quit, SIGINT or SIGTERM arrived.
+    `quitting` is set when the user quits: the last window closed, Qt was told to quit, SIGINT or SIGTERM arrived.
     `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS` after the first
     one. Tasks that are left then are cancelled and given `CANCEL_SECONDS`.
     """
@@ -500,11 +526,13 @@ async def _supervise(app: QApplication, loop: Loop, main: Callable[[asyncio.Even
     except asyncio.CancelledError:
         if work.cancelled() and quitting.is_set():
             return 1
+        # This coroutine was cancelled from outside, and `main` may still run.
         work.cancel()
         raise
     finally:
         app.lastWindowClosed.disconnect(leave)
         await _end_tasks(loop)
+        # Last: a signal that comes in between must not kill the process.
         release()
 
 
@@ -551,5 +579,6 @@ async def _end_tasks(loop: Loop) -> None:
     _, stubborn = await asyncio.wait(others, timeout=CANCEL_SECONDS)
     for task in stubborn:
         logger.error("A task does not end when cancelled: %r", task)
+        # `asyncio.Runner` would wait for it without end, and the destroyed task would complain.
         asyncio.tasks._unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]

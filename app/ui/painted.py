@@ -36,6 +36,7 @@ class FirstPaint(QObject):
 
         What the caller imports after that does not delay the first paint.
         """
+        # It also wakes `processEvents`, which sleeps until there is an event.
         late = QTimer(self, singleShot=True, interval=DEADLINE_MS)
         late.start()
         while not self.seen and late.isActive():

@@ -34,12 +34,12 @@ class Identity(NamedTuple):
 class Place(QWidget):
     """A place of the window: tasks, servers.
 
-    The window builds a place when it is first shown, connects its signals and calls the methods below. The defaults are
-    those of a place that has nothing of the kind; a place overrides what it has.
+    The window builds a place when it is first shown, connects its signals and calls the methods below. Their defaults
+    do nothing or return nothing: a place overrides what it has.
 
     Signals:
 
-    - `count_changed(int)`: how many of its items need the person, for the rail.
+    - `count_changed(int)`: how many of its items need the user, for the rail.
     - `waiting_sent()`: a change that had waited for the sign-in or the connection has been sent.
     - `waiting_changed()`: `waiting` or an answer of `waiting_for` changed.
     - `call_resumed()`: a call that had waited for the sign-in has been answered.
@@ -68,11 +68,11 @@ class Place(QWidget):
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for the sign-in of the current account."""
+        """How many tool calls wait for the sign-in of the current account."""
         return 0
 
     def waiting_for(self, key: str) -> int:
-        """How many calls wait for the sign-in with this key (`SignIn.key`).
+        """How many tool calls wait for the sign-in with this key (`SignIn.key`).
 
         The default knows `waiting` only. A place whose calls carry other credentials too overrides it.
         """
@@ -93,7 +93,10 @@ class Place(QWidget):
             self.show_account(former)
 
     def show_account(self, former: Identity | None) -> None:
-        """Drop everything of the former account or project and show that of `backend`; None: what needs no account."""
+        """Drop everything of the `former` account and project, and show that of `backend`.
+
+        Without a backend, show what needs no account.
+        """
 
     def activate(self) -> None:
         """The place came into view."""
@@ -138,9 +141,9 @@ class RecoveryDetector:
     """
 
     def __init__(self, status: CredentialStatus) -> None:
-        self._well = status.healthy
+        self._healthy = status.healthy
 
     def recovered(self, status: CredentialStatus) -> bool:
         """Whether the credential works again since the last call. Call it once for each change of the status."""
-        before, self._well = self._well, status.healthy
-        return self._well and not before
+        before, self._healthy = self._healthy, status.healthy
+        return self._healthy and not before

@@ -39,5 +39,5 @@ class PlaceInfo(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The title in the person's language."""
+        """The title in the user's language."""
         return translate("Places", self.title)

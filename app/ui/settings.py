@@ -13,21 +13,22 @@ if TYPE_CHECKING:
 
 
 class UiSettings(QObject):
-    """What the person chose about the window. A value that cannot be written lasts as long as the process."""
+    """What the user chose about the window. A value that cannot be written lasts as long as the process."""
 
     def __init__(self, settings: Settings, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._settings, self._bridge = settings, bridge
-        # Values whose job has not run yet: the storage does not know them.
-        self._unsaved: dict[str, Any] = {}
+        # What was put in this process. It goes before the storage, which learns of a value later, or never if the write
+        # fails.
+        self._values: dict[str, Any] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`."""
-        return self._unsaved[key] if key in self._unsaved else self._settings.get(key, default)
+        return self._values[key] if key in self._values else self._settings.get(key, default)
 
     def put(self, key: str, value: Any) -> None:
         """Remember a JSON value. Before the loop runs it is not written."""
-        self._unsaved[key] = value
+        self._values[key] = value
         try:
             self._bridge.spawn(self, self._settings.set(key, value), failed=_ignore, key=key)
         except RuntimeError:
@@ -38,7 +39,7 @@ class UiSettings(QObject):
         await self._settings.set(key, value)
 
     def sizes(self, key: str) -> list[int] | None:
-        """Two remembered sizes of a splitter, None where there are none that make sense."""
+        """The two remembered sizes of a splitter; None unless both are there and positive."""
         found = self.get(key)
         if isinstance(found, list) and len(found) == 2 and all(isinstance(size, int) and size > 0 for size in found):
             return found
@@ -46,4 +47,4 @@ class UiSettings(QObject):
 
 
 def _ignore(_error: BurrowError) -> None:
-    """A size or an order that could not be written is not reported."""
+    """A choice about the window that could not be written is not reported: it holds until the process ends."""

@@ -9,7 +9,7 @@ def marked(context: str, text: str) -> str:
 
 
 def translate(context: str, text: str) -> str:
-    """`text`, marked with the same context, in the person's language."""
+    """`text`, marked with the same context, in the user's language."""
     from PySide6.QtCore import QCoreApplication
 
     return QCoreApplication.translate(context, text)

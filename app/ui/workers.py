@@ -64,6 +64,7 @@ class Workers(Executor):
             if self._closed:
                 raise RuntimeError("the workers have been shut down")
             self._queue.append(_Work(lambda: fn(*args, **kwargs), future))
+            # Compared with the whole queue: a thread counts as idle until it has woken up and taken its work.
             if self._idle >= len(self._queue) or len(self._threads) >= self._limit:
                 self._changed.notify()
             else:
@@ -84,6 +85,7 @@ class Workers(Executor):
                     return
                 work = self._queue.popleft()
             work.run()
+            # An idle thread would keep the call and all that it refers to alive.
             del work
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
@@ -95,6 +97,7 @@ class Workers(Executor):
                 self._queue.clear()
             threads = list(self._threads)
             self._changed.notify_all()
+        # Without the lock: cancelling runs the callbacks of the future.
         for work in dropped:
             work.future.cancel()
         if not wait:

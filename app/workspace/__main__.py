@@ -22,6 +22,7 @@ from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace, Work
 from app.workspace.runtime.counters import RequestCounters
 from app.workspace.runtime.database import WorkspaceDatabase
 from app.workspace.runtime.fault_rules import FaultRules
+from app.workspace.runtime.log import start_log
 from app.workspace.seed.fill import seed
 from app.workspace.server import WorkspaceHttpServer
 from app.workspace.web.secret import SECRET_HEADER
@@ -36,10 +37,16 @@ CODE_SECONDS = 5.0
 def main(argv: Sequence[str]) -> int:
     """Run until stdin ends (`--watch-stdin`), SIGTERM or SIGINT. Returns the exit code."""
     options = _parser().parse_args(argv)
+    # SQLite's log files and `runtime.json` have keys in them: whatever this process creates is its owner's only.
+    os.umask(0o077)
+    try:
+        folder = Path(options.data).expanduser()
+    except RuntimeError as trouble:
+        sys.stderr.write(f"burrow workspace: {options.data} cannot be found: {trouble} Name a folder with --data.\n")
+        return 1
     if options.code:
-        return _show_code(Path(options.data).expanduser())
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    folder = Path(options.data).expanduser()
+        return _show_code(folder)
+    start_log(folder)
     try:
         listener = _listen(options.port)
         database = WorkspaceDatabase.open(folder)
@@ -64,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         ("--dynamic-access-token-seconds", 604_800.0, "lifetime of registered clients' access tokens"),
         ("--refresh-grace-seconds", 120.0, "how long a spent refresh token still returns its successors"),
         ("--code-seconds", 300.0, "lifetime of an authorization code"),
+        ("--header-seconds", 15.0, "how long the header of a request may take to arrive"),
+        ("--body-seconds", 60.0, "how long the body of a request may take to arrive"),
     ):
         parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
     return parser
@@ -121,6 +130,8 @@ async def _serve(
         dynamic_access_token_seconds=options.dynamic_access_token_seconds,
         refresh_grace_seconds=options.refresh_grace_seconds,
         code_seconds=options.code_seconds,
+        header_seconds=options.header_seconds,
+        body_seconds=options.body_seconds,
     )
     workspace = Workspace(settings, database, AdjustableClock(), FaultRules(), RequestCounters())
     await seed(workspace)

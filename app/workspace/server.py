@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import signal
 import sys
-from typing import TYPE_CHECKING
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -56,6 +59,7 @@ AFTER_READY = (store.after_ready, endpoint.after_ready)
 """Started in the background once connections are accepted."""
 # How long requests have to end by themselves when the workspace stops.
 CUT_AFTER_SECONDS = 0.3
+LINGER_SECONDS = 1.0
 
 
 def build_app(workspace: Workspace) -> Starlette:
@@ -94,17 +98,92 @@ async def _about(request: Request) -> Response:
     return reply({"name": "burrow-workspace", "version": settings.version, "mcp_url": settings.mcp_url})
 
 
+class TimedConnection(TrackedConnection):
+    """Closes a connection whose client takes too long to send a request: its header, or the body after it.
+
+    Each has a total time, however steadily it trickles in. The pause between two requests is uvicorn's to end.
+    """
+
+    def __init__(self, *args: Any, header_seconds: float, body_seconds: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._seconds = {Awaited.HEADER: header_seconds, Awaited.BODY: body_seconds}
+        self._awaited: Awaited | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._served = False
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        self._served = True
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._await(None)
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        awaited = None
+        if self.conn.their_state is h11.SEND_BODY:
+            awaited = Awaited.BODY
+        elif self.conn.their_state is h11.IDLE and (not self._served or self.conn.trailing_data[0]):
+            awaited = Awaited.HEADER
+        if awaited is not self._awaited:
+            self._await(awaited)
+
+    def _await(self, awaited: Awaited | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._awaited = awaited
+        self._timer = None if awaited is None else self.loop.call_later(self._seconds[awaited], self._late)
+
+    def _late(self) -> None:
+        if self._awaited is Awaited.BODY and self.flow.read_paused:
+            # The workspace does not read: it is not the client that is late.
+            self._await(self._awaited)
+            return
+        if self.transport.is_closing() or (self._awaited is Awaited.BODY and self.cycle.response_started):
+            self.transport.abort()
+            return
+        # What still trickles in is read and dropped for a moment. A socket that is closed before it was read is reset,
+        # and the client would not see the answer.
+        self._refused = True
+        self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+
+class Awaited(Enum):
+    """The part of a request that a client still has to send."""
+
+    HEADER = "header"
+    BODY = "body"
+
+
 class WorkspaceHttpServer(uvicorn.Server):
     """Calls `ready` once connections are accepted, and stops within a second even while streams are open."""
 
     def __init__(self, workspace: Workspace, ready: Callable[[], None]) -> None:
         self._workspace = workspace
         self._ready = ready
+        settings = workspace.settings
+        connection = partial(
+            TimedConnection, header_seconds=settings.header_seconds, body_seconds=settings.body_seconds
+        )
         super().__init__(
             uvicorn.Config(
                 RequestGuard(build_app(workspace), workspace),
                 loop="asyncio",
-                http=TrackedConnection,
+                # uvicorn only calls it.
+                http=cast("type[asyncio.Protocol]", connection),
                 ws="none",
                 # Not "auto", which would take a failure at startup for an application without a lifespan.
                 lifespan="on",

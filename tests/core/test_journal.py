@@ -151,8 +151,10 @@ async def test_a_full_disk_costs_the_journal_and_not_the_sign_in() -> None:
     assert await journal.refreshes() == (event,)
 
 
-def renewal(boot: float, *, accepted: bool = False, cause: str = "refused", outcome: str = REFRESHED) -> GrantEvent:
-    return GrantEvent(0, "us", "renewal", cause, "", "", "", 0, boot, 1, "", outcome=outcome, accepted=accepted)
+def renewal(
+    boot: float, *, accepted: bool = False, cause: str = "refused", outcome: str = REFRESHED, target: str = "T"
+) -> GrantEvent:
+    return GrantEvent(0, "us", "renewal", cause, target, "", "", 0, boot, 1, "", outcome=outcome, accepted=accepted)
 
 
 LOOP = [renewal(1003), renewal(1002), renewal(1001)]
@@ -180,19 +182,25 @@ LOOP = [renewal(1003), renewal(1002), renewal(1001)]
         ([renewal(1010 - n, accepted=True) for n in range(9)], 1011, 0),
         ([renewal(1010 - n, accepted=True) for n in range(10)], 1011, 50),
         ([renewal(1010 - n, accepted=True) for n in range(10)], 1061, 0),
+        # Another target refuses every token.
+        ([renewal(1003 + n, target="U") for n in (3, 2, 1)], 1007, 0),
+        ([renewal(1004, target="U", accepted=True), *LOOP], 1005, 58),
+        # Ten in a minute are enough, whatever asked for them.
+        ([renewal(1010 - n, cause="ahead of expiry") for n in range(10)], 1011, 50),
     ],
 )
 def test_the_brake_table(events: list[GrantEvent], boot: float, waits: float) -> None:
-    assert brake.wait_seconds(events, boot) == waits
+    cause = Cause(CauseKind.REFUSED, "T", "unauthorized")
+    assert brake.wait_seconds(events, boot, cause) == waits
 
 
 async def test_a_loop_of_short_lived_commands_is_stopped_like_a_loop_in_a_window(tmp_path: Path) -> None:
     clock = StillClock()
     for _ in range(3):
         async with journals(tmp_path, clock) as (journal, _other):
-            assert brake.wait_seconds(await journal.refreshes(), clock.boot()) == 0
+            assert brake.wait_seconds(await journal.refreshes(), clock.boot(), REFUSED) == 0
             await journal.settle(await journal.begin(GRANT, REFUSED), REFRESHED)
     async with journals(tmp_path, clock) as (journal, _other):
-        assert brake.wait_seconds(await journal.refreshes(), clock.boot()) == 60
+        assert brake.wait_seconds(await journal.refreshes(), clock.boot(), REFUSED) == 60
         await journal.record(SIGNED_IN, "browser", NEXT)
-        assert brake.wait_seconds(await journal.refreshes(), clock.boot()) == 0
+        assert brake.wait_seconds(await journal.refreshes(), clock.boot(), REFUSED) == 0

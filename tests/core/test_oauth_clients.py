@@ -68,6 +68,9 @@ class BrokenVault:
     async def write(self, name: str, secret: str) -> None:
         await self.read(name)
 
+    async def reserve(self, name: str, present: str) -> None:
+        await self.read(name)
+
     async def delete(self, name: str) -> None:
         await self.read(name)
 

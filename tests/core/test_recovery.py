@@ -293,6 +293,15 @@ async def test_a_grant_ended_by_another_process_is_not_brought_back(tmp_path: Pa
             await other.transport.close()
 
 
+async def test_another_token_on_a_request_to_a_foreign_host_is_taken_off(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig, ScriptedServer() as stranger:
+        client = await rig.transport.client()
+        foreign = {"Authorization": "Bearer somebody's"}
+        auth = rig.credential.auth(Target(rig.host.token_origins))
+        await client.get(f"{stranger.origin}/api/x/", headers=foreign, auth=auth)
+        assert [request.bearer for request in stranger.seen] == [""]
+
+
 async def test_the_token_goes_to_its_own_host_only(tmp_path: Path) -> None:
     async with ScriptedServer() as stranger, signed_in(tmp_path) as rig:
         stranger.views["/api/x/"] = Reply(200, {})

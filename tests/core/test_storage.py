@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app.core.errors import StorageTrouble
 from app.core.storage import Cached, Scope, Storage
+from app.core.storage.database import Database
+from app.core.storage.values import GrantEvent
 from app.core.storage.writer import Writer
 
 if TYPE_CHECKING:
@@ -221,3 +223,38 @@ print(sorted(heavy))
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
     )
     assert answer.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+def test_a_durable_change_is_flushed_at_its_commit_and_any_other_at_a_checkpoint(
+    tmp_path: Path, durable: bool, level: int
+) -> None:
+    database = Database(tmp_path / "d.sqlite3")
+    # `PRAGMA synchronous`: 2 is FULL, 1 is NORMAL.
+    for asked, expected in ((not durable, 3 - level), (durable, level)):
+        [(found,)] = database.write(lambda c: c.execute("PRAGMA synchronous").fetchall(), durable=asked)
+        assert found == expected
+    database.close()
+    [(found,)] = database.write(lambda c: c.execute("PRAGMA synchronous").fetchall(), durable=durable)
+    assert found == level
+    database.close()
+
+
+async def test_what_must_not_be_lost_is_written_durably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels: list[bool] = []
+    write = Database.write
+
+    def watched(database: Database, change: Any, *, durable: bool) -> Any:
+        levels.append(durable)
+        return write(database, change, durable=durable)
+
+    storage = Storage.open(tmp_path)
+    monkeypatch.setattr(Database, "write", watched)
+    await storage.drafts.save(ADA, "task", "new", {"title": "a"})
+    await storage.drafts.discard(ADA, "task", "new")
+    item = await storage.outbox.add(ADA, "create_task", {"title": "a"})
+    await storage.outbox.update(item.id, "sent")
+    await storage.outbox.remove(item.id)
+    await storage.grants.add(GrantEvent(0, "us", "renewal", "c", "t", "r", "p", 1.0, 1.0, 1, "f", open=True))
+    assert levels == [True] * 6
+    await storage.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 from app.core.errors import StorageTrouble
 from app.core.storage import Scope, Storage
 from app.core.storage import database as database_module
+from app.core.storage.database import Database
 from app.core.storage.storage import FILE_NAME
 
 ADA = Scope("us", "ada")
@@ -449,3 +452,43 @@ async def test_a_file_held_for_too_long_is_named_and_the_draft_waits(
     storage = Storage.open(tmp_path)
     assert await storage.drafts.load(ADA, "task", "new") == {"title": "patient"}
     await storage.close()
+
+
+def test_a_change_that_reads_before_it_writes_is_not_overtaken_by_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "burrow.sqlite3"
+    mine, other = Database(path), Database(path)
+    insert = "INSERT INTO settings VALUES (?, '1')"
+    late = threading.Thread(
+        target=lambda: other.write(lambda connection: connection.execute(insert, ("other",)), durable=False)
+    )
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT * FROM settings").fetchall()
+        late.start()
+        late.join(0.3)
+        connection.execute(insert, ("mine",))
+
+    try:
+        mine.write(change, durable=False)
+        late.join(10)
+        assert {key for (key,) in mine.read("SELECT key FROM settings")} >= {"mine", "other"}
+    finally:
+        mine.close()
+        other.close()
+
+
+def test_what_is_written_after_the_file_was_replaced_goes_into_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "burrow.sqlite3"
+    mine = Database(path)
+    insert = "INSERT INTO settings VALUES ('late', '1')"
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{path}{suffix}", f"{path}.aside{suffix}")
+        Database(path).close()
+        mine.write(lambda connection: connection.execute(insert), durable=False)
+        there = Database(path)
+        assert there.read("SELECT key FROM settings WHERE key = 'late'") == [("late",)]
+        there.close()
+    finally:
+        mine.close()

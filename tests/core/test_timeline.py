@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import inf, isinf
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,11 @@ async def test_an_event_asked_for_reads_as_what_it_is() -> None:
     journal, timeline = fresh(StillClock())
     await journal.begin(GRANT, ASKED)
     assert report.why((await timeline.recent(1))[0]) == "asked for"
+
+
+@pytest.mark.parametrize(("until", "words"), [(1_800_000_000.0, "2027-01-15T"), (inf, "until a server refuses it")])
+def test_a_grant_that_cannot_be_renewed_is_told_with_the_time_until_which_it_works(until: float, words: str) -> None:
+    snapshot = STANDING._replace(works_until=until)
+    assert f"could not be renewed; works {'' if isinf(until) else 'until '}" in report.text(snapshot, ())
+    assert words in report.text(snapshot, ())
+    assert report.facts(snapshot)["renewable"] is False

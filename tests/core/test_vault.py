@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import os
 import stat
 import threading
 import time
@@ -156,6 +158,64 @@ async def test_a_folder_that_cannot_be_written_is_named_and_leaves_no_half_file(
     (tmp_path / "sign-in-unencrypted").write_text("in the way")
     with pytest.raises(VaultFailure, match="sign-in-unencrypted"):
         await FileVault(tmp_path).write("a", "secret")
+
+
+async def test_a_write_that_fails_in_the_middle_leaves_the_former_secret_and_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = FileVault(tmp_path)
+    await vault.write("a", "first")
+
+    def full(_handle: int) -> None:
+        assert list((tmp_path / "sign-in-unencrypted").glob(".new-*"))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(VaultFailure, match="No space left"):
+        await vault.write("a", "second")
+    assert len(list((tmp_path / "sign-in-unencrypted").iterdir())) == 1
+    assert await vault.read("a") == "first"
+
+
+async def test_a_secret_is_on_the_disk_before_it_replaces_the_former_one_and_so_is_the_rename_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = FileVault(tmp_path)
+    await vault.write("a", "first")
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def watched_fsync(handle: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"file of {os.fstat(handle).st_size} bytes"
+        steps.append(f"sync {kind}")
+        fsync(handle)
+
+    def watched_replace(source: str, target: str) -> None:
+        steps.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    await vault.write("a", "second")
+    assert steps == ["sync file of 6 bytes", "rename", "sync folder"]
+
+
+async def test_a_write_whose_unfinished_file_was_taken_for_a_leftover_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = FileVault(tmp_path)
+    await vault.write("a", "former")
+    fsync, swept = os.fsync, []
+
+    def sweeping(handle: int) -> None:
+        fsync(handle)
+        if not swept:
+            swept.extend(vault.unfinished("a"))
+            swept[0].unlink()
+
+    monkeypatch.setattr(os, "fsync", sweeping)
+    await vault.write("a", "secret")
+    assert await vault.read("a") == "secret"
 
 
 def test_each_choice_opens_its_own_kind_of_vault(tmp_path: Path) -> None:

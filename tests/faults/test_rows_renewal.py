@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.core.auth.cause import AHEAD, ASKED
+from app.core.auth.grant import refresh
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import JournalStorage
-from app.core.auth.http.target import Target
+from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.auth.status import CredentialState, Trouble
 from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.vaults import UNENCRYPTED_FOLDER, FileVault, MemoryVault
 from app.core.errors import BurrowError, ServerTrouble, SignInNeeded, VaultTrouble
+from app.core.mcp.protocol.connection import Connection, Endpoint
+from app.core.mcp.protocol.http_transport import StreamableHttpTransport
+from app.core.mcp.servers.refused_probes import REMEMBERED_SECONDS, RefusedProbes
 from app.core.storage import Storage
 from tests.clock import StillClock
-from tests.core.conftest import Rig, client_of, signed_in
-from tests.core.scripted import DEAD, Reply
+from tests.core.conftest import Remembered, Rig, client_of, signed_in
+from tests.core.scripted import DEAD, Reply, Request
 from tests.faults.measure import Measure
 from tests.until import until
 
@@ -92,7 +99,7 @@ async def test_row_74_no_further_attempt_is_made_while_the_program_ends(tmp_path
 def in_the_way(rig: Rig, folder: Path) -> Path:
     """Something stands where the vault would write."""
     [path] = (folder / UNENCRYPTED_FOLDER).glob("*.json")
-    blocked = path.with_name(f".new-{path.stem}")
+    blocked = path.with_name(f".new-{path.stem}-reserved")
     blocked.mkdir()
     return blocked
 
@@ -215,6 +222,38 @@ async def test_row_75_a_refresh_token_that_cannot_be_sent_does_not_replace_the_o
         await rig.credential.refresh(tokens_of(rig), ASKED)
         assert await rig.stored_refresh_token() == "phr_1"
         measure.expect(R=1)
+
+
+async def test_row_75_an_answer_that_never_came_is_asked_for_again_by_the_next_process(
+    tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "PAUSES", (0.01,))
+    async with journal_in(tmp_path) as journal, signed_in(tmp_path, log=journal) as rig:
+        measure.watch(rig)
+        rig.issuer.script = [Reply(drop=True)] * 3
+        await measure.one(rig.credential.refresh(tokens_of(rig), ASKED))
+        later = client_of(
+            rig.server, rig.issuer, tmp_path, vault=FileVault(tmp_path), remembered=rig.remembered, log=journal
+        )
+        try:
+            await later.credential.restore()
+            await until(lambda: tokens_of(later).refresh_token == "phr_2")
+            measure.expect(R=4, V=1)
+        finally:
+            await later.credential.close()
+            await later.transport.close()
+
+
+async def test_row_75_a_failed_renewal_is_not_repeated_at_once(
+    tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "PAUSES", (0.01,))
+    async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
+        rig.issuer.script = [Reply(503, {"error": "temporarily_unavailable"})] * 30
+        for _ in range(5):
+            await measure.one(rig.credential.refresh(tokens_of(rig), ASKED))
+        measure.expect(R=3, V=1)
 
 
 # Row 76: a token that was adopted from another process is dead too.
@@ -470,3 +509,62 @@ async def test_row_80_a_request_that_joins_a_braked_renewal_gets_its_own(tmp_pat
         )
         assert (refused.status_code, answered.status) == (401, 200)
         measure.expect(R=4)
+
+
+def refuses_the_probe(rig: Rig) -> None:
+    """An MCP server of an older revision, which answers the newer probe with 401 whatever the token."""
+
+    def view(request: Request) -> Reply:
+        message = json.loads(request.body)
+        if message["method"] == "server/discover" or request.bearer != rig.issuer.access_token:
+            return DEAD
+        if "id" not in message:
+            return Reply(202)
+        results = {
+            "initialize": {
+                "protocolVersion": "2025-06-18",
+                "serverInfo": {"name": "older", "version": "1"},
+                "capabilities": {"tools": {}},
+            },
+            "tools/list": {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]},
+        }
+        return Reply(200, {"jsonrpc": "2.0", "id": message["id"], "result": results[message["method"]]})
+
+    rig.server.views["/mcp"] = view
+
+
+async def test_row_80_a_server_that_refuses_only_the_newer_probe_costs_one_renewal_ever(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with signed_in(tmp_path) as rig:
+        measure.watch(rig)
+        refuses_the_probe(rig)
+        url, settings = f"{rig.server.origin}/mcp", Remembered()
+        for _ in range(4):
+            # Each time a process of its own.
+            probes = RefusedProbes(settings)
+            target = Target(rig.host.token_origins, jsonrpc=True, reports_own_auth=True, name="older")
+            connection = Connection(
+                Endpoint("older", StreamableHttpTransport(url, rig.credential.auth(target)), CredentialAtStake.CARRIED),
+                lambda _endpoint, _item: None,
+                legacy=probes.has(url),
+                probe_refused=partial(probes.add, url),
+            )
+            try:
+                assert [tool.name for tool in await connection.tools()] == ["echo"]
+            finally:
+                await connection.close()
+        rig.server.views[PATH] = rig.issuer.guard()
+        rig.issuer.kill()
+        assert (await rig.fetcher.get(PATH)).status == 200
+        measure.expect(R=2)
+
+
+def test_row_80_a_refused_probe_is_tried_again_after_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
+    probes = RefusedProbes()
+    asyncio.run(probes.add("https://mcp.example/mcp"))
+    assert probes.has("https://mcp.example/mcp")
+    assert not probes.has("https://mcp.example/other")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + REMEMBERED_SECONDS + 1)
+    assert not probes.has("https://mcp.example/mcp")

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_ho
         line = [shown.cell(0, column) for column in columns]
         assert line == ["1 min ago", "Renewed", "Refused by Notion", "This window", "4 → 5", "41 ms", "in 31 min"]
         assert [shown.cell(1, column) for column in ("When", "What", "Generation")] == ["50 min ago", "Offline", "4"]
-        assert "classified by the rule mcp-challenge" in shown.dialog.line.text()
+        assert ", rule mcp-challenge" in shown.dialog.line.text()
         assert "33334444" in shown.dialog.line.text()
         for fact in ("ana@example.org", "PostHog US  ·  https://us.posthog.com", "Web shop (1)"):
             assert fact in shown.words
@@ -169,7 +170,7 @@ async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_ho
             assert fact in shown.words
         assert "generation 5" in shown.words
         assert "task\u00a0read,\u00a0write" in shown.words
-        assert "This clock" not in shown.words
+        assert "Clock" not in shown.words
         assert not nameless(shown.dialog)
 
 
@@ -267,6 +268,19 @@ async def test_an_api_key_is_said_to_be_used_as_it_is(qapp: QApplication) -> Non
     async with page(backend) as shown:
         assert "none: an API key is never renewed" in shown.words
         assert "phx_" not in shown.words + shown.dialog.text()
+
+
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [(1_800_000_000.0, "could not be renewed; works until 15"), (inf, "works until the server refuses it")],
+)
+async def test_a_grant_that_cannot_be_renewed_is_told_with_the_time_until_which_it_works(
+    qapp: QApplication, until: float, words: str
+) -> None:
+    backend = signed_in()
+    backend.credential.become(works_until=until)
+    async with page(backend) as shown:
+        assert words in shown.words
 
 
 async def test_long_scopes_and_hostile_names_stay_in_their_place(qapp: QApplication) -> None:

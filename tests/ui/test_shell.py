@@ -139,7 +139,7 @@ async def test_a_renewal_that_gets_two_seconds_old_while_it_is_looked_at_is_a_wo
         await until(lambda: window.corner.word.state.word == "Renewing sign-in…")
 
 
-@pytest.mark.parametrize(("trouble", "word"), [(Trouble.OFFLINE, "Offline"), (Trouble.SERVER, "Server in trouble")])
+@pytest.mark.parametrize(("trouble", "word"), [(Trouble.OFFLINE, "Offline"), (Trouble.SERVER, "Server error")])
 async def test_offline_and_server_trouble_are_a_word_never_a_sign_out(trouble: Trouble, word: str) -> None:
     backend = FakeBackend()
     async with opened(FakeServices(backend)) as window:
@@ -194,7 +194,7 @@ async def test_cancelling_the_browser_brings_the_bar_back_without_an_error() -> 
         await until(lambda: "browser" in window.bar.text())
         button(window.bar, "Cancel").click()
         await until(lambda: "Sign in again" in window.bar.text())
-        assert "did not work" not in window.bar.text()
+        assert "failed" not in window.bar.text()
 
 
 async def test_a_failed_sign_in_says_why_in_the_same_bar() -> None:

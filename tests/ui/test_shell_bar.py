@@ -102,7 +102,7 @@ async def test_the_browser_of_one_is_waited_for_in_its_row_and_the_others_stay()
         await until(lambda: shows(ledger, "Cancel"))
         button(ledger, "Cancel").click()
         await until(lambda: ledger.text() == "Sign in to Ledger again to keep going.")
-        assert "did not work" not in window.bar.text()
+        assert "failed" not in window.bar.text()
 
 
 async def test_two_browsers_can_be_waited_for_at_once() -> None:
@@ -131,7 +131,7 @@ async def test_a_failure_is_told_in_the_row_whose_sign_in_it_is() -> None:
         attempt = session_of(services, "Ledger").sign_in
         assert attempt is not None
         attempt.end(SignInNeeded("Access was denied in the browser."))
-        await until(lambda: ledger.text() == "Signing in to Ledger did not work. Access was denied in the browser.")
+        await until(lambda: ledger.text() == "Sign-in to Ledger failed. Access was denied in the browser.")
         assert account.text() == before
 
 

@@ -29,7 +29,7 @@ SIGNED_IN = CredentialStatus(CredentialState.SIGNED_IN)
         (CredentialStatus(CredentialState.SIGNED_IN, refreshing_since=inf), "Signed in"),
         (CredentialStatus(CredentialState.SIGNED_IN, refreshing_since=monotonic() - 2.1), "Renewing sign-in…"),
         (CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.OFFLINE), "Offline"),
-        (CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.SERVER), "Server in trouble"),
+        (CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.SERVER), "Server error"),
         (CredentialStatus(CredentialState.SIGNED_IN, trouble=Trouble.REFUSED, reason=REASON), "Refused by server"),
         (CredentialStatus(trouble=Trouble.VAULT_LOCKED), "Keyring needed"),
         (CredentialStatus(trouble=Trouble.VAULT_ABSENT), "Keyring needed"),

@@ -102,7 +102,7 @@ def test_the_us_cloud_is_one_click_and_the_eu_cloud_two(page: FirstRun, asked: A
 def test_an_address_that_cannot_be_one_is_refused_at_its_field(
     page: FirstRun, asked: Asked, typed: str, words: str
 ) -> None:
-    named(page, QWidget, "Server: Own server").click()
+    named(page, QWidget, "Server: Your server").click()
     field = named(page, QLineEdit, "Address of your server")
     assert field.hasFocus()
     QTest.keyClicks(field, typed)
@@ -116,7 +116,7 @@ def test_an_address_that_cannot_be_one_is_refused_at_its_field(
 
 
 def test_an_own_server_is_asked_by_its_origin(page: FirstRun, asked: Asked) -> None:
-    named(page, QWidget, "Server: Own server").click()
+    named(page, QWidget, "Server: Your server").click()
     QTest.keyClicks(named(page, QLineEdit, "Address of your server"), "PostHog.Example.com")
     page.sign_in_button.click()
     assert asked.calls == [("host", "https://posthog.example.com")]
@@ -170,7 +170,7 @@ def test_a_failure_is_a_card_on_the_page_and_goes_with_the_next_try(page: FirstR
 
 
 def test_a_refused_host_or_key_is_said_at_its_field(page: FirstRun) -> None:
-    named(page, QWidget, "Server: Own server").click()
+    named(page, QWidget, "Server: Your server").click()
     page.failed(Rejected("That is not a PostHog server.", Facts(attr="host")))
     assert named(page, QLineEdit, "Address of your server").accessibleDescription() == "That is not a PostHog server."
     page.idle()
@@ -186,7 +186,7 @@ def test_back_is_offered_only_where_there_is_somewhere_to_go(page: FirstRun, ask
 
 
 def test_the_whole_page_works_by_keyboard_and_every_control_has_a_name(page: FirstRun) -> None:
-    named(page, QWidget, "Server: Own server").click()
+    named(page, QWidget, "Server: Your server").click()
     page.key_toggle.click()
     assert nameless(page) == []
     page.try_button.setFocus()
@@ -209,7 +209,7 @@ def test_pictures_of_the_page_in_every_look(qapp: QApplication, asked: Asked, tm
     def prepare(widget: QWidget) -> None:
         assert isinstance(widget, FirstRun)
         if state == "wrong":
-            named(widget, QWidget, "Server: Own server").click()
+            named(widget, QWidget, "Server: Your server").click()
             widget.sign_in_button.click()
             widget.key_toggle.click()
         elif state == "waiting":

@@ -220,7 +220,7 @@ async def test_a_filter_that_matches_nothing_can_be_cleared(opened: Opener) -> N
     async with opened() as o:
         await o.show(FakeBackend(server("One")))
         o.place.pane.filter.setText("zzz")
-        await until(lambda: "No task matches" in o.place.pane.empty.accessibleName())
+        await until(lambda: "No tasks match" in o.place.pane.empty.accessibleName())
         await press(o.place.pane.empty, "Clear filter")
         await settle()
         assert "One" in o.titles
@@ -360,7 +360,7 @@ async def test_nothing_is_sent_without_words(opened: Opener) -> None:
         await o.show(FakeBackend(tasks))
         o.place.selection.new_task()
         o.place.pages.composer.submit()
-        assert o.place.pages.composer.description.accessibleDescription() == "Say what should be done."
+        assert o.place.pages.composer.description.accessibleDescription() == "Describe what should be done."
         assert tasks.called("create") == []
 
 
@@ -513,7 +513,7 @@ async def test_an_unknown_outcome_is_never_sent_again_unasked(opened: Opener, er
         await o.select("pending:p1")
         assert "Sent, outcome unknown" in o.place.pages.unsent.card.text()
         assert words in o.place.pages.unsent.card.text()
-        await press(o.place.pages.unsent, "Check list")
+        await press(o.place.pages.unsent, "Check the list")
         await until(lambda: "not among" in o.place.pages.unsent.card.text())
         await press(o.place.pages.unsent, "Send again")
         await until(lambda: len(tasks.tasks) == 1)
@@ -528,8 +528,8 @@ async def test_a_task_that_arrived_after_all_is_found_in_the_list(opened: Opener
         await until(lambda: o.services.storage.outbox.states == ["unknown"])
         tasks.tasks["t0"] = task(0, "Once", description="Words", created_at=datetime.now(UTC))
         await o.select("pending:p1")
-        await press(o.place.pages.unsent, "Check list")
-        await until(lambda: "It arrived: BUR-0" in o.place.pages.unsent.card.text())
+        await press(o.place.pages.unsent, "Check the list")
+        await until(lambda: "The server has it: BUR-0" in o.place.pages.unsent.card.text())
         await press(o.place.pages.unsent, "Show it")
         await settle()
         assert o.services.storage.outbox.items == {}
@@ -742,7 +742,7 @@ async def test_a_run_that_cannot_be_started_is_rolled_back(opened: Opener) -> No
         await o.show(FakeBackend(tasks))
         await o.select("task:t1")
         await press(o.place.pages.detail, "Run")
-        await until(lambda: "No run was started" in o.place.pages.detail.card.text())
+        await until(lambda: "Run not started" in o.place.pages.detail.card.text())
         assert "Not started" in o.words("One")
 
 

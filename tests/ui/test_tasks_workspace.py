@@ -106,7 +106,7 @@ async def test_an_answer_lost_after_the_server_took_the_task_is_found_by_looking
         place.pages.composer.submit()
         await until(lambda: [p.state.value for p in place.outbox.pending] == ["unknown"], 10)
         place.pages.unsent.check_list.emit()
-        await until(lambda: "It arrived" in place.pages.unsent.card.text(), 10)
+        await until(lambda: "The server has it" in place.pages.unsent.card.text(), 10)
 
 
 async def test_a_search_is_answered_by_the_server(qapp: QApplication, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ refresh token is never sent again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from app.core.auth.oauth.registrar import ClientRegistrar
 from app.core.auth.settings import CredentialSettings
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
+from app.core.auth.vault.identity import FolderIdentity
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, ServerTrouble, SignInNeeded, VaultTrouble
 
@@ -87,8 +87,9 @@ class Credential:
         self.journal = journal or Journal(key, clock=clock)
         settings = CredentialSettings(settings_store, key)
         # All data folders of a user share one keyring, so the folder is part of the name there.
-        folder_digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-        self._store = GrantStore(key.vault_name(folder_digest), folder, settings, files, kind=store, vault=vault)
+        self._store = GrantStore(
+            key.vault_name(FolderIdentity(folder).id), folder, settings, files, kind=store, vault=vault
+        )
         self.registrar = ClientRegistrar(self.profile, oauth, settings, self._store)
         self._state = GrantState(oauth.time, self.journal.fingerprint)
         self._lifecycle = GrantLifecycle(self._state, self._store, files, self.journal, clock, self.revoke)

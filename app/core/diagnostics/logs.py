@@ -1,4 +1,4 @@
-"""Log files without secrets: a rotating log and a crash file in the data folder."""
+"""Log files without secrets, for their owner only: a rotating log and a crash file in the data folder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import faulthandler
 import logging
 import sys
 import threading
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, TextIO
 
+from app.core.private import make_private_folder, open_private
 from app.core.redaction import redact_text
 
 if TYPE_CHECKING:
+    from io import TextIOWrapper
     from pathlib import Path
     from types import TracebackType
 
@@ -33,6 +36,24 @@ class _Redacting(logging.Formatter):
         return redact_text(super().format(record))
 
 
+class _PrivateLog(RotatingFileHandler):
+    """A log that is worth less than what it tells of: where it cannot be written, its lines are dropped."""
+
+    def _open(self) -> TextIOWrapper:
+        # A path may have bytes that are no text; they are escaped.
+        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=open_private)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        # A full disk would otherwise write a traceback to standard error for each line.
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        # It flushes what a full disk has not taken.
+        with suppress(OSError):
+            super().close()
+
+
 def start_logging(folder: Path) -> None:
     """Log to `folder`, with uncaught exceptions and crashes of the interpreter.
 
@@ -41,11 +62,12 @@ def start_logging(folder: Path) -> None:
     global _crash_file
     form = _Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = RotatingFileHandler(
+        make_private_folder(folder)
+        handler: logging.Handler = _PrivateLog(
             folder / LOG_FILE, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
         )
-        _crash_file = (folder / CRASH_FILE).open("a", encoding="utf-8")
+        # Closed by nobody: see above.
+        _crash_file = open(folder / CRASH_FILE, "a", encoding="utf-8", opener=open_private)  # noqa: SIM115
         faulthandler.enable(_crash_file)
     except OSError:
         handler = logging.StreamHandler()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import zip_longest
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from app.core.redaction import redact_text
@@ -24,8 +25,19 @@ GAP = "  "
 
 
 def iso(seconds: float | None) -> str | None:
-    """Unix seconds as local time with the UTC offset (ISO 8601)."""
-    return None if seconds is None else datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    """Unix seconds as local time with the UTC offset (ISO 8601); None for a moment that is not known."""
+    return (
+        None
+        if seconds is None or isinf(seconds)
+        else datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    )
+
+
+def _renews(snapshot: SignInSnapshot) -> str | None:
+    if snapshot.works_until is not None:
+        until = iso(snapshot.works_until) or "a server refuses it"
+        return f"never: it could not be renewed; works until {until}"
+    return iso(snapshot.renews_at) if snapshot.refreshable else "never: it is an API key"
 
 
 def describe_skew(skew: float) -> str | None:
@@ -60,7 +72,8 @@ def facts(snapshot: SignInSnapshot) -> dict[str, Any]:
         "reason": snapshot.reason,
         "issued_at": iso(snapshot.issued_at),
         "renews_at": iso(snapshot.renews_at),
-        "renewable": snapshot.refreshable,
+        "renewable": snapshot.refreshable and snapshot.works_until is None,
+        "works_until": iso(snapshot.works_until),
         "token": snapshot.token or None,
         "generation": snapshot.generation or None,
         "clock_skew_seconds": round(snapshot.skew, 1),
@@ -102,7 +115,7 @@ def fact_lines(snapshot: SignInSnapshot) -> list[str]:
         "trouble": snapshot.trouble,
         "reason": snapshot.reason,
         "issued": iso(snapshot.issued_at),
-        "renews": iso(snapshot.renews_at) if snapshot.refreshable else "never: it is an API key",
+        "renews": _renews(snapshot),
         "token": ", ".join(part for part in (snapshot.token, number) if part),
         "clock": describe_skew(snapshot.skew),
         "granted": " ".join(snapshot.scopes),

@@ -17,7 +17,8 @@ class SignInSnapshot(NamedTuple):
     """All times are in Unix seconds by this computer's clock.
 
     `skew` is how many seconds the server's clock is ahead, 0 if the difference is small. `token` is a fingerprint.
-    `generation` is that of the tokens (`auth/tokens.py`). `refreshable` is False for an API key.
+    `generation` is that of the tokens (`auth/tokens.py`). `refreshable` is False for an API key. `works_until` is set
+    once the server refused to refresh the grant: the access token works until then; infinity if that is unknown.
     """
 
     account: str | None
@@ -36,6 +37,7 @@ class SignInSnapshot(NamedTuple):
     refreshable: bool = True
     issued_at: float | None = None
     renews_at: float | None = None
+    works_until: float | None = None
     scopes: tuple[str, ...] = ()
 
 
@@ -91,5 +93,6 @@ def _snapshot(credential: Credential, server: str, host: str, origin: str) -> Si
         refreshable=grant.refreshable,
         issued_at=time.local(tokens.issued_at) if tokens.issued_at else None,
         renews_at=credential.renews_at,
+        works_until=status.works_until,
         scopes=tuple(dict.fromkeys(tokens.scope.split())),
     )

@@ -49,7 +49,7 @@ class StepKind(Enum):
     CLIENT_UNKNOWN = "client unknown"
     OFFLINE = "offline"
     NO_ANSWER = "no answer"
-    SERVER = "server in trouble"
+    SERVER = "server error"
     THROTTLED = "too many requests"
     NOT_ACCEPTED = "not accepted"
     KEYRING = "keyring not usable"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from app.core.storage.repository import Repository
+from app.core.storage.repository import Repository, Unreadable, moment
 from app.core.storage.values import Cached
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ class Cache(Repository):
 
         def job() -> Cached | None:
             rows = self._database.read(
-                "SELECT payload, stored_at FROM cache WHERE host = ? AND account = ? AND name = ?",
+                "SELECT host, account, name, payload, stored_at FROM cache WHERE host = ? AND account = ? AND name = ?",
                 (scope.host, scope.account, name),
             )
-            return Cached(*rows[0]) if rows else None
+            found = self._readable("cache", ("host", "account", "name"), rows, _decode, told=False)
+            return found[0] if found else None
 
         return await self._run(job)
 
@@ -52,3 +53,11 @@ class Cache(Repository):
             )
 
         await self._run(job)
+
+
+def _decode(row: tuple[Any, ...]) -> Cached:
+    *_key, payload, stored_at = row
+    # A text that is not UTF-8 comes as bytes too.
+    if type(payload) is not bytes:
+        raise Unreadable
+    return Cached(payload, moment(stored_at))

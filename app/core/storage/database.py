@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.errors import StorageTrouble
+from app.core.private import FILE_MODE, make_private_folder, open_private
 from app.core.storage.migrations import APPLICATION_ID, MIGRATIONS, TABLES
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ _CAUSES = {
 }
 
 
+class UndecodableText(bytes):
+    """A text in the database that is not UTF-8."""
+
+
 class DatabaseUnusable(Exception):
     """The file is not a database that this version can use. `advice` says what the user can do with it."""
 
@@ -75,10 +80,20 @@ class Database:
         self._connection: sqlite3.Connection | None = self._open()
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a query. Raises `StorageTrouble`."""
+        """All rows of a query. Raises `StorageTrouble`. A text that is not UTF-8 comes as `UndecodableText`."""
 
         def run(connection: sqlite3.Connection) -> list[Any]:
-            return connection.execute(sql, parameters).fetchall()
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            except sqlite3.OperationalError as error:
+                # Raised by the module itself, hence without a code of SQLite. Nothing tells which row it was.
+                if hasattr(error, "sqlite_errorcode"):
+                    raise
+            connection.text_factory = _text
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            finally:
+                connection.text_factory = str
 
         return self._run_repaired(run)
 
@@ -97,6 +112,10 @@ class Database:
                 return change(connection)
 
         return self._run_repaired(run)
+
+    def add_notice(self, words: str) -> None:
+        """Tell the user one more thing."""
+        self.notice = words if self.notice is None else f"{self.notice} {words}"
 
     def close(self) -> None:
         """Merge the log into the file and close it. Safe to call again. A later read or write opens it again."""
@@ -171,7 +190,7 @@ class Database:
 
         # Several processes find the same damage. The first one sets the file aside; the others, which get the lock
         # later, look again and find the new one.
-        with FileLock(f"{path}.lock", timeout=BUSY_SECONDS):
+        with FileLock(f"{path}.lock", timeout=BUSY_SECONDS, mode=FILE_MODE):
             try:
                 if damage is not None and not self._moved():
                     raise damage
@@ -195,6 +214,13 @@ def trouble(error: sqlite3.Error, path: Path | None) -> StorageTrouble:
     return StorageTrouble(cause.format(path=path or "memory", error=error), action=action)
 
 
+def _text(stored: bytes) -> str | UndecodableText:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return UndecodableText(stored)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -210,8 +236,8 @@ def _code(error: sqlite3.Error) -> int:
 
 def _make_private(path: Path) -> None:
     """Create the folder and the file, for their owner only. SQLite gives `-wal` and `-shm` the mode of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    make_private_folder(path.parent)
+    os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -222,9 +248,14 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection)
+        except UnicodeDecodeError as error:
+            # Raised for a message of SQLite that quotes a damaged name.
+            connection.close()
+            raise DatabaseUnusable("The database was damaged (its names are no text).", _RECOVERY_ADVICE) from error
         except sqlite3.Error as error:
             connection.close()
-            if _code(error) in _DAMAGED:
+            # An error without a code is the module's own: a name in the file is no text.
+            if _code(error) in _DAMAGED or not hasattr(error, "sqlite_errorcode"):
                 raise DatabaseUnusable(f"The database was damaged ({error}).", _RECOVERY_ADVICE) from error
             # Switching to WAL and recovering after a killed process fail at once, whatever the busy timeout is.
             if _code(error) not in _BUSY or time.monotonic() > deadline:

@@ -9,15 +9,18 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from app.core.storage.repository import Repository
+from app.core.storage.repository import Repository, json_object, moment, text
 from app.core.storage.values import Draft, Scope
 
 if TYPE_CHECKING:
     import sqlite3
 
 Key = tuple[Scope, str, str]
+
+KEY = ("host", "account", "kind", "id")
+COLUMNS = "host, account, kind, id, fields, saved_at"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +56,11 @@ class Drafts(Repository):
             if unsaved is not None:
                 return None if unsaved.fields is None else dict(unsaved.fields)
             rows = self._database.read(
-                "SELECT fields FROM drafts WHERE host = ? AND account = ? AND kind = ? AND id = ?",
+                f"SELECT {COLUMNS} FROM drafts WHERE host = ? AND account = ? AND kind = ? AND id = ?",
                 (scope.host, scope.account, kind, id),
             )
-            return _decode(rows[0][0]) if rows else None
+            found = self._readable("drafts", KEY, rows, _decode)
+            return found[0].fields if found else None
 
         return await self._run(job)
 
@@ -65,15 +69,17 @@ class Drafts(Repository):
 
         def job() -> tuple[Draft, ...]:
             rows = self._database.read(
-                "SELECT kind, id, fields, saved_at FROM drafts WHERE host = ? AND account = ?",
+                f"SELECT {COLUMNS} FROM drafts WHERE host = ? AND account = ?",
                 (scope.host, scope.account),
             )
-            found = {(kind, id): (_decode(text), at) for kind, id, text, at in rows}  # noqa: A001
+            stored = self._readable("drafts", KEY, rows, _decode)
+            found: dict[tuple[str, str], tuple[dict[str, str] | None, float]]
+            found = {(draft.kind, draft.id): (draft.fields, draft.saved_at) for draft in stored}
             with self._lock:
                 unsaved = list(self._unsaved.items())
-            for (owner, kind, id), draft in unsaved:  # noqa: A001
+            for (owner, kind, id), change in unsaved:  # noqa: A001
                 if owner == scope:
-                    found[kind, id] = (draft.fields, draft.at)
+                    found[kind, id] = (change.fields, change.at)
             drafts = [Draft(*key, dict(fields), at) for key, (fields, at) in found.items() if fields is not None]
             return tuple(sorted(drafts, key=lambda draft: draft.saved_at, reverse=True))
 
@@ -113,9 +119,9 @@ class Drafts(Repository):
         await self._run(self.flush)
 
 
-def _decode(text: str) -> dict[str, str] | None:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+def _decode(row: tuple[Any, ...]) -> Draft:
+    _host, _account, kind, id, fields, saved_at = row  # noqa: A001
+    values = json_object(fields)
+    for value in values.values():
+        text(value)
+    return Draft(text(kind), text(id), values, moment(saved_at))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.core.storage.repository import Repository
+from app.core.storage.repository import Repository, moment, number, text
 from app.core.storage.values import GrantEvent
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class GrantLog(Repository):
             rows = self._database.read(
                 f"SELECT {COLUMNS} FROM grant_log WHERE host = ? ORDER BY number DESC LIMIT ?", (credential, limit)
             )
-            return tuple(_event(row) for row in rows)
+            return tuple(self._readable("grant_log", ("number",), rows, _event, told=False))
 
         return await self._run(job)
 
@@ -75,11 +75,22 @@ class GrantLog(Repository):
             rows = self._database.read(
                 f"SELECT {COLUMNS} FROM grant_log WHERE host = ? AND open ORDER BY number DESC", (credential,)
             )
-            return tuple(_event(row) for row in rows)
+            return tuple(self._readable("grant_log", ("number",), rows, _event, told=False))
 
         return await self._run(job)
 
 
 def _event(row: tuple[Any, ...]) -> GrantEvent:
     event = GrantEvent._make(row)
+    for word in (event.credential, event.what, event.cause, event.target, event.rule, event.process):
+        text(word)
+    for word in (event.refresh, event.access, event.outcome):
+        text(word)
+    for value in (event.boot, event.generation, event.open, event.accepted):
+        number(value)
+    moment(event.at)
+    if event.milliseconds is not None:
+        number(event.milliseconds)
+    if event.renews_at is not None:
+        moment(event.renews_at)
     return event._replace(open=bool(event.open), accepted=bool(event.accepted))

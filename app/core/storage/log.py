@@ -6,10 +6,10 @@ import json
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.core.errors import StorageTrouble
-from app.core.storage.repository import Repository
+from app.core.storage.repository import Repository, json_object, moment, number, text
 from app.core.storage.values import ActivityRow
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class ActivityLog(Repository):
         def job() -> list[ActivityRow]:
             self._flush()
             rows = self._database.read(
-                "SELECT id, at, kind, target, summary, status, milliseconds, detail FROM activity"
+                "SELECT number, id, at, kind, target, summary, status, milliseconds, detail FROM activity"
                 " ORDER BY number DESC LIMIT ?",
                 (limit,),
             )
-            return [ActivityRow._make((*row[:-1], json.loads(row[-1]))) for row in reversed(rows)]
+            return self._readable("activity", ("number",), reversed(rows), _decode, told=False)
 
         return await self._run(job)
 
@@ -108,3 +108,10 @@ class ActivityLog(Repository):
         if self._since_trim >= TRIM_EVERY:
             connection.execute(_TRIM, (MAX_ROWS, MAX_CHARACTERS))
             self._since_trim = 0
+
+
+def _decode(row: tuple[Any, ...]) -> ActivityRow:
+    _number, id, at, kind, target, summary, status, milliseconds, detail = row  # noqa: A001
+    took = None if milliseconds is None else number(milliseconds)
+    words = text(kind), text(target), text(summary), text(status)
+    return ActivityRow(text(id), moment(at), *words, took, json_object(detail))

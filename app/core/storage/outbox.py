@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.core.storage.repository import Repository
+from app.core.storage.repository import Repository, json_object, moment, text
 from app.core.storage.values import OutboxItem
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ class Outbox(Repository):
 
     async def add(self, scope: Scope, kind: str, payload: dict[str, Any], *, state: str = WAITING) -> OutboxItem:
         """Store `payload`, which must consist of JSON values, to be sent for `scope`."""
-        text = json.dumps(payload)
-        item = OutboxItem(os.urandom(16).hex(), kind, json.loads(text), time.time(), state)
-        row = (item.id, scope.host, scope.account, kind, text, item.created_at, state)
+        stored = json.dumps(payload)
+        item = OutboxItem(os.urandom(16).hex(), kind, json.loads(stored), time.time(), state)
+        row = (item.id, scope.host, scope.account, kind, stored, item.created_at, state)
 
         def job() -> None:
             self._database.write(
@@ -43,14 +43,11 @@ class Outbox(Repository):
 
         def job() -> tuple[OutboxItem, ...]:
             rows = self._database.read(
-                "SELECT id, kind, payload, created_at, state FROM outbox WHERE host = ? AND account = ?"
+                "SELECT number, id, kind, payload, created_at, state FROM outbox WHERE host = ? AND account = ?"
                 " ORDER BY number",
                 (scope.host, scope.account),
             )
-            return tuple(
-                OutboxItem(id, kind, json.loads(text), created_at, state)
-                for id, kind, text, created_at, state in rows  # noqa: A001
-            )
+            return tuple(self._readable("outbox", ("number",), rows, _decode))
 
         return await self._run(job)
 
@@ -70,3 +67,8 @@ class Outbox(Repository):
             )
 
         return await self._run(job)
+
+
+def _decode(row: tuple[Any, ...]) -> OutboxItem:
+    _number, id, kind, payload, created_at, state = row  # noqa: A001
+    return OutboxItem(text(id), text(kind), json_object(payload), moment(created_at), text(state))

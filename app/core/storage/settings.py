@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from app.core.storage.repository import Repository
+from app.core.storage.repository import Repository, text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,19 +19,19 @@ class Settings(Repository):
 
     def attach(self) -> None:
         """Take the snapshot. Raises `StorageTrouble`."""
-        self._snapshot: dict[str, str] = dict(self._database.read("SELECT key, value FROM settings"))
+        self._snapshot = dict(self._decoded(self._database.read("SELECT key, value FROM settings")))
         # Changes that are not in the database yet; None for a removal. They win over what is read from there.
         self._unsaved: dict[str, str | None] = {}
         self._changes = 0
 
     def get(self, key: str, default: Any = None) -> Any:
         """A copy of the value under `key`."""
-        text = self._snapshot.get(key)
-        if text is None:
+        stored = self._snapshot.get(key)
+        if stored is None:
             return default
         try:
-            return json.loads(text)
-        except ValueError:
+            return json.loads(stored)
+        except (ValueError, RecursionError):
             return default
 
     def under(self, prefix: str) -> dict[str, Any]:
@@ -40,9 +40,9 @@ class Settings(Repository):
 
     async def set(self, key: str, value: Any) -> None:
         """Store `value`, which must be a JSON value. Raises `StorageTrouble`; the snapshot has the value even then."""
-        text = json.dumps(value)
-        self._snapshot[key] = text
-        await self._save(key, text)
+        stored = json.dumps(value)
+        self._snapshot[key] = stored
+        await self._save(key, stored)
 
     async def remove(self, key: str) -> None:
         """Delete `key`. Raises `StorageTrouble`."""
@@ -51,11 +51,11 @@ class Settings(Repository):
 
     async def refresh(self, key: str) -> None:
         """Read `key` again, which another process may have changed. Raises `StorageTrouble`."""
-        rows = await self._stored("SELECT value FROM settings WHERE key = ?", (key,))
+        rows = await self._stored("SELECT key, value FROM settings WHERE key = ?", (key,))
         if key in self._unsaved:
             return
         if rows:
-            self._snapshot[key] = rows[0][0]
+            self._snapshot[key] = rows[0][1]
         else:
             self._snapshot.pop(key, None)
 
@@ -63,9 +63,9 @@ class Settings(Repository):
         """Read all keys that begin with `prefix` again. Raises `StorageTrouble`."""
         query = "SELECT key, value FROM settings WHERE substr(key, 1, ?) = ?"
         rows = await self._stored(query, (len(prefix), prefix))
-        kept = {key: text for key, text in self._snapshot.items() if not key.startswith(prefix) or key in self._unsaved}
-        removed = {key for key, text in self._unsaved.items() if text is None}
-        self._snapshot = {key: text for key, text in rows if key not in removed} | kept
+        kept = {key: old for key, old in self._snapshot.items() if not key.startswith(prefix) or key in self._unsaved}
+        removed = {key for key, new in self._unsaved.items() if new is None}
+        self._snapshot = {key: new for key, new in rows if key not in removed} | kept
 
     def restore(self) -> None:
         """Write the snapshot into a database that has just replaced another one; keys that it has stay."""
@@ -75,18 +75,21 @@ class Settings(Repository):
             durable=False,
         )
 
-    async def _stored(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+    def _decoded(self, rows: list[Any]) -> list[tuple[str, str]]:
+        return self._readable("settings", ("key",), rows, lambda row: (text(row[0]), text(row[1])))
+
+    async def _stored(self, query: str, parameters: tuple[object, ...]) -> list[tuple[str, str]]:
         """The rows of a query, not older than the newest change made here."""
         # A change may be made and written after the rows were read and before the loop gets them. It is then no longer
         # unsaved, and the rows do not have it.
         while True:
             changes = self._changes
-            rows: list[Any] = await self._run(lambda: self._database.read(query, parameters))
+            rows = await self._run(lambda: self._decoded(self._database.read(query, parameters)))
             if changes == self._changes:
                 return rows
 
-    async def _save(self, key: str, text: str | None) -> None:
-        self._unsaved[key] = text
+    async def _save(self, key: str, new: str | None) -> None:
+        self._unsaved[key] = new
         self._changes += 1
         await self._run(self._flush)
 
@@ -94,14 +97,14 @@ class Settings(Repository):
         batch = dict(self._unsaved)
 
         def change(connection: sqlite3.Connection) -> None:
-            for key, text in batch.items():
-                if text is None:
+            for key, new in batch.items():
+                if new is None:
                     connection.execute("DELETE FROM settings WHERE key = ?", (key,))
                 else:
-                    connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, text))
+                    connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, new))
 
         self._database.write(change, durable=False)
         # Only if the value is still the one that was written: it may have changed meanwhile. The default never matches.
-        for key, text in batch.items():
-            if self._unsaved.get(key, batch) is text:
+        for key, new in batch.items():
+            if self._unsaved.get(key, batch) is new:
                 del self._unsaved[key]

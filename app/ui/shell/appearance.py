@@ -20,7 +20,7 @@ SCALES = (1.0, 1.1, 1.25, 1.5, 1.75, 2.0)
 
 
 def restore_appearance(settings: Settings) -> None:
-    """Apply what was remembered; where there is nothing, leave what is in force or follow the system."""
+    """Apply the remembered appearance. Without one, leave the applied appearance, or follow the system."""
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         return
@@ -38,7 +38,7 @@ class Appearance:
         self._settings = settings
 
     def set_mode(self, mode: str) -> None:
-        """Light, dark or as the system."""
+        """Use the scheme `light`, `dark` or `system`, and remember it."""
         app = QApplication.instance()
         chosen = next((each for each in MODES if each == mode), None)
         if isinstance(app, QApplication) and chosen is not None:
@@ -46,7 +46,7 @@ class Appearance:
             self._settings.put(MODE_SETTING, chosen)
 
     def change_scale(self, step: int) -> None:
-        """Larger or smaller text by a step; 0 is the usual size."""
+        """Make the text larger or smaller by `step` sizes; 0 restores the default size."""
         near = min(range(len(SCALES)), key=lambda n: abs(SCALES[n] - theme().user_scale))
         scale = SCALES[min(max(near + step, 0), len(SCALES) - 1)] if step else 1.0
         app = QApplication.instance()

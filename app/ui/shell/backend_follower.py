@@ -21,7 +21,7 @@ class BackendFollower(QObject):
 
     - `backend_changed()`: another host, or none.
     - `account_changed()`: the account, its projects or the current project, on the same host.
-    - `account_left(Scope, name)`: emitted after it when another account replaced the one called `name`.
+    - `account_left(Scope, name)`: emitted after `account_changed` when another account replaced that of `name`.
     - `status_changed()`: the credential's status; also emitted after `backend_changed`.
     """
 
@@ -34,6 +34,7 @@ class BackendFollower(QObject):
         super().__init__(parent)
         self._services = services
         self._generation = Generation(bridge, self)
+        # The account that was announced last: an event says what there is, not what there was.
         self._known: tuple[Scope | None, str] = (None, "")
         self.backend: Backend | None = None
         bridge.listen(self, services.backend_changed, self._follow)

@@ -71,6 +71,7 @@ class CommandMap(QObject):
             return
         home = self._global.get(keys)
         if home is not None:
+            # First: the command is then looked up among those of that place.
             self._go(home)
         # The place in view goes before the window.
         commands = (*self._here(), *self._own)

@@ -81,7 +81,7 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view),
         Command("window.pane.previous", _tr("Previous pane"), to(window.move_pane, -1), "Shift+F6", view),
         Command("window.activity", _tr("Show or hide activity"), window.drawers.toggle, "Ctrl+J", view),
-        Command("window.keys", _tr("Show all keys"), window.open_key_sheet, "Ctrl+/", view),
+        Command("window.keys", _tr("Show keyboard shortcuts"), window.open_key_sheet, "Ctrl+/", view),
         Command("window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view),
         Command("window.smaller", _tr("Smaller text"), to(window.appearance.change_scale, -1), "Ctrl+-", view),
         Command("window.usual", _tr("Default text size"), to(window.appearance.change_scale, 0), "Ctrl+0", view),

@@ -28,7 +28,7 @@ MENU_ACCOUNTS = 12
 LONGEST_ACCOUNT = 340
 
 
-class _Who(NamedTuple):
+class _AccountLabel(NamedTuple):
     """The current account: what is shown, where it is, and its whole name."""
 
     words: str
@@ -37,7 +37,7 @@ class _Who(NamedTuple):
 
 
 class StatusCorner(QFrame):
-    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` is another account to go on as."""
+    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` asks to switch to that account."""
 
     account_wanted = Signal(object)
     all_accounts_wanted = Signal()
@@ -55,8 +55,10 @@ class StatusCorner(QFrame):
         super().__init__(parent)
         self._connector = connector
         self._backend: Backend | None = None
-        self._passing = ""
-        self._called: tuple[object, _Who] | None = None
+        self._message = ""
+        # With what it is about. The corner is refreshed at every change of the status, and a label reads all accounts.
+        self._label: tuple[object, _AccountLabel] | None = None
+        # Whether the account button lost the focus as it was hidden, and to which widget.
         self._lost_focus: tuple[bool, QWidget | None] = (False, None)
         self.project = RowButton("project", "chevron-up")
         self.project.clicked.connect(self._open_projects)
@@ -87,9 +89,9 @@ class StatusCorner(QFrame):
         self._backend = backend
         self.refresh()
 
-    def set_passing(self, text: str) -> None:
+    def set_message(self, text: str) -> None:
         """Show a temporary message below the state; empty clears it."""
-        self._passing = text
+        self._message = text
         self.refresh()
 
     def refresh(self) -> None:
@@ -107,9 +109,10 @@ class StatusCorner(QFrame):
         self.word.set_state(state)
         self.word.setToolTip(credential_note(status))
         if left:
+            # No event comes when a renewal turns two seconds old.
             self._timer.start(round(left * 1000) + 10)
-        self.note.setText(self._passing)
-        self.note.setVisible(bool(self._passing))
+        self.note.setText(self._message)
+        self.note.setVisible(bool(self._message))
         if without:
             self.account.set_words(self.tr("No account"), self.tr("No account. Sign in"))
         if backend is None:
@@ -117,18 +120,18 @@ class StatusCorner(QFrame):
         if backend.project is not None:
             name = backend.project.name or str(backend.project.id)
             self.project.set_words(name, self.tr("Project: {0}. Switch project").format(name))
-        who = self._who(backend)
+        label = self._label_of(backend)
         self.account.set_words(
-            who.words, self.tr("Account: {0}, {1}").format(who.name, state.word), who.where, who.name
+            label.words, self.tr("Account: {0}, {1}").format(label.name, state.word), label.where, label.name
         )
 
-    def _who(self, backend: Backend) -> _Who:
+    def _label_of(self, backend: Backend) -> _AccountLabel:
         """How the current account is called; read again when it is another one."""
         subject = (backend, backend.account, backend.project)
-        if self._called is None or self._called[0] != subject:
+        if self._label is None or self._label[0] != subject:
             accounts = self._connector.accounts if self._connector is not None else ()
-            self._called = subject, _who(backend, accounts, self.tr("Account"))
-        return self._called[1]
+            self._label = subject, _account_label(backend, accounts, self.tr("Account"))
+        return self._label[1]
 
     def _show_account_button(self, shown: bool) -> None:
         """Between two accounts there is none. The focus that Qt takes from the hidden button comes back to it."""
@@ -140,6 +143,7 @@ class StatusCorner(QFrame):
         lost, given_to = self._lost_focus
         if shown and lost:
             self._lost_focus = False, None
+            # Where the focus has moved on, the user moved it.
             if window.focusWidget() is given_to:
                 self.account.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -207,7 +211,7 @@ class StatusCorner(QFrame):
         accounts = () if connector is None else connector.accounts
         if backend is not None and not any(account.key != backend.credential.key for account in accounts):
             who = backend.account.email if backend.account is not None and backend.account.email else backend.host.name
-            heading = menu.addAction(_shown(who))
+            heading = menu.addAction(_menu_text(who))
             heading.setEnabled(False)
         elif len(accounts) > MENU_ACCOUNTS:
             menu.addAction(self.tr("Switch account…"), self.all_accounts_wanted.emit)
@@ -223,7 +227,7 @@ class StatusCorner(QFrame):
 
         group = QActionGroup(menu)
         for account, name in zip(accounts, distinct_names(accounts).values(), strict=True):
-            action = QAction(_shown(name), menu, checkable=True)
+            action = QAction(_menu_text(name), menu, checkable=True)
             action.setChecked(backend is not None and account.key == backend.credential.key)
             action.triggered.connect(lambda _checked=False, account=account: self.account_wanted.emit(account))
             group.addAction(action)
@@ -241,11 +245,11 @@ class StatusCorner(QFrame):
         menu.popup(button.mapToGlobal(QPoint(0, -menu.sizeHint().height())))
 
 
-def _who(backend: Backend, accounts: Sequence[KnownAccount], nobody: str) -> _Who:
+def _account_label(backend: Backend, accounts: Sequence[KnownAccount], nobody: str) -> _AccountLabel:
     """The first name, or the e-mail address where somebody else at the host has that first name too."""
     account = backend.account
     if account is None:
-        return _Who(nobody, backend.host.name, f"{nobody} · {backend.host.name}")
+        return _AccountLabel(nobody, backend.host.name, f"{nobody} · {backend.host.name}")
     from app.core.known_accounts import KnownAccount, distinct_places
 
     # What was learnt last is not remembered yet.
@@ -254,10 +258,10 @@ def _who(backend: Backend, accounts: Sequence[KnownAccount], nobody: str) -> _Wh
     namesakes = [each for each in others if (each.host, each.user.short_name) == (current.host, account.short_name)]
     where = distinct_places([current, *others])[current.key]
     several = any(each.name != current.name for each in namesakes)
-    return _Who(current.name if several else account.short_name, where, f"{current.name} ({where})")
+    return _AccountLabel(current.name if several else account.short_name, where, f"{current.name} ({where})")
 
 
-def _shown(name: str) -> str:
+def _menu_text(name: str) -> str:
     """The text of a menu entry: an ampersand would underline a letter."""
     from PySide6.QtGui import QFontMetrics
 

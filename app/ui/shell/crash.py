@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 640, 420
 
 
 class CrashDialogs:
-    """Shows a failure once for each exception type and line: the same one again is no news."""
+    """Shows a failure once for each exception type and line, however often it occurs."""
 
     def __init__(self, window: QWidget, folder: Path) -> None:
         self._window = window

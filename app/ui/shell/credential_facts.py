@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import isinf
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
 from app.core.diagnostics.timeline import last_failure
-from app.ui.shell.timeline_words import harmless, what
+from app.ui.shell.timeline_words import printable, what
 from app.ui.theme import theme, tokens
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
@@ -50,21 +51,28 @@ class CredentialFacts(QWidget):
     ) -> None:
         """Show a snapshot, with the last failure among `steps`. `personal` is False where there is no account."""
         who, token = self.who, self.token
-        who.put(self.tr("Account"), harmless(snapshot.account or self.tr("nobody")) if personal else "")
-        who.put(self.tr("Server"), f"{harmless(snapshot.server)}  ·  {snapshot.origin}")
-        who.put(self.tr("Project"), harmless(snapshot.project or ""))
-        who.put(self.tr("Kept in"), self._kept(snapshot))
+        who.put(self.tr("Account"), printable(snapshot.account or self.tr("nobody")) if personal else "")
+        who.put(self.tr("Server"), f"{printable(snapshot.server)}  ·  {snapshot.origin}")
+        who.put(self.tr("Project"), printable(snapshot.project or ""))
+        who.put(self.tr("Stored in"), self._kept(snapshot))
         token.put(self.tr("Token"), self._token(snapshot), self.tr("A fingerprint. It does not reveal the token."))
         token.put(self.tr("Issued"), *_moment(snapshot.issued_at, relative))
-        if snapshot.refreshable:
+        if snapshot.works_until is not None:
+            token.put(self.tr("Next renewal"), self._refused(snapshot.works_until))
+        elif snapshot.refreshable:
             token.put(self.tr("Next renewal"), *_moment(snapshot.renews_at, due))
         else:
             none = self.tr("none: an API key is never renewed")
             token.put(self.tr("Next renewal"), none if personal else self.tr("none: the server gave no refresh token"))
         token.put(self.tr("Last failure"), *self._failure(snapshot, steps))
-        token.put(self.tr("This clock"), self._clock(snapshot.skew))
+        token.put(self.tr("Clock"), self._clock(snapshot.skew))
         self.granted.put(self.tr("Granted"), self._scopes(snapshot.scopes))
         self._arrange()
+
+    def _refused(self, works_until: float) -> str:
+        if isinf(works_until):
+            return self.tr("could not be renewed; works until the server refuses it")
+        return self.tr("could not be renewed; works until {0}").format(absolute(moment_at(works_until)))
 
     def _kept(self, snapshot: SignInSnapshot) -> str:
         stores = {
@@ -86,7 +94,7 @@ class CredentialFacts(QWidget):
         failure = last_failure(steps)
         when = f"{what(failure).word}, {relative(moment_at(failure.at))}" if failure is not None else ""
         tooltip = absolute(moment_at(failure.at)) if failure is not None else ""
-        return when or harmless(snapshot.reason or ""), tooltip
+        return when or printable(snapshot.reason or ""), tooltip
 
     def _clock(self, skew: float) -> str:
         if not skew:
@@ -100,7 +108,7 @@ class CredentialFacts(QWidget):
         """Scopes grouped by subject. No group is broken at the end of a line."""
         subjects: dict[str, list[str]] = {}
         for scope in scopes[:SHOWN_SCOPES]:
-            subject, _, level = harmless(scope).partition(":")
+            subject, _, level = printable(scope).partition(":")
             subjects.setdefault(subject, []).extend([level] if level else [])
         words = [f"{subject} {', '.join(levels)}".strip() for subject, levels in subjects.items()]
         if len(scopes) > SHOWN_SCOPES:

@@ -28,7 +28,7 @@ STATES: Mapping[CredentialState, State] = {
 KEYRING_NEEDED = State("lock", marked("State", "Keyring needed"), "attention")
 TROUBLES: Mapping[Trouble, State] = {
     Trouble.OFFLINE: State("offline", marked("State", "Offline"), "attention"),
-    Trouble.SERVER: State("warning", marked("State", "Server in trouble"), "attention"),
+    Trouble.SERVER: State("warning", marked("State", "Server error"), "attention"),
     Trouble.REFUSED: State("block", marked("State", "Refused by server"), "attention"),
     Trouble.VAULT_ABSENT: KEYRING_NEEDED,
     Trouble.VAULT_LOCKED: KEYRING_NEEDED,
@@ -42,7 +42,7 @@ RENEWING = State("clock", marked("State", "Renewing sign-in…"), "info")
 # The sentence beside the word, where it is not just the reason (`{0}`) of the status.
 NOTES: Mapping[Trouble, str] = {
     Trouble.OFFLINE: marked("Credential", "Offline — showing saved data"),
-    Trouble.SERVER: marked("Credential", "The server is in trouble — showing saved data"),
+    Trouble.SERVER: marked("Credential", "The server has an error — showing saved data"),
     Trouble.REFUSED: marked("Credential", "{0} Burrow tries once a minute; signing in again may help."),
 }
 

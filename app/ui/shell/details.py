@@ -56,6 +56,7 @@ LEAST_FACTS = 88
 WIDEST_CHOICE = 320
 ONE_ROW = 720
 SHOWN_STEPS = 200
+# A renewal causes several events within a moment: the journal is read once.
 READ_AFTER_MS = 80
 # No event tells what other processes do: the journal is read again.
 READ_AGAIN_MS = 2_000
@@ -82,17 +83,17 @@ class SignInDetails(QDialog):
         self._steps: tuple[TimelineStep, ...] = ()
         self._loaded = False
         self._build()
-        self._soon = QTimer(self, singleShot=True, interval=READ_AFTER_MS)
-        self._soon.timeout.connect(self._read)
-        self._again = QTimer(self, interval=READ_AGAIN_MS)
-        self._again.timeout.connect(self._read)
-        self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
-        self._late.timeout.connect(lambda: self.empty.show_state(self.tr("Loading the timeline…")))
+        self._read_soon = QTimer(self, singleShot=True, interval=READ_AFTER_MS)
+        self._read_soon.timeout.connect(self._read)
+        self._poll = QTimer(self, interval=READ_AGAIN_MS)
+        self._poll.timeout.connect(self._read)
+        self._loading_words = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
+        self._loading_words.timeout.connect(lambda: self.empty.show_state(self.tr("Loading the timeline…")))
         bridge.listen(self, services.sign_ins.changed, self._sign_ins_changed)
         ticker().tick.connect(self._tick)
         self._offer_choice()
         self._begin()
-        self._again.start()
+        self._poll.start()
         self._fit()
         show_focus_ring(self)
         self.close_button.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -256,14 +257,14 @@ class SignInDetails(QDialog):
         self.sign_out_button.setAccessibleDescription(self.sign_out_words.text())
         self._show_status()
         self.progress.start()
-        self._late.start()
+        self._loading_words.start()
         self._read()
 
     def _offer_choice(self) -> None:
         sign_ins = self._services.sign_ins.all
         self.choice.clear()
         for sign_in in sign_ins:
-            self.choice.addItem(timeline_words.harmless(sign_in.title), sign_in.key)
+            self.choice.addItem(timeline_words.printable(sign_in.title), sign_in.key)
         self.choice.setCurrentIndex(self.choice.findData(self._subject.key))
         self.choice.setVisible(len(sign_ins) > 1)
 
@@ -282,7 +283,7 @@ class SignInDetails(QDialog):
 
     def _changed(self, _value: object) -> None:
         self._show_status()
-        self._soon.start()
+        self._read_soon.start()
 
     def _tick(self) -> None:
         self._show_status()
@@ -298,7 +299,7 @@ class SignInDetails(QDialog):
         first, self._loaded = not self._loaded, True
         if first:
             self.progress.stop()
-            self._late.stop()
+            self._loading_words.stop()
         self.table.set_items(self._steps)
         self.count.setText(self.tr("in every Burrow process on this computer") if steps else "")
         if not steps:
@@ -309,6 +310,7 @@ class SignInDetails(QDialog):
         else:
             self.line.setText(timeline_words.sentence(current))
         self.stack.setCurrentWidget(self.table if steps else self.empty)
+        # Close got the focus while there was no row yet. Anywhere else the user has put it.
         if first and steps and self.focusWidget() is self.close_button:
             self.table.setFocus(Qt.FocusReason.OtherFocusReason)
         self._show_status()
@@ -335,6 +337,7 @@ class SignInDetails(QDialog):
         self.copy_button.set_icon_name("copy")
 
     def _leave(self, signal: object) -> None:
+        # First: what follows is shown in the window, or in the browser.
         self.reject()
         signal.emit(self._subject.key)  # type: ignore[attr-defined]
 

@@ -60,6 +60,7 @@ class DetailsSubject(NamedTuple):
     def follow(self, generation: Generation, changed: Callable[[object], None]) -> None:
         """Call `changed` with whatever happens to the sign-in, until the generation is renewed."""
         credential = self.sign_in.credential
+        # A backend records the events of its credential itself.
         if self.backend is None:
             generation.listen(credential.happened, self.timeline.record_event)
         else:

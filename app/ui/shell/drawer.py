@@ -28,7 +28,7 @@ REFRESH_MS = 100
 
 
 class ActivityDrawer(QWidget):
-    """Emits `closed()` when the person closes it. It reads the records only while it is visible."""
+    """Emits `closed()` when the user closes it. It reads the records only while it is visible."""
 
     closed = Signal()
 
@@ -38,8 +38,8 @@ class ActivityDrawer(QWidget):
         self._bridge = bridge
         self.filter = FilterField(self.tr("Filter activity"))
         self.filter.changed.connect(lambda _text: self.refresh())
-        kinds = [("", self.tr("Every kind")), ("http", "HTTP"), ("mcp", "MCP"), ("auth", self.tr("Sign-in"))]
-        self.kind = Select(self.tr("Kind"), [*kinds, ("server", self.tr("Servers"))])
+        kinds = [("", self.tr("All kinds")), ("http", "HTTP"), ("mcp", "MCP"), ("auth", self.tr("Sign-in"))]
+        self.kind = Select(self.tr("Kind"), kinds)
         self.kind.currentIndexChanged.connect(lambda _index: self.refresh())
         self.count = Text(role="caption", tone="muted")
         columns: list[Column[ActivityRecord]] = [
@@ -78,7 +78,7 @@ class ActivityDrawer(QWidget):
         box.addWidget(split, 1)
         self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
-        bridge.listen(self, activity.changed, self._came)
+        bridge.listen(self, activity.changed, self._record_added)
         self.refresh()
 
     def refresh(self) -> None:
@@ -86,7 +86,7 @@ class ActivityDrawer(QWidget):
         wanted = self.filter.text().strip().lower().split()
         kind = self.kind.currentData()
         every = self._activity.records()
-        shown = [record for record in every if (not kind or record.kind == kind) and _fits(record, wanted)]
+        shown = [record for record in every if (not kind or record.kind == kind) and _matches(record, wanted)]
         self.table.set_items(shown)
         locale = QLocale()
         if len(shown) == len(every):
@@ -117,7 +117,8 @@ class ActivityDrawer(QWidget):
         super().showEvent(event)  # type: ignore[arg-type]
         self.refresh()
 
-    def _came(self, _record: ActivityRecord) -> None:
+    def _record_added(self, _record: ActivityRecord) -> None:
+        # Not restarted: records that come faster than the interval would never be shown.
         if self.isVisible() and not self._timer.isActive():
             self._timer.start()
 
@@ -145,7 +146,7 @@ def _tone(record: ActivityRecord) -> Tone:
     return "muted" if status in {"", "ok", "renewed", "adopted"} else "attention"
 
 
-def _fits(record: ActivityRecord, words: list[str]) -> bool:
+def _matches(record: ActivityRecord, words: list[str]) -> bool:
     if not words:
         return True
     text = f"{record.kind} {record.target} {record.summary} {record.status}".lower()

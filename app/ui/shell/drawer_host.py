@@ -46,6 +46,7 @@ class DrawerHost(RememberedSplitter):
         """Hide the drawer."""
         if self.drawer is None:
             return
+        # Qt moves the focus as soon as the drawer is hidden.
         had_focus = holds_focus(self.drawer)
         self.drawer.setVisible(False)
         if had_focus:

@@ -38,6 +38,7 @@ class FittedScroll(QScrollArea):
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        # The height of wrapped text depends on the width.
         if event.size().width() != event.oldSize().width():
             self.updateGeometry()
         self._fit()

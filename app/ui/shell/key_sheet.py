@@ -1,4 +1,4 @@
-"""The dialog that lists every key of the window (Ctrl+/)."""
+"""The dialog that lists every keyboard shortcut of the window (Ctrl+/)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QVBoxLayout, QWidget
 
-from app.ui.shell.keymap import ALIASES, FIXED, native
+from app.ui.shell.keymap import ALIASES, CONTEXT, FIXED, native
 from app.ui.theme import theme, tokens
+from app.ui.translation import translate
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.rows import Group, Row
@@ -20,20 +21,21 @@ if TYPE_CHECKING:
 
 
 class KeySheet(QDialog):
-    """Every key of the window in groups. Opened with `open()`, closed with Esc."""
+    """Every keyboard shortcut in groups. Opened with `open()`, closed with Esc."""
 
     def __init__(self, commands: Sequence[Command], parent: QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(self.tr("Keys"))
-        self.list = ListTable(self.tr("Keys"))
+        self.setWindowTitle(self.tr("Keyboard shortcuts"))
+        self.list = ListTable(self.tr("Keyboard shortcuts"))
         groups: dict[str, list[Row]] = {}
         for command in commands:
             if command.keys:
                 rows = groups.setdefault(command.group or self.tr("Window"), [])
                 rows.append(Row(command.id, command.title, trailing=_all_keys(command.keys)))
-        for group, keys, words in FIXED:
-            groups.setdefault(group, []).append(Row(f"{group}:{keys}", words, trailing=keys))
+        for name, keys, words in FIXED:
+            group = translate(CONTEXT, name)
+            groups.setdefault(group, []).append(Row(f"{name}:{keys}", translate(CONTEXT, words), trailing=keys))
         self.list.set_groups([Group(name, name, tuple(rows)) for name, rows in groups.items()])
         current = theme()
         box = QVBoxLayout(self)

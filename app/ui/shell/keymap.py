@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from PySide6.QtGui import QKeySequence
 
-# Keys that a list or field handles itself, for the key sheet: group, keys, description.
+from app.ui.translation import marked
+
+# The context of the window's commands, whose groups the key sheet shows beside these.
+CONTEXT = "Commands"
+LISTS, FIELDS, WINDOW = marked("Commands", "Lists"), marked("Commands", "Fields"), marked("Commands", "Window")
+
+# Keys that a list or field handles itself, for the key sheet: group, keys, description. Group and description are
+# untranslated.
 FIXED: tuple[tuple[str, str, str], ...] = (
-    ("Lists", "Up, Down, Home, End", "Move in a list"),
-    ("Lists", "Left, Right", "Close or open a group"),
-    ("Lists", "Return", "Open the selected row"),
-    ("Lists", "Letters", "Jump to a title that starts with them"),
-    ("Fields", "Esc", "Clear a filter; other text is never discarded"),
-    ("Window", "Tab, Shift+Tab", "Next or previous control"),
+    (LISTS, "Up, Down, Home, End", marked("Commands", "Move in a list")),
+    (LISTS, "Left, Right", marked("Commands", "Collapse or expand a group")),
+    (LISTS, "Return", marked("Commands", "Open the selected row")),
+    (LISTS, "A–Z, 0–9", marked("Commands", "Jump to a title that starts with what is typed")),
+    (FIELDS, "Esc", marked("Commands", "Clear a filter; other text is never discarded")),
+    (WINDOW, "Tab, Shift+Tab", marked("Commands", "Next or previous control")),
 )
 
 # Other keys for the same command.

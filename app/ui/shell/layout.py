@@ -46,8 +46,8 @@ class WindowLayout(QObject):
         super().__init__(window)
         self._window, self._settings = window, settings
         self._place, self._drawer = place, drawer
-        self._soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
-        self._soon.timeout.connect(self._put)
+        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
+        self._save_soon.timeout.connect(self._save_now)
 
     @property
     def place(self) -> str:
@@ -60,24 +60,25 @@ class WindowLayout(QObject):
 
     def changed(self) -> None:
         """Write the layout soon."""
-        self._soon.start()
+        self._save_soon.start()
 
     def stop(self) -> None:
-        """Write nothing more: what changes while the window closes is not the person's choice."""
-        self._soon.stop()
+        """Write nothing more: what changes while the window closes is not the user's choice."""
+        self._save_soon.stop()
 
     async def save(self) -> None:
         """Write the layout; await it before the storage closes."""
-        self._soon.stop()
+        self._save_soon.stop()
         for key, value in self._values().items():
             await self._settings.write(key, value)
 
-    def _put(self) -> None:
+    def _save_now(self) -> None:
         for key, value in self._values().items():
             self._settings.put(key, value)
 
     def _values(self) -> dict[str, object]:
         found: dict[str, object] = {WINDOW_SETTING: _geometry(self._window)}
+        # What there is not keeps the value of the last time: no place on the first page, no height of a closed drawer.
         if place := self._place():
             found[PLACE_SETTING] = place
         if heights := self._drawer():
@@ -87,6 +88,7 @@ class WindowLayout(QObject):
 
 def _geometry(window: QWidget) -> list[int]:
     """Position and size of a window as JSON values: x, y, width, height, and 1 when maximized."""
+    # Of a maximized window this is the size to go back to.
     normal = window.normalGeometry()
     return [normal.x(), normal.y(), normal.width(), normal.height(), int(window.isMaximized())]
 
@@ -101,6 +103,7 @@ def _place_window(window: QWidget, remembered: object) -> None:
     if not all(isinstance(value, int) for value in remembered):
         return
     x, y, width, height, maximized = remembered
+    # The screen may be gone. A point of the title bar must be on one, or the window could not be moved back.
     shown_by = [screen for screen in QApplication.screens() if screen.availableGeometry().contains(x + 40, y + 40)]
     room = _room((shown_by or [window.screen()])[0])
     window.resize(QSize(width, height).boundedTo(room).expandedTo(SMALLEST))

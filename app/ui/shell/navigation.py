@@ -25,7 +25,7 @@ class History:
         self._here = -1
 
     def visit(self, place: str, item: str | None) -> None:
-        """Record where the person is now. The same stop twice in a row counts once."""
+        """Record where the user is now. The same stop twice in a row counts once."""
         stop = (place, item)
         if self._here >= 0 and self._stops[self._here] == stop:
             return
@@ -92,6 +92,7 @@ class Navigation(QObject):
             target.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _return_to(self, stop: Stop | None) -> None:
+        # Not recorded as a visit: that would drop the stops ahead.
         if stop is not None and self._stack.show_place(stop[0]):
             self._open(stop[1])
 

@@ -41,7 +41,7 @@ class WindowPages(QStackedWidget):
 
     @property
     def can_leave(self) -> bool:
-        """Whether the person can leave the first page: the choice of servers, or an account that is to be added."""
+        """Whether the user can leave the first page: the choice of servers, or an account that is to be added."""
         if self._connector is not None and self._connector.adding is not None:
             return not self.shows_places
         state = self._follower.state

@@ -35,13 +35,15 @@ class Palette(QFrame):
         self._commands = commands
         self._found: dict[str, Command] = {}
         self._all: list[Command] = []
-        self._before: QWidget | None = None
+        # The widget that had the focus, which gets it back.
+        self._focused_before: QWidget | None = None
         self.field = QLineEdit()
         self.field.setPlaceholderText(self.tr("Go to a task, a server, a command…"))
         self.field.setAccessibleName(self.tr("Palette"))
         self.field.textChanged.connect(lambda _text: self._show())
         self.field.installEventFilter(self)
         self.list = ListTable(self.tr("Matches"), type_ahead=False)
+        # The field keeps the focus and passes the arrow keys on.
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.clicked.connect(lambda _index: self.run_current())
         self._nothing = Text(self.tr("No matches."), tone="muted")
@@ -61,7 +63,7 @@ class Palette(QFrame):
     def open(self, typed: str = "") -> None:
         """Open with the focus in the field."""
         if not self.isVisible():
-            self._before = QApplication.focusWidget()
+            self._focused_before = QApplication.focusWidget()
         self._all = [command for command in self._commands() if command.enabled()]
         self.field.setText(typed)
         self._show()
@@ -69,19 +71,22 @@ class Palette(QFrame):
         self.setVisible(True)
         self.raise_()
         self.field.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        # What the caller typed is the beginning of a query: the next key must not replace it.
         self.field.deselect()
 
     def close_back(self) -> None:
         """Close, and give the focus back to the widget that had it."""
-        before, self._before = self._before, None
+        before, self._focused_before = self._focused_before, None
         had_focus = self.isAncestorOf(QApplication.focusWidget() or self)
         self.setVisible(False)
+        # A place may have destroyed it while the palette was open.
         if had_focus and before is not None and isValid(before) and before.isVisible():
             before.setFocus(Qt.FocusReason.PopupFocusReason)
 
     def run_current(self) -> None:
         """Close, and run the selected command."""
         command = self._found.get(self.list.current_key() or "")
+        # First: a command that puts the focus somewhere has the last word.
         self.close_back()
         if command is not None:
             command.run()
@@ -114,8 +119,9 @@ class Palette(QFrame):
 
     @guarded()
     def _focus_moved(self, _old: QWidget | None, new: QWidget | None) -> None:
+        # None: no widget of Burrow has the focus, and the palette waits. Else the user went elsewhere, to stay there.
         if self.isVisible() and new is not None and not self.isAncestorOf(new):
-            self._before = None
+            self._focused_before = None
             self.setVisible(False)
 
     @guarded(default=False)

@@ -1,4 +1,4 @@
-"""The places of the window: each is built when it is first shown, and learns of every other account."""
+"""The places of the window: each is built when it is first shown, and is told which account to show."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class PlaceStack(QStackedWidget):
             self.show_place(self.first_id)
 
     def set_backend(self, backend: Backend | None) -> None:
-        """Have every place show this backend's things."""
+        """Have every place show the data of this backend."""
         self._backend = backend
         for place in self._built.values():
             place.set_backend(backend)
@@ -110,14 +110,16 @@ class PlaceStack(QStackedWidget):
         """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
         import asyncio
 
-        held = [asyncio.wait_for(place.flush(), FLUSH_SECONDS) for place in self._built.values()]
-        for failure in await asyncio.gather(*held, return_exceptions=True):
+        # Each with a limit of its own: one that hangs must not cost the others their text.
+        flushes = [asyncio.wait_for(place.flush(), FLUSH_SECONDS) for place in self._built.values()]
+        for failure in await asyncio.gather(*flushes, return_exceptions=True):
             if isinstance(failure, BaseException):
                 log.warning("a place could not write what it held back: %s", type(failure).__name__)
 
     def _build(self, place_id: str) -> Place:
         place = self._built[place_id] = self._infos[place_id].make(self._context)
         self.addWidget(place)
+        # Connected before it learns of the backend, because it may answer with signals at once.
         self.made.emit(place_id, place)
         place.set_backend(self._backend)
         return place

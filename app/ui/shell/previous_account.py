@@ -1,4 +1,4 @@
-"""What the account signed in before left: neither shown nor sent, kept or discarded as the person says."""
+"""Drafts and unsent changes of the account that was signed in before: kept or discarded, as the user says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Left = tuple[list["Draft"], tuple["OutboxItem", ...]]
 
 
 class PreviousAccountBanner(Banner):
-    """They stay with their account unless the person discards them. `said(text)` is to be announced."""
+    """Asks whether to keep them; they are neither shown nor sent meanwhile. `said(text)` is to be announced."""
 
     said = Signal(str)
 
@@ -30,21 +30,21 @@ class PreviousAccountBanner(Banner):
         """Ask about what `scope`, the account called `name`, left. Show nothing if it left nothing."""
 
         def found(left: Left) -> None:
-            words = self._words(left, name)
+            words = self._question(left, name)
             if words:
                 keep = (self.tr("Keep separate"), self.clear)
                 discard = (self.tr("Discard"), lambda: self._discard(scope, left))
                 self.show_message(words, "info", secondary=[keep, discard], glyph="user")
                 self.said.emit(words)
 
-        self._bridge.spawn(self, self._left(scope), done=found, key="ask")
+        self._bridge.spawn(self, self._find(scope), done=found, key="ask")
 
     def forget(self) -> None:
         """Withdraw the question; everything is kept."""
         self._bridge.cancel(self)
         self.clear()
 
-    def _words(self, left: Left, name: str) -> str:
+    def _question(self, left: Left, name: str) -> str:
         drafts, unsent = map(len, left)
         if drafts and unsent:
             return self.tr("Drafts and unsent changes ({0}) belong to {1}.").format(drafts + unsent, name)
@@ -56,12 +56,13 @@ class PreviousAccountBanner(Banner):
             return one if drafts == 1 else self.tr("{0} drafts belong to {1}.").format(drafts, name)
         return ""
 
-    async def _left(self, scope: Scope) -> Left:
+    async def _find(self, scope: Scope) -> Left:
         drafts = [draft for draft in await self._storage.drafts.list(scope) if any(draft.fields.values())]
         return drafts, await self._storage.outbox.list(scope)
 
     def _discard(self, scope: Scope, left: Left) -> None:
         self.clear()
+        # What the user was asked about. Anything that was written since stays.
         drafts, unsent = left
 
         async def discard() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Rail(QFrame):
-    """Places above, the status corner below. `chosen(id)` when the person selects a place."""
+    """Places above, the status corner below. `chosen(id)` when the user selects a place."""
 
     chosen = Signal(str)
 
@@ -45,7 +45,7 @@ class Rail(QFrame):
         self._show()
 
     def set_count(self, place: str, count: int) -> None:
-        """Show how many items of a place need the person; 0 shows nothing."""
+        """Show how many items of a place need the user; 0 shows nothing."""
         if self._counts.get(place) != count:
             self._counts[place] = count
             self._show()

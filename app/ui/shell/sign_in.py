@@ -43,11 +43,12 @@ class SignInController(QObject):
         self._services, self._bridge, self._bar = services, bridge, bar
         self._choose_host, self._waiting_calls = choose_host, waiting_calls
         self._started = self._follows = False
+        # The key of the job that signs in to the account. Those of own servers go on when the account changes.
         self._account_job = ""
         bar.store_wanted.connect(self.choose_store)
 
     def sign_in(self, key: str = "") -> None:
-        """Sign in in the browser. Without a connected host, have one chosen."""
+        """Open the browser to sign in. Without a connected host, let the user choose one."""
         sign_in = self.find(key)
         if sign_in is None:
             if not key:
@@ -56,6 +57,7 @@ class SignInController(QObject):
         job = f"{SIGN_IN} {identity(sign_in)}"
         if sign_in.server_id is None:
             self._account_job = job
+        # A second attempt replaces the first, by its key.
         self._bridge.spawn(
             self,
             self._through_browser(sign_in),
@@ -90,7 +92,7 @@ class SignInController(QObject):
             self._bridge.spawn(self, sign_in.credential.choose_store(kind), key=f"store {identity(sign_in)}")
 
     def find(self, key: str = "") -> SignIn | None:
-        """The sign-in with this key, that of the current account without one."""
+        """The sign-in with this key; without a key, that of the current account."""
         if key:
             return self._services.sign_ins.of(key)
         if self._services.backend is None:

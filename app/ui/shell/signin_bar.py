@@ -66,7 +66,8 @@ class SignInBar(QFrame):
         for sign_in in sign_ins:
             name = identity(sign_in)
             row = former.get(name)
-            if row is not None and row.goes_on_with(sign_in):
+            # The same row, so that its buttons keep the focus and its browser stays waited for.
+            if row is not None and row.can_show(sign_in):
                 self._rows[name] = former.pop(name)
                 row.sign_in = sign_in
             elif sign_in.needs_user:
@@ -89,6 +90,7 @@ class SignInBar(QFrame):
 
     def add_repeated(self) -> None:
         """Count a call that had waited and was answered, for a sign-in whose calls are not all repeated yet."""
+        # A place does not say whose call it was: it is counted where most are left.
         back = [row for row in self.rows if row.phase is RowPhase.BACK]
         if back:
             max(back, key=lambda row: row.calls_left).add_repeated()
@@ -110,7 +112,7 @@ class SignInBar(QFrame):
             self._show()
 
     def sign_in_ended(self, sign_in: SignIn, failure: BurrowError | None = None) -> None:
-        """The sign-in succeeded or failed. One that the person cancelled is not a failure."""
+        """The sign-in succeeded or failed. One that the user cancelled is not a failure."""
         row = self._rows.get(identity(sign_in))
         if row is None and failure is not None:
             row = self._rows[identity(sign_in)] = self._new_row(sign_in)

@@ -35,7 +35,7 @@ class RowPhase(Enum):
 
 
 class SignInRow(Banner):
-    """Its bar calls `follow` for all rows, then `show_phase`: how many rows there are decides whether each is named.
+    """The bar calls `follow` for all rows, then `show_phase`: the number of rows decides whether each is named.
 
     `sign_in_wanted(key)`, `details_wanted(key)` and `store_wanted(key, kind)` name the sign-in by `SignIn.key`.
     `faded()` when the time of `BACK` is over. `speaking(assertive)` when the sentence is to be announced.
@@ -54,6 +54,7 @@ class SignInRow(Banner):
         self.waiting = Waiting()
         self._pending: PendingSignIn | None = None
         self._failure: BurrowError | None = None
+        # Whether this sign-in was needed since it last worked.
         self._needed = False
         self._sent = self._repeated = 0
         self._shown: tuple[object, ...] = ()
@@ -66,8 +67,11 @@ class SignInRow(Banner):
         """How many of the calls that waited were not repeated yet."""
         return self.waiting.calls - self._repeated
 
-    def goes_on_with(self, sign_in: SignIn) -> bool:
-        """Whether this is the same sign-in still: an account that was opened anew waits for no former browser."""
+    def can_show(self, sign_in: SignIn) -> bool:
+        """Whether this row may go on with `sign_in`.
+
+        An account that was opened anew gets another row: this one may wait for the browser of the former credential.
+        """
         return sign_in.server_id is not None or self.sign_in.credential is sign_in.credential
 
     def add_sent(self) -> None:
@@ -88,7 +92,7 @@ class SignInRow(Banner):
             self._pending = None
 
     def end(self, failure: BurrowError | None) -> None:
-        """The sign-in succeeded or failed. One that the person cancelled is not a failure."""
+        """The sign-in succeeded or failed. One that the user cancelled is not a failure."""
         cancelled = failure is not None and failure.facts.code == CANCELLED
         self._pending, self._failure = None, None if cancelled else failure
 
@@ -99,6 +103,7 @@ class SignInRow(Banner):
             self._fade.stop()
 
     def _next_phase(self) -> RowPhase:
+        """The first that applies. While the browser is open, what the credential says meanwhile does not matter."""
         status = self.sign_in.status
         if self._pending is not None:
             return RowPhase.BROWSER
@@ -106,12 +111,14 @@ class SignInRow(Banner):
             return RowPhase.VAULT
         if status.state is CredentialState.SIGNED_IN:
             self._failure = None
+            # Only after a sign-in that was needed: a status changes with every renewal.
             if self._needed:
                 self._needed = False
                 self._fade.start()
             return RowPhase.BACK if self._fade.isActive() else RowPhase.NOTHING
         if status.state is CredentialState.NEEDS_SIGN_IN:
             self._needed, self._sent, self._repeated = True, 0, 0
+        # Signed out, or not known yet: a failed attempt is all there is to say.
         elif self._failure is None:
             return RowPhase.NOTHING
         return RowPhase.NEEDED if self._failure is None else RowPhase.FAILED
@@ -189,7 +196,7 @@ class SignInRow(Banner):
         self.store_wanted.emit(self.sign_in.key, kind)
 
     def _differs(self, *shown: object) -> bool:
-        """Remember what is shown; whether it is something else than before."""
+        """Remember what is shown. Returns whether it differs from what was shown before."""
         before, self._shown = self._shown, (self.phase, *shown)
         return before != self._shown
 

@@ -34,7 +34,7 @@ def needed(title: str, waiting: Waiting, *, drafts: bool) -> str:
 
 def failed(title: str, cause: str, *, drafts: bool) -> str:
     """A sign-in was tried and failed."""
-    words = _tr("Signing in to {0} did not work.").format(title) if title else _tr("Signing in did not work.")
+    words = _tr("Sign-in to {0} failed.").format(title) if title else _tr("Sign-in failed.")
     return " ".join(part for part in (words, cause, _tr("Drafts are kept.") if drafts else "") if part)
 
 

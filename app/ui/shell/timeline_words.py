@@ -22,28 +22,30 @@ if TYPE_CHECKING:
     from app.core.diagnostics.timeline import TimelineStep
 
 LONGEST_NAME = 80
+# Outcomes that add nothing to the word of the step.
 SAID_ANYWAY = frozenset({"", "ok", "adopted"})
 
 STEP_STATES: Mapping[StepKind, State] = {
-    StepKind.UNDER_WAY: State("clock", marked("State", "Under way"), "info"),
+    StepKind.UNDER_WAY: State("clock", marked("State", "In progress"), "info"),
     StepKind.RENEWED: State("check", marked("State", "Renewed"), "good"),
     StepKind.TAKEN_OVER: State("refresh", marked("State", "Taken over"), "muted"),
     StepKind.UNSTORED: State("warning", marked("State", "Renewed, not stored"), "attention"),
     StepKind.INTERRUPTED: State("warning", marked("State", "Interrupted"), "attention"),
     StepKind.REFUSED: State("cross", marked("State", "Refused for good"), "bad"),
-    StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Client not known"), "attention"),
+    StepKind.CLIENT_UNKNOWN: State("question", marked("State", "Unknown client"), "attention"),
     StepKind.OFFLINE: State("offline", marked("State", "Offline"), "attention"),
     StepKind.NO_ANSWER: State("clock", marked("State", "No answer"), "attention"),
-    StepKind.SERVER: State("warning", marked("State", "Server in trouble"), "attention"),
+    StepKind.SERVER: State("warning", marked("State", "Server error"), "attention"),
     StepKind.THROTTLED: State("clock", marked("State", "Too many requests"), "attention"),
     StepKind.NOT_ACCEPTED: State("block", marked("State", "Not accepted"), "attention"),
-    StepKind.KEYRING: State("lock", marked("State", "Keyring not usable"), "attention"),
+    StepKind.KEYRING: State("lock", marked("State", "Keyring unavailable"), "attention"),
     StepKind.OVERTAKEN: State("sign-out", marked("State", "Signed out meanwhile"), "muted"),
     StepKind.SIGNED_IN: State("key", marked("State", "Signed in"), "good"),
     StepKind.SIGNED_IN_UNSTORED: State("key", marked("State", "Signed in, not stored"), "attention"),
     StepKind.SIGNED_OUT: State("sign-out", marked("State", "Signed out"), "muted"),
     StepKind.ENDED: State("cross", marked("State", "Sign-in ended"), "bad"),
 }
+# By the journal's names of causes. A cause of another version is shown as it is.
 CAUSES: dict[str, str] = {
     "refused": marked("Step", "Refused by the server"),
     "expired": marked("Step", "Expired"),
@@ -69,7 +71,7 @@ def what(step: TimelineStep) -> State:
     known = STEP_STATES.get(step.kind)
     if known is not None:
         return translated(known)
-    return State("question", harmless(step.outcome or step.kind.value), "muted")
+    return State("question", printable(step.outcome or step.kind.value), "muted")
 
 
 def when(step: TimelineStep) -> str:
@@ -79,17 +81,17 @@ def when(step: TimelineStep) -> str:
 def why(step: TimelineStep) -> str:
     """Why it happened; of a refusal, who refused."""
     if step.target and step.cause == "refused":
-        return _tr("Refused by {0}").format(harmless(step.target))
+        return _tr("Refused by {0}").format(printable(step.target))
     known = CAUSES.get(step.cause)
     if known is not None:
         return _tr(known)
-    cause = harmless(step.cause)
+    cause = printable(step.cause)
     return cause[:1].upper() + cause[1:]
 
 
 def why_exactly(step: TimelineStep) -> str:
     """The same, with the classifier's rule that matched the answer."""
-    rule = _tr("classified by the rule {0}").format(harmless(step.rule)) if step.rule else ""
+    rule = _tr("rule {0}").format(printable(step.rule)) if step.rule else ""
     return ", ".join(part for part in (why(step), rule) if part)
 
 
@@ -99,7 +101,7 @@ def process(step: TimelineStep) -> str:
         return _tr("This window")
     role, _, number = step.process.rpartition(" ")
     known = PROCESSES.get(role)
-    return _tr(known).format(harmless(number)) if known is not None else harmless(step.process)
+    return _tr(known).format(printable(number)) if known is not None else printable(step.process)
 
 
 def generations(step: TimelineStep) -> str:
@@ -123,7 +125,7 @@ def sentence(step: TimelineStep) -> str:
     """Everything about a step on one line."""
     parts = [absolute(moment_at(step.at)), what(step).word, why_exactly(step)]
     if step.outcome.casefold() not in {*SAID_ANYWAY, what(step).word.casefold()}:
-        parts.append(harmless(step.outcome))
+        parts.append(printable(step.outcome))
     if step.access:
         parts.append(_tr("new token {0}").format(step.access))
     if step.accepted:
@@ -133,7 +135,7 @@ def sentence(step: TimelineStep) -> str:
     return "  ·  ".join(part for part in parts if part)
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """One short line without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * LONGEST_NAME]).split())
     return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"

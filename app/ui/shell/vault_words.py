@@ -1,4 +1,4 @@
-"""What the bar says when the vault fails, and the ways out: a table from trouble and phase to words."""
+"""What the bar says when the vault fails, and where else to store: a table from trouble and phase to words."""
 
 from __future__ import annotations
 

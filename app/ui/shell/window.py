@@ -88,12 +88,14 @@ class MainWindow(QWidget):
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = UiSettings(services.storage.settings, bridge, self)
         self.appearance = Appearance(settings)
+        # Whether the user has been in another application since.
         self._was_left = False
         self.follower = BackendFollower(services, bridge, self)
         self.corner = StatusCorner(connector)
         self.rail = Rail(self.corner)
         self.bar = SignInBar()
         self.stack = PlaceStack(self.context, places)
+        # Each of the next two asks the other: the layout has the height of the drawer.
         self.drawers = DrawerHost(self.stack, services, bridge, settings, lambda: self.layout_memory.changed())
         self.layout_memory = WindowLayout(
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
@@ -157,8 +159,6 @@ class MainWindow(QWidget):
         """A place, None until it was first shown."""
         return self.stack.place(place_id)
 
-    # Navigator
-
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item."""
         self.navigation.go(place, item)
@@ -169,7 +169,7 @@ class MainWindow(QWidget):
 
     def status(self, text: str) -> None:
         """Show a temporary message in the status corner."""
-        self.corner.set_passing(text)
+        self.corner.set_message(text)
 
     def sign_in(self) -> None:
         """Sign in to the current host in the browser."""
@@ -178,8 +178,6 @@ class MainWindow(QWidget):
     async def allow(self, scopes: Sequence[str]) -> None:
         """Have the browser ask for these permissions besides those granted."""
         await self.sign_ins.allow(scopes)
-
-    # WindowActions
 
     def choose_host(self) -> None:
         """Show the choice of servers; the present one stays connected until another is chosen."""
@@ -206,17 +204,17 @@ class MainWindow(QWidget):
             self._connector.add_account()
 
     def switch_account(self, account: KnownAccount) -> None:
-        """Go on as another account."""
+        """Connect as another account. Do nothing if it is the current one."""
         if self._connector is not None and (self.backend is None or account.key != self.backend.credential.key):
             self.status(self.tr("Opening {0}…").format(account.name))
             self._connector.use_account(account)
 
     def open_palette(self, typed: str = "") -> None:
-        """Ctrl+K."""
+        """Open the command palette (Ctrl+K) with `typed` in its field."""
         self.dialogs.open_palette(self._palette_commands, typed)
 
     def open_key_sheet(self) -> None:
-        """Ctrl+/."""
+        """Show the keyboard shortcuts (Ctrl+/)."""
         self.dialogs.open_key_sheet(self.commands.every())
 
     def open_sign_in_details(self, key: str = "") -> None:
@@ -231,7 +229,7 @@ class MainWindow(QWidget):
             self._bridge.spawn(self, self.backend.select_project(project_id), key="project")
 
     def move_pane(self, step: int) -> None:
-        """F6 and Shift+F6."""
+        """Move the focus to the next (1) or previous (-1) pane (F6, Shift+F6)."""
         panes: list[QWidget] = [self.rail, *(bar for bar in (self.bar, self.previous_account) if bar.isVisible())]
         if self.stack.current is not None:
             panes.extend(visible_panes(self.stack.current))
@@ -287,7 +285,7 @@ class MainWindow(QWidget):
         QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
 
     def _application_state_changed(self, state: Qt.ApplicationState) -> None:
-        """Somebody may have signed in on the command line, and comes back to the window."""
+        """Read the accounts again when the window becomes active: the command line may have changed them meanwhile."""
         active = state is Qt.ApplicationState.ApplicationActive
         if active and self._was_left and self._connector is not None:
             self._connector.refresh_accounts()
@@ -309,6 +307,7 @@ class MainWindow(QWidget):
         self.sign_ins.count_waiting()
 
     def _place_shown(self) -> None:
+        # Whatever shows a place ends the choice of a server.
         if self.pages.choosing_host:
             self.stay_here()
         self.rail.set_current(self.current)
@@ -317,14 +316,14 @@ class MainWindow(QWidget):
     def _palette_commands(self) -> list[Command]:
         from app.ui.shell.commands import account_commands, project_commands
 
+        # The palette does not offer to open itself.
         own = [command for command in self.commands.every() if command.id != "window.palette"]
         return [*own, *self.commands.items(), *account_commands(self), *project_commands(self)]
 
-    # The backend
-
     def _show_backend(self) -> None:
+        # The choice has been made.
         self.pages.choosing_host = False
-        self.corner.set_passing("")
+        self.corner.set_message("")
         self.sign_ins.reset()
         self.dialogs.close_details()
         self.previous_account.forget()
@@ -358,6 +357,7 @@ class MainWindow(QWidget):
         turned = self.pages.choose()
         if not self.pages.shows_places:
             return
+        # The host may not have the place in view, such as the lab.
         if not self.stack.can_show(self.current):
             self.stack.show_first(self.layout_memory.place)
         if turned and self.isVisible():
@@ -367,8 +367,6 @@ class MainWindow(QWidget):
         """Show an expected error that no place handled: its title in the corner. The details are in the activity."""
         self.status(failure.title)
         self.announce(f"{failure.title}. {failure.cause}")
-
-    # Events
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -390,6 +388,7 @@ class MainWindow(QWidget):
     @guarded()
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
+        # Before it is shown the size is that of `restore`, not a choice of the user.
         if self.isVisible():
             self.layout_memory.changed()
 

@@ -36,6 +36,7 @@ class HostConnector(QObject):
         self._services, self._bridge = services, bridge
         self._choose, self._stay = choose, stay
         self._page: FirstRun | None = None
+        # Whether `begin` was called. Before that no loop runs.
         self._begun = False
 
     def page(self) -> FirstRun:
@@ -76,12 +77,12 @@ class HostConnector(QObject):
 
     @property
     def without_account(self) -> bool:
-        """Whether the person works without an account."""
+        """Whether the user works without an account."""
         return self._services.without_account
 
     @property
     def adding(self) -> Host | None:
-        """The host that an account is being added at, while nobody has signed in to the account yet."""
+        """The host to which one more account is being added, until somebody has signed in to that account."""
         backend = self._services.backend
         if backend is None or not self._services.adding:
             return None
@@ -107,7 +108,7 @@ class HostConnector(QObject):
         self._try(self._connect(WORKSPACE))
 
     def use_host(self, named: str) -> None:
-        """Sign in to a host in the browser, or go on as who is signed in there."""
+        """Sign in to a host in the browser, or use the account that is signed in there already."""
         self._busy(_tr("Contacting the server…"))
         self._try(self._through_browser(named), done=self._signed_in)
 
@@ -117,13 +118,13 @@ class HostConnector(QObject):
         self._try(self._with_key(named, key), done=self._signed_in)
 
     def use_account(self, account: KnownAccount) -> None:
-        """Go on as another account; what was begun as the present one stays with that."""
+        """Switch to another account. Drafts and unsent work stay with the present one."""
         if self._page is not None and self._page.isVisible():
             self._busy(_tr("Opening {0}…").format(account.name))
         self._try(self._connect(account.host, account.slot))
 
     def use_no_account(self) -> None:
-        """Go on with the person's own MCP servers only."""
+        """Work without an account, with the user's own MCP servers only."""
         self._try(self._services.use_no_account(), done=self._signed_in)
 
     def add_account(self) -> None:
@@ -139,6 +140,7 @@ class HostConnector(QObject):
         if host is None:
             self._stay()
             return
+        # Without a slot it is the account used last, which an addition replaces only once somebody has signed in.
         self._try(self._services.connect(host))
 
     def refresh_accounts(self) -> None:
@@ -154,9 +156,10 @@ class HostConnector(QObject):
         return await self._services.connect(await self._services.resolve(named), slot=slot)
 
     async def _to_sign_in(self, named: str) -> Backend:
-        """The account that is being added, else the one of the host that was used last."""
+        """The backend to sign in to: the account that is being added, else the host's account that was used last."""
         adding, backend = self.adding, self._services.backend
         if backend is not None and adding is not None and adding.origin == named:
+            # Before that it is not known whether somebody is signed in.
             await backend.credential.wait_restored()
             return backend
         return await self._connect(named)
@@ -188,6 +191,7 @@ class HostConnector(QObject):
         self.page().busy(words)
 
     def _try(self, attempt: Coroutine[Any, Any, object], done: Callable[[], None] | None = None) -> None:
+        # One key for every way: what is chosen last replaces what is still under way, its browser too.
         self._bridge.spawn(self, attempt, done=lambda _: (done or self._idle)(), failed=self._failed, key="connecting")
 
     def _idle(self) -> None:

@@ -39,7 +39,7 @@ OWN = "own"
 class FirstRun(QScrollArea):
     """Shows either the choices or what is in progress.
 
-    `on_workspace()`: the person wants the embedded workspace. `on_host(text)`: sign in to `us`, `eu` or an origin that
+    `on_workspace()`: the user wants the embedded workspace. `on_host(text)`: sign in to `us`, `eu` or an origin that
     `parse_host` has checked. `on_key(text, key)`: the same with a personal API key. `on_leave()`: go back.
     `on_account(account)`: go on as an account that is signed in to. `on_servers_only()`: go on without an account.
     Whoever made the page then calls `busy`, `waiting`, `failed` or `idle`.
@@ -154,9 +154,10 @@ class FirstRun(QScrollArea):
         self._kept.setVisible(bool(self._kept.text()))
 
     def focus_first(self) -> None:
-        """Put the focus on what is done first here."""
+        """Put the focus on the button that is used first: an account, else the main way to start."""
         usual = self.try_button if self._adding is None else self.sign_in_button
         target = self.account_buttons[0] if self.account_buttons else usual
+        # A button that was just added is shown in a later turn of the loop, and takes no focus before that.
         target.setVisible(True)
         target.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -169,7 +170,7 @@ class FirstRun(QScrollArea):
         self._choices.setVisible(True)
 
     def busy(self, words: str) -> None:
-        """Show that something is in progress that needs nothing from the person."""
+        """Show that something is in progress that needs nothing from the user."""
         self._sign_in = None
         self._under_way(words, "")
 
@@ -178,7 +179,7 @@ class FirstRun(QScrollArea):
         self._sign_in = sign_in
         hint = self.tr("Approve the sign-in there. This page continues by itself.")
         if self._adding is not None:
-            hint += " " + self.tr("To add another person, copy the link into a private window.")
+            hint += " " + self.tr("To add another person, copy the link into a private browser window.")
         self._under_way(self.tr("Waiting for your browser…"), hint)
 
     def failed(self, error: BurrowError) -> None:
@@ -257,7 +258,7 @@ class FirstRun(QScrollArea):
         self._sign_in_title = Text("", "section", wrap=True)
         box.addWidget(self._sign_in_title)
         options = [("us", self.tr("US cloud"), "", "accent"), ("eu", self.tr("EU cloud"), "", "accent")]
-        self._host = Segmented([*options, (OWN, self.tr("Own server"), "", "accent")], self.tr("Server"))
+        self._host = Segmented([*options, (OWN, self.tr("Your server"), "", "accent")], self.tr("Server"))
         self._host.chosen.connect(self._pick_host)
         self._address = QLineEdit()
         self._address.setPlaceholderText("https://posthog.example.com")
@@ -289,7 +290,7 @@ class FirstRun(QScrollArea):
         box.addLayout(buttons)
         words = self.tr(
             "The browser signs in as whoever is signed in there. "
-            "To add another person, copy the link into a private window."
+            "To add another person, copy the link into a private browser window."
         )
         self._browser_hint = Text(words, "caption", "muted", wrap=True)
         box.addWidget(self._browser_hint)
@@ -336,6 +337,7 @@ class FirstRun(QScrollArea):
         return card
 
     def _under_way(self, words: str, hint: str) -> None:
+        # The button that was pressed is hidden below, and the focus with it.
         had_focus = self.isAncestorOf(QApplication.focusWidget() or self)
         self._card.clear()
         self._waiting_words.setText(words)
@@ -382,6 +384,7 @@ class FirstRun(QScrollArea):
             self._key_error.say(self.tr("Paste the key first."))
             self._key.setFocus()
         elif host is not None:
+            # A secret does not stay on the screen.
             self._key.clear()
             self._on_key(host, key)
 

@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from app.ui.tasks.pane import TaskPane
     from app.ui.tasks.selection import TaskSelection
 
-GROUP = "Tasks"
-
 
 class TaskActions(QObject):
-    """Passes what the person wants of the selected task to the controller."""
+    """Passes what the user wants of the selected task to the controller."""
 
     def __init__(
         self,
@@ -49,21 +47,22 @@ class TaskActions(QObject):
     def commands(self) -> Sequence[Command]:
         """For the palette and the keys of the place."""
         tr, shown = self.tr, self._has_task
+        group = tr("Tasks")
         undo = self._pane.undo
         found = [
-            Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", GROUP),
-            Command("tasks.run", tr("Run task"), self._run, "", GROUP, self._can_run),
-            Command("tasks.rename", tr("Rename task"), self._rename, "F2", GROUP, shown),
-            Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", GROUP, shown),
-            Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", GROUP, shown),
-            Command("tasks.delete", tr("Delete task"), self._delete, "", GROUP, shown),
-            Command("tasks.undo", tr("Undo delete"), undo.undo, "Ctrl+Z", GROUP, lambda: undo.open),
+            Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
+            Command("tasks.run", tr("Run task"), self._run, "", group, self._can_run),
+            Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, shown),
+            Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, shown),
+            Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", group, shown),
+            Command("tasks.delete", tr("Delete task"), self._delete, "", group, shown),
+            Command("tasks.undo", tr("Undo delete"), undo.undo, "Ctrl+Z", group, lambda: undo.open),
             Command(
                 "tasks.archived",
                 tr("Show or hide archived tasks"),
                 lambda: self._pane.set_archived(not self._pane.archived),
                 "",
-                GROUP,
+                group,
                 lambda: self._controller.connected_to is not None,
             ),
         ]
@@ -72,14 +71,14 @@ class TaskActions(QObject):
             (Grouping.REPOSITORY, tr("Group tasks by repository")),
             (Grouping.NONE, tr("Do not group tasks")),
         ):
-            found.append(Command(f"tasks.group.{grouping.value}", words, self._grouper(grouping), "", GROUP))
+            found.append(Command(f"tasks.group.{grouping.value}", words, self._grouper(grouping), "", group))
         return found
 
     def items(self) -> Sequence[Command]:
         """Every loaded task, for the palette."""
         group, words = self.tr("Go to task"), self.tr("Go to task {0}")
         return [
-            Command(f"tasks.go.{task.id}", words.format(title_of(task)), self._goer(task.id), "", group)
+            Command(f"tasks.go.{task.id}", words.format(title_of(task)), self._opener(task.id), "", group)
             for task in self._controller.cache.all()
         ]
 
@@ -105,7 +104,7 @@ class TaskActions(QObject):
     def _grouper(self, grouping: Grouping) -> Callable[[], None]:
         return lambda: self._pane.set_grouping(grouping)
 
-    def _goer(self, task_id: str) -> Callable[[], None]:
+    def _opener(self, task_id: str) -> Callable[[], None]:
         return lambda: self._navigator.go("tasks", task_id)
 
     def _can_run(self) -> bool:
@@ -142,6 +141,7 @@ class TaskActions(QObject):
         neighbour = self._neighbour(TASK + task_id)
         had_list = self._pane.table.hasFocus()
         self._controller.delete(task_id)
+        # At once, so that the neighbour is selected among the rows that remain.
         self._pane.show_now()
         if neighbour is not None and self._pane.table.select_key(neighbour, quiet=not had_list) and not had_list:
             self._selection.show_current()

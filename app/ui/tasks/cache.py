@@ -93,15 +93,18 @@ class TaskCache:
             # With fewer tasks than before, one of the tail may be gone, and which is unknown: it is loaded again.
             if tail and page.count >= former.count:
                 order += tail
+                # A cursor is an offset. With new tasks in front it repeats some rows, which `append` drops.
                 cursor = former.next
             known = set(order)
             # A task created after the mark is not in the answer.
             written_since = [i for i in former.order if i not in known and self._written.get(i, -1) > mark]
             order = written_since + order
+            # Before `_forget`, which keeps what any list still has.
             self._listings[query] = Listing(order, page.count, cursor)
             # A task that a search no longer finds may still exist.
             if not query.search:
                 self._forget(set(former.order) - set(order))
+        # The answer does not count a task that was created after the mark.
         self._listings[query] = Listing(order, max(page.count, len(order)), cursor)
 
     def append(self, query: TaskQuery, page: Page[Task], mark: int) -> None:
@@ -126,6 +129,7 @@ class TaskCache:
         """Store a task from an answer of the server, and add it to the lists it belongs to."""
         self.know(task)
         for query, listing in self._listings.items():
+            # Only the server knows what a search finds.
             if task.id in listing.order or query.archived != task.archived or query.search:
                 continue
             listing.order.insert(0, task.id)
@@ -170,7 +174,7 @@ class TaskCache:
             self.put(task)
 
     def roll_back(self, edit: PendingEdit) -> None:
-        """End an edit that the server refused or the person undid."""
+        """End an edit that the server refused or the user undid."""
         if edit in self._edits:
             self._edits.remove(edit)
 
@@ -192,6 +196,7 @@ class TaskCache:
         if task is None or self.is_hidden(task_id):
             return None
         fields: dict[str, Any] = {}
+        # In the order in which they were made: of two edits of one field, the later is shown.
         for edit in self._edits:
             if edit.task == task_id:
                 fields.update(edit.fields)
@@ -216,15 +221,16 @@ class TaskCache:
 
     def all(self) -> list[Task]:
         """Every loaded task, newest first."""
-        return self._effective(self._tasks, "")
+        return self._with_edits(self._tasks, "")
 
     def visible(self, query: TaskQuery) -> list[Task]:
         """The tasks to show for `query`: its list, or until that has arrived the loaded tasks that match."""
         listing = self._listings.get(query)
         if listing is not None:
-            shown = self._effective(self._pinned_too(listing.order, query), query.ordering)
+            shown = self._with_edits(self._with_pinned(listing.order, query), query.ordering)
         else:
-            shown = [t for t in self._effective(self._tasks, query.ordering) if matches(t, query.search)]
+            shown = [t for t in self._with_edits(self._tasks, query.ordering) if matches(t, query.search)]
+        # An edit may have moved a task into the archive or out of it.
         return [t for t in shown if t.archived == query.archived]
 
     def total(self, query: TaskQuery) -> int | None:
@@ -241,16 +247,18 @@ class TaskCache:
             if not any(task_id in listing.order for listing in self._listings.values()):
                 self._tasks.pop(task_id, None)
 
-    def _pinned_too(self, order: list[str], query: TaskQuery) -> list[str]:
+    def _with_pinned(self, order: list[str], query: TaskQuery) -> list[str]:
+        """A list with the pinned tasks that are beyond its loaded pages. A search shows only what it found."""
         if query.search:
             return order
         known = set(order)
         extra = {i for i in self._tasks if i not in known and self.is_pinned(i)}
         return [*order, *sorted(extra)]
 
-    def _effective(self, ids: Iterable[str], ordering: str) -> list[Task]:
+    def _with_edits(self, ids: Iterable[str], ordering: str) -> list[Task]:
         edited = {edit.task for edit in self._edits}
         found = [self.get(i) if i in edited else self._tasks.get(i) for i in ids]
+        # The server's order does not hold for tasks that were put in front, or are pinned or newer than their list.
         return sorted((t for t in found if t is not None), key=lambda t: moment_of(t, ordering), reverse=True)
 
     def _take(self, items: Iterable[Task], mark: int) -> list[str]:
@@ -261,6 +269,7 @@ class TaskCache:
             if task.id in seen or self._gone.get(task.id, -1) > mark:
                 continue
             seen.add(task.id)
+            # Listed after it was removed: it exists again.
             self._gone.pop(task.id, None)
             if self._written.get(task.id, -1) <= mark:
                 self._tasks[task.id] = task
@@ -274,5 +283,6 @@ class TaskCache:
         last = fresh[-1]
         if last in order:
             return order[order.index(last) + 1 :]
+        # The former list does not have the last task of the new page: compare times instead of positions.
         edge = moment_of(self._tasks[last], query.ordering)
         return [i for i in order if i in self._tasks and moment_of(self._tasks[i], query.ordering) < edge]

@@ -41,7 +41,7 @@ SAVE_WITHIN_MS = 500
 
 
 class Composer(QWidget):
-    """Emits `submitted(NewTask)` when the person sends, and `left` when they close it."""
+    """Emits `submitted(NewTask)` when the user sends, and `left` when they close it."""
 
     submitted = Signal(object)
     left = Signal()
@@ -55,8 +55,8 @@ class Composer(QWidget):
         self._dirty = False
         self.inputs: dict[str, FieldInput] = {each.name: INPUTS[each.kind](each) for each in TASK_FIELDS}
         self._errors: dict[str, FieldError] = {}
-        self._soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
-        self._soon.timeout.connect(self.save_now)
+        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
+        self._save_soon.timeout.connect(self.save_now)
         self._build()
 
     @property
@@ -84,6 +84,7 @@ class Composer(QWidget):
         """Save what is typed for the former account, empty the fields, and load the draft of this account."""
         if scope == self._scope:
             return
+        # While the scope is still that of the former account, whose text this is.
         self.save_now()
         self._generation.renew()
         self._scope = scope
@@ -92,7 +93,7 @@ class Composer(QWidget):
         self._say("")
         if scope is not None:
             load = self._services.storage.drafts.load(scope, KIND, DRAFT)
-            self._generation.spawn(load, done=self._loaded, failed=self._not_kept)
+            self._generation.spawn(load, done=self._loaded, failed=self._not_saved)
 
     def set_repositories(self, names: Sequence[str]) -> None:
         """Offer these repositories. What is typed stays."""
@@ -108,11 +109,11 @@ class Composer(QWidget):
         """Empty the fields and forget the draft."""
         self._put({})
         self._dirty = False
-        self._soon.stop()
+        self._save_soon.stop()
         self._say("")
         if self._scope is not None:
             discard = self._services.storage.drafts.discard(self._scope, KIND, DRAFT)
-            self._bridge.spawn(self, discard, failed=self._not_kept, key="draft")
+            self._bridge.spawn(self, discard, failed=self._not_saved, key="draft")
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
         """Show why sending failed: at the field that the error names, else as a card above the buttons."""
@@ -143,7 +144,7 @@ class Composer(QWidget):
 
     def save_now(self) -> None:
         """Save the draft now, if it changed since it was last saved."""
-        self._soon.stop()
+        self._save_soon.stop()
         if not self._dirty or self._scope is None:
             return
         self._dirty = False
@@ -152,7 +153,8 @@ class Composer(QWidget):
             job = drafts.save(self._scope, KIND, DRAFT, fields)
         else:
             job = drafts.discard(self._scope, KIND, DRAFT)
-        self._bridge.spawn(self, job, done=self._kept, failed=self._not_kept)
+        # Not in the generation: a draft that is saved while the account changes must still be written.
+        self._bridge.spawn(self, job, done=self._saved, failed=self._not_saved)
 
     def focus_first(self) -> None:
         """Focus the title, or the description if there is a title."""
@@ -215,7 +217,7 @@ class Composer(QWidget):
     def _first_mistake(self, new: NewTask) -> tuple[str, str] | None:
         texts = texts_of(new)
         if not new.description and not new.title:
-            return "description", self.tr("Say what should be done.")
+            return "description", self.tr("Describe what should be done.")
         for field in TASK_FIELDS:
             if field.pattern is not None and texts[field.name] and not field.pattern.fullmatch(texts[field.name]):
                 return field.name, translate(CONTEXT, field.mistake)
@@ -225,8 +227,9 @@ class Composer(QWidget):
         self._errors[name].say("")
         self._dirty = True
         self._show_discard()
-        if not self._soon.isActive():
-            self._soon.start()
+        # Not restarted by each key: who types without a pause loses half a second of text at most.
+        if not self._save_soon.isActive():
+            self._save_soon.start()
 
     def _put(self, fields: dict[str, str]) -> None:
         for name, widget in self.inputs.items():
@@ -244,14 +247,15 @@ class Composer(QWidget):
         self.discard.setEnabled(not self.empty)
 
     def _loaded(self, fields: dict[str, str] | None) -> None:
+        # What was typed while the draft was being read is newer.
         if fields and self.empty:
             self._put(fields)
             self._say(self.tr("Draft restored"))
 
-    def _kept(self, _: object) -> None:
+    def _saved(self, _: object) -> None:
         self._say("" if self.empty else self.tr("Draft saved"))
 
-    def _not_kept(self, error: BurrowError) -> None:
+    def _not_saved(self, error: BurrowError) -> None:
         self._say(self.tr("Draft not saved: {0}").format(error), tone_bad=True)
 
     def _say(self, words: str, *, tone_bad: bool = False) -> None:
@@ -261,17 +265,15 @@ class Composer(QWidget):
     def _discard(self) -> None:
         kept = self.fields()
         self.clear()
-        self.card.show_note(
-            self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._bring_back(kept))], tone="info"
-        )
+        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
 
-    def _bring_back(self, kept: dict[str, str]) -> Callable[[], None]:
-        def bring() -> None:
+    def _restorer(self, kept: dict[str, str]) -> Callable[[], None]:
+        def restore() -> None:
             self._put(kept)
             self._dirty = True
             self.save_now()
 
-        return bring
+        return restore
 
     def _leave(self) -> None:
         self.save_now()

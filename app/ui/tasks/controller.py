@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PAGE = 50
 SEARCH_DELAY_MS = 250
+# Each pinned task that no page has costs a request.
 PINS_FETCHED = 20
 
 
@@ -42,7 +43,7 @@ class LoadState:
 
 @dataclass(frozen=True)
 class FailedAction:
-    """An action that was rolled back. `again` repeats it; `text` is what the person had typed, if anything."""
+    """An action that was rolled back. `again` repeats it; `text` is what the user had typed, if anything."""
 
     task_id: str
     words: str
@@ -122,13 +123,15 @@ class TaskController(QObject):
             query = msgspec.structs.replace(query, ordering=ordering)
         if query == self.query:
             return
-        typing = query.search != self.query.search
+        searched = query.search != self.query.search
         self.query = query
         self.cache.forget_searches(query)
+        # It would be the next page of a list that is not shown any more.
         self._generation.cancel("more")
         self._set_load(busy=self._backend is not None, more_busy=False, error=None)
         self.changed.emit()
-        if typing and query.search:
+        if searched and query.search:
+            # Its answer would end `busy` although the one for this text has not even been asked for.
             self._generation.cancel("list")
             self._search_soon.start()
         else:
@@ -211,9 +214,10 @@ class TaskController(QObject):
     def run(self, task_id: str) -> None:
         if (backend := self._backend) is not None:
             self._act(
+                # Without an id: it stands for the run that the server is about to make.
                 self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
                 backend.tasks.run(task_id),
-                self.tr("No run was started"),
+                self.tr("Run not started"),
                 lambda: self.run(task_id),
                 done=self.fetch,
             )
@@ -238,6 +242,7 @@ class TaskController(QObject):
         text: str = "",
         done: Callable[[str], None] | None = None,
     ) -> None:
+        """Show `edit` until the server has answered `call`, then settle it; or roll it back and emit `failed`."""
         self.changed.emit()
 
         def settled(task: Task | None) -> None:
@@ -252,6 +257,7 @@ class TaskController(QObject):
             self.changed.emit()
             unknown = may_have_arrived(error)
             if unknown:
+                # It may have taken effect. What the server has now is shown, and nothing is repeated unasked.
                 self.fetch(edit.task)
             self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
 
@@ -285,6 +291,7 @@ class TaskController(QObject):
         self.cache.set_pins(pins, mark)
         self.changed.emit()
         backend = self._backend
+        # Before the list has arrived every pin is missing, and most of them are in the list.
         missing = self.cache.missing_pins()[:PINS_FETCHED] if self.load.loaded else []
         if backend is not None and missing:
             self.spawn(self._get_each(backend, missing), self._take_pinned, _ignore, key="missing pins")
@@ -294,6 +301,7 @@ class TaskController(QObject):
         for task_id in ids:
             try:
                 found.append(await backend.tasks.get(task_id))
+            # A pin outlives its task.
             except NotFound:
                 continue
         return found
@@ -352,10 +360,12 @@ class TaskController(QObject):
     def _show_stored(self, found: tuple[Page[Task], frozenset[str], float] | None) -> None:
         # In the next turn: this one builds the rows.
         QTimer.singleShot(0, self.saved_shown.emit)
+        # The server may have been faster than the disk.
         if found is None or self.load.loaded:
             return
         page, pins, stored_at = found
         mark = self.cache.begin()
+        # It may have been saved in another order than that shown now: then `visible` shows it as loaded tasks.
         self.cache.load(TaskQuery(), page, mark)
         self.cache.set_pins(pins, mark)
         self._set_load(stored_at=stored_at)

@@ -50,15 +50,18 @@ class TaskDeleter(QObject):
         self._scope: Scope | None = None
         self._cache: TaskCache | None = None
         self._open: PendingEdit | None = None
-        self._items: dict[int, str] = {}
+        # The number of an edit to the id of its intent in the outbox.
+        self._item_ids: dict[int, str] = {}
         self._jobs: list[Job] = []
 
     def start(self, backend: Backend | None, cache: TaskCache) -> None:
         """Another account or project: send the deletions of an earlier start that belong to it."""
+        # What is cancelled here is not lost: its intent is sent when this account is shown again. If the server has
+        # deleted the task by then, it answers that it does not exist, which is what was wanted.
         self._generation.renew()
         self._backend, self._cache = backend, cache
         self._scope = backend.scope if backend is not None else None
-        self._items.clear()
+        self._item_ids.clear()
         self._jobs.clear()
         if self._open is not None:
             self._open = None
@@ -143,12 +146,12 @@ class TaskDeleter(QObject):
     def _stored(self, edit: PendingEdit, item: OutboxItem) -> None:
         """The intent is written. If the deletion was undone or answered meanwhile, it is removed again."""
         if self._cache is not None and self._cache.is_hidden(edit.task):
-            self._items[edit.number] = item.id
+            self._item_ids[edit.number] = item.id
         else:
             self._remove(item.id)
 
     def _forget(self, edit: PendingEdit) -> None:
-        item_id = self._items.pop(edit.number, None)
+        item_id = self._item_ids.pop(edit.number, None)
         if item_id is not None:
             self._remove(item_id)
 
@@ -166,14 +169,14 @@ class TaskDeleter(QObject):
             task_id = item.payload.get("id")
             if item.payload.get("project") != backend.project.id or not isinstance(task_id, str):
                 continue
-            if item.id in self._items.values():
+            if item.id in self._item_ids.values():
                 continue
             edit = cache.edit(task_id, hidden=True)
-            self._items[edit.number] = item.id
+            self._item_ids[edit.number] = item.id
             self._send(edit)
         self.changed.emit()
 
 
 def _not_stored(error: BurrowError) -> None:
-    """The deletion goes on; only if the process ended now would it be forgotten."""
+    """Only logged: the deletion goes on, and is lost only if the process ends before it is sent."""
     logger.error("The outbox could not be used", exc_info=error)

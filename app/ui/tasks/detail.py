@@ -67,7 +67,7 @@ class TaskPage(QWidget):
         self._runs: Page[TaskRun] | None = None
         self._pinned = False
         self._embedded = False
-        self._facts_of: object = None
+        self._shown_facts: object = None
         self._build()
 
     @property
@@ -85,7 +85,7 @@ class TaskPage(QWidget):
 
     def clear(self) -> None:
         """Forget the task."""
-        self._task = self._runs = self._facts_of = None
+        self._task = self._runs = self._shown_facts = None
         self._end_rename()
         self.card.clear()
         self.title.setText("")
@@ -224,8 +224,9 @@ class TaskPage(QWidget):
         self._description.setVisible(bool(task.description.strip()))
         self._description_title.setVisible(bool(task.description.strip()))
         facts = (texts_of(task), task.created_at, task.created_by, task.latest_run, task.last_activity_at, self._runs)
-        if facts != self._facts_of:
-            self._facts_of = facts
+        # Rows are made anew, so only for other facts: a selection in them and the focus would be lost.
+        if facts != self._shown_facts:
+            self._shown_facts = facts
             self._fill_facts(task)
             self._fill_runs()
 
@@ -260,6 +261,7 @@ class TaskPage(QWidget):
     def _fill_runs(self) -> None:
         clear_layout(self._run_rows)
         runs = self._runs.items if self._runs is not None else ()
+        # Until the runs have arrived, the task itself names the latest one.
         if not runs and self._task is not None and self._task.latest_run is not None and self._runs is None:
             runs = (self._task.latest_run,)
         self._runs_title.setText(self.tr("Runs") if not runs else self.tr("Runs · {0}").format(self._count(len(runs))))
@@ -288,6 +290,7 @@ class TaskPage(QWidget):
     def _end_rename(self) -> None:
         if not self._titles.editing:
             return
+        # Qt moves the focus when the field is hidden.
         had_focus = self.edit.hasFocus()
         self._titles.set_editing(False)
         if had_focus:
@@ -331,7 +334,9 @@ class _TitleEdit(QLineEdit):
     @guarded()
     def focusOutEvent(self, event: QFocusEvent) -> None:
         super().focusOutEvent(event)
+        # A menu, or a look at another window, does not end the editing.
         kept = (Qt.FocusReason.PopupFocusReason, Qt.FocusReason.ActiveWindowFocusReason)
+        # Hidden: Enter or Esc has ended the editing already, and the focus leaves because of that.
         if event.reason() not in kept and not self.isHidden():
             self.committed.emit(self.text())
 

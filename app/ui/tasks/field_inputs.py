@@ -25,7 +25,7 @@ CONTEXT = "TaskFields"
 
 
 class LineInput(QLineEdit):
-    """One line. `typed()` when the person changed it."""
+    """One line. `typed()` when the user changed it."""
 
     typed = Signal()
 
@@ -46,7 +46,7 @@ class LineInput(QLineEdit):
 
 
 class TextInput(QPlainTextEdit):
-    """Several lines. Ctrl+Enter is left to the form. `typed()` when the person changed it."""
+    """Several lines. Ctrl+Enter is left to the form. `typed()` when the user changed it."""
 
     typed = Signal()
 
@@ -78,7 +78,7 @@ class TextInput(QPlainTextEdit):
 
 
 class SuggestedInput(QComboBox):
-    """One line with suggestions that contain what is typed. `typed()` when the person changed it."""
+    """One line with suggestions that contain what is typed. `typed()` when the user changed it."""
 
     typed = Signal()
 
@@ -111,6 +111,7 @@ class SuggestedInput(QComboBox):
         typed = self.text()
         with QSignalBlocker(self):
             self.clear()
+            # Adding selects the first one, which nobody chose.
             self.addItems(list(texts))
             self.setCurrentIndex(-1)
             self.setEditText(typed)

@@ -26,7 +26,7 @@ class MarkdownView(QTextBrowser):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._source = ""
-        self._tall = 0
+        self._height = 0
         self.setAccessibleName(name)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setProperty("prose", "true")
@@ -52,10 +52,10 @@ class MarkdownView(QTextBrowser):
         return self._source
 
     def sizeHint(self) -> QSize:
-        return QSize(super().sizeHint().width(), self._tall)
+        return QSize(super().sizeHint().width(), self._height)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(0, self._tall)
+        return QSize(0, self._height)
 
     def loadResource(self, kind: int, name: QUrl | str) -> object:
         """Load nothing: a description must not read files or call servers."""
@@ -67,10 +67,10 @@ class MarkdownView(QTextBrowser):
         font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
         self.document().setDefaultFont(font)
         self.document().setMarkdown(keep_line_breaks(self._source[:LONGEST]), FEATURES)
-        self._space()
+        self._set_margins()
         self._fit()
 
-    def _space(self) -> None:
+    def _set_margins(self) -> None:
         """Set the space between blocks, and wrap code on a background of its own."""
         current = theme()
         gap, tight = current.px(tokens.SPACE_2), current.px(2)
@@ -82,9 +82,13 @@ class MarkdownView(QTextBrowser):
             form = block.blockFormat()
             code = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.nonBreakableLines()
             kind = "code" if code else "list" if block.textList() is not None else "text"
-            form.setTopMargin(
-                0 if not former else gap if kind != former or kind == "text" else tight * (kind == "list")
-            )
+            if not former:
+                top = 0
+            elif kind != former or kind == "text":
+                top = gap
+            else:
+                top = tight if kind == "list" else 0
+            form.setTopMargin(top)
             form.setBottomMargin(0)
             if code:
                 form.setNonBreakableLines(False)
@@ -97,9 +101,9 @@ class MarkdownView(QTextBrowser):
 
     def _fit(self) -> None:
         self.document().setTextWidth(self.viewport().width())
-        tall = round(self.document().size().height()) + 2
-        if tall != self._tall:
-            self._tall = tall
+        height = round(self.document().size().height()) + 2
+        if height != self._height:
+            self._height = height
             self.updateGeometry()
 
     @guarded()

@@ -1,7 +1,7 @@
 """Sends new tasks: each is stored in the outbox first, so that neither a lost sign-in nor a crash loses one.
 
 A task that was never sent waits for the sign-in or the connection. It is then sent once, in the order of writing, for
-the account and project it was written in. A task whose outcome is unknown is sent again only if the person says so.
+the account and project it was written in. A task whose outcome is unknown is sent again only if the user says so.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class OutboxSender(QObject):
         self._scope: Scope | None = None
         self._project: int | None = None
         self._pending: dict[str, PendingTask] = {}
-        self._items: dict[str, str] = {}
+        # The id of a pending task, which lasts as long as the process, to that of its item in the storage.
+        self._item_ids: dict[str, str] = {}
+        # Those that are announced by `waiting_sent` once they are accepted.
         self._waited: set[str] = set()
         # Of the tasks that waited, the one being sent. The next one follows when the server has answered.
         self._turn: str | None = None
@@ -71,12 +73,13 @@ class OutboxSender(QObject):
 
     def start(self, backend: Backend | None) -> None:
         """Another account or project: load what waits for it."""
+        # Of a request in flight the item stays "sending": it is an unknown outcome once its account is back.
         self._generation.renew()
         self._backend = backend
         self._scope = backend.scope if backend is not None else None
         self._project = backend.project.id if backend is not None and backend.project is not None else None
         self._pending.clear()
-        self._items.clear()
+        self._item_ids.clear()
         self._waited.clear()
         self._turn = None
         self.changed.emit()
@@ -85,6 +88,7 @@ class OutboxSender(QObject):
 
     def send(self, new: NewTask) -> str:
         """Show, store and send a new task, after those that wait. Returns its id in `pending`."""
+        # Behind others that wait it waits too, in the state of the oldest: tasks arrive in the order of writing.
         waiting = self._ready()
         behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
         made = self._show(PendingTask(f"p{next(self._numbers)}", new, behind or SendState.SENDING, datetime.now(UTC)))
@@ -94,12 +98,12 @@ class OutboxSender(QObject):
             self._generation.spawn(
                 self._store(self._scope, self._project, made, behind),
                 done=lambda _nothing: self.drain(),
-                failed=lambda error: self._refused(made, error),
+                failed=lambda error: self._send_failed(made, error),
             )
         return made.id
 
     def send_again(self, pending_id: str) -> None:
-        """Send a task that waits, failed or has an unknown outcome, because the person asked for it."""
+        """Send a task that waits, failed or has an unknown outcome, because the user asked for it."""
         item = self._pending.get(pending_id)
         if item is not None and item.state is not SendState.SENDING:
             self._spawn_send(self._show(replace(item, state=SendState.SENDING, error=None)))
@@ -109,6 +113,7 @@ class OutboxSender(QObject):
         backend = self._backend
         if backend is None or backend.credential.status.state is not CredentialState.SIGNED_IN:
             return
+        # One at a time: the end of a turn sends the next one itself.
         if self._turn is not None or not self._ready():
             return
         self._generation.spawn(backend.accounts.me(), done=self._verified, failed=_ignore, key="verify")
@@ -125,8 +130,9 @@ class OutboxSender(QObject):
         """Remove a task from the outbox."""
         if self._pending.pop(pending_id, None) is None:
             return
-        item_id = self._items.pop(pending_id, None)
+        item_id = self._item_ids.pop(pending_id, None)
         if item_id is not None:
+            # Not in the generation: what the user discarded goes, even if the account changes now.
             self._bridge.spawn(self, self._services.storage.outbox.remove(item_id), failed=self.trouble.emit)
         self.changed.emit()
 
@@ -135,11 +141,12 @@ class OutboxSender(QObject):
         return sorted((p for p in self._pending.values() if p.state in SENDABLE), key=lambda p: p.created_at)
 
     def _verified(self, me: User) -> None:
+        # Somebody else may have signed in since, perhaps in another process.
         if self._scope is not None and self._scope.account == me.account_key and self._turn is None:
             self._send_next()
 
     def _send_next(self) -> None:
-        """Send the oldest task that was never sent. One that failed or has an unknown outcome waits for the person."""
+        """Send the oldest task that was never sent. One that failed or has an unknown outcome waits for the user."""
         item = next(iter(self._ready()), None)
         self._turn = None if item is None else item.id
         if item is not None:
@@ -154,17 +161,19 @@ class OutboxSender(QObject):
     def _spawn_send(self, item: PendingTask) -> None:
         backend, scope, project = self._backend, self._scope, self._project
         if backend is None or scope is None or project is None:
-            self._refuse(item, SignInNeeded("Nobody is signed in."))
+            self._set_failed(item, SignInNeeded("Nobody is signed in."))
             return
         self._generation.spawn(
             self._send(backend, scope, project, item),
             done=lambda task: self._accepted(item, task),
-            failed=lambda error: self._refused(item, error),
+            failed=lambda error: self._send_failed(item, error),
         )
 
     async def _send(self, backend: Backend, scope: Scope, project: int, item: PendingTask) -> Task:
         outbox = self._services.storage.outbox
         sure = backend.sure
+        # The state says what a process that ends here leaves behind: "sending" becomes an unknown outcome. Until it is
+        # sure who is signed in nothing can leave, so the item counts as never sent.
         item_id = await self._store(scope, project, item, SendState.SENDING if sure else SendState.SIGN_IN)
         try:
             admission = await _admit(backend, scope)
@@ -176,23 +185,24 @@ class OutboxSender(QObject):
             # A process that ends before this finds the item still "sending", so of unknown outcome.
             await outbox.update(item_id, state_after(error).value)
             raise
+        # If the process ends before this, the next start asks the user instead of creating the task twice.
         await outbox.remove(item_id)
         return task
 
     async def _store(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> str:
         """Store a task with its state. Returns the id of its outbox item."""
         outbox = self._services.storage.outbox
-        known = self._items.get(item.id)
+        known = self._item_ids.get(item.id)
         if known is not None:
             await outbox.update(known, state.value)
             return known
         stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value)
-        self._items[item.id] = stored.id
+        self._item_ids[item.id] = stored.id
         return stored.id
 
     def _accepted(self, item: PendingTask, task: Task) -> None:
         self._pending.pop(item.id, None)
-        self._items.pop(item.id, None)
+        self._item_ids.pop(item.id, None)
         self.sent.emit(item.id, task)
         if item.id in self._waited:
             self._waited.discard(item.id)
@@ -203,18 +213,21 @@ class OutboxSender(QObject):
         else:
             self.drain()
 
-    def _refused(self, item: PendingTask, error: BurrowError) -> None:
+    def _send_failed(self, item: PendingTask, error: BurrowError) -> None:
+        # It may have been discarded meanwhile.
         if item.id in self._pending:
-            self._refuse(item, error)
+            self._set_failed(item, error)
 
-    def _refuse(self, item: PendingTask, error: BurrowError) -> None:
+    def _set_failed(self, item: PendingTask, error: BurrowError) -> None:
         state = state_after(error)
-        if state in SENDABLE and item.id not in self._items:
+        # What is not in the storage cannot wait: nothing would send it at the next start.
+        if state in SENDABLE and item.id not in self._item_ids:
             state = SendState.FAILED
         self._show(replace(item, state=state, error=error))
         if state is SendState.FAILED:
             self.refused.emit(item.id)
         if item.id == self._turn:
+            # If this one has to wait again, so do those behind it. One that the server refused holds nobody up.
             if state in SENDABLE:
                 self._turn = None
             else:
@@ -224,12 +237,13 @@ class OutboxSender(QObject):
         return [item for item in await self._services.storage.outbox.list(scope) if item.kind == KIND]
 
     def _loaded(self, items: list[OutboxItem]) -> None:
-        known = set(self._items.values())
+        known = set(self._item_ids.values())
         for item in items:
+            # A task that was written while the outbox was being read is shown already.
             if item.id in known or item.payload.get("project") != self._project:
                 continue
             number = f"p{next(self._numbers)}"
-            self._items[number] = item.id
+            self._item_ids[number] = item.id
             self._pending[number] = PendingTask(
                 number, new_task(item.payload), stored_state(item.state), moment_of_item(item.created_at)
             )

@@ -1,4 +1,4 @@
-"""Looks for a task of unknown outcome on the server, when the person asks for that."""
+"""Looks for a task of unknown outcome on the server, when the user asks for that."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from app.ui.tasks.unsent import UnsentTask
     from app.ui.widgets.feedback import Action
 
-MADE_AROUND_SECONDS = 120.0
+# The clocks of this computer and of the server may differ.
+CLOCK_DIFFERENCE_SECONDS = 120.0
 
 
 class UnknownOutcomeCheck(QObject):
-    """Handles "Check list" on the page of an unsent task. `accepted(id, Task)` when the person accepts the match."""
+    """Handles "Check the list" of an unsent task. `accepted(id, Task)` when the user accepts the match."""
 
     accepted = Signal(str, object)
 
@@ -51,12 +52,14 @@ class UnknownOutcomeCheck(QObject):
                 (self.tr("Show it"), lambda: self.accepted.emit(pending_id, arrived)),
                 *self._page.unknown_actions()[1:],
             ]
-            self._page.say_checked(self.tr("It arrived: {0}.").format(arrived.slug or title_of(arrived)), actions)
+            self._page.say_checked(
+                self.tr("The server has it: {0}.").format(arrived.slug or title_of(arrived)), actions
+            )
 
         self._controller.spawn(backend.tasks.list(), looked, self._not_looked, key="check list")
 
     def _not_looked(self, error: BurrowError) -> None:
-        words = self.tr("The list could not be read: {0}").format(error.cause)
+        words = self.tr("The list could not be loaded: {0}").format(error.cause)
         self._page.say_checked(words, self._page.unknown_actions())
 
 
@@ -64,4 +67,4 @@ def looks_like(task: Task, new: NewTask, sent_at: float) -> bool:
     """Whether a task on the server is probably the one that was sent: the same text, created then or later."""
     if not same_text(task, new):
         return False
-    return task.created_at is None or aware(task.created_at).timestamp() > sent_at - MADE_AROUND_SECONDS
+    return task.created_at is None or aware(task.created_at).timestamp() > sent_at - CLOCK_DIFFERENCE_SECONDS

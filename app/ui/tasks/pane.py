@@ -69,6 +69,7 @@ class TaskTable(ListTable):
         )
         if by_key and not self.currentIndex().isValid():
             self.select_first(quiet=True)
+        # Not that of ListTable, which would show the first row on the right.
         QTableView.focusInEvent(self, event)
 
 
@@ -96,26 +97,28 @@ class TaskPane(SidePane):
         self._outbox = outbox
         self._preferences = preferences
         self._rows = RowCache()
-        self._said: tuple[str, str, int] | None = None
-        self._late = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
-        self._late.timeout.connect(self._show_list)
-        self._again = QTimer(self, singleShot=True, interval=0)
-        self._again.timeout.connect(self._show_rows)
+        # What the empty page shows. To show the same again would replace its buttons and take the focus from them.
+        self._shown_empty: tuple[str, str, int] | None = None
+        self._loading_words = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
+        self._loading_words.timeout.connect(self._show_list)
+        # However many signals arrive in a turn of the loop, the rows are built once.
+        self._rows_soon = QTimer(self, singleShot=True, interval=0)
+        self._rows_soon.timeout.connect(self._show_rows)
         self._build()
         for key in preferences.folded:
             self.table.rows.set_folded(key, True)
         self.table.rows.folded_changed.connect(preferences.set_folded)
-        controller.changed.connect(self._again.start)
+        controller.changed.connect(self._rows_soon.start)
         controller.load_changed.connect(self._show_load)
-        outbox.changed.connect(self._again.start)
+        outbox.changed.connect(self._rows_soon.start)
         controller.deleter.offered.connect(self._offer_undo)
         controller.deleter.withdrawn.connect(self._end_undo)
-        ticker().tick.connect(self._again.start)
+        ticker().tick.connect(self._rows_soon.start)
         self._show_load()
 
     def show_now(self) -> None:
         """Update the rows now instead of in the next turn of the loop."""
-        self._again.stop()
+        self._rows_soon.stop()
         self._show_rows()
 
     def show_session(self) -> None:
@@ -256,6 +259,7 @@ class TaskPane(SidePane):
             self.picked.emit(key)
 
     def _near_end(self) -> None:
+        # Only once the user has scrolled: the end of a short list is always near.
         if self.table.verticalScrollBar().value() > 0:
             self._controller.load_more()
 
@@ -292,10 +296,10 @@ class TaskPane(SidePane):
         else:
             self.progress.stop()
         if load.busy and not load.loaded and load.stored_at is None:
-            if not self._late.isActive():
-                self._late.start()
+            if not self._loading_words.isActive():
+                self._loading_words.start()
         else:
-            self._late.stop()
+            self._loading_words.stop()
         self._show_list()
 
     def _show_list(self) -> None:
@@ -307,60 +311,63 @@ class TaskPane(SidePane):
             return
         self.note.clear()
         if self._controller.backend is None:
-            self._say_no_project(self._controller.connected_to)
+            self._show_no_project(self._controller.connected_to)
         elif load.error is not None:
-            self._say_error(load.error)
+            self._show_error(load.error)
         elif self._controller.query.search:
             if load.busy:
-                self._say(self.tr("Searching…"), "", glyph="search")
+                self._show_empty(self.tr("Searching…"), "", glyph="search")
             else:
-                words = self.tr("No task matches “{0}”").format(self._controller.query.search)
-                self._say(words, "", [(self.tr("Clear filter"), self.clear_filter)], glyph="search")
+                words = self.tr("No tasks match “{0}”").format(self._controller.query.search)
+                self._show_empty(words, "", [(self.tr("Clear filter"), self.clear_filter)], glyph="search")
         elif load.busy or not load.loaded:
-            late = load.busy and not self._late.isActive() and not load.loaded
+            # A quick answer shows no words at all.
+            late = load.busy and not self._loading_words.isActive() and not load.loaded
             self._loading.show_state(self.tr("Loading tasks…") if late else "")
             self.stack.setCurrentWidget(self._loading)
         elif self._controller.query.archived:
             back = (self.tr("Show tasks"), lambda: self.set_archived(False))
-            self._say(self.tr("The archive is empty"), "", [back], glyph="archive")
+            self._show_empty(self.tr("The archive is empty"), "", [back], glyph="archive")
         else:
-            self._say(
+            self._show_empty(
                 self.tr("No tasks yet"),
                 self.tr("Describe what should be done; an agent can then run it."),
                 [(self.tr("New task"), self.new_wanted.emit)],
                 glyph="tasks",
             )
 
-    def _say(self, title: str, text: str, actions: Sequence[tuple[str, object]] = (), *, glyph: str) -> None:
-        said = (title, text, len(actions))
-        if said != self._said:
-            self._said = said
+    def _show_empty(self, title: str, text: str, actions: Sequence[tuple[str, object]] = (), *, glyph: str) -> None:
+        shown = (title, text, len(actions))
+        if shown != self._shown_empty:
+            self._shown_empty = shown
             self.empty.show_state(title, text, actions, glyph=glyph)  # type: ignore[arg-type]
         self.stack.setCurrentWidget(self.empty)
 
-    def _say_no_project(self, backend: Backend | None) -> None:
+    def _show_no_project(self, backend: Backend | None) -> None:
         """Say why nothing can be requested: not connected, not signed in, or account and project not known yet."""
         if backend is None:
-            self._say(self.tr("Not connected"), self.tr("Connect to a server to see its tasks."), glyph="tasks")
+            self._show_empty(self.tr("Not connected"), self.tr("Connect to a server to see its tasks."), glyph="tasks")
         elif backend.credential.status.state in SIGNED_OUT_STATES:
-            self._say_error(SignInNeeded())
+            self._show_error(SignInNeeded())
         elif backend.account is not None:
-            self._say(self.tr("No project"), self.tr("This account has no project on this server."), glyph="project")
+            self._show_empty(
+                self.tr("No project"), self.tr("This account has no project on this server."), glyph="project"
+            )
         else:
             signed_in = backend.credential.status.state is CredentialState.SIGNED_IN
             self._loading.show_state(self.tr("Loading tasks…") if signed_in else self.tr("Signing in…"))
             self.stack.setCurrentWidget(self._loading)
 
-    def _say_error(self, error: BurrowError) -> None:
+    def _show_error(self, error: BurrowError) -> None:
         if isinstance(error, SignInNeeded):
-            self._say(
+            self._show_empty(
                 self.tr("Sign in to see tasks"),
                 error.advice,
                 [(self.tr("Sign in"), self.sign_in_wanted.emit)],
                 glyph="key",
             )
         elif isinstance(error, Offline):
-            self._say(
+            self._show_empty(
                 self.tr("Offline"),
                 self.tr("Nothing is saved on this computer yet. Burrow tries again by itself."),
                 [(self.tr("Try again"), self._controller.refresh)],
@@ -368,7 +375,7 @@ class TaskPane(SidePane):
             )
         else:
             cause = error.cause if error.cause != error.title else ""
-            self._say(
+            self._show_empty(
                 error.title,
                 f"{cause} {error.advice}".strip(),
                 [(self.tr("Try again"), self._controller.refresh)],

@@ -65,7 +65,7 @@ class TasksPlace(Place):
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
         self._poll = QTimer(self, interval=POLL_MS)
-        self._poll.timeout.connect(self._ask_for_news)
+        self._poll.timeout.connect(self._refresh_if_active)
         self.pane.sign_in_wanted.connect(navigator.sign_in)
         self.pane.needs_you.connect(self.count_changed)
         self.controller.saved_shown.connect(self.saved_shown)
@@ -89,11 +89,11 @@ class TasksPlace(Place):
             self._generation.listen(backend.credential.changed, self._status_changed)
 
     def activate(self) -> None:
-        """Ask for news: what is shown may be outdated."""
-        self._ask_for_news()
+        """Refresh: what is shown may be outdated."""
+        self._refresh_if_active()
 
     def refresh(self) -> None:
-        """Ask for the list, the task in view and, for the composer, the repositories."""
+        """Request the list, the task in view and, for the composer, the repositories again."""
         self.controller.refresh()
         self.selection.fetch_shown()
         if self.pages.shows_composer:
@@ -129,8 +129,8 @@ class TasksPlace(Place):
                 self.controller.refresh()
             self.outbox.drain()
 
-    def _ask_for_news(self) -> None:
-        """Refresh, but only while the window is active."""
+    def _refresh_if_active(self) -> None:
+        """Refresh, but only while somebody may look at it: the place is in view and the window is active."""
         if self.backend is not None and self.isVisible() and self.window().isActiveWindow():
             self.controller.refresh()
             self.selection.fetch_shown()

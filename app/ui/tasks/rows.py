@@ -86,17 +86,19 @@ class RowCache:
 
     def row(self, task: Task, ordering: str, *, pinned: bool) -> Row:
         made = self._former.get(task.id)
+        # By identity: the cache gives the same object until the server has sent another one, or there is an edit.
         known = made is not None and made.task is task and made.ordering == ordering and made.pinned == pinned
         if made is None or not known or self._seconds >= made.until:
             row = _task_row(task, ordering, self._now, pinned=pinned)
-            made = _Made(task, ordering, pinned, _holds_until(moment_of(task, ordering), self._now), row)
+            made = _Made(task, ordering, pinned, _right_until(moment_of(task, ordering), self._now), row)
         self._made[task.id] = made
         return made.row
 
 
-def _holds_until(moment: datetime, now: datetime) -> float:
+def _right_until(moment: datetime, now: datetime) -> float:
     """When the relative time of `moment` changes, in unix seconds."""
     at, age = moment.timestamp(), (now - moment).total_seconds()
+    # The steps of `relative`: minutes within the hour, hours within the day, then days.
     step = 60.0 if age < 3600 else 3600.0 if age < 86400 else 86400.0
     return at + (age // step + 1) * step
 
@@ -195,4 +197,5 @@ _STATE_RANK = {key: rank for rank, key in enumerate(_STATE_KEYS.values())}
 def _rank(key: str, title: str) -> tuple[int, int, str]:
     if key in _STATE_RANK:
         return (0, _STATE_RANK[key], "")
+    # By name, the tasks without a repository last.
     return (1, int(key == REPOSITORY), title)

@@ -71,6 +71,7 @@ class TaskSelection(QObject):
         """The task that actions apply to: the one on the right, else the current row."""
         if self._pages.shows_detail:
             return self._pages.task_id
+        # On the composer or an unsent task, a key does not mean the row that happens to be current.
         focused = QApplication.focusWidget()
         if focused is not None and self._pages.isAncestorOf(focused):
             return None
@@ -80,6 +81,7 @@ class TaskSelection(QObject):
         """Show a task by its id, also one that is not in the list."""
         if self._backend is None:
             return
+        # Quiet: the page is chosen here, and the rows may not have the task.
         if not self._pane.table.select_key(TASK + task_id, quiet=True):
             self._pane.table.select_key(None, quiet=True)
         if self._controller.cache.get(task_id) is not None:
@@ -142,6 +144,7 @@ class TaskSelection(QObject):
         """Esc: go back to the list. What was typed is kept."""
         if self._pages.shows_composer:
             self.show_current()
+        # As by Shift+Tab: the list makes a row current and leaves the right side as it is.
         self._pane.table.setFocus(Qt.FocusReason.BacktabFocusReason)
 
     def _connect_composer(self, page: Composer) -> None:
@@ -157,6 +160,7 @@ class TaskSelection(QObject):
         task_id, pending_id = task_id_of(key), pending_id_of(key)
         if task_id is not None:
             self.show_task(task_id)
+            # Restarted by each row: whoever walks through the list requests only where they stop.
             self._fetch_soon.start()
         elif pending_id is not None:
             self.show_pending(pending_id)
@@ -185,6 +189,7 @@ class TaskSelection(QObject):
             return
         if self._controller.cache.get(task_id) is not None:
             self._fill_detail(task_id)
+        # One that only left the list stays in view. If it is gone, `gone` says so.
         elif self._controller.cache.is_hidden(task_id):
             self._forget_detail()
 

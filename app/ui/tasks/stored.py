@@ -30,6 +30,7 @@ def encode(cache: TaskCache, query: TaskQuery) -> bytes:
     listing = cache.listing(query)
     if listing is None:
         return b""
+    # A cursor leads on from the last loaded task. Where that is cut off, there is none that fits.
     tasks = cache.confirmed(listing.order[:KEPT])
     following = listing.next if len(listing.order) <= KEPT else None
     return msgspec.json.encode(

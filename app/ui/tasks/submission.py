@@ -70,17 +70,21 @@ class TaskSubmission(QObject):
             return
         window = composer.window()
         had_focus = composer.isAncestorOf(window.focusWidget()) if window.focusWidget() is not None else False
+        # In this order: the storage has the item before it discards the draft.
         pending_id = self._outbox.send(new)
         composer.clear()
         self._pane.show_now()
+        # A search and the archive do not list what is on its way: the new row must be seen.
         if self._controller.query.search or self._controller.query.archived:
             self._pane.clear_filter()
         self._pane.table.select_key(PENDING + pending_id, quiet=True)
         self._selection.show_pending(pending_id)
+        # The composer goes out of view, and Qt would move the focus anywhere.
         if had_focus:
             self._pane.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _sent(self, pending_id: str, task: Task) -> None:
+        # Read while the row of the pending task is still there: selection and page go on to the task it became.
         shown = self._shows(pending_id)
         current = self._pane.table.current_key() == PENDING + pending_id
         self._controller.put(task)
@@ -100,6 +104,7 @@ class TaskSubmission(QObject):
         if not composer.empty:
             return
         shown = self._shows(pending_id)
+        # The draft is written before the item is removed: a crash in between leaves the text twice, never not at all.
         composer.restore(item.new)
         composer.show_error(item.error, [(self.tr("Send again"), composer.submit)])
         self._outbox.discard(pending_id)
@@ -117,12 +122,13 @@ class TaskSubmission(QObject):
             return
         if not composer.empty:
             self._pages.unsent.card.show_note(
-                self.tr("There is another draft"),
+                self.tr("You have another draft"),
                 self.tr("Send or discard that one first; this one stays here."),
                 actions=[(self.tr("Show the draft"), self._selection.new_task)],
                 tone="attention",
             )
             return
+        # In this order, as in `_refused`.
         composer.restore(item.new)
         self._outbox.take_back(item.id)
         self._selection.new_task()

@@ -71,7 +71,7 @@ class UnsentTask(QWidget):
 
     def unknown_actions(self) -> list[Action]:
         return [
-            (self.tr("Check list"), self.check_list.emit),
+            (self.tr("Check the list"), self.check_list.emit),
             (self.tr("Send again"), self.send_again.emit),
             (self.tr("Discard"), self.discard.emit),
         ]

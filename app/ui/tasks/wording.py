@@ -99,7 +99,7 @@ def group_of(task: Task) -> TaskGroup:
 
 
 def heading(group: TaskGroup) -> str:
-    """The heading of a group in the person's language."""
+    """The heading of a group in the user's language."""
     return _tr(group.value)
 
 
@@ -109,7 +109,7 @@ def no_repository() -> str:
 
 
 def needs_you(task: Task) -> bool:
-    """Whether the task needs the person."""
+    """Whether the task needs the user."""
     return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
 
 
@@ -159,6 +159,7 @@ def pull_request_of(run: TaskRun | None) -> str | None:
 
 def is_web_address(url: str) -> bool:
     """Whether a link from a server may be opened in the browser."""
+    # A blank or control character would let the browser open something else than what is shown.
     return url.startswith(("https://", "http://")) and not any(ord(c) <= 32 for c in url)
 
 
@@ -188,6 +189,7 @@ def keep_line_breaks(markdown: str) -> str:
         elif fence or not line.strip() or line.startswith(("    ", "\t")):
             lines.append(line)
         else:
+            # Two blanks at the end are a hard line break (CommonMark 6.7).
             lines.append(line.rstrip() + "  ")
     return "\n".join(lines)
 

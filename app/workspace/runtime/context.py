@@ -24,7 +24,7 @@ FIRST_PARTY_CLIENT_ID = "burrow-first-party"
 
 @dataclass(frozen=True)
 class WorkspaceSettings:
-    """Fixed at start. Lifetimes in seconds; `url` is the origin without a trailing slash."""
+    """Fixed at start. Lifetimes and limits in seconds; `url` is the origin without a trailing slash."""
 
     url: str
     data: Path
@@ -34,6 +34,8 @@ class WorkspaceSettings:
     dynamic_access_token_seconds: float = 604_800.0
     refresh_grace_seconds: float = 120.0
     code_seconds: float = 300.0
+    header_seconds: float = 15.0
+    body_seconds: float = 60.0
 
     @property
     def mcp_url(self) -> str:

@@ -6,6 +6,8 @@ A file that cannot be read, or that a newer version wrote, is renamed and report
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -93,6 +95,12 @@ def _open(path: Path) -> tuple[sqlite3.Connection, list[str]]:
 def _connect(path: Path) -> sqlite3.Connection:
     if path.exists() and not path.is_file():
         raise UnusableDatabase("damaged", "is not a file")
+    # SQLite gives its log files the mode of the file, so the file has it before SQLite sees it. The log of an earlier
+    # version may be there already.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for side in SIDE_FILES:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + side).chmod(0o600)
     # Without an isolation level the driver begins no transactions of its own; `_transact` does.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
@@ -117,7 +125,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as trouble:
         connection.close()
         raise UnusableDatabase("damaged", "is damaged") from trouble
-    path.chmod(0o600)
     return connection
 
 

@@ -27,8 +27,10 @@ NEEDED = "Sign in again to keep going. Your draft and 1 waiting change are kept.
 
 
 async def test_tasks_and_servers_that_fail_at_once_give_one_bar_and_one_announcement(
-    qapp: QApplication, tmp_path: Path
+    qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Long enough for everything below to have failed on a busy machine.
+    monkeypatch.setattr(signin_bar, "SAY_AFTER_MS", 1500)
     async with living(qapp, tmp_path, place="servers") as alive:
         await called(alive, "workspace/list_tasks")
         titles, before = alive.titles(), focused()

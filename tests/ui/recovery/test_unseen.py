@@ -49,8 +49,8 @@ async def test_a_killed_token_is_renewed_and_nothing_at_all_is_shown(qapp: QAppl
 def slow(monkeypatch: pytest.MonkeyPatch) -> float:
     """A renewal is shown once it takes two seconds, which are fewer here."""
     assert credential_words.RENEWING_SHOWN_AFTER == 2.0
-    monkeypatch.setattr(credential_words, "RENEWING_SHOWN_AFTER", 0.6)
-    return 0.6
+    monkeypatch.setattr(credential_words, "RENEWING_SHOWN_AFTER", 0.9)
+    return 0.9
 
 
 async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(
@@ -58,7 +58,7 @@ async def test_a_renewal_of_nearly_two_seconds_shows_nothing_at_any_moment(
 ) -> None:
     async with living(qapp, tmp_path) as alive:
         before, titles = focused(), alive.titles()
-        await alive.lab.token_endpoint(delay=slow * 0.75, times=1)
+        await alive.lab.token_endpoint(delay=slow * 0.6, times=1)
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
         await until(lambda: alive.backend.credential.status.refreshing_since is not None, 5)
@@ -165,7 +165,7 @@ async def test_a_token_endpoint_in_trouble_is_a_word_that_goes_by_itself_and_nev
         await alive.lab.token_endpoint(**fault, times=1000)  # type: ignore[arg-type]
         await alive.lab.kill_access_token()
         alive.tasks.refresh()
-        await until(lambda: alive.word in {"Server in trouble", "Offline"}, 15)
+        await until(lambda: alive.word in {"Server error", "Offline"}, 15)
         assert "showing saved data" in alive.window.corner.word.toolTip()
         assert alive.backend.credential.status.state is CredentialState.SIGNED_IN
         assert alive.backend.credential.grant is grant

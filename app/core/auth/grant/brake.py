@@ -34,12 +34,19 @@ def wait_seconds(refreshes: Sequence[GrantEvent], boot: float, cause: Cause) -> 
     """
     made = [event for event in refreshes if event.outcome in {REFRESHED, UNSTORED}]
     if cause.kind is CauseKind.REFUSED:
-        # By target: one that refuses every token must not stop the healing of the others.
-        asked_for = [event for event in made if event.cause == CauseKind.REFUSED.value and event.target == cause.target]
-        unaccepted = list(takewhile(lambda event: not event.accepted, asked_for))
-        if len(unaccepted) >= MAX_UNACCEPTED:
-            return _left_in_window(unaccepted[0], boot)
+        # By target: one that refuses every token must not stop the healing of the others. A refresh that no refusal
+        # asked for counts for every target: if one accepted its token, what was refused before is over.
+        about = [event for event in refreshes if not _refused(event) or event.target == cause.target]
+        unaccepted = takewhile(lambda event: not event.accepted, about)
+        asked_for = [event for event in unaccepted if _refused(event) and event in made]
+        if len(asked_for) >= MAX_UNACCEPTED:
+            return _left_in_window(asked_for[0], boot)
     return _left_in_window(made[MAX_IN_WINDOW - 1], boot) if len(made) >= MAX_IN_WINDOW else 0.0
+
+
+def _refused(event: GrantEvent) -> bool:
+    """Whether a refusal asked for this refresh."""
+    return event.cause == CauseKind.REFUSED.value
 
 
 def _left_in_window(event: GrantEvent, boot: float) -> float:

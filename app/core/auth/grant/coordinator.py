@@ -144,7 +144,9 @@ class RefreshCoordinator:
 
     async def resume(self, stored: Grant) -> None:
         """Repeat a refresh that a process died in: within the grace period it returns the same tokens (row 19)."""
-        if stored.refreshable and await self._journal.unfinished(stored) is not None:
+        if stored.refreshable and await self._token_refresh.recall_refusal(stored):
+            self._keep_to_the_end(stored, UNFINISHED)
+        elif stored.refreshable and await self._journal.unfinished(stored) is not None:
             log.info("a refresh was interrupted; repeating it")
             self._background.start(self._refresh_in_background(stored.tokens, UNFINISHED))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.grant.lock import DEADLINE_SECONDS, ProcessLock, acquired, file_lock
 from app.core.errors import StorageTrouble
+from app.core.private import make_private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ class GrantFiles:
         """
         text = os.urandom(16).hex()
         try:
-            self._stamp_path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._stamp_path.parent)
             # Written over the former stamp, which is as long. A file that is truncated first would say for a moment
             # that no grant was ever stored, and a process that starts in that moment would be signed out.
             handle = os.open(self._stamp_path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble, TimedOut
+from app.core.private import FILE_MODE, make_private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from filelock import FileLock
@@ -70,6 +71,20 @@ class ProcessLock:
             if lock is not None:
                 lock.release()
 
+    @contextmanager
+    def hold_if_free(self) -> Iterator[bool]:
+        """Hold the lock if nobody else does, and tell whether. Never waits, raises nothing."""
+        lock = file_lock(self._path)
+        try:
+            held = acquired(lock, self._path)
+        except StorageTrouble:
+            held = False
+        try:
+            yield held
+        finally:
+            if held:
+                lock.release()
+
     async def _acquire(self, seconds: float) -> FileLock:
         # File locks notify nobody, hence polling. It never blocks the loop, and cancelling it leaves nothing behind.
         until = monotonic() + seconds
@@ -89,7 +104,7 @@ def file_lock(path: Path) -> FileLock:
     from filelock import FileLock
 
     # Acquired and released on whichever thread runs the loop, so the lock must not count for each thread.
-    return FileLock(path, thread_local=False)
+    return FileLock(path, mode=FILE_MODE, thread_local=False)
 
 
 def acquired(lock: FileLock, path: Path) -> bool:
@@ -97,7 +112,7 @@ def acquired(lock: FileLock, path: Path) -> bool:
     from filelock import Timeout
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         lock.acquire(timeout=0)
     except Timeout:
         return False

@@ -148,6 +148,12 @@ class TokenRefresh:
         """Begin no further request. One that is on its way is finished."""
         self._closing = True
 
+    async def recall_refusal(self, grant: Grant) -> bool:
+        """Whether the server refused the refresh token of `grant`, in this process or in any other."""
+        if not self.is_refused(grant) and await self._journal.refusal(grant) is not None:
+            self._refused.add(grant.digest)
+        return self.is_refused(grant)
+
     def is_refused(self, grant: Grant) -> bool:
         """Whether the server refused the refresh token of `grant`, as far as this process knows."""
         return grant.digest in self._refused
@@ -314,11 +320,9 @@ class TokenRefresh:
         """Raises unless the refresh token of `grant` may be sent now."""
         if not grant.refreshable or grant.digest in self._refused:
             raise self._refusal(grant, cause)
-        code = await self._journal.refusal(grant)
-        if code is not None:
+        if await self.recall_refusal(grant):
             # Another process was refused. Perhaps it could not delete the grant, or its access token still worked.
-            self._refused.add(grant.digest)
-            raise await self._refused_for_good(grant, cause, code, outcomes)
+            raise await self._refused_for_good(grant, cause, "refused", outcomes)
         wait = brake.wait_seconds(await self._journal.refreshes(), self._clock.boot(), cause)
         if wait > 0:
             raise _braked(cause, self._profile.name, self._profile.facts(BRAKED, retry_after=wait))

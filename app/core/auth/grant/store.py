@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app.core.auth.grant.files import NO_STAMP
 from app.core.auth.grant.grant import Grant
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
-from app.core.auth.vault.vaults import open_vault
+from app.core.auth.vault.vaults import FileVault, open_vault
 from app.core.errors import StorageTrouble
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Names of settings: the kind of vault that the user chose, and whether a grant is stored there.
+# Names of settings: the kind of vault that the user chose, whether a grant is stored there, and the kind used before.
 STORE = "store"
 STORED = "stored"
+FORMER = "former-store"
 
 
 class GrantStore:
@@ -50,6 +51,7 @@ class GrantStore:
         self._folder = folder
         self._settings = settings
         self._files = files
+        self._private_file = FileVault(folder)
         self._vault = vault or open_vault(kind or self._chosen_kind(), folder)
         # The stamp of what `_last` reflects. While the file has the same stamp, no other process has changed anything.
         self._seen_stamp = NO_STAMP
@@ -57,6 +59,12 @@ class GrantStore:
         # they started from: another task may have read a newer one, after which the stamp no longer differs.
         self._last: Grant | None = None
         self._has_last = False
+        # A switch that had no grant to move: the next one that is saved replaces what is stored in the former vault.
+        self._former_replaced = False
+        if self._leftovers:
+            with files.lock.hold_if_free() as held:
+                if held:
+                    self.sweep()
 
     @property
     def vault(self) -> Vault:
@@ -81,7 +89,13 @@ class GrantStore:
     @property
     def may_hold_grant(self) -> bool:
         """Whether a grant may be stored here. If not, the keyring need not be asked, which could show a prompt."""
-        return self.persistent and self._settings.get(STORED, self._files.stamp() != NO_STAMP) is True
+        if not self.persistent:
+            return False
+        stored = self._settings.get(STORED)
+        if isinstance(stored, bool):
+            return stored
+        # The settings may be lost. The files of the data folder say it too.
+        return self._files.stamp() != NO_STAMP or self._private_file.holds(self.name)
 
     @property
     def changed_elsewhere(self) -> bool:
@@ -97,12 +111,19 @@ class GrantStore:
         # the grant is read once too often. The other order would miss the change.
         stamp = self._files.stamp() if self.persistent else NO_STAMP
         text = await self._vault.read(self.name)
+        # A switch to the keyring may have been interrupted: before the grant was saved, or before the file was deleted.
+        switched = self.kind is StoreKind.KEYRING and self._private_file.holds(self.name)
+        if switched and text is None:
+            text = await self._private_file.read(self.name)
+            switched = False
         self._seen_stamp = stamp
         try:
             grant = None if text is None else Grant.decode(text)
         except (ValueError, TypeError, RecursionError):
             log.warning("the stored sign-in %s cannot be decoded", self.name.partition("|")[0])
             raise VaultFailure(VaultState.DAMAGED, "The stored sign-in cannot be read.") from None
+        if switched:
+            await self._remove_from(self._private_file)
         self._last, self._has_last = grant, True
         return grant
 
@@ -141,14 +162,30 @@ class GrantStore:
         await self._vault.write(self.name, grant.encode())
         self._change_stamp()
         await self._settings.set(STORED, self.persistent)
+        if self._former_replaced:
+            self._former_replaced = False
+            await self._remove_former()
 
     async def remove(self) -> None:
         """Delete whatever is stored."""
         self._last, self._has_last = None, True
         self._change_stamp()
+        self.sweep()
+        await self._remove_former()
         await self._vault.delete(self.name)
         self._change_stamp()
         await self._settings.set(STORED, False)
+
+    def sweep(self) -> None:
+        """Delete what processes that were killed while they stored this grant left behind. Raises nothing.
+
+        The caller holds the lock of the grant.
+        """
+        for path in self._leftovers:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as failure:
+                log.warning("%s, which may have tokens, cannot be removed: %s", path, failure)
 
     async def abandon(self, failure: VaultFailure) -> None:
         """The stored grant could not be deleted: make sure that no later start restores it. Raises nothing."""
@@ -165,6 +202,10 @@ class GrantStore:
         The former copy stays: the caller deletes it after the grant is saved in the new place.
         """
         former = self._vault
+        # The kind in use and the kind chosen before differ where the command line named one.
+        if StoreKind.KEYRING in {former.kind, self._chosen_kind()} - {kind} and self.may_hold_grant:
+            await self._settings.set(FORMER, StoreKind.KEYRING.value)
+        self._former_replaced = self._last is None
         self._use(open_vault(kind, self._folder))
         await self._settings.set(STORE, kind.value)
         return former, former.kind is not kind
@@ -182,16 +223,37 @@ class GrantStore:
         self._use(open_vault(kind, self._folder))
         return True
 
+    @property
+    def _leftovers(self) -> list[Path]:
+        return self._private_file.unfinished(self.name, self.client_name)
+
+    async def _remove_former(self) -> None:
+        """Delete the copy in the vault that was used before, which a switch may have left. Raises nothing."""
+        if self.kind is not StoreKind.FILE and self._private_file.holds(self.name):
+            await self._remove_from(self._private_file)
+        if self._settings.get(FORMER) == StoreKind.KEYRING.value and self.kind is not StoreKind.KEYRING:
+            await self._remove_from(open_vault(StoreKind.KEYRING, self._folder))
+
+    async def _remove_from(self, former: Vault) -> None:
+        try:
+            await former.delete(self.name)
+        except VaultFailure as failure:
+            log.warning("a former copy of the sign-in stays in the %s: %s", former.kind.value, failure.state.value)
+            if failure.state is not VaultState.ABSENT:
+                return
+        await self._settings.set(FORMER, None)
+
     def _use(self, vault: Vault) -> None:
         # Nothing that was read from the former vault says anything about this one.
         self._vault = vault
         self._seen_stamp, self._last, self._has_last = NO_STAMP, None, False
 
     def _chosen_kind(self) -> StoreKind:
+        """What the user chose. Where the settings do not say, a private file is there only if it was that."""
         try:
-            return StoreKind(self._settings.get(STORE, StoreKind.KEYRING.value))
+            return StoreKind(self._settings.get(STORE))
         except ValueError:
-            return StoreKind.KEYRING
+            return StoreKind.FILE if self._private_file.holds(self.name) else StoreKind.KEYRING
 
     def _change_stamp(self) -> None:
         if not self.persistent:

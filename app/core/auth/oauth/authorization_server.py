@@ -332,13 +332,13 @@ class AuthorizationServer:
             raise ProtocolTrouble(f"{origin} issued a token of an unknown type.", Facts(origin=origin))
         refresh_token = _text(answer.get("refresh_token")) or (previous.refresh_token if previous else None)
         issued_at = self.time.now()
-        lifetime = _lifetime(answer.get("expires_in"))
+        lifetime = _seconds(answer.get("expires_in"))
         scope = answer.get("scope")
         return TokenSet(
             access_token=access_token,
             refresh_token=refresh_token,
             issued_at=issued_at,
-            expires_at=None if lifetime is None else issued_at + lifetime,
+            expires_at=None if lifetime is None else issued_at + min(lifetime, LONGEST_LIFETIME),
             scope=scope if isinstance(scope, str) else default_scope,
             generation=previous.generation + 1 if previous else 1,
             scoped_teams=tuple(t for t in _list(answer.get("scoped_teams")) if isinstance(t, int)),
@@ -428,11 +428,6 @@ def _seconds(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return seconds if isfinite(seconds) and seconds > 0 else None
-
-
-def _lifetime(value: object) -> float | None:
-    seconds = _seconds(value)
-    return None if seconds is None else min(seconds, LONGEST_LIFETIME)
 
 
 def _list(value: object) -> list[object]:

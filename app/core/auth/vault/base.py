@@ -53,3 +53,13 @@ class Vault(Protocol):
 
     async def delete(self, name: str) -> None:
         """Delete a secret, if there is one."""
+
+
+class KeyringItems(Protocol):
+    """Burrow's secrets in an open keyring. Blocks, and raises what the backend raises."""
+
+    def get(self, name: str) -> str | None: ...
+
+    def set(self, name: str, secret: str) -> None: ...
+
+    def delete(self, name: str) -> None: ...

@@ -12,9 +12,13 @@ import hashlib
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
+from app.core.auth.vault.identity import UNENCRYPTED_FOLDER, FolderIdentity
+from app.core.auth.vault.moved import MovedItems
+from app.core.private import make_private_folder, replace_private, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
     from keyring.backend import KeyringBackend
 
-    from app.core.auth.vault.base import Vault
+    from app.core.auth.vault.base import KeyringItems, Vault
 
 T = TypeVar("T")
 
@@ -31,9 +35,10 @@ DEADLINE_SECONDS = 5.0
 # Below the limit of 1,280 (CRED_MAX_CREDENTIAL_BLOB_SIZE, 2,560 bytes of UTF-16), with a margin.
 WINDOWS_ITEM_UNITS = 1_200
 NO_COLLECTION = "The keyring service has no keyring to store in."
-UNENCRYPTED_FOLDER = "sign-in-unencrypted"
 # How much longer than the present secret the next one may be and still fit into the file that is reserved for it.
 RESERVED_BYTES = 4096
+# The beginning of the name of a private file that is not complete yet.
+UNFINISHED = ".new-"
 
 
 class MemoryVault:
@@ -60,28 +65,64 @@ class MemoryVault:
 class FileVault:
     """One private file for each secret, in a folder whose name says that it is unencrypted.
 
-    It is used only if the user chose it.
+    It is used only if the user chose it. The name of a file does not depend on the id of the data folder, which may be
+    lost.
     """
 
     kind = StoreKind.FILE
 
     def __init__(self, folder: Path) -> None:
+        """`folder` is the data folder."""
+        self._data_folder = folder
         self._folder = folder / UNENCRYPTED_FOLDER
 
     async def read(self, name: str) -> str | None:
-        return await asyncio.to_thread(self._read, self._path(name))
+        return await asyncio.to_thread(lambda: self._read(self._path(name)))
 
     async def write(self, name: str, secret: str) -> None:
-        await asyncio.to_thread(self._write, self._path(name), secret)
+        await asyncio.to_thread(lambda: self._write(self._path(name), secret))
 
     async def reserve(self, name: str, present: str) -> None:
         await asyncio.to_thread(self._reserve, self._path(name), len(present) + RESERVED_BYTES)
 
     async def delete(self, name: str) -> None:
-        await asyncio.to_thread(self._delete, self._path(name))
+        await asyncio.to_thread(lambda: self._delete(self._path(name)))
+
+    def holds(self, name: str) -> bool:
+        """Whether there is a file for `name`. Looks at the folder only."""
+        return any(path.exists() for path in (self._path_of(name), *self._former_paths(name)))
+
+    def unfinished(self, *names: str) -> list[Path]:
+        """What a process that was killed while it wrote these secrets left behind: each may have a whole secret.
+
+        A file that is being written at this moment is among them, so the caller holds the lock of the grant. Versions
+        that did not name the secret in such a file left files that are among them too.
+        """
+        stems = {self._path_of(name).stem for name in names}
+        found = self._folder.glob(f"{UNFINISHED}*") if self._folder.is_dir() else ()
+        return [path for path in found if _secret_of(path.name) in {None, *stems}]
+
+    @cached_property
+    def _identity(self) -> FolderIdentity:
+        return FolderIdentity(self._data_folder)
 
     def _path(self, name: str) -> Path:
-        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+        """The file of a secret, renamed first if a version without folder ids wrote it."""
+        path = self._path_of(name)
+        for former in self._former_paths(name):
+            # No lock: whoever writes the file renames the former one first, so a second rename finds nothing.
+            with contextlib.suppress(OSError):
+                if not path.exists():
+                    former.rename(path)
+                else:
+                    former.unlink()
+        return path
+
+    def _path_of(self, name: str) -> Path:
+        return self._folder / f"{_stem_of(self._identity.local_name(name))}.json"
+
+    def _former_paths(self, name: str) -> list[Path]:
+        return [self._folder / f"{_stem_of(former)}.json" for former in self._identity.former_names(name)]
 
     def _read(self, path: Path) -> str | None:
         try:
@@ -99,12 +140,12 @@ class FileVault:
 
     def _reserved(self, path: Path) -> Path:
         """The file that the next secret for `path` is written into. It holds blanks, never a secret, until then."""
-        return path.with_name(f".new-{path.stem}")
+        return path.with_name(f"{UNFINISHED}{path.stem}-reserved")
 
     def _reserve(self, path: Path, size: int) -> None:
         reserved = self._reserved(path)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             # Written, not only given a length: a sparse file has no blocks of its own yet.
             handle = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
@@ -116,47 +157,51 @@ class FileVault:
                 os.unlink(reserved)
             raise VaultFailure(VaultState.UNREADABLE, f"{path} could not be replaced: {failure}.") from None
 
-    def _write(self, path: Path, secret: str) -> None:
+    def _write_reserved(self, path: Path, secret: str) -> bool:
+        """Write into the file that was reserved for `path`, which works on a full disk; False if there is none."""
+        reserved = self._reserved(path)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A new file that replaces the old one, both flushed to the disk: a reader and a crash see one of the two,
-            # never a torn one. It has its blocks already if it was reserved, so it can be written on a full disk.
-            temporary = self._reserved(path)
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600)
+            handle = os.open(reserved, os.O_WRONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(secret.encode())
+                file.truncate()
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(reserved, path)
+            sync_folder(path.parent)
+        except BaseException:
+            # It may have a part of the secret by now.
+            with contextlib.suppress(OSError):
+                os.unlink(reserved)
+            raise
+        return True
+
+    def _write(self, path: Path, secret: str) -> None:
+        prefix = f"{UNFINISHED}{path.stem}-"
+        try:
+            make_private_folder(path.parent)
+            if self._write_reserved(path, secret):
+                return
             try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(secret.encode())
-                    file.truncate()
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-                _sync_folder(path.parent)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
+                replace_private(path, secret, prefix=prefix)
+            except FileNotFoundError:
+                # Another process took the unfinished file for one that was left behind.
+                replace_private(path, secret, prefix=prefix)
         except OSError as failure:
             raise VaultFailure(VaultState.UNREADABLE, f"{path} cannot be written: {failure}.") from None
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power failure. Windows does so by itself."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _stem_of(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-class KeyringItems(Protocol):
-    """Burrow's secrets in an open keyring. Blocks, and raises what the backend raises."""
-
-    def get(self, name: str) -> str | None: ...
-
-    def set(self, name: str, secret: str) -> None: ...
-
-    def delete(self, name: str) -> None: ...
+def _secret_of(unfinished: str) -> str | None:
+    """The stem of the file that an unfinished one was to replace; None where its name does not say."""
+    stem, dash, _ = unfinished.removeprefix(UNFINISHED).partition("-")
+    return stem if dash else None
 
 
 class SingleItems:
@@ -366,9 +411,9 @@ def platform_backend() -> KeyringBackend:
 
 
 def open_vault(kind: StoreKind, folder: Path) -> Vault:
-    """The vault of a kind. The file vault is in `folder`, beside all other state."""
+    """The vault of a kind, for the data folder `folder`: the file vault is in it, the keyring has items of its id."""
     if kind is StoreKind.MEMORY:
         return MemoryVault()
     if kind is StoreKind.FILE:
         return FileVault(folder)
-    return KeyringVault()
+    return KeyringVault(opened=lambda: MovedItems(platform_items(), FolderIdentity(folder)))

@@ -81,6 +81,10 @@ def _import_session_module() -> Any:
     return session
 
 
+async def _ignore() -> None:
+    return None
+
+
 class OpenSession:
     """A session and the task that owns it, from the start of the opening on."""
 
@@ -118,7 +122,8 @@ class Connection:
     """Requests to one server. All methods raise only `BurrowError`.
 
     `on_message` is called with every message. `listening` subscribes to changes of the tool list; None subscribes to
-    none.
+    none. `legacy` opens the server without the probe for the newest revision. `probe_refused` is awaited when it
+    refused the probe with a 401 and was opened without it.
     """
 
     def __init__(
@@ -126,6 +131,9 @@ class Connection:
         endpoint: Endpoint,
         on_message: Callable[[Endpoint, Exchange | Notice], None],
         listening: Listening | None = None,
+        *,
+        legacy: bool = False,
+        probe_refused: Callable[[], Awaitable[None]] = _ignore,
     ) -> None:
         self.endpoint = endpoint
         self._on_message = on_message
@@ -134,7 +142,8 @@ class Connection:
         self._current: OpenSession | None = None
         self._sessions: set[OpenSession] = set()
         # The server speaks only revisions before 2026-07-28. The next opening then skips the probe for the newest.
-        self._legacy = False
+        self._legacy = self._refuses_probe = legacy
+        self._probe_refused = probe_refused
         self._closed = False
         self._tool_problem: Callable[[dict[str, Any]], str | None] | None = None
         self.protocol: str | None = None
@@ -312,7 +321,7 @@ class Connection:
                 await opened.leave.wait()
         except BaseException as failure:
             # The server may have been updated: the next opening probes again.
-            self._legacy = False
+            self._legacy = self._refuses_probe
             if not opened.opened.done():
                 opened.opened.set_exception(self._opening_error(failure))
             elif not isinstance(failure, asyncio.CancelledError):
@@ -335,11 +344,15 @@ class Connection:
             opened: McpSession = await stack.enter_async_context(session(legacy=self._legacy))
         except Exception as failure:
             # A process may end at the probe for the newest revision: older servers may do so at any message before
-            # `initialize`. It is started once more, without the probe.
-            refused = getattr(_root_cause(failure), "exchange", None)
-            if self._legacy or refused is None or not refused.close_reason:
+            # `initialize`. It is started once more, without the probe. Another server may refuse only the probe with a
+            # 401, however new the token is.
+            refused: Exchange | None = getattr(_root_cause(failure), "exchange", None)
+            if self._legacy or refused is None or not (refused.close_reason or _token_in_vain(refused)):
                 raise
             opened = await stack.enter_async_context(session(legacy=True))
+            if _token_in_vain(refused):
+                self._refuses_probe = True
+                await self._probe_refused()
         return opened
 
     def _opening_error(self, failure: BaseException) -> BurrowError:
@@ -383,6 +396,11 @@ class Connection:
                 credential=self.endpoint.credential,
             )
         )
+
+
+def _token_in_vain(exchange: Exchange) -> bool:
+    """Whether a request was refused with a 401 although it carried a token that was refreshed for it."""
+    return exchange.status == 401 and bool(exchange.bearer) and exchange.refresh_failure is None
 
 
 def _session_over(exchange: Exchange, session: McpSession) -> bool:

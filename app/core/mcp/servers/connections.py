@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.protocol.exchange import Exchange, Notice
     from app.core.mcp.protocol.reconnect import ReconnectTiming
+    from app.core.mcp.servers.refused_probes import RefusedProbes
     from app.core.mcp.servers.server import Server
     from app.core.mcp.servers.source import ServerSource
 
@@ -34,10 +35,12 @@ class ServerConnections:
         heard: Callable[[Endpoint, Exchange | Notice], None],
         missed: Callable[[Endpoint], None],
         timing: ReconnectTiming,
+        probes: RefusedProbes,
     ) -> None:
         self._heard = heard
         self._missed = missed
         self._timing = timing
+        self._probes = probes
         self._open: dict[str, Connected] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -60,7 +63,14 @@ class ServerConnections:
             endpoint = Endpoint(server.title, route.transport, route.target.at_stake, route.target.credential)
             gate = SignInGate(route.credential)
             listening = Listening(route.target, gate, partial(self._missed, endpoint), self._timing)
-            connected = Connected(Connection(endpoint, self._heard, listening), address)
+            connection = Connection(
+                endpoint,
+                self._heard,
+                listening,
+                legacy=self._probes.has(address),
+                probe_refused=partial(self._probes.add, address),
+            )
+            connected = Connected(connection, address)
             self._open[server.id] = connected
         return connected.connection
 

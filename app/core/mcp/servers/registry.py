@@ -31,6 +31,7 @@ from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
 from app.core.mcp.servers.policies import from_store, merge_policy
+from app.core.mcp.servers.refused_probes import RefusedProbes
 from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
 from app.core.mcp.servers.source import Listed
 from app.core.mcp.tools import ToolInfo
@@ -70,6 +71,7 @@ class Servers:
         sources: Iterable[ServerSource] = (),
         *,
         timing: ReconnectTiming = REAL,
+        probes: RefusedProbes | None = None,
     ) -> None:
         self.changed: Event[tuple[Server, ...]] = Event()
         self.tools_changed: Event[str] = Event()
@@ -83,7 +85,7 @@ class Servers:
         self._source_of: dict[str, ServerSource] = {}
         self._said: dict[str, ServerState] = {}
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
-        self._connections = ServerConnections(self._heard, self._tools_announced, timing)
+        self._connections = ServerConnections(self._heard, self._tools_announced, timing, probes or RefusedProbes())
         self._synced: set[str] = set()
         self._announced: set[str] = set()
         self._calls: dict[ToolCall, str] = {}
