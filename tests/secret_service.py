@@ -68,12 +68,14 @@ class SecretService:
     """`with SecretService() as service:` a running keyring, unlocked unless `locked`; ended with its bus on exit.
 
     Unlocking it from a client needs a prompt. Nobody answers prompts here: without `silent_prompter` they are
-    dismissed at once, with it they stay open, as for a person who is away. Raises `SecretServiceError`.
+    dismissed at once, with it they stay open, as for a person who is away. An `empty` one has no default collection, as
+    on a machine where nobody has made a keyring yet. Raises `SecretServiceError`.
     """
 
-    def __init__(self, *, locked: bool = False, silent_prompter: bool = False) -> None:
+    def __init__(self, *, locked: bool = False, silent_prompter: bool = False, empty: bool = False) -> None:
         self._locked = locked
         self._silent_prompter = silent_prompter
+        self._empty = empty
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._connections: list[DBusConnection] = []
@@ -140,7 +142,9 @@ class SecretService:
         )
         owner_changed.add_arg_condition(0, SECRETS)
         bus.AddMatch(owner_changed)
-        command = ["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"]
+        command = ["gnome-keyring-daemon", "--foreground", "--components=secrets"]
+        if not self._empty:
+            command.append("--unlock")
         keyring = self._start([*command, f"--control-directory={self._variables['XDG_RUNTIME_DIR']}/keyring"])
         assert keyring.stdin is not None
         keyring.stdin.write(PASSWORD)

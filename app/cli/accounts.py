@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli import status
 from app.cli.common import backend_of, connect, secret_of, services_of
+from app.cli.pasted import can_paste, pasted_lines
 from app.cli.terminal import data, line, say
 from app.core.auth.profile import ClientIdentity
 from app.core.auth.vault.base import StoreKind
@@ -13,12 +14,20 @@ from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, Vault
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Coroutine
 
     from app.core.auth.credential import Credential
     from app.core.auth.oauth.sign_in import BrowserSignIn
     from app.core.backend import Backend
     from app.core.hosts import Host
     from app.core.services import Services
+
+
+# For a browser on another computer, which cannot reach the listener here.
+ELSEWHERE = """\
+If the browser is on another computer, it ends at an address that it cannot open (127.0.0.1): paste that address here.
+Or forward the port before you open the page: ssh -L {port}:127.0.0.1:{port} THIS-COMPUTER
+Or sign in without a browser: burrow login --token -"""
 
 
 async def login(options: argparse.Namespace) -> int:
@@ -46,14 +55,18 @@ async def login(options: argparse.Namespace) -> int:
                 await backend.sign_in_with_key(options.token)
             else:
                 browser = await backend.credential.begin_sign_in(open_browser=not options.no_browser)
-                _show_address(browser, options)
-                await browser.finish()
+                await _show_address(browser, options)
+                await _finish(browser.finish(), browser)
         await _require_stored(backend.credential, expected=host.embedded)
         try:
             await backend.ready()
         except SignInNeeded:
             # A refused key is not worth keeping.
             await backend.credential.sign_out()
+            raise
+        except BurrowError:
+            # The sign-in is stored: the next command has to be for it too.
+            await services.remember(host, backend.credential.key.slot)
             raise
         await services.remember(host, backend.credential.key.slot)
         assert backend.account is not None
@@ -70,12 +83,16 @@ async def logout(options: argparse.Namespace) -> int:
             if server is None:
                 raise NotFound(f"There is no server of your own at {options.url}.", action="List them: burrow status")
             await services.own_servers.definitions()
-            await services.own_servers.sign_out(server.id)
+            left = await services.own_servers.sign_out(server.id)
             say(f"Signed out of {server.title}.")
+            if left is not None:
+                say(left)
         return 0
     async with backend_of(options, ready=False) as backend:
-        await backend.credential.sign_out()
+        ended = await backend.credential.sign_out()
         data(status.record_of(backend)) if options.json else say(f"Signed out of {backend.host.name}.")
+        if not ended:
+            say(backend.credential.by_hand)
     return 0
 
 
@@ -153,8 +170,8 @@ async def _login_to_server(services: Services, options: argparse.Namespace) -> i
     attempt = await own.begin_sign_in(
         kept.id, client=client, slot=slot, store=store, open_browser=not options.no_browser
     )
-    _show_address(attempt.browser, options)
-    await attempt.finish()
+    await _show_address(attempt.browser, options)
+    await _finish(attempt.finish(), attempt.browser)
     await _require_stored(attempt.credential, expected=False)
     say(f"Signed in to {kept.title}.")
     return 0
@@ -170,11 +187,31 @@ def _slot_for(services: Services, host: Host, named: str | None) -> str | None:
         return named
 
 
-def _show_address(browser: BrowserSignIn, options: argparse.Namespace) -> None:
+async def _show_address(browser: BrowserSignIn, options: argparse.Namespace) -> None:
     waiting = "Waiting for your browser. If it does not open, visit:"
     say("Open this address to sign in:" if options.no_browser else waiting)
     say(browser.url)
+    if options.no_browser:
+        code = await browser.page_code()
+        if code is not None:
+            say(f"The page asks for this code: {code}")
+        if can_paste():
+            say(ELSEWHERE.format(port=browser.port))
     browser.url_changed.subscribe(lambda address: say(f"Burrow had to register again. The new address:\n{address}"))
+
+
+async def _finish(finishing: Coroutine[Any, Any, None], browser: BrowserSignIn) -> None:
+    """Wait for the browser, or for the address that it was sent back to, whichever comes first."""
+
+    def take(line: str) -> None:
+        try:
+            browser.take(line)
+        except Rejected as refusal:
+            # Without the line itself, which may hold an authorization code.
+            say(f"burrow: {refusal.cause} {refusal.advice}")
+
+    with pasted_lines(take):
+        await finishing
 
 
 async def _require_stored(credential: Credential, *, expected: bool) -> None:

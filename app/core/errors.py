@@ -49,7 +49,7 @@ class BurrowError(Exception):
     title: ClassVar[str] = "Something went wrong"
     action: ClassVar[str] = "Try again."
     retryable: ClassVar[bool] = False
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, cause: str = "", facts: Facts | None = None, *, action: str | None = None) -> None:
         redacted = _shown(cause)
@@ -153,6 +153,13 @@ class SignInNeeded(BurrowError):
     exit_code = 3
 
 
+class SignedOutHereOnly(BurrowError):
+    """The grant was deleted here, and the server could not be told: what it issued stays valid until it expires."""
+
+    title = "Signed out on this computer only"
+    action = "Remove Burrow from the connected applications in your account's settings there."
+
+
 class VaultTrouble(BurrowError):
     """The keyring is absent, locked or unreadable. Nothing in it was changed."""
 
@@ -191,6 +198,22 @@ class Rejected(BurrowError):
     title = "Not accepted"
     action = "Change the value and send it again."
     exit_code = 2
+
+
+class SignInRefused(Rejected):
+    """The authorization server refused a request that Burrow made by itself: no input of the user is at fault.
+
+    `exit_code` depends on what the refusal means.
+    """
+
+    title = "The sign-in was refused"
+    action = "Ask whoever runs the server; the sign-in details say what was asked."
+
+    def __init__(
+        self, cause: str = "", facts: Facts | None = None, *, action: str | None = None, exit_code: int = 1
+    ) -> None:
+        super().__init__(cause, facts, action=action)
+        self.exit_code = exit_code
 
 
 class PolicyRefused(BurrowError):

@@ -1,7 +1,8 @@
 """Lab: the client of a workspace's fault switchboard, for people and tests that want to see how Burrow recovers.
 
-It sends requests to `/_faults` of a workspace on this machine, with the secret of its ready line. All methods raise
-`NotFound` when the secret is wrong, `Offline` when no workspace is running, `Rejected` when it refuses a value.
+It sends requests to `/_faults` and `/_tickets` of a workspace on this machine, with the secret of its ready line. All
+methods raise `NotFound` when the secret is wrong, `Offline` when no workspace is running, `Rejected` when it refuses a
+value.
 """
 
 from __future__ import annotations
@@ -119,15 +120,21 @@ class Lab:
         """Set faults of the vendors behind installed servers; returns all of them. Names are the workspace's own."""
         return await self._post("vendor", **faults)
 
+    async def person_code(self) -> str:
+        """A code that a consent page of the workspace takes once, within five minutes, if it was opened by hand."""
+        answer = await self._request("POST", "_tickets/code")
+        return str(answer.get("code", ""))
+
     async def _post(self, name: str, **body: object) -> dict[str, Any]:
         return await self._ask("POST", name, {key: value for key, value in body.items() if value is not None})
 
     async def _ask(self, method: str, name: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+        return await self._request(method, f"_faults/{name}", body)
+
+    async def _request(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
         if self._secret is None:
             raise NotFound("The secret of this workspace is not known.", action="Start the workspace from Burrow.")
-        answer = await plain_json(
-            method, f"{self._base}/_faults/{name}", headers={SECRET_HEADER: self._secret}, body=body
-        )
+        answer = await plain_json(method, f"{self._base}/{path}", headers={SECRET_HEADER: self._secret}, body=body)
         return answer if isinstance(answer, dict) else {}
 
 

@@ -89,22 +89,68 @@ _SCHEME = re.compile(
     r"(?!(?:tokens?|auth|authentication|information)(?![\w.~+/=-])|[a-z_]+=\\{0,8}\")([\w.~+/=%-]+)",
     re.IGNORECASE,
 )
-# Each begins with literal letters, which the engine finds quickly. What must not precede them is checked afterwards, by
-# the look-behind.
-_TOKENS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"ph[acersx]_(?<![A-Za-z]ph\w_)[\w-]+",
-        r"ph[arx]_[\w-]{20,}",
-        r"eyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)*",
-        r"gh[oprsu]_(?<![A-Za-z]gh\w_)[\w-]{12,}",
-        r"github_pat_[\w-]{12,}",
-        r"glpat-[\w-]{12,}",
-        r"xox[a-z]-[\w-]{8,}",
-        r"sk[-_](?<![A-Za-z]sk\W)(?<![A-Za-z]sk_)[\w-]{12,}",
-        r"AKIA[A-Z0-9]{12,}",
-    )
+# The known shapes of secrets, with `_PREFIXES` the only list of them: letters that each has, then its expression. Many
+# have a look-behind, because longer words end like the beginning of a token. It lets a letter pass that ends an escape
+# such as `\n` in JSON. Where the rest of the shape is unmistakable, nothing is asked of what precedes it.
+_SHAPES = (
+    # PostHog: access, refresh, personal and project keys.
+    ("ph", r"ph[acersx]_(?<![^\\][A-Za-z]ph\w_)[\w-]+"),
+    ("ph", r"ph[arx]_[\w-]{20,}"),
+    # JWS and JWE in compact form (RFC 7515, RFC 7516): base64url of `{"`, or of `{ "` and a line break.
+    ("eyJ", r"eyJ[\w-]{4,}\.(?:[\w-]+|(?=\.))(?:\.[\w-]*)*"),
+    ("eyA", r"eyA[\w-]{4,}\.[\w-]{4,}\.[\w-]*(?:\.[\w-]*)*"),
+    ("ewo", r"ewo[\w-]{4,}\.[\w-]{4,}\.[\w-]*(?:\.[\w-]*)*"),
+    # Private keys in PEM (RFC 7468), OpenSSH's and OpenPGP's, also cut off before their end.
+    (
+        "-----BEGIN",
+        # Spaces may be encoded as in a form.
+        r"-----BEGIN(?=[A-Z0-9 %+]{1,50}PRIVATE(?: |%20|\+)KEY)[A-Z0-9 %+]+-----.*?(?:-----END[A-Z0-9 %+]+-----|\Z)",
+    ),
+    # GitHub, npm, PyPI, Hugging Face.
+    ("gh", r"gh[oprsu]_(?:(?<![^\\][A-Za-z]gh\w_)[\w-]{12,}|[A-Za-z0-9]{30,})"),
+    ("npm_", r"npm_(?:(?<![^\\]\wnpm_)(?=[\w-]*\d)[\w-]{16,}|[A-Za-z0-9]{30,})"),
+    ("pypi-", r"pypi-(?<![^\\]\wpypi-)[\w-]{24,}"),
+    ("hf_", r"hf_(?<![^\\]\whf_)[A-Za-z0-9]{24,}"),
+    # Slack: bot, user, app and configuration tokens, cookies, hooks.
+    ("xox", r"xox[a-z](?:\.xox[a-z])?-[\w%.+/-]{8,}"),
+    ("xapp-", r"xapp-(?<![^\\]\wxapp-)[\w-]{12,}"),
+    ("hooks.slack.com/", r"(?<=hooks\.slack\.com/)\w+/[\w/]{12,}"),
+    # Google: access and refresh tokens.
+    ("ya29.", r"ya29\.[\w.-]{10,}"),
+    ("1//0", r"1//0(?<!\d1//0)[\w-]{20,}"),
+    ("1%2F%2F0", r"1%2F%2F0(?<!\d1%2F%2F0)[\w-]{20,}"),
+    # AWS: the ids of keys.
+    ("A", r"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{12,}"),
+    # OpenAI, Anthropic, Stripe and those who follow them.
+    ("sk", r"sk[-_](?<![^\\][A-Za-z]sk[-_])[\w-]{12,}"),
+    ("SG.", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
 )
+# Beginnings that no other text has. Of GitHub, GitLab, Docker, Google, Stripe, Shopify, Linear, Grafana, Sentry, Figma,
+# DigitalOcean, HashiCorp Vault and Atlassian.
+_PREFIXES = (
+    *(
+        "github_pat_",
+        "glpat-",
+        "gloas-",
+        "gldt-",
+        "glrt-",
+        "glcbt-",
+        "glptt-",
+        "glft-",
+        "glsoat-",
+        "glimt-",
+        "glagent-",
+    ),
+    *("dckr_pat_", "dckr_oat_", "AIza", "GOCSPX-", "rk_live_", "rk_test_", "whsec_", "shpat_", "shpca_", "shppa_"),
+    *("shpss_", "lin_api_", "lin_oauth_", "glsa_", "sntrys_", "figd_", "dop_v1_", "doo_v1_", "dor_v1_", "hvs.", "hvb."),
+    *("hvr.", "ATATT"),
+)
+_TOKENS = (
+    *((hint, re.compile(shape, re.DOTALL)) for hint, shape in _SHAPES),
+    *((prefix, re.compile(rf"{re.escape(prefix)}[\w=+/-]{{12,}}")) for prefix in _PREFIXES),
+)
+_AWS_ID = re.compile(r"A(?:KIA|SIA)[A-Z0-9]{12,}")
+_AWS_SECRET = re.compile(r"(?<![\w/+])[A-Za-z0-9/+]{40}(?![\w/+])")
 _USER = re.compile(r"://[^/?#\s\"'<>]*@")
 _QUERY = re.compile(r"\?[^\s\"'<>]*")
 _SIGNED = re.compile(r"[?&;](?:x-amz-|x-goog-|(?:signature|sig|awsaccesskeyid|key-pair-id)=)", re.IGNORECASE)
@@ -144,8 +190,12 @@ def redact_text(text: str) -> str:
         text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
     if ("=" in text or ":" in text or "," in text or "%3d" in folded) and _HINT.search(folded):
         text = _clean_assigned(text)
-    for token in _TOKENS:
-        text = token.sub(REDACTED, text)
+    if ("AKIA" in text or "ASIA" in text) and _AWS_ID.search(text):
+        # The secret has no shape of its own. Beside the id of a key, its length is shape enough.
+        text = _AWS_SECRET.sub(REDACTED, text)
+    for hint, token in _TOKENS:
+        if hint in text:
+            text = token.sub(REDACTED, text)
     return text
 
 

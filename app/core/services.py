@@ -5,6 +5,7 @@ Nothing but the storage is imported and opened before it is asked for: the windo
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
 from app.core.diagnostics.activity import Activity
-from app.core.errors import BurrowError, NotFound, StorageTrouble
+from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.storage import Storage
@@ -36,10 +37,14 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.source import ServerSource
     from app.core.sign_ins import SignIns
 
+log = logging.getLogger(__name__)
+
 DATA_VARIABLE = "BURROW_DATA"
 NAME_FOLDER = f"Name a folder with --data or {DATA_VARIABLE}, by its whole path."
 WORKSPACE_FOLDER = "workspace"
 HOST_SETTING = "host"
+# Followed by the key of the host.
+CLIENT_ID_SETTING = "client_id:"
 NO_HOST = ""
 """The value of that setting where the user works without an account."""
 
@@ -106,6 +111,7 @@ class Services:
     def credentials(self) -> Credentials:
         """The credentials that the process has open."""
         from app.core.auth.registry import Credentials
+        from app.core.consent import WorkspaceConsent
 
         storage = self.storage
         return Credentials(
@@ -116,6 +122,7 @@ class Services:
             role=self.role,
             store=self._store,
             keeps_unstored=self._long_lived,
+            page_proof=WorkspaceConsent(self.folder / WORKSPACE_FOLDER),
         )
 
     @cached_property
@@ -202,14 +209,19 @@ class Services:
         """The host a person names: `us`, `eu`, `workspace` or an origin. Raises `Rejected` for anything else."""
         if named.strip().lower() == WORKSPACE:
             return await self.start_workspace()
-        host = parse_host(named, self._client_id(named))
+        host = parse_host(named)
+        host = replace(host, client_id=self._client_id(host))
         if host.key not in BUILT_IN and is_loopback(_hostname(host.origin)):
             return await self._recognised(host)
         return host
 
     async def use_client_id(self, named: str, client_id: str) -> None:
-        """Sign in to a self-hosted server as this OAuth client instead of registering there."""
-        await self.storage.settings.set(f"client_id:{named.strip()}", client_id)
+        """Sign in to a host as this OAuth client instead of registering there, however the host is typed from now on.
+
+        Raises `Rejected` (attr `host`) when `named` is no host. The embedded workspace has a client of its own.
+        """
+        if named.strip().lower() != WORKSPACE:
+            await self.storage.settings.set(f"{CLIENT_ID_SETTING}{parse_host(named).key}", client_id)
 
     async def remember(self, host: Host, slot: str = "") -> None:
         """Start with this account of `host` next time."""
@@ -269,9 +281,13 @@ class Services:
         from app.core.auth.status import CredentialState
 
         async def remember_once_known() -> None:
-            with suppress(NotFound):
-                # Raised by an account without a project: it is known all the same.
+            try:
                 await backend.ready()
+            except SignInNeeded:
+                return
+            except BurrowError as failure:
+                # The sign-in is stored all the same, so the next start is for it.
+                log.info("the account could not be read: %s", type(failure).__name__)
             if self.backend is backend:
                 unsubscribe()
                 self._adding = False
@@ -364,9 +380,16 @@ class Services:
         if self.storage.settings.get(f"auth:{backend.credential.key.text}:store") is None:
             await backend.credential.choose_store(usual)
 
-    def _client_id(self, named: str) -> str | None:
-        value = self.storage.settings.get(f"client_id:{named.strip()}")
-        return value if isinstance(value, str) else None
+    def _client_id(self, host: Host) -> str | None:
+        value = self.storage.settings.get(f"{CLIENT_ID_SETTING}{host.key}")
+        if isinstance(value, str):
+            return value
+        # Version 0.1.0 remembered it under what the user typed.
+        for named, typed in self.storage.settings.under(CLIENT_ID_SETTING).items():
+            with suppress(Rejected):
+                if isinstance(typed, str) and parse_host(named.removeprefix(CLIENT_ID_SETTING)).key == host.key:
+                    return typed
+        return None
 
     async def _recognised(self, host: Host) -> Host:
         """A workspace on this machine tells its MCP endpoint; any other server on this machine has none.

@@ -27,11 +27,13 @@ from app.workspace.runtime.fault_rules import FaultRules
 from app.workspace.runtime.log import start_log
 from app.workspace.seed.fill import seed
 from app.workspace.server import WorkspaceHttpServer
+from app.workspace.web.secret import SECRET_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 RUNTIME_FILE = "runtime.json"
+CODE_SECONDS = 5.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
     except RuntimeError as trouble:
         sys.stderr.write(f"burrow workspace: {options.data} cannot be found: {trouble} Name a folder with --data.\n")
         return 1
+    if options.code:
+        return _show_code(folder)
     start_log(folder)
     try:
         lifetime = Lifetime(folder / RUNTIME_FILE) if options.watch_users else None
@@ -68,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 lets the system choose")
     parser.add_argument("--any-port", action="store_true", help="if --port is not free, let the system choose")
     parser.add_argument("--watch-users", action="store_true", help="end when no process uses it any more")
+    parser.add_argument("--code", action="store_true", help="show a code for a sign-in page of the running workspace")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
     for name, seconds, words in (
         ("--access-token-seconds", 604_800.0, "lifetime of the first-party client's access tokens"),
@@ -79,6 +84,24 @@ def _parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
     return parser
+
+
+def _show_code(folder: Path) -> int:
+    """Print a code that the consent page of the workspace in `folder` takes once. Returns the exit code."""
+    import urllib.request
+
+    try:
+        running = json.loads((folder / RUNTIME_FILE).read_text("utf-8"))
+        request = urllib.request.Request(
+            f"{running['url']}/_tickets/code", b"", {SECRET_HEADER: running["secret"]}, method="POST"
+        )
+        # Never through a proxy of the environment: the secret stays on this machine.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=CODE_SECONDS) as answer:
+            print(json.load(answer)["code"])  # noqa: T201
+    except (OSError, ValueError, KeyError, TypeError):
+        print(f"burrow: no workspace is running in {folder}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
 
 
 def _seconds(text: str) -> float:

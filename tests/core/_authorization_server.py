@@ -210,7 +210,6 @@ class ScriptedIssuer:
 
     def _authenticated(self, request: Request) -> Presented | None:
         presented = Presented.of(request)
-        self.presented.append(presented)
         assert len(presented.ways) == 1, "a client authenticates in one way only"
         client = self.clients.get(presented.client_id)
         known = client is not None and client.secret == presented.secret and presented.ways[0] in client.methods
@@ -218,6 +217,7 @@ class ScriptedIssuer:
 
     def _token(self, request: Request) -> Reply:
         presented, form = self._authenticated(request), request.form
+        self.presented.append(Presented.of(request))
         if self.script:
             return self.script.pop(0)
         if presented is None:

@@ -51,3 +51,12 @@ async def test_what_is_no_fault_is_rejected_and_without_the_secret_there_is_no_s
     workspace.process.wait(5)
     with pytest.raises(Offline):
         await Lab(workspace.url, workspace.secret).state()
+
+
+async def test_each_code_for_a_consent_page_is_a_new_one(workspace: RunningWorkspace) -> None:
+    lab = Lab(workspace.url, workspace.secret)
+    codes = {await lab.person_code() for _ in range(3)}
+    assert len(codes) == 3
+    assert all(len(code) == 9 and code[4] == "-" for code in codes)
+    with pytest.raises(NotFound):
+        await Lab(workspace.url, "wrong").person_code()

@@ -18,7 +18,7 @@ from app.core.auth.key import CredentialKey
 from app.core.auth.oauth.sign_in import BrowserSignIn
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState
-from app.core.errors import SignInNeeded
+from app.core.errors import ProtocolTrouble, SignInNeeded
 from tests.core._authorization_server import ScriptedIssuer, servers
 from tests.core._data_folder import DataFolder, opened
 
@@ -85,23 +85,37 @@ def with_query(address: str, query: Any) -> str:
     return urlsplit(address)._replace(query=urlencode(query)).geturl()
 
 
+FOREIGN = [
+    lambda own, others: others,
+    lambda own, others: {**own, "state": others["state"]},
+    lambda own, others: {"error": "access_denied", "state": others["state"], "iss": own["iss"]},
+]
+# With the state that the listener waits for, as a server would send it that wants the other one's code.
+MIXED_UP = [
+    lambda own, others: {**others, "state": own["state"]},
+    lambda own, others: {**own, "iss": others["iss"]},
+    lambda own, others: {"error": "access_denied", "state": own["state"], "iss": others["iss"]},
+]
+
+
+async def refused_at_once(flow: Flow) -> None:
+    """The sign-in ends without the three minutes, and its code went nowhere."""
+    with pytest.raises(ProtocolTrouble, match="another server"):
+        await flow.finishing
+    assert flow.exchanges == 0
+    assert flow.credential.status.state is not CredentialState.SIGNED_IN
+
+
 @pytest.mark.parametrize("promised", [True, False])
 @pytest.mark.parametrize("paths", [("", ""), ("/one", "/two")])
-async def test_answers_of_two_issuers_cannot_be_mixed_up(
+async def test_an_answer_to_another_request_is_refused_and_the_sign_in_goes_on(
     tmp_path: Path, promised: bool, paths: tuple[str, str]
 ) -> None:
     async with flows(tmp_path, *paths, promised=promised) as (first, second):
         answers = [await first.answer(), await second.answer()]
         own, others = query_of(answers[1]), query_of(answers[0])
-        for forged in (
-            others,
-            # What a server that wants the other one's code would send: the state that the person's listener waits for.
-            {**others, "state": own["state"]},
-            {**own, "iss": others["iss"]},
-            {**own, "state": others["state"]},
-            {"error": "access_denied", "state": own["state"], "iss": others["iss"]},
-        ):
-            assert await visit(with_query(answers[1], forged)) == 400
+        for forged in FOREIGN:
+            assert await visit(with_query(answers[1], forged(own, others))) == 400
             assert not second.finishing.done()
         assert (first.exchanges, second.exchanges) == (0, 0)
         for flow, answer in zip((first, second), answers, strict=True):
@@ -110,6 +124,22 @@ async def test_answers_of_two_issuers_cannot_be_mixed_up(
             assert flow.credential.status.state is CredentialState.SIGNED_IN
         assert (first.exchanges, second.exchanges) == (1, 1)
         assert first.issuer.forms("authorization_code")[0]["code"] == others["code"]
+
+
+@pytest.mark.parametrize("promised", [True, False])
+@pytest.mark.parametrize("paths", [("", ""), ("/one", "/two")])
+@pytest.mark.parametrize("number", range(len(MIXED_UP)))
+async def test_an_answer_of_another_issuer_ends_the_sign_in_at_once(
+    tmp_path: Path, promised: bool, paths: tuple[str, str], number: int
+) -> None:
+    async with flows(tmp_path, *paths, promised=promised) as (first, second):
+        answers = [await first.answer(), await second.answer()]
+        forged = MIXED_UP[number](query_of(answers[1]), query_of(answers[0]))
+        assert await visit(with_query(answers[1], forged)) == 400
+        await refused_at_once(second)
+        assert await visit(answers[0]) == 200
+        await first.finishing
+        assert first.credential.status.state is CredentialState.SIGNED_IN
 
 
 WRONG = [
@@ -132,23 +162,26 @@ async def test_an_issuer_in_an_answer_is_compared_character_by_character(
         answer = await flow.answer()
         wrong = {**query_of(answer), "iss": WRONG[number](flow.issuer.issuer)}
         assert await visit(with_query(answer, wrong)) == 400
-        assert not flow.finishing.done()
-        assert await visit(answer) == 200
-        await flow.finishing
+        await refused_at_once(flow)
 
 
 @pytest.mark.parametrize("promised", [True, False])
-async def test_an_answer_without_an_issuer_is_refused_where_one_was_promised(tmp_path: Path, promised: bool) -> None:
+@pytest.mark.parametrize("denied", [True, False])
+async def test_an_answer_without_an_issuer_is_refused_where_one_was_promised(
+    tmp_path: Path, promised: bool, denied: bool
+) -> None:
     async with flows(tmp_path, "/tenant", promised=promised) as [flow]:
         flow.issuer.names_issuer = False
         answer = await flow.answer()
         assert "iss" not in query_of(answer)
-        assert await visit(answer) == (400 if promised else 200)
+        error = {"error": "access_denied", "state": query_of(answer)["state"]}
+        sent = with_query(answer, error) if denied else answer
+        assert await visit(sent) == (400 if promised else 200)
         if promised:
-            assert not flow.finishing.done()
-            error = {"error": "access_denied", "state": query_of(answer)["state"]}
-            assert await visit(with_query(answer, error)) == 400
-            assert not flow.finishing.done()
+            await refused_at_once(flow)
+        elif denied:
+            with pytest.raises(SignInNeeded, match="denied"):
+                await flow.finishing
         else:
             await flow.finishing
 
@@ -161,7 +194,12 @@ async def test_an_answer_that_says_something_twice_is_refused(tmp_path: Path, pr
         once = query_of(answer)
         twice = [*once.items(), (name, once.get(name, "a")), *([("error", "b")] if name == "error" else [])]
         assert await visit(with_query(answer, twice)) == 400
-        assert not flow.finishing.done()
+        if name == "state":
+            assert not flow.finishing.done()
+        else:
+            with pytest.raises(ProtocolTrouble, match="more than once"):
+                await flow.finishing
+        assert flow.exchanges == 0
 
 
 async def test_an_answer_with_an_error_is_an_error_whatever_code_it_has(tmp_path: Path) -> None:

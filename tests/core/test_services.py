@@ -424,3 +424,38 @@ async def test_a_client_id_given_once_is_used_for_that_server_instead_of_a_regis
         assert (await services.resolve("https://other.example.com")).client_id is None
     finally:
         await services.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "again"),
+    [
+        ("https://posthog.example.com", "posthog.example.com"),
+        ("posthog.example.com/", "https://PostHog.Example.com:443"),
+        (" https://posthog.example.com/ ", "https://posthog.example.com"),
+        ("us", "https://us.posthog.com"),
+        ("https://eu.posthog.com/", "EU"),
+    ],
+)
+async def test_a_client_id_is_remembered_for_the_host_however_it_was_typed(
+    tmp_path: Path, typed: str, again: str
+) -> None:
+    services = Services(tmp_path)
+    try:
+        await services.use_client_id(typed, "an-id")
+        for named in (typed, again):
+            assert (await services.resolve(named)).client_id == "an-id"
+        assert (await services.resolve("https://other.example.com")).client_id is None
+    finally:
+        await services.close()
+
+
+async def test_a_client_id_that_an_earlier_version_remembered_as_it_was_typed_still_counts(tmp_path: Path) -> None:
+    services = Services(tmp_path)
+    try:
+        await services.storage.settings.set("client_id:PostHog.example.com/", "old-id")
+        await services.storage.settings.set("client_id:not a host", "none")
+        assert (await services.resolve("https://posthog.example.com")).client_id == "old-id"
+        await services.use_client_id("posthog.example.com", "new-id")
+        assert (await services.resolve("https://posthog.example.com")).client_id == "new-id"
+    finally:
+        await services.close()

@@ -84,7 +84,7 @@ async def test_signing_in_through_the_browser_ends_with_a_token_that_works(
         assert me["email"] == "ana@example.org"
 
 
-@pytest.mark.parametrize("change", [{"state": "forged"}, {"iss": "https://evil.example"}])
+@pytest.mark.parametrize("change", [{"state": "forged"}, {"state": "forged", "iss": "https://evil.example"}])
 async def test_a_redirect_that_is_not_ours_is_refused_and_does_not_end_the_wait(
     workspace: RunningWorkspace, tmp_path: Path, change: dict[str, str]
 ) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from keyring.backend import KeyringBackend
@@ -64,6 +65,42 @@ async def test_a_locked_keyring_is_told_apart_and_keeps_what_it_has(service: Sec
     service.unlock()
     assert await KeyringVault().read("a") == "first"
     gc.collect()
+
+
+@pytest.fixture(params=[False, True], ids=["prompt dismissed", "prompt open"])
+def no_collection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretService]:
+    """A keyring service in which nobody has made a keyring yet."""
+    with SecretService(empty=True, silent_prompter=request.param) as running:
+        for name, value in running.variables.items():
+            monkeypatch.setenv(name, value)
+        yield running
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_secret_service_without_a_default_collection_is_not_a_locked_one_and_asks_once(
+    no_collection: SecretService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import secretstorage.collection
+
+    asked: list[str] = []
+    create = secretstorage.collection.create_collection
+
+    def create_collection(*arguments: Any) -> Any:
+        asked.append("asked")
+        return create(*arguments)
+
+    monkeypatch.setattr(secretstorage.collection, "create_collection", create_collection)
+    vault = KeyringVault(deadline=1)
+    assert await vault.read("one") is None
+    await vault.delete("one")
+    assert asked == []
+    for _ in range(2):
+        with pytest.raises(VaultFailure) as caught:
+            await vault.write("one", "secret")
+        assert caught.value.state is VaultState.ABSENT
+        assert "no keyring to store in" in caught.value.cause
+    assert asked == ["asked"]
 
 
 async def test_a_secret_comes_back_from_the_keyring_and_goes_when_deleted(service: SecretService) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def renewals(workspace: RunningWorkspace) -> tuple[int, int]:
     return counters["refreshes_accepted"], counters["refreshes_rejected"]
 
 
+def of_the_same_person(start: Callable[..., RunningWorkspace], folder: Path) -> RunningWorkspace:
+    """A workspace of the data folder that the window will use: its consent page opens with a proof from there."""
+    return start(data=folder / "window" / "data" / "workspace")
+
+
 def sign_in_to_own_server(window: RunningWindow, url: str) -> None:
     """From the first page to the list, by keyboard and through the consent page."""
     window.find("Try it here", "push button")
@@ -61,8 +67,9 @@ def sign_in_to_own_server(window: RunningWindow, url: str) -> None:
 
 
 def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_with_one_sign_in(
-    workspace: RunningWorkspace, tmp_path: Path
+    start_workspace: Callable[..., RunningWorkspace], tmp_path: Path
 ) -> None:
+    workspace = of_the_same_person(start_workspace, tmp_path)
     album = pictures(tmp_path)
     with RunningWindow(tmp_path / "window") as window:
         sign_in_to_own_server(window, workspace.url)
@@ -135,8 +142,9 @@ def draw_a_chart(window: RunningWindow) -> None:
 
 
 def test_a_draft_is_still_there_after_a_crash_and_a_restart_without_signing_in_again(
-    workspace: RunningWorkspace, tmp_path: Path
+    start_workspace: Callable[..., RunningWorkspace], tmp_path: Path
 ) -> None:
+    workspace = of_the_same_person(start_workspace, tmp_path)
     with RunningWindow(tmp_path / "window") as window:
         sign_in_to_own_server(window, workspace.url)
         window.key("ctrl+n")

@@ -43,6 +43,14 @@ async def approve(address: str, secret: str) -> None:
         await _go_back(browser, await browser.get(f"{address}&login_ticket={ticket}"))
 
 
+def person_code(workspace: RunningWorkspace) -> str:
+    """What the person types into a consent page that they opened by hand."""
+    answer = httpx.post(
+        f"{workspace.url}/_tickets/code", headers={"X-Workspace-Secret": workspace.secret}, trust_env=False
+    )
+    return str(answer.json()["code"])
+
+
 async def deny(address: str) -> None:
     """Press the other button of a consent page, and go where the browser is sent."""
     async with httpx.AsyncClient(trust_env=False, base_url=_origin(address)) as browser:

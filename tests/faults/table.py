@@ -98,6 +98,9 @@ ROWS = {
     84: "a signal ends a command or a window while a renewal is on its way",
     85: "several processes use one embedded workspace, and whoever started it ends",
     86: "what was done cannot be written to standard output",
+    87: "another authorization server answers in the redirect",
+    88: "a forged code, and a token endpoint that refuses one",
+    89: "other programs keep connections to the listener open",
     90: "the environment names a proxy, and the server is on this machine",
     91: "proxy variables that are none, and hosts that they exclude",
     92: "an answer in several codings, or one that unpacks to gigabytes",
@@ -113,6 +116,10 @@ ROWS = {
     102: "a process is killed while it stores a sign-in, or moves it to another store",
     103: "another user of the machine looks into the data folder",
     104: "a disk without space, no home, bytes that are no text, no standard streams",
+    105: "another user of the machine opens the workspace's consent page",
+    106: "the token endpoint refuses Burrow's own request",
+    107: "a sign-in replaces one that is still good",
+    108: "the account cannot be read right after the exchange",
 }
 
 HEAD = """\

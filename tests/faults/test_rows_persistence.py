@@ -184,6 +184,33 @@ async def test_row_17_whoever_finds_the_grant_gone_knows_whether_the_server_ende
         measure.expect(R=1, B=2)
 
 
+async def test_row_17_a_request_in_another_process_is_told_that_the_server_ended_the_grant(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with two_windows(tmp_path, clock=StillClock()) as (first, second):
+        measure.watch(first, second)
+        first.issuer.revoked = True
+        first.server.views[PATH] = DEAD
+        for rig in (first, second):
+            failure = await measure.one(rig.fetcher.get(PATH))
+            assert isinstance(failure, SignInNeeded)
+            assert failure.cause == "The server no longer accepts this sign-in."
+        measure.expect(R=1, B=2)
+
+
+async def test_row_17_a_request_in_another_process_is_told_that_somebody_signed_out(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with two_windows(tmp_path, clock=StillClock()) as (first, second):
+        measure.watch(first, second)
+        await first.credential.sign_out()
+        first.server.views[PATH] = DEAD
+        failure = await measure.one(second.fetcher.get(PATH))
+        assert isinstance(failure, SignInNeeded)
+        assert failure.cause == "Signed out in another window."
+        measure.expect(R=0)
+
+
 async def test_row_17_signing_in_again_in_one_process_is_seen_by_the_others(tmp_path: Path, measure: Measure) -> None:
     clock = StillClock()
     async with two_windows(tmp_path, clock=clock) as (first, second):

@@ -31,9 +31,9 @@ from tests.conftest import RunningWorkspace
 from tests.core.conftest import Rig
 from tests.core.scripted import Reply, Request
 from tests.faults.authority import AUTHORIZE, Authority, browser_client, sign_in_at, visit
-from tests.faults.consenting import approve, at_workspace, deny, sign_in_there
+from tests.faults.consenting import approve, at_workspace, deny, person_code, sign_in_there
 from tests.faults.measure import Measure
-from tests.workspace.browser import Browser, chromium
+from tests.workspace.browser import Browser, chromium, type_code
 
 PATH = "/api/x/"
 
@@ -352,6 +352,7 @@ async def test_row_46_a_click_on_the_real_page_allows_it(
         def click(address: str) -> None:
             with Browser(tmp_path / "profile") as browser:
                 browser.open(address)
+                type_code(browser, person_code(workspace))
                 browser.wait_for("document.querySelector('button[value=approve]') !== null")
                 shown.append(browser.evaluate("document.querySelector('main').innerText"))
                 browser.click("button[value=approve]")

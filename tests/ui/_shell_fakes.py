@@ -128,9 +128,10 @@ class FakeCredential:
     async def wait_restored(self) -> None:
         return None
 
-    async def sign_out(self) -> None:
+    async def sign_out(self) -> bool:
         self.signed_out += 1
         self.become(state=CredentialState.SIGNED_OUT)
+        return True
 
     async def choose_store(self, kind: str) -> None:
         self.stores.append(kind)

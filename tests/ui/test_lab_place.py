@@ -235,6 +235,16 @@ def lab_of(alive: Living) -> LabPlace:
     return place
 
 
+async def test_the_code_for_a_page_that_another_program_opened_is_shown(qapp: QApplication, tmp_path: Path) -> None:
+    async with living(qapp, tmp_path, place="lab") as alive:
+        place = lab_of(alive)
+        place.code_button.click()
+        await until(lambda: place.code_button.text().startswith("Code: "))
+        first = place.code_button.text()
+        place.code_button.click()
+        await until(lambda: place.code_button.text() != first)
+
+
 async def test_a_token_killed_by_key_shows_one_renewal_in_the_counters_and_nothing_else(
     qapp: QApplication, tmp_path: Path
 ) -> None:

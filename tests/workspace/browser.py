@@ -46,6 +46,13 @@ def chromium() -> str | None:
     return None
 
 
+def type_code(browser: Browser, code: str) -> None:
+    """Prove to a consent page that was opened by hand who sits there."""
+    browser.wait_for("document.querySelector('input[name=person_code]') !== null")
+    browser.evaluate(f"document.querySelector('input[name=person_code]').value = {json.dumps(code)}")
+    browser.click("button[value=continue]")
+
+
 class Browser:
     """One tab. Every call raises `TimeoutError` after 20 s."""
 

@@ -74,6 +74,15 @@ class Lab:
     def ticket(self, **body: Any) -> str:
         return str(self.http.post("/_tickets", json=body, headers=self.guard).json()["ticket"])
 
+    def page_ticket(self, challenge: str) -> str:
+        """What the application opens the consent page of one request with."""
+        answer = self.http.post("/_tickets/page", json={"code_challenge": challenge}, headers=self.guard)
+        return str(answer.json()["ticket"])
+
+    def person_code(self) -> str:
+        """What a person types into a consent page that they opened by hand."""
+        return str(self.http.post("/_tickets/code", headers=self.guard).json()["code"])
+
     def register(self, **metadata: Any) -> dict[str, Any]:
         body = {"redirect_uris": ["http://127.0.0.1/callback"], "client_name": "Probe", **metadata}
         answer = self.http.post("/oauth/register/", json=body)
@@ -96,6 +105,11 @@ class Lab:
 
     def authorize(self, parameters: dict[str, str]) -> httpx.Response:
         return self.http.get("/oauth/authorize/", params=parameters)
+
+    def page(self, parameters: dict[str, str]) -> httpx.Response:
+        """The consent page as the application opens it."""
+        ticket = self.page_ticket(parameters["code_challenge"])
+        return self.authorize({**parameters, "page_ticket": ticket})
 
     def code(self, client_id: str, verifier: str, *, ticket: dict[str, Any] | None = None, **changes: str) -> str:
         parameters = self.request(client_id, verifier, login_ticket=self.ticket(**(ticket or {})), **changes)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from tests.workspace.browser import Browser, chromium
+from tests.workspace.browser import Browser, chromium, type_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,14 +44,20 @@ def redirect_uri() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
 @pytest.mark.parametrize("decision", ["deny", "approve"])
 def test_a_click_in_the_browser_leads_back_to_the_application(
-    lab: Lab, tmp_path: Path, redirect_uri: str, decision: str
+    lab: Lab, tmp_path: Path, redirect_uri: str, decision: str, by_hand: bool
 ) -> None:
     client = lab.register()["client_id"]
     request = lab.request(client, VERIFIER, redirect_uri=redirect_uri, scope="user:read task:write")
     with Browser(tmp_path / "profile") as browser:
-        browser.open(f"{lab.workspace.url}/oauth/authorize/?{urlencode(request)}")
+        if by_hand:
+            browser.open(f"{lab.workspace.url}/oauth/authorize/?{urlencode(request)}")
+            type_code(browser, lab.person_code())
+        else:
+            opened = urlencode({**request, "page_ticket": lab.page_ticket(request["code_challenge"])})
+            browser.open(f"{lab.workspace.url}/oauth/authorize/?{opened}")
         browser.wait_for("document.querySelector('button[value=approve]') !== null")
         assert browser.evaluate("getComputedStyle(document.querySelector('main')).borderRadius") != "0px"
         assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")

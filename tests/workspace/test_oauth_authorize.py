@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import html
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.workspace.lab import returned
+from tests.workspace.lab import challenge, returned
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
 
     from tests.workspace.lab import Lab
@@ -105,8 +109,99 @@ def test_tickets_are_for_the_holder_of_the_secret(lab: Lab) -> None:
     assert lab.http.post("/_tickets", headers={"X-Workspace-Secret": "guess"}).status_code == 404
 
 
-def test_the_consent_page_is_self_contained_and_cannot_be_framed(lab: Lab) -> None:
+def test_page_tickets_and_codes_are_for_the_holder_of_the_secret(lab: Lab) -> None:
+    for path in ("/_tickets/page", "/_tickets/code"):
+        assert lab.http.post(path, json={"code_challenge": challenge(VERIFIER)}).status_code == 404
+        guess = {"X-Workspace-Secret": "guess"}
+        assert lab.http.post(path, json={"code_challenge": challenge(VERIFIER)}, headers=guess).status_code == 404
+
+
+@pytest.mark.parametrize("body", [{}, {"code_challenge": "short"}, {"code_challenge": 7}, {"code_challenge": None}])
+def test_a_page_ticket_needs_the_challenge_of_its_request(lab: Lab, body: dict[str, Any]) -> None:
+    assert lab.http.post("/_tickets/page", json=body, headers=lab.guard).status_code == 400
+
+
+APPROVED = {"decision": "approve", "access_level": "all"}
+
+
+def other_user(lab: Lab, page: httpx.Response, **form: str) -> httpx.Response:
+    """What somebody can send who reaches the port and does not know the secret."""
+    return lab.http.post("/oauth/authorize/", data={"csrf": hidden(page), **form})
+
+
+@pytest.mark.parametrize("first_party", [True, False])
+def test_another_user_of_this_machine_can_approve_nothing_and_learns_nothing(lab: Lab, first_party: bool) -> None:
+    client = lab.first_party if first_party else lab.register()["client_id"]
+    page = lab.authorize(lab.request(client, VERIFIER))
+    person = lab.me(lab.sign_in()).json()
+    for guess in ({}, {"person_code": ""}, {"person_code": "2345-6789"}, {"page_ticket": "x"}, {"login_ticket": "x"}):
+        answer = other_user(lab, page, **APPROVED, **guess)
+        assert (answer.status_code, "location" in answer.headers) == (403, False)
+        for told in (person["email"], person["first_name"], person["organization"]["name"], person["team"]["name"]):
+            assert told not in page.text + answer.text
+        page = answer
+    assert "no longer valid" in page.text
+
+
+def test_a_page_ticket_opens_the_page_of_its_request_once(lab: Lab) -> None:
+    request = lab.request(lab.first_party, VERIFIER)
+    ticket = lab.page_ticket(request["code_challenge"])
+    stolen = lab.request(lab.first_party, "w" * 43, page_ticket=ticket)
+    assert "Approve" not in lab.authorize(stolen).text
+    # Whoever showed it for another request has used it up.
+    assert "Approve" not in lab.authorize({**request, "page_ticket": ticket}).text
+    own = {**request, "page_ticket": lab.page_ticket(request["code_challenge"])}
+    page = lab.authorize(own)
+    assert "Approve" in page.text
+    assert "Approve" not in lab.authorize(own).text
+    assert "code" in returned(other_user(lab, page, **APPROVED))
+
+
+def test_a_page_ticket_lasts_a_minute(lab: Lab) -> None:
+    request = lab.request(lab.first_party, VERIFIER)
+    late = {**request, "page_ticket": lab.page_ticket(request["code_challenge"])}
+    lab.switch("advance-clock", seconds=61)
+    assert "Approve" not in lab.authorize(late).text
+
+
+def test_a_page_opened_by_hand_asks_for_a_code_which_works_once_however_it_is_typed(lab: Lab) -> None:
+    code = lab.person_code()
+    typed = f" {code.replace('-', ' ').lower()} "
+    page = other_user(lab, lab.authorize(lab.request(lab.first_party, VERIFIER)), person_code=typed)
+    assert page.status_code == 200
+    assert "Approve" in page.text
+    assert "code" in returned(other_user(lab, page, **APPROVED))
+    again = other_user(lab, lab.authorize(lab.request(lab.first_party, VERIFIER)), person_code=code)
+    assert again.status_code == 403
+
+
+def test_a_code_lasts_five_minutes(lab: Lab) -> None:
+    code = lab.person_code()
+    lab.switch("advance-clock", seconds=301)
+    assert other_user(lab, lab.authorize(lab.request(lab.first_party, VERIFIER)), person_code=code).status_code == 403
+
+
+def test_the_program_shows_the_code_to_the_owner_of_the_folder(lab: Lab, tmp_path: Path) -> None:
+    def run(folder: Path) -> subprocess.CompletedProcess[str]:
+        arguments = [sys.executable, "-m", "app", "workspace", "--code", "--data", str(folder)]
+        return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=30)
+
+    shown = run(lab.workspace.data)
     page = lab.authorize(lab.request(lab.first_party, VERIFIER))
+    assert "burrow workspace --code" in page.text
+    assert "Approve" in other_user(lab, page, person_code=shown.stdout.strip()).text
+    none = run(tmp_path)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr == f"burrow: no workspace is running in {tmp_path}\n"
+
+
+def test_a_request_can_be_denied_without_a_code(lab: Lab) -> None:
+    back = returned(other_user(lab, lab.authorize(lab.request(lab.first_party, VERIFIER)), decision="deny"))
+    assert back["error"] == "access_denied"
+
+
+def test_the_consent_page_is_self_contained_and_cannot_be_framed(lab: Lab) -> None:
+    page = lab.page(lab.request(lab.first_party, VERIFIER))
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert page.headers["cache-control"] == "no-store"
@@ -124,7 +219,7 @@ def test_the_consent_page_is_self_contained_and_cannot_be_framed(lab: Lab) -> No
 
 def test_the_consent_page_marks_registered_clients_and_escapes_their_names(lab: Lab) -> None:
     client = lab.register(client_name="<b>Probe & Co</b>")["client_id"]
-    page = lab.authorize(lab.request(client, VERIFIER, scope="task:read task:write user:read"))
+    page = lab.page(lab.request(client, VERIFIER, scope="task:read task:write user:read"))
     assert "&lt;b&gt;Probe &amp; Co&lt;/b&gt;" in page.text
     assert "<b>Probe" not in page.text
     assert "unverified" in page.text
@@ -140,12 +235,12 @@ def lines(page: httpx.Response, heading: str) -> list[str]:
 
 def test_the_consent_page_sets_apart_what_is_asked_for_besides_what_was_agreed_to(lab: Lab) -> None:
     client = lab.register()["client_id"]
-    first = lab.authorize(lab.request(client, VERIFIER, scope="project:read task:read"))
+    first = lab.page(lab.request(client, VERIFIER, scope="project:read task:read"))
     assert len(lines(first, "It will be able to")) == 2
     form = {"decision": "approve", "access_level": "team", "team": "1"}
     back = returned(approve(lab, client, form, scope="project:read task:read"))
     lab.exchange(client, back["code"], VERIFIER)
-    page = lab.authorize(lab.request(client, VERIFIER, scope="project:read task:read task:write project:write"))
+    page = lab.page(lab.request(client, VERIFIER, scope="project:read task:read task:write project:write"))
     assert "asks for more access" in page.text
     assert lines(page, "It will also be able to") == [
         "See and change your tasks and their runs task:write",
@@ -158,20 +253,20 @@ def test_the_consent_page_sets_apart_what_is_asked_for_besides_what_was_agreed_t
     assert re.search(r'value="team" checked', page.text)
     assert '<option value="1" selected>' in page.text
     lab.switch("revoke-grant", client_id=client)
-    again = lab.authorize(lab.request(client, VERIFIER, scope="project:read task:read task:write"))
+    again = lab.page(lab.request(client, VERIFIER, scope="project:read task:read task:write"))
     assert "asks for access" in again.text
     assert 'value="team" checked' not in again.text
 
 
 def test_whoever_may_do_everything_is_asked_for_nothing_new(lab: Lab) -> None:
     lab.sign_in(scope="*")
-    page = lab.authorize(lab.request(lab.first_party, VERIFIER, scope="task:read project:write"))
+    page = lab.page(lab.request(lab.first_party, VERIFIER, scope="task:read project:write"))
     assert "asks for access" in page.text
     assert len(lines(page, "It will be able to")) == 2
 
 
 def approve(lab: Lab, client: str, form: dict[str, str], **changes: Any) -> httpx.Response:
-    page = lab.authorize(lab.request(client, VERIFIER, **changes))
+    page = lab.page(lab.request(client, VERIFIER, **changes))
     return lab.http.post("/oauth/authorize/", data={"csrf": hidden(page), **form})
 
 
@@ -219,7 +314,7 @@ def test_an_unclear_answer_shows_the_page_again(lab: Lab, form: dict[str, str]) 
 
 
 def test_the_page_can_be_answered_once_and_not_without_its_token(lab: Lab) -> None:
-    page = lab.authorize(lab.request(lab.first_party, VERIFIER))
+    page = lab.page(lab.request(lab.first_party, VERIFIER))
     form = {"csrf": hidden(page), "decision": "approve", "access_level": "all"}
     assert lab.http.post("/oauth/authorize/", data=form).status_code == 302
     for bad in (form, {**form, "csrf": "guess"}, {"decision": "approve"}):
@@ -227,7 +322,7 @@ def test_the_page_can_be_answered_once_and_not_without_its_token(lab: Lab) -> No
 
 
 def test_a_form_posted_by_another_site_is_refused(lab: Lab) -> None:
-    page = lab.authorize(lab.request(lab.first_party, VERIFIER))
+    page = lab.page(lab.request(lab.first_party, VERIFIER))
     form = {"csrf": hidden(page), "decision": "approve", "access_level": "all"}
     for origin in ("http://evil.example", "null"):
         assert lab.http.post("/oauth/authorize/", data=form, headers={"Origin": origin}).status_code == 403

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from app.core.auth.http.target import Target
     from app.core.auth.key import CredentialKey
     from app.core.auth.oauth.authorization_server import AuthorizationServer
-    from app.core.auth.oauth.sign_in import BrowserSignIn
+    from app.core.auth.oauth.sign_in import BrowserSignIn, PageProof
     from app.core.auth.registration import ClientRegistration
     from app.core.auth.settings import SettingsStore
     from app.core.auth.status import AuthEvent, CredentialStatus, Trouble
@@ -73,6 +73,7 @@ class Credential:
         vault: Vault | None = None,
         journal: Journal | None = None,
         keeps_unstored: bool = True,
+        page_proof: PageProof | None = None,
     ) -> None:
         """`oauth` has the profile and the clock. `store` and `vault` replace what the user chose before.
 
@@ -80,6 +81,7 @@ class Credential:
         """
         self.profile = oauth.profile
         self.oauth = oauth
+        self.page_proof = page_proof
         clock = oauth.time.clock
         key = self.profile.key
         self.journal = journal or Journal(key, clock=clock)
@@ -286,9 +288,21 @@ class Credential:
         """Sign in with newly issued tokens; see `sign_in`."""
         await self.sign_in(Grant.issued(tokens, registration, resource), why)
 
-    async def sign_out(self) -> None:
-        """Delete the grant, and try for five seconds to revoke it at the server."""
-        await self._lifecycle.sign_out()
+    async def sign_out(self) -> bool:
+        """Delete the grant, and try for five seconds to revoke it at the server; returns whether nothing is left there.
+
+        If something is, `by_hand` says how to end it.
+        """
+        return await self._lifecycle.sign_out()
+
+    @property
+    def by_hand(self) -> str:
+        """What the user can do after a sign-out that the server was not told of."""
+        name = self.profile.name
+        return (
+            f"{name} could not be told: what was issued to Burrow stays valid there until it expires. To end it now, "
+            f"remove Burrow from the connected applications in your account's settings at {self.profile.origin}."
+        )
 
     async def choose_store(self, kind: StoreKind | str) -> None:
         """Store the grant in another kind of vault from now on, as the user chose."""
@@ -313,19 +327,31 @@ class Credential:
         await self._check.close()
         await self._background.close()
 
-    async def revoke(self, grant: Grant) -> None:
-        """Try to revoke a grant at the server that issued it. Raises nothing (faults row 40)."""
+    async def revoke(self, grant: Grant) -> bool:
+        """Try to revoke a grant at the server that issued it; returns whether it is over. Raises nothing (row 40).
+
+        The access token alone is revoked if the current grant has the same client, which Burrow registered: servers end
+        all grants of such a client with one refresh token (docs/wire.md, "Revocation").
+        """
         if grant.api_key:
             # Other programs may use the key too.
-            return
-        token = grant.tokens.refresh_token or grant.tokens.access_token
+            return True
+        old, current = grant.tokens, self.grant
+        token = old.refresh_token or old.access_token
+        if current is not None and not current.api_key:
+            new = current.tokens
+            if old.access_token == new.access_token or (old.refresh_token or "") == new.refresh_token:
+                return True
+            if grant.client_id == current.client_id and not self.registrar.is_preregistered(grant.client_id):
+                token = old.access_token
         try:
             async with asyncio.timeout(REVOKE_SECONDS):
                 metadata = await self.registrar.metadata()
                 if grant.issuer in {"", metadata.issuer}:
-                    await self.oauth.revoke(metadata, grant.registration, token)
+                    return await self.oauth.revoke(metadata, grant.registration, token)
         except (TimeoutError, BurrowError) as failure:
             log.info("the grant could not be revoked: %s", type(failure).__name__)
+        return False
 
     def _cancel_sign_in(self) -> None:
         if self._sign_in is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.core.auth.grant.journal import JournalStorage
     from app.core.auth.http.clients import HttpClients
     from app.core.auth.key import CredentialKey
+    from app.core.auth.oauth.sign_in import PageProof
     from app.core.auth.profile import CredentialProfile
     from app.core.auth.settings import SettingsStore
     from app.core.auth.vault.base import StoreKind
@@ -41,6 +42,7 @@ class Credentials:
         role: str,
         store: StoreKind | None = None,
         keeps_unstored: bool = True,
+        page_proof: PageProof | None = None,
     ) -> None:
         """`role` names this process in records. `store` replaces the kind of store that the user chose before.
 
@@ -53,6 +55,7 @@ class Credentials:
         self._role = role
         self._keeps_unstored = keeps_unstored
         self._store = store
+        self._page_proof = page_proof
         self._open: dict[CredentialKey, Credential] = {}
         # Counted for each object and not for each key: after a change of the profile the former object is still in use.
         self._users: dict[Credential, int] = {}
@@ -98,4 +101,5 @@ class Credentials:
             store=store,
             journal=journal,
             keeps_unstored=self._keeps_unstored,
+            page_proof=self._page_proof,
         )

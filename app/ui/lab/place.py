@@ -55,6 +55,9 @@ class LabPlace(Place):
         self.buttons: dict[str, QuietButton] = {}
         self.counters: dict[str, Text] = {}
         self.reset_button = QuietButton(self.tr("Clear all faults"), "refresh", clicked=self._reset)
+        # For a page of the workspace that another program, or the user, has opened.
+        self.code_button = QuietButton(self.tr("Code for a sign-in page"), "key", clicked=self._show_code)
+        self.page.add_action(self.code_button)
         self.page.add_action(self.reset_button)
         self._unlock_form = self._build_unlock_form()
         split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [400, 560])
@@ -100,8 +103,11 @@ class LabPlace(Place):
     def commands(self) -> Sequence[Command]:
         """Every fault as a command."""
         found = [self._command(fault) for fault in FAULTS]
+        code = Command(
+            "lab.code", self.tr("Code for a sign-in page"), self._show_code, group=self._group(), enabled=self._usable
+        )
         lift = Command("lab.reset", self.tr("Clear all faults"), self._reset, group=self._group(), enabled=self._usable)
-        return [*found, lift]
+        return [*found, code, lift]
 
     def panes(self) -> Sequence[QWidget]:
         """For F6."""
@@ -241,7 +247,7 @@ class LabPlace(Place):
         lab = self._lab()
         usable = lab is not None and lab.unlocked
         self._unlock_form.setVisible(lab is not None and not usable)
-        for button in (*self.buttons.values(), self.reset_button):
+        for button in (*self.buttons.values(), self.reset_button, self.code_button):
             button.setEnabled(usable)
         if not usable:
             for name in COUNTERS:
@@ -268,6 +274,12 @@ class LabPlace(Place):
         if lab is not None:
             self.page.progress.start()
             self._spawn(lab.reset(), lambda _: self._fault_set(), key="fault")
+
+    def _show_code(self) -> None:
+        lab = self._lab()
+        if lab is not None:
+            shown = self.tr("Code: {}")
+            self._spawn(lab.person_code(), lambda code: self.code_button.setText(shown.format(code)), key="code")
 
     def _fault_set(self) -> None:
         self.page.progress.stop()

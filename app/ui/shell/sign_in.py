@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.core.auth.status import CredentialState
-from app.core.errors import SignInNeeded
+from app.core.errors import SignedOutHereOnly, SignInNeeded
 from app.ui.shell.signin_bar import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from app.core.auth.credential import Credential
     from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.sign_ins import SignIn
@@ -82,7 +83,7 @@ class SignInController(QObject):
         """Forget the grant here and revoke it at the server."""
         sign_in = self.find(key)
         if sign_in is not None:
-            self._bridge.spawn(self, sign_in.credential.sign_out(), key=f"sign-out {identity(sign_in)}")
+            self._bridge.spawn(self, _sign_out(sign_in.credential), key=f"sign-out {identity(sign_in)}")
 
     def choose_store(self, key: str, kind: str) -> None:
         """Store a sign-in elsewhere, or try the present store again."""
@@ -161,3 +162,9 @@ class SignInController(QObject):
         # A server may have been removed meanwhile.
         if identity(sign_in) in map(identity, self._services.sign_ins.all):
             self._bar.sign_in_ended(sign_in, failure)
+
+
+async def _sign_out(credential: Credential) -> None:
+    """Sign out. Raises `SignedOutHereOnly` when the server could not be told."""
+    if not await credential.sign_out():
+        raise SignedOutHereOnly(credential.by_hand)

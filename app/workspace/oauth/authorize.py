@@ -1,8 +1,12 @@
 """The authorization endpoint: checks the request, asks for consent, answers with `state` and `iss`.
 
 See docs/wire.md, "Authorization request". PKCE with S256 is required of every client. While the client or its redirect
-URI is in doubt, errors are shown here; all others are sent to the redirect URI. A login ticket stands for a person who
-has already approved.
+URI is in doubt, errors are shown here; all others are sent to the redirect URI.
+
+Every user of this machine can reach the workspace, so an approval needs a proof that it comes from its owner, who alone
+can read the workspace's secret. Three things that the secret buys are such a proof, each once: a login ticket, which
+stands for a person who has already approved; a page ticket, with which Burrow opens the consent page of one request; a
+code, which a person types where the page was opened by hand.
 """
 
 from __future__ import annotations
@@ -25,16 +29,17 @@ from app.workspace.oauth.consent_page import (
     TEAM,
     ConsentOption,
     ConsentPage,
+    code_page,
     consent_page,
     message_page,
 )
 from app.workspace.oauth.grants import ConsentedAccess
 from app.workspace.oauth.redirect_uris import form_action_source, is_allowed, with_query
-from app.workspace.oauth.state import OAuthState, PendingAuthorization
+from app.workspace.oauth.state import LETTERS, OAuthState, PendingAuthorization
 from app.workspace.oauth.wire import OAuthError, once, parameters
 from app.workspace.runtime.context import workspace_of
-from app.workspace.web.errors import reply
-from app.workspace.web.fields import choice, json_object
+from app.workspace.web.errors import reply, validation
+from app.workspace.web.fields import choice, json_object, text
 from app.workspace.web.secret import require_secret
 
 if TYPE_CHECKING:
@@ -51,6 +56,8 @@ CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 LEVEL_HINTS = {"project": TEAM, "team": TEAM, "organization": ORGANIZATION}
 # The pages ask for no password: whoever opens them is the person of the seed.
 USER_ID = 1
+NO_LONGER_VALID = ("This page is no longer valid", "Start the sign-in again from the application.")
+WRONG_CODE = "This is not a code that Burrow shows now. Each works once, for five minutes."
 NO_CACHE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
@@ -81,6 +88,8 @@ def routes() -> list[BaseRoute]:
         *(Route(path, authorize, methods=["GET"]) for path in paths),
         *(Route(path, decide, methods=["POST"]) for path in paths),
         Route("/_tickets", ticket, methods=["POST"]),
+        Route("/_tickets/page", page_ticket, methods=["POST"]),
+        Route("/_tickets/code", code_for_person, methods=["POST"]),
     ]
 
 
@@ -95,6 +104,29 @@ async def ticket(request: Request) -> Response:
     return reply({"ticket": workspace.state(OAuthState).tickets.put(level, workspace.clock.now())}, 200, NO_CACHE)
 
 
+async def page_ticket(request: Request) -> Response:
+    """A ticket for the holder of the secret that opens one consent page: of the request with this `code_challenge`.
+
+    The address of a page is no secret: it is in the browser's command line and in its history. So the ticket is of no
+    use for another request. It works once, within 60 seconds.
+    """
+    require_secret(request)
+    workspace = workspace_of(request)
+    challenge = text(await json_object(request), "code_challenge") or ""
+    if not CHALLENGE.fullmatch(challenge):
+        raise validation("This is not an S256 challenge.", "code_challenge")
+    ticket = workspace.state(OAuthState).page_tickets.put(challenge, workspace.clock.now())
+    return reply({"ticket": ticket}, 200, NO_CACHE)
+
+
+async def code_for_person(request: Request) -> Response:
+    """A code for the holder of the secret, to be typed into a consent page: it works once, within five minutes."""
+    require_secret(request)
+    workspace = workspace_of(request)
+    code = workspace.state(OAuthState).person_codes.put(True, workspace.clock.now())
+    return reply({"code": f"{code[:4]}-{code[4:]}"}, 200, NO_CACHE)
+
+
 async def authorize(request: Request) -> Response:
     """Check the request; then show the consent page, or redirect at once with a login ticket."""
     workspace = workspace_of(request)
@@ -107,10 +139,12 @@ async def authorize(request: Request) -> Response:
         return _answer(workspace, redirect_uri, state, refusal.values)
     # Only now, so that a request with a mistake does not use the ticket up.
     level = workspace.state(OAuthState).tickets.take(given.get("login_ticket", ""), workspace.clock.now())
-    person = await workspace.db.read(_person)
     if level is not None:
-        return await _answer_with_code(workspace, pending, _consented(pending, person, level))
-    return consent_page(await _page(workspace, pending, person))
+        return await _answer_with_code(workspace, pending, _consented(pending, await workspace.db.read(_person), level))
+    opened = workspace.state(OAuthState).page_tickets.take(given.get("page_ticket", ""), workspace.clock.now())
+    if opened == pending.challenge:
+        return await _ask(workspace, replace(pending, proven=True))
+    return _ask_for_code(workspace, pending)
 
 
 async def decide(request: Request) -> Response:
@@ -120,15 +154,25 @@ async def decide(request: Request) -> Response:
     # The one-time token is what a forged form lacks, and keeping the request here is why a form cannot change it.
     pending = workspace.state(OAuthState).consents.take(given.get("csrf", ""), workspace.clock.now())
     if pending is None:
-        return message_page("This page is no longer valid", "Start the sign-in again from the application.", 403)
+        return message_page(*NO_LONGER_VALID, 403)
     if given.get("decision") == "deny":
         return _answer(workspace, pending.redirect_uri, pending.state, {"error": "access_denied"})
+    if not pending.proven:
+        if _takes_code(workspace, given.get("person_code", "")):
+            return await _ask(workspace, replace(pending, proven=True))
+        if pending.tries == 1:
+            return message_page(*NO_LONGER_VALID, 403)
+        return _ask_for_code(workspace, replace(pending, tries=pending.tries - 1), WRONG_CODE, 403)
     person = await workspace.db.read(_person)
     agreed = _consented(pending, person, given.get("access_level", ""), given) if _approves(given) else None
     if agreed is None:
-        problem = "Choose what the application may access, then approve or deny."
-        return consent_page(replace(await _page(workspace, pending, person), problem=problem), 400)
+        return await _ask(workspace, pending, "Choose what the application may access, then approve or deny.", 400)
     return await _answer_with_code(workspace, pending, agreed)
+
+
+def _takes_code(workspace: Workspace, typed: str) -> bool:
+    code = "".join(character for character in typed.upper() if character in LETTERS)
+    return workspace.state(OAuthState).person_codes.take(code, workspace.clock.now()) is not None
 
 
 async def _client_and_redirect(workspace: Workspace, given: dict[str, str]) -> tuple[OAuthClient, str]:
@@ -190,11 +234,23 @@ def _person(db: sqlite3.Connection) -> ConsentingUser:
     )
 
 
-async def _page(workspace: Workspace, pending: PendingAuthorization, person: ConsentingUser) -> ConsentPage:
+def _ask_for_code(
+    workspace: Workspace, pending: PendingAuthorization, problem: str | None = None, status: int = 200
+) -> Response:
+    """The page that comes before the consent page where nothing has proven yet who sits there. It tells nothing."""
+    csrf = workspace.state(OAuthState).consents.put(pending, workspace.clock.now())
+    return code_page(csrf, form_action_source(pending.redirect_uri), problem, status)
+
+
+async def _ask(
+    workspace: Workspace, pending: PendingAuthorization, problem: str | None = None, status: int = 200
+) -> Response:
+    """The consent page."""
+    person = await workspace.db.read(_person)
     target = urlsplit(pending.redirect_uri)
     held = await workspace.db.read(lambda db: grants.held(db, pending.client.client_id, USER_ID))
     level, chosen = (pending.level, "") if held is None else _level_of(held)
-    return ConsentPage(
+    page = ConsentPage(
         client_name=pending.client.name,
         unverified=pending.client.dynamic,
         person=person.name,
@@ -207,7 +263,9 @@ async def _page(workspace: Workspace, pending: PendingAuthorization, person: Con
         redirect_source=form_action_source(pending.redirect_uri),
         held=() if held is None else tuple(held.scope.split()),
         chosen=chosen,
+        problem=problem,
     )
+    return consent_page(page, status)
 
 
 def _level_of(agreed: ConsentedAccess) -> tuple[str, str]:

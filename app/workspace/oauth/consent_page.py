@@ -37,10 +37,13 @@ p { margin: 0 0 16px; } .soft { color: var(--soft); font-size: 14px; }
 section { border-top: 1px solid var(--line); margin: 20px 0 0; padding: 20px 0 0; }
 fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
 input { accent-color: var(--accent); }
+.code { display: block; width: 100%; margin-top: 6px; padding: 10px 12px; font: inherit; letter-spacing: 2px;
+  color: inherit; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
 ul { margin: 0; padding: 0 0 0 20px; } li { margin: 2px 0; }
 .choice { display: flex; gap: 10px; align-items: baseline; padding: 5px 0; }
 .choice small { color: var(--soft); display: block; }
 .buttons { display: flex; gap: 12px; margin-top: 28px; } .end { margin: 20px 0 0; }
+.back { flex-direction: row-reverse; }
 button { flex: 1; font: inherit; font-weight: 600; padding: 11px 16px; border-radius: 9px; cursor: pointer;
   border: 1px solid var(--line); background: transparent; color: var(--ink); }
 button.main { background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
@@ -168,6 +171,28 @@ def consent_page(page: ConsentPage, status: int = 200) -> HTMLResponse:
 <p class="soft end">You will return to <code>{html.escape(page.returns_to)}</code></p>
 """
     return _html("Allow more access?" if page.more else "Allow access?", body, f"'self' {page.redirect_source}", status)
+
+
+def code_page(csrf: str, redirect_source: str, problem: str | None, status: int) -> HTMLResponse:
+    """Asks for the code that only the person whose workspace this is can see."""
+    alert = f'<p class="note" role="alert">{html.escape(problem)}</p>' if problem else ""
+    body = f"""
+<h1>An application asks for access</h1>
+<p id="help">Burrow did not open this page. Type the code that Burrow shows on its page Workspace lab, or that
+<code>burrow workspace --code</code> prints.</p>
+{alert}
+<form method="post" action="/oauth/authorize/">
+<input type="hidden" name="csrf" value="{html.escape(csrf)}">
+<label for="code">Code</label>
+<input class="code" name="person_code" id="code" aria-describedby="help" autocomplete="off" spellcheck="false"
+maxlength="20" autofocus>
+<div class="buttons back">
+<button class="main" name="decision" value="continue">Continue</button>
+<button name="decision" value="deny">Deny</button>
+</div>
+</form>
+"""
+    return _html("Who is there?", body, f"'self' {redirect_source}", status)
 
 
 def message_page(title: str, text: str, status: int) -> HTMLResponse:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -11,9 +14,11 @@ T = TypeVar("T")
 class OneTimeValues(Generic[T]):
     """Each token returns its value once, for `seconds`. At most `most` values wait; the oldest go first."""
 
-    def __init__(self, seconds: float, most: int = 1000) -> None:
+    def __init__(self, seconds: float, most: int = 1000, *, make: Callable[[], str] | None = None) -> None:
+        """`make` makes the tokens, which must be hard to guess; without it they have 256 random bits."""
         self._seconds = seconds
         self._most = most
+        self._make = make or (lambda: secrets.token_urlsafe(32))
         self._values: dict[str, tuple[float, T]] = {}
 
     def put(self, value: T, now: float) -> str:
@@ -21,7 +26,7 @@ class OneTimeValues(Generic[T]):
         # Anybody can open a page that keeps one, so their number is bounded. A dict is in the order of insertion.
         while len(self._values) >= self._most:
             del self._values[next(iter(self._values))]
-        token = secrets.token_urlsafe(32)
+        token = self._make()
         self._values[token] = (now + self._seconds, value)
         return token
 

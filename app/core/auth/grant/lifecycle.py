@@ -17,7 +17,7 @@ from app.core.auth.grant.journal import ENDED, REFRESH, SIGNED_IN, SIGNED_OUT
 from app.core.auth.grant.refresh import GRANT_ENDED, SIGNED_OUT_ELSEWHERE, Obtained
 from app.core.auth.status import ELSEWHERE, CredentialState, Trouble
 from app.core.auth.vault.base import VaultFailure, VaultState
-from app.core.errors import StorageTrouble
+from app.core.errors import SignInNeeded, StorageTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from app.core.auth.grant.store import GrantStore
     from app.core.auth.vault.base import StoreKind
     from app.core.clock import Clock
-    from app.core.errors import SignInNeeded
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +46,10 @@ class GrantLifecycle:
         files: GrantFiles,
         journal: Journal,
         clock: Clock,
-        revoke: Callable[[Grant], Coroutine[Any, Any, None]],
+        revoke: Callable[[Grant], Coroutine[Any, Any, bool]],
     ) -> None:
-        """`revoke` revokes a grant at the server, and raises nothing."""
-        self.revoke = revoke
+        """`revoke` revokes a grant at the server, returns whether it did, and raises nothing."""
+        self._revoke = revoke
         self._state = state
         self._store = store
         self._files = files
@@ -93,21 +92,33 @@ class GrantLifecycle:
         return stored
 
     async def sign_in(self, grant: Grant, why: str) -> None:
-        """Save a newly issued grant, then make it the current one.
+        """Save a newly issued grant, then make it the current one. The one that it replaces is revoked, if possible.
 
         If the vault fails, the grant stays in memory and the status says so.
         """
         # First of all: a refresh of the former grant that ends now must not be stored over the new one.
         self._state.supersede()
+        replaced = self._state.grant
         signed_in = replace(grant, sign_in=secrets.token_hex(8))
         async with self._files.lock.try_hold():
+            # Read only where something else may be stored: on some systems each reading can show a prompt.
+            if self._store.may_hold_grant and (replaced is None or self._store.changed_elsewhere):
+                with contextlib.suppress(VaultFailure):
+                    replaced = await self._store.read_readable() or replaced
             stored = await self.save(signed_in)
             number = await self._journal.record(SIGNED_IN, why, signed_in, "ok" if stored else "not stored")
         self._state.emit_event(SIGNED_IN, why, "ok", signed_in)
         self._state.set_grant(signed_in, event_number=number)
+        # Afterwards: until the new grant is in use, requests still carry the former one.
+        if replaced is not None and stored:
+            await self._revoke(replaced)
 
-    async def sign_out(self) -> None:
-        """Delete the grant here, then revoke it at the server."""
+    async def revoke(self, grant: Grant) -> None:
+        """Revoke a grant at the server, if possible."""
+        await self._revoke(grant)
+
+    async def sign_out(self) -> bool:
+        """Delete the grant here, then revoke it at the server; returns whether nothing is left to revoke there."""
         # The state changes before the first await, so that no request carries the token from now on. Another process
         # that is refreshing the grant is not waited for: it looks at the store before it saves (faults row 17).
         grant = self._state.grant
@@ -118,7 +129,8 @@ class GrantLifecycle:
                 await self._journal.record(SIGNED_OUT, "asked", newest)
         if newest is not None:
             self._state.emit_event(SIGNED_OUT, "asked", "ok", newest)
-            await self.revoke(newest)
+            return await self._revoke(newest)
+        return True
 
     async def reload(self) -> bool:
         """Another process changed the stored grant: make the current grant agree with it. Raises `VaultFailure`.
@@ -166,10 +178,14 @@ class GrantLifecycle:
     async def end(self, grant: Grant, failure: SignInNeeded, cause: Cause) -> Grant | None:
         """The server ended `grant`. Delete it, if the store still holds this very one.
 
-        Otherwise returns a newer grant of the same sign-in that the store holds, None when there is none.
+        Otherwise returns a newer grant of the same sign-in that the store holds, None when there is none. Raises
+        `SignInNeeded` in place of a `failure` that takes the end for a sign-out in another process.
         """
         if failure.facts.code == SIGNED_OUT_ELSEWHERE:
             await self._end_like_stored()
+            if self._state.status.state is CredentialState.NEEDS_SIGN_IN:
+                # Nobody signed out: the server ended the grant, and another process was told.
+                raise SignInNeeded(GRANT_ENDED, replace(failure.facts, code=None)) from None
             return None
         outcome = failure.facts.code or "refused"
         if self._deleted == grant.digest:

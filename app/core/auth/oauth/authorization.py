@@ -43,14 +43,22 @@ class AuthorizationRequest:
     def __post_init__(self) -> None:
         hide(self.state, self.verifier)
 
-    def is_answered_by(self, state: str | None, issuer: str | None) -> bool:
-        """Whether a redirect with this `state` and `iss` answers this request (RFC 9207 section 2.4)."""
+    @property
+    def challenge(self) -> str:
+        """The S256 code challenge (RFC 7636 section 4.2)."""
+        return _challenge(self.verifier)
+
+    def is_answered_by(self, state: str | None) -> bool:
+        """Whether a response with this `state` was made for this request."""
+        return hmac.compare_digest(self.state.encode(), (state or "").encode())
+
+    def is_answered_from(self, issuer: str | None) -> bool:
+        """Whether a response with this `iss` comes from the server that the request was sent to (RFC 9207)."""
         # A wrong `iss` is refused even when the metadata promises none: the response comes from another server, and the
         # code must not be sent to this one.
-        same_state = hmac.compare_digest(self.state.encode(), (state or "").encode())
         if issuer is None:
-            return same_state and not self.must_name_issuer
-        return same_state and hmac.compare_digest(self.issuer.encode(), issuer.encode())
+            return not self.must_name_issuer
+        return hmac.compare_digest(self.issuer.encode(), issuer.encode())
 
 
 def authorization_request(
@@ -67,7 +75,6 @@ def authorization_request(
     `scopes` are requested in addition to the profile's. `parameters` are added to this request only.
     """
     verifier = secrets.token_urlsafe(48)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     state = secrets.token_urlsafe(32)
     requested = [scope for scope in dict.fromkeys((*profile.scopes, *scopes)) if scope != OFFLINE_ACCESS]
     if requested and OFFLINE_ACCESS in metadata.scopes:
@@ -79,7 +86,7 @@ def authorization_request(
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": redirect_uri,
-        "code_challenge": challenge,
+        "code_challenge": _challenge(verifier),
         "code_challenge_method": "S256",
         "scope": scope,
         "state": state,
@@ -95,3 +102,7 @@ def authorization_request(
     return AuthorizationRequest(
         url, redirect_uri, state, verifier, metadata.issuer, metadata.names_issuer, scope, profile.resource
     )
+
+
+def _challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -27,7 +27,7 @@ from app.core.auth.registration import (
 )
 from app.core.auth.tokens import TokenSet
 from app.core.clock import ServerTime, SystemClock
-from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble
+from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble, SignInRefused
 from app.core.redaction import hide
 from app.core.urls import origin_of, same_url
 
@@ -183,10 +183,11 @@ class AuthorizationServer:
         state, issuer, code = (query.get(name, [None])[0] for name in ("state", "iss", "code"))
         hide(code)
         expected = urlsplit(request.redirect_uri)
-        arrived = answer.status == 302 and target[:3] == expected[:3] and request.is_answered_by(state, issuer)
+        ours = request.is_answered_by(state) and request.is_answered_from(issuer)
+        arrived = answer.status == 302 and target[:3] == expected[:3] and ours
         if not arrived or not code:
             facts = Facts(status=answer.status, origin=answer.origin)
-            raise Rejected(f"{answer.origin} did not accept the login ticket.", facts)
+            raise SignInRefused(f"{answer.origin} did not accept the login ticket.", facts)
         return code
 
     async def exchange(
@@ -261,11 +262,13 @@ class AuthorizationServer:
             return True if reply.says_dead_token or reply.has_error("invalid_token") else None
         return False if verdict in TOKEN_ACCEPTED else None
 
-    async def revoke(self, metadata: ServerMetadata, registration: ClientRegistration, token: str) -> None:
-        """Revoke a token (RFC 7009), if the server has an endpoint for it. Its answer does not matter."""
-        if metadata.revocation_endpoint is not None:
-            form, headers = authenticated(registration, {"token": token})
-            await send(self._clients, "POST", metadata.revocation_endpoint, form=form, headers=headers)
+    async def revoke(self, metadata: ServerMetadata, registration: ClientRegistration, token: str) -> bool:
+        """Revoke a token (RFC 7009); returns whether the server did. Without an endpoint for it, it did not."""
+        if metadata.revocation_endpoint is None:
+            return False
+        form, headers = authenticated(registration, {"token": token})
+        answer = await send(self._clients, "POST", metadata.revocation_endpoint, form=form, headers=headers)
+        return 200 <= answer.status < 300
 
     async def _token_request(
         self, metadata: ServerMetadata, registration: ClientRegistration, *forms: Mapping[str, str]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.clients import TIMEOUT_SECONDS, retry_after, transport_error
-from app.core.errors import BurrowError, Facts, ProtocolTrouble, Rejected, ServerTrouble, Throttled, TimedOut
+from app.core.errors import BurrowError, Facts, ProtocolTrouble, ServerTrouble, SignInRefused, Throttled, TimedOut
 from app.core.urls import origin_of
 
 if TYPE_CHECKING:
@@ -17,8 +17,26 @@ if TYPE_CHECKING:
     from app.core.auth.http.clients import HttpClients
 
 RESPONSE_LIMIT = 1024 * 1024
-# The codes of RFC 6749 have up to 25 characters.
-LONGEST_CODE = 100
+# Characters of an error code and of the server's own explanation.
+CODE_CHARACTERS, SAID_CHARACTERS = 64, 300
+NOT_PERMITTED, SERVER_TROUBLE = 4, 6
+# What the refusal of a request that Burrow made by itself means for the command line.
+EXIT_CODES = {
+    "access_denied": NOT_PERMITTED,
+    "consent_required": NOT_PERMITTED,
+    "invalid_scope": NOT_PERMITTED,
+    "invalid_target": NOT_PERMITTED,
+    "unauthorized_client": NOT_PERMITTED,
+    "unsupported_grant_type": NOT_PERMITTED,
+}
+STATUS_EXIT_CODES = {
+    401: NOT_PERMITTED,
+    403: NOT_PERMITTED,
+    404: SERVER_TROUBLE,
+    405: SERVER_TROUBLE,
+    408: SERVER_TROUBLE,
+    410: SERVER_TROUBLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +63,33 @@ class OAuthResponse:
 
     def failure(self, body: dict[str, Any]) -> BurrowError:
         """The error for a refusal; `body` is its JSON object."""
-        code = body.get("error") or body.get("code")
-        code = code[:LONGEST_CODE] if isinstance(code, str) and code.isprintable() else None
-        facts = Facts(status=self.status, code=code, retry_after=retry_after(self.headers), origin=self.origin)
+        code = _error_code(body.get("error")) or _error_code(body.get("code"))
+        said = _harmless(body.get("error_description") or body.get("detail"))
+        facts = Facts(
+            status=self.status, code=code, detail=said, retry_after=retry_after(self.headers), origin=self.origin
+        )
         if self.status == 429:
             return Throttled(f"{self.origin} asks to wait before signing in again.", facts)
         # A refusal with a status below 400 is a captive portal or a broken proxy, not the server's decision.
         if self.status < 400 or self.status >= 500 or code == "temporarily_unavailable":
             return ServerTrouble(f"{self.origin} cannot handle sign-ins at the moment.", facts)
-        return Rejected(f"{self.origin} refused the sign-in request ({code or self.status}).", facts)
+        cause = f"{self.origin} refused the sign-in request ({code or self.status})"
+        exit_code = EXIT_CODES.get(code or "") or STATUS_EXIT_CODES.get(self.status, 1)
+        return SignInRefused(f"{cause}: {said}" if said else f"{cause}.", facts, exit_code=exit_code)
+
+
+def _error_code(value: object) -> str | None:
+    """An error code (RFC 6749 section 5.2); None for what cannot be one."""
+    fits = isinstance(value, str) and 0 < len(value) <= CODE_CHARACTERS and value.isascii() and value.isprintable()
+    return value if fits and isinstance(value, str) else None
+
+
+def _harmless(value: object) -> str | None:
+    """The server's own words on one line, bounded, without characters that move the cursor or reverse the text."""
+    if not isinstance(value, str):
+        return None
+    said = " ".join("".join(c if c.isprintable() else " " for c in value[: 4 * SAID_CHARACTERS]).split())
+    return f"{said[:SAID_CHARACTERS]}…" if len(said) > SAID_CHARACTERS else said or None
 
 
 async def send(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.oauth.attempt import AuthorizationAttempt, cancellation
 from app.core.auth.oauth.callback import is_unused
-from app.core.errors import Facts, Rejected
+from app.core.errors import Facts, Rejected, SignInNeeded, SignInRefused
 from app.core.events import Event
 
 if TYPE_CHECKING:
@@ -26,12 +26,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class PageProof(Protocol):
+    """What proves to a server on this machine that its consent page was opened by Burrow (`app.core.consent`)."""
+
+    async def ticket(self, url: str, challenge: str) -> str | None:
+        """A single-use ticket for the page at `url`; None where no proof is needed. Raises nothing."""
+
+    async def code(self, url: str) -> str | None:
+        """What a person types into the page at `url` who opens it by hand; None as for `ticket`. Raises nothing."""
+
+
 class SignInTarget(Protocol):
     """The credential to sign in (`app.core.auth.credential`)."""
 
     profile: CredentialProfile
     oauth: AuthorizationServer
     registrar: ClientRegistrar
+    page_proof: PageProof | None
 
     async def complete_sign_in(
         self, tokens: TokenSet, registration: ClientRegistration, resource: str | None, why: str
@@ -58,7 +69,7 @@ class BrowserSignIn:
         self._attempt: AuthorizationAttempt | None = None
         self._registered = False
         self._cancelled = asyncio.Event()
-        self._opening: set[asyncio.Task[bool]] = set()
+        self._opening: set[asyncio.Task[None]] = set()
 
     @staticmethod
     async def begin(target: SignInTarget, *, scopes: Iterable[str] = (), open_browser: bool = True) -> BrowserSignIn:
@@ -75,15 +86,37 @@ class BrowserSignIn:
 
     @property
     def url(self) -> str:
-        """The URL of the consent page."""
+        """The URL of the consent page. Whoever opens it by hand may be asked for the `page_code`."""
         return self._current.url
+
+    @property
+    def port(self) -> int:
+        """The port of this machine that the browser comes back to."""
+        return self._current.port
 
     def open_again(self) -> None:
         """Open the consent page in the browser that the system or `$BROWSER` names."""
-        # `webbrowser` starts programs without a shell, so the URL is never interpreted by one. It may block.
-        task = asyncio.create_task(asyncio.to_thread(webbrowser.open, self.url))
+        task = asyncio.create_task(self._open(self._current))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
+
+    async def page_code(self) -> str | None:
+        """The code that the consent page asks for when a person opens it by hand; None if it asks for none."""
+        proof = self._target.page_proof
+        return None if proof is None else await proof.code(self.url)
+
+    def take(self, address: str) -> None:
+        """Take the address that the browser was redirected to, where it cannot come back to this machine by itself.
+
+        The same checks apply as to the redirect itself, and whichever comes first counts. Raises `Rejected` (attr
+        `address`) when it does not answer this sign-in.
+        """
+        if not self._current.take(address):
+            raise Rejected(
+                "This is not the address that this sign-in leads to.",
+                Facts(attr="address", origin=self._target.profile.origin),
+                action="Copy the whole address from the browser's address bar, after you have approved.",
+            )
 
     def cancel(self) -> None:
         """End the sign-in; `finish` raises `SignInNeeded`."""
@@ -112,6 +145,14 @@ class BrowserSignIn:
     def _current(self) -> AuthorizationAttempt:
         assert self._attempt is not None
         return self._attempt
+
+    async def _open(self, attempt: AuthorizationAttempt) -> None:
+        url, proof = attempt.url, self._target.page_proof
+        ticket = None if proof is None else await proof.ticket(url, attempt.challenge)
+        if ticket is not None:
+            url = f"{url}&page_ticket={ticket}"
+        # `webbrowser` starts programs without a shell, so the URL is never interpreted by one. It may block.
+        await asyncio.to_thread(webbrowser.open, url)
 
     async def _start_attempt(self, registration: ClientRegistration) -> None:
         self._attempt = await AuthorizationAttempt.begin(self._target.oauth, self._metadata, registration, self._scopes)
@@ -152,10 +193,11 @@ class BrowserSignIn:
         if self._registered:
             # The server does not know a client that it has just registered. Another one would fare no better.
             await registrar.forget_registration()
-            raise Rejected(
+            raise SignInRefused(
                 f"{profile.name} does not know this installation of Burrow.",
                 facts,
                 action="Sign in again: Burrow registers itself again.",
+                exit_code=SignInNeeded.exit_code,
             )
         registration = await self._register_again()
         if self._cancelled.is_set():

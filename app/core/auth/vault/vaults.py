@@ -34,6 +34,7 @@ SERVICE = "Burrow"
 DEADLINE_SECONDS = 5.0
 # Below the limit of 1,280 (CRED_MAX_CREDENTIAL_BLOB_SIZE, 2,560 bytes of UTF-16), with a margin.
 WINDOWS_ITEM_UNITS = 1_200
+NO_COLLECTION = "The keyring service has no keyring to store in."
 # How much longer than the present secret the next one may be and still fit into the file that is reserved for it.
 RESERVED_BYTES = 4096
 # The beginning of the name of a private file that is not complete yet.
@@ -222,6 +223,58 @@ class SingleItems:
             self._keyring.delete_password(SERVICE, name)
 
 
+class NoCollection(Exception):
+    """The Secret Service has no default collection, and the user did not make one when asked."""
+
+
+class SecretServiceItems(SingleItems):
+    """Items of the Secret Service, which may have no default collection yet.
+
+    keyring would ask the user to make one for every call. Reading and deleting need none, and storing asks once.
+    """
+
+    def __init__(self, keyring: KeyringBackend) -> None:
+        super().__init__(keyring)
+        self.asks = False
+        self._declined = False
+
+    def get(self, name: str) -> str | None:
+        return super().get(name) if has_default_collection() else None
+
+    def set(self, name: str, secret: str) -> None:
+        from keyring.errors import InitError
+
+        if has_default_collection():
+            super().set(name, secret)
+            return
+        if self._declined:
+            raise NoCollection
+        self.asks = True
+        try:
+            super().set(name, secret)
+        except InitError:
+            self._declined = True
+            raise NoCollection from None
+        finally:
+            self.asks = False
+
+    def delete(self, name: str) -> None:
+        if has_default_collection():
+            super().delete(name)
+
+
+def has_default_collection() -> bool:
+    """Whether the Secret Service has a collection to store in. Blocks; raises what the bus raises."""
+    import secretstorage
+
+    with contextlib.closing(secretstorage.dbus_init()) as bus:
+        try:
+            secretstorage.Collection(bus)
+        except secretstorage.ItemNotFoundException:
+            return False
+    return True
+
+
 class KeyringVault:
     """The platform's keyring."""
 
@@ -253,7 +306,7 @@ class KeyringVault:
         async with self._lock:
             # No second prompt while the first one waits, and not one more thread for each call.
             if self._hung is not None and self._hung.is_alive():
-                raise VaultFailure(VaultState.LOCKED, "The keyring still waits to be unlocked.")
+                raise self._waiting("The keyring still waits to be unlocked.")
             loop = asyncio.get_running_loop()
             outcome: asyncio.Future[T] = loop.create_future()
 
@@ -286,15 +339,21 @@ class KeyringVault:
                     return await outcome
             except TimeoutError:
                 self._hung = thread
-                raise VaultFailure(
-                    VaultState.LOCKED, "The keyring did not answer; it may wait to be unlocked."
-                ) from None
+                raise self._waiting("The keyring did not answer; it may wait to be unlocked.") from None
             except VaultFailure:
                 raise
             except Exception as failure:
-                # Opened again by the next call: the keyring's service may have been restarted.
-                self._items = None
+                # Opened again by the next call: the keyring's service may have been restarted. Not after the user
+                # declined to make a collection, which would ask once more.
+                if not isinstance(failure, NoCollection):
+                    self._items = None
                 raise vault_failure(failure) from failure
+
+    def _waiting(self, words: str) -> VaultFailure:
+        """The failure while a call waits for the user; `words` are those for a locked keyring."""
+        if isinstance(self._items, SecretServiceItems) and self._items.asks:
+            return VaultFailure(VaultState.ABSENT, f"{NO_COLLECTION} It asks for the password of a new one.")
+        return VaultFailure(VaultState.LOCKED, words)
 
 
 def platform_items() -> KeyringItems:
@@ -303,7 +362,8 @@ def platform_items() -> KeyringItems:
         from app.core.auth.vault.chunks import ChunkedItems
 
         return ChunkedItems(platform_backend(), SERVICE, WINDOWS_ITEM_UNITS)
-    return SingleItems(platform_backend())
+    backend = platform_backend()
+    return SingleItems(backend) if sys.platform == "darwin" else SecretServiceItems(backend)
 
 
 def vault_failure(failure: Exception) -> VaultFailure:
@@ -313,6 +373,8 @@ def vault_failure(failure: Exception) -> VaultFailure:
     # FileNotFoundError and ConnectionRefusedError mean that the session bus has no socket, hence no keyring.
     if isinstance(failure, NoKeyringError | FileNotFoundError | ConnectionError):
         return VaultFailure(VaultState.ABSENT, "This machine has no keyring.")
+    if isinstance(failure, NoCollection):
+        return VaultFailure(VaultState.ABSENT, f"{NO_COLLECTION} None was made.")
     if isinstance(failure, KeyringLocked | InitError):
         return VaultFailure(VaultState.LOCKED, "The keyring is locked.")
     return VaultFailure(VaultState.UNREADABLE, f"The keyring answered with an error ({type(failure).__name__}).")

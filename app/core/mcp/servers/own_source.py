@@ -296,12 +296,16 @@ class OwnServers(UnmanagedServers):
         await credential.sign_in(Grant(TokenSet(typed, issued_at=credential.oauth.time.now())), "API key")
         await self._signed_in(server, profile)
 
-    async def sign_out(self, server_id: str) -> None:
-        """End the sign-in of a server here and there; the server stays."""
+    async def sign_out(self, server_id: str) -> str | None:
+        """End the sign-in of a server here and there; the server stays.
+
+        Returns what is left to do by hand if it could not be ended there.
+        """
         credential = self.credential_of(self._named(server_id))
-        if credential is not None:
-            await credential.wait_restored()
-            await credential.sign_out()
+        if credential is None:
+            return None
+        await credential.wait_restored()
+        return None if await credential.sign_out() else credential.by_hand
 
     async def close(self) -> None:
         """Close the credentials of all servers."""
