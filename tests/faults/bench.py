@@ -167,6 +167,8 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
     """A bench with one session, one server and one client of each library."""
     async with AsyncExitStack() as stack:
         rig = await stack.enter_async_context(signed_in(folder))
+        # Each sign-in revokes the grant that it replaces. This issuer has one grant only.
+        rig.server.views["/oauth/revoke/"] = Reply(200)
         server = await stack.enter_async_context(AnsweringServer(rig).running())
         clients = {
             "httpx": await stack.enter_async_context(httpx.AsyncClient(verify=False, trust_env=False)),

@@ -186,7 +186,8 @@ class Canary:
     def everything(self) -> None:
         """Every object of Burrow that is alive, as a debugger would show it, and every error with its trace."""
         for thing in gc.get_objects():
-            if type(thing).__module__.startswith("app."):
+            # A type may have any attribute of this name.
+            if str(type(thing).__module__).startswith("app."):
                 sys.stdout.write(f"{thing!r}\n")
         for failure in self.failures:
             sys.stdout.write("".join(traceback.format_exception(failure)) if isinstance(failure, BurrowError) else "")

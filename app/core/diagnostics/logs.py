@@ -43,6 +43,11 @@ class _PrivateLog(RotatingFileHandler):
         # A path may have bytes that are no text; they are escaped.
         return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=open_private)
 
+    def emit(self, record: logging.LogRecord) -> None:
+        # Objects that are destroyed with the interpreter may log, when even `open` is gone.
+        if not sys.is_finalizing():
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
         # A full disk would otherwise write a traceback to standard error for each line.
         if not isinstance(sys.exception(), OSError):
