@@ -95,14 +95,18 @@ class Offline(BurrowError):
     exit_code = 6
 
 
-class CertificateRefused(Offline):
+class NotConnectable(Offline):
+    """No connection can be made before the user changes something. Nothing was sent."""
+
+
+class CertificateRefused(NotConnectable):
     """The server's certificate was not accepted, or TLS failed in another way. Nothing was sent."""
 
     title = "No secure connection"
     action = "Check the address, this machine's clock, and which certificates this machine trusts."
 
 
-class ProxyUnusable(Offline):
+class ProxyUnusable(NotConnectable):
     """A proxy that the environment names cannot be used. Nothing was sent."""
 
     title = "The proxy cannot be used"

@@ -25,12 +25,11 @@ from app.core.auth.status import Trouble
 from app.core.error_mapping import answer_error, concerns_token
 from app.core.errors import (
     BurrowError,
-    CertificateRefused,
     Facts,
+    NotConnectable,
     Offline,
     OutcomeUnknown,
     ProtocolTrouble,
-    ProxyUnusable,
     Rejected,
     ServerTrouble,
     SignInNeeded,
@@ -409,8 +408,8 @@ class Fetcher:
         )
 
     def _note(self, failure: BurrowError) -> None:
-        if isinstance(failure, CertificateRefused | ProxyUnusable):
-            # Not "offline": the person has to do something about it.
+        if isinstance(failure, NotConnectable):
+            # Not "offline": the user has to do something about it.
             self._credential.unreachable(Trouble.SERVER)
         elif isinstance(failure, Offline | TimedOut):
             self._credential.unreachable(Trouble.OFFLINE)

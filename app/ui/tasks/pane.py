@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QTableView, QWidget
 
 from app.core.auth.status import CredentialState
-from app.core.errors import Offline, SignInNeeded
+from app.core.errors import NotConnectable, Offline, SignInNeeded
 from app.ui.tasks.cache import RECENT_ACTIVITY
 from app.ui.tasks.preferences import NEWEST
 from app.ui.tasks.rows import PENDING, TASK, Grouping, RowCache, build_groups
@@ -366,7 +366,7 @@ class TaskPane(SidePane):
                 [(self.tr("Sign in"), self.sign_in_wanted.emit)],
                 glyph="key",
             )
-        elif isinstance(error, Offline):
+        elif isinstance(error, Offline) and not isinstance(error, NotConnectable):
             self._show_empty(
                 self.tr("Offline"),
                 self.tr("Nothing is saved on this computer yet. Burrow tries again by itself."),
@@ -395,7 +395,7 @@ class TaskPane(SidePane):
             saved = self.tr("Showing the list saved {0}.").format(when)
         if isinstance(error, SignInNeeded):
             self.note.show_message(saved, "info", glyph="clock")
-        elif isinstance(error, Offline):
+        elif isinstance(error, Offline) and not isinstance(error, NotConnectable):
             self.note.show_message(self.tr("Offline. {0}").format(saved), "attention", glyph="offline")
         else:
             self.note.show_message(

@@ -19,7 +19,7 @@ from app.core.auth.oauth.authorization_server import TOKEN_SECONDS
 from app.core.auth.status import REPLACED, Trouble
 from app.core.auth.vault.base import VaultFailure
 from app.core.background import retrieve
-from app.core.errors import BurrowError, Offline, ServerTrouble, SignInNeeded
+from app.core.errors import BurrowError, NotConnectable, Offline, ServerTrouble, SignInNeeded
 
 if TYPE_CHECKING:
     from app.core.auth.cause import Cause
@@ -284,7 +284,8 @@ class RefreshCoordinator:
                 self._show_brake(failure)
             pause = failure.facts.retry_after or RETRY_SECONDS
         elif self._state.status.trouble is None:
-            self._state.update_status(trouble=Trouble.OFFLINE if isinstance(failure, Offline) else Trouble.SERVER)
+            offline = isinstance(failure, Offline) and not isinstance(failure, NotConnectable)
+            self._state.update_status(trouble=Trouble.OFFLINE if offline else Trouble.SERVER)
         if self._state.grant is grant:
             self._schedule.plan(grant.tokens, least=pause)
 
