@@ -15,6 +15,7 @@ import pytest
 
 from app.core.auth.cause import AHEAD, ASKED
 from app.core.auth.grant import refresh
+from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
 from app.core.auth.grant.journal import JournalStorage
 from app.core.auth.http.target import CredentialAtStake, Target
@@ -390,6 +391,33 @@ async def test_row_78_a_refused_grant_that_could_not_be_deleted_is_not_sent_agai
         finally:
             await later.credential.close()
             await later.transport.close()
+
+
+async def test_row_78_who_waits_for_the_lock_is_told_that_the_server_ended_the_grant(
+    tmp_path: Path, measure: Measure
+) -> None:
+    async with journal_in(tmp_path) as journal, signed_in(tmp_path, log=journal) as rig:
+        measure.watch(rig)
+        other = client_of(
+            rig.server, rig.issuer, tmp_path, vault=FileVault(tmp_path), remembered=rig.remembered, log=journal
+        )
+        await other.credential.restore()
+        try:
+            async with GrantFiles(tmp_path, rig.name_of_files).lock.hold():
+                waiting = asyncio.create_task(rig.credential.refresh(tokens_of(rig), ASKED))
+                await asyncio.sleep(0)
+                assert other.credential.grant is not None
+                # What the other process does in the lock once the server has refused its refresh token.
+                await other.credential._lifecycle.delete_ended(other.credential.grant, ASKED, "invalid_grant")
+                # The watcher of this process notices before it gets the lock.
+                await rig.credential.reload()
+            with pytest.raises(SignInNeeded, match="no longer accepts"):
+                await waiting
+            assert rig.credential.status.state is CredentialState.NEEDS_SIGN_IN
+            measure.expect(R=0, B=1)
+        finally:
+            await other.credential.close()
+            await other.transport.close()
 
 
 # Row 79: a renewal ahead of time is refused.
