@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -334,24 +334,30 @@ class Services:
         await self.credentials.release(backend.credential)
 
     async def close(self) -> None:
-        """End everything in order: servers, backend, client, workspace, storage. Safe to call again."""
+        """End everything in order: servers, backend, client, workspace, storage. Safe to call again.
+
+        A step that fails raises at the end, after the others.
+        """
         if self._closed:
             return
         self._closed = True
-        if "sign_ins" in self.__dict__:
+        made = self.__dict__
+        if "sign_ins" in made:
             self.sign_ins.close()
-        if "servers" in self.__dict__:
-            await self.servers.close()
-        await self.disconnect()
-        if "own_servers" in self.__dict__:
-            await self.own_servers.close()
-        if "transport" in self.__dict__:
-            await self.transport.close()
-        if "workspace" in self.__dict__:
-            await self.workspace.stop()
-        await self._background.close()
-        await self.activity.close()
-        await self.storage.close()
+        # Each step, whatever became of the one before: a refresh that was sent must still be stored.
+        async with AsyncExitStack() as ending:
+            for step in (
+                self.storage.close,
+                self.activity.close,
+                self._background.close,
+                self.workspace.stop if "workspace" in made else None,
+                self.transport.close if "transport" in made else None,
+                self.own_servers.close if "own_servers" in made else None,
+                self.disconnect,
+                self.servers.close if "servers" in made else None,
+            ):
+                if step is not None:
+                    ending.push_async_callback(step)
 
     def _server_sources(self) -> tuple[ServerSource, ...]:
         of_the_account = () if self.backend is None else self.backend.server_sources

@@ -132,6 +132,27 @@ async def test_the_choice_to_use_no_account_lasts_until_a_host_is_connected(tmp_
         assert services.without_account
 
 
+async def test_a_part_that_cannot_be_closed_keeps_no_other_from_being_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services(tmp_path)
+    backend = await services.connect(await services.resolve("us"), restore=False)
+    ended: list[str] = []
+
+    async def fails() -> None:
+        raise RuntimeError("a bug")
+
+    async def closed() -> None:
+        ended.append("credential")
+
+    monkeypatch.setattr(services.servers, "close", fails)
+    monkeypatch.setattr(backend.credential, "close", closed)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await services.close()
+    assert ended == ["credential"]
+    assert services.storage._database._connection is None
+
+
 async def test_one_sign_in_brings_account_and_project(tmp_path: Path, workspace: RunningWorkspace) -> None:
     async with services_in(tmp_path) as services:
         told: list[object] = []
