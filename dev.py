@@ -280,7 +280,7 @@ run [ARGUMENTS]      open the window on the embedded workspace
 test [PYTEST ARGS]   lint, types, layers, then all tests (with arguments: those tests only, in one process)
 check                the same without tests
 bench [NAME ARGS]    all benchmarks, or one
-mutate [NAME …]      takes out guarding lines one at a time, and says which ones no test misses
+mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
 package              build the one-folder application into dist/burrow
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
