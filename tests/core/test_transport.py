@@ -129,6 +129,7 @@ async def test_a_proxy_that_is_none_stops_only_the_hosts_that_need_it(library: A
         ("identity", b"hello world"),
         ("", b"hello world"),
     ],
+    ids=lambda value: value[:30] if isinstance(value, str) else f"{len(value)} bytes",
 )
 async def test_one_coding_is_decoded_wherever_the_body_is_cut(library: Any, encoding: str, packed: bytes) -> None:
     head = answer(packed, f"Content-Encoding: {encoding}")[: -len(packed)]
@@ -150,6 +151,7 @@ async def test_one_coding_is_decoded_wherever_the_body_is_cut(library: Any, enco
         ("deflate", b"\xff\xff\xff\xff"),
         ("gzip", gzip.compress(b"cut off")[:-6]),
     ],
+    ids=lambda value: value[:30] if isinstance(value, str) else f"{len(value)} bytes",
 )
 async def test_any_other_coding_is_named_and_not_decoded(library: Any, encoding: str, packed: bytes) -> None:
     async with served(answer(packed, f"Content-Encoding: {encoding}")) as url, client(library) as asking:
