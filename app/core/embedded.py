@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from app.core.errors import BurrowError, ServerTrouble, StorageTrouble
 from app.core.events import Event
 from app.core.fetcher import plain_json
+from app.core.file_lock import file_lock
 from app.core.hosts import Host, workspace_host
 from app.core.private import make_private_folder, open_private
 
@@ -381,10 +382,9 @@ def _held(path: Path) -> bool:
 
 def _acquired(path: Path, *, seconds: float = 0.0) -> FileLock | None:
     """The file lock at `path`; None if another holds it for longer than `seconds`. Raises `OSError`."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    # Taken and released on different threads.
-    lock = FileLock(path, thread_local=False, mode=0o600)
+    lock = file_lock(path)
     try:
         lock.acquire(timeout=seconds, poll_interval=0.01)
     except Timeout:

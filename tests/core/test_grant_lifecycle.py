@@ -10,11 +10,12 @@ import pytest
 
 from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.grant.lock import acquired, file_lock
+from app.core.auth.grant.lock import acquired
 from app.core.auth.status import CredentialState
 from app.core.auth.tokens import TokenSet
 from app.core.auth.vault.vaults import FileVault
 from app.core.errors import BurrowError, SignInNeeded
+from app.core.file_lock import file_lock
 from tests.core.conftest import Rig, client_of, signed_in
 from tests.core.scripted import Reply
 from tests.core.test_grant_store import Watched

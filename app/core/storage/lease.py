@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
+from app.core.file_lock import file_lock
 from app.core.private import make_private_folder
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Lease:
         """Hold the lock, and return the owner's name. Raises `StorageTrouble` when its file cannot be created."""
         if self._lock is None and self._folder is not None:
             path = self._path(self._folder, self.owner)
-            lock = _lock(path)
+            lock = file_lock(path)
             try:
                 make_private_folder(self._folder)
                 lock.acquire(timeout=0)
@@ -64,7 +65,7 @@ class Lease:
         path = self._path(self._folder, owner)
         if not path.exists():
             return False
-        lock = _lock(path)
+        lock = file_lock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -80,11 +81,3 @@ class Lease:
 
     def _path(self, folder: Path, owner: str) -> Path:
         return folder / f"{self._prefix}{owner}.lock"
-
-
-def _lock(path: Path) -> FileLock:
-    # The import takes 20 ms, so it waits for the first lock.
-    from filelock import FileLock
-
-    # Taken on the writer's thread and released on the one that closes.
-    return FileLock(path, thread_local=False, mode=0o600)

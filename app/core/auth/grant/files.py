@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from app.core.auth.grant.lock import DEADLINE_SECONDS, ProcessLock, acquired, file_lock
+from app.core.auth.grant.lock import DEADLINE_SECONDS, ProcessLock, acquired
 from app.core.errors import StorageTrouble
+from app.core.file_lock import file_lock
 from app.core.private import make_private_folder
 
 if TYPE_CHECKING:

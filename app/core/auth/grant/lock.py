@@ -9,7 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble, TimedOut
-from app.core.private import FILE_MODE, make_private_folder
+from app.core.file_lock import file_lock
+from app.core.private import make_private_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -96,15 +97,6 @@ class ProcessLock:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_SECONDS[1])
         return lock
-
-
-def file_lock(path: Path) -> FileLock:
-    """The file lock at `path`, not acquired yet."""
-    # The import takes 20 ms, so it waits for the first refresh.
-    from filelock import FileLock
-
-    # Acquired and released on whichever thread runs the loop, so the lock must not count for each thread.
-    return FileLock(path, mode=FILE_MODE, thread_local=False)
 
 
 def acquired(lock: FileLock, path: Path) -> bool:
