@@ -48,9 +48,19 @@ def replace_private(path: Path, text: str, *, prefix: str) -> None:
     import tempfile
 
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
+    fill_and_replace(handle, temporary, path, text)
+
+
+def fill_and_replace(handle: int, temporary: str | Path, path: Path, text: str) -> None:
+    """Write `text` over what `temporary` has, and put that file in the place of `path`. Raises `OSError`.
+
+    `handle` is open for writing, and closed afterwards. If anything fails, `temporary` is deleted: it may have a part
+    of the text by then.
+    """
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+            file.truncate()
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

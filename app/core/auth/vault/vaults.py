@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
 from app.core.auth.vault.identity import UNENCRYPTED_FOLDER, FolderIdentity
 from app.core.auth.vault.moved import MovedItems
-from app.core.private import make_private_folder, replace_private, sync_folder
+from app.core.private import fill_and_replace, make_private_folder, replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,19 +164,7 @@ class FileVault:
             handle = os.open(reserved, os.O_WRONLY)
         except FileNotFoundError:
             return False
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(secret.encode())
-                file.truncate()
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(reserved, path)
-            sync_folder(path.parent)
-        except BaseException:
-            # It may have a part of the secret by now.
-            with contextlib.suppress(OSError):
-                os.unlink(reserved)
-            raise
+        fill_and_replace(handle, reserved, path, secret)
         return True
 
     def _write(self, path: Path, secret: str) -> None:
