@@ -163,6 +163,11 @@ class Journal:
         found = await self.recent(1)
         return found[0] if found and found[0].what in {SIGNED_OUT, ENDED} else None
 
+    async def ended_by_server(self) -> bool:
+        """Whether a grant that is gone was ended by the server. Otherwise the user signed out."""
+        last = await self.last_end()
+        return last is not None and last.what == ENDED
+
     async def recent(self, limit: int) -> tuple[GrantEvent, ...]:
         """The newest events of every process on this machine, the newest first."""
         in_memory = await self._memory.recent(self._credential, limit)

@@ -304,8 +304,7 @@ class GrantLifecycle:
     async def _how_it_ended(self) -> tuple[CredentialState, str | None]:
         """The state to show without a stored grant, and the reason."""
         # A user who signed out expects to be signed out. One whose grant the server ended has to be told.
-        last = await self._journal.last_end()
-        if last is not None and last.what == ENDED:
+        if await self._journal.ended_by_server():
             return CredentialState.NEEDS_SIGN_IN, GRANT_ENDED
         return CredentialState.SIGNED_OUT, None
 

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.core.auth.cause import CauseKind
 from app.core.auth.grant import brake
-from app.core.auth.grant.journal import ENDED, REFRESHED, UNSTORED
+from app.core.auth.grant.journal import REFRESHED, UNSTORED
 from app.core.auth.grant.lock import LockBusy
 from app.core.auth.oauth.authorization_server import ClientRefused, GrantRefused, IncompleteAnswer
 from app.core.auth.vault.base import VaultFailure
 from app.core.errors import (
     BurrowError,
     Offline,
+    PermissionMissing,
     Rejected,
     ServerTrouble,
     SignInNeeded,
@@ -69,8 +70,6 @@ GRANT_ENDED = "The server no longer accepts this sign-in."
 SIGNED_OUT_ELSEWHERE = "signed-out"
 BRAKED = "braked"
 UNRENEWABLE = "unrenewable"
-# The exit code of the command line for what the user is not allowed to do.
-NOT_PERMITTED = 4
 # After these statuses the request was not processed. After any other failure the refresh token may be spent.
 NOT_PROCESSED = frozenset({429, 503})
 MOVED_AWAY = frozenset({404, 405, 410})
@@ -221,10 +220,8 @@ class TokenRefresh:
         """What another process stored in place of `grant`, else `grant`."""
         stored = await self._store.newest(grant)
         if stored is None:
-            last = await self._journal.last_end()
-            ended = last is not None and last.what == ENDED
-            facts = self._profile.facts(SIGNED_OUT_ELSEWHERE)
-            raise SignInNeeded(GRANT_ENDED if ended else "Signed out in another window.", facts)
+            cause = GRANT_ENDED if await self._journal.ended_by_server() else "Signed out in another window."
+            raise SignInNeeded(cause, self._profile.facts(SIGNED_OUT_ELSEWHERE))
         return stored
 
     def _adoptable(self, stored: Grant, grant: Grant) -> RefreshResult | None:
@@ -366,7 +363,7 @@ class TokenRefresh:
                 f"{self._profile.name} does not know the configured client id.",
                 facts,
                 action="Check that the client id is one of this server.",
-                exit_code=NOT_PERMITTED,
+                exit_code=PermissionMissing.exit_code,
             )
         await self._registrar.forget_registration(grant.client_id)
         return SignInNeeded(f"{self._profile.name} no longer knows this installation of Burrow.", facts)

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.clients import TIMEOUT_SECONDS, retry_after, transport_error
-from app.core.errors import BurrowError, Facts, ProtocolTrouble, ServerTrouble, SignInRefused, Throttled, TimedOut
+from app.core.errors import (
+    BurrowError,
+    Facts,
+    PermissionMissing,
+    ProtocolTrouble,
+    ServerTrouble,
+    SignInRefused,
+    Throttled,
+    TimedOut,
+)
 from app.core.urls import origin_of
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 RESPONSE_LIMIT = 1024 * 1024
 # Characters of an error code and of the server's own explanation.
 CODE_CHARACTERS, SAID_CHARACTERS = 64, 300
-NOT_PERMITTED, SERVER_TROUBLE = 4, 6
+NOT_PERMITTED, SERVER_TROUBLE = PermissionMissing.exit_code, ServerTrouble.exit_code
 # What the refusal of a request that Burrow made by itself means for the command line.
 EXIT_CODES = {
     "access_denied": NOT_PERMITTED,
