@@ -29,7 +29,6 @@ ORDERINGS = {
     "-updated_at": "t.updated_at DESC, t.task_number DESC",
 }
 DEFAULT_ORDERING = "-created_at"
-JSON_COLUMNS = ("json_schema", "repositories")
 COLUMNS = (
     "title",
     "title_manually_set",
