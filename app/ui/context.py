@@ -15,7 +15,8 @@ class Command(NamedTuple):
     """One entry of the palette and, where it has keys, of the keyboard map.
 
     `title` is an imperative phrase, `keys` a portable QKeySequence string ("Ctrl+N"), `group` the heading in the
-    palette and in the key sheet. `enabled` is asked each time the palette opens.
+    palette and in the key sheet. `enabled` is asked each time the palette opens. A command that `repeats` runs again
+    and again while its keys are held; the others run once for each time that they are pressed.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Command(NamedTuple):
     keys: str = ""
     group: str = ""
     enabled: Callable[[], bool] = lambda: True
+    repeats: bool = False
 
 
 class Navigator(Protocol):

@@ -49,7 +49,11 @@ class CommandMap(QObject):
 
     def listen(self) -> None:
         """Listen to the keys of the window and of the place in view. Other keys go to the widget with the focus."""
-        self.shortcuts.listen_only_to([*self._global, *(command.keys for command in (*self._own, *self._here()))])
+        commands = (*self._own, *self._here())
+        self.shortcuts.listen_only_to(
+            [*self._global, *(command.keys for command in commands)],
+            repeating=(command.keys for command in commands if command.repeats),
+        )
 
     def every(self) -> list[Command]:
         """All commands, those of the place in view first, each id once."""

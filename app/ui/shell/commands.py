@@ -73,17 +73,21 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
 
     return [
         *map(leading_to, places),
-        Command("go.back", _tr("Go back"), window.navigation.back, "Alt+Left", go),
-        Command("go.forward", _tr("Go forward"), window.navigation.forward, "Alt+Right", go),
+        Command("go.back", _tr("Go back"), window.navigation.back, "Alt+Left", go, repeats=True),
+        Command("go.forward", _tr("Go forward"), window.navigation.forward, "Alt+Right", go, repeats=True),
         Command("window.palette", _tr("Open the command palette"), window.open_palette, "Ctrl+K", view),
         Command("window.filter", _tr("Filter the list"), window.stack.filter_current, "/", view),
         Command("window.refresh", _tr("Refresh"), window.stack.refresh_current, "F5", view),
-        Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view),
-        Command("window.pane.previous", _tr("Previous pane"), to(window.move_pane, -1), "Shift+F6", view),
+        Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view, repeats=True),
+        Command("window.pane.previous", _tr("Previous pane"), to(window.move_pane, -1), "Shift+F6", view, repeats=True),
         Command("window.activity", _tr("Show or hide activity"), window.drawers.toggle, "Ctrl+J", view),
         Command("window.keys", _tr("Show keyboard shortcuts"), window.open_key_sheet, "Ctrl+/", view),
-        Command("window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view),
-        Command("window.smaller", _tr("Smaller text"), to(window.appearance.change_scale, -1), "Ctrl+-", view),
+        Command(
+            "window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view, repeats=True
+        ),
+        Command(
+            "window.smaller", _tr("Smaller text"), to(window.appearance.change_scale, -1), "Ctrl+-", view, repeats=True
+        ),
         Command("window.usual", _tr("Default text size"), to(window.appearance.change_scale, 0), "Ctrl+0", view),
         Command("look.system", _tr("Appearance: system"), to(window.appearance.set_mode, "system"), "", view),
         Command("look.light", _tr("Appearance: light"), to(window.appearance.set_mode, "light"), "", view),

@@ -37,15 +37,19 @@ class Shortcuts(QObject):
         """The keys that are bound."""
         return frozenset(key.key().toString() for keys in self._bound.values() for key in keys)
 
-    def listen_only_to(self, keys: Iterable[str]) -> None:
-        """Leave every other key to the widget with the focus, as if it had never been bound."""
-        wanted = {portable(name) for name in keys if name}
+    def listen_only_to(self, keys: Iterable[str], repeating: Iterable[str] = ()) -> None:
+        """Leave every other key to the widget with the focus, as if it had never been bound.
+
+        A key that is held counts once, unless it is among `repeating`.
+        """
+        wanted, again = ({portable(name) for name in names if name} for names in (keys, repeating))
         for name, shortcuts in self._bound.items():
             for shortcut in shortcuts:
                 shortcut.setEnabled(name in wanted)
+                shortcut.setAutoRepeat(name in again)
 
     def _listen(self, keys: str, meaning: str) -> None:
-        shortcut = QShortcut(QKeySequence(keys), self._window)
+        shortcut = QShortcut(QKeySequence(keys), self._window, autoRepeat=False)
         self._bound.setdefault(meaning, []).append(shortcut)
         shortcut.activated.connect(lambda: self._pressed(meaning))
 
