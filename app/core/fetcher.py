@@ -21,6 +21,7 @@ from app.core.auth.http.clients import pause_before_repeating, transport_error
 from app.core.auth.http.decoding import ACCEPTED
 from app.core.auth.http.proxies import ProxySettings
 from app.core.auth.http.target import ANSWER_DEADLINE, REFRESH_FAILURE, RULE, Target
+from app.core.auth.http.trace import TRACE, Trace
 from app.core.auth.status import Trouble
 from app.core.error_mapping import answer_error, concerns_token
 from app.core.errors import (
@@ -59,6 +60,8 @@ SILENCE_SECONDS = 60.0
 BODY_LIMIT = 64 * 1024 * 1024
 # For a whole answer, counted anew each time that the request is sent. A stream is limited by its silence instead.
 ANSWER_SECONDS = 45.0
+# What a record holds of each body: a little more than the activity keeps of it.
+WIRE_BYTES = 72 * 1024
 PLAIN_SECONDS = 10.0
 PLAIN_LIMIT = 8 * 1024 * 1024
 JSON_BODY = {"Content-Type": "application/json"}
@@ -96,9 +99,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One finished request, for the activity record: no headers, no bodies, no query.
+    """One finished request, for the activity record.
 
-    `credential` is the text of the key of the credential that it carried.
+    `credential` is the text of the key of the credential that it carried. `wire` is what was sent and received, with
+    its secrets, which are not in the `repr`.
     """
 
     method: str
@@ -110,6 +114,23 @@ class RequestRecord:
     error: str | None
     size: int
     credential: str
+    wire: Wire = field(repr=False)
+
+
+class Wire(NamedTuple):
+    """A request and its answer as they were. `url` is one of httpx, `ended` is `time.monotonic()`.
+
+    `body` and `answer` are the beginnings of the bodies, the answer's decoded; `body_size` and `answer_size` are those
+    of the whole ones, in bytes. Of a stream only the size is known.
+    """
+
+    url: object
+    trace: Trace
+    body: bytes
+    answer: bytes
+    body_size: int
+    answer_size: int
+    ended: float
 
 
 class Admission(NamedTuple):
@@ -216,15 +237,14 @@ class Fetcher:
     ) -> Answer:
         """Send a request when it has its turn, and record what became of it."""
         client = await self._transport.client()
-        started = monotonic()
+        trace = request.extensions[TRACE] = Trace()
         status: int | None = None
-        size = 0
+        content = b""
         error: BurrowError | None = None
         try:
             async with self._turn(scope, admitted=admitted):
                 response = await self._send(client, request, repeatable)
                 status, content = response.status_code, await self._read(response, repeatable)
-                size = len(content)
             if status < 300:
                 return Answer(status, response.headers, content, self._host.origin)
             raise self._error(request, response, content, repeatable)
@@ -233,7 +253,7 @@ class Fetcher:
             self._note(failure)
             raise
         finally:
-            self._tell(request, started, status, size, error)
+            self._tell(request, trace, status, len(content), error, content)
 
     @asynccontextmanager
     async def stream(
@@ -256,7 +276,7 @@ class Fetcher:
         usual = client.timeout
         timeout = httpx.Timeout(connect=usual.connect, read=silence, write=usual.write, pool=usual.pool)
         request = self._request(client, "GET", path, params, None, timeout, headers)
-        started = monotonic()
+        trace = request.extensions[TRACE] = Trace()
         status: int | None = None
         error: BurrowError | None = None
         answer: AnswerStream | None = None
@@ -276,7 +296,7 @@ class Fetcher:
             self._note(failure)
             raise
         finally:
-            self._tell(request, started, status, 0 if answer is None else answer.size, error)
+            self._tell(request, trace, status, 0 if answer is None else answer.size, error)
 
     def _scope(self, admission: Admission | None) -> Scope | None:
         if admission is not None:
@@ -284,19 +304,27 @@ class Fetcher:
         return None if self._owner is None else self._owner.scope
 
     def _tell(
-        self, request: httpx.Request, started: float, status: int | None, size: int, error: BurrowError | None
+        self,
+        request: httpx.Request,
+        trace: Trace,
+        status: int | None,
+        size: int,
+        error: BurrowError | None,
+        content: bytes = b"",
     ) -> None:
+        ended, body = monotonic(), request.content
         self.finished.emit(
             RequestRecord(
                 request.method,
                 request.url.path,
                 self._host.origin,
                 status,
-                (monotonic() - started) * 1000,
+                (ended - trace.started) * 1000,
                 request.extensions.get(RULE, ""),
                 type(error).__name__ if error else None,
                 size,
                 self._credential.key.text,
+                Wire(request.url, trace, body[:WIRE_BYTES], content[:WIRE_BYTES], len(body), size, ended),
             )
         )
 

@@ -91,7 +91,7 @@ class Services:
         self.role = role
         self._long_lived = long_lived
         self.storage = Storage.open(folder)
-        self.activity = Activity(self.storage.activity)
+        self.activity = Activity(self.storage.activity, self.storage.exchanges)
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()
         self._adding = False

@@ -15,18 +15,24 @@ from app.core.redaction import redact, redact_text
 from app.core.storage.values import ActivityRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from app.core.auth.key import CredentialKey
     from app.core.auth.status import AuthEvent
+    from app.core.diagnostics.exchanges import WireExchange
     from app.core.fetcher import RequestRecord
+    from app.core.storage.exchanges import ExchangeLog
     from app.core.storage.log import ActivityLog
 
 RING_RECORDS = 5_000
 RING_CHARACTERS = 16 * 1024 * 1024
 DETAIL_CHARACTERS = 64 * 1024
 LINE_CHARACTERS = 2_000
+# Without a storage the exchanges of so many records are in memory.
+EXCHANGES_IN_MEMORY = 100
+# What the headers and times of an exchange take besides its bodies, about.
+EXCHANGE_BYTES = 4_000
 
 
 class ActivityRecord(NamedTuple):
@@ -52,10 +58,12 @@ class Activity:
     `changed` emits each record, on the thread that recorded it.
     """
 
-    def __init__(self, log: ActivityLog | None = None) -> None:
-        """`log` (`Storage.activity`) stores the records; without it they are in memory only."""
+    def __init__(self, log: ActivityLog | None = None, exchanges: ExchangeLog | None = None) -> None:
+        """`log` and `exchanges` (`Storage`) store the records; without them they are in memory only."""
         self.changed: Event[ActivityRecord] = Event()
         self._log = log
+        self._exchanges = exchanges
+        self._in_memory: dict[str, Callable[[], Mapping[str, Any]]] = {}
         self._lock = threading.Lock()
         self._ring: deque[tuple[ActivityRecord, int]] = deque()
         self._characters = 0
@@ -70,8 +78,14 @@ class Activity:
         detail: Mapping[str, Any] | None = None,
         *,
         at: float | None = None,
+        exchange: Callable[[], Mapping[str, Any]] | None = None,
+        exchange_bytes: int = EXCHANGE_BYTES,
     ) -> ActivityRecord:
-        """Add a record, on any thread, without waiting for the disk."""
+        """Add a record, on any thread, without waiting for the disk.
+
+        `exchange` makes what `exchanges.read` reads, without secrets. It is called later, on another thread;
+        `exchange_bytes` is about what it holds in memory until then.
+        """
         # Redacted first, so that no subscriber and no file ever gets the secrets.
         cleaned = redact(detail, limit=DETAIL_CHARACTERS) if detail else {}
         record = ActivityRecord(
@@ -88,6 +102,8 @@ class Activity:
             self._append([record])
         if self._log is not None:
             self._log.add(ActivityRow._make(record))
+        if exchange is not None:
+            self._keep(record.id, exchange, exchange_bytes)
         self.changed.emit(record)
         return record
 
@@ -105,7 +121,25 @@ class Activity:
                 "bytes": exchange.size,
                 "credential": exchange.credential,
             },
+            exchange=lambda: _stored(exchange),
+            exchange_bytes=EXCHANGE_BYTES + len(exchange.wire.body) + len(exchange.wire.answer),
         )
+
+    async def exchange(self, record: ActivityRecord) -> WireExchange | None:
+        """Headers, bodies and times of a record; None for one that has none, or whose are not kept any more.
+
+        Raises `StorageTrouble`.
+        """
+        import asyncio
+
+        from app.core.diagnostics.exchanges import read
+
+        if self._exchanges is not None:
+            kept: Mapping[str, Any] | None = await self._exchanges.get(record.id)
+        else:
+            make = self._in_memory.get(record.id)
+            kept = None if make is None else await asyncio.to_thread(make)
+        return None if kept is None else read(kept)
 
     def record_auth(self, key: CredentialKey, origin: str, event: AuthEvent) -> None:
         """Record an event of a credential, which is for the server at `origin`."""
@@ -152,17 +186,38 @@ class Activity:
             self._characters = 0
         if self._log is not None:
             await self._log.clear()
+        self._in_memory.clear()
+        if self._exchanges is not None:
+            await self._exchanges.clear()
 
-    def export_lines(self) -> Iterator[str]:
-        """The records as JSON lines, the oldest first, each with a newline."""
+    def export_lines(self, exchanges: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[str]:
+        """The records as JSON lines, the oldest first, each with a newline and with its exchange, if there is one."""
         for record in reversed(self.records()):
-            yield json.dumps(record._asdict(), ensure_ascii=False) + "\n"
+            line = record._asdict()
+            if exchanges is not None and record.id in exchanges:
+                line["exchange"] = exchanges[record.id]
+            yield json.dumps(line, ensure_ascii=False) + "\n"
 
     async def export(self, path: Path) -> int:
         """Write the JSON lines to `path`, for the owner only; returns their number. Raises `StorageTrouble`."""
         import asyncio
 
-        return await asyncio.to_thread(_write, path, self.export_lines())
+        exchanges: Mapping[str, Mapping[str, Any]]
+        if self._exchanges is not None:
+            exchanges = await self._exchanges.all()
+        else:
+            made = tuple(self._in_memory.items())
+            exchanges = await asyncio.to_thread(lambda: {key: make() for key, make in made})
+        return await asyncio.to_thread(_write, path, self.export_lines(exchanges))
+
+    def _keep(self, key: str, make: Callable[[], Mapping[str, Any]], size: int) -> None:
+        if self._exchanges is not None:
+            self._exchanges.add(key, make, size)
+            return
+        with self._lock:
+            self._in_memory[key] = make
+            while len(self._in_memory) > EXCHANGES_IN_MEMORY:
+                del self._in_memory[next(iter(self._in_memory))]
 
     def _append(self, records: list[ActivityRecord]) -> None:
         for record in records:
@@ -173,6 +228,12 @@ class Activity:
         while len(self._ring) > RING_RECORDS or (self._characters > RING_CHARACTERS and len(self._ring) > 1):
             _, size = self._ring.popleft()
             self._characters -= size
+
+
+def _stored(exchange: RequestRecord) -> Mapping[str, Any]:
+    from app.core.diagnostics.exchanges import stored
+
+    return stored(exchange.method, exchange.wire)
 
 
 def _line(text: str) -> str:

@@ -9,6 +9,7 @@ from app.core.errors import StorageTrouble
 from app.core.storage.cache import Cache
 from app.core.storage.database import Database
 from app.core.storage.drafts import Drafts
+from app.core.storage.exchanges import ExchangeLog
 from app.core.storage.grant_log import GrantLog
 from app.core.storage.log import ActivityLog
 from app.core.storage.outbox import Outbox
@@ -23,9 +24,9 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, the outbox, cached answers, the activity record, and the events of grants.
+    """Settings, drafts, the outbox, cached answers, the activity record with its exchanges, and the events of grants.
 
-    Every method waits for the writer's thread, except `Settings.get` and `ActivityLog.add`.
+    Every method waits for the writer's thread, except `Settings.get` and the `add` of the activity.
     """
 
     def __init__(self, database: Database) -> None:
@@ -37,6 +38,7 @@ class Storage:
         self.outbox = Outbox(database, self._writer)
         self.cache = Cache(database, self._writer)
         self.activity = ActivityLog(database, self._writer)
+        self.exchanges = ExchangeLog(database, self._writer)
         self.grants = GrantLog(database, self._writer)
         database.replaced = self.settings.restore
 

@@ -6,6 +6,7 @@ One class serves httpx (REST) and httpx2 (the MCP SDK): both drive `async_auth_f
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
@@ -15,12 +16,14 @@ from app.core.auth.cause import Cause, CauseKind
 from app.core.auth.http.bodies import IN_MEMORY, ReplayableBody, first_message, peek, replayable
 from app.core.auth.http.classifier import TOKEN_ACCEPTED, Reply, Verdict, classify
 from app.core.auth.http.target import REFRESH_FAILURE, RULE
+from app.core.auth.http.trace import judged
 from app.core.errors import BurrowError, Facts, ServerTrouble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from app.core.auth.http.target import Target
+    from app.core.auth.http.trace import Attempt
     from app.core.auth.tokens import TokenSet
 
 log = logging.getLogger(__name__)
@@ -127,10 +130,12 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
 
     async def _heal(self, request: Any, response: Any, tokens: TokenSet, body: ReplayableBody) -> TokenSet | None:
         """The token to repeat the request with; None when the response stands."""
+        attempt: Attempt | None = None
         try:
             reply = await self._reply(response)
             verdict, rule = classify(reply)
             request.extensions[RULE] = rule
+            attempt = judged(request, rule, reply.body)
             if verdict is Verdict.KEY_REFUSED:
                 self._source.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
             elif verdict in TOKEN_ACCEPTED:
@@ -146,7 +151,10 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
             elif verdict is not Verdict.RECOVERABLE_AUTH:
                 return None
             # If another request had the token refreshed meanwhile, this returns the new one without a refresh.
+            started = monotonic()
             newer = await self._source.refresh(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
+            if attempt is not None:
+                attempt.renewal_seconds = monotonic() - started
             # Refreshed even when the body cannot be sent again: the next request then works.
             if await body.restore(request, response):
                 return newer
@@ -154,6 +162,8 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
             return None
         except BurrowError as failure:
             request.extensions[REFRESH_FAILURE] = failure
+            if attempt is not None:
+                attempt.renewal_failure = type(failure).__name__
             return None
         except Exception:
             log.exception("the refusal could not be handled")
@@ -169,8 +179,10 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
     async def _judge_repeated(self, request: Any, response: Any, tokens: TokenSet) -> None:
         """Note what became of the new token. It is proven, and the brake released, only if the target accepts it."""
         try:
-            verdict, rule = classify(await self._reply(response))
+            reply = await self._reply(response)
+            verdict, rule = classify(reply)
             request.extensions[RULE] = rule
+            judged(request, rule, reply.body)
             if verdict in TOKEN_ACCEPTED:
                 self._source.accepted(tokens, self._target.name, response.headers)
         except Exception:

@@ -10,12 +10,15 @@ Imports aiohttp and httpx, so it is imported inside functions.
 from __future__ import annotations
 
 import select
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import aiohttp
 import httpx
 from yarl import URL
+
+from app.core.auth.http.trace import current_attempt
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,6 +67,14 @@ class _Connector(aiohttp.TCPConnector):
                     self._used.add(transport)
                 return connection
             connection.close()
+
+    async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
+        started = monotonic()
+        protocol = await super()._create_connection(*arguments, **options)
+        attempt = current_attempt.get()
+        if attempt is not None:
+            attempt.connect_seconds = monotonic() - started
+        return protocol
 
 
 def _has_news(transport: asyncio.BaseTransport) -> bool:

@@ -20,6 +20,7 @@ import truststore
 from app.core.auth.http.decoding import BodyDecoder, Undecodable, codings_of
 from app.core.auth.http.proxies import ProxySettings
 from app.core.auth.http.target import ANSWER_DEADLINE
+from app.core.auth.http.trace import TRACE, current_attempt
 from app.core.errors import BurrowError, Facts, ProtocolTrouble
 
 if TYPE_CHECKING:
@@ -68,11 +69,20 @@ class NetTransport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):
         route = self._routes.get(target) or self._route(target, request)
         seconds = request.extensions.get(ANSWER_DEADLINE)
         deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        trace = request.extensions.get(TRACE)
+        attempt = None if trace is None else trace.begin(request)
+        current_attempt.set(attempt)
         try:
             async with asyncio.timeout_at(deadline):
                 response = await route.handle_async_request(request)
         except TimeoutError:
             raise self._library.ReadTimeout("the head of the answer took too long", request=request) from None
+        except Exception as failure:
+            if attempt is not None:
+                attempt.error = type(failure).__name__
+            raise
+        if attempt is not None:
+            attempt.answered(response)
         if deadline is None and response.status_code >= 400:
             deadline = asyncio.get_running_loop().time() + REFUSAL_SECONDS
         encoding = response.headers.get("content-encoding", "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from app.core.auth.http.trace import Trace
     from app.core.errors import BurrowError
     from app.core.mcp.json_text import NumberPlaceholders
 
@@ -42,6 +43,7 @@ class Exchange:
     - `in_session`: the request named a session.
     - `bearer` is the fingerprint of the `Authorization` header, empty without one.
     - `refresh_failure` is why a refused token could not be refreshed.
+    - `url` and `trace` are those of the HTTP request, if there is one.
     - `raw_result` is the result as it was received, `result` what the connection returns.
     """
 
@@ -68,6 +70,8 @@ class Exchange:
     raw_result: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     error: RpcError | None = None
+    url: str = ""
+    trace: Trace | None = None
 
     @property
     def answered(self) -> bool:

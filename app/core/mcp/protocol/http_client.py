@@ -18,6 +18,7 @@ from mcp.client.streamable_http import MCP_SESSION_ID
 
 from app.core.auth.http.clients import reason_of
 from app.core.auth.http.target import REFRESH_FAILURE
+from app.core.auth.http.trace import TRACE, Trace
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
 from app.core.mcp.protocol.exchange import EVENT_STREAM, NO_RESPONSE, media_type, send_context
@@ -137,6 +138,8 @@ class RecordingHttpClient(httpx2.AsyncClient):
             exchange.in_session = MCP_SESSION_ID in request.headers
             request = _with_exact_numbers(request, exchange.placeholders) if exchange.placeholders else request
             request.extensions[EXCHANGE] = exchange
+            exchange.url = str(request.url)
+            request.extensions[TRACE] = exchange.trace = Trace()
         try:
             async with asyncio.timeout(_head_timeout(request, exchange)):
                 response = await super().send(request, **{**options, "stream": True, "follow_redirects": False})

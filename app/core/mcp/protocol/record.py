@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.core.diagnostics.exchanges import stored_trace
 from app.core.mcp.protocol.exchange import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.core.mcp.protocol.connection import Endpoint
     from app.core.mcp.protocol.exchange import Notice
@@ -35,6 +36,8 @@ class MessageRecorder(Protocol):
         status: str,
         milliseconds: float | None = None,
         detail: dict[str, Any] | None = None,
+        *,
+        exchange: Callable[[], Mapping[str, Any]] | None = None,
     ) -> object: ...
 
 
@@ -60,7 +63,15 @@ def _record_exchange(recorder: MessageRecorder, title: str, exchange: Exchange, 
     if exchange.body:
         detail["body"] = exchange.body[:BODY_SHOWN].decode("utf-8", "replace")
     milliseconds = None if exchange.seconds is None else exchange.seconds * 1000
-    recorder.record("mcp", title, f"{exchange.method} {name}".strip(), _status(exchange), milliseconds, detail)
+    summary, wire = f"{exchange.method} {name}".strip(), _wire(exchange)
+    recorder.record("mcp", title, summary, _status(exchange), milliseconds, detail, exchange=wire)
+
+
+def _wire(exchange: Exchange) -> Callable[[], Mapping[str, Any]] | None:
+    """What makes the HTTP part of the record: its bodies are in the record already."""
+    url, trace = exchange.url, exchange.trace
+    ended = None if exchange.seconds is None else exchange.started + exchange.seconds
+    return None if trace is None else lambda: stored_trace("POST", url, trace, ended)
 
 
 def _answer(exchange: Exchange) -> object:
