@@ -153,6 +153,18 @@ def test_a_secret_across_the_cut_is_not_kept_in_part() -> None:
     assert SECRET[:12] not in (body.text or "")
 
 
+def test_json_stays_json_with_its_digits_and_names_when_secrets_are_taken_out() -> None:
+    body = (
+        '{"state":{"mode":"x"},"n":3.14159265358979323846,"a":1,"a":2,"token":"SECRET","max_tokens":5,"password":12345678,'
+        '"headers":[{"name":"X-Api-Key","value":"plain"}],"secrets":["one","two"]}'
+    ).replace("SECRET", SECRET)
+    assert kept_body(body.encode()).text == (
+        '{"state":{"mode":"x"},"n":3.14159265358979323846,"a":1,"a":2,"token":"[redacted]","max_tokens":5,'
+        '"password":"[redacted]","headers":[{"name":"X-Api-Key","value":"[redacted]"}],'
+        '"secrets":["[redacted]","[redacted]"]}'
+    )
+
+
 @pytest.mark.parametrize("body", [b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe" * 100_000, b"a\0b"])
 def test_what_is_no_text_is_kept_as_its_size(body: bytes) -> None:
     assert kept_body(body) == WireBody(None, len(body))

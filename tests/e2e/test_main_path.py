@@ -118,7 +118,7 @@ def look_at_what_happened(window: RunningWindow, picture: Path) -> None:
     window.key("Return")
     details = window.desktop.find_window("Sign-in details")
     window.find("What: Renewed", "cell")
-    window.find(re.compile("^Why: Refused by "), "cell")
+    window.find(re.compile("^Why: .* refused the old token"), "cell")
     window.find(re.compile("^Next due: in "), "cell")
     window.desktop.screenshot(picture, details)
     window.key("Escape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 from PySide6.QtCore import Qt
@@ -255,6 +256,7 @@ class FakeServices:
         self.backend_changed: Event[FakeBackend | None] = Event()
         self.accounts = KnownAccounts(self.storage.settings)  # type: ignore[arg-type]
         self.own_servers = FakeOwnServers()
+        self.servers = SimpleNamespace(listed=())
         self.sign_ins = SignIns(lambda: self.backend, self.backend_changed, self.own_servers)  # type: ignore[arg-type, return-value]
 
         self.fail: BurrowError | None = None

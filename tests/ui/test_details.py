@@ -125,10 +125,10 @@ def test_every_kind_of_step_has_its_words_glyph_and_tone(qapp: QApplication) -> 
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "Refused by Notion"),
-        ({"target": ""}, "Refused by the server"),
-        ({"cause": "expired", "target": ""}, "Expired"),
-        ({"cause": "ahead of expiry", "target": ""}, "Before it expired"),
+        ({}, "Notion refused the old token"),
+        ({"target": ""}, "The server refused the old token"),
+        ({"cause": "expired", "target": ""}, "The old token had expired"),
+        ({"cause": "ahead of expiry", "target": ""}, "Before the old token expired"),
         ({"cause": "unfinished renewal", "target": ""}, "Left unfinished earlier"),
         ({"cause": "browser", "target": ""}, "In the browser"),
         ({"cause": "ticket", "target": ""}, "By the workspace"),
@@ -160,7 +160,15 @@ async def test_a_renewal_is_a_line_with_when_what_why_by_whom_generations_and_ho
         await until(lambda: shown.rows == 2)
         columns = ("When", "What", "Why", "By", "Generation", "Took", "Next due")
         line = [shown.cell(0, column) for column in columns]
-        assert line == ["1 min ago", "Renewed", "Refused by Notion", "This window", "4 → 5", "41 ms", "in 31 min"]
+        assert line == [
+            "1 min ago",
+            "Renewed",
+            "Notion refused the old token",
+            "This window",
+            "4 → 5",
+            "41 ms",
+            "in 31 min",
+        ]
         assert [shown.cell(1, column) for column in ("When", "What", "Generation")] == ["50 min ago", "Offline", "4"]
         assert ", rule mcp-challenge" in shown.dialog.line.text()
         assert "33334444" in shown.dialog.line.text()

@@ -577,7 +577,7 @@ async def test_the_drawer_lists_filters_copies_and_follows_what_happens(tmp_path
         await until(lambda: drawer.table.values.rowCount() == 1)
         press(drawer.filter, Qt.Key.Key_Down)
         assert drawer.table.hasFocus()
-        assert '"tools/list"' in drawer.detail.toPlainText()
+        assert "tools/list" in drawer.page.browser.toPlainText()
         drawer.copy_current()
         assert json.loads(QGuiApplication.clipboard().text())["summary"] == "tools/list"
         target = tmp_path / "activity.jsonl"

@@ -119,7 +119,7 @@ class Activity:
                 "rule": exchange.rule,
                 "error": exchange.error,
                 "bytes": exchange.size,
-                "credential": exchange.credential,
+                "sign_in": exchange.credential,
             },
             exchange=lambda: _stored(exchange),
             exchange_bytes=EXCHANGE_BYTES + len(exchange.wire.body) + len(exchange.wire.answer),
@@ -149,7 +149,7 @@ class Activity:
             summary=f"{event.what}: {event.why}",
             status=event.outcome,
             milliseconds=event.milliseconds,
-            detail={"generation": event.generation, "fingerprint": event.token, "credential": key.text},
+            detail={"generation": event.generation, "fingerprint": event.token, "sign_in": key.text},
         )
 
     def records(self) -> tuple[ActivityRecord, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from codecs import getincrementaldecoder
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.core.redaction import REDACTED, redact, redact_text
@@ -163,13 +164,8 @@ def is_whole(exchange: WireExchange) -> bool:
 def pretty(text: str) -> str:
     """JSON with line breaks; anything else as it is. Its values stay what they are."""
     try:
-        value = json.loads(text, object_pairs_hook=_Members, parse_float=_Verbatim, parse_int=_Verbatim)
+        return _laid_out(_parsed(text), 0)
     except (ValueError, RecursionError):
-        return text
-    try:
-        # Half of a surrogate pair stays the escape that it was.
-        return _laid_out(value, 0).encode("utf-8", "backslashreplace").decode()
-    except RecursionError:
         return text
 
 
@@ -190,11 +186,11 @@ def _laid_out(value: object, depth: int) -> str:
     if isinstance(value, _Members):
         if not value:
             return "{}"
-        rows = [f"{inner}{json.dumps(key, ensure_ascii=False)}: {_laid_out(item, depth + 1)}" for key, item in value]
+        rows = [f"{inner}{_text(key)}: {_laid_out(item, depth + 1)}" for key, item in value]
         return "{\n" + ",\n".join(rows) + f"\n{outer}}}"
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(f"{inner}{_laid_out(item, depth + 1)}" for item in value) + f"\n{outer}]"
-    return json.dumps(value, ensure_ascii=False)
+    return _text(value)
 
 
 def _attempts(trace: Trace) -> list[dict[str, Any]]:
@@ -247,7 +243,64 @@ def _body(body: bytes, size: int, limit: int) -> dict[str, Any]:
         return {"text": None, "size": size, "cut": False}
     if "\0" in text or (size and not body):
         return {"text": None, "size": size, "cut": False}
-    return {"text": redact_text(text)[:limit], "size": size, "cut": size > limit}
+    return {"text": _cleaned_text(text, whole=len(part) == size)[:limit], "size": size, "cut": size > limit}
+
+
+def _cleaned_text(text: str, *, whole: bool) -> str:
+    """A body without secrets. JSON stays JSON, with the digits and the repeated names that it has."""
+    if whole and text.lstrip()[:1] in {"{", "["}:
+        try:
+            parsed = _parsed(text)
+            cleaned = _cleaned(parsed, "")
+            return text if cleaned == parsed else _written(cleaned)
+        except (ValueError, RecursionError):
+            pass
+    return redact_text(text)
+
+
+def _cleaned(value: object, name: str) -> object:
+    """A parsed JSON value without secrets. `name` is that of the member whose value it is."""
+    if isinstance(value, _Members):
+        if name and redact({name: {}})[name] == REDACTED:
+            return REDACTED
+        said = _pair_name(value)
+        return _Members(
+            (redact_text(key), _cleaned(item, said if said and key.lower() == "value" else key)) for key, item in value
+        )
+    if isinstance(value, list):
+        return [_cleaned(item, name) for item in value]
+    if isinstance(value, _Verbatim):
+        return REDACTED if name and redact({name: 0})[name] == REDACTED else value
+    if isinstance(value, str):
+        return redact({name: value}, limit=len(value) + len(name) + 16)[redact_text(name[:256])]
+    return value
+
+
+def _pair_name(members: _Members) -> str:
+    """The name of the header in `{"name": …, "value": …}`, empty for any other object."""
+    named = dict(members)
+    found = next((named[key] for key in ("name", "key", "header") if isinstance(named.get(key), str)), "")
+    return found if "value" in named else ""
+
+
+def _parsed(text: str) -> object:
+    """A JSON value with its members and digits as they are written. Raises `ValueError` and `RecursionError`."""
+    return json.loads(text, object_pairs_hook=_Members, parse_float=_Verbatim, parse_int=_Verbatim)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, _Verbatim):
+        return str(value)
+    if isinstance(value, _Members):
+        return "{" + ",".join(f"{_text(key)}:{_written(item)}" for key, item in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_written, value)) + "]"
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    # Half of a surrogate pair stays the escape that it was.
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _read_attempt(value: Mapping[str, Any]) -> WireAttempt:
@@ -290,3 +343,50 @@ def _milliseconds(seconds: float) -> float:
 def _quoted(text: str) -> str:
     """A word for a POSIX shell. Where a secret stood, the variable `TOKEN` is put in."""
     return '"$TOKEN"'.join(shlex.quote(part) if part else "" for part in text.split(REDACTED)) or "''"
+
+
+class PhaseKind(Enum):
+    """The parts of a request's time."""
+
+    QUEUED = "queued"
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+    REFUSED = "refused"
+    RENEWING = "renewing"
+    READING = "reading"
+
+
+class Phase(NamedTuple):
+    """A part of a request's time, in milliseconds since it was asked for. `status` is that of the answer it ended with.
+
+    `attempt` counts from 1, 0 for what comes before the first.
+    """
+
+    kind: PhaseKind
+    at: float
+    length: float
+    attempt: int
+    status: int | None = None
+
+
+def phases(exchange: WireExchange) -> tuple[Phase, ...]:
+    """Where the time of a request went, in order. An attempt without an answer waits until the next one or the end."""
+    found: list[Phase] = []
+    if exchange.queued:
+        found.append(Phase(PhaseKind.QUEUED, 0.0, exchange.queued, 0))
+    for number, attempt in enumerate(exchange.attempts, 1):
+        last = number == len(exchange.attempts)
+        following = exchange.total if last else exchange.attempts[number].at
+        length = attempt.head if attempt.head is not None else max(0.0, (following or attempt.at) - attempt.at)
+        at = attempt.at
+        if attempt.connect is not None:
+            connecting = min(attempt.connect, length)
+            found.append(Phase(PhaseKind.CONNECTING, at, connecting, number))
+            at, length = at + connecting, length - connecting
+        refused = attempt.renewal is not None or attempt.renewal_failure != ""
+        found.append(Phase(PhaseKind.REFUSED if refused else PhaseKind.WAITING, at, length, number, attempt.status))
+        if attempt.renewal is not None:
+            found.append(Phase(PhaseKind.RENEWING, at + length, attempt.renewal, number))
+        if last and exchange.reading is not None and not refused:
+            found.append(Phase(PhaseKind.READING, at + length, exchange.reading, number))
+    return tuple(found)

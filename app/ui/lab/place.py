@@ -8,6 +8,7 @@ from PySide6.QtCore import QCoreApplication, Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
+from app.ui import activity_words
 from app.ui.context import Command
 from app.ui.lab.faults import FAULTS, Fault
 from app.ui.place import Place
@@ -197,8 +198,8 @@ class LabPlace(Place):
         column.addWidget(Text(self.tr("What Burrow did"), "section"))
         columns: list[Column[ActivityRecord]] = [
             Column(self.tr("Time"), lambda record: clock(moment_at(record.at)), 84, tooltip=_when),
-            Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
-            Column(self.tr("Outcome"), lambda record: record.status, 100, tone=_tone),
+            Column(self.tr("What"), activity_words.summary, tooltip=activity_words.summary),
+            Column(self.tr("Outcome"), activity_words.outcome, 100, tone=_tone),
             Column(self.tr("Took"), _took, 84, right=True, drop_below=360),
         ]
         self.events: DataTable[ActivityRecord] = DataTable(

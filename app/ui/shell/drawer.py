@@ -1,4 +1,4 @@
-"""The activity drawer: every request, newest first, with filter, details, copy and export."""
+"""The activity drawer: every request, newest first, with filter and export, and the page of the selected one."""
 
 from __future__ import annotations
 
@@ -7,34 +7,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLocale, Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.ui import activity_words
+from app.ui.shell.exchange_page import ExchangePage
+from app.ui.shell.exchange_words import as_line
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.choices import Select
-from app.ui.widgets.fields import CodeEdit, FilterField
+from app.ui.widgets.fields import FilterField
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.page import RememberedSplitter
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
 from app.ui.widgets.times import absolute, clock, duration, moment_at
 
 if TYPE_CHECKING:
-    from app.core.diagnostics.activity import Activity, ActivityRecord
+    from PySide6.QtCore import QPoint
+    from PySide6.QtGui import QResizeEvent
+
+    from app.core.diagnostics.activity import ActivityRecord
+    from app.core.services import Services
     from app.ui.bridge import Bridge
-    from app.ui.theme.tokens import Tone
 
 REFRESH_MS = 100
+# Narrower than this, in pixels of the design, there is room for the list or for the page.
+BOTH_FROM = 860
 
 
 class ActivityDrawer(QWidget):
-    """Emits `closed()` when the user closes it. It reads the records only while it is visible."""
+    """Emits `closed()` when the user closes it. It reads the records only while it is visible.
+
+    Where it is wide, the page of the selected line stands beside the list, else Enter puts it in the list's place.
+    """
 
     closed = Signal()
 
-    def __init__(self, activity: Activity, bridge: Bridge, parent: QWidget | None = None) -> None:
+    def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._activity = activity
+        activity = self._activity = services.activity
         self._bridge = bridge
         self.filter = FilterField(self.tr("Filter activity"))
         self.filter.changed.connect(lambda _text: self.refresh())
@@ -44,18 +57,22 @@ class ActivityDrawer(QWidget):
         self.count = Text(role="caption", tone="muted")
         columns: list[Column[ActivityRecord]] = [
             Column(self.tr("Time"), lambda record: clock(moment_at(record.at)), 84, tooltip=_when),
-            Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=560),
-            Column(self.tr("Server"), _server, 140, drop_below=500, tooltip=lambda record: record.target),
-            Column(self.tr("What"), lambda record: record.summary, tooltip=lambda record: record.summary),
-            Column(self.tr("Answer"), lambda record: record.status, 100, tone=_tone),
+            Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=640),
+            Column(self.tr("Server"), _server, 140, drop_below=720, tooltip=lambda record: record.target),
+            Column(self.tr("What"), activity_words.summary, tooltip=activity_words.summary),
+            Column(self.tr("Answer"), activity_words.outcome, 100, tone=activity_words.tone),
             Column(self.tr("Took"), _took, 84, right=True, drop_below=500),
         ]
         self.table: DataTable[ActivityRecord] = DataTable(self.tr("Activity"), columns, lambda record: record.id)
         self.table.picked.connect(self._show_detail)
+        self.table.opened.connect(self._open)
+        self.table.menu_wanted.connect(self._open_menu)
         self.filter.down.connect(self.table.setFocus)
-        self.detail = CodeEdit(self.tr("Details of the selected line"), read_only=True, wrap=True)
-        self.detail.setProperty("edge", "none")
-        self.detail.setVisible(False)
+        self.page = ExchangePage(services, bridge)
+        self.page.setVisible(False)
+        self.page.left.connect(self._back)
+        self._opened = False
+        self._actions = self._make_actions()
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         row = QHBoxLayout()
@@ -65,12 +82,11 @@ class ActivityDrawer(QWidget):
         row.addWidget(self.filter, 1)
         row.addWidget(self.kind)
         row.addWidget(self.count)
-        row.addWidget(QuietButton(self.tr("Copy"), "copy", clicked=self.copy_current))
         row.addWidget(QuietButton(self.tr("Export…"), "download", clicked=self.ask_where_to_export))
         row.addWidget(IconButton(self.tr("Close activity"), "cross", keys="Ctrl+J", clicked=self.closed.emit))
-        split = RememberedSplitter(Qt.Orientation.Horizontal, [self.table, self.detail], [760, 340])
-        split.setStretchFactor(0, 5)
-        split.setStretchFactor(1, 2)
+        split = RememberedSplitter(Qt.Orientation.Horizontal, [self.table, self.page], [600, 500])
+        split.setStretchFactor(0, 4)
+        split.setStretchFactor(1, 3)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
@@ -96,10 +112,16 @@ class ActivityDrawer(QWidget):
             self.count.setText(words)
 
     def copy_current(self) -> None:
-        """Put the selected record on the clipboard."""
+        """Put the selected record on the clipboard as JSON."""
         record = self.table.current()
         if record is not None:
             QGuiApplication.clipboard().setText(_text(record))
+
+    def copy_line(self) -> None:
+        """Put the selected line on the clipboard as one line of text."""
+        record = self.table.current()
+        if record is not None:
+            QGuiApplication.clipboard().setText(as_line(record))
 
     def ask_where_to_export(self) -> None:
         """Ask for a file, then write every record to it as JSON lines."""
@@ -122,9 +144,66 @@ class ActivityDrawer(QWidget):
         if self.isVisible() and not self._timer.isActive():
             self._timer.start()
 
+    def _make_actions(self) -> list[QAction]:
+        """What the menu of a line offers, each by its keys too while the drawer has the focus."""
+        found = []
+        for words, keys, run in (
+            (self.tr("Show details"), "", self._open),
+            (self.tr("Copy line"), "Ctrl+C", self.copy_line),
+            (self.tr("Copy as JSON"), "", self.copy_current),
+            (self.tr("Copy as curl"), "Ctrl+Shift+C", self.page.copy_curl),
+            (self.tr("Send again"), "Ctrl+R", self.page.send_again),
+        ):
+            action = QAction(words, self)
+            action.setShortcut(QKeySequence(keys))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            action.setAutoRepeat(False)
+            action.triggered.connect(lambda _checked=False, run=run: run())
+            # The page has its own copying; a selected text goes before the line.
+            (self.table if keys == "Ctrl+C" else self).addAction(action)
+            found.append(action)
+        return found
+
+    def _open_menu(self, record: ActivityRecord, at: QPoint) -> None:
+        if record is not self.table.current():
+            self.table.selectRow(self.table.values.place(record.id))
+        *_, curl, again = self._actions
+        curl.setEnabled(self.page.curl_button.isEnabled())
+        again.setEnabled(self.page.again_button.isEnabled())
+        menu = CheckMenu(parent=self)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.addActions(self._actions)
+        menu.popup(at)
+
+    def _open(self, _record: ActivityRecord | None = None) -> None:
+        """Put the focus into the page of the selected line, which may have to take the list's place."""
+        if self.table.current() is None:
+            return
+        self._opened = True
+        self._arrange()
+        self.page.tabs.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _back(self) -> None:
+        self._opened = False
+        self._arrange()
+        self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def _show_detail(self, record: ActivityRecord | None) -> None:
-        self.detail.setPlainText(_text(record) if record is not None else "")
-        self.detail.setVisible(record is not None)
+        self.page.show_record(record)
+        if record is None:
+            self._opened = False
+        self._arrange()
+
+    def _arrange(self) -> None:
+        both = self.width() >= theme().px(BOTH_FROM)
+        self.table.setVisible(both or not self._opened)
+        self.page.setVisible(self.page.record is not None and (both or self._opened))
+        self.page.back_button.setVisible(not both)
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
 
 
 def _server(record: ActivityRecord) -> str:
@@ -139,17 +218,10 @@ def _took(record: ActivityRecord) -> str:
     return "" if record.milliseconds is None else duration(record.milliseconds / 1000)
 
 
-def _tone(record: ActivityRecord) -> Tone:
-    status = record.status
-    if status.isdigit():
-        return "bad" if status >= "500" else "attention" if status >= "400" else "muted"
-    return "muted" if status in {"", "ok", "renewed", "adopted"} else "attention"
-
-
 def _matches(record: ActivityRecord, words: list[str]) -> bool:
     if not words:
         return True
-    text = f"{record.kind} {record.target} {record.summary} {record.status}".lower()
+    text = f"{record.kind} {record.target} {record.summary} {record.status} {activity_words.summary(record)}".lower()
     return all(word in text for word in words)
 
 

@@ -59,7 +59,7 @@ class DrawerHost(RememberedSplitter):
     def _build(self) -> ActivityDrawer:
         from app.ui.shell.drawer import ActivityDrawer
 
-        drawer = self.drawer = ActivityDrawer(self._services.activity, self._bridge)
+        drawer = self.drawer = ActivityDrawer(self._services, self._bridge)
         drawer.closed.connect(self.close_drawer)
         self.addWidget(drawer)
         total = self.height()

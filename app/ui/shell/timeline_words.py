@@ -47,9 +47,9 @@ STEP_STATES: Mapping[StepKind, State] = {
 }
 # By the journal's names of causes. A cause of another version is shown as it is.
 CAUSES: dict[str, str] = {
-    "refused": marked("Step", "Refused by the server"),
-    "expired": marked("Step", "Expired"),
-    "ahead of expiry": marked("Step", "Before it expired"),
+    "refused": marked("Step", "The server refused the old token"),
+    "expired": marked("Step", "The old token had expired"),
+    "ahead of expiry": marked("Step", "Before the old token expired"),
     "unfinished renewal": marked("Step", "Left unfinished earlier"),
     "noticed": marked("Step", "Another process renewed it"),
     "asked for": marked("Step", "Requested"),
@@ -81,7 +81,7 @@ def when(step: TimelineStep) -> str:
 def why(step: TimelineStep) -> str:
     """Why it happened; of a refusal, who refused."""
     if step.target and step.cause == "refused":
-        return _tr("Refused by {0}").format(printable(step.target))
+        return _tr("{0} refused the old token").format(printable(step.target))
     known = CAUSES.get(step.cause)
     if known is not None:
         return _tr(known)

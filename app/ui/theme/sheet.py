@@ -94,7 +94,7 @@ QFrame[bar="good"] {{ background: {c.good_fill}; border: none; border-bottom: 1p
 QFrame[bar="info"] {{ background: {c.info_fill}; border: none; border-bottom: 1px solid {c.border}; }}
 QFrame[pane="side"] {{ background: {c.window}; border: none; }}
 QFrame[pane="rail"] {{ background: {c.window}; border: none; border-right: 1px solid {c.border}; }}
-QPlainTextEdit[edge="none"] {{ border: none; border-radius: 0; padding: {gap}px {wide}px; }}
+QPlainTextEdit[edge="none"], QTextEdit[edge="none"] {{ border: none; border-radius: 0; padding: {gap}px {wide}px; }}
 QTextEdit[prose="true"] {{ background: transparent; border: none; padding: 0; }}
 QTableView[padded="true"]::item {{ padding: 0 {gap - CELL_MARGIN}px; }}
 QFrame[pane="surface"] {{ background: {c.surface}; border: none; }}

@@ -43,7 +43,7 @@ class MessageRecorder(Protocol):
 
 def record_message(recorder: MessageRecorder, endpoint: Endpoint, item: Exchange | Notice) -> None:
     """Record an exchange with a server that has finished, or a notification. Raises nothing."""
-    title, carried = endpoint.title, {} if endpoint.credential is None else {"credential": endpoint.credential.text}
+    title, carried = endpoint.title, {} if endpoint.credential is None else {"sign_in": endpoint.credential.text}
     try:
         if isinstance(item, Exchange):
             _record_exchange(recorder, title, item, carried)
