@@ -38,6 +38,7 @@ from app.core.errors import (
     TimedOut,
 )
 from app.core.events import Event
+from app.core.preferences import ANSWER, preferences
 from app.core.streams import AnswerStream
 from app.core.urls import is_loopback, origin_of
 
@@ -58,8 +59,6 @@ IN_FLIGHT = 6
 # A host's stream says something every 20 seconds (docs/wire.md, "Run stream").
 SILENCE_SECONDS = 60.0
 BODY_LIMIT = 64 * 1024 * 1024
-# For a whole answer, counted anew each time that the request is sent. A stream is limited by its silence instead.
-ANSWER_SECONDS = 45.0
 # What a record holds of each body: a little more than the activity keeps of it.
 WIRE_BYTES = 72 * 1024
 PLAIN_SECONDS = 10.0
@@ -210,7 +209,8 @@ class Fetcher:
         """Send one request and return its 2xx answer.
 
         `path` is relative to the host, or an absolute address of it (`next` links). `timeout` is how many seconds the
-        whole answer may take, by default 45. A GET that the server refuses for the moment (429, 503) is sent once more.
+        whole answer may take, by default what the user chose (`preferences.ANSWER`), counted anew each time that it is
+        sent. A GET that the server refuses for the moment (429, 503) is sent once more.
         `admission` is what `RequestOwner.admit` answered for this operation; without it the account is the one shown
         now. `idempotent` says whether sending twice does no harm; by default the method decides (RFC 9110 section
         9.2.2).
@@ -220,8 +220,10 @@ class Fetcher:
         repeatable = method in IDEMPOTENT if idempotent is None else idempotent
         scope = self._scope(admission)
         client = await self._transport.client()
-        request = self._request(client, method, path, params, body, client.timeout if timeout is None else timeout)
-        request.extensions[ANSWER_DEADLINE] = ANSWER_SECONDS if timeout is None else timeout
+        seconds = preferences().answer_seconds if timeout is None else timeout
+        limits = client.timeout if timeout is None and seconds == ANSWER.default else _limits(client, seconds)
+        request = self._request(client, method, path, params, body, limits)
+        request.extensions[ANSWER_DEADLINE] = seconds
         admitted = admission is not None
         try:
             return await self._exchange(request, scope, admitted=admitted, repeatable=repeatable)
@@ -503,6 +505,14 @@ async def plain_json(
         return msgspec.json.decode(answer) if answer else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ServerTrouble(f"{origin} answered with something that is not JSON.", Facts(origin=origin)) from None
+
+
+def _limits(client: httpx.AsyncClient, seconds: float) -> httpx.Timeout:
+    """The client's limits for an answer that may take so many seconds, and be silent for as long."""
+    import httpx
+
+    connect = client.timeout.connect
+    return httpx.Timeout(seconds, connect=seconds if connect is None else min(connect, seconds))
 
 
 def _query(params: Mapping[str, str | int | bool | None] | None) -> dict[str, str] | None:

@@ -19,6 +19,7 @@ from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
+from app.core.preferences import use_preferences
 from app.core.storage import Storage
 from app.core.urls import is_loopback, origin_if_any
 
@@ -91,6 +92,7 @@ class Services:
         self.role = role
         self._long_lived = long_lived
         self.storage = Storage.open(folder)
+        use_preferences(self.storage.settings)
         self.activity = Activity(self.storage.activity, self.storage.exchanges)
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from app.core import fetcher as fetcher_module
 from app.core.auth.oauth.discovery import find_challenge, find_protected_resource
 from app.core.auth.oauth.requests import send
 from app.core.errors import (
@@ -31,6 +30,7 @@ from app.core.errors import (
 )
 from app.core.fetcher import Fetcher, plain_json
 from app.core.mcp.protocol.connection import Connection
+from app.core.preferences import preferences
 from tests.core import _mcp_server as mcp
 from tests.core._proxies import Recorded, http_proxy
 from tests.core._tls import tls_server
@@ -164,7 +164,7 @@ async def test_row_92_one_coding_is_decoded_within_the_bound(tmp_path: Path, sta
 async def test_row_93_an_answer_that_trickles_ends_in_time_and_a_stream_may_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: Measure
 ) -> None:
-    monkeypatch.setattr(fetcher_module, "ANSWER_SECONDS", 0.4)
+    monkeypatch.setattr(preferences(), "answer_seconds", 0.4)
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
         for _ in range(40):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app import __version__
 from app.core.auth.http.decoding import ACCEPTED
-from app.core.auth.http.proxies import ProxySettings
 from app.core.errors import (
     BurrowError,
     CertificateRefused,
@@ -128,12 +127,10 @@ def _open_clients() -> ClientPair:
     from app.core.auth.http.direct import DirectTransport
     from app.core.auth.http.transport import NetTransport, tls_context
 
-    proxies = ProxySettings.of_environment()
-
     def client(connections: int, keepalive: int) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=keepalive)
         return httpx.AsyncClient(
-            transport=NetTransport(httpx, proxies, direct=DirectTransport(tls_context(), limits), limits=limits),
+            transport=NetTransport(httpx, direct=DirectTransport(tls_context(), limits), limits=limits),
             trust_env=False,
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
             follow_redirects=False,

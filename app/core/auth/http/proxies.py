@@ -1,4 +1,6 @@
-"""ProxySettings: the proxies that the environment names, read once by the convention that curl and others follow.
+"""ProxySettings: the proxies that the user chose, or those that the environment names.
+
+The environment is read once, by the convention that curl and others follow.
 
 `http_proxy`, `https_proxy` and `all_proxy` name proxies, `no_proxy` the hosts that need none; each in lower or upper
 case, the lower case first. httpx and httpx2 do not read them themselves: they refuse networks and brackets in
@@ -18,10 +20,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from app.core.errors import Facts, ProxyUnusable
+from app.core.preferences import ADDRESS, NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+    from app.core.preferences import ProxyChoice
 
 PORTS = {"http": 80, "https": 443}
 SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
@@ -31,6 +36,8 @@ NAMES = ("http_proxy", "https_proxy", "all_proxy")
 # What urllib calls the proxies of the system's settings.
 SYSTEM_NAMES = {"http": "http_proxy", "https": "https_proxy", "socks": "all_proxy"}
 HIGHEST_PORT = 65535
+# What an error calls the address that the user typed.
+OF_THE_SETTINGS = "the settings"
 
 
 class Variable(NamedTuple):
@@ -78,6 +85,18 @@ class ProxySettings:
             found, tuple(filter(None, map(_exclusion, entries))), every_host_excluded="*" in entries, bypassed=bypassed
         )
 
+    @staticmethod
+    def chosen(choice: ProxyChoice) -> ProxySettings:
+        """The settings for what the user chose."""
+        if choice.mode == NONE:
+            return ProxySettings()
+        environment = ProxySettings.of_environment()
+        if choice.mode != ADDRESS:
+            return environment
+        # The hosts that the environment excepts are those of the network that this computer is in.
+        found = {"all_proxy": Variable(OF_THE_SETTINGS, choice.address)}
+        return ProxySettings(found, environment.exclusions, every_host_excluded=environment.every_host_excluded)
+
     def proxy_for(self, scheme: str, host: str, port: int | None = None) -> str | None:
         """The URL of the proxy for requests to a host; None for none. An IPv6 address may have brackets.
 
@@ -102,6 +121,17 @@ class ProxySettings:
             elif host == entry.name or host.endswith(f".{entry.name}"):
                 return True
         return self.bypassed is not None and self.bypassed(host)
+
+
+def check_address(address: str) -> str:
+    """The address of a proxy in the form that is kept. Raises `ProxyUnusable`.
+
+    A name or password in it is refused: the settings are no place for a secret.
+    """
+    checked = _checked(Variable(OF_THE_SETTINGS, address.strip()))
+    if "@" in urlsplit(checked).netloc:
+        raise _unusable(Variable(OF_THE_SETTINGS, ""), "it has a name or a password, which would be stored openly")
+    return checked
 
 
 def is_this_machine(host: str) -> bool:

@@ -22,9 +22,12 @@ from app.core.auth.http.proxies import ProxySettings
 from app.core.auth.http.target import ANSWER_DEADLINE
 from app.core.auth.http.trace import TRACE, current_attempt
 from app.core.errors import BurrowError, Facts, ProtocolTrouble
+from app.core.preferences import preferences
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from app.core.preferences import ProxyChoice
 
 # Nobody waits for the explanation of a refusal as long as for an answer.
 REFUSAL_SECONDS = 30.0
@@ -48,12 +51,15 @@ class NetTransport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):
         direct: Any = None,
         **options: Any,
     ) -> None:
-        """`proxies` are by default those of the environment. `options` are those of the library's own transport.
+        """`proxies` are by default those that the user chose, also when the choice changes.
 
-        `direct` sends what needs no proxy, by default the library's own transport.
+        `options` are those of the library's own transport. `direct` sends what needs no proxy, by default the library's
+        own transport.
         """
         self._library = library
-        self._proxies = ProxySettings.of_environment() if proxies is None else proxies
+        self._fixed = proxies
+        self._choice = preferences().proxy
+        self._proxies = ProxySettings.chosen(self._choice) if proxies is None else proxies
         self._tls = tls or tls_context()
         self._options = options
         self._direct = self._open(None) if direct is None else direct
@@ -65,6 +71,8 @@ class NetTransport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request. Raises the errors of its library."""
         url = request.url
+        if self._choice is not preferences().proxy and self._fixed is None:
+            self._follow(preferences().proxy)
         target = (url.scheme, url.host, url.port)
         route = self._routes.get(target) or self._route(target, request)
         seconds = request.extensions.get(ANSWER_DEADLINE)
@@ -99,6 +107,11 @@ class NetTransport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         for transport in (self._direct, *self._through.values()):
             await transport.aclose()
+
+    def _follow(self, choice: ProxyChoice) -> None:
+        """Choose the routes anew. Those of the former choice stay open until their requests are answered."""
+        self._choice, self._proxies = choice, ProxySettings.chosen(choice)
+        self._routes.clear()
 
     def _route(self, target: tuple[str, str, int | None], request: Any) -> Any:
         try:

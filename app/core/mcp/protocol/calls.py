@@ -11,13 +11,13 @@ from app.core.errors import BurrowError, Facts, TimedOut
 from app.core.events import Event
 from app.core.mcp.results.blocks import Progress
 from app.core.mcp.results.parsing import call_result
+from app.core.preferences import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from app.core.mcp.results.blocks import CallResult
 
-SILENCE_SECONDS = 60.0
 LONGEST_SECONDS = 30 * 60.0
 # Results with more base64 than this are decoded in a worker thread.
 OFF_LOOP_BYTES = 256 * 1024
@@ -39,21 +39,22 @@ class CallCancelled(BurrowError):
 class ToolCall:
     """A running call, in a task of its own. It goes on until it ends or is cancelled, whether or not anybody waits.
 
-    `progress` emits on the loop. `silence` and `longest` are in seconds.
+    `progress` emits on the loop. `silence` and `longest` are in seconds; `silence` is by
+    default what the user chose (`preferences.SILENCE`).
     """
 
     def __init__(
         self,
         run: Callable[[ProgressReport], Awaitable[dict[str, Any]]],
         *,
-        silence: float = SILENCE_SECONDS,
+        silence: float | None = None,
         longest: float = LONGEST_SECONDS,
     ) -> None:
         self.progress: Event[Progress] = Event()
         self.started = monotonic()
         # When the last sign of life came.
         self._heard = self.started
-        self._silence = silence
+        self._silence = preferences().silence_seconds if silence is None else silence
         self._longest = longest
         self._task = asyncio.create_task(self._drive(run), name="mcp call")
         self._task.add_done_callback(retrieve)
@@ -71,7 +72,7 @@ class ToolCall:
     async def result(self) -> CallResult:
         """Wait for the result. Cancelling this coroutine cancels the call.
 
-        Raises `TimedOut` with `facts.code` "silence" after 60 s without a sign of life: the call still runs, and
+        Raises `TimedOut` with `facts.code` "silence" after `silence` without a sign of life: the call still runs, and
         calling this again goes on waiting. With code "longest" after 30 minutes: the call is cancelled then. Raises
         `CallCancelled` after `cancel`, and other `BurrowError`s when the call fails.
         """
