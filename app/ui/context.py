@@ -16,7 +16,8 @@ class Command(NamedTuple):
 
     `title` is an imperative phrase, `keys` a portable QKeySequence string ("Ctrl+N"), `group` the heading in the
     palette and in the key sheet. `enabled` is asked each time the palette opens. A command that `repeats` runs again
-    and again while its keys are held; the others run once for each time that they are pressed.
+    and again while its keys are held; the others run once for each time that they are pressed. One that works
+    `anywhere` can be run by its keys on the first page too, where no place is in view.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Command(NamedTuple):
     group: str = ""
     enabled: Callable[[], bool] = lambda: True
     repeats: bool = False
+    anywhere: bool = False
 
 
 class Navigator(Protocol):

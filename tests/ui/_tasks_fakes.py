@@ -155,6 +155,9 @@ class FakeSettings:
     async def set(self, key: str, value: Any) -> None:
         self.values[key] = value
 
+    async def remove(self, key: str) -> None:
+        self.values.pop(key, None)
+
 
 class FakeDrafts:
     def __init__(self) -> None:

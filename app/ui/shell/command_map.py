@@ -43,6 +43,11 @@ class CommandMap(QObject):
         self.shortcuts.bind(command.keys for command in own)
         self.shortcuts.bind(self._global)
 
+    @property
+    def own(self) -> Sequence[Command]:
+        """The commands of the window itself."""
+        return self._own
+
     def bind(self, place: Place) -> None:
         """Bind the keys of a place that was just built."""
         self.shortcuts.bind((command.keys for command in place.commands()), place)
@@ -71,14 +76,14 @@ class CommandMap(QObject):
         return self._stack.current.commands() if self._stack.current is not None else ()
 
     def _pressed(self, keys: str) -> None:
-        if not self._active():
-            return
+        active = self._active()
         home = self._global.get(keys)
-        if home is not None:
+        if active and home is not None:
             # First: the command is then looked up among those of that place.
             self._go(home)
         # The place in view goes before the window.
-        commands = (*self._here(), *self._own)
+        own = (command for command in self._own if active or command.anywhere)
+        commands = (*(self._here() if active else ()), *own)
         command = next((each for each in commands if each.keys and portable(each.keys) == keys), None)
         if command is not None and command.enabled():
             command.run()

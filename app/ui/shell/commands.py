@@ -41,6 +41,12 @@ class WindowActions(Protocol):
 
     def open_key_sheet(self) -> None: ...
 
+    def open_settings(self, key: str = "") -> None: ...
+
+    def open_help(self) -> None: ...
+
+    def open_about(self) -> None: ...
+
     def open_sign_in_details(self) -> None: ...
 
     def choose_host(self) -> None: ...
@@ -81,7 +87,10 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view, repeats=True),
         Command("window.pane.previous", _tr("Previous pane"), to(window.move_pane, -1), "Shift+F6", view, repeats=True),
         Command("window.activity", _tr("Show or hide activity"), window.drawers.toggle, "Ctrl+J", view),
-        Command("window.keys", _tr("Show keyboard shortcuts"), window.open_key_sheet, "Ctrl+/", view),
+        Command("window.keys", _tr("Show keyboard shortcuts"), window.open_key_sheet, "Ctrl+/", view, anywhere=True),
+        Command("window.settings", _tr("Settings…"), window.open_settings, "Ctrl+,", view, anywhere=True),
+        Command("window.help", _tr("Help"), window.open_help, "F1", view, anywhere=True),
+        Command("window.about", _tr("About Burrow"), window.open_about, "", view, anywhere=True),
         Command(
             "window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view, repeats=True
         ),
@@ -98,6 +107,24 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("account.host", _tr("Use another server"), window.choose_host, "", account, connected),
         Command("account.begin", _tr("Sign in…"), window.choose_host, "", account, lambda: not connected()),
         Command("account.sign_out", _tr("Sign out"), window.sign_ins.sign_out, "", account, connected),
+    ]
+
+
+def setting_commands(window: WindowActions) -> list[Command]:
+    """One command for each setting: it opens the settings there."""
+    from app.ui.shell.settings_list import SETTINGS
+    from app.ui.translation import translate
+
+    group = _tr("Settings")
+    return [
+        Command(
+            f"setting.{setting.key}",
+            _tr("{0}: {1}").format(translate("Settings", setting.section), translate("Settings", setting.name)),
+            to(window.open_settings, setting.key),
+            "",
+            group,
+        )
+        for setting in SETTINGS
     ]
 
 

@@ -1,4 +1,4 @@
-"""What opens over the window: the palette, the key sheet, the sign-in details, the dialog for a bug."""
+"""What opens over the window: palette, key sheet, settings, help, about, sign-in details, the dialog for a bug."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.context import Command
+    from app.ui.place_info import PlaceInfo
+    from app.ui.settings import UiSettings
+    from app.ui.shell.appearance import Appearance
     from app.ui.shell.crash import CrashDialogs
     from app.ui.shell.details import SignInDetails
     from app.ui.shell.palette import Palette
+    from app.ui.shell.settings_page import SettingsPage
 
 
 class Dialogs(QObject):
@@ -34,6 +38,7 @@ class Dialogs(QObject):
         self._window, self._bridge = window, bridge
         self._details: SignInDetails | None = None
         self._crashes: CrashDialogs | None = None
+        self._settings: SettingsPage | None = None
         self.palette: Palette | None = None
 
     def open_palette(self, commands: Callable[[], Sequence[Command]], typed: str = "") -> None:
@@ -49,6 +54,37 @@ class Dialogs(QObject):
         from app.ui.shell.key_sheet import KeySheet
 
         KeySheet(commands, self._window).open()
+
+    def open_settings(
+        self,
+        services: Services,
+        settings: UiSettings,
+        appearance: Appearance,
+        places: Sequence[PlaceInfo],
+        key: str = "",
+    ) -> None:
+        """Open the settings, or raise them, with the focus on the one with this key."""
+        if self._settings is None:
+            from app.ui.shell.settings_page import SettingsPage
+
+            self._settings = SettingsPage(services, self._bridge, settings, appearance, places, self._window)
+            self._settings.finished.connect(self._settings_closed)
+            self._settings.show()
+        self._settings.raise_()
+        self._settings.activateWindow()
+        self._settings.focus_on(key)
+
+    def open_about(self, services: Services) -> None:
+        """Show version, licences and the data folder."""
+        from app.ui.shell.about import About
+
+        About(services, self._bridge, self._window).open()
+
+    def open_help(self, doors: Sequence[tuple[str, Callable[[], None]]]) -> None:
+        """Show how to get around. `doors` are pairs of words and what they open."""
+        from app.ui.shell.help import Help
+
+        Help(doors, self._window).open()
 
     def open_details(self, services: Services, key: str) -> None:
         """Open the details of the sign-in with this key: one page, which is raised when it is asked for again."""
@@ -80,3 +116,6 @@ class Dialogs(QObject):
 
     def _details_closed(self) -> None:
         self._details = None
+
+    def _settings_closed(self) -> None:
+        self._settings = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QSize, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
+from app.ui.settings import LARGEST
 from app.ui.theme import theme
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 WINDOW_SETTING = "ui.window"
 PLACE_SETTING = "ui.place"
+START_SETTING = "ui.start"
 DRAWER_SETTING = "ui.drawer"
 
 SAVE_AFTER_MS = 400
@@ -51,8 +53,10 @@ class WindowLayout(QObject):
 
     @property
     def place(self) -> str:
-        """The place that was in view at the end of the last start, empty when there is none."""
-        return str(self._settings.get(PLACE_SETTING, ""))
+        """The place to start with: the one that the user chose, else the last one; empty when there is none."""
+        chosen = self._settings.get(START_SETTING, "")
+        last = self._settings.get(PLACE_SETTING, "")
+        return next((each for each in (chosen, last) if isinstance(each, str) and each), "")
 
     def restore(self) -> None:
         """Give the window its remembered size and position."""
@@ -100,7 +104,8 @@ def _place_window(window: QWidget, remembered: object) -> None:
     window.resize(usual.boundedTo(_room(window.screen())))
     if not isinstance(remembered, list) or len(remembered) != 5:
         return
-    if not all(isinstance(value, int) for value in remembered):
+    # Qt's coordinates are of 24 bits.
+    if not all(isinstance(value, int) and abs(value) < LARGEST for value in remembered):
         return
     x, y, width, height, maximized = remembered
     # The screen may be gone. A point of the title bar must be on one, or the window could not be moved back.

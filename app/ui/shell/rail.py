@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import State, theme, tokens
 from app.ui.widgets.lists import ListTable
@@ -22,7 +22,8 @@ class Rail(QFrame):
 
     chosen = Signal(str)
 
-    def __init__(self, corner: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(self, corner: QWidget, parent: QWidget | None = None, *, doors: QWidget | None = None) -> None:
+        """`doors` stands above the corner."""
         super().__init__(parent)
         self.setProperty("pane", "rail")
         self._entries: tuple[PlaceInfo, ...] = ()
@@ -34,6 +35,12 @@ class Rail(QFrame):
         box.setContentsMargins(0, theme().px(tokens.SPACE_3), 1, 0)
         box.setSpacing(0)
         box.addWidget(self.list, 1)
+        if doors is not None:
+            gap = theme().px(tokens.SPACE_1)
+            row = QHBoxLayout()
+            row.setContentsMargins(gap, 0, gap, 0)
+            row.addWidget(doors)
+            box.addLayout(row)
         box.addWidget(corner)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self._fit()

@@ -13,6 +13,7 @@ from app.ui.settings import UiSettings
 from app.ui.shell.appearance import Appearance, restore_appearance
 from app.ui.shell.backend_follower import BackendFollower
 from app.ui.shell.corner import StatusCorner
+from app.ui.shell.doors import DoorsButton
 from app.ui.shell.drawer_host import DrawerHost
 from app.ui.shell.layout import SMALLEST, WindowLayout
 from app.ui.shell.pages import WindowPages
@@ -88,13 +89,14 @@ class MainWindow(QWidget):
         self.setWindowTitle("Burrow")
         self.context = Context(services, bridge, self)
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
-        settings = UiSettings(services.storage.settings, bridge, self)
+        settings = self._settings = UiSettings(services.storage.settings, bridge, self)
         self.appearance = Appearance(settings)
         # Whether the user has been in another application since.
         self._was_left = False
         self.follower = BackendFollower(services, bridge, self)
         self.corner = StatusCorner(connector)
-        self.rail = Rail(self.corner)
+        self.doors = DoorsButton(lambda: self.commands.own)
+        self.rail = Rail(self.corner, doors=self.doors)
         self.bar = SignInBar()
         self.stack = PlaceStack(self.context, places)
         # Each of the next two asks the other: the layout has the height of the drawer.
@@ -124,10 +126,12 @@ class MainWindow(QWidget):
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
         from app.ui.shell.navigation import Navigation
+        from app.ui.shell.notices import Notices
         from app.ui.shell.previous_account import PreviousAccountBanner
         from app.ui.shell.sign_in import SignInController
 
         self.dialogs = Dialogs(self, self._bridge)
+        self.notices = Notices(self, self._services.activity, self._bridge, self._settings)
         self.navigation = Navigation(self.stack)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
@@ -223,6 +227,24 @@ class MainWindow(QWidget):
         """Show the keyboard shortcuts (Ctrl+/)."""
         self.dialogs.open_key_sheet(self.commands.every())
 
+    def open_settings(self, key: str = "") -> None:
+        """Show the settings (Ctrl+,), with the focus on the one with this key."""
+        self.dialogs.open_settings(self._services, self._settings, self.appearance, self._places, key)
+
+    def open_about(self) -> None:
+        """Show version, licences and the data folder."""
+        self.dialogs.open_about(self._services)
+
+    def open_help(self) -> None:
+        """Show how to get around (F1)."""
+        self.dialogs.open_help(
+            [
+                (self.tr("Keyboard shortcuts"), self.open_key_sheet),
+                (self.tr("Settings"), self.open_settings),
+                (self.tr("About Burrow"), self.open_about),
+            ]
+        )
+
     def open_sign_in_details(self, key: str = "") -> None:
         """Account ▸ Sign-in details: of the current account, or of the sign-in with this key."""
         sign_in = self.sign_ins.find(key)
@@ -281,6 +303,7 @@ class MainWindow(QWidget):
         self.bar.sign_in_wanted.connect(self.sign_ins.sign_in)
         self.bar.details_wanted.connect(self.open_sign_in_details)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
+        self.bar.said.connect(lambda text, assertive: self.notices.sign_in_needed(text) if assertive else None)
         self.previous_account.said.connect(self.announce)
         self.rail.chosen.connect(self.navigation.look_at)
         self.rail.list.opened.connect(self.go)
@@ -320,11 +343,12 @@ class MainWindow(QWidget):
         self.commands.listen()
 
     def _palette_commands(self) -> list[Command]:
-        from app.ui.shell.commands import account_commands, project_commands
+        from app.ui.shell.commands import account_commands, project_commands, setting_commands
 
         # The palette does not offer to open itself.
         own = [command for command in self.commands.every() if command.id != "window.palette"]
-        return [*own, *self.commands.items(), *account_commands(self), *project_commands(self)]
+        more = (*account_commands(self), *project_commands(self), *setting_commands(self))
+        return [*own, *self.commands.items(), *more]
 
     def _show_backend(self) -> None:
         # The choice has been made.

@@ -41,6 +41,7 @@ class Theme(QObject):
         self._fonts: dict[TextRole, QFont] = {}
         self._qcolours: dict[str, QColor] = {}
         self.applied = False
+        self.compact = False
         self._hints = app.styleHints()
         self._hints.colorSchemeChanged.connect(self.follow_system)
         app.primaryScreen().logicalDotsPerInchChanged.connect(self.follow_system)
@@ -55,6 +56,16 @@ class Theme(QObject):
     def px(self, length: float) -> int:
         """A length of the design at the text size in force."""
         return round(length * self.scale)
+
+    def row(self, height: float) -> int:
+        """The height of a row of the design at the text size and the density in force."""
+        return self.px(max(tokens.LEAST_TARGET, height * tokens.COMPACT) if self.compact else height)
+
+    def set_compact(self, compact: bool) -> None:
+        """Make rows lower, or as high as the design has them."""
+        if compact != self.compact:
+            self.compact = compact
+            self.changed.emit()
 
     def font(self, role: TextRole) -> QFont:
         """The font of a text role. The returned object is shared: copy before changing it."""

@@ -103,6 +103,9 @@ ROW = 32
 ROW_TWO_LINES = 50
 ROW_DENSE = 28
 CONTROL = 30
+# Rows of the compact density, as a part of the usual height, and the least height of what can be clicked.
+COMPACT = 0.82
+LEAST_TARGET = 24
 ICON = 16
 GLYPH = 14
 RING = 2

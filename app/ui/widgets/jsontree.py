@@ -143,7 +143,7 @@ class JsonModel(QAbstractItemModel):
 class _LineDelegate(QStyledItemDelegate):
     @guarded(default=QSize(40, tokens.ROW_DENSE))
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(super().sizeHint(option, index).width(), theme().px(tokens.ROW_DENSE))
+        return QSize(super().sizeHint(option, index).width(), theme().row(tokens.ROW_DENSE))
 
 
 class JsonTree(QTreeView):

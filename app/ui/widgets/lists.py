@@ -284,7 +284,7 @@ class ListTable(QTableView):
     def row_height(self) -> int:
         """Height of every row in device-independent pixels."""
         height = tokens.ROW_TWO_LINES if self.two_lines else tokens.ROW_DENSE if self._dense else tokens.ROW
-        return theme().px(height)
+        return theme().row(height)
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show a flat snapshot."""
@@ -362,7 +362,7 @@ class ListTable(QTableView):
         self._ask_for_more()
 
     def _fit_headings(self) -> None:
-        height = theme().px(tokens.ROW_DENSE)
+        height = theme().row(tokens.ROW_DENSE)
         for number, line in enumerate(self.rows.lines()):
             if isinstance(line, Heading) and self.rowHeight(number) != height:
                 self.setRowHeight(number, height)

@@ -211,7 +211,7 @@ class DataTable(QTableView, Generic[T]):
         current = theme()
         side = current.px(tokens.GLYPH)
         self.setIconSize(QSize(side, side))
-        self.verticalHeader().setDefaultSectionSize(current.px(tokens.ROW_DENSE))
+        self.verticalHeader().setDefaultSectionSize(current.row(tokens.ROW_DENSE))
         header = self.horizontalHeader()
         for number, column in enumerate(self._columns):
             if column.width:

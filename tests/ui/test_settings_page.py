@@ -1,0 +1,322 @@
+"""Every setting counts at once, has a default, is reached by keyboard and from the palette, and survives nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QEvent, QObject, Qt, QUrl
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QWidget
+
+from app.core.diagnostics.about import Versions, notices
+from app.core.diagnostics.activity import Activity
+from app.core.preferences import (
+    ADDRESS,
+    ANSWER,
+    ANSWER_SETTING,
+    NONE,
+    PROXY_MODE,
+    SILENCE_SETTING,
+    SYSTEM,
+    preferences,
+    use_preferences,
+)
+from app.ui.bridge import Bridge
+from app.ui.places import PLACES
+from app.ui.settings import UiSettings
+from app.ui.shell import settings_list
+from app.ui.shell.about import About
+from app.ui.shell.appearance import DENSITY_SETTING, MODE_SETTING, SCALE_SETTING, Appearance, restore_appearance
+from app.ui.shell.doors import OFFERED
+from app.ui.shell.help import Help
+from app.ui.shell.layout import PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
+from app.ui.shell.notices import Notices
+from app.ui.shell.settings_page import SettingsPage
+from app.ui.theme import apply_theme, theme
+from app.ui.widgets.lists import ListTable
+from tests.ui._screens import nameless
+from tests.ui._shell_fakes import FakeBackend, FakeServices
+from tests.ui._tasks_fakes import FakeSettings, settle
+from tests.ui.test_shell import opened, press, until
+
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+
+NONSENSE: list[Any] = [True, 5, 1e300, -3, "x", [], {"a": 1}, [1, 2, 3, 4, 5, 6], ["a", "b", 1, 2, 3], [10**30] * 5]
+
+
+@pytest.fixture(autouse=True)
+def as_before(qapp: QApplication) -> Iterator[None]:
+    apply_theme(qapp, "light", 1.0)
+    yield
+    use_preferences(None)
+    theme().set_compact(False)
+    apply_theme(qapp, "light", 1.0)
+
+
+@asynccontextmanager
+async def page(services: FakeServices | None = None) -> AsyncIterator[SettingsPage]:
+    services = services or FakeServices(FakeBackend())
+    bridge, parent = Bridge(), QWidget()
+    settings = UiSettings(services.storage.settings, bridge, parent)  # type: ignore[arg-type]
+    shown = SettingsPage(services, bridge, settings, Appearance(settings), PLACES, parent)  # type: ignore[arg-type]
+    shown.show()
+    try:
+        yield shown
+    finally:
+        await settle()
+        await bridge.close()
+        shown.close()
+        parent.deleteLater()
+
+
+def choose(control: Any, value: object) -> None:
+    """Choose a value of a drop-down list as the user does."""
+    row = next(row for row in range(control.count()) if control.itemData(row) == value)
+    control.setCurrentIndex(row)
+    control.activated.emit(row)
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(MODE_SETTING, SCALE_SETTING, DENSITY_SETTING, START_SETTING, PROXY_MODE, ANSWER_SETTING, SILENCE_SETTING),
+        *(settings_list.NOTIFY_SIGN_IN, settings_list.NOTIFY_CALLS, "net.proxy_address"),
+    ],
+)
+async def test_a_value_of_the_wrong_kind_is_shown_as_the_default(qapp: QApplication, key: str, value: Any) -> None:
+    services = FakeServices(FakeBackend())
+    services.storage.settings.values[key] = value
+    if key in {MODE_SETTING, SCALE_SETTING, DENSITY_SETTING}:
+        restore_appearance(services.storage.settings)  # type: ignore[arg-type]
+    async with page(services) as shown:
+        assert shown.theme_choice.value() in {"system", "light", "dark"}
+        assert preferences().proxy.mode in {SYSTEM, NONE, ADDRESS}
+        assert 0.5 <= theme().user_scale <= 2.0
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+async def test_a_remembered_layout_of_the_wrong_kind_never_breaks_the_start(qapp: QApplication, value: Any) -> None:
+    stored = FakeSettings()
+    stored.values.update({WINDOW_SETTING: value, PLACE_SETTING: value, START_SETTING: value})
+    window, bridge = QWidget(), Bridge()
+    settings = UiSettings(stored, bridge, window)  # type: ignore[arg-type]
+    layout = WindowLayout(window, settings, place=lambda: "", drawer=lambda: None)
+    layout.restore()
+    assert isinstance(layout.place, str)
+    assert settings.sizes(WINDOW_SETTING) is None
+    await bridge.close()
+    window.deleteLater()
+    await settle()
+
+
+async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication) -> None:
+    async with page() as shown:
+        shown._appearance.set_mode("system")
+        shown.refresh()
+        assert not any(row.reset_button.isVisible() for row in shown.rows.values())
+        assert not shown.reset_button.isEnabled()
+        shown.theme_choice._choose("dark")
+        assert theme().mode == "dark"
+        choose(shown.scale, 1.25)
+        assert theme().user_scale == 1.25
+        usual = theme().row(32)
+        shown.density._choose("compact")
+        assert 24 <= theme().row(32) < usual
+        choose(shown.start, "servers")
+        choose(shown.proxy, NONE)
+        assert preferences().proxy.mode == NONE
+        choose(shown._waits[ANSWER_SETTING], 120.0)
+        assert preferences().answer_seconds == 120
+        choose(shown._waits[SILENCE_SETTING], 300.0)
+        assert preferences().silence_seconds == 300
+        for box in shown._notices.values():
+            assert not box.isChecked()
+            box.click()
+        changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
+        assert changed == set(shown.rows) - {settings_list.STORE}
+        shown.rows[ANSWER_SETTING].reset_button.click()
+        assert preferences().answer_seconds == ANSWER.default
+        shown.reset_all()
+        assert (theme().mode, theme().user_scale, theme().compact) == ("system", 1.0, False)
+        assert preferences().proxy.mode == SYSTEM
+        assert not any(box.isChecked() for box in shown._notices.values())
+
+
+async def test_lists_follow_the_density(qapp: QApplication) -> None:
+    table = ListTable("Tasks", two_lines=True)
+    usual = table.row_height()
+    theme().set_compact(True)
+    assert table.verticalHeader().defaultSectionSize() == table.row_height() < usual
+
+
+async def test_an_address_that_cannot_be_used_is_refused_beside_its_field_and_changes_nothing(
+    qapp: QApplication,
+) -> None:
+    async with page() as shown:
+        choose(shown.proxy, ADDRESS)
+        assert shown.address.isVisible()
+        shown.address.setText("http://ana:geheim@proxy:1")
+        shown.address.editingFinished.emit()
+        assert "password" in shown.address_error.text()
+        assert "geheim" not in shown.address_error.text()
+        assert preferences().proxy.mode == SYSTEM
+        shown.address.setText("proxy.example:3128")
+        shown.address.editingFinished.emit()
+        assert shown.address_error.isHidden()
+        assert preferences().proxy == (ADDRESS, "http://proxy.example:3128")
+
+
+async def test_enter_in_a_field_presses_no_button(qapp: QApplication) -> None:
+    async with page() as shown:
+        shown.theme_choice._choose("dark")
+        choose(shown.proxy, ADDRESS)
+        shown.address.setText("proxy.example:1")
+        QTest.keyClick(shown.address, Qt.Key.Key_Return)
+        assert theme().mode == "dark"
+        assert shown.isVisible()
+        assert preferences().proxy.address == "http://proxy.example:1"
+
+
+async def test_the_store_of_the_sign_in_is_shown_and_moved(qapp: QApplication) -> None:
+    from app.core.auth.grant.grant import Grant
+    from app.core.auth.tokens import TokenSet
+
+    services = FakeServices(FakeBackend())
+    assert services.backend is not None
+    services.backend.credential.grant = Grant(TokenSet("a", generation=1))
+    async with page(services) as shown:
+        assert shown.store.currentData() == "keyring"
+        choose(shown.store, "file")
+        await until(lambda: services.backend is not None and services.backend.credential.stores == ["file"])
+
+
+async def test_everything_has_a_name_and_is_reached_by_tab(qapp: QApplication) -> None:
+    async with page() as shown:
+        assert not nameless(shown)
+        for key, row in shown.rows.items():
+            if key != settings_list.STORE:
+                shown.focus_on(key)
+                focused = shown.focusWidget()
+                assert focused is row.control or row.control.isAncestorOf(focused), key
+
+
+async def test_nothing_else_appears_while_it_is_built(qapp: QApplication) -> None:
+    seen: list[str] = []
+
+    class Watch(QObject):
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+                seen.append(type(watched).__name__)
+            return False
+
+    watch = Watch()
+    qapp.installEventFilter(watch)
+    async with page():
+        qapp.removeEventFilter(watch)
+    assert seen == ["SettingsPage"]
+
+
+async def test_the_palette_finds_each_setting_and_opens_it_there() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        titles = {command.title for command in window._palette_commands()}
+        assert {"Appearance: Theme", "Network: Proxy", "Sign-in: Where the sign-in is kept"} <= titles
+        window.open_settings(PROXY_MODE)
+        dialog = next(each for each in window.findChildren(SettingsPage))
+        assert dialog.focusWidget() is dialog.proxy
+        window.open_settings(MODE_SETTING)
+        assert len(window.findChildren(SettingsPage)) == 1
+        dialog.reject()
+
+
+async def test_the_keys_open_settings_and_help_and_stand_in_the_menu() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        press(window, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier)
+        assert window.findChildren(SettingsPage)
+        window.findChildren(SettingsPage)[0].reject()
+        window.activateWindow()
+        await until(window.isActiveWindow)
+        press(window, Qt.Key.Key_F1)
+        (shown,) = window.findChildren(Help)
+        assert not nameless(shown)
+        shown.reject()
+        window.doors.click()
+        menu = window.doors.menu_shown
+        assert menu is not None
+        assert [action.text() for action in menu.actions()] == [
+            "Open the command palette",
+            "Show or hide activity",
+            "Show keyboard shortcuts",
+            "Settings…",
+            "Help",
+            "About Burrow",
+        ]
+        assert len(menu.actions()) == len(OFFERED)
+        menu.close()
+
+
+async def test_the_settings_can_be_opened_before_anybody_has_signed_in() -> None:
+    async with opened(FakeServices()) as window:
+        assert not window.pages.shows_places
+        press(window, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier)
+        assert window.findChildren(SettingsPage)
+        window.findChildren(SettingsPage)[0].reject()
+
+
+async def test_about_names_versions_and_licences_and_copies_diagnostics_without_secrets(
+    qapp: QApplication, tmp_path: Any
+) -> None:
+    services = FakeServices(FakeBackend())
+    services.folder = tmp_path  # type: ignore[attr-defined]
+    bridge, parent = Bridge(), QWidget()
+    asked: list[QUrl] = []
+    about = About(services, bridge, parent, lambda address: bool(asked.append(address)))  # type: ignore[arg-type, func-returns-value]
+    about.show()
+    await until(lambda: "MIT" in about.licences.toPlainText())
+    assert "PySide6" in about.licences.toPlainText()
+    assert not nameless(about)
+    about.copy_path()
+    assert QGuiApplication.clipboard().text() == str(tmp_path)
+    about.open_folder()
+    assert asked == [QUrl.fromLocalFile(str(tmp_path))]
+    assert "can be copied" in about.line.text()
+    about.copy_diagnostics()
+    await until(lambda: "Qt" in QGuiApplication.clipboard().text())
+    assert Versions.of_process().burrow in QGuiApplication.clipboard().text()
+    await bridge.close()
+    about.close()
+    parent.deleteLater()
+
+
+def test_the_notices_name_the_packages() -> None:
+    assert "httpx" in notices()
+
+
+@pytest.mark.parametrize(("wanted", "shown"), [(False, 0), (True, 1)])
+async def test_a_notification_is_shown_only_where_it_is_wanted(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch, wanted: bool, shown: int
+) -> None:
+    monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
+    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[tuple[str, str, str]]()
+    settings = UiSettings(FakeSettings(), bridge)  # type: ignore[arg-type]
+    settings.put(settings_list.NOTIFY_CALLS, wanted)
+    settings.put(settings_list.NOTIFY_SIGN_IN, wanted)
+    notices_ = Notices(window, activity, bridge, settings, lambda *words: told.append(words))  # type: ignore[arg-type]
+    activity.record("mcp", "Notion", "tools/call search", "ok")
+    activity.record("mcp", "Notion", "tools/list", "ok")
+    await settle()
+    assert len(told) == shown
+    notices_.sign_in_needed("Sign in again.")
+    assert len(told) == 2 * shown
+    monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationActive)
+    notices_.sign_in_needed("Sign in again.")
+    assert len(told) == 2 * shown
+    assert isinstance(notices_, QObject)
+    await bridge.close()
+    window.deleteLater()
