@@ -1,4 +1,5 @@
-"""Account ▸ Sign-in details: the state of a sign-in, its timeline, and the buttons to sign in again or out.
+"""Account ▸ Sign-in details: the state of a sign-in, its timeline as picture and list, and the buttons to sign in again
+or out.
 
 It shows one sign-in. Where several are in use, the user chooses at its top which.
 
@@ -8,9 +9,10 @@ for good; the bar links to it, and it never opens by itself.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -24,12 +26,14 @@ from PySide6.QtWidgets import (
 from app import __version__
 from app.core.auth.status import CredentialState
 from app.core.diagnostics import report
+from app.core.diagnostics.history import RANGES, first_range
 from app.ui.bridge import Generation
-from app.ui.shell import timeline_words
+from app.ui.shell import history_words, timeline_words
 from app.ui.shell.credential_facts import CredentialFacts
 from app.ui.shell.credential_words import credential_note, credential_state
 from app.ui.shell.details_subject import DetailsSubject
 from app.ui.shell.fitted_scroll import FittedScroll
+from app.ui.shell.history_picture import HistoryPicture
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -45,6 +49,7 @@ from app.ui.widgets.times import absolute, moment_at, ticker
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
+    from app.core.diagnostics.history import Span
     from app.core.diagnostics.timeline import TimelineStep
     from app.core.services import Services
     from app.ui.bridge import Bridge
@@ -103,8 +108,9 @@ class SignInDetails(QDialog):
         if key == self._subject.key or self._services.sign_ins.of(key) is None:
             return
         self._subject = DetailsSubject.of(self._services, key)
-        self._steps, self._loaded = (), False
+        self._steps, self._loaded, self._ranged = (), False, False
         self.table.set_items(())
+        self._draw()
         self.line.setText("")
         self.empty.show_state("")
         self.stack.setCurrentWidget(self.empty)
@@ -145,6 +151,7 @@ class SignInDetails(QDialog):
         column.setSpacing(gap)
         column.addWidget(self.card)
         column.addWidget(self.facts)
+        column.addWidget(self._build_picture())
         self._area = FittedScroll(upper, least=current.px(LEAST_FACTS))
         self._area.setAccessibleName(self.tr("Facts"))
         self.table = self._build_table()
@@ -179,6 +186,45 @@ class SignInDetails(QDialog):
         box.addLayout(_indented(self._build_buttons(), wide))
         self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))
 
+    def _build_picture(self) -> QWidget:
+        self.picture = HistoryPicture()
+        self.picture.chosen.connect(self._span_chosen)
+        self.range = Select(self.tr("Time shown"))
+        for number, length in enumerate(RANGES):
+            self.range.addItem(history_words.range_name(number), length)
+        self.range.activated.connect(lambda _row: self._draw())
+        # Whether the range was chosen for what there is; the user may have chosen another one since.
+        self._ranged = False
+        head = QHBoxLayout()
+        head.addWidget(Text(self.tr("Over time"), "section"), 1)
+        head.addWidget(self.range)
+        self._pictured = QWidget()
+        box = QVBoxLayout(self._pictured)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(theme().px(tokens.SPACE_1))
+        box.addLayout(head)
+        box.addWidget(self.picture)
+        return self._pictured
+
+    def _draw(self) -> None:
+        self._pictured.setVisible(bool(self._steps))
+        if self._steps and not self._ranged:
+            self._ranged = True
+            self.range.setCurrentIndex(self.range.findData(first_range(self._steps, time.time())))
+        self.picture.show_steps(self._steps, float(self.range.currentData()))
+
+    def _span_chosen(self, span: Span) -> None:
+        """Go to the line of the step, and say what the span is."""
+        row = self.table.values.place(span.step.key)
+        if row >= 0:
+            with QSignalBlocker(self.table):
+                self.table.selectRow(row)
+        self.line.setText(history_words.sentence(span))
+
+    def _step_picked(self, step: TimelineStep | None) -> None:
+        self.line.setText(timeline_words.sentence(step) if step is not None else "")
+        self.picture.select_step(step)
+
     def _heading(self) -> QHBoxLayout:
         self.count = Text("", "caption", "muted")
         row = QHBoxLayout()
@@ -193,13 +239,13 @@ class SignInDetails(QDialog):
             Column(
                 self.tr("What"),
                 lambda step: timeline_words.what(step).word,
-                184,
+                164,
                 tone=lambda step: timeline_words.what(step).tone,
                 glyph=lambda step: timeline_words.what(step).glyph,
                 tooltip=lambda step: step.outcome,
             ),
             Column(self.tr("Why"), timeline_words.why, tooltip=timeline_words.why_exactly),
-            Column(self.tr("By"), timeline_words.process, 156, drop_below=680, tooltip=timeline_words.process),
+            Column(self.tr("By"), timeline_words.process, 132, drop_below=680, tooltip=timeline_words.process),
             Column(self.tr("Generation"), timeline_words.generations, 92, drop_below=840),
             Column(self.tr("Took"), timeline_words.took, 76, right=True),
             Column(
@@ -215,7 +261,7 @@ class SignInDetails(QDialog):
             self.tr("What happened to the sign-in"), columns, lambda step: step.key
         )
         table.setTextElideMode(Qt.TextElideMode.ElideRight)
-        table.picked.connect(lambda step: self.line.setText(timeline_words.sentence(step) if step is not None else ""))
+        table.picked.connect(self._step_picked)
         return table
 
     def _build_buttons(self) -> QBoxLayout:
@@ -301,13 +347,14 @@ class SignInDetails(QDialog):
             self.progress.stop()
             self._loading_words.stop()
         self.table.set_items(self._steps)
+        self._draw()
         self.count.setText(self.tr("in every Burrow process on this computer") if steps else "")
         if not steps:
             words = self.tr("Renewals, failures and sign-ins of every Burrow process are listed here.")
             self.empty.show_state(self.tr("Nothing has happened yet"), words, glyph="clock")
         elif (current := self.table.current()) is None:
             self.table.selectRow(0)
-        else:
+        elif self.picture.current is None or self.picture.current.step.key != current.key:
             self.line.setText(timeline_words.sentence(current))
         self.stack.setCurrentWidget(self.table if steps else self.empty)
         # Close got the focus while there was no row yet. Anywhere else the user has put it.

@@ -97,11 +97,14 @@ def why_exactly(step: TimelineStep) -> str:
 
 def process(step: TimelineStep) -> str:
     """Which process did it: its role and process id."""
-    if step.here:
-        return _tr("This window")
-    role, _, number = step.process.rpartition(" ")
+    return _tr("This window") if step.here else process_name(step.process)
+
+
+def process_name(name: str) -> str:
+    """A process by the journal's name for it."""
+    role, _, number = name.rpartition(" ")
     known = PROCESSES.get(role)
-    return _tr(known).format(printable(number)) if known is not None else printable(step.process)
+    return _tr(known).format(printable(number)) if known is not None else printable(name)
 
 
 def generations(step: TimelineStep) -> str:
