@@ -46,14 +46,17 @@ QLineEdit, QComboBox, QAbstractSpinBox, QDateTimeEdit {{ background: {c.surface}
   selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
 QLineEdit:disabled, QComboBox:disabled, QPlainTextEdit:disabled {{ background: {c.window}; color: {c.muted}; }}
 QLineEdit[wrong="true"], QComboBox[wrong="true"], QPlainTextEdit[wrong="true"] {{ border-color: {c.bad}; }}
+QComboBox {{ combobox-popup: 0; }}
 QComboBox::drop-down {{ border: none; width: {px(24)}px; }}
-QComboBox QAbstractItemView {{ background: {c.surface}; border: 1px solid {c.border}; outline: none;
-  selection-background-color: {c.selection}; selection-color: {c.text}; }}
 QPlainTextEdit, QTextEdit {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border};
   border-radius: {radius}px; padding: {small}px; selection-background-color: {c.accent};
   selection-color: {c.on_accent}; }}
-QTableView, QTreeView, QListView {{ background: transparent; border: none; outline: none; color: {c.text};
+QAbstractItemView {{ background: {c.surface}; border: 1px solid {c.border}; outline: none; color: {c.text};
   selection-background-color: {c.selection}; selection-color: {c.text}; gridline-color: {c.border}; }}
+QAbstractItemView[ground="page"] {{ background: transparent; border: none; }}
+QListView::item {{ min-height: {px(tokens.TARGET)}px; padding: 0 {small}px; }}
+QListView::item:hover {{ background: {c.hover}; }}
+QListView::item:selected {{ background: {c.selection}; color: {c.text}; }}
 QHeaderView::section {{ background: {c.window}; color: {c.muted}; border: none; border-bottom: 1px solid {c.border};
   padding: {small}px {gap}px; font-size: {caption}px; }}
 QTabBar {{ border: none; background: transparent; }}

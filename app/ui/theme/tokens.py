@@ -103,6 +103,8 @@ ROW = 32
 ROW_TWO_LINES = 50
 ROW_DENSE = 28
 CONTROL = 30
+# The least height and width of what can be clicked (WCAG 2.2, 2.5.8).
+TARGET = 24
 ICON = 16
 GLYPH = 14
 RING = 2
