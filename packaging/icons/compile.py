@@ -219,7 +219,8 @@ def _path(text: str) -> Iterator[str]:
 
 def _with_spaces(arc: re.Match[str]) -> str:
     """An arc with its flags set apart: `a2 2 0 012 2` is `a 2 2 0 0 1 2 2`."""
-    rest, found = arc.group(2), []
+    rest = arc.group(2)
+    found: list[str] = []
     number = r"\s*,?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
     pattern = re.compile(number * 3 + r"\s*,?\s*([01])\s*,?\s*([01])" + number * 2)
     for match in pattern.finditer(rest):
