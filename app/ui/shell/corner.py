@@ -37,7 +37,10 @@ class _AccountLabel(NamedTuple):
 
 
 class StatusCorner(QFrame):
-    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` asks to switch to that account."""
+    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` asks to switch to that account.
+
+    `unsaid(words)`: what it has no room to say while it is narrow, for another place in the window; else empty.
+    """
 
     account_wanted = Signal(object)
     all_accounts_wanted = Signal()
@@ -49,6 +52,7 @@ class StatusCorner(QFrame):
     details_wanted = Signal()
     host_wanted = Signal()
     mode_wanted = Signal(str)
+    unsaid = Signal(str)
 
     def __init__(self, connector: HostConnector | None = None, parent: QWidget | None = None) -> None:
         """`connector` knows the accounts, and whether one can be added."""
@@ -56,6 +60,7 @@ class StatusCorner(QFrame):
         self._connector = connector
         self._backend: Backend | None = None
         self._message = ""
+        self._narrow = False
         # With what it is about. The corner is refreshed at every change of the status, and a label reads all accounts.
         self._label: tuple[object, _AccountLabel] | None = None
         # Whether the account button lost the focus as it was hidden, and to which widget.
@@ -94,6 +99,12 @@ class StatusCorner(QFrame):
         self._message = text
         self.refresh()
 
+    def set_narrow(self, narrow: bool) -> None:
+        """Show icons only, or words too."""
+        self._narrow = narrow
+        self.word.set_glyph_only(narrow)
+        self.refresh()
+
     def refresh(self) -> None:
         """Read the backend again."""
         backend = self._backend
@@ -107,12 +118,16 @@ class StatusCorner(QFrame):
         status = status or CredentialStatus(CredentialState.SIGNED_OUT)
         state = credential_state(status)
         self.word.set_state(state)
-        self.word.setToolTip(credential_note(status))
+        self.word.setToolTip(credential_note(status) or (state.word if self._narrow else ""))
         if left:
             # No event comes when a renewal turns two seconds old.
             self._timer.start(round(left * 1000) + 10)
         self.note.setText(self._message)
-        self.note.setVisible(bool(self._message))
+        self.note.setVisible(bool(self._message) and not self._narrow)
+        # The usual state is in the tooltip. Any other is worth its words.
+        usual = status.state is CredentialState.SIGNED_IN and status.trouble is None
+        words = [self._message] if usual else [state.word, self._message]
+        self.unsaid.emit(" · ".join(filter(None, words)) if self._narrow else "")
         if without:
             self.account.set_words(self.tr("No account"), self.tr("No account. Sign in"))
         if backend is None:
