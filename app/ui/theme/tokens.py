@@ -119,6 +119,8 @@ RAIL = 208
 RAIL_NARROW = 64
 # Below this width of the window the rail shows only icons.
 WINDOW_WIDE = 840
+# The list of a place, until a person moves its edge.
+LIST = 320
 READING_WIDTH = 640
 
 FONT_PIXELS: dict[TextRole, float] = {

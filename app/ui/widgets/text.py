@@ -119,6 +119,9 @@ class Text(QLabel):
     def _apply_theme(self) -> None:
         current = theme()
         self.setFont(current.font(self._role))
+        if self._role == "title":
+            # As high as a control, so that titles are at one height whether or not a control stands beside them.
+            self.setMinimumHeight(current.px(tokens.CONTROL))
         palette = QPalette(self.palette())
         palette.setColor(QPalette.ColorRole.WindowText, current.colour(self._tone))
         self.setPalette(palette)
