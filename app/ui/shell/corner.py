@@ -63,8 +63,6 @@ class StatusCorner(QFrame):
         self._narrow = False
         # With what it is about. The corner is refreshed at every change of the status, and a label reads all accounts.
         self._label: tuple[object, _AccountLabel] | None = None
-        # Whether the account button lost the focus as it was hidden, and to which widget.
-        self._lost_focus: tuple[bool, QWidget | None] = (False, None)
         self.project = RowButton("project", "chevron-up")
         self.project.clicked.connect(self._open_projects)
         self.account = RowButton("user", "chevron-up")
@@ -110,7 +108,7 @@ class StatusCorner(QFrame):
         backend = self._backend
         self.project.setVisible(backend is not None and backend.project is not None)
         without = backend is None and self._connector is not None and self._connector.without_account
-        self._show_account_button(backend is not None or without)
+        self.account.setVisible(backend is not None or without)
         status = None if backend is None else backend.credential.status
         # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
         # has the timer look again. The other way round it could do neither.
@@ -147,20 +145,6 @@ class StatusCorner(QFrame):
             accounts = self._connector.accounts if self._connector is not None else ()
             self._label = subject, _account_label(backend, accounts, self.tr("Account"))
         return self._label[1]
-
-    def _show_account_button(self, shown: bool) -> None:
-        """Between two accounts there is none. The focus that Qt takes from the hidden button comes back to it."""
-        window = self.window()
-        if not shown and window.focusWidget() is self.account:
-            self.account.setVisible(False)
-            self._lost_focus = True, window.focusWidget()
-        self.account.setVisible(shown)
-        lost, given_to = self._lost_focus
-        if shown and lost:
-            self._lost_focus = False, None
-            # Where the focus has moved on, the user moved it.
-            if window.focusWidget() is given_to:
-                self.account.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _open_projects(self) -> None:
         from PySide6.QtGui import QAction, QActionGroup
