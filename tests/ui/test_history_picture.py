@@ -15,7 +15,7 @@ from app.core.diagnostics.history import SpanKind
 from app.core.diagnostics.timeline import StepKind
 from app.ui.shell import history_words
 from app.ui.shell.details import SignInDetails
-from app.ui.shell.history_picture import HistoryPicture
+from app.ui.shell.history_picture import LANE, HistoryPicture
 from app.ui.theme import apply_theme, theme
 from tests.ui._tasks_fakes import until
 from tests.ui._window import living
@@ -49,9 +49,9 @@ def test_a_refused_token_and_the_one_that_healed_it_look_different(qapp: QApplic
     picture = HistoryPicture()
     picture.show_steps(HEALED, float("inf"), now=NOW)
     image = drawn(picture)
-    tokens = colours(image, 0, theme().px(26))
+    tokens = colours(image, 0, theme().px(LANE))
     assert {theme().colour("attention_fill").name(), theme().colour("good_fill").name()} <= tokens
-    assert theme().colour("good_fill").name() not in colours(image, 1, theme().px(26))
+    assert theme().colour("good_fill").name() not in colours(image, 1, theme().px(LANE))
     apply_theme(qapp, "light", 1.0)
 
 
@@ -63,7 +63,7 @@ def test_any_number_of_steps_is_drawn(qapp: QApplication, count: int, caplog: py
     picture.show_steps(steps, float("inf"))
     for width in (60, 300, 1200):
         assert not drawn(picture, width).isNull()
-    assert picture.sizeHint().height() <= 7 * theme().px(26)
+    assert picture.sizeHint().height() <= 7 * theme().px(LANE)
     assert not caplog.records
     assert bool(picture.accessibleDescription())
 

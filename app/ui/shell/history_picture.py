@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from app.core.diagnostics.timeline import TimelineStep
 
-LANE = 26
-AXIS = 20
+LANE = 24
+AXIS = 18
 GLYPH = 12
 NAMES = 132
 # With less room between them, marks are lines.

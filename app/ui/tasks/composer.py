@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.core.errors import Rejected
 from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, one_line, texts_of
@@ -207,7 +207,7 @@ class Composer(QWidget):
         self._show_discard()
 
     def _label(self, words: str, buddy: QWidget, *, optional: bool) -> QHBoxLayout:
-        label = QLabel(words)
+        label = Text(words)
         label.setBuddy(buddy)
         plain = words.replace("&", "")
         buddy.setAccessibleName(plain)

@@ -19,7 +19,7 @@ from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
 
 POLL_MS = 30_000
-LIST_WIDTH = 360
 
 
 class TasksPlace(Place):
@@ -54,7 +53,7 @@ class TasksPlace(Place):
         self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
         self.submission = TaskSubmission(navigator, self.controller, self.outbox, self.selection, self.pane, self.pages)
-        width = theme().px(LIST_WIDTH)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],
