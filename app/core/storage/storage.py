@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
 from app.core.storage.cache import Cache
+from app.core.storage.calls import Calls
 from app.core.storage.database import Database
 from app.core.storage.drafts import Drafts
 from app.core.storage.grant_log import GrantLog
@@ -23,7 +24,7 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, the outbox, cached answers, the activity record, and the events of grants.
+    """Settings, drafts, the outbox, cached answers, calls of tools, the activity record, and the events of grants.
 
     Every method waits for the writer's thread, except `Settings.get` and `ActivityLog.add`.
     """
@@ -36,6 +37,7 @@ class Storage:
         self.drafts = Drafts(database, self._writer)
         self.outbox = Outbox(database, self._writer)
         self.cache = Cache(database, self._writer)
+        self.calls = Calls(database, self._writer)
         self.activity = ActivityLog(database, self._writer)
         self.grants = GrantLog(database, self._writer)
         database.replaced = self.settings.restore
