@@ -43,6 +43,7 @@ class Exchange:
     - `bearer` is the fingerprint of the `Authorization` header, empty without one.
     - `refresh_failure` is why a refused token could not be refreshed.
     - `raw_result` is the result as it was received, `result` what the connection returns.
+    - `message` is the message that held `raw_result`, as it was received.
     """
 
     id: int | str
@@ -66,6 +67,7 @@ class Exchange:
     bearer: str = ""
     refresh_failure: BurrowError | None = None
     raw_result: dict[str, Any] | None = None
+    message: bytes = field(default=b"", repr=False)
     result: dict[str, Any] | None = None
     error: RpcError | None = None
 

@@ -118,7 +118,7 @@ def _message(text: bytes, exchanges: Mapping[int | str, Exchange]) -> bytes | No
             exchange = exchange_for(identity, exchanges)
             if exchange is None or exchange.method not in INTERCEPTED_METHODS:
                 return None
-            exchange.raw_result = result
+            exchange.raw_result, exchange.message = result, text
             return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "result": {}})
         case _:
             return None

@@ -39,7 +39,7 @@ from app.core.mcp.tools import ToolInfo
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
-    from app.core.mcp.protocol.calls import ProgressReport
+    from app.core.mcp.protocol.calls import CallReport
     from app.core.mcp.protocol.connection import Connection, Endpoint
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
@@ -163,7 +163,7 @@ class Servers:
         """Call a tool, as the account that is shown now. What goes wrong is raised by the call's `result`."""
         admissions = {name: source.admission() for name, source in self._sources.items()}
 
-        async def run(report: ProgressReport) -> dict[str, Any]:
+        async def run(report: CallReport) -> dict[str, Any]:
             server = await self._server(server_id)
             name = tool.name if isinstance(tool, ToolInfo) else tool
             info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
@@ -174,7 +174,12 @@ class Servers:
             return await self._watched(
                 server,
                 lambda connection: connection.call(
-                    name, arguments, repeatable=repeatable, on_progress=report, admit=admit
+                    name,
+                    arguments,
+                    repeatable=repeatable,
+                    on_progress=report,
+                    on_message=report.received,
+                    admit=admit,
                 ),
             )
 
