@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QPaintEvent
@@ -140,7 +141,7 @@ class ElidedLabel(Text):
     @guarded(default=False)
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ToolTip:
-            self.setToolTip(self.text() if self.shown_text() != self.text() else "")
+            self.setToolTip(plain_tip(self.text()) if self.shown_text() != self.text() else "")
         return super().event(event)
 
 
