@@ -9,7 +9,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x42757277
 
 # What a database of the current version must have. If one is missing, the file is damaged.
-TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log"})
+TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies"})
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -51,5 +51,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # The process that sends the item (`lease.py`), or nobody.
         "ALTER TABLE outbox ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    ),
+    (
+        # The policies that are raised for one call (`raised_policies.py`).
+        """CREATE TABLE raised_policies (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, account TEXT NOT NULL,
+            project INTEGER NOT NULL, server TEXT NOT NULL, tool TEXT NOT NULL, former TEXT NOT NULL,
+            owner TEXT NOT NULL, over INTEGER NOT NULL DEFAULT 0
+        )""",
     ),
 )

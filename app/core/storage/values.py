@@ -38,6 +38,16 @@ class OutboxItem(NamedTuple):
     claimed_elsewhere: bool = False
 
 
+class RaisedPolicy(NamedTuple):
+    """A tool that is allowed for one call, and the approval state that it is to have again after that."""
+
+    number: int
+    project: int
+    server: str
+    tool: str
+    former: str
+
+
 class Cached(NamedTuple):
     """A server's answer as it was stored. `stored_at` is in Unix seconds."""
 
