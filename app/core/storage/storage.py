@@ -71,6 +71,7 @@ class Storage:
     def _finish(self) -> None:
         with contextlib.suppress(StorageTrouble):
             self.drafts.flush()
+        self.drafts.close()
         self.outbox.close()
         self.raised_policies.close()
         self._database.close()
