@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.core.storage.lease import Lease
-from app.core.storage.outbox import LOCKS_FOLDER
+from app.core.storage.lease import LOCKS_FOLDER, Lease
 from app.core.storage.repository import Repository, Unreadable, number, text
 from app.core.storage.values import RaisedPolicy
 

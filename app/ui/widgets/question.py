@@ -95,7 +95,7 @@ class InlineQuestion(QFrame):
         act, self._act = self._act, None
         if act is None:
             return
-        focused = self.window().focusWidget()
+        focused: QWidget | None = self.window().focusWidget()
         # Before it hides: Qt gives the focus of a hidden widget to any other one.
         if focused is not None and self.isAncestorOf(focused) and self._back is not None and isValid(self._back):
             self._back.setFocus(Qt.FocusReason.OtherFocusReason)
