@@ -77,8 +77,8 @@ def text_answer(text: str = "ok", **fields: Any) -> dict[str, Any]:
 class FakeCall:
     """A call the server has received; the test answers it."""
 
-    def __init__(self, server: str, tool: str, arguments: dict[str, Any]) -> None:
-        self.server, self.tool, self.arguments = server, tool, arguments
+    def __init__(self, server: str, tool: str, arguments: dict[str, Any], *, once: bool = False) -> None:
+        self.server, self.tool, self.arguments, self.once = server, tool, arguments, once
         self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.report: Any = None
         self.cancelled = False
@@ -118,8 +118,8 @@ class FakeServers:
         self._maybe_fail(f"tools {server_id}")
         return tuple(self.kept.get(server_id, ()))
 
-    def start_call(self, server_id: str, tool: ToolInfo, arguments: dict[str, Any]) -> ToolCall:
-        call = FakeCall(server_id, tool.name, arguments)
+    def start_call(self, server_id: str, tool: ToolInfo, arguments: dict[str, Any], *, once: bool = False) -> ToolCall:
+        call = FakeCall(server_id, tool.name, arguments, once=once)
         self.calls.append(call)
 
         async def run(report: Any) -> dict[str, Any]:

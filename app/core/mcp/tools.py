@@ -20,6 +20,15 @@ class Annotations:
         """Whether calling twice is claimed to do no more than calling once."""
         return self.read_only is True or self.idempotent is True
 
+    @property
+    def may_destroy(self) -> bool:
+        """Whether the server says that a call may destroy something.
+
+        The hint means something only for a tool that is not read-only. Its default, true, is no claim (MCP, "Tool
+        annotations").
+        """
+        return self.destructive is True and self.read_only is not True
+
 
 @dataclass(frozen=True)
 class ToolInfo:

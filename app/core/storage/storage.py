@@ -13,6 +13,7 @@ from app.core.storage.drafts import Drafts
 from app.core.storage.grant_log import GrantLog
 from app.core.storage.log import ActivityLog
 from app.core.storage.outbox import Outbox
+from app.core.storage.raised_policies import RaisedPolicies
 from app.core.storage.settings import Settings
 from app.core.storage.writer import Writer
 
@@ -24,7 +25,7 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, the outbox, cached answers, calls of tools, the activity record, and the events of grants.
+    """Settings, drafts, outbox, raised policies, cached answers, calls of tools, activity, and events of grants.
 
     Every method waits for the writer's thread, except `Settings.get` and `ActivityLog.add`.
     """
@@ -36,6 +37,7 @@ class Storage:
         self.settings = Settings(database, self._writer)
         self.drafts = Drafts(database, self._writer)
         self.outbox = Outbox(database, self._writer)
+        self.raised_policies = RaisedPolicies(database, self._writer)
         self.cache = Cache(database, self._writer)
         self.calls = Calls(database, self._writer)
         self.activity = ActivityLog(database, self._writer)
@@ -71,5 +73,7 @@ class Storage:
     def _finish(self) -> None:
         with contextlib.suppress(StorageTrouble):
             self.drafts.flush()
+        self.drafts.close()
         self.outbox.close()
+        self.raised_policies.close()
         self._database.close()

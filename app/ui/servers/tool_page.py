@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormModel
+from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.outcome import OutcomePresenter
@@ -113,6 +114,10 @@ class ToolPage(QWidget):
         session = self._session
         if session is None or session.busy or self._why_disabled():
             return
+        if session.asks:
+            # Ctrl+Enter is no answer either.
+            self.question.take_focus()
+            return
         arguments = self.form.arguments()
         if arguments is None:
             return
@@ -139,12 +144,21 @@ class ToolPage(QWidget):
 
     def run_again(self) -> None:
         """Repeat the last call, whatever is in the form."""
-        if self._session is not None and not self._session.busy and not self._session.tool.problem:
-            self._session.again()
+        session = self._session
+        if session is None or session.busy or session.tool.problem:
+            return
+        if not session.asks:
+            session.again()
+        if session.asks:
+            self.question.take_focus()
 
     def cancel(self) -> None:
-        """Cancel the running call."""
-        if self._session is not None:
+        """Cancel the running call, or withdraw one that asks."""
+        if self._session is None:
+            return
+        if self._session.asks:
+            self._decline()
+        else:
             self._session.cancel()
 
     @property
@@ -155,6 +169,20 @@ class ToolPage(QWidget):
         self.run_anyway.setVisible(False)
         session.draft, session.json_text = self.form.draft, self.form.text()
         session.ask(arguments)
+        if session.asks:
+            self.question.take_focus()
+
+    def _decline(self) -> None:
+        if self._session is not None:
+            self._session.dismiss()
+
+    def _agree(self) -> None:
+        if self._session is not None:
+            self._session.agree()
+
+    def _run_once(self) -> None:
+        if self._session is not None:
+            self._session.run_once()
 
     def _build(self) -> None:
         current = theme()
@@ -222,7 +250,6 @@ class ToolPage(QWidget):
         self.result.save_wanted.connect(self.save_wanted)
         self._outcome = OutcomePresenter(
             self.result,
-            allow=self.allow_wanted.emit,
             reconnect=self.reconnect_wanted.emit,
             sign_in=self.sign_in_wanted.emit,
             permit=self.permission_wanted.emit,
@@ -238,7 +265,16 @@ class ToolPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addLayout(head)
-        outer.addWidget(self.splitter, 1)
+        self.question = CallQuestion()
+        self.question.declined.connect(self._decline)
+        self.question.run_wanted.connect(self._agree)
+        self.question.once_wanted.connect(self._run_once)
+        self.question.always_wanted.connect(self.allow_wanted)
+        # In the place of form and result: what is asked about are the arguments in the question, and no others.
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.splitter)
+        self.stack.addWidget(self.question)
+        outer.addWidget(self.stack, 1)
 
     def _fill(self) -> None:
         session = self._session
@@ -322,8 +358,24 @@ class ToolPage(QWidget):
             self._tick.stop()
         self._show_run()
         self._show_progress()
+        if session.asks:
+            self.question.show_session(session)
+        self._turn_to(self.question if session.asks else self.splitter)
         self.result.setVisible(self._outcome.show(session))
         self._announce(session)
+
+    def _turn_to(self, part: QWidget) -> None:
+        """Show the question or the form. The focus goes with it: to the answer that calls nothing, and back."""
+        former = self.stack.currentWidget()
+        focused = QApplication.focusWidget()
+        had_focus = former is not None and focused is not None and former.isAncestorOf(focused)
+        self.stack.setCurrentWidget(part)
+        if had_focus and part is not former:
+            if part is self.question:
+                self.question.take_focus()
+            else:
+                button = self.cancel_button if self.cancel_button.isVisibleTo(self) else self.run_button
+                button.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _announce(self, session: ToolSession) -> None:
         words = {
@@ -332,6 +384,7 @@ class ToolPage(QWidget):
             CallPhase.CANCELLED: self.tr("{0} cancelled"),
             CallPhase.FAILED: self.tr("{0} failed"),
             CallPhase.ASKING: self.tr("{0} needs your approval"),
+            CallPhase.CONFIRMING: self.tr("{0} needs your approval"),
             CallPhase.ALLOWING: self.tr("{0} waits for your browser"),
             CallPhase.QUIET: self.tr("Still no answer from {0}"),
         }.get(session.phase)
@@ -360,7 +413,7 @@ class ToolPage(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
         if plain and event.key() == Qt.Key.Key_Escape:
-            if self._session is not None and self._session.busy:
+            if self._session is not None and (self._session.busy or self._session.asks):
                 self.cancel()
             else:
                 self.left.emit()

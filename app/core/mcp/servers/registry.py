@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -159,8 +160,13 @@ class Servers:
                 return kept
         return await self._fetch_tools(server, strict=refresh)
 
-    def start_call(self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any]) -> ToolCall:
-        """Call a tool, as the account that is shown now. What goes wrong is raised by the call's `result`."""
+    def start_call(
+        self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
+    ) -> ToolCall:
+        """Call a tool, as the account that is shown now. What goes wrong is raised by the call's `result`.
+
+        With `once`, a tool whose policy is Ask is allowed for this call, and its policy set back after it.
+        """
         admissions = {name: source.admission() for name, source in self._sources.items()}
 
         async def run(report: CallReport) -> dict[str, Any]:
@@ -170,18 +176,21 @@ class Servers:
             if not name:
                 raise Rejected("This tool has no name, so it cannot be called.")
             repeatable = server.trusted and info is not None and info.annotations.repeatable
-            admit = admissions.get(self._source_of[server_id].name)
-            return await self._watched(
-                server,
-                lambda connection: connection.call(
-                    name,
-                    arguments,
-                    repeatable=repeatable,
-                    on_progress=report,
-                    on_message=report.received,
-                    admit=admit,
-                ),
-            )
+            source = self._source_of[server_id]
+            admit = admissions.get(source.name)
+            allowed = source.allowed_once(server.definition, info) if once and info is not None else nullcontext()
+            async with allowed:
+                return await self._watched(
+                    server,
+                    lambda connection: connection.call(
+                        name,
+                        arguments,
+                        repeatable=repeatable,
+                        on_progress=report,
+                        on_message=report.received,
+                        admit=admit,
+                    ),
+                )
 
         call = ToolCall(run)
         self._calls[call] = server_id
