@@ -30,6 +30,7 @@ from app.core.mcp.protocol.listening import REAL
 from app.core.mcp.protocol.record import MessageRecorder, record_message
 from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.connections import ServerConnections
+from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
 from app.core.mcp.servers.policies import from_store, merge_policy
 from app.core.mcp.servers.refused_probes import RefusedProbes
@@ -159,6 +160,13 @@ class Servers:
                 self._in_background(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
                 return kept
         return await self._fetch_tools(server, strict=refresh)
+
+    def address_of(self, server: Server) -> str:
+        """Where a server is called: its own address, or that of the host's proxy."""
+        source = self._source_of.get(server.id)
+        if isinstance(server.definition, InstalledServer) and source is not None:
+            return source.address(server.definition)
+        return server.definition.address
 
     def start_call(
         self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
