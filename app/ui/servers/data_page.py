@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.mcp.json_text import write_json
-from app.core.mcp.results.exact import Exact
+from app.core.mcp.results.exact import DEPTH, Exact, written
 from app.marks import revealed_name
 from app.ui.theme import theme, tokens
 from app.ui.widgets.choices import Select
@@ -34,9 +34,9 @@ class DataPage(QWidget):
         self.view = Select(self.tr("Data as"))
         self.view.currentIndexChanged.connect(lambda _place: self._show())
         self._note = Text("", "caption", "muted", wrap=True)
-        self.tree = JsonTree(self.tr("Structured result"), write=write_json)
+        self.tree = JsonTree(self.tr("Structured result"), write=written)
         self.table = JsonTable(
-            self.tr("Structured result as a table"), write=lambda value: write_json(value, indent=None)
+            self.tr("Structured result as a table"), write=lambda value: write_json(value, indent=None, depth=DEPTH)
         )
         self.tree.copied.connect(self.copied)
         self.table.copied.connect(self.copied)

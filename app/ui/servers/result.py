@@ -10,11 +10,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.mcp.json_text import NotJson, write_json
 from app.core.mcp.results.blocks import AudioBlock, ImageBlock, LinkBlock, ResourceBlock, TextBlock
-from app.core.mcp.results.exact import Exact, exact_data, may_have_data
+from app.core.mcp.results.exact import Exact, exact_data, may_have_data, written
 from app.marks import revealed_name
-from app.ui.servers.blocks import BlockTools, block_part
+from app.ui.servers.blocks import BlockTools, block_part, encoded
 from app.ui.servers.data_page import DataPage
 from app.ui.servers.history_page import HistoryPage
 from app.ui.servers.picture_loader import PictureLoader
@@ -324,10 +323,7 @@ def _body_of(result: CallResult) -> bytes:
     """The message that held the result; where its bytes are not known, its value as JSON."""
     if result.message:
         return result.message
-    try:
-        return write_json(result.raw).encode("utf-8", "replace")
-    except (NotJson, RecursionError):
-        return repr(result.raw).encode("utf-8", "replace")
+    return encoded(written(result.raw))
 
 
 def _holds(blocks: Sequence[Block]) -> str:

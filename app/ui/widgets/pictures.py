@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QImageReader, QKeySequence, QPainter, QPixmap
@@ -13,7 +13,11 @@ from app.ui.theme import theme
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
+
+T = TypeVar("T")
 
 # How much one picture may take while it is decoded, in MB.
 ALLOCATION_MB = 256
@@ -25,25 +29,26 @@ LONGEST_SIDE = 16_000
 
 def picture_size(data: bytes, form: str) -> QSize:
     """The size in pixels that a picture claims; an invalid one when it is none. Runs in any thread."""
-    reader = _reader(data, form)
-    return reader.size() if reader.canRead() else QSize()
+    return _read(data, form, lambda reader: reader.size() if reader.canRead() else QSize())
 
 
 def decode_picture(data: bytes, form: str) -> QImage:
     """The first frame of a picture in the format `form`, a null image when it is damaged. Runs in any thread."""
-    reader = _reader(data, form)
+    return _read(data, form, _decoded)
+
+
+def _decoded(reader: QImageReader) -> QImage:
     size = reader.size()
     if size.isEmpty():
         return QImage()
-    share = min(
-        1.0, sqrt(KEPT_PIXELS / (size.width() * size.height())), LONGEST_SIDE / max(size.width(), size.height())
-    )
+    width, height = size.width(), size.height()
+    share = min(1.0, sqrt(KEPT_PIXELS / (width * height)), LONGEST_SIDE / max(width, height))
     if share < 1.0:
-        reader.setScaledSize(QSize(max(1, round(size.width() * share)), max(1, round(size.height() * share))))
+        reader.setScaledSize(QSize(max(1, round(width * share)), max(1, round(height * share))))
     return reader.read()
 
 
-def _reader(data: bytes, form: str) -> QImageReader:
+def _read(data: bytes, form: str, use: Callable[[QImageReader], T]) -> T:
     # The limit belongs to the process. Nothing else in Burrow decodes what it did not bring with it.
     QImageReader.setAllocationLimit(ALLOCATION_MB)
     buffer = QBuffer()
@@ -54,9 +59,12 @@ def _reader(data: bytes, form: str) -> QImageReader:
     reader.setAutoDetectImageFormat(False)
     reader.setDecideFormatFromContent(False)
     reader.setAutoTransform(True)
-    # The reader does not own its device.
-    reader._buffer = buffer  # type: ignore[attr-defined]
-    return reader
+    try:
+        return use(reader)
+    finally:
+        # Some formats read from the buffer once more when their reader ends. The reader does not keep it alive.
+        del reader
+        buffer.close()
 
 
 class Picture(QWidget):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.core.mcp.json_text import NotJson, parse_json
+from app.core.mcp.json_text import NotJson, parse_json, write_json
 from app.core.mcp.results.blocks import ResourceBlock, TextBlock
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ TABLE_COLUMNS = 100
 # How far into a value is looked for tables.
 TABLE_DEPTH = 3
 TABLES = 20
+
+
+# How deep a value may be. Beyond that it is shown as its rounded one.
+DEPTH = 300
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,18 @@ def exact_data(result: CallResult) -> Exact:
     if text is None:
         return Exact()
     try:
-        value = parse_json(text)
+        value = parse_json(text, depth=DEPTH)
     except NotJson:
         return Exact()
     return Exact(value, True, tables=tuple(_tables(value)))
+
+
+def written(value: Any) -> str:
+    """The JSON text of any value, however deep, in one line where it is very deep."""
+    try:
+        return write_json(value, depth=DEPTH)
+    except (NotJson, RecursionError):
+        return "".join(_tokens(value))
 
 
 def may_have_data(result: CallResult) -> bool:
@@ -66,11 +79,32 @@ def may_have_data(result: CallResult) -> bool:
     return "structuredContent" in result.raw or _json_text(result) is not None
 
 
+def _tokens(value: Any) -> Iterator[str]:
+    """The parts of a JSON text, without recursion. What JSON cannot represent is written as Python does."""
+    waiting: list[tuple[bool, Any]] = [(True, value)]
+    while waiting:
+        is_value, item = waiting.pop()
+        if not is_value:
+            yield item
+        elif isinstance(item, dict):
+            yield "{"
+            waiting.append((False, "}"))
+            for place, (name, inner) in reversed(list(enumerate(item.items()))):
+                waiting += [(True, inner), (False, ("," if place else "") + json.dumps(str(name)) + ":")]
+        elif isinstance(item, list | tuple):
+            yield "["
+            waiting.append((False, "]"))
+            for place, inner in reversed(list(enumerate(item))):
+                waiting += [(True, inner), (False, "," if place else "")]
+        else:
+            yield json.dumps(item) if isinstance(item, str | bool | None) else str(item)
+
+
 def _structured(result: CallResult) -> Exact:
     value, inexact = result.structured, ""
     if result.message:
         try:
-            value = parse_json(result.message.decode("utf-8", "replace"))["result"]["structuredContent"]
+            value = parse_json(result.message.decode("utf-8", "replace"), depth=DEPTH)["result"]["structuredContent"]
         except NotJson as problem:
             inexact = problem.message
         except (KeyError, TypeError):
