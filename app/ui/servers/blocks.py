@@ -305,6 +305,7 @@ def _line(words: QWidget, *buttons: QWidget) -> QWidget:
     line = QWidget()
     row = QHBoxLayout(line)
     row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(theme().px(tokens.SPACE_2))
     row.addWidget(words, 1)
     for button in buttons:
         row.addWidget(button)

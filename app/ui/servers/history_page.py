@@ -15,7 +15,7 @@ from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
-from app.ui.widgets.times import absolute, duration, moment_at
+from app.ui.widgets.times import absolute, duration, moment_at, relative
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +44,13 @@ class HistoryPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         columns: tuple[Column[StoredCall], ...] = (
-            Column(tr("Time"), lambda call: absolute(moment_at(call.at)), 150),
+            Column(tr("Time"), lambda call: relative(moment_at(call.at)), 84, tooltip=_moment),
             Column(tr("Outcome"), _outcome, 110, tone=lambda call: _state(call).tone, glyph=lambda c: _state(c).glyph),
-            Column(tr("Took"), lambda call: duration(call.seconds), 70, right=True),
+            Column(tr("Took"), lambda call: duration(call.seconds), 70, right=True, drop_below=460),
             Column(tr("Arguments"), _summary, mono=True),
         )
         self.table: DataTable[StoredCall] = DataTable(tr("Earlier calls"), columns, lambda call: call.number)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.table.picked.connect(lambda _call: self._show())
         self.table.opened.connect(self.use_wanted)
         self.use = QuietButton(tr("Use these arguments"), "edit", clicked=lambda: self._emit(self.use_wanted))
@@ -59,24 +60,29 @@ class HistoryPage(QWidget):
         self.detail = ExactText(tr("The call"), fitted=False)
         buttons = QHBoxLayout()
         buttons.setSpacing(theme().px(tokens.SPACE_2))
-        for button in (self.use, self.again, self.clear_button):
-            buttons.addWidget(button)
+        buttons.addWidget(self.use)
+        buttons.addWidget(self.again)
         buttons.addStretch()
+        buttons.addWidget(self.clear_button)
         side = QWidget()
         box = QVBoxLayout(side)
         box.setContentsMargins(theme().px(tokens.SPACE_3), 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_1))
-        box.addLayout(buttons)
         box.addWidget(self.note)
         box.addWidget(self.detail, 1)
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(self.table)
         splitter.addWidget(side)
-        splitter.setSizes([theme().px(460), theme().px(400)])
+        splitter.setHandleWidth(1)
+        splitter.setStretchFactor(0, 3)
+        splitter.setStretchFactor(1, 2)
+        splitter.setSizes([theme().px(600), theme().px(400)])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(splitter)
+        outer.setSpacing(theme().px(tokens.SPACE_2))
+        outer.addLayout(buttons)
+        outer.addWidget(splitter, 1)
         self._show()
 
     @property
@@ -124,9 +130,14 @@ def _state(call: StoredCall) -> State:
     return call_state(OUTCOMES.get(call.outcome, CallState.UNKNOWN))
 
 
+def _moment(call: StoredCall) -> str:
+    return absolute(moment_at(call.at))
+
+
 def _outcome(call: StoredCall) -> str:
     return tr(FAILED) if call.outcome == "failed" else _state(call).word
 
 
 def _summary(call: StoredCall) -> str:
-    return revealed(" ".join(call.arguments[: 4 * SUMMARY_CHARACTERS].split())[:SUMMARY_CHARACTERS]) or "–"
+    members = " ".join(call.arguments[: 4 * SUMMARY_CHARACTERS].split()).removeprefix("{").removesuffix("}").strip()
+    return revealed(members[:SUMMARY_CHARACTERS]) or "–"

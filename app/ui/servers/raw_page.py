@@ -28,6 +28,7 @@ class RawPage(QWidget):
         self.more = QuietButton(self.tr("Show all"), "chevron-down", clicked=self._show_all)
         keep = QuietButton(self.tr("Save full answer…"), "download", clicked=self._save_body)
         line = QHBoxLayout()
+        line.setSpacing(theme().px(tokens.SPACE_2))
         line.addWidget(self._note, 1)
         line.addWidget(self.more)
         line.addWidget(keep)

@@ -20,9 +20,10 @@ from app.ui.servers.picture_loader import PictureLoader
 from app.ui.servers.raw_page import RawPage
 from app.ui.servers.wording import CallState, call_state
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.buttons import IconButton
 from app.ui.widgets.choices import CheckBox, TabStrip
 from app.ui.widgets.feedback import InlineCard
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.prose import looks_like_markdown
 from app.ui.widgets.text import StatusWord, Text
 from app.ui.widgets.times import duration
@@ -70,20 +71,26 @@ class ResultView(QWidget):
         self.formatted = CheckBox(self.tr("Formatted"))
         self.formatted.setToolTip(self.tr("Show Markdown as headings, lists and tables"))
         self.formatted.toggled.connect(self._set_formatted)
-        self.copy_button = QuietButton(self.tr("Copy"), "copy", kind="flat", keys="Ctrl+Shift+C")
-        self.copy_button.setAccessibleName(self.tr("Copy result or call"))
-        self.copy_button.clicked.connect(self.open_copy_menu)
+        self.copy_button = IconButton(
+            self.tr("Copy result or call"), "copy", keys="Ctrl+Shift+C", clicked=self.open_copy_menu
+        )
         keys = QShortcut(QKeySequence("Ctrl+Shift+C"), self, self.open_copy_menu)
         keys.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        head = QHBoxLayout()
-        head.setContentsMargins(current.px(tokens.SPACE_4), current.px(tokens.SPACE_2), current.px(tokens.SPACE_4), 0)
-        head.setSpacing(current.px(tokens.SPACE_4))
-        head.addWidget(Text(self.tr("Result"), "section"))
-        head.addWidget(self.status)
-        head.addStretch()
-        head.addWidget(self.formatted)
-        head.addWidget(self.copy_button)
+        about_call = QWidget()
+        line = QHBoxLayout(about_call)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(current.px(tokens.SPACE_3))
+        for part in (Text(self.tr("Result"), "section"), self.status, self.copy_button, self.formatted):
+            line.addWidget(part)
+        # The tabs go below where both do not fit beside each other.
+        head_widget = QWidget()
+        head = FlowLayout(head_widget)
+        head.setSpacing(current.px(tokens.SPACE_3))
+        head.addWidget(about_call)
         head.addWidget(self.tabs)
+        beside = QVBoxLayout()
+        beside.setContentsMargins(current.px(tokens.SPACE_4), current.px(tokens.SPACE_2), current.px(tokens.SPACE_4), 0)
+        beside.addWidget(head_widget)
         self.card = InlineCard()
         self.area = ViewedColumn(self.tr("Result"))
         self.data = DataPage()
@@ -97,7 +104,7 @@ class ResultView(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_2))
-        box.addLayout(head)
+        box.addLayout(beside)
         body = QVBoxLayout()
         wide = current.px(tokens.SPACE_4)
         body.setContentsMargins(wide, 0, wide, current.px(tokens.SPACE_3))
@@ -133,8 +140,8 @@ class ResultView(QWidget):
         self._raw_page.clear()
         self.data.show_data(Exact())
         has_data = result.structured is not None
-        self.tabs.setTabEnabled(DATA, has_data)
         self._set_body(shown=True)
+        self.tabs.setTabVisible(DATA, has_data)
         self.tabs.setCurrentIndex(DATA if not result.blocks and has_data else CONTENT)
         self._show_tab()
         self._read_data(result)
@@ -289,7 +296,8 @@ class ResultView(QWidget):
             # Another result or a card may be in view by now.
             if result is self._result:
                 self.data.show_data(data)
-                self.tabs.setTabEnabled(DATA, data.present and (data.value is not None or bool(result.message)))
+                self.tabs.setTabVisible(DATA, data.present and (data.value is not None or bool(result.message)))
+                self._fit_tabs()
 
         if _size_of(result) <= OFF_LOOP_BYTES:
             done(exact_data(result))
@@ -298,6 +306,7 @@ class ResultView(QWidget):
 
     def _show_tab(self) -> None:
         tab = max(self.tabs.currentIndex(), 0)
+        self._fit_tabs()
         self.stack.setCurrentIndex(tab)
         shown = self._has_body or tab == HISTORY
         self.stack.setVisible(shown)
@@ -305,6 +314,11 @@ class ResultView(QWidget):
         self._about.setVisible(tab != HISTORY)
         if tab == RAW and self._result is not None and not self._raw_shown:
             self._show_raw(self._result)
+
+    def _fit_tabs(self) -> None:
+        # Qt places the tabs again for a text, but not when one appears or goes.
+        self.tabs.setTabText(CONTENT, self.tabs.tabText(CONTENT))
+        self.tabs.updateGeometry()
 
     def _show_raw(self, result: CallResult) -> None:
         self._raw_shown = True

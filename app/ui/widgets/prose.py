@@ -11,10 +11,13 @@ from PySide6.QtGui import (
     QFont,
     QGuiApplication,
     QImage,
+    QTextCharFormat,
     QTextCursor,
     QTextDocument,
     QTextFormat,
+    QTextFrameFormat,
     QTextOption,
+    QTextTable,
 )
 from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QTextBrowser, QToolTip, QWidget
 
@@ -99,13 +102,13 @@ class Prose(QTextBrowser):
             if form.isImageFormat():
                 image = form.toImageFormat()
                 words = image.stringProperty(int(QTextFormat.Property.ImageAltText)) or self.tr("picture")
-                plain = QTextCursor(document).charFormat()
+                plain = QTextCharFormat()
                 plain.setForeground(theme().colour("muted"))
                 cursor.insertText(f"[{words[:LONGEST_SHOWN_ADDRESS]}: {image.name()[:LONGEST_SHOWN_ADDRESS]}]", plain)
             cursor = document.find(PICTURE, cursor)
 
     def _set_margins(self) -> None:
-        """Set the space between blocks, and wrap code on a background of its own."""
+        """Set the space between blocks and the size of headings, and wrap code on a background of its own."""
         current = theme()
         gap, tight = current.px(tokens.SPACE_2), current.px(2)
         former = ""
@@ -113,10 +116,12 @@ class Prose(QTextBrowser):
         cursor.beginEditBlock()
         block = self.document().begin()
         while block.isValid():
+            cursor.setPosition(block.position())
             form = block.blockFormat()
             code = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.nonBreakableLines()
-            kind = "code" if code else "list" if block.textList() is not None else "text"
-            if not former:
+            in_table = cursor.currentTable() is not None
+            kind = "table" if in_table else "code" if code else "list" if block.textList() is not None else "text"
+            if not former or in_table:
                 top = 0
             elif kind != former or kind == "text":
                 top = gap
@@ -127,11 +132,45 @@ class Prose(QTextBrowser):
             if code:
                 form.setNonBreakableLines(False)
                 form.setBackground(current.colour("raised"))
-            cursor.setPosition(block.position())
             cursor.setBlockFormat(form)
+            if form.headingLevel():
+                self._size_heading(cursor, form.headingLevel())
             former = kind
             block = block.next()
+        self._frame_tables()
         cursor.endEditBlock()
+
+    def _size_heading(self, cursor: QTextCursor, level: int) -> None:
+        cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
+        form = QTextCharFormat()
+        # Qt's own sizes are those of a page, three times as large as the text beside it.
+        form.setProperty(QTextFormat.Property.FontSizeAdjustment, {1: 2, 2: 1}.get(level, 0))
+        cursor.mergeCharFormat(form)
+
+    def _frame_tables(self) -> None:
+        current = theme()
+        for frame in self.document().rootFrame().childFrames():
+            if not isinstance(frame, QTextTable):
+                continue
+            form = frame.format()
+            form.setBorderCollapse(True)
+            form.setBorder(1)
+            form.setBorderBrush(current.colour("border"))
+            form.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
+            form.setCellPadding(current.px(tokens.SPACE_1))
+            form.setCellSpacing(0)
+            form.setTopMargin(current.px(tokens.SPACE_2))
+            frame.setFormat(form)
+            for column in range(frame.columns()):
+                cell = frame.cellAt(0, column)
+                cursor = cell.firstCursorPosition()
+                # Behind a block of code Qt begins a table with an empty line.
+                if cursor.block() != cell.lastCursorPosition().block() and not cursor.block().text():
+                    cursor.deleteChar()
+                cursor.setPosition(cell.lastCursorPosition().position(), QTextCursor.MoveMode.KeepAnchor)
+                bold = QTextCharFormat()
+                bold.setFontWeight(QFont.Weight.DemiBold)
+                cursor.mergeCharFormat(bold)
 
     def _fit(self) -> None:
         self.document().setTextWidth(self.viewport().width())
