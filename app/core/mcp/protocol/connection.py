@@ -424,7 +424,9 @@ def _credential_refused(exchange: Exchange, at_stake: CredentialAtStake) -> bool
 
 
 def _not_mcp(exchange: Exchange) -> str | None:
-    """What is wrong with an HTTP response that is no failure and no MCP; the SDK reports a misleading error for it."""
+    """What is wrong with a response that is no failure and no MCP; the SDK reports a misleading error for it."""
+    if exchange.malformed:
+        return exchange.malformed
     if exchange.status is None or exchange.status >= 400 or exchange.by_message:
         return None
     if 300 <= exchange.status < 400:
