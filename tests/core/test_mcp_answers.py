@@ -19,7 +19,7 @@ from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.http_transport import StreamableHttpTransport
 from app.core.mcp.protocol.messages import NotAMessage, checked_answer, read_json, read_message
 from app.core.wire_text import mended_json, without_byte_order_mark
-from tests.core._mcp_server import ENVELOPE, Reply, Scripted, tool
+from tests.core._mcp_server import ENVELOPE, LEGACY, Reply, Scripted, tool
 from tests.core.test_mcp_connection import connected, silent
 from tests.core.test_mcp_sse import SseServer
 from tests.core.test_mcp_sse import connected as connected_by_sse
@@ -173,6 +173,41 @@ async def test_the_message_that_a_result_came_in_is_kept_byte_for_byte() -> None
             await connection.close()
     exchange = next(item for item in seen if getattr(item, "method", "") == "tools/call")
     assert exchange.received == body.replace(b"%ID%", str(exchange.id).encode())
+
+
+INFO = {"name": "odd", "version": "1"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"capabilities": None},
+        {"capabilities": {"tools": True, "prompts": False, "logging": None}},
+        {"capabilities": []},
+        {"serverInfo": {"name": "odd"}},
+        {"serverInfo": {"name": 7, "version": 1.5, "title": 3, "icons": "none"}},
+        {"serverInfo": "odd"},
+        {"instructions": ["Be kind"]},
+    ],
+    ids=str,
+)
+async def test_a_handshake_that_only_describes_the_server_wrongly_opens_the_session(odd: dict[str, Any]) -> None:
+    answer = {"protocolVersion": LEGACY, "capabilities": {"tools": {}}, "serverInfo": INFO, **odd}
+    async with Scripted(legacy=True) as server, connected(server.url) as connection:
+        server.always["initialize"] = Reply(result=answer)
+        assert len(await connection.tools()) == 2
+
+
+@pytest.mark.parametrize("version", [None, 5, ["2025-11-25"], "1999-01-01"], ids=str)
+async def test_a_handshake_without_a_revision_fails_in_words(version: object) -> None:
+    answer = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": INFO}
+    async with Scripted(legacy=True) as server, connected(server.url) as connection:
+        server.always["initialize"] = Reply(result=answer)
+        with pytest.raises(ProtocolTrouble) as raised:
+            await connection.tools()
+    wanted = "Unsupported protocol version" if version == "1999-01-01" else "not as MCP defines it: protocolVersion"
+    assert wanted in raised.value.cause
+    assert "pydantic" not in raised.value.cause
 
 
 ON_ONE_STREAM = [
