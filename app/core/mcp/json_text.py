@@ -80,6 +80,8 @@ def write_json(value: object, *, indent: int | None = 2, depth: int = DEPTH_LIMI
         if "digits" not in str(problem):
             raise NotJson("A number is not finite") from None
         text = _encoded(_long_as_decimal(value), placeholders, indent)
+    if text.isascii():
+        return placeholders.restore(text)
     return LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", placeholders.restore(text))
 
 
@@ -90,8 +92,7 @@ class NumberPlaceholders:
     """
 
     def __init__(self) -> None:
-        # Unguessable, so that no other text in the value can be a placeholder.
-        self._name = secrets.token_hex(16)
+        self._name = ""
         self._literals: list[str] = []
 
     def __bool__(self) -> bool:
@@ -101,6 +102,8 @@ class NumberPlaceholders:
         """The placeholder for `number`. Raises `NotJson` if the number is not finite."""
         if not number.is_finite():
             raise NotJson("A number is not finite")
+        # Unguessable, so that no other text in the value can be a placeholder.
+        self._name = self._name or secrets.token_hex(16)
         self._literals.append(str(number))
         return f"{self._name}:{len(self._literals) - 1}"
 
