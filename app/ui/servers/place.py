@@ -18,6 +18,7 @@ from app.ui.servers.pages import ServerPages
 from app.ui.servers.policies import PolicyActions
 from app.ui.servers.selection import ServerSelection
 from app.ui.servers.server_pane import ServerPane
+from app.ui.servers.still_allowed import StillAllowed
 from app.ui.servers.tool_calls import ToolCalls
 from app.ui.settings import UiSettings
 from app.ui.theme import theme
@@ -53,6 +54,7 @@ class ServersPlace(Place):
         self.installer = ServerInstaller(
             lambda: services.own_servers, bridge, self.controller, self.connecting, self.pages
         )
+        self.still_allowed = StillAllowed(self.controller, self.pages.allowed_banner, navigator, bridge)
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
@@ -102,6 +104,7 @@ class ServersPlace(Place):
         self.drafts.start(backend.scope if backend is not None else None)
         self.pane.reset()
         self.selection.start()
+        self.still_allowed.start(backend)
         self.controller.start(backend, fresh=fresh)
 
     def activate(self) -> None:
