@@ -21,6 +21,7 @@ from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
+from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.page import SidePane
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
@@ -215,11 +216,11 @@ class TaskPane(SidePane):
         self.box.addWidget(self.undo)
 
     def _view_menu(self) -> QMenu:
-        menu = QMenu(self)
+        menu = CheckMenu(parent=self)
         menu.setAccessibleName(self.tr("View"))
         self._group_actions: dict[Grouping, QAction] = {}
         groups = QActionGroup(menu)
-        menu.addSection(self.tr("Group by"))
+        menu.add_heading(self.tr("Group by"))
         for grouping, words in (
             (Grouping.STATE, self.tr("State")),
             (Grouping.REPOSITORY, self.tr("Repository")),
@@ -232,7 +233,7 @@ class TaskPane(SidePane):
             self._group_actions[grouping] = action
             menu.addAction(action)
         orders = QActionGroup(menu)
-        menu.addSection(self.tr("Order"))
+        menu.add_heading(self.tr("Order"))
         for ordering, words in ((NEWEST, self.tr("Newest first")), (RECENT_ACTIVITY, self.tr("Latest activity first"))):
             action = orders.addAction(words)
             action.setCheckable(True)
