@@ -63,5 +63,4 @@ class ServerPages(QWidget):
         self.server.close_tool()
         self.server.server = None
         self.server.tools.clear()
-        self.custom.reset()
         self.banner.clear()

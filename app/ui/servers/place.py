@@ -14,6 +14,7 @@ from app.ui.servers.connect_flow import ServerConnectFlow
 from app.ui.servers.controller import ServerController
 from app.ui.servers.drafts import ToolDrafts
 from app.ui.servers.installer import ServerInstaller
+from app.ui.servers.new_server_draft import NewServerDraft
 from app.ui.servers.pages import ServerPages
 from app.ui.servers.policies import PolicyActions
 from app.ui.servers.selection import ServerSelection
@@ -48,6 +49,7 @@ class ServersPlace(Place):
         self.drafts = ToolDrafts(services, bridge, self)
         self.pane = ServerPane(self.controller)
         self.pages = ServerPages(bridge)
+        self.new_server_draft = NewServerDraft(services, bridge, self.pages.custom, self.pages.template, self)
         self.selection = ServerSelection(self.controller, self.pane, self.pages)
         self.calls = ToolCalls(context, self.controller, self.drafts, self.selection, self.pane, self.pages)
         self.policies = PolicyActions(self.controller, self.page, bridge, self)
@@ -101,7 +103,9 @@ class ServersPlace(Place):
         self.pages.start()
         self.calls.sessions.close()
         # Saves what was typed in the former sessions first, for the former account.
-        self.drafts.start(backend.scope if backend is not None else None)
+        scope = backend.scope if backend is not None else None
+        self.drafts.start(scope)
+        self.new_server_draft.start(scope)
         self.pane.reset()
         self.selection.start()
         self.still_allowed.start(backend)
@@ -152,11 +156,17 @@ class ServersPlace(Place):
 
     @property
     def unsaved(self) -> bool:
-        return self.drafts.unsaved
+        return self.drafts.unsaved or self.new_server_draft.unsaved
+
+    def unsaved_text(self) -> str:
+        return "\n\n".join(filter(None, (self.drafts.unsaved_text(), self.new_server_draft.unsaved_text())))
 
     async def flush(self) -> None:
         """Save what is being typed."""
-        await self.drafts.flush()
+        try:
+            await self.drafts.flush()
+        finally:
+            await self.new_server_draft.flush()
 
     def _count(self) -> None:
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))

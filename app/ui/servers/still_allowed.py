@@ -54,9 +54,7 @@ class StillAllowed(QObject):
         if len(left) == 1:
             words = self.tr("{0} is still allowed. It could not be set back to {1}, and Burrow tries again.")
         else:
-            words = self.tr(
-                "{0} and other tools are still allowed. Burrow could not set them back, and tries again."
-            )
+            words = self.tr("{0} and other tools are still allowed. Burrow could not set them back, and tries again.")
         self._banner.show_message(
             words.format(named, policy_words(first.former)),
             "bad",

@@ -67,6 +67,10 @@ class TitledPage(QWidget):
         """Change the title."""
         self.title.setText(title)
 
+    def set_back(self, button: QWidget) -> None:
+        """Put the way back before the title."""
+        self._row.insertWidget(0, button)
+
     def add_action(self, widget: QWidget) -> None:
         """Put a control at the right end of the title row."""
         self._actions.addWidget(widget)
