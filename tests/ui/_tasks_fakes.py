@@ -18,7 +18,7 @@ from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
-from app.core.storage import Cached, OutboxItem, Scope
+from app.core.storage import Cached, Draft, OutboxItem, Scope
 from app.ui.tasks.wording import matches
 
 NOW = datetime.now(UTC)
@@ -160,13 +160,33 @@ class FakeDrafts:
     def __init__(self) -> None:
         self.kept: dict[tuple[Scope, str, str], dict[str, str]] = {}
         self.saved = Event[dict[str, str]]()
+        # The ids of those that another window has open.
+        self.elsewhere: set[str] = set()
 
     async def save(self, scope: Scope, kind: str, name: str, fields: dict[str, str]) -> None:
         self.kept[scope, kind, name] = dict(fields)
         self.saved.emit(fields)
 
-    async def load(self, scope: Scope, kind: str, name: str) -> dict[str, str] | None:
+    async def load(self, scope: Scope, kind: str, name: str, copy: str | None = None) -> dict[str, str] | None:
         return self.kept.get((scope, kind, name))
+
+    async def list(self, scope: Scope, kind: str | None = None) -> tuple[Draft, ...]:
+        return tuple(
+            Draft(its_kind, name, fields, 1.7e9, held_elsewhere=name in self.elsewhere)
+            for (owner, its_kind, name), fields in self.kept.items()
+            if owner == scope and kind in {None, its_kind}
+        )
+
+    async def release(self, scope: Scope, kind: str, name: str) -> None:
+        """Nobody else loads anything here."""
+
+    def release_soon(self, scope: Scope, kind: str, name: str) -> None:
+        """Nobody else loads anything here."""
+
+    def titles(self, scope: Scope) -> list[str]:
+        """The titles, or where there is none the descriptions, of the drafts of tasks."""
+        kept = [fields for (owner, kind, _), fields in self.kept.items() if (owner, kind) == (scope, "task")]
+        return [fields["title"] or fields["description"] for fields in kept]
 
     async def discard(self, scope: Scope, kind: str, name: str) -> None:
         self.kept.pop((scope, kind, name), None)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from app.core.errors import Rejected
 from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, one_line, texts_of
 from app.core.posthog.types import new_task
-from app.ui.bridge import Generation
 from app.ui.tasks.field_inputs import CONTEXT, INPUTS, FieldInput, LineInput, SuggestedInput, TextInput, is_send_key
+from app.ui.tasks.open_draft import OpenDraft
 from app.ui.theme import theme, tokens
 from app.ui.translation import translate
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
@@ -24,20 +24,16 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask
     from app.core.services import Services
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge, Job
     from app.ui.widgets.feedback import Action
-
-KIND = "task"
-DRAFT = "new"
-SAVE_WITHIN_MS = 500
 
 
 class Composer(QWidget):
@@ -48,15 +44,13 @@ class Composer(QWidget):
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._services = services
-        self._bridge = bridge
-        self._scope: Scope | None = None
-        self._generation = Generation(bridge, self)
-        self._dirty = False
         self.inputs: dict[str, FieldInput] = {each.name: INPUTS[each.kind](each) for each in TASK_FIELDS}
         self._errors: dict[str, FieldError] = {}
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
-        self._save_soon.timeout.connect(self.save_now)
+        self.draft = OpenDraft(services, bridge, self.fields, self)
+        self.draft.loaded.connect(self._loaded)
+        self.draft.missing.connect(self._missing)
+        self.draft.saved.connect(self._saved)
+        self.draft.failed.connect(self._not_saved)
         self._build()
 
     @property
@@ -81,39 +75,59 @@ class Composer(QWidget):
         return {name: each.text() for name, each in self.inputs.items()}
 
     def start(self, scope: Scope | None) -> None:
-        """Save what is typed for the former account, empty the fields, and load the draft of this account."""
-        if scope == self._scope:
+        """Save what is typed for the former account, empty the fields, and load what was open for this account."""
+        if scope == self.draft.scope:
             return
-        # While the scope is still that of the former account, whose text this is.
-        self.save_now()
-        self._generation.renew()
-        self._scope = scope
+        # What was typed while there was no account belongs to whoever signs in next.
+        kept = self.fields() if self.draft.scope is None else {}
+        self.draft.start(scope)
         self._put({})
         self.set_repositories(())
         self._say("")
-        if scope is not None:
-            load = self._services.storage.drafts.load(scope, KIND, DRAFT)
-            self._generation.spawn(load, done=self._loaded, failed=self._not_saved)
+        if any(kept.values()):
+            self._fill(kept)
+
+    def begin(self) -> None:
+        """Keep what is typed as a draft, and begin an empty one."""
+        if not self.empty:
+            self.draft.begin()
+            self._put({})
+            self._say("")
+
+    def open_draft(self, draft: Draft) -> None:
+        """Keep what is typed as a draft, and go on with one that is stored."""
+        if draft.id != self.draft.id:
+            self.draft.open(draft)
+            self._put({})
+            self._say("")
+
+    def open_copy(self, draft: Draft) -> None:
+        """Keep what is typed as a draft, and begin another one with the text of `draft`."""
+        self.begin()
+        self._fill(draft.fields)
 
     def set_repositories(self, names: Sequence[str]) -> None:
         """Offer these repositories. What is typed stays."""
         self.repository.suggest(names)
 
     def restore(self, new: NewTask) -> None:
-        """Fill the fields with a task's text, as after a send that was refused."""
-        self._put(texts_of(new))
-        self._dirty = True
-        self.save_now()
+        """Begin a draft with a task's text, as after a send that was refused. What is typed is kept as another one."""
+        self.begin()
+        self._fill(texts_of(new))
 
     def clear(self) -> None:
         """Empty the fields and forget the draft."""
+        self.draft.discard()
         self._put({})
-        self._dirty = False
-        self._save_soon.stop()
         self._say("")
-        if self._scope is not None:
-            discard = self._services.storage.drafts.discard(self._scope, KIND, DRAFT)
-            self._bridge.spawn(self, discard, failed=self._not_saved, key="draft")
+
+    def discard_draft(self, draft: Draft | None = None) -> None:
+        """Discard a draft, by default the one in view, and offer to undo that."""
+        if draft is not None:
+            self.open_draft(draft)
+        kept = draft.fields if draft is not None and self.empty else self.fields()
+        self.clear()
+        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
         """Show why sending failed: at the field that the error names, else as a card above the buttons."""
@@ -145,26 +159,19 @@ class Composer(QWidget):
     @property
     def unsaved(self) -> bool:
         """Whether the draft changed since it was last saved."""
-        return self._dirty and self._scope is not None
+        return self.draft.dirty
+
+    def unsaved_text(self) -> str:
+        """What is typed and cannot be saved, because there is no account to save it for."""
+        return "" if self.draft.scope is not None else "\n\n".join(filter(None, self.fields().values()))
 
     def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
-        self._save_soon.stop()
-        if not self._dirty or self._scope is None:
-            return None
-        self._dirty = False
-        drafts, fields = self._services.storage.drafts, self.fields()
-        if any(fields.values()):
-            job = drafts.save(self._scope, KIND, DRAFT, fields)
-        else:
-            job = drafts.discard(self._scope, KIND, DRAFT)
-        # Not in the generation: a draft that is saved while the account changes must still be written.
-        return self._bridge.spawn(self, job, done=self._saved, failed=self._not_saved)
+        return self.draft.save_now()
 
     def focus_first(self) -> None:
-        """Focus the title, or the description if there is a title."""
-        target = self.description if self.title.text() else self.title
-        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        """Focus the description, which is all that a task needs."""
+        self.description.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _build(self) -> None:
         current = theme()
@@ -172,7 +179,7 @@ class Composer(QWidget):
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
-        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self._discard)
+        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_draft)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
 
@@ -230,19 +237,21 @@ class Composer(QWidget):
 
     def _typed(self, name: str) -> None:
         self._errors[name].say("")
-        self._dirty = True
         self._show_discard()
-        # Not restarted by each key: who types without a pause loses half a second of text at most.
-        if not self._save_soon.isActive():
-            self._save_soon.start()
+        self.draft.typed()
 
-    def _put(self, fields: dict[str, str]) -> None:
+    def _put(self, fields: Mapping[str, str]) -> None:
         for name, widget in self.inputs.items():
             widget.put(fields.get(name, ""))
         self._clear_errors()
         self.card.clear()
-        self._dirty = False
         self._show_discard()
+
+    def _fill(self, fields: Mapping[str, str]) -> None:
+        """Show what the draft is to have, and save it."""
+        self._put(fields)
+        self.draft.typed()
+        self.draft.save_now()
 
     def _clear_errors(self) -> None:
         for error in self._errors.values():
@@ -251,13 +260,14 @@ class Composer(QWidget):
     def _show_discard(self) -> None:
         self.discard.setEnabled(not self.empty)
 
-    def _loaded(self, fields: dict[str, str] | None) -> None:
-        # What was typed while the draft was being read is newer.
-        if fields and self.empty:
-            self._put(fields)
-            self._say(self.tr("Draft restored"))
+    def _loaded(self, fields: dict[str, str]) -> None:
+        self._put(fields)
+        self._say(self.tr("Draft opened"))
 
-    def _saved(self, _: object) -> None:
+    def _missing(self) -> None:
+        self._say(self.tr("That draft was discarded, or another window has it open."))
+
+    def _saved(self) -> None:
         self._say("" if self.empty else self.tr("Draft saved"))
 
     def _not_saved(self, error: BurrowError) -> None:
@@ -267,16 +277,10 @@ class Composer(QWidget):
         self._state.set_tone("bad" if tone_bad else "muted")
         self._state.setText(words)
 
-    def _discard(self) -> None:
-        kept = self.fields()
-        self.clear()
-        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
-
-    def _restorer(self, kept: dict[str, str]) -> Callable[[], None]:
+    def _restorer(self, kept: Mapping[str, str]) -> Callable[[], None]:
         def restore() -> None:
-            self._put(kept)
-            self._dirty = True
-            self.save_now()
+            self.begin()
+            self._fill(kept)
 
         return restore
 

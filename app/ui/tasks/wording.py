@@ -23,6 +23,7 @@ TITLE_LIMIT = 255
 class TaskGroup(Enum):
     """The headings of the list grouped by state, in their order. The value is the untranslated heading."""
 
+    DRAFTS = marked("Tasks", "Drafts")
     PINNED = marked("Tasks", "Pinned")
     RUNNING = marked("Tasks", "Running")
     NEEDS_YOU = marked("Tasks", "Needs you")
@@ -74,6 +75,11 @@ SEND_STATES = {
     SendState.UNKNOWN: (State("question", marked("Tasks", "Sent, outcome unknown"), "attention"), TaskGroup.NEEDS_YOU),
     SendState.FAILED: (State("warning", marked("Tasks", "Not sent"), "bad"), TaskGroup.NEEDS_YOU),
 }
+
+
+def open_elsewhere() -> State:
+    """The state of a draft that another window has open."""
+    return State("external", _tr("Open in another window"), "info")
 
 
 def run_state(status: str) -> State:
