@@ -131,10 +131,11 @@ class TasksPlace(Place):
         return self.pages.unsaved_text()
 
     async def flush(self) -> None:
-        """Save the draft, and send the deletion that could still be undone."""
+        """Save the draft, and send the deletions that could still be undone."""
         saving = self.pages.save_draft()
         if saving is not None:
             await saving.wait()
+        self.pane.undo.settle()
         await self.controller.deleter.flush()
 
     def _status_changed(self, status: CredentialStatus) -> None:

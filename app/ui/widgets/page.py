@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine
 from app.ui.widgets.text import ElidedLabel, StatusWord
+from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
