@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.core.errors import Rejected
-from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, one_line, texts_of
+from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, texts_of
 from app.core.posthog.types import new_task
-from app.ui.tasks.field_inputs import CONTEXT, INPUTS, FieldInput, LineInput, SuggestedInput, TextInput, is_send_key
+from app.ui.tasks.field_inputs import FieldInput, LineInput, SuggestedInput, TextInput
+from app.ui.tasks.field_rows import FieldRow
 from app.ui.tasks.open_draft import OpenDraft
 from app.ui.theme import theme, tokens
-from app.ui.translation import translate
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
-from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ class Composer(QWidget):
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.inputs: dict[str, FieldInput] = {each.name: INPUTS[each.kind](each) for each in TASK_FIELDS}
-        self._errors: dict[str, FieldError] = {}
+        self.rows = {each.name: FieldRow(each) for each in TASK_FIELDS}
+        self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
         self.draft.missing.connect(self._missing)
@@ -132,8 +131,8 @@ class Composer(QWidget):
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
         """Show why sending failed: at the field that the error names, else as a card above the buttons."""
         attr = error.facts.attr if isinstance(error, Rejected) else None
-        if attr in self._errors:
-            self._errors[attr].say(error.cause)
+        if attr in self.rows:
+            self.rows[attr].say(error.cause)
             self.card.clear()
             return
         self.card.show_error(error, actions)
@@ -145,16 +144,13 @@ class Composer(QWidget):
         """Check the fields, then emit `submitted`."""
         self._clear_errors()
         self.card.clear()
-        typed = self.fields()
-        lines = {each.name: one_line(typed[each.name]) for each in TASK_FIELDS if each.kind is TaskFieldKind.LINE}
-        new = new_task(typed | lines)
-        wrong = self._first_mistake(new)
+        wrong = self._first_mistake()
         if wrong is not None:
             name, words = wrong
-            self._errors[name].say(words)
-            self.inputs[name].setFocus(Qt.FocusReason.OtherFocusReason)
+            self.rows[name].say(words)
+            self.rows[name].focus()
             return
-        self.submitted.emit(new)
+        self.submitted.emit(new_task({name: row.cleaned() for name, row in self.rows.items()}))
 
     @property
     def unsaved(self) -> bool:
@@ -190,12 +186,8 @@ class Composer(QWidget):
         box.addWidget(Text(self.tr("New task"), "title"))
         box.addSpacing(current.px(tokens.SPACE_2))
         for field in TASK_FIELDS:
-            name, widget = field.name, self.inputs[field.name]
-            text = field.kind is TaskFieldKind.TEXT
-            box.addLayout(self._label(translate(CONTEXT, field.label), widget, optional=not text))
-            box.addWidget(widget, 1 if text else 0)
-            self._errors[name] = FieldError(widget)
-            box.addWidget(self._errors[name])
+            row = self.rows[field.name]
+            box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.card)
         buttons = FlowLayout()
@@ -208,44 +200,33 @@ class Composer(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
 
-        for name, widget in self.inputs.items():
-            widget.typed.connect(partial(self._typed, name))
-            widget.installEventFilter(self)
-        self._show_discard()
+        for row in self.rows.values():
+            row.typed.connect(self._typed)
+            row.input.installEventFilter(self)
+        self.rows["title"].move_wanted.connect(self._move_title)
+        self._show_buttons()
 
-    def _label(self, words: str, buddy: QWidget, *, optional: bool) -> QHBoxLayout:
-        label = QLabel(words)
-        label.setBuddy(buddy)
-        plain = words.replace("&", "")
-        buddy.setAccessibleName(plain)
-        row = QHBoxLayout()
-        row.setSpacing(theme().px(tokens.SPACE_2))
-        row.addWidget(label)
-        if optional:
-            row.addWidget(Text(self.tr("optional"), "caption", "muted"))
-        row.addStretch()
-        return row
-
-    def _first_mistake(self, new: NewTask) -> tuple[str, str] | None:
-        texts = texts_of(new)
-        if not new.description and not new.title:
+    def _first_mistake(self) -> tuple[str, str] | None:
+        if not self.rows["description"].cleaned() and not self.rows["title"].cleaned():
             return "description", self.tr("Describe what should be done.")
-        for field in TASK_FIELDS:
-            if field.pattern is not None and texts[field.name] and not field.pattern.fullmatch(texts[field.name]):
-                return field.name, translate(CONTEXT, field.mistake)
-        return None
+        return next(((name, words) for name, row in self.rows.items() if (words := row.mistake())), None)
 
-    def _typed(self, name: str) -> None:
-        self._errors[name].say("")
-        self._show_discard()
+    def _move_title(self) -> None:
+        """Put a title that is too long before the description, which has no limit."""
+        title, description = self.title.text().strip(), self.description.text()
+        self.rows["title"].put("")
+        self.description.setPlainText(f"{title}\n\n{description}".rstrip())
+        self.rows["description"].focus()
+
+    def _typed(self) -> None:
+        self._show_buttons()
         self.draft.typed()
 
     def _put(self, fields: Mapping[str, str]) -> None:
-        for name, widget in self.inputs.items():
-            widget.put(fields.get(name, ""))
-        self._clear_errors()
+        for name, row in self.rows.items():
+            row.put(fields.get(name, ""))
         self.card.clear()
-        self._show_discard()
+        self._show_buttons()
 
     def _fill(self, fields: Mapping[str, str]) -> None:
         """Show what the draft is to have, and save it."""
@@ -254,11 +235,14 @@ class Composer(QWidget):
         self.draft.save_now()
 
     def _clear_errors(self) -> None:
-        for error in self._errors.values():
-            error.say("")
+        for row in self.rows.values():
+            row.say("")
 
-    def _show_discard(self) -> None:
+    def _show_buttons(self) -> None:
         self.discard.setEnabled(not self.empty)
+        wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
+        self.send.setEnabled(not wrong)
+        self.send.setToolTip(wrong or with_keys(self.send.text(), "Ctrl+Return"))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)
@@ -296,7 +280,8 @@ class Composer(QWidget):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_send_key(event):
+        if is_submit(event):
+            commit_composition()
             self.submit()
         elif event.key() == Qt.Key.Key_Escape and event.modifiers() == Qt.KeyboardModifier.NoModifier:
             self._leave()
