@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,8 @@ from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
+from app.core.posthog.task_fields import cleaned, texts_of
+from app.core.posthog.tasks import ChangedMeanwhile
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
 from app.core.storage import Cached, Draft, OutboxItem, Scope
 from app.ui.tasks.wording import matches
@@ -109,6 +111,16 @@ class FakeTasks:
     async def rename(self, task_id: str, title: str) -> Task:
         await self._enter("rename", task_id, title)
         self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), title=title, title_manually_set=True)
+        return self.tasks[task_id]
+
+    async def edit(self, task_id: str, *, since: Mapping[str, str] | None = None, **texts: str) -> Task:
+        await self._enter("edit", task_id, texts)
+        there = texts_of(self._found(task_id))
+        changed = [name for name in texts if since is not None and there[name] not in {since[name], texts[name]}]
+        if changed:
+            raise ChangedMeanwhile(changed)
+        sent = {name: text for name, text in cleaned(texts).items() if name in texts}
+        self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), **sent)
         return self.tasks[task_id]
 
     async def archive(self, task_id: str, archived: bool) -> Task:

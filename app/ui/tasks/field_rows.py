@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.core.posthog.task_fields import TaskField
 
 
-class FieldRow(QWidget):
+class TaskFieldRow(QWidget):
     """One field. `typed` when the user changed it; `move_wanted` when a text that is too long is to go elsewhere.
 
     A text that is too long stays as it is, and is said beside the field while it is typed.
@@ -32,10 +32,9 @@ class FieldRow(QWidget):
         super().__init__(parent)
         self._field = field
         self.input: FieldInput = INPUTS[field.kind](field)
-        words = translate(CONTEXT, field.label)
-        self._label = QLabel(words)
+        self._label = QLabel(translate(CONTEXT, field.label))
         self._label.setBuddy(self.input)
-        self.input.setAccessibleName(words.replace("&", ""))
+        self.input.setAccessibleName(self.caption)
         self.error = FieldError(self.input)
         self._move = QuietButton(self.tr("Move it to the description"), kind="flat", clicked=self.move_wanted.emit)
         self._move.setVisible(False)
@@ -62,6 +61,11 @@ class FieldRow(QWidget):
         vertical = QSizePolicy.Policy.Expanding if text else QSizePolicy.Policy.Fixed
         self.setSizePolicy(QSizePolicy.Policy.Preferred, vertical)
         self.input.typed.connect(self._typed)
+
+    @property
+    def caption(self) -> str:
+        """The label without its mnemonic."""
+        return translate(CONTEXT, self._field.label).replace("&", "")
 
     def text(self) -> str:
         """What is typed."""
