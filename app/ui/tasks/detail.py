@@ -16,8 +16,9 @@ from PySide6.QtWidgets import (
 )
 
 from app.core.posthog.task_fields import TASK_FIELDS, texts_of
+from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.field_inputs import CONTEXT
-from app.ui.tasks.markdown import MarkdownView, open_web_link
+from app.ui.tasks.markdown import open_web_link
 from app.ui.tasks.task_editor import TaskEditor
 from app.ui.tasks.wording import (
     archived_state,
@@ -197,7 +198,7 @@ class TaskPage(QWidget):
 
         self.card = InlineCard()
         self.queued = InlineCard()
-        self._description = MarkdownView(self.tr("Description"))
+        self._description = DescriptionView(self.tr("Description"))
         self._facts = KeyValueGrid()
         self._run_rows = QVBoxLayout()
         self._run_rows.setSpacing(current.px(tokens.SPACE_2))

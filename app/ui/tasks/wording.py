@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from app.core.posthog.types import Task, TaskRun
 
 TITLE_LIMIT = 255
+# What begins and ends a block of code (CommonMark 4.5).
+FENCES = frozenset({"```", "~~~"})
 
 
 class TaskGroup(Enum):
@@ -189,7 +191,7 @@ def keep_line_breaks(markdown: str) -> str:
     fence = ""
     for line in markdown.replace("\r\n", "\n").split("\n"):
         mark = line.lstrip()[:3]
-        if mark in {"```", "~~~"} and fence in {"", mark}:
+        if mark in FENCES and fence in {"", mark}:
             fence = "" if fence else mark
             lines.append(line)
         elif fence or not line.strip() or line.startswith(("    ", "\t")):
