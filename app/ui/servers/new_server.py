@@ -215,7 +215,8 @@ class CustomServerPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.page = TitledPage(self.tr("Add a server"))
+        self.back = IconButton(self.tr("Back to the list"), "back", keys="Esc", clicked=self.left.emit)
+        self.page = TitledPage(self.tr("Add a server"), lead=self.back)
         self.name = LabelledField(self.tr("Name"))
         self.url = LabelledField(self.tr("Address"), self.tr("The URL of its MCP endpoint, https://…"))
         self.description = LabelledField(self.tr("Description"), tall=True)
@@ -260,8 +261,6 @@ class CustomServerPage(QWidget):
         )
         self.card = InlineCard()
         self.add_button = PrimaryButton(self.tr("Add server"), keys="Ctrl+Return", clicked=self.submit)
-        self.back = IconButton(self.tr("Back to the list"), "back", keys="Esc", clicked=self.left.emit)
-        self.page.set_back(self.back)
         cancel = QuietButton(self.tr("Cancel"), clicked=self.left.emit)
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button)
