@@ -25,7 +25,7 @@ from app.core.mcp.tool_list import read_tools
 from app.core.mcp.tools import Annotations, ToolInfo
 from app.core.posthog.types import Installation, Project, ServerTemplate, User
 from app.core.sign_ins import SignIns
-from app.core.storage import Scope
+from app.core.storage import RaisedPolicy, Scope
 from app.core.storage.calls import StoredCall
 from app.ui.servers.kinds import installation_of
 from tests.ui._tasks_fakes import ANA, FakeCredential, FakeHost, FakeNavigator, settle, until
@@ -311,12 +311,29 @@ class FakeServices(TasksServices):
         self.backend_changed.emit(backend)
 
 
+class FakeSingleCalls:
+    """What could not be set back is the test's to say."""
+
+    def __init__(self) -> None:
+        self.changed: Event[None] = Event()
+        self.still_allowed: tuple[RaisedPolicy, ...] = ()
+        self.tried = 0
+
+    def become(self, *still_allowed: RaisedPolicy) -> None:
+        self.still_allowed = still_allowed
+        self.changed.emit(None)
+
+    def set_back_soon(self) -> None:
+        self.tried += 1
+
+
 class FakeBackend:
     def __init__(self, servers: list[Server] | None = None, tools: dict[str, list[ToolInfo]] | None = None) -> None:
         self.host = FakeHost()
         self.credential = FakeCredential()
         self.servers = FakeServers(servers if servers is not None else [own()], tools or {})
         self.store = FakeStore(self.servers)
+        self.single_calls = FakeSingleCalls()
         self.scope = ANA
         self.project: Project | None = Project(1, "web")
         self.account = User(uuid="ana", first_name="ana")

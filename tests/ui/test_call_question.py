@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, Facts, PolicyRefused, SignInNeeded
 from app.core.mcp.tools import Annotations
+from app.core.storage import RaisedPolicy
 from app.ui.servers.tool_session import CallPhase
 from tests.ui._servers_fakes import READS, WRITES, FakeBackend, actions, own, settle, text_answer, tool, until
 from tests.ui.test_servers_place import VENDOR, Desk, desk
@@ -231,3 +232,20 @@ async def test_a_tool_that_cannot_be_allowed_keeps_asking(qapp: QApplication) ->
         assert session.asks
         assert backend.servers.calls == []
         assert "could not be allowed" in on.place.page.page.card.text()
+
+
+async def test_a_tool_that_could_not_be_set_back_is_named_until_it_is(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await on.show(FakeBackend([VENDOR], {"i1": [tool("send", policy="needs_approval")]}))
+        bar = on.place.pages.allowed_banner
+        assert bar.isHidden()
+        backend.single_calls.become(RaisedPolicy(1, 1, "i1", "send", "needs_approval"))
+        await until(bar.isVisible)
+        assert bar.text() == (
+            "send of Vendor 1 is still allowed. It could not be set back to Ask, and Burrow tries again."
+        )
+        assert bar.text() in on.navigator.said
+        actions(bar)["Set back now"]()
+        assert backend.single_calls.tried == 1
+        backend.single_calls.become()
+        await until(bar.isHidden)

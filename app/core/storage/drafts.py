@@ -56,7 +56,10 @@ class _Held:
 
 
 class Drafts(Repository):
-    """All methods raise `StorageTrouble`. `kind` is what is drafted, such as `task`; `id` which one."""
+    """All methods raise `StorageTrouble`. `kind` is what is drafted, such as `task`; `id` which one.
+
+    A field whose name begins with an underscore is about the text and was not typed.
+    """
 
     def attach(self) -> None:
         """Start with nothing unsaved and nothing held."""

@@ -78,8 +78,8 @@ class ClosingGuard(QObject):
 
 
 def words_of(draft: Draft) -> str:
-    """What was typed into a draft, a line for each field."""
-    return "\n".join(filter(None, draft.fields.values()))
+    """What was typed into a draft, a line for each field. What is about the text begins with an underscore."""
+    return "\n".join(text for name, text in draft.fields.items() if text and not name.startswith("_"))
 
 
 class UnsavedDialog(QDialog):

@@ -24,6 +24,7 @@ from app.ui.theme import theme
 from app.ui.widgets.announce import announce
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mnemonics import show_mnemonics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +110,7 @@ class MainWindow(QWidget):
         whole.addWidget(self.pages)
         self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
         show_focus_ring(self)
+        show_mnemonics(self)
         self.layout_memory.restore()
         if paint_first:
             self.rail.set_places(self.stack.available())

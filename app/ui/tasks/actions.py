@@ -56,6 +56,7 @@ class TaskActions(QObject):
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self._run, "", group, self._can_run),
             Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, shown),
+            Command("tasks.edit", tr("Edit task"), self._edit, "Ctrl+E", group, shown),
             Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, shown),
             Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", group, shown),
             Command("tasks.delete", tr("Delete task"), self._delete, "", group, shown),
@@ -87,7 +88,6 @@ class TaskActions(QObject):
 
     def _connect_detail(self, page: TaskPage) -> None:
         controller = self._controller
-        page.renamed.connect(lambda title: self._about_task(lambda i: controller.rename(i, title)))
         page.pin.connect(lambda pinned: self._about_task(lambda i: controller.pin(i, pinned)))
         page.archive.connect(lambda archived: self._about_task(lambda i: controller.archive(i, archived)))
         page.run.connect(self._run)
@@ -124,6 +124,12 @@ class TaskActions(QObject):
         if task_id is not None:
             self._selection.show_task(task_id)
             self._pages.detail.begin_rename()
+
+    def _edit(self) -> None:
+        task_id = self._selection.task_id
+        if task_id is not None:
+            self._selection.show_task(task_id)
+            self._pages.detail.begin_edit()
 
     def _toggle_pinned(self) -> None:
         self._about_task(lambda i: self._controller.pin(i, not self._controller.cache.is_pinned(i)))
@@ -181,6 +187,7 @@ class TaskActions(QObject):
         run = menu.addAction(self.tr("Run"), self._run)
         run.setEnabled(can_run(task))
         menu.addAction(self.tr("Rename"), self._rename)
+        menu.addAction(self.tr("Edit"), self._edit)
         menu.addAction(self.tr("Unpin") if pinned else self.tr("Pin"), self._toggle_pinned)
         menu.addAction(self.tr("Unarchive") if task.archived else self.tr("Archive"), self._toggle_archived)
         menu.addSeparator()

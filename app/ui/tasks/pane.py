@@ -21,6 +21,7 @@ from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
+from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.page import SidePane
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.ui.tasks.controller import TaskController
+    from app.ui.tasks.drafts import TaskDrafts
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.preferences import ListPreferences
 
@@ -92,12 +94,14 @@ class TaskPane(SidePane):
         self,
         controller: TaskController,
         outbox: OutboxSender,
+        drafts: TaskDrafts,
         preferences: ListPreferences,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(self.tr("Tasks"), parent)
         self._controller = controller
         self._outbox = outbox
+        self._drafts = drafts
         self._preferences = preferences
         self._rows = RowCache()
         # What the empty page shows. To show the same again would replace its buttons and take the focus from them.
@@ -114,6 +118,7 @@ class TaskPane(SidePane):
         controller.changed.connect(self._rows_soon.start)
         controller.load_changed.connect(self._show_load)
         outbox.changed.connect(self._rows_soon.start)
+        drafts.changed.connect(self._rows_soon.start)
         controller.undoable.connect(self.undo.add)
         controller.not_undoable.connect(self.undo.withdraw)
         ticker().tick.connect(self._rows_soon.start)
@@ -215,11 +220,11 @@ class TaskPane(SidePane):
         self.box.addWidget(self.undo)
 
     def _view_menu(self) -> QMenu:
-        menu = QMenu(self)
+        menu = CheckMenu(parent=self)
         menu.setAccessibleName(self.tr("View"))
         self._group_actions: dict[Grouping, QAction] = {}
         groups = QActionGroup(menu)
-        menu.addSection(self.tr("Group by"))
+        menu.add_heading(self.tr("Group by"))
         for grouping, words in (
             (Grouping.STATE, self.tr("State")),
             (Grouping.REPOSITORY, self.tr("Repository")),
@@ -232,7 +237,7 @@ class TaskPane(SidePane):
             self._group_actions[grouping] = action
             menu.addAction(action)
         orders = QActionGroup(menu)
-        menu.addSection(self.tr("Order"))
+        menu.add_heading(self.tr("Order"))
         for ordering, words in ((NEWEST, self.tr("Newest first")), (RECENT_ACTIVITY, self.tr("Latest activity first"))):
             action = orders.addAction(words)
             action.setCheckable(True)
@@ -271,7 +276,8 @@ class TaskPane(SidePane):
     def _show_rows(self) -> None:
         controller = self._controller
         tasks = controller.cache.visible(controller.query)
-        pending = () if controller.query.archived or controller.query.search else self._outbox.pending
+        local = not controller.query.archived and not controller.query.search
+        pending = self._outbox.pending if local else ()
         self.table.set_groups(
             build_groups(
                 tasks,
@@ -280,6 +286,7 @@ class TaskPane(SidePane):
                 pinned=controller.cache.is_pinned,
                 ordering=controller.query.ordering,
                 cache=self._rows,
+                drafts=self._drafts.all if local else (),
             )
         )
         waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)

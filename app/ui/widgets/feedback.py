@@ -276,6 +276,11 @@ class EmptyState(QWidget):
             make = PrimaryButton if primary and number == 0 else QuietButton
             self._buttons.addWidget(make(words, clicked=act))
 
+    def say(self, title: str) -> None:
+        """Change the title only: the buttons stay, and with them the focus."""
+        self._title.setText(title)
+        self.setAccessibleName(f"{title} {self._text.text()}".strip())
+
 
 class ProgressLine(QWidget):
     """A 2 px progress line. It appears after 150 ms, and keeps its room when idle.

@@ -177,6 +177,7 @@ class JsonTree(QTreeView):
     def __init__(self, name: str, parent: QWidget | None = None, *, write: Callable[[Any], str] | None = None) -> None:
         super().__init__(parent)
         self._write = write if write is not None else _written
+        self.setProperty("ground", "page")
         self.setAccessibleName(name)
         self.values = JsonModel(self)
         self.setModel(self.values)

@@ -242,6 +242,7 @@ class ListTable(QTableView):
         has it); leave it out only where a group heading already says the word. `type_ahead=False` frees letters."""
         super().__init__(parent)
         self.setAccessibleName(name)
+        self.setProperty("ground", "page")
         self.two_lines, self.show_words, self.align_glyphs = two_lines, show_words, align_glyphs
         # Whether the current row has a ring: the focus came by keyboard, or a key was pressed since.
         self.keyboard_focus = False

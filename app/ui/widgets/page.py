@@ -22,7 +22,8 @@ class TitledPage(QWidget):
     Parts: `.title` (ElidedLabel), `.status` (StatusWord), `.progress`, `.undo`, `.banner`, `.card` (InlineCard).
     """
 
-    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, title: str = "", parent: QWidget | None = None, *, lead: QWidget | None = None) -> None:
+        """`lead` stands before the title, such as a button that leads back."""
         super().__init__(parent)
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
@@ -33,6 +34,8 @@ class TitledPage(QWidget):
         self._row = QHBoxLayout()
         self._row.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, gap)
         self._row.setSpacing(current.px(tokens.SPACE_3))
+        if lead is not None:
+            self._row.addWidget(lead)
         self._row.addWidget(self.title, 1)
         self._row.addWidget(self.status)
         self._row.addLayout(self._actions)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPalette
-from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mnemonics import mnemonic_flag
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Text(QLabel):
 
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:
+        if self.buddy() is not None and not self.wordWrap():
+            self._paint_caption()
+            return
         if self.wordWrap():
             # QLabel would lay a new text or size out while it paints, without breaking long words; asking for the
             # height does it before. That asks for another paint too: once for each layout, or painting never ends.
@@ -72,6 +76,21 @@ class Text(QLabel):
         super().paintEvent(event)
         if self._break_long_words():
             self.update()
+
+    def _paint_caption(self) -> None:
+        """Paint the caption of a field. Its letter is underlined while Alt is held."""
+        painter = QPainter(self)
+        place = QStyle.visualAlignment(self.layoutDirection(), self.alignment())
+        self.style().drawItemText(
+            painter,
+            self.contentsRect(),
+            int(place) | int(mnemonic_flag()),
+            self.palette(),
+            self.isEnabled(),
+            self.text(),
+            self.foregroundRole(),
+        )
+        painter.end()
 
     def _break_long_words(self) -> bool:
         """Let long words break; returns whether that changed the layout. QLabel resets this with each new layout."""

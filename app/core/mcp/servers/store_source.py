@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import msgspec
 
 from app.core.auth.http.target import CredentialAtStake, Target
-from app.core.errors import PolicyRefused, VendorSignInNeeded
+from app.core.errors import Facts, PolicyRefused, VendorSignInNeeded
 from app.core.mcp.servers.account import AccountSource
 from app.core.mcp.servers.definitions import InstalledServer
-from app.core.mcp.servers.server import ServerState, installation_state
+from app.core.mcp.servers.server import NOT_SIGNED_IN, ServerState, installation_state
 from app.core.mcp.servers.source import Route
 from app.core.posthog.types import Installation
 from app.core.urls import normalized, origin_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import ApprovalState, StoreTool
 
 NEEDS_APPROVAL = "needs_approval"
+PROXY = "proxy_url"
 
 
 class StoreEndpoints(Protocol):
@@ -63,16 +64,17 @@ class StoreSource(AccountSource):
         return tuple(InstalledServer(one) for one in installations if own is None or not _same_place(one.url, own))
 
     def record_of(self, definition: ServerDefinition) -> dict[str, Any]:
-        """All but times, which JSON does not have."""
+        """All but times, which JSON does not have, and the way to it, which is the host's to tell at each start."""
         kept = msgspec.structs.asdict(_installation(definition))
-        return {name: value for name, value in kept.items() if not name.endswith("_at")}
+        return {name: value for name, value in kept.items() if not name.endswith("_at") and name != PROXY}
 
     def definition_of(self, record: object) -> ServerDefinition | None:
-        """What `record_of` made."""
+        """What `record_of` made. Without the address of the proxy: a workspace has another one at each start."""
         try:
-            return InstalledServer(msgspec.convert(record, Installation))
+            found = msgspec.convert(record, Installation)
         except msgspec.ValidationError:
             return None
+        return InstalledServer(msgspec.structs.replace(found, proxy_url=""))
 
     def state_of(self, definition: ServerDefinition) -> ServerState:
         """What the store knows of its sign-in."""
@@ -96,7 +98,7 @@ class StoreSource(AccountSource):
                 raise PolicyRefused(f"{definition.title} is switched off.", action="Switch it on to use its tools.")
             case ServerState.SIGN_IN:
                 words = f"Connecting {definition.title} was not finished."
-                raise VendorSignInNeeded(words, action="Finish connecting it.")
+                raise VendorSignInNeeded(words, Facts(code=NOT_SIGNED_IN), action="Finish connecting it.")
             case _:
                 pass
         url = self.allowed(self.address(definition), definition.title)
