@@ -510,3 +510,44 @@ def test_data_is_read_from_a_text_that_is_json_without_rounding() -> None:
     assert found.tables[0].columns == ("a",)
     assert not exact_data(call_result(texts("[not json"), 0)).present
     assert not exact_data(call_result(texts("1", "2"), 0)).present
+
+
+SCHEMA = {"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"content": [], "structuredContent": {"count": "three"}}, "count"),
+        ({"content": [], "structuredContent": {}}, "outputSchema"),
+        ({"content": [], "structuredContent": None}, "outputSchema"),
+        ({"content": []}, "the answer has none"),
+        ({"content": [], "structuredContent": {"count": 3}}, ""),
+        ({"content": [], "structuredContent": {"count": "three"}, "isError": True}, ""),
+    ],
+)
+async def test_a_result_that_breaks_its_output_schema_says_so(qapp: QApplication, raw: Any, said: str) -> None:
+    async with shown(qapp) as on:
+        on.view.show_result(call_result(raw, 0.1), SCHEMA)
+        if said:
+            await until(lambda: said in "".join(text.text() for text in on.view.promise.findChildren(Text)))
+            assert not on.view.promise.isHidden()
+        else:
+            await asyncio.sleep(0.3)
+            assert on.view.promise.isHidden()
+        on.show({"content": []})
+        assert on.view.promise.isHidden()
+
+
+async def test_an_output_schema_of_any_shape_is_tried(qapp: QApplication) -> None:
+    async with shown(qapp) as on:
+        schemas: list[Any] = [
+            {"type": "nonsense"},
+            {"$ref": "#/nowhere"},
+            {"pattern": "("},
+            {},
+            {"type": ["object", 1]},
+        ]
+        for schema in schemas:
+            on.view.show_result(call_result({"structuredContent": {"a": 1}}, 0.1), schema)
+            await asyncio.sleep(0.05)

@@ -81,7 +81,7 @@ class OutcomePresenter:
             case CallPhase.IDLE | CallPhase.RUNNING | CallPhase.ASKING | CallPhase.CONFIRMING:
                 return False
             case CallPhase.DONE if session.result is not None:
-                self._view.show_result(session.result)
+                self._view.show_result(session.result, session.tool.output_schema)
             case CallPhase.ALLOWING if session.need is not None:
                 self._allowing(session, session.need)
             case CallPhase.BLOCKED:

@@ -10,9 +10,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
+from app.core.mcp.forms.mismatch import mismatch
 from app.core.mcp.results.blocks import AudioBlock, ImageBlock, LinkBlock, ResourceBlock, TextBlock
 from app.core.mcp.results.exact import Exact, exact_data, may_have_data, written
-from app.marks import revealed_name
+from app.marks import revealed, revealed_name
 from app.ui.servers.blocks import BlockTools, block_part, encoded
 from app.ui.servers.data_page import DataPage
 from app.ui.servers.history_page import HistoryPage
@@ -32,6 +33,7 @@ from app.ui.widgets.viewed_column import Viewed, ViewedColumn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.core.mcp.forms.validation import FieldProblem
     from app.core.mcp.results.blocks import Block, CallResult
     from app.ui.bridge import Bridge
     from app.ui.widgets.feedback import Action
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 CONTENT, DATA, RAW, HISTORY = range(4)
 # A larger answer is read in a worker thread.
 OFF_LOOP_BYTES = 64 * 1024
+LONGEST_PROBLEM = 300
 # The forms in which a call can be copied, and what they are called.
 COPIED_CALLS = (("curl", "Copy call as curl"), ("python", "Copy call as Python"), ("command", "Copy call as a command"))
 
@@ -92,6 +95,8 @@ class ResultView(QWidget):
         beside.setContentsMargins(current.px(tokens.SPACE_4), current.px(tokens.SPACE_2), current.px(tokens.SPACE_4), 0)
         beside.addWidget(head_widget)
         self.card = InlineCard()
+        # Says how the result breaks what the tool promises.
+        self.promise = InlineCard()
         self.area = ViewedColumn(self.tr("Result"))
         self.data = DataPage()
         self.tree = self.data.tree
@@ -113,7 +118,9 @@ class ResultView(QWidget):
         self._about = QWidget()
         about = QVBoxLayout(self._about)
         about.setContentsMargins(0, 0, 0, 0)
+        about.setSpacing(current.px(tokens.SPACE_2))
         about.addWidget(self.card)
+        about.addWidget(self.promise)
         body.addWidget(self._about)
         body.addWidget(self.stack, 1)
         # Takes the room of the stack while that is hidden, so that a card stays at the top.
@@ -122,8 +129,11 @@ class ResultView(QWidget):
         box.addLayout(body, 1)
         self._set_body(shown=False)
 
-    def show_result(self, result: CallResult) -> None:
-        """Show a tool's result, which may be one that the tool calls an error."""
+    def show_result(self, result: CallResult, output_schema: dict[str, Any] | None = None) -> None:
+        """Show a tool's result, which may be one that the tool calls an error.
+
+        `output_schema` is what the tool promises of its structured content.
+        """
         # Showing the same result again would lose the chosen tab and the scroll position.
         if result is self._result and self.stack.isVisibleTo(self):
             return
@@ -145,6 +155,10 @@ class ResultView(QWidget):
         self.tabs.setCurrentIndex(DATA if not result.blocks and has_data else CONTENT)
         self._show_tab()
         self._read_data(result)
+        self.promise.clear()
+        # What a tool promises holds for its results, not for its errors (MCP, "Output Schema").
+        if output_schema is not None and not result.is_error:
+            self._check_promise(result, output_schema)
 
     def set_waiting(self, waiting: bool) -> None:
         """Set whether the call that the next card is about waits for the sign-in."""
@@ -170,6 +184,7 @@ class ResultView(QWidget):
     ) -> None:
         """Show why there is no result, and what can be done."""
         self._result = None
+        self.promise.clear()
         if self._waiting:
             self.status.set_state(call_state(CallState.WAITING))
         else:
@@ -188,6 +203,7 @@ class ResultView(QWidget):
         self._result = None
         self.status.set_state(None)
         self.card.clear()
+        self.promise.clear()
         self._set_body(shown=False)
         self.tabs.setTabVisible(CONTENT, False)
         self.tabs.setCurrentIndex(HISTORY)
@@ -304,6 +320,23 @@ class ResultView(QWidget):
         else:
             self._bridge.spawn(self, asyncio.to_thread(exact_data, result), done=done, key="data")
 
+    def _check_promise(self, result: CallResult, output_schema: dict[str, Any]) -> None:
+        title = self.tr("The result is not what the tool promises")
+        if "structuredContent" not in result.raw:
+            words = self.tr("Its outputSchema describes structured content, and the answer has none.")
+            self.promise.show_note(title, words, tone="attention")
+            return
+
+        def done(problems: tuple[FieldProblem, ...]) -> None:
+            # Another result or a card may be in view by now.
+            if problems and result is self._result:
+                lines = [": ".join(part for part in (problem.path, problem.message) if part) for problem in problems]
+                words = self.tr("Its structured content does not match the outputSchema.")
+                shown = "\n".join(revealed(line[:LONGEST_PROBLEM]) for line in lines)
+                self.promise.show_note(title, words, tone="attention", detail=shown)
+
+        self._bridge.spawn(self, asyncio.to_thread(_mismatch, output_schema, result), done=done, key="promise")
+
     def _show_tab(self) -> None:
         tab = max(self.tabs.currentIndex(), 0)
         self._fit_tabs()
@@ -331,6 +364,10 @@ class ResultView(QWidget):
                 self._raw_page.show_body(body, exact=False)
 
         self._bridge.spawn(self, asyncio.to_thread(_body_of, result), done=done, key="raw")
+
+
+def _mismatch(output_schema: dict[str, Any], result: CallResult) -> tuple[FieldProblem, ...]:
+    return mismatch(output_schema, exact_data(result).value)
 
 
 def _body_of(result: CallResult) -> bytes:
