@@ -42,6 +42,7 @@ class ToolsPane(QWidget):
         super().__init__(parent)
         self.index = ToolIndex()
         self._policies = False
+        self._said: tuple[str, str, tuple[str, ...], str] = ("", "", (), "")
         self._waiting: frozenset[str] = frozenset()
         current = theme()
         gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_3)
@@ -100,14 +101,29 @@ class ToolsPane(QWidget):
             self._waiting = keys
             self._set(self.index.groups(self.filter.text().strip(), keys))
 
-    def show_empty(self, title: str, text: str = "", actions: Sequence[Action] = ()) -> None:
-        """Say why there is nothing."""
+    def show_empty(
+        self, title: str, text: str = "", actions: Sequence[Action] = (), *, primary: bool = False, glyph: str = "tool"
+    ) -> None:
+        """Say why there is nothing. With `primary` the first action is a filled button."""
+        # Said again, it keeps its buttons, and the focus that one of them may have.
+        said = (title, text, tuple(words for words, _ in actions), glyph)
+        if said == self._said and self.stack.currentWidget() is self.empty:
+            return
+        self._said = said
         self.index = ToolIndex()
         self.table.set_groups([])
         self._head.setVisible(False)
         self._bar.setVisible(False)
-        self.empty.show_state(title, text, actions, glyph="tool")
+        self.empty.show_state(title, text, actions, glyph=glyph if title else "", primary=primary)
         self.stack.setCurrentWidget(self.empty)
+
+    def show_waiting(self, words: str, actions: Sequence[Action]) -> None:
+        """Say what is waited for. Only the words change from second to second, so a button keeps the focus."""
+        if self._said[2:] == (tuple(name for name, _ in actions), "clock"):
+            self.empty.say(words)
+            self._said = (words, *self._said[1:])
+        else:
+            self.show_empty(words, "", actions, glyph="clock")
 
     def clear(self) -> None:
         """Clear list and search."""
@@ -159,6 +175,7 @@ class ToolsPane(QWidget):
         self.count.setText(str(total) if shown == total else self.tr("{0} of {1}").format(shown, total))
         self._head.setVisible(total > 0)
         self._set(groups)
+        self._said = ("", "", (), "")
         if shown == 0 and needle:
             self.empty.show_state(
                 self.tr("No tools match “{0}”").format(needle),

@@ -8,10 +8,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QHBoxLayout, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine
 from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.text import ElidedLabel, StatusWord
 from app.ui.widgets.title_row import TitleRow
+from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,13 +28,14 @@ class TitledPage(QWidget):
     the body, call `page.edge.follow(area)`.
     """
 
-    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, title: str = "", parent: QWidget | None = None, *, lead: QWidget | None = None) -> None:
+        """`lead` stands before the title, such as a button that leads back."""
         super().__init__(parent)
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         self.title = ElidedLabel(title, "title", mode=Qt.TextElideMode.ElideRight)
         self.status = StatusWord()
-        self._row = TitleRow(self.title)
+        self._row = TitleRow(self.title, lead)
         self._row.addWidget(self.status)
         room_of_row = QVBoxLayout()
         room_of_row.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, gap)
