@@ -36,6 +36,12 @@ def kept_failure(
     return _kept(at, seconds, "cancelled" if error is None else "failed", arguments, schema, words, len(words))
 
 
+def without_secrets(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A copy of the arguments of a call without those that are secret, and the paths of what was left out."""
+    omitted: list[str] = []
+    return _without_secrets(dict(arguments), schema, schema, "", omitted, SCHEMA_DEPTH), tuple(omitted)
+
+
 def _kept(
     at: float,
     seconds: float,
@@ -45,11 +51,10 @@ def _kept(
     answer: str,
     size: int,
 ) -> StoredCall:
-    omitted: list[str] = []
-    kept = _without_secrets(dict(arguments), schema, schema, "", omitted, SCHEMA_DEPTH)
+    kept, omitted = without_secrets(arguments, schema)
     text = _written(kept)
     answer = redact_text(answer[: LONGEST_RESULT + MARGIN])[:LONGEST_RESULT]
-    return StoredCall(0, at, seconds, outcome, text, tuple(omitted), answer, size)
+    return StoredCall(0, at, seconds, outcome, text, omitted, answer, size)
 
 
 def _without_secrets(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from app.core.diagnostics.exchanges import stored_trace
 from app.core.mcp.protocol.exchange import Exchange
@@ -26,6 +26,10 @@ UNRECORDED = frozenset({"notifications/progress"})
 log = logging.getLogger(__name__)
 
 
+CleanArguments: TypeAlias = "Callable[[str, Mapping[str, Any]], Mapping[str, Any]]"
+"""Returns the arguments of a call of the tool with this name without those that are secret."""
+
+
 class MessageRecorder(Protocol):
     """Where messages are recorded (`app.core.diagnostics.activity`)."""
 
@@ -42,12 +46,17 @@ class MessageRecorder(Protocol):
     ) -> object: ...
 
 
-def record_message(recorder: MessageRecorder, endpoint: Endpoint, item: Exchange | Notice) -> None:
-    """Record an exchange with a server that has finished, or a notification. Raises nothing."""
+def record_message(
+    recorder: MessageRecorder, endpoint: Endpoint, item: Exchange | Notice, clean: CleanArguments | None = None
+) -> None:
+    """Record an exchange with a server that has finished, or a notification. Raises nothing.
+
+    `clean` takes the secrets out of the arguments of a call.
+    """
     title, carried = endpoint.title, {} if endpoint.credential is None else {"sign_in": endpoint.credential.text}
     try:
         if isinstance(item, Exchange):
-            _record_exchange(recorder, title, item, carried)
+            _record_exchange(recorder, title, item, carried, clean)
         elif item.method not in UNRECORDED:
             direction = "received" if item.inbound else "sent"
             detail = {"params": shortened(item.params), **carried}
@@ -56,10 +65,19 @@ def record_message(recorder: MessageRecorder, endpoint: Endpoint, item: Exchange
         log.exception("a message was not recorded")
 
 
-def _record_exchange(recorder: MessageRecorder, title: str, exchange: Exchange, carried: Mapping[str, str]) -> None:
+def _record_exchange(
+    recorder: MessageRecorder,
+    title: str,
+    exchange: Exchange,
+    carried: Mapping[str, str],
+    clean: CleanArguments | None,
+) -> None:
     params = exchange.params or {}
     name = params.get("name") or params.get("uri") or ""
-    request, response = shortened(exchange.params), shortened(_answer(exchange))
+    arguments = params.get("arguments")
+    if clean is not None and exchange.method == "tools/call" and isinstance(arguments, dict):
+        params = {**params, "arguments": clean(str(name), arguments)}
+    request, response = shortened(params if exchange.params is not None else None), shortened(_answer(exchange))
     detail = {"request": request, "response": response, "http": exchange.status, **carried}
     if exchange.body:
         detail["body"] = exchange.body[:BODY_SHOWN].decode("utf-8", "replace")

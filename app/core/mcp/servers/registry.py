@@ -24,6 +24,7 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.events import Event
+from app.core.mcp.call_history import without_secrets
 from app.core.mcp.protocol.calls import ToolCall
 from app.core.mcp.protocol.exchange import Exchange, Notice
 from app.core.mcp.protocol.listening import REAL
@@ -39,7 +40,7 @@ from app.core.mcp.servers.source import Listed
 from app.core.mcp.tools import ToolInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from app.core.mcp.protocol.calls import CallReport
     from app.core.mcp.protocol.connection import Connection, Endpoint
@@ -481,7 +482,7 @@ class Servers:
         task.add_done_callback(done)
 
     def _heard(self, endpoint: Endpoint, item: Exchange | Notice) -> None:
-        record_message(self._activity, endpoint, item)
+        record_message(self._activity, endpoint, item, partial(self._without_secrets, endpoint))
         if isinstance(item, Notice):
             if item.inbound and item.method == "notifications/tools/list_changed":
                 self._tools_announced(endpoint)
@@ -489,6 +490,12 @@ class Servers:
         server_id = self._id_of(endpoint)
         if server_id is not None:
             self._source_of[server_id].heard(self._servers[server_id].definition, item)
+
+    def _without_secrets(self, endpoint: Endpoint, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call without those that the tool's schema or their own names call secret."""
+        server_id = self._id_of(endpoint)
+        tool = None if server_id is None else self._find(server_id, name)
+        return without_secrets(arguments, {} if tool is None else tool.input_schema)[0]
 
     def _tools_announced(self, endpoint: Endpoint) -> None:
         server_id = self._id_of(endpoint)
