@@ -9,6 +9,7 @@ from app.ui.translation import marked
 # The context of the window's commands, whose groups the key sheet shows beside these.
 CONTEXT = "Commands"
 LISTS, FIELDS, WINDOW = marked("Commands", "Lists"), marked("Commands", "Fields"), marked("Commands", "Window")
+ACTIVITY = marked("Commands", "Activity")
 
 # Keys that a list or field handles itself, for the key sheet: group, keys, description. Group and description are
 # untranslated.
@@ -18,6 +19,10 @@ FIXED: tuple[tuple[str, str, str], ...] = (
     (LISTS, "Return", marked("Commands", "Open the selected row")),
     (LISTS, "A–Z, 0–9", marked("Commands", "Jump to a title that starts with what is typed")),
     (FIELDS, "Esc", marked("Commands", "Clear a filter; other text is never discarded")),
+    (ACTIVITY, "Return", marked("Commands", "Show the details of the selected line")),
+    (ACTIVITY, "Ctrl+C", marked("Commands", "Copy the selected line")),
+    (ACTIVITY, "Ctrl+Shift+C", marked("Commands", "Copy the request as curl")),
+    (ACTIVITY, "Ctrl+R", marked("Commands", "Send a request that only reads again")),
     (WINDOW, "Tab, Shift+Tab", marked("Commands", "Next or previous control")),
 )
 
