@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,16 @@ def test_nothing_that_a_server_wrote_is_a_mark_of_the_page(qapp: QApplication) -
     page = exchange_words.response_page(record("GET /api/", "200"), exchange)
     assert "<img" not in page
     assert "&lt;img src=file" in page
+
+
+@pytest.mark.parametrize("body", ["a" * 65_536, "x\n" * 32_000, "[" + ",".join("1" * 32_000) + "]", "[" * 900])
+def test_as_much_of_a_body_is_laid_out_as_a_moment_allows_and_the_rest_is_said(qapp: QApplication, body: str) -> None:
+    exchange = read(HEALED | {"received": {"text": body, "size": len(body), "cut": False}})
+    page = exchange_words.response_page(record("GET /api/", "200"), exchange)
+    assert len(page) < 3 * exchange_words.SHOWN_CHARACTERS
+    assert page.count("\n") <= exchange_words.SHOWN_LINES + 10
+    assert max(map(len, page.split("\n"))) < 3 * exchange_words.LONGEST_LINE
+    assert ("More of it" in page) == (len(body) > 1000)
 
 
 async def opened(alive: Living, *, width: int = 1200) -> ActivityDrawer:
@@ -222,6 +233,12 @@ async def test_a_line_is_copied_by_its_key_and_from_its_menu(qapp: QApplication,
         QTest.keyClick(drawer.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
         assert "GET /api/users/@me/" in QGuiApplication.clipboard().text()
         assert "\n" not in QGuiApplication.clipboard().text()
+        drawer.copy_current()
+        copied = json.loads(QGuiApplication.clipboard().text())
+        assert copied["summary"] == "GET /api/users/@me/"
+        await until(lambda: drawer.page.exchange is not None)
+        drawer.copy_current()
+        assert json.loads(QGuiApplication.clipboard().text())["exchange"]["attempts"][0]["status"] == 200
         drawer.table.menu_wanted.emit(drawer.table.current(), drawer.mapToGlobal(drawer.rect().center()))
         menu = QApplication.activePopupWidget()
         assert menu is not None

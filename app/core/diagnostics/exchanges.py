@@ -137,6 +137,12 @@ def read(value: Mapping[str, Any]) -> WireExchange | None:
         return None
 
 
+def as_json(exchange: WireExchange) -> dict[str, Any]:
+    """An exchange as JSON values, with the names of its fields."""
+    plain: dict[str, Any] = _plain(exchange)
+    return plain
+
+
 def as_curl(exchange: WireExchange) -> str:
     """A command for a POSIX shell that sends the request again. Secrets are left as `$TOKEN` for the user to put in."""
     parts = ["curl", "--request", exchange.method, _quoted(exchange.url)]
@@ -191,6 +197,12 @@ def _laid_out(value: object, depth: int) -> str:
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(f"{inner}{_laid_out(item, depth + 1)}" for item in value) + f"\n{outer}]"
     return _text(value)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _plain(item) for name, item in value._asdict().items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _attempts(trace: Trace) -> list[dict[str, Any]]:

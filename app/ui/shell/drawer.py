@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QLocale, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.core.diagnostics.exchanges import as_json
 from app.ui import activity_words
 from app.ui.shell.exchange_page import ExchangePage
 from app.ui.shell.exchange_words import as_line
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
     from app.core.diagnostics.activity import ActivityRecord
+    from app.core.diagnostics.exchanges import WireExchange
     from app.core.services import Services
     from app.ui.bridge import Bridge
 
@@ -115,7 +117,8 @@ class ActivityDrawer(QWidget):
         """Put the selected record on the clipboard as JSON."""
         record = self.table.current()
         if record is not None:
-            QGuiApplication.clipboard().setText(_text(record))
+            # Of the selected line the page has read what belongs to it.
+            QGuiApplication.clipboard().setText(_text(record, self.page.exchange))
 
     def copy_line(self) -> None:
         """Put the selected line on the clipboard as one line of text."""
@@ -225,6 +228,10 @@ def _matches(record: ActivityRecord, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _text(record: ActivityRecord) -> str:
-    shown = record._asdict() | {"at": moment_at(record.at).astimezone().isoformat(timespec="milliseconds")}
+def _text(record: ActivityRecord, exchange: WireExchange | None) -> str:
+    shown: dict[str, Any] = record._asdict() | {
+        "at": moment_at(record.at).astimezone().isoformat(timespec="milliseconds")
+    }
+    if exchange is not None:
+        shown["exchange"] = as_json(exchange)
     return json.dumps(shown, indent=2, ensure_ascii=False, default=str)

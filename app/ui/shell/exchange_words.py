@@ -43,6 +43,9 @@ NOT_KEPT = marked("Exchange", "Headers, bodies and times of this line are not ke
 NO_WIRE = marked("Exchange", "This line is no request: it has no headers and no body.")
 NO_BODY = marked("Exchange", "No body.")
 
+# A page of more, or of longer lines, takes longer than a moment to lay out.
+SHOWN_CHARACTERS, SHOWN_LINES, LONGEST_LINE = 20_000, 600, 500
+
 Rows = list[tuple[str, str]]
 
 
@@ -181,7 +184,7 @@ def _body(body: WireBody | None) -> str:
     if body.text is None:
         return _note(_tr("{0}, not kept as text.").format(size(body.size)))
     cut = _note(_tr("The beginning of {0}.").format(size(body.size))) if body.cut else ""
-    return cut + _code(pretty(body.text))
+    return cut + _code(pretty(body.text), total=size(body.size))
 
 
 def _headers(headers: Headers) -> str:
@@ -204,8 +207,18 @@ def _note(words: str) -> str:
     return f'<p class="note">{html.escape(words)}</p>'
 
 
-def _code(text: str) -> str:
-    return f"<pre>{html.escape(text)}</pre>"
+def _code(text: str, total: str = "") -> str:
+    """A text with the width of its characters, as much of it as can be laid out in a moment."""
+    lines = [
+        line[start : start + LONGEST_LINE]
+        for line in text[:SHOWN_CHARACTERS].split("\n")
+        for start in range(0, len(line) or 1, LONGEST_LINE)
+    ]
+    shown = "\n".join(lines[:SHOWN_LINES])
+    code = f"<pre>{html.escape(shown)}</pre>"
+    if len(text) <= SHOWN_CHARACTERS and len(lines) <= SHOWN_LINES:
+        return code
+    return code + _note(_tr("More of it is in what Copy as JSON copies, {0} in all.").format(total or size(len(text))))
 
 
 def _as_json(value: object) -> str:
