@@ -282,12 +282,14 @@ class Fetcher:
         status: int | None = None
         error: BurrowError | None = None
         answer: AnswerStream | None = None
+        refusal = b""
         try:
             async with self._turn(self._scope(admission), admitted=admission is not None):
                 response = await self._send(client, request, repeatable=True)
                 status = response.status_code
                 if status >= 300:
-                    raise self._error(request, response, await self._read(response, repeatable=True), repeatable=True)
+                    refusal = await self._read(response, repeatable=True)
+                    raise self._error(request, response, refusal, repeatable=True)
             answer = AnswerStream(response, self._host.origin)
             try:
                 yield answer
@@ -298,7 +300,7 @@ class Fetcher:
             self._note(failure)
             raise
         finally:
-            self._tell(request, trace, status, 0 if answer is None else answer.size, error)
+            self._tell(request, trace, status, len(refusal) if answer is None else answer.size, error, refusal)
 
     def _scope(self, admission: Admission | None) -> Scope | None:
         if admission is not None:

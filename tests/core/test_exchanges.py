@@ -258,6 +258,23 @@ async def test_an_answer_that_is_an_error_is_kept_with_its_body(tmp_path: Path) 
         assert "Nothing here." in (exchange.received.text or "")
 
 
+async def test_of_a_stream_the_size_is_kept_and_of_its_refusal_the_body(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        activity = recording(rig)
+        rig.server.views["/api/s/"] = Reply(200, "data: 1\n\n")
+        async with rig.fetcher.stream("/api/s/") as stream:
+            async for _ in stream.chunks():
+                pass
+        assert (await newest(activity)).received == WireBody(None, len("data: 1\n\n"))
+        rig.server.views["/api/s/"] = Reply(404, {"detail": "No such run."})
+        with pytest.raises(NotFound):
+            async with rig.fetcher.stream("/api/s/"):
+                pass
+        refused = (await newest(activity)).received
+        assert refused is not None
+        assert "No such run." in (refused.text or "")
+
+
 @pytest.mark.parametrize(
     ("url", "body", "whole"),
     [

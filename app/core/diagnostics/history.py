@@ -1,4 +1,4 @@
-"""History: the steps of a timeline as spans over time, on lanes, for a picture. No Qt.
+"""GrantHistory: the steps of a timeline as spans over time, on lanes, for a picture. No Qt.
 
 The first lane has the lives of the access tokens, each further one what one process did. Wall clocks jump: a step of
 the future counts as one of the present, and nothing ends before it began.
@@ -67,7 +67,7 @@ class Span(NamedTuple):
         return self.ended_by is not None and self.ended_by.cause == CauseKind.REFUSED.value
 
 
-class History(NamedTuple):
+class GrantHistory(NamedTuple):
     """`lanes` are the processes, the first one empty: that of the tokens. "…" stands for several processes.
 
     `start` and `end` are those of the picture, in Unix seconds. `spans` are in the order of their start.
@@ -92,7 +92,7 @@ def first_range(steps: Sequence[TimelineStep], now: float) -> float:
     return next(length for length in RANGES if sum(now - step.at <= length for step in steps) >= wanted)
 
 
-def history(steps: Iterable[TimelineStep], now: float, length: float) -> History:
+def history(steps: Iterable[TimelineStep], now: float, length: float) -> GrantHistory:
     """The spans of the last `length` seconds before `now`. `steps` may come in any order."""
     ordered = sorted(steps, key=lambda step: step.at)
     begin = max(now - length, min((step.at for step in ordered), default=now))
@@ -109,7 +109,7 @@ def history(steps: Iterable[TimelineStep], now: float, length: float) -> History
             spans.append(Span(SpanKind.STEP, numbers.get(step.process, last), start, max(start, end), step, open_))
     spans.sort(key=lambda span: (span.start, span.lane))
     margin = (now - begin) * MARGIN
-    return History(lanes, tuple(spans), begin - margin, now + margin)
+    return GrantHistory(lanes, tuple(spans), begin - margin, now + margin)
 
 
 def _lanes(steps: Sequence[TimelineStep]) -> tuple[str, ...]:

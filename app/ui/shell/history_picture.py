@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPen
 from PySide6.QtWidgets import QScrollArea, QSizePolicy, QToolTip, QWidget
 
-from app.core.diagnostics.history import History, Span, SpanKind, history
+from app.core.diagnostics.history import GrantHistory, Span, SpanKind, history
 from app.core.diagnostics.timeline import FAILED
 from app.ui.shell import history_words, timeline_words
 from app.ui.theme import theme, tokens
@@ -53,12 +53,12 @@ class HistoryPicture(QWidget):
         self._range = float("inf")
         self._here = ""
         self._current: tuple[SpanKind, str] | None = None
-        self._history: History = history((), time.time(), self._range)
+        self._history: GrantHistory = history((), time.time(), self._range)
         self._rects: list[QRectF] = []
         theme().changed.connect(self.updateGeometry)
 
     @property
-    def history(self) -> History:
+    def history(self) -> GrantHistory:
         """What is drawn."""
         return self._history
 
