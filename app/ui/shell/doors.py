@@ -24,7 +24,7 @@ class DoorsButton(RowButton):
     """Opens the menu. `commands` is asked each time."""
 
     def __init__(self, commands: Callable[[], Sequence[Command]], parent: QWidget | None = None) -> None:
-        super().__init__("more", "chevron-up", clicked=self.open_menu, parent=parent)
+        super().__init__("menu", "chevron-up", clicked=self.open_menu, parent=parent)
         self._commands = commands
         self.set_words(self.tr("Menu"), self.tr("Menu"), tooltip=self.tr("Palette, activity, settings, help"))
         self.menu_shown: CheckMenu | None = None

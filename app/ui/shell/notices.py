@@ -97,6 +97,6 @@ class Notices(QObject):
 
         if not isinstance(self._tray, QSystemTrayIcon):
             own = self._window.windowIcon()
-            self._tray = QSystemTrayIcon(icon("info") if own.isNull() else own, self)
+            self._tray = QSystemTrayIcon(icon("bell") if own.isNull() else own, self)
         self._tray.show()
         self._tray.showMessage(title, text, QSystemTrayIcon.MessageIcon.Information, TRAY_MS)

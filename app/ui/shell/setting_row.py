@@ -42,7 +42,7 @@ class SettingRow(QWidget):
         self.note.setVisible(bool(hint))
         if hint:
             control.setAccessibleDescription(hint)
-        self.reset_button = IconButton(self.tr("Reset {0}").format(name), "refresh", clicked=reset)
+        self.reset_button = IconButton(self.tr("Reset {0}").format(name), "undo", clicked=reset)
         keeps_room = self.reset_button.sizePolicy()
         keeps_room.setRetainSizeWhenHidden(True)
         self.reset_button.setSizePolicy(keeps_room)

@@ -67,7 +67,7 @@ class SettingsPage(QDialog):
         self._fill()
         foot = QHBoxLayout()
         foot.setContentsMargins(wide, current.px(tokens.SPACE_2), wide, wide)
-        self.reset_button = QuietButton(self.tr("Reset all"), "refresh", clicked=self.reset_all)
+        self.reset_button = QuietButton(self.tr("Reset all"), "undo", clicked=self.reset_all)
         self.close_button = QuietButton(self.tr("Close"), clicked=self.reject)
         foot.addWidget(self.reset_button)
         foot.addStretch(1)
