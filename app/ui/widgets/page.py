@@ -31,6 +31,7 @@ class TitledPage(QWidget):
         super().__init__(parent)
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
+        self.setWindowTitle(title)
         self.title = ElidedLabel(title, "title", mode=Qt.TextElideMode.ElideRight)
         self.status = StatusWord()
         self._row = TitleRow(self.title)
@@ -68,8 +69,9 @@ class TitledPage(QWidget):
         box.addWidget(body, 1)
 
     def set_title(self, title: str) -> None:
-        """Change the title."""
+        """Change the title, which is that of the window too while the page is in view."""
         self.title.setText(title)
+        self.setWindowTitle(title)
 
     def add_action(self, widget: QWidget) -> None:
         """Put a control at the right end of the title row."""
