@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QHBoxLayout, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.ui.widgets.buttons import PrimaryButton
+
+
+LEAST_PANE = 180
 
 
 class TitledPage(QWidget):
@@ -105,11 +108,16 @@ class SidePane(QFrame):
         self.box = QVBoxLayout(self)
         self.box.setContentsMargins(0, theme().px(tokens.SPACE_3), 0, 0)
         self.box.setSpacing(theme().px(tokens.SPACE_2))
-        self.setMinimumWidth(theme().px(180))
+        self._head: QHBoxLayout | None = None
+
+    def minimumSizeHint(self) -> QSize:
+        """Wide enough for its main button at the text size in force."""
+        head = self._head.minimumSize().width() if self._head is not None else 0
+        return QSize(max(head, theme().px(LEAST_PANE)), super().minimumSizeHint().height())
 
     def set_head(self, main: PrimaryButton, *others: QWidget) -> None:
         """Put the place's main button at the height of the titles of its pages; other controls at the right."""
-        row = self._padded()
+        row = self._head = self._padded()
         row.addWidget(main)
         row.addStretch(1)
         for other in others:
