@@ -22,6 +22,7 @@ from app.ui.shell.panes import holds_focus, move_focus, visible_panes
 from app.ui.shell.place_stack import PlaceStack
 from app.ui.shell.rail import Rail
 from app.ui.shell.signin_bar import SignInBar
+from app.ui.shell.titles import window_title
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.focus import show_focus_ring
@@ -90,7 +91,7 @@ class MainWindow(QWidget):
         """
         restore_appearance(services.storage.settings)
         super().__init__()
-        self.setWindowTitle("Burrow")
+        self.setWindowTitle(window_title(""))
         self.context = Context(services, bridge, self)
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = self._settings = UiSettings(services.storage.settings, bridge, self)
@@ -138,7 +139,11 @@ class MainWindow(QWidget):
         from app.ui.shell.notices import Notices
         from app.ui.shell.previous_account import PreviousAccountBanner
         from app.ui.shell.sign_in import SignInController
+        from app.ui.theme.app_icon import app_icon
+        from app.ui.widgets.accessible_roles import install_roles
 
+        install_roles(self)
+        QApplication.setWindowIcon(app_icon())
         self.dialogs = Dialogs(self, self._bridge)
         self.notices = Notices(self, self._services.activity, self._bridge, self._settings)
         self.navigation = Navigation(self.stack)
@@ -320,6 +325,8 @@ class MainWindow(QWidget):
         self.stack.made.connect(self._connect_place)
         self.stack.shown.connect(self._place_shown)
         self.stack.turned.connect(self.layout_memory.changed)
+        self.stack.turned.connect(self._show_title)
+        self.pages.currentChanged.connect(self._show_title)
         self.drawers.focus_left.connect(self.navigation.focus_place)
         QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
 
@@ -331,6 +338,7 @@ class MainWindow(QWidget):
         self._was_left = not active
 
     def _connect_place(self, place_id: str, place: Place) -> None:
+        place.titled.connect(self._show_title)
         place.count_changed.connect(lambda count: self._counted(place_id, count))
         place.waiting_sent.connect(self.bar.add_sent)
         place.call_resumed.connect(self.bar.add_repeated)
@@ -340,6 +348,12 @@ class MainWindow(QWidget):
             place.saved_shown.connect(self.sign_ins.start)
         else:
             self.sign_ins.start()
+
+    def _show_title(self, *_: object) -> None:
+        """Say in the title of the window what is open, else the place."""
+        place = self.stack.current if self.pages.shows_places else None
+        open_title = "" if place is None else place.open_title or self.stack.label
+        self.setWindowTitle(window_title(open_title))
 
     def _counted(self, place_id: str, count: int) -> None:
         self.rail.set_count(place_id, count)
