@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import QEvent, QObject, Qt, QUrl
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from app.core.diagnostics.about import Versions, notices
 from app.core.diagnostics.activity import Activity
@@ -264,6 +264,9 @@ async def test_the_keys_open_settings_and_help_and_stand_in_the_menu() -> None:
 async def test_the_settings_can_be_opened_before_anybody_has_signed_in() -> None:
     async with opened(FakeServices()) as window:
         assert not window.pages.shows_places
+        assert {"Settings", "Help"} <= {
+            each.text() for each in window.pages.findChildren(QPushButton) if each.isVisible()
+        }
         press(window, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier)
         assert window.findChildren(SettingsPage)
         window.findChildren(SettingsPage)[0].reject()

@@ -112,7 +112,16 @@ class MainWindow(QWidget):
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
         )
         self.closing: ClosingGuard | None = None
-        self.pages = WindowPages(self._arranged(), services, self.follower, connector)
+        self.pages = WindowPages(
+            self._arranged(),
+            services,
+            self.follower,
+            connector,
+            [
+                (self.tr("Settings"), "Ctrl+,", self.open_settings),
+                (self.tr("Help"), "F1", self.open_help),
+            ],
+        )
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.pages)
