@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QColor, QHelpEvent, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QToolTip
 
 from app.core.diagnostics.history import SpanKind
 from app.core.diagnostics.timeline import StepKind
@@ -116,6 +116,20 @@ async def test_a_click_goes_to_the_span_under_it(qapp: QApplication) -> None:
         QTest.mouseClick(picture, Qt.MouseButton.LeftButton, pos=QPoint(place))
         assert picture.current is span
         assert "generation 4" in shown.dialog.line.text()
+
+
+async def test_hovering_over_a_span_says_its_line(qapp: QApplication) -> None:
+    async with page(signed_in(*HEALED)) as shown:
+        await until(lambda: shown.rows == 2)
+        picture = shown.dialog.picture
+        picture.grab()
+        span = next(span for span in picture.history.spans if span.refused)
+        place = picture._rect(span).center().toPoint()
+        QApplication.sendEvent(picture, QHelpEvent(QEvent.Type.ToolTip, place, picture.mapToGlobal(place)))
+        assert "a new one was there after" in QToolTip.text()
+        nowhere = QPoint(1, picture.height() - 1)
+        QApplication.sendEvent(picture, QHelpEvent(QEvent.Type.ToolTip, nowhere, picture.mapToGlobal(nowhere)))
+        QToolTip.hideText()
 
 
 async def test_nothing_is_drawn_where_nothing_has_happened(qapp: QApplication) -> None:
