@@ -12,6 +12,7 @@ import pytest
 from app.core.auth.http.trace import Trace
 from app.core.diagnostics import exchanges
 from app.core.diagnostics.activity import Activity, ActivityRecord
+from app.core.diagnostics.body_text import pretty
 from app.core.diagnostics.exchanges import (
     BODY_CHARACTERS,
     WireAttempt,
@@ -19,7 +20,6 @@ from app.core.diagnostics.exchanges import (
     WireExchange,
     as_curl,
     is_whole,
-    pretty,
     read,
 )
 from app.core.errors import NotFound, Offline, SignInNeeded
@@ -156,12 +156,12 @@ def test_a_secret_across_the_cut_is_not_kept_in_part() -> None:
 def test_json_stays_json_with_its_digits_and_names_when_secrets_are_taken_out() -> None:
     body = (
         '{"state":{"mode":"x"},"n":3.14159265358979323846,"a":1,"a":2,"token":"SECRET","max_tokens":5,"password":12345678,'
-        '"headers":[{"name":"X-Api-Key","value":"plain"}],"secrets":["one","two"]}'
+        '"headers":[{"name":"X-Api-Key","value":"plain"}],"secrets":["one","two"],"pair":["X-Api-Key","plain"]}'
     ).replace("SECRET", SECRET)
     assert kept_body(body.encode()).text == (
         '{"state":{"mode":"x"},"n":3.14159265358979323846,"a":1,"a":2,"token":"[redacted]","max_tokens":5,'
         '"password":"[redacted]","headers":[{"name":"X-Api-Key","value":"[redacted]"}],'
-        '"secrets":["[redacted]","[redacted]"]}'
+        '"secrets":["[redacted]","[redacted]"],"pair":["X-Api-Key","[redacted]"]}'
     )
 
 

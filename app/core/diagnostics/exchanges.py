@@ -6,12 +6,12 @@ headers that are known to be harmless: a server of the user's own may want its k
 
 from __future__ import annotations
 
-import json
 import shlex
 from codecs import getincrementaldecoder
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from app.core.diagnostics.body_text import cleaned
 from app.core.redaction import REDACTED, redact, redact_text
 
 if TYPE_CHECKING:
@@ -167,38 +167,6 @@ def is_whole(exchange: WireExchange) -> bool:
     return complete and REDACTED not in exchange.url
 
 
-def pretty(text: str) -> str:
-    """JSON with line breaks; anything else as it is. Its values stay what they are."""
-    try:
-        return _laid_out(_parsed(text), 0)
-    except (ValueError, RecursionError):
-        return text
-
-
-class _Members(list[tuple[str, Any]]):
-    """The members of an object, of which several may have one name."""
-
-
-class _Verbatim(str):
-    """The digits of a number."""
-
-    __slots__ = ()
-
-
-def _laid_out(value: object, depth: int) -> str:
-    inner, outer = "  " * (depth + 1), "  " * depth
-    if isinstance(value, _Verbatim):
-        return str(value)
-    if isinstance(value, _Members):
-        if not value:
-            return "{}"
-        rows = [f"{inner}{_text(key)}: {_laid_out(item, depth + 1)}" for key, item in value]
-        return "{\n" + ",\n".join(rows) + f"\n{outer}}}"
-    if isinstance(value, list) and value:
-        return "[\n" + ",\n".join(f"{inner}{_laid_out(item, depth + 1)}" for item in value) + f"\n{outer}]"
-    return _text(value)
-
-
 def _plain(value: object) -> Any:
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {name: _plain(item) for name, item in value._asdict().items()}
@@ -255,64 +223,7 @@ def _body(body: bytes, size: int, limit: int) -> dict[str, Any]:
         return {"text": None, "size": size, "cut": False}
     if "\0" in text or (size and not body):
         return {"text": None, "size": size, "cut": False}
-    return {"text": _cleaned_text(text, whole=len(part) == size)[:limit], "size": size, "cut": size > limit}
-
-
-def _cleaned_text(text: str, *, whole: bool) -> str:
-    """A body without secrets. JSON stays JSON, with the digits and the repeated names that it has."""
-    if whole and text.lstrip()[:1] in {"{", "["}:
-        try:
-            parsed = _parsed(text)
-            cleaned = _cleaned(parsed, "")
-            return text if cleaned == parsed else _written(cleaned)
-        except (ValueError, RecursionError):
-            pass
-    return redact_text(text)
-
-
-def _cleaned(value: object, name: str) -> object:
-    """A parsed JSON value without secrets. `name` is that of the member whose value it is."""
-    if isinstance(value, _Members):
-        if name and redact({name: {}})[name] == REDACTED:
-            return REDACTED
-        said = _pair_name(value)
-        return _Members(
-            (redact_text(key), _cleaned(item, said if said and key.lower() == "value" else key)) for key, item in value
-        )
-    if isinstance(value, list):
-        return [_cleaned(item, name) for item in value]
-    if isinstance(value, _Verbatim):
-        return REDACTED if name and redact({name: 0})[name] == REDACTED else value
-    if isinstance(value, str):
-        return redact({name: value}, limit=len(value) + len(name) + 16)[redact_text(name[:256])]
-    return value
-
-
-def _pair_name(members: _Members) -> str:
-    """The name of the header in `{"name": …, "value": …}`, empty for any other object."""
-    named = dict(members)
-    found = next((named[key] for key in ("name", "key", "header") if isinstance(named.get(key), str)), "")
-    return found if "value" in named else ""
-
-
-def _parsed(text: str) -> object:
-    """A JSON value with its members and digits as they are written. Raises `ValueError` and `RecursionError`."""
-    return json.loads(text, object_pairs_hook=_Members, parse_float=_Verbatim, parse_int=_Verbatim)
-
-
-def _written(value: object) -> str:
-    if isinstance(value, _Verbatim):
-        return str(value)
-    if isinstance(value, _Members):
-        return "{" + ",".join(f"{_text(key)}:{_written(item)}" for key, item in value) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_written, value)) + "]"
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    # Half of a surrogate pair stays the escape that it was.
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    return {"text": cleaned(text, whole=len(part) == size)[:limit], "size": size, "cut": size > limit}
 
 
 def _read_attempt(value: Mapping[str, Any]) -> WireAttempt:

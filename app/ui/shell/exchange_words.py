@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QLocale
 
-from app.core.diagnostics.exchanges import PhaseKind, pretty
+from app.core.diagnostics.body_text import pretty
+from app.core.diagnostics.exchanges import PhaseKind
 from app.core.replay import NotAgain
 from app.ui import activity_words
 from app.ui.translation import marked
