@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
-from app.core.redaction import REDACTED, redact, redact_text
+from app.core.redaction import LEAST_HIDDEN, REDACTED, redact, redact_text
+
+# A text that is a secret where its name can make it one.
+PROBE = "Zq9x7Kd83jf0aLwq"
 
 
 def cleaned(text: str, *, whole: bool) -> str:
@@ -55,11 +59,11 @@ def _laid_out(value: object, depth: int) -> str:
 def _cleaned(value: object, name: str) -> object:
     """A parsed JSON value without secrets. `name` is that of the member whose value it is."""
     if isinstance(value, _Members):
-        if name and redact({name: {}})[name] == REDACTED:
+        if name and _may_be_secret(name) and redact({name: {}})[name] == REDACTED:
             return REDACTED
         said = _pair_name(value)
         return _Members(
-            (redact_text(key), _cleaned(item, said if said and key.lower() == "value" else key)) for key, item in value
+            (_name(key), _cleaned(item, said if said and key.lower() == "value" else key)) for key, item in value
         )
     if isinstance(value, list):
         if len(value) == 2 and type(value[0]) is type(value[1]) is str:
@@ -67,11 +71,36 @@ def _cleaned(value: object, name: str) -> object:
             pair: list[object] = redact(value, limit=sum(map(len, value)) + 16)
             return [_cleaned(item, name) for item in pair]
         return [_cleaned(item, name) for item in value]
+    if not isinstance(value, str):
+        return value
+    if not _may_be_secret(name):
+        return value if isinstance(value, _Verbatim) else redact_text(value)
     if isinstance(value, _Verbatim):
-        return REDACTED if name and redact({name: 0})[name] == REDACTED else value
-    if isinstance(value, str):
-        return redact({name: value}, limit=len(value) + len(name) + 16)[redact_text(name[:256])]
-    return value
+        return REDACTED if _named(name, 0) == REDACTED else value
+    return _named(name, value)
+
+
+def _named(name: str, value: object) -> object:
+    """What redaction leaves of a value with this name."""
+    size = len(value) if isinstance(value, str) else 0
+    copied: dict[str, object] = redact({name: value}, limit=size + len(name) + 16)
+    return copied.popitem()[1]
+
+
+@lru_cache(maxsize=4096)
+def _may_be_secret(name: str) -> bool:
+    """Whether the name decides about its value: any other value is judged by its own text."""
+    return name != "" and REDACTED in {_named(name, PROBE), _named(name, 10**9), str(_named(name, {}))}
+
+
+def _name(name: str) -> str:
+    # No secret that Burrow holds is so short, and the others are known by their shape.
+    return _short_name(name) if len(name) < LEAST_HIDDEN else redact_text(name)
+
+
+@lru_cache(maxsize=4096)
+def _short_name(name: str) -> str:
+    return redact_text(name)
 
 
 def _pair_name(members: _Members) -> str:
