@@ -243,5 +243,5 @@ async def test_a_line_is_copied_by_its_key_and_from_its_menu(qapp: QApplication,
         menu = QApplication.activePopupWidget()
         assert menu is not None
         words = [action.text() for action in menu.actions()]
-        assert words == ["Show details", "Copy line", "Copy as JSON", "Copy as curl", "Send again"]
+        assert words == ["Show details", "Copy line", "Copy address", "Copy as JSON", "Copy as curl", "Send again"]
         menu.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, Qt
-from PySide6.QtGui import QColor, QHelpEvent, QImage
+from PySide6.QtGui import QColor, QGuiApplication, QHelpEvent, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QToolTip
 
@@ -130,6 +130,20 @@ async def test_hovering_over_a_span_says_its_line(qapp: QApplication) -> None:
         nowhere = QPoint(1, picture.height() - 1)
         QApplication.sendEvent(picture, QHelpEvent(QEvent.Type.ToolTip, nowhere, picture.mapToGlobal(nowhere)))
         QToolTip.hideText()
+
+
+async def test_a_line_of_the_list_is_copied_by_its_key_and_from_its_menu(qapp: QApplication) -> None:
+    async with page(signed_in(*HEALED)) as shown:
+        dialog = shown.dialog
+        await until(lambda: shown.rows == 2)
+        dialog.table.setFocus()
+        QTest.keyClick(dialog.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+        assert QGuiApplication.clipboard().text() == dialog.line.text() != ""
+        dialog.table.menu_wanted.emit(dialog.table.current(), dialog.mapToGlobal(QPoint(5, 5)))
+        menu = QApplication.activePopupWidget()
+        assert menu is not None
+        assert [action.text() for action in menu.actions()] == ["Copy line", "Copy everything"]
+        menu.close()
 
 
 async def test_nothing_is_drawn_where_nothing_has_happened(qapp: QApplication) -> None:

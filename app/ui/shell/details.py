@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
     QBoxLayout,
     QDialog,
@@ -42,11 +42,13 @@ from app.ui.widgets.column import FittedColumn
 from app.ui.widgets.feedback import EmptyState, InlineCard, ProgressLine
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import StatusWord, Text
 from app.ui.widgets.times import absolute, moment_at, ticker
 
 if TYPE_CHECKING:
+    from PySide6.QtCore import QPoint
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.core.diagnostics.history import Span
@@ -262,7 +264,27 @@ class SignInDetails(QDialog):
         )
         table.setTextElideMode(Qt.TextElideMode.ElideRight)
         table.picked.connect(self._step_picked)
+        table.menu_wanted.connect(self._open_menu)
+        self.copy_action = QAction(self.tr("Copy line"), table)
+        self.copy_action.setShortcut(QKeySequence("Ctrl+C"))
+        self.copy_action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        self.copy_action.triggered.connect(self.copy_line)
+        table.addAction(self.copy_action)
         return table
+
+    def copy_line(self) -> None:
+        """Put the line below the list on the clipboard."""
+        QGuiApplication.clipboard().setText(self.line.text())
+        announce(self, self.tr("Copied"))
+
+    def _open_menu(self, step: TimelineStep, at: QPoint) -> None:
+        if step is not self.table.current():
+            self.table.selectRow(self.table.values.place(step.key))
+        menu = CheckMenu(parent=self)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.addAction(self.copy_action)
+        menu.addAction(self.tr("Copy everything"), self.copy)
+        menu.popup(at)
 
     def _build_buttons(self) -> QBoxLayout:
         gap = theme().px(tokens.SPACE_2)

@@ -126,6 +126,12 @@ class ActivityDrawer(QWidget):
         if record is not None:
             QGuiApplication.clipboard().setText(as_line(record))
 
+    def copy_address(self) -> None:
+        """Put the address of the selected request on the clipboard, or the server's where it is not kept."""
+        record, exchange = self.table.current(), self.page.exchange
+        if record is not None:
+            QGuiApplication.clipboard().setText(record.target if exchange is None else exchange.url)
+
     def ask_where_to_export(self) -> None:
         """Ask for a file, then write every record to it as JSON lines."""
         dialog = QFileDialog(self, self.tr("Export activity"), "burrow-activity.jsonl")
@@ -153,6 +159,7 @@ class ActivityDrawer(QWidget):
         for words, keys, run in (
             (self.tr("Show details"), "", self._open),
             (self.tr("Copy line"), "Ctrl+C", self.copy_line),
+            (self.tr("Copy address"), "", self.copy_address),
             (self.tr("Copy as JSON"), "", self.copy_current),
             (self.tr("Copy as curl"), "Ctrl+Shift+C", self.page.copy_curl),
             (self.tr("Send again"), "Ctrl+R", self.page.send_again),
