@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.http.proxies import ProxySettings, check_address
 from app.core.errors import Offline, ProxyUnusable, TimedOut
 from app.core.preferences import (
@@ -24,6 +26,7 @@ from app.core.preferences import (
     use_preferences,
 )
 from app.core.services import Services
+from tests.core._proxies import http_proxy, socks_proxy
 from tests.core.conftest import signed_in
 from tests.core.scripted import Reply, Request
 
@@ -96,8 +99,6 @@ def test_the_users_proxy_is_for_every_host_but_this_machine_and_those_that_the_e
 
 
 async def test_another_proxy_counts_from_the_next_request_on() -> None:
-    import httpx
-
     from app.core.auth.http.transport import NetTransport
 
     stored = Stored()
@@ -111,6 +112,23 @@ async def test_another_proxy_counts_from_the_next_request_on() -> None:
         preferences().refresh()
         with pytest.raises(httpx.ProxyError, match="the settings"):
             await client.get("http://burrow.invalid/", timeout=5)
+
+
+@pytest.mark.parametrize("proxy", [http_proxy, socks_proxy])
+async def test_requests_go_through_the_proxy_that_was_chosen_and_past_it_once_it_is_not(proxy: Any) -> None:
+    stored = Stored()
+    use_preferences(stored)
+    clients = HttpClients()
+    client = await clients.client()
+    async with proxy() as chosen:
+        stored.update({PROXY_MODE: ADDRESS, PROXY_ADDRESS: check_address(chosen.address)})
+        preferences().refresh()
+        assert (await client.get("http://posthog.invalid/api/")).json() == {"via": "the"}
+        stored[PROXY_MODE] = NONE
+        preferences().refresh()
+        with pytest.raises(httpx.ConnectError):
+            await client.get("http://posthog.invalid/api/", timeout=5)
+    await clients.close()
 
 
 async def test_the_time_that_an_answer_may_take_counts_from_the_next_request_on(
