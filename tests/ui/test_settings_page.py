@@ -205,6 +205,26 @@ async def test_everything_has_a_name_and_is_reached_by_tab(qapp: QApplication) -
                 assert focused is row.control or row.control.isAncestorOf(focused), key
 
 
+async def test_tab_reaches_every_control_in_the_order_of_the_page(qapp: QApplication) -> None:
+    async with page() as shown:
+        shown.activateWindow()
+        await until(shown.isActiveWindow)
+        shown.theme_choice._choose("dark")
+        shown.focus_on(MODE_SETTING)
+        reached: list[str] = []
+        for _ in range(40):
+            focused = QApplication.focusWidget()
+            assert focused is not None
+            row = next((key for key, row in shown.rows.items() if row.isAncestorOf(focused)), "")
+            if row and row not in reached:
+                reached.append(row)
+            QTest.keyClick(focused, Qt.Key.Key_Tab)
+            if focused is shown.close_button:
+                break
+        assert reached == [key for key in shown.rows if key != settings_list.STORE]
+        assert focused is shown.close_button
+
+
 async def test_nothing_else_appears_while_it_is_built(qapp: QApplication) -> None:
     seen: list[str] = []
 
