@@ -11,7 +11,7 @@ from app.ui.context import Command
 from app.ui.tasks import undoing
 from app.ui.tasks.pane import pending_id_of, task_id_of
 from app.ui.tasks.rows import TASK, Grouping
-from app.ui.tasks.wording import can_run, title_of
+from app.ui.tasks.wording import can_cancel, can_run, title_of
 from app.ui.widgets.undo import undo_words
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class TaskActions(QObject):
         found = [
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self._run, "", group, self._can_run),
+            Command("tasks.cancel", tr("Cancel run"), self._cancel_run, "", group, self._can_cancel),
             Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, shown),
             Command("tasks.edit", tr("Edit task"), self._edit, "Ctrl+E", group, shown),
             Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, shown),
@@ -91,6 +92,7 @@ class TaskActions(QObject):
         page.pin.connect(lambda pinned: self._about_task(lambda i: controller.pin(i, pinned)))
         page.archive.connect(lambda archived: self._about_task(lambda i: controller.archive(i, archived)))
         page.run.connect(self._run)
+        page.cancel_run.connect(self._cancel_run)
         page.delete.connect(self._delete)
 
     def _about_task(self, act: Callable[[str], None]) -> None:
@@ -118,6 +120,15 @@ class TaskActions(QObject):
         task = self._task()
         if task is not None and can_run(task):
             self._controller.run(task.id)
+
+    def _can_cancel(self) -> bool:
+        task = self._task()
+        return task is not None and can_cancel(task)
+
+    def _cancel_run(self) -> None:
+        task = self._task()
+        if task is not None and can_cancel(task):
+            self._controller.cancel_run(task.id)
 
     def _rename(self) -> None:
         task_id = self._selection.task_id
@@ -186,6 +197,8 @@ class TaskActions(QObject):
         pinned = self._controller.cache.is_pinned(task_id)
         run = menu.addAction(self.tr("Run"), self._run)
         run.setEnabled(can_run(task))
+        if can_cancel(task):
+            menu.addAction(self.tr("Cancel run"), self._cancel_run)
         menu.addAction(self.tr("Rename"), self._rename)
         menu.addAction(self.tr("Edit"), self._edit)
         menu.addAction(self.tr("Unpin") if pinned else self.tr("Pin"), self._toggle_pinned)

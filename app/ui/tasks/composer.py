@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 
 class Composer(QWidget):
-    """Emits `submitted(NewTask)` when the user sends, and `left` when they close it."""
+    """Emits `submitted(NewTask)` or `submitted_to_run(NewTask)` when the user sends, and `left` when they close it."""
 
     submitted = Signal(object)
+    submitted_to_run = Signal(object)
     left = Signal()
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
@@ -140,8 +141,8 @@ class Composer(QWidget):
     def show_note(self, title: str, cause: str = "", actions: Sequence[Action] = ()) -> None:
         self.card.show_note(title, cause, actions=actions)
 
-    def submit(self) -> None:
-        """Check the fields, then emit `submitted`."""
+    def submit(self, *, run: bool = False) -> None:
+        """Check the fields, then emit `submitted`, or `submitted_to_run`."""
         self._clear_errors()
         self.card.clear()
         wrong = self._first_mistake()
@@ -150,7 +151,9 @@ class Composer(QWidget):
             self.rows[name].say(words)
             self.rows[name].focus()
             return
-        self.submitted.emit(new_task({name: row.cleaned() for name, row in self.rows.items()}))
+        (self.submitted_to_run if run else self.submitted).emit(
+            new_task({name: row.cleaned() for name, row in self.rows.items()})
+        )
 
     @property
     def unsaved(self) -> bool:
@@ -175,6 +178,7 @@ class Composer(QWidget):
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
+        self.send_and_run = QuietButton(self.tr("Create and run"), "play", clicked=lambda: self.submit(run=True))
         self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_draft)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
@@ -191,7 +195,7 @@ class Composer(QWidget):
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.card)
         buttons = FlowLayout()
-        for button in (self.send, self.back, self.discard, self._state):
+        for button in (self.send, self.send_and_run, self.back, self.discard, self._state):
             buttons.addWidget(button)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(buttons)
@@ -241,8 +245,9 @@ class Composer(QWidget):
     def _show_buttons(self) -> None:
         self.discard.setEnabled(not self.empty)
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
-        self.send.setEnabled(not wrong)
-        self.send.setToolTip(wrong or with_keys(self.send.text(), "Ctrl+Return"))
+        for button, keys in ((self.send, "Ctrl+Return"), (self.send_and_run, "Ctrl+Shift+Return")):
+            button.setEnabled(not wrong)
+            button.setToolTip(wrong or with_keys(button.text(), keys))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)
@@ -280,9 +285,9 @@ class Composer(QWidget):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_submit(event):
+        if is_submit(event) or is_submit(event, also=Qt.KeyboardModifier.ShiftModifier):
             commit_composition()
-            self.submit()
+            self.submit(run=bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
         elif event.key() == Qt.Key.Key_Escape and event.modifiers() == Qt.KeyboardModifier.NoModifier:
             self._leave()
         else:
