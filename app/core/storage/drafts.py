@@ -25,7 +25,7 @@ from app.core.storage.values import Draft, Scope
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
 Key = tuple[Scope, str, str]
 
@@ -70,13 +70,16 @@ class Drafts(Repository):
         path = self._database.path
         self._lease = Lease(None if path is None else path.parent / LOCKS_FOLDER, LOCK_PREFIX)
 
-    async def save(self, scope: Scope, kind: str, id: str, fields: dict[str, str]) -> None:  # noqa: A002
-        """Store `fields` as this process's copy. They are durable when this returns."""
-        await self._keep((scope, kind, id), _Unsaved(dict(fields), time.time()))
+    def save(self, scope: Scope, kind: str, id: str, fields: dict[str, str]) -> Coroutine[Any, Any, None]:  # noqa: A002
+        """Store `fields` as this process's copy. They are durable when the coroutine returns.
 
-    async def discard(self, scope: Scope, kind: str, id: str) -> None:  # noqa: A002
-        """Delete this process's copy of a draft, if there is one."""
-        await self._keep((scope, kind, id), _Unsaved(None, time.time()))
+        They are `unsaved` from the call on, so that a `release_soon` that follows it gives them up with their copy.
+        """
+        return self._keep((scope, kind, id), _Unsaved(dict(fields), time.time()))
+
+    def discard(self, scope: Scope, kind: str, id: str) -> Coroutine[Any, Any, None]:  # noqa: A002
+        """Delete this process's copy of a draft, if there is one, from the call on as `save`."""
+        return self._keep((scope, kind, id), _Unsaved(None, time.time()))
 
     async def remove(self, scope: Scope, draft: Draft) -> bool:
         """Delete a draft that `list` gave; False if another process holds it or it changed since."""
@@ -277,10 +280,10 @@ class Drafts(Repository):
         except StorageTrouble:
             return NOBODY
 
-    async def _keep(self, key: Key, draft: _Unsaved) -> None:
+    def _keep(self, key: Key, draft: _Unsaved) -> Coroutine[Any, Any, None]:
         with self._lock:
             self._unsaved[key] = draft
-        await self._run(self.flush)
+        return self._run(self.flush)
 
 
 def _decode(row: tuple[Any, ...]) -> tuple[Draft, str]:

@@ -204,11 +204,17 @@ def _draft_row(draft: Draft, now: datetime) -> Row:
     return Row(
         draft_key(draft.id, draft.copy),
         title,
-        new.repository or "",
+        new.repository or _rest_of(new),
         open_elsewhere() if draft.held_elsewhere else None,
         trailing=relative(saved, now),
         tooltip=lambda: "\n".join(part for part in (title, new.repository or "", absolute(saved)) if part),
     )
+
+
+def _rest_of(new: NewTask) -> str:
+    """What a description says beside the title of its row."""
+    lines = [line for line in map(str.strip, new.description.splitlines()) if line]
+    return next(iter(lines if new.title else lines[1:]), "")
 
 
 _STATE_KEYS = {group: f"state:{group.name.lower()}" for group in TaskGroup}
