@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.core.errors import StorageTrouble
+from app.core.storage.attachments import FIELD
+from app.core.storage.attachments import decode as decode_attachments
 from app.core.storage.lease import LOCKS_FOLDER, NOBODY, Lease
-from app.core.storage.repository import Repository, json_object, moment, text
+from app.core.storage.repository import Repository, Unreadable, json_object, moment, text
 from app.core.storage.values import Draft, Scope
 
 if TYPE_CHECKING:
@@ -162,6 +164,18 @@ class Drafts(Repository):
 
         return await self._run(job)
 
+    async def attachments(self) -> set[str]:
+        """The digests of the attachments that the drafts of all accounts name."""
+
+        def job() -> set[str]:
+            texts = [fields for (fields,) in self._database.read("SELECT fields FROM drafts")]
+            with self._lock:
+                unsaved = [draft.fields for draft in self._unsaved.values() if draft.fields is not None]
+            stored = [found for each in texts if (found := _object(each)) is not None]
+            return {file.digest for fields in (*stored, *unsaved) for file in decode_attachments(fields.get(FIELD))}
+
+        return await self._run(job)
+
     @property
     def unsaved(self) -> tuple[Draft, ...]:
         """The drafts that are in memory only, because they could not be written or are about to be."""
@@ -284,6 +298,13 @@ class Drafts(Repository):
         with self._lock:
             self._unsaved[key] = draft
         return self._run(self.flush)
+
+
+def _object(stored: object) -> dict[str, Any] | None:
+    try:
+        return json_object(stored)
+    except Unreadable:
+        return None
 
 
 def _decode(row: tuple[Any, ...]) -> tuple[Draft, str]:

@@ -49,7 +49,10 @@ class Grouping(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingTask:
-    """A task on its way to the server; with `run`, one that is to run once it is there."""
+    """A task on its way to the server; with `run`, one that is to run once it is there.
+
+    `files` names its attachments (`core/storage/attachments.py`).
+    """
 
     id: str
     new: NewTask
@@ -57,6 +60,7 @@ class PendingTask:
     created_at: datetime
     error: BurrowError | None = field(default=None, compare=False)
     run: bool = False
+    files: str = ""
 
 
 def place_of(slug: str, repository: str | None) -> str:
