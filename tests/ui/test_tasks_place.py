@@ -901,7 +901,7 @@ async def test_changing_the_project_drops_everything_and_cancels_what_is_under_w
         tasks.hold["list"].set()
         await settle()
         assert o.titles == ["Not started", "Other"]
-        assert o.place.pages.detail.task_id is None
+        assert o.place.pages.detail.title.text() != "One"
         o.place.set_backend(None)
         assert o.titles == []
         assert o.place.pages.detail.title.text() == ""
@@ -911,8 +911,9 @@ async def test_arrows_show_a_task_and_enter_goes_into_it(opened: Opener) -> None
     async with opened() as o:
         await o.show(FakeBackend(server("One", "Two", "Three")))
         table = o.place.pane.table
+        await until(lambda: o.place.pages.shows_detail)
         table.setFocus(Qt.FocusReason.TabFocusReason)
-        assert o.place.pages.currentWidget() is o.place.pages.nothing
+        assert o.place.pages.detail.title.text() == "One"
         QTest.keyClick(table, Qt.Key.Key_Down)
         assert o.place.pages.detail.title.text() == "Two"
         QTest.keyClick(table, Qt.Key.Key_End)

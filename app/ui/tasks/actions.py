@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QMenu
 
 from app.ui.context import Command
 from app.ui.tasks import undoing
-from app.ui.tasks.pane import pending_id_of, task_id_of
+from app.ui.tasks.pane import task_id_of
 from app.ui.tasks.rows import TASK, Grouping
 from app.ui.tasks.wording import can_run, title_of
 from app.ui.widgets.undo import undo_words
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.pages import TaskPages
     from app.ui.tasks.pane import TaskPane
     from app.ui.tasks.selection import TaskSelection
+    from app.ui.tasks.several import SeveralTasks
     from app.ui.widgets.undo import Undoable
 
 
@@ -41,24 +42,25 @@ class TaskActions(QObject):
         super().__init__(pages)
         self._navigator, self._controller, self._selection = navigator, controller, selection
         self._pane, self._pages = pane, pages
-        pane.rename_wanted.connect(self._rename)
-        pane.delete_wanted.connect(self._delete)
+        pane.rename_wanted.connect(lambda: self._of_the_list(self._rename))
+        pane.delete_wanted.connect(lambda: self._of_the_list(self._delete))
         pane.menu_wanted.connect(self._open_menu)
         pages.detail_built.connect(self._connect_detail)
+        pages.several_built.connect(self._connect_several)
         controller.undoable.connect(self._announce_undo)
 
     def commands(self) -> Sequence[Command]:
         """For the palette and the keys of the place."""
-        tr, shown = self.tr, self._has_task
+        tr, one, some = self.tr, self._has_task, self._has_tasks
         group = tr("Tasks")
         undo = self._pane.undo
         found = [
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self._run, "", group, self._can_run),
-            Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, shown),
-            Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, shown),
-            Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", group, shown),
-            Command("tasks.delete", tr("Delete task"), self._delete, "", group, shown),
+            Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, one),
+            Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, some),
+            Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", group, some),
+            Command("tasks.delete", tr("Delete task"), self._delete, "", group, some),
             Command("tasks.undo", tr("Undo the last changes of tasks"), undo.undo, "Ctrl+Z", group, lambda: undo.open),
             Command(
                 "tasks.archived",
@@ -87,22 +89,38 @@ class TaskActions(QObject):
 
     def _connect_detail(self, page: TaskPage) -> None:
         controller = self._controller
-        page.renamed.connect(lambda title: self._about_task(lambda i: controller.rename(i, title)))
-        page.pin.connect(lambda pinned: self._about_task(lambda i: controller.pin(i, pinned)))
-        page.archive.connect(lambda archived: self._about_task(lambda i: controller.archive(i, archived)))
+        page.renamed.connect(lambda title: self._each(lambda i: controller.rename(i, title)))
+        page.pin.connect(self._pin)
+        page.archive.connect(self._archive)
         page.run.connect(self._run)
         page.delete.connect(self._delete)
 
-    def _about_task(self, act: Callable[[str], None]) -> None:
-        task_id = self._selection.task_id
-        if task_id is not None:
+    def _connect_several(self, page: SeveralTasks) -> None:
+        page.pin.connect(self._pin)
+        page.archive.connect(self._archive)
+        page.delete.connect(self._delete)
+
+    def _of_the_list(self, act: Callable[[], None]) -> None:
+        """A key on the list is about its selected rows. If what is shown is not in the list, it is about nothing."""
+        if self._pane.table.selected_keys():
+            act()
+
+    def _each(self, act: Callable[[str], None]) -> None:
+        for task_id in self._selection.task_ids:
             act(task_id)
 
     def _has_task(self) -> bool:
         return self._selection.task_id is not None
 
+    def _has_tasks(self) -> bool:
+        return bool(self._selection.task_ids)
+
     def _task(self) -> Task | None:
         return self._controller.cache.get(self._selection.task_id or "")
+
+    def _tasks(self) -> list[Task]:
+        found = (self._controller.cache.get(task_id) for task_id in self._selection.task_ids)
+        return [task for task in found if task is not None]
 
     def _grouper(self, grouping: Grouping) -> Callable[[], None]:
         return lambda: self._pane.set_grouping(grouping)
@@ -120,50 +138,54 @@ class TaskActions(QObject):
             self._controller.run(task.id)
 
     def _rename(self) -> None:
-        task_id = self._selection.task_id
-        if task_id is not None:
-            self._selection.show_task(task_id)
+        if self._selection.task_id is not None:
             self._pages.detail.begin_rename()
 
+    def _pin(self, pinned: bool) -> None:
+        self._each(lambda i: self._controller.pin(i, pinned))
+
     def _toggle_pinned(self) -> None:
-        self._about_task(lambda i: self._controller.pin(i, not self._controller.cache.is_pinned(i)))
+        self._pin(not all(self._controller.cache.is_pinned(task.id) for task in self._tasks()))
 
     def _toggle_archived(self) -> None:
-        task = self._task()
-        if task is not None:
-            self._controller.archive(task.id, not task.archived)
+        self._archive(not all(task.archived for task in self._tasks()))
+
+    def _archive(self, archived: bool) -> None:
+        ids = self._selection.task_ids
+        if len(ids) == 1:
+            # It stays in view, where it can be taken back.
+            self._controller.archive(ids[0], archived)
+        else:
+            self._take_away(ids, lambda i: self._controller.archive(i, archived))
 
     def _delete(self) -> None:
-        """Delete the selected task and select its neighbour, as in any list."""
-        pending_id = pending_id_of(self._pane.table.current_key() or "")
-        if self._pages.shows_unsent and pending_id is not None:
-            return
-        task = self._task()
-        if task is None:
-            return
-        if self._pane.undo.holds(undoing.deleted()):
+        """Delete what is selected. Several tasks, and a further one within the time to undo, only after a question."""
+        tasks = self._tasks()
+        ids = tuple(task.id for task in tasks)
+        ask = self._pane.question.ask
+        if len(tasks) > 1:
+            words = self.tr("Delete {0} tasks?").format(len(tasks))
+            ask(words, self.tr("Delete {0} tasks").format(len(tasks)), lambda: self._delete_now(ids))
+        elif tasks and self._pane.undo.holds(undoing.deleted()):
             # Deleting several in a row may be a slip, and what was deleted is seen in the bar only.
-            words = self.tr("Delete “{0}” too?").format(title_of(task))
-            self._pane.question.ask(words, self.tr("Delete"), lambda: self._delete_now(task.id))
+            words = self.tr("Delete “{0}” too?").format(title_of(tasks[0]))
+            ask(words, self.tr("Delete"), lambda: self._delete_now(ids))
+        elif tasks:
+            self._delete_now(ids)
+
+    def _delete_now(self, ids: Sequence[str]) -> None:
+        self._take_away(ids, self._controller.delete)
+
+    def _take_away(self, ids: Sequence[str], act: Callable[[str], None]) -> None:
+        """Act on tasks that leave the list by it. If they are in view, the row that takes their place is shown."""
+        shown = bool(set(ids) & set(self._selection.task_ids))
+        beside = self._pane.table.neighbour([TASK + task_id for task_id in ids])
+        for task_id in ids:
+            act(task_id)
+        if shown:
+            self._selection.show_beside(beside)
         else:
-            self._delete_now(task.id)
-
-    def _delete_now(self, task_id: str) -> None:
-        neighbour = self._neighbour(TASK + task_id)
-        had_list = self._pane.table.hasFocus()
-        self._controller.delete(task_id)
-        # At once, so that the neighbour is selected among the rows that remain.
-        self._pane.show_now()
-        if neighbour is not None and self._pane.table.select_key(neighbour, quiet=not had_list) and not had_list:
-            self._selection.show_current()
-
-    def _neighbour(self, key: str) -> str | None:
-        rows = self._pane.table.rows
-        keys = [line.key for line in rows.lines() if rows.place(line.key) >= 0]
-        if key not in keys or len(keys) < 2:
-            return None
-        place = keys.index(key)
-        return keys[place + 1] if place + 1 < len(keys) else keys[place - 1]
+            self._pane.show_now()
 
     def _announce_undo(self, action: Undoable) -> None:
         self._navigator.announce(self.tr("{0}. You can undo this below the list.").format(undo_words([action])))

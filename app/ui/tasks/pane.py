@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QTableView, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QWidget
 
 from app.core.auth.status import CredentialState
 from app.core.errors import NotConnectable, Offline, SignInNeeded
 from app.ui.tasks.cache import RECENT_ACTIVITY
+from app.ui.tasks.failures import FailureNote
 from app.ui.tasks.preferences import NEWEST
 from app.ui.tasks.rows import PENDING, TASK, Grouping, RowCache, build_groups
+from app.ui.tasks.table import TaskTable
 from app.ui.tasks.wording import TaskGroup, needs_you, send_group
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
-from app.ui.widgets.guard import guarded
-from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import SidePane
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
@@ -29,8 +29,6 @@ from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from PySide6.QtGui import QFocusEvent, QKeyEvent
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
@@ -43,43 +41,15 @@ SIGNED_OUT_STATES = frozenset({CredentialState.SIGNED_OUT, CredentialState.NEEDS
 JUST_NOW_SECONDS = 60.0
 
 
-class TaskTable(ListTable):
-    """The list. F2 renames and Delete deletes the current row."""
-
-    rename = Signal()
-    delete = Signal()
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if plain and event.key() == Qt.Key.Key_F2:
-            self.rename.emit()
-        elif plain and event.key() == Qt.Key.Key_Delete:
-            # A key that is held repeats by itself, and each time another row has become the current one.
-            if not event.isAutoRepeat():
-                self.delete.emit()
-        else:
-            super().keyPressEvent(event)
-
-    @guarded()
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Make a row current when the focus comes by key, but leave the right side as it is."""
-        self.keyboard_focus = event.reason() != Qt.FocusReason.MouseFocusReason
-        by_key = event.reason() in (
-            Qt.FocusReason.TabFocusReason,
-            Qt.FocusReason.BacktabFocusReason,
-            Qt.FocusReason.ShortcutFocusReason,
-        )
-        if by_key and not self.currentIndex().isValid():
-            self.select_first(quiet=True)
-        # Not that of ListTable, which would show the first row on the right.
-        QTableView.focusInEvent(self, event)
-
-
 class TaskPane(SidePane):
-    """Emits `picked(key)` when the current row changes, `opened(key)` on Enter or double click; keys as in `rows`."""
+    """Emits `chosen(keys)` when the person selected rows, `opened(key)` on Enter or double click; keys as in `rows`.
 
-    picked = Signal(str)
+    `rows_shown` when the rows were built, `list_changed` when the person chose another list: filter, groups, archive.
+    """
+
+    chosen = Signal(object)
+    rows_shown = Signal()
+    list_changed = Signal()
     opened = Signal(str)
     new_wanted = Signal()
     sign_in_wanted = Signal()
@@ -132,7 +102,7 @@ class TaskPane(SidePane):
         """Another account or project: clear filter and selection."""
         self.filter.set_text_quietly("")
         self._archived.setChecked(False)
-        self.table.select_key(None, quiet=True)
+        self.table.show_selected(())
         self.question.withdraw()
         self.undo.drop()
         self.show_now()
@@ -143,16 +113,22 @@ class TaskPane(SidePane):
         self.filter.clear_now()
         self._controller.set_query(search="", archived=False)
         self._archived.setChecked(False)
+        self._show_other_list()
 
     def set_grouping(self, grouping: Grouping) -> None:
         self._preferences.grouping = grouping
         self._group_actions[grouping].setChecked(True)
-        self.show_now()
-        self.table.scrollToTop()
+        self._show_other_list()
 
     def set_archived(self, archived: bool) -> None:
         self._archived.setChecked(archived)
         self._controller.set_query(archived=archived)
+        self._show_other_list()
+
+    def _show_other_list(self) -> None:
+        self.show_now()
+        self.table.scrollToTop()
+        self.list_changed.emit()
 
     @property
     def archived(self) -> bool:
@@ -176,10 +152,11 @@ class TaskPane(SidePane):
         self.filter.down.connect(self._enter_list)
         self.progress = ProgressLine(self.tr("Loading tasks"))
         self.note = Banner()
-        self.table = TaskTable(self.tr("Tasks"), two_lines=True, align_glyphs=True)
-        self.table.picked.connect(self.picked)
+        self.failures = FailureNote(self._controller.cache.get)
+        self.table = TaskTable(self.tr("Tasks"), two_lines=True, multi=True, align_glyphs=True)
+        self.table.chosen.connect(self.chosen)
+        self.table.refolded.connect(self.rows_shown)
         self.table.opened.connect(self.opened)
-        self.table.clicked.connect(self._clicked)
         self.table.rename.connect(self.rename_wanted)
         self.table.delete.connect(self.delete_wanted)
         self.table.menu_wanted.connect(self.menu_wanted)
@@ -209,6 +186,7 @@ class TaskPane(SidePane):
         self.box.addSpacing(current.px(tokens.SPACE_2) - tokens.SELECTION_BAR)
         self.box.addWidget(self.progress)
         self.box.addWidget(self.note)
+        self.box.addWidget(self.failures)
         self.box.addWidget(self.stack, 1)
         self.box.addWidget(self._foot)
         self.box.addWidget(self.question)
@@ -248,20 +226,15 @@ class TaskPane(SidePane):
     def _order(self, ordering: str) -> None:
         self._preferences.ordering = ordering
         self._controller.set_query(ordering=ordering)
+        self._show_other_list()
 
     def _filtered(self, text: str) -> None:
         self._controller.set_query(search=text)
-        self.show_now()
+        self._show_other_list()
 
     def _enter_list(self) -> None:
         if self.table.rows.rowCount():
             self.table.setFocus(Qt.FocusReason.TabFocusReason)
-
-    def _clicked(self) -> None:
-        """A click on the current row counts too: the right side may show something else by now."""
-        key = self.table.current_key()
-        if key is not None:
-            self.picked.emit(key)
 
     def _near_end(self) -> None:
         # Only once the user has scrolled: the end of a short list is always near.
@@ -282,6 +255,7 @@ class TaskPane(SidePane):
                 cache=self._rows,
             )
         )
+        self.rows_shown.emit()
         waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
         self.needs_you.emit(waiting + sum(1 for task in controller.cache.all() if needs_you(task)))
         self._show_list()

@@ -51,7 +51,7 @@ class TasksPlace(Place):
         self.outbox = OutboxSender(services, bridge, self)
         self.pane = TaskPane(self.controller, self.outbox, self.preferences)
         self.pages = TaskPages(context, self.controller)
-        self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages)
+        self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages, self.preferences)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
         self.submission = TaskSubmission(navigator, self.controller, self.outbox, self.selection, self.pane, self.pages)
         width = theme().px(LIST_WIDTH)
