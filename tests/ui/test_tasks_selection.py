@@ -95,7 +95,7 @@ def steps(desk: TaskDesk, chance: random.Random) -> list[Callable[[], object]]:
         pane.table.setFocus(chance.choice([Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason]))
 
     def archive() -> None:
-        place.task_actions._toggle_archived()
+        place.task_actions.toggle_archived()
 
     return [
         lambda: click(PLAIN),
@@ -118,7 +118,7 @@ def steps(desk: TaskDesk, chance: random.Random) -> list[Callable[[], object]]:
         lambda: place.refresh(),
         lambda: pane.undo.undo(),
         lambda: deleted_by_the_key(desk),
-        lambda: place.task_actions._toggle_pinned(),
+        lambda: place.task_actions.toggle_pinned(),
         lambda: place.outbox.send(NewTask(description="Another")),
         key(Qt.Key.Key_Down),
         key(Qt.Key.Key_Up),

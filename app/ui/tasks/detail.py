@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from app.core.posthog.task_fields import TASK_FIELDS, texts_of
 from app.ui.tasks.field_inputs import CONTEXT
@@ -68,6 +69,7 @@ class TaskPage(QWidget):
         self._pinned = False
         self._embedded = False
         self._shown_facts: object = None
+        self._renamed_from: QWidget | None = None
         self._build()
 
     @property
@@ -97,6 +99,8 @@ class TaskPage(QWidget):
         """Make the title editable."""
         if self._task is None:
             return
+        if not self._titles.editing:
+            self._renamed_from = self.window().focusWidget()
         self.edit.setText(text if text is not None else self._task.title)
         self._titles.set_editing(True)
         self.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -293,8 +297,10 @@ class TaskPage(QWidget):
         # Qt moves the focus when the field is hidden.
         had_focus = self.edit.hasFocus()
         self._titles.set_editing(False)
+        back, self._renamed_from = self._renamed_from, None
         if had_focus:
-            self.rename_button.setFocus(Qt.FocusReason.OtherFocusReason)
+            target = back if back is not None and isValid(back) and back.isVisible() else self.rename_button
+            target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

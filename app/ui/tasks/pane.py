@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QWidget
 
@@ -21,6 +21,7 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import SidePane
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
@@ -29,6 +30,8 @@ from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PySide6.QtGui import QKeyEvent
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
@@ -44,18 +47,19 @@ JUST_NOW_SECONDS = 60.0
 class TaskPane(SidePane):
     """Emits `chosen(keys)` when the person selected rows, `opened(key)` on Enter or double click; keys as in `rows`.
 
-    `rows_shown` when the rows were built, `list_changed` when the person chose another list: filter, groups, archive.
+    `rows_shown` when the rows were built, `list_changed` when the person chose another list: filter, groups, archive,
+    `several_left` on Esc while several rows are selected.
     """
 
     chosen = Signal(object)
     rows_shown = Signal()
     list_changed = Signal()
+    several_left = Signal()
     opened = Signal(str)
     new_wanted = Signal()
     sign_in_wanted = Signal()
     rename_wanted = Signal()
     delete_wanted = Signal()
-    menu_wanted = Signal(str, QPoint)
     needs_you = Signal(int)
 
     def __init__(
@@ -125,6 +129,20 @@ class TaskPane(SidePane):
         self._controller.set_query(archived=archived)
         self._show_other_list()
 
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Esc takes one step back: the filter is cleared, then the focus goes to the list."""
+        if event.key() != Qt.Key.Key_Escape or event.modifiers() != Qt.KeyboardModifier.NoModifier:
+            super().keyPressEvent(event)
+        elif len(self.table.selected_keys()) > 1:
+            self.several_left.emit()
+        elif self.filter.text():
+            self.clear_filter()
+        elif self.filter.hasFocus():
+            self._enter_list()
+        else:
+            event.ignore()
+
     def _show_other_list(self) -> None:
         self.show_now()
         self.table.scrollToTop()
@@ -151,6 +169,7 @@ class TaskPane(SidePane):
         self.filter.textChanged.connect(self._filtered)
         self.filter.down.connect(self._enter_list)
         self.progress = ProgressLine(self.tr("Loading tasks"))
+        self.archive_sign = Banner()
         self.note = Banner()
         self.failures = FailureNote(self._controller.cache.get)
         self.table = TaskTable(self.tr("Tasks"), two_lines=True, multi=True, align_glyphs=True)
@@ -159,7 +178,6 @@ class TaskPane(SidePane):
         self.table.opened.connect(self.opened)
         self.table.rename.connect(self.rename_wanted)
         self.table.delete.connect(self.delete_wanted)
-        self.table.menu_wanted.connect(self.menu_wanted)
         self.table.need_more.connect(self._near_end)
         self.table.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
         self.empty = EmptyState()
@@ -185,6 +203,7 @@ class TaskPane(SidePane):
         self.add_padded(self.filter)
         self.box.addSpacing(current.px(tokens.SPACE_2) - tokens.SELECTION_BAR)
         self.box.addWidget(self.progress)
+        self.box.addWidget(self.archive_sign)
         self.box.addWidget(self.note)
         self.box.addWidget(self.failures)
         self.box.addWidget(self.stack, 1)
@@ -255,6 +274,7 @@ class TaskPane(SidePane):
                 cache=self._rows,
             )
         )
+        self._show_archive_sign()
         self.rows_shown.emit()
         waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
         self.needs_you.emit(waiting + sum(1 for task in controller.cache.all() if needs_you(task)))
@@ -267,6 +287,16 @@ class TaskPane(SidePane):
             self.more.setText(self.tr("Loading…") if controller.load.more_busy else self.tr("Load more"))
             self.more.setAccessibleName(f"{self.more.text()} ({self.count.text()})")
             self.more.setEnabled(not controller.load.more_busy)
+
+    def _show_archive_sign(self) -> None:
+        """The archive looks like the list that it replaces: say so, and how to go back."""
+        if self._controller.query.archived == self.archive_sign.isVisibleTo(self):
+            return
+        if self._controller.query.archived:
+            back = (self.tr("Back to tasks"), lambda: self.set_archived(False))
+            self.archive_sign.show_message(self.tr("Archived tasks"), "info", secondary=[back], glyph="archive")
+        else:
+            self.archive_sign.clear()
 
     def _show_load(self) -> None:
         load = self._controller.load
@@ -305,8 +335,7 @@ class TaskPane(SidePane):
             self._loading.show_state(self.tr("Loading tasks…") if late else "")
             self.stack.setCurrentWidget(self._loading)
         elif self._controller.query.archived:
-            back = (self.tr("Show tasks"), lambda: self.set_archived(False))
-            self._show_empty(self.tr("The archive is empty"), "", [back], glyph="archive")
+            self._show_empty(self.tr("The archive is empty"), "", glyph="archive")
         else:
             self._show_empty(
                 self.tr("No tasks yet"),

@@ -13,6 +13,7 @@ from app.ui.place import Place, RecoveryDetector
 from app.ui.settings import UiSettings
 from app.ui.tasks.actions import TaskActions
 from app.ui.tasks.controller import TaskController
+from app.ui.tasks.menus import TaskMenus
 from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
 from app.ui.tasks.pane import TaskPane
@@ -53,6 +54,7 @@ class TasksPlace(Place):
         self.pages = TaskPages(context, self.controller)
         self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages, self.preferences)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
+        self.menus = TaskMenus(self.task_actions, self.selection, self.pane)
         self.submission = TaskSubmission(navigator, self.controller, self.outbox, self.selection, self.pane, self.pages)
         width = theme().px(LIST_WIDTH)
         self.splitter = RememberedSplitter(
@@ -61,6 +63,9 @@ class TasksPlace(Place):
             self.preferences.widths or [width, 2 * width],
             self.preferences.set_widths,
         )
+        # Titles need the room of a wide window as much as the page does.
+        for part, share in enumerate((1, 2)):
+            self.splitter.setStretchFactor(part, share)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)

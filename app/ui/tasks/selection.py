@@ -81,6 +81,7 @@ class TaskSelection(QObject):
         pane.new_wanted.connect(self.new_task)
         pane.rows_shown.connect(self._rows_shown)
         pane.list_changed.connect(self._scroll_to_shown)
+        pane.several_left.connect(self.leave)
         pages.currentChanged.connect(lambda _page: self._sync())
         pages.composer_built.connect(self._connect_page)
         pages.detail_built.connect(self._connect_page)

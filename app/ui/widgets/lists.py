@@ -121,7 +121,7 @@ class RowDelegate(QStyledItemDelegate):
         painter.setPen(current.colour("muted"))
         if row.trailing:
             area = self._paint_right(painter, area, row.trailing)
-        if row.state is not None and self._view.show_words:
+        if row.state is not None and self._view.show_words and row.worded:
             painter.setPen(current.colour(row.state.tone))
             area = self._paint_right(painter, area, row.state.word)
         if row.badge:
@@ -151,13 +151,14 @@ class RowDelegate(QStyledItemDelegate):
         if row.badge:
             painter.setPen(current.colour("attention"))
             lower = self._paint_right(painter, lower, row.badge)
-        if row.state is not None:
+        worded = row.state is not None and row.worded
+        if row.state is not None and row.worded:
             painter.setPen(current.colour(row.state.tone))
             painter.drawText(lower, LEFT, row.state.word)
             lower.setLeft(lower.left() + painter.fontMetrics().horizontalAdvance(row.state.word))
         if row.detail:
             painter.setPen(current.colour("muted"))
-            text = f"  ·  {row.detail}" if row.state is not None else row.detail
+            text = f"  ·  {row.detail}" if worded else row.detail
             painter.drawText(
                 lower, LEFT, painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, lower.width())
             )
@@ -217,14 +218,16 @@ class ListTable(QTableView):
     """Rows of `Row`, flat or in groups. Selection, scroll place and folding survive an update, by key.
 
     Signals: `picked(key)` when the current row changes ("" for none), `opened(key)` on Enter or double click,
-    `toggled(key)` on Space, `menu_wanted(key, global position)`, `need_more()` when the end comes near (once a length),
-    `left_upwards()` when Up is pressed on the first row (a filter field may take the focus).
+    `toggled(key)` on Space, `menu_wanted(key, global position)`, `ground_menu_wanted(global position)` beside the rows,
+    `need_more()` when the end comes near (once a length), `left_upwards()` when Up is pressed on the first row (a
+    filter field may take the focus).
     """
 
     picked = Signal(str)
     opened = Signal(str)
     toggled = Signal(str)
     menu_wanted = Signal(str, QPoint)
+    ground_menu_wanted = Signal(QPoint)
     need_more = Signal()
     left_upwards = Signal()
 
@@ -468,8 +471,8 @@ class ListTable(QTableView):
         # In a search that is being typed, a space is part of the text.
         elif plain and key == Qt.Key.Key_Space and isinstance(line, Row) and not self._typing():
             self.toggled.emit(line.key)
-        elif line is not None and (
-            key == Qt.Key.Key_Menu or (key == Qt.Key.Key_F10 and event.modifiers() == Qt.KeyboardModifier.ShiftModifier)
+        elif key == Qt.Key.Key_Menu or (
+            key == Qt.Key.Key_F10 and event.modifiers() == Qt.KeyboardModifier.ShiftModifier
         ):
             self.scrollTo(self.currentIndex())
             self._emit_menu_wanted(self.visualRect(self.currentIndex()).center())
@@ -543,6 +546,8 @@ class ListTable(QTableView):
         line = self.rows.line(self.rowAt(at.y()))
         if isinstance(line, Row):
             self.menu_wanted.emit(line.key, self.viewport().mapToGlobal(at))
+        else:
+            self.ground_menu_wanted.emit(self.viewport().mapToGlobal(at))
 
     def _emit_opened(self, index: QModelIndex) -> None:
         line = self.rows.line(index.row())
