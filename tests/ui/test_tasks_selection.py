@@ -275,6 +275,28 @@ async def select_three(desk: TaskDesk) -> None:
     assert desk.place.pages.several.title.text() == "3 tasks selected"
 
 
+async def test_a_selection_is_extended_across_headings_by_key_and_by_click(qapp: QApplication) -> None:
+    states = ["in_progress", "failed", "queued", None, "completed"]
+    tasks = [task(number, status=status) for number, status in enumerate(states, 1)]
+    async with task_desk(qapp, tasks) as desk:
+        table = desk.place.pane.table
+        await desk.select("task:t1")
+        for _ in range(4):
+            desk.press(Qt.Key.Key_Down, SHIFT)
+            await settle()
+        assert table.selected_keys() == ("task:t1", "task:t2", "task:t3")
+        desk.press(Qt.Key.Key_Up, SHIFT)
+        desk.press(Qt.Key.Key_Up, SHIFT)
+        await settle()
+        assert table.selected_keys() == ("task:t1", "task:t2")
+        await desk.select("task:t1")
+        row = table.visualRect(table.rows.index(table.rows.place("task:t4"), 0))
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, SHIFT, row.center())
+        await settle()
+        assert table.selected_keys() == ("task:t1", "task:t2", "task:t3", "task:t4")
+        check_one_selection(desk)
+
+
 async def test_several_tasks_are_archived_together_and_come_back_with_undo(qapp: QApplication) -> None:
     async with task_desk(qapp, numbered(6)) as desk:
         await select_three(desk)

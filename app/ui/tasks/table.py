@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+from PySide6.QtGui import QGuiApplication, QInputEvent
 from PySide6.QtWidgets import QTableView
 
 from app.ui.widgets.guard import guarded
@@ -44,14 +45,12 @@ class TaskTable(ListTable):
     def selectionCommand(
         self, index: QModelIndex | QPersistentModelIndex, event: QEvent | None = None
     ) -> QItemSelectionModel.SelectionFlag:
-        extends = event is not None and self._extends(event)
+        # Qt asks twice, the second time without the event, and looks at the keyboard then.
+        modifiers = event.modifiers() if isinstance(event, QInputEvent) else QGuiApplication.keyboardModifiers()
+        extends = bool(modifiers & Qt.KeyboardModifier.ShiftModifier)
         if isinstance(self.rows.line(index.row()), Heading) and not extends:
             return NO_UPDATE
         return super().selectionCommand(index, event)
-
-    def _extends(self, event: QEvent) -> bool:
-        modifiers = getattr(event, "modifiers", None)
-        return modifiers is not None and bool(modifiers() & Qt.KeyboardModifier.ShiftModifier)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

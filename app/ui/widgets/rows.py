@@ -23,8 +23,8 @@ class Row:
 
     One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the state's
     word and `detail` below. `side` is a second state at the right (a tool's policy). `worded` is False where a heading
-    says the state's word: it is read aloud and not painted. `accessible` replaces what is read aloud; `tooltip` is plain
-    text, or makes it when somebody looks.
+    says the state's word: it is read aloud and not painted. `accessible` replaces what is read aloud; `tooltip` is
+    plain text, or makes it when somebody looks.
     """
 
     key: str
