@@ -170,6 +170,7 @@ async def test_a_right_click_opens_the_menu_of_its_row_with_the_keys_shown(qapp:
             "Open": "Return",
             "Run": "",
             "Rename": "F2",
+            "Edit": "Ctrl+E",
             "Pin": "",
             "Archive": "",
             "Copy link": "",

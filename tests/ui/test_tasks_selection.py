@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.errors import Offline, ServerTrouble
 from app.core.posthog.types import NewTask
-from app.ui.tasks.rows import TASK, Grouping
+from app.ui.tasks.rows import TASK, Grouping, draft_of_key
 from app.ui.widgets.rows import Heading, Row
 from tests.ui._tasks_fakes import FakeBackend, FakeTasks, settle, task, until
 from tests.ui._tasks_place import TaskDesk, numbered, task_desk
@@ -37,8 +37,11 @@ def check_one_selection(desk: TaskDesk) -> None:
         assert shown == (TASK + str(pages.detail.task_id),)
         found = place.controller.cache.get(str(pages.detail.task_id))
         assert found is None or pages.detail.title.text() == found.title
-    if pages.shows_composer or pages.currentWidget() is pages.nothing:
+    if pages.currentWidget() is pages.nothing:
         assert highlighted == ()
+    if pages.shows_composer:
+        assert [found[0] for key in highlighted if (found := draft_of_key(key))] in ([], [pages.composer.draft.id])
+        assert all(draft_of_key(key) for key in highlighted)
     current = rows.line(table.currentIndex().row())
     # The cursor is on what is highlighted, on a heading, or nowhere.
     assert current is None or isinstance(current, Heading) or current.key in highlighted
@@ -94,6 +97,11 @@ def steps(desk: TaskDesk, chance: random.Random) -> list[Callable[[], object]]:
     def into_list() -> None:
         pane.table.setFocus(chance.choice([Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason]))
 
+    def write() -> None:
+        if pages.shows_composer:
+            pages.composer.description.setPlainText(f"Words {chance.randrange(9)}")
+            pages.composer.save_now()
+
     def archive() -> None:
         place.task_actions.toggle_archived()
 
@@ -114,6 +122,7 @@ def steps(desk: TaskDesk, chance: random.Random) -> list[Callable[[], object]]:
         lambda: pane.set_archived(not pane.archived),
         lambda: place.open_item(chance.choice(["t1", "t2", "nowhere"])),
         lambda: place.selection.new_task(),
+        lambda: write(),
         lambda: place.selection.leave(),
         lambda: place.refresh(),
         lambda: pane.undo.undo(),

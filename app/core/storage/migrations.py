@@ -52,4 +52,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # The process that sends the item (`lease.py`), or nobody.
         "ALTER TABLE outbox ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # A draft has a copy for each process that writes it (`drafts.py`), and `owner` is the process that holds one.
+        "ALTER TABLE drafts RENAME TO drafts_of_one_copy",
+        """CREATE TABLE drafts (
+            host TEXT NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, copy TEXT NOT NULL,
+            fields TEXT NOT NULL, saved_at REAL NOT NULL, owner TEXT NOT NULL,
+            PRIMARY KEY (host, account, kind, id, copy)
+        ) WITHOUT ROWID""",
+        "INSERT INTO drafts SELECT host, account, kind, id, '', fields, saved_at, '' FROM drafts_of_one_copy",
+        "DROP TABLE drafts_of_one_copy",
+    ),
 )

@@ -69,5 +69,6 @@ class Storage:
     def _finish(self) -> None:
         with contextlib.suppress(StorageTrouble):
             self.drafts.flush()
+        self.drafts.close()
         self.outbox.close()
         self._database.close()

@@ -16,12 +16,18 @@ class Scope(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What the user was typing. `saved_at` is in Unix seconds."""
+    """What the user was typing. `saved_at` is in Unix seconds.
+
+    `copy` tells apart what several processes typed into one draft. While it is `held_elsewhere`, another process that
+    lives has it open.
+    """
 
     kind: str
     id: str
     fields: dict[str, str]
     saved_at: float
+    copy: str = ""
+    held_elsewhere: bool = False
 
 
 class OutboxItem(NamedTuple):

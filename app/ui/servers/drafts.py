@@ -51,14 +51,18 @@ class ToolDrafts(QObject):
             return
 
         def done(kept: dict[str, str] | None) -> None:
-            found = draft_text.decode(kept, FormModel(session.tool.input_schema)) if kept else None
+            if kept is None:
+                return
+            found = draft_text.decode(kept, FormModel(session.tool.input_schema))
             if found is None or session.touched:
+                # What is typed from here on must not replace the stored text, which nobody has seen.
+                drafts.release_soon(*draft)
                 return
             session.draft, session.json_text = found
             self.loaded.emit(session)
 
-        work = self._services.storage.drafts.load(self._scope, draft_text.KIND, _name(session))
-        self._bridge.spawn(session, work, done=done, failed=_not_saved)
+        drafts, draft = self._services.storage.drafts, (self._scope, draft_text.KIND, _name(session))
+        self._bridge.spawn(session, drafts.load(*draft), done=done, failed=_not_saved)
 
     @property
     def unsaved(self) -> bool:

@@ -57,6 +57,7 @@ class TaskActions(QObject):
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self.run, "", group, self._can_run),
             Command("tasks.rename", tr("Rename task"), self.rename, "F2", group, one),
+            Command("tasks.edit", tr("Edit task"), self.edit, "Ctrl+E", group, one),
             Command("tasks.pin", tr("Pin or unpin task"), self.toggle_pinned, "", group, some),
             Command("tasks.archive", tr("Archive or unarchive task"), self.toggle_archived, "", group, some),
             Command("tasks.link", tr("Copy link of task"), self.copy_links, "", group, self._has_links),
@@ -90,8 +91,6 @@ class TaskActions(QObject):
         ]
 
     def _connect_detail(self, page: TaskPage) -> None:
-        controller = self._controller
-        page.renamed.connect(lambda title: self._each(lambda i: controller.rename(i, title)))
         page.pin.connect(self._pin)
         page.archive.connect(self._archive)
         page.run.connect(self.run)
@@ -151,6 +150,11 @@ class TaskActions(QObject):
         """Make the title of the task editable."""
         if self._selection.task_id is not None:
             self._pages.detail.begin_rename()
+
+    def edit(self) -> None:
+        """Make everything editable that a person writes into the task."""
+        if self._selection.task_id is not None:
+            self._pages.detail.begin_edit()
 
     def _pin(self, pinned: bool) -> None:
         self._each(lambda i: self._controller.pin(i, pinned))

@@ -9,6 +9,7 @@ import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.errors import NotFound, OutcomeUnknown
+from app.core.posthog.task_fields import cleaned, texts_of
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 from app.ui.bridge import Generation
 from app.ui.tasks import undoing
@@ -20,7 +21,7 @@ from app.ui.tasks.wording import title_of
 from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
@@ -61,14 +62,16 @@ class TaskController(QObject):
     """The tasks of one project of one account.
 
     `changed` when the cache changed, `undoable(Undoable)` when something was done that can be undone,
-    `not_undoable(Undoable)` when it did not take effect, `load_changed` when `load` did, `saved_shown` once the list of
-    the last start is shown, `failed(FailedAction)` when an action was rolled back, `runs_changed(task_id)`,
-    `gone(task_id)` when the server no longer has a task, `repositories_changed`, `reached` when the server answered.
+    `not_undoable(Undoable)` when it did not take effect, `edited(task_id)` when the server has taken a text,
+    `load_changed` when `load` did, `saved_shown` once the list of the last start is shown, `failed(FailedAction)` when
+    an action was rolled back, `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task,
+    `repositories_changed`, `reached` when the server answered.
     """
 
     changed = Signal()
     undoable = Signal(object)
     not_undoable = Signal(object)
+    edited = Signal(str)
     saved_shown = Signal()
     load_changed = Signal()
     failed = Signal(object)
@@ -194,22 +197,50 @@ class TaskController(QObject):
             self.spawn(self._backend.tasks.repositories(), self._know_repositories, _ignore, key="repositories")
 
     def rename(self, task_id: str, title: str) -> None:
+        self.edit(task_id, {"title": title})
+
+    def edit(self, task_id: str, texts: Mapping[str, str], since: Mapping[str, str] | None = None) -> None:
+        """Change what is written in a task; `edited(task_id)` once the server has it. `since`: see `Tasks.edit`."""
         task = self.cache.get(task_id)
         if task is not None:
-            former, name = task.title, title_of(task)
-            done = self._offer_undo(undoing.renamed(), task_id, name, lambda: self._rename(task_id, former))
-            self._rename(task_id, title, done)
+            former = {name: text for name, text in texts_of(task).items() if name in texts}
+            kind = undoing.renamed() if set(texts) == {"title"} else undoing.edited()
+            done = self._offer_undo(kind, task_id, title_of(task), lambda: self._edit(task_id, former))
+            self._edit(task_id, texts, since, done)
 
-    def _rename(self, task_id: str, title: str, undoable: Undoable | None = None) -> None:
-        if (backend := self._backend) is not None:
+    def _edit(
+        self,
+        task_id: str,
+        texts: Mapping[str, str],
+        since: Mapping[str, str] | None = None,
+        undoable: Undoable | None = None,
+    ) -> None:
+        backend = self._backend
+        if backend is None:
+            return
+        sent = {name: text for name, text in cleaned(texts).items() if name in texts}
+        title = sent.get("title")
+        if title is not None and len(sent) == 1:
             self._act(
                 self.cache.edit(task_id, title=title, title_manually_set=True),
                 lambda: backend.tasks.rename(task_id, title),
                 self.tr("Not renamed"),
                 lambda: self.rename(task_id, title),
                 text=title,
+                done=self.edited.emit,
                 undoable=undoable,
             )
+            return
+        shown: dict[str, Any] = {**sent} if title is None else {**sent, "title_manually_set": True}
+        self._act(
+            self.cache.edit(task_id, **shown),
+            lambda: backend.tasks.edit(task_id, since=since, **texts),
+            self.tr("Not saved"),
+            lambda: self.edit(task_id, texts),
+            text="\n".join(texts.values()),
+            done=self.edited.emit,
+            undoable=undoable,
+        )
 
     def pin(self, task_id: str, pinned: bool) -> None:
         self._pin(task_id, pinned, self._offer_undo_of(undoing.pinned(pinned), task_id, self._pin, not pinned))

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, QPoint, Qt
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QApplication, QMenu
 
+from app.ui.tasks.rows import DRAFT
 from app.ui.tasks.wording import can_run, title_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class TaskMenus(QObject):
         # A right click on a row has selected it. A menu key is about the current row.
         if key not in self._selection.shown and not self._selection.show_key(key):
             return
+        if len(self._selection.shown) == 1 and key.startswith(DRAFT):
+            return
         actions = self._actions
         tasks = actions.tasks()
         if len(self._selection.shown) > 1:
@@ -43,6 +46,7 @@ class TaskMenus(QObject):
             if len(tasks) == 1:
                 self._add(menu, self.tr("Run"), actions.run).setEnabled(can_run(tasks[0]))
                 self._add(menu, self.tr("Rename"), actions.rename, "F2")
+                self._add(menu, self.tr("Edit"), actions.edit, "Ctrl+E")
             self._add(menu, self.tr("Unpin") if actions.all_pinned() else self.tr("Pin"), actions.toggle_pinned)
             archive = self.tr("Unarchive") if actions.all_archived() else self.tr("Archive")
             self._add(menu, archive, actions.toggle_archived)

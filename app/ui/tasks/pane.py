@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.ui.tasks.controller import TaskController
+    from app.ui.tasks.drafts import TaskDrafts
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.preferences import ListPreferences
 
@@ -66,12 +67,14 @@ class TaskPane(SidePane):
         self,
         controller: TaskController,
         outbox: OutboxSender,
+        drafts: TaskDrafts,
         preferences: ListPreferences,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(self.tr("Tasks"), parent)
         self._controller = controller
         self._outbox = outbox
+        self._drafts = drafts
         self._preferences = preferences
         self._rows = RowCache()
         # What the empty page shows. To show the same again would replace its buttons and take the focus from them.
@@ -88,6 +91,7 @@ class TaskPane(SidePane):
         controller.changed.connect(self._rows_soon.start)
         controller.load_changed.connect(self._show_load)
         outbox.changed.connect(self._rows_soon.start)
+        drafts.changed.connect(self._rows_soon.start)
         controller.undoable.connect(self.undo.add)
         controller.not_undoable.connect(self.undo.withdraw)
         ticker().tick.connect(self._rows_soon.start)
@@ -263,7 +267,8 @@ class TaskPane(SidePane):
     def _show_rows(self) -> None:
         controller = self._controller
         tasks = controller.cache.visible(controller.query)
-        pending = () if controller.query.archived or controller.query.search else self._outbox.pending
+        local = not controller.query.archived and not controller.query.search
+        pending = self._outbox.pending if local else ()
         self.table.set_groups(
             build_groups(
                 tasks,
@@ -272,6 +277,7 @@ class TaskPane(SidePane):
                 pinned=controller.cache.is_pinned,
                 ordering=controller.query.ordering,
                 cache=self._rows,
+                drafts=self._drafts.all if local else (),
             )
         )
         self._show_archive_sign()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.preferences import ListPreferences
     from app.ui.tasks.several import SeveralTasks
     from app.ui.tasks.unsent import UnsentTask
+    from app.ui.widgets.feedback import Action
 
 FETCH_AFTER_MS = 120
 
@@ -63,6 +64,8 @@ class TaskSelection(QObject):
         ]
         # The rows of the page of several tasks.
         self._several: tuple[str, ...] = ()
+        # The row that the notice in place of a task is about.
+        self._notice: str | None = None
         # What was shown before the composer, and the row beside what is shown: both to go on with.
         self._former: tuple[str, ...] = ()
         self._beside: str | None = None
@@ -75,14 +78,14 @@ class TaskSelection(QObject):
         self._fetch_soon = QTimer(self, singleShot=True, interval=FETCH_AFTER_MS)
         self._fetch_soon.timeout.connect(self._stay)
         self._sync_soon = QTimer(self, singleShot=True, interval=0)
-        self._sync_soon.timeout.connect(self._sync)
+        self._sync_soon.timeout.connect(self.sync)
         pane.chosen.connect(self._chosen)
         pane.opened.connect(self._opened)
         pane.new_wanted.connect(self.new_task)
         pane.rows_shown.connect(self._rows_shown)
         pane.list_changed.connect(self._scroll_to_shown)
         pane.several_left.connect(self.leave)
-        pages.currentChanged.connect(lambda _page: self._sync())
+        pages.currentChanged.connect(lambda _page: self.sync())
         pages.composer_built.connect(self._connect_page)
         pages.detail_built.connect(self._connect_page)
         pages.detail_built.connect(lambda _page: self._resume())
@@ -116,6 +119,8 @@ class TaskSelection(QObject):
         """The keys of the rows that the page shows, whether the list has them or not."""
         if self._pages.shows_several:
             return self._several
+        if self._notice is not None and self._pages.currentWidget() is self._pages.nothing:
+            return (self._notice,)
         found = ((kind.prefix, kind.shown()) for kind in self._kinds)
         return next(((prefix + shown,) for prefix, shown in found if shown is not None), ())
 
@@ -145,20 +150,27 @@ class TaskSelection(QObject):
         self._remember(task_id)
 
     def new_task(self) -> None:
-        """Open the composer."""
-        self._resuming = False
-        self._wanted = None
-        self._former = self.shown or self._former
-        self._pages.turn_to(self._pages.composer)
+        """Open the composer with an empty draft."""
+        self._pages.composer.begin()
+        self.show_composer()
+
+    def show_composer(self) -> None:
+        """Show the composer with what is in it, and put the focus there."""
+        self.forget_wanted()
+        self._turn_to(self._pages.composer)
         self._controller.fetch_repositories()
         self._pages.composer.focus_first()
+
+    def forget_wanted(self) -> None:
+        """Another page was chosen: a task that is still being loaded must not replace it."""
+        self._resuming = False
+        self._wanted = None
 
     def show_task(self, task_id: str) -> None:
         """Show a task, and the failed action on it that was not shown yet."""
         if self._controller.cache.get(task_id) is None:
             return
-        self._resuming = False
-        self._wanted = None
+        self.forget_wanted()
         self._fill_detail(task_id)
         failure = self._failures.pop(task_id, None)
         if failure is not None:
@@ -170,32 +182,36 @@ class TaskSelection(QObject):
         """Show a task that the server may not have yet."""
         item = self._outbox.get(pending_id)
         if item is not None:
-            self._resuming = False
-            self._wanted = None
+            self.forget_wanted()
             self._pages.unsent.show_pending(item)
             self._turn_to(self._pages.unsent)
 
     def show_several(self, keys: Sequence[str]) -> None:
         """Show what can be done with several rows."""
-        self._resuming = False
-        self._wanted = None
+        self.forget_wanted()
         self._several = tuple(keys)
         self._fill_several()
         self._turn_to(self._pages.several)
 
     def show_nothing(self) -> None:
         """Say that nothing is selected, and offer a new task."""
-        nothing = self._pages.nothing
         if self._backend is None:
-            nothing.show_state("")
+            self.show_notice("")
         else:
-            nothing.show_state(
+            self.show_notice(
                 self.tr("No task selected"),
                 self.tr("Choose one from the list, or describe a new one."),
                 [(self.tr("New task"), self.new_task)],
                 glyph="tasks",
             )
-        self._turn_to(nothing)
+
+    def show_notice(
+        self, title: str, words: str = "", actions: Sequence[Action] = (), *, glyph: str = "", key: str | None = None
+    ) -> None:
+        """Say something instead of a task. `key` is the row that it is about, if it is about one."""
+        self._notice = key
+        self._pages.nothing.show_state(title, words, actions, glyph=glyph)
+        self._turn_to(self._pages.nothing)
 
     def show_current(self) -> None:
         """What was shown went away: show the row beside it, which has taken its place."""
@@ -233,10 +249,10 @@ class TaskSelection(QObject):
         self._pane.table.setFocus(Qt.FocusReason.BacktabFocusReason)
 
     def _show_former(self) -> None:
-        visible = [key for key in self._former if self._pane.table.rows.row(key) is not None]
+        visible = [key for key in self._former if self._pane.table.rows.place(key) >= 0]
         if len(visible) > 1:
             self.show_several(visible)
-        elif not visible or not self.show_key(visible[0]):
+        elif not self._former or not self.show_key((visible or self._former)[0]):
             self.show_nothing()
 
     def _connect_page(self, page: Composer | TaskPage | UnsentTask | SeveralTasks) -> None:
@@ -244,21 +260,23 @@ class TaskSelection(QObject):
 
     def _turn_to(self, page: QWidget) -> None:
         self._pages.turn_to(page)
-        self._sync()
+        self.sync()
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
         """Select in the list what the page shows."""
         shown = self.shown
         self._pane.table.show_selected(shown)
         if shown:
             self._beside = self._pane.table.neighbour(shown) or self._beside
+            if not self._pages.shows_composer:
+                self._former = shown
 
     def _rows_shown(self) -> None:
         if self._pages.shows_several:
             rows = self._pane.table.rows
             # What cannot be seen is not acted on.
             self._show_rest(tuple(key for key in self._several if rows.place(key) >= 0))
-        self._sync()
+        self.sync()
         self._resume()
 
     def _show_rest(self, keys: tuple[str, ...]) -> None:
@@ -293,6 +311,8 @@ class TaskSelection(QObject):
             self._pages.detail.focus_first()
         elif self._pages.shows_unsent:
             self._pages.unsent.focus_first()
+        elif self._pages.shows_composer:
+            self._pages.composer.focus_first()
 
     def _stay(self) -> None:
         """The person stopped at a task."""
@@ -398,8 +418,7 @@ class TaskSelection(QObject):
     def _show_missing(self, title: str, words: str) -> None:
         """Say why the task that was asked for is not shown, and how to go on."""
         actions = [(self.tr("Show the next task"), self.show_current)] if self._pane.table.first_key() else []
-        self._pages.nothing.show_state(title, words, [*actions, (self.tr("New task"), self.new_task)], glyph="question")
-        self._turn_to(self._pages.nothing)
+        self.show_notice(title, words, [*actions, (self.tr("New task"), self.new_task)], glyph="question")
 
     def _show_failure(self, failure: FailedAction) -> None:
         """Explain a failure on the page of its task, or above the list while something else is in view."""

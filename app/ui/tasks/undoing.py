@@ -23,6 +23,11 @@ def renamed() -> UndoKind:
     return UndoKind(_tr("“{0}” renamed"), _tr("{0} tasks renamed"))
 
 
+def edited() -> UndoKind:
+    """The name is the one before."""
+    return UndoKind(_tr("“{0}” edited"), _tr("{0} tasks edited"))
+
+
 def pinned(pinned: bool) -> UndoKind:
     """Pinned or unpinned."""
     if pinned:

@@ -1,0 +1,108 @@
+"""Opens and discards the drafts of the list, and keeps the row of the open one selected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QPoint, Qt
+from PySide6.QtWidgets import QMenu
+
+from app.ui.tasks.rows import DRAFT, draft_key, draft_of_key
+from app.ui.tasks.selection import RowKind
+
+if TYPE_CHECKING:
+    from app.core.storage import Draft
+    from app.ui.context import Navigator
+    from app.ui.tasks.composer import Composer
+    from app.ui.tasks.drafts import TaskDrafts
+    from app.ui.tasks.pages import TaskPages
+    from app.ui.tasks.pane import TaskPane
+    from app.ui.tasks.selection import TaskSelection
+
+
+class DraftActions(QObject):
+    """Connects the Drafts group with the composer."""
+
+    def __init__(
+        self, navigator: Navigator, drafts: TaskDrafts, selection: TaskSelection, pane: TaskPane, pages: TaskPages
+    ) -> None:
+        super().__init__(pages)
+        self._navigator, self._drafts, self._selection = navigator, drafts, selection
+        self._pane, self._pages = pane, pages
+        selection.add_kind(RowKind(DRAFT, self._show, self._shown))
+        pane.delete_wanted.connect(self._discard_selected)
+        pane.table.menu_wanted.connect(self._open_menu)
+        pages.composer_built.connect(self._connect_composer)
+        drafts.changed.connect(self._select_open)
+
+    def _connect_composer(self, page: Composer) -> None:
+        page.draft.stored.connect(self._drafts.refresh)
+        page.draft.loaded.connect(lambda _fields: self._drafts.refresh())
+        page.draft.missing.connect(self._drafts.refresh)
+
+    def _draft(self, key: str) -> Draft | None:
+        found = draft_of_key(key)
+        return self._drafts.get(*found) if found is not None else None
+
+    def _show(self, name: str) -> None:
+        draft = self._draft(DRAFT + name)
+        if draft is None:
+            return
+        self._selection.forget_wanted()
+        if draft.held_elsewhere:
+            self._selection.show_notice(
+                self.tr("Open in another window"),
+                self.tr("The draft is being written in another Burrow window, which keeps it."),
+                [(self.tr("Open a copy"), lambda: self._open_copy(draft))],
+                glyph="external",
+                key=DRAFT + name,
+            )
+        else:
+            self._pages.composer.open_draft(draft)
+            self._pages.turn_to(self._pages.composer)
+            self._selection.sync()
+
+    def _shown(self) -> str | None:
+        """What follows the prefix in the key of the draft in view; None if none is, or it has no row yet."""
+        if not self._pages.shows_composer:
+            return None
+        open_id = self._pages.composer.draft.id
+        mine = next((each for each in self._drafts.all if each.id == open_id and not each.held_elsewhere), None)
+        return draft_key(mine.id, mine.copy).removeprefix(DRAFT) if mine is not None else None
+
+    def _open_copy(self, draft: Draft) -> None:
+        self._pages.composer.open_copy(draft)
+        self._selection.show_composer()
+
+    def _discard_selected(self) -> None:
+        selected = self._pane.table.selected_keys()
+        draft = self._draft(selected[0]) if len(selected) == 1 else None
+        if draft is not None:
+            self._discard(draft)
+
+    def _discard(self, draft: Draft) -> None:
+        if draft.held_elsewhere:
+            self._navigator.status(self.tr("The draft is open in another window"))
+            return
+        self._pages.composer.discard_draft(draft)
+        self._pages.turn_to(self._pages.composer)
+
+    def _select_open(self) -> None:
+        """The row of the draft in view is the selected one, also once typing has made that row."""
+        if self._pages.shows_composer:
+            self._pane.show_now()
+            self._selection.sync()
+
+    def _open_menu(self, key: str, at: QPoint) -> None:
+        draft = self._draft(key)
+        if draft is None or len(self._selection.shown) > 1:
+            return
+        menu = QMenu(self._pane)
+        menu.setAccessibleName(self.tr("Draft"))
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        if draft.held_elsewhere:
+            menu.addAction(self.tr("Open a copy"), lambda: self._open_copy(draft))
+        else:
+            menu.addAction(self.tr("Open"), lambda: self._pane.opened.emit(key))
+            menu.addAction(self.tr("Discard"), lambda: self._discard(draft))
+        menu.popup(at)
