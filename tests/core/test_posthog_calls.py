@@ -20,7 +20,7 @@ from app.core.errors import (
 )
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.store import McpStore
-from app.core.posthog.tasks import Tasks
+from app.core.posthog.tasks import ChangedMeanwhile, Tasks
 from app.core.posthog.types import (
     Installation,
     NewTask,
@@ -428,3 +428,18 @@ async def test_a_dead_token_is_healed_under_every_call(tmp_path: Path) -> None:
         rig.issuer.kill()
         assert [task.id for task in (await tasks_of(rig).list()).items] == ["1"]
         assert rig.issuer.accepted == 1
+
+
+async def test_an_edit_of_what_somebody_else_changed_meanwhile_is_not_sent(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        tasks, one = tasks_of(rig), f"{TASKS}1/"
+        rig.server.views[one] = Reply(200, {"id": "1", "title": "t", "description": "theirs", "repository": None})
+        with pytest.raises(ChangedMeanwhile) as changed:
+            await tasks.edit("1", since={"description": "before"}, description="mine")
+        assert changed.value.names == ("description",)
+        assert last(rig, one).method == "GET"
+        # Another field, an equal change, and what the user has seen do not stand in the way.
+        await tasks.edit("1", since={"title": " t "}, title="mine")
+        await tasks.edit("1", since={"description": "before"}, description="theirs ")
+        await tasks.edit("1", since={"description": "theirs"}, description="mine")
+        assert sent(rig, one) == {"description": "mine"}

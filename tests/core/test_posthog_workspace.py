@@ -79,6 +79,11 @@ async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspac
         assert ran.latest_run is not None
         assert ran.latest_run.status == "queued"
         assert [run.id for run in (await tasks.runs(created.id)).items] == [ran.latest_run.id]
+        for _ in range(2):
+            # Also when it has ended already.
+            cancelled = await tasks.cancel(created.id, ran.latest_run.id)
+            assert cancelled.latest_run is not None
+            assert cancelled.latest_run.status == "cancelled"
         assert all("/" in name for name in await tasks.repositories())
         await tasks.delete(created.id)
         with pytest.raises(NotFound):

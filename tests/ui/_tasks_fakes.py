@@ -150,9 +150,23 @@ class FakeTasks:
         run = self.tasks[task_id].latest_run if task_id in self.tasks else None
         return Page((run,) if run else (), int(run is not None))
 
+    async def cancel(self, task_id: str, run_id: str) -> Task:
+        await self._enter("cancel", task_id, run_id)
+        task = self._found(task_id)
+        if task.latest_run is not None and task.latest_run.id == run_id and not task.latest_run.finished:
+            run = msgspec.structs.replace(task.latest_run, status="cancelled")
+            self.tasks[task_id] = msgspec.structs.replace(task, latest_run=run)
+        return self.tasks[task_id]
+
     async def run(self, task_id: str) -> Task:
         await self._enter("run", task_id)
-        made = TaskRun(f"run-{next(self._numbers)}", status="queued", task=task_id, created_at=datetime.now(UTC))
+        made = TaskRun(
+            f"run-{next(self._numbers)}",
+            status="queued",
+            task=task_id,
+            environment="cloud",
+            created_at=datetime.now(UTC),
+        )
         self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), latest_run=made)
         return self.tasks[task_id]
 

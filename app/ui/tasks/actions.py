@@ -11,7 +11,7 @@ from app.core.posthog.web import task_page
 from app.ui.context import Command
 from app.ui.tasks import undoing
 from app.ui.tasks.rows import TASK, Grouping
-from app.ui.tasks.wording import can_run, title_of
+from app.ui.tasks.wording import can_cancel, can_run, title_of
 from app.ui.widgets.undo import undo_words
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class TaskActions(QObject):
         found = [
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self.run, "", group, self._can_run),
+            Command("tasks.cancel", tr("Cancel run"), self.cancel_run, "", group, self._can_cancel),
             Command("tasks.rename", tr("Rename task"), self.rename, "F2", group, one),
             Command("tasks.edit", tr("Edit task"), self.edit, "Ctrl+E", group, one),
             Command("tasks.pin", tr("Pin or unpin task"), self.toggle_pinned, "", group, some),
@@ -94,6 +95,7 @@ class TaskActions(QObject):
         page.pin.connect(self._pin)
         page.archive.connect(self._archive)
         page.run.connect(self.run)
+        page.cancel_run.connect(self.cancel_run)
         page.delete.connect(self.delete)
 
     def _connect_several(self, page: SeveralTasks) -> None:
@@ -145,6 +147,16 @@ class TaskActions(QObject):
         task = self._task()
         if task is not None and can_run(task):
             self._controller.run(task.id)
+
+    def _can_cancel(self) -> bool:
+        task = self._task()
+        return task is not None and can_cancel(task)
+
+    def cancel_run(self) -> None:
+        """Cancel the run of the task."""
+        task = self._task()
+        if task is not None and can_cancel(task):
+            self._controller.cancel_run(task.id)
 
     def rename(self) -> None:
         """Make the title of the task editable."""

@@ -23,7 +23,7 @@ from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
@@ -36,10 +36,16 @@ if TYPE_CHECKING:
 
 
 class Composer(QWidget):
-    """Emits `submitted(NewTask)` when the user sends, and `left` when they close it."""
+    """Emits `submitted(NewTask)` or `submitted_to_run(NewTask)` when the user sends, and `left` when they close it.
+
+    `discard_wanted` by its button, `discarded(draft id, fields)` when a draft was discarded.
+    """
 
     submitted = Signal(object)
+    submitted_to_run = Signal(object)
     left = Signal()
+    discard_wanted = Signal()
+    discarded = Signal(str, object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -121,12 +127,18 @@ class Composer(QWidget):
         self._say("")
 
     def discard_draft(self, draft: Draft | None = None) -> None:
-        """Discard a draft, by default the one in view, and offer to undo that."""
+        """Discard a draft, by default the one in view."""
         if draft is not None:
             self.open_draft(draft)
         kept = draft.fields if draft is not None and self.empty else self.fields()
+        draft_id = self.draft.id
         self.clear()
-        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
+        self.discarded.emit(draft_id, kept)
+
+    def bring_back(self, fields: Mapping[str, str]) -> None:
+        """Begin a draft with the texts of one that was discarded. What is typed is kept as another one."""
+        self.begin()
+        self._fill(fields)
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
         """Show why sending failed: at the field that the error names, else as a card above the buttons."""
@@ -140,8 +152,8 @@ class Composer(QWidget):
     def show_note(self, title: str, cause: str = "", actions: Sequence[Action] = ()) -> None:
         self.card.show_note(title, cause, actions=actions)
 
-    def submit(self) -> None:
-        """Check the fields, then emit `submitted`."""
+    def submit(self, *, run: bool = False) -> None:
+        """Check the fields, then emit `submitted`, or `submitted_to_run`."""
         self._clear_errors()
         self.card.clear()
         wrong = self._first_mistake()
@@ -150,7 +162,9 @@ class Composer(QWidget):
             self.rows[name].say(words)
             self.rows[name].focus()
             return
-        self.submitted.emit(new_task({name: row.cleaned() for name, row in self.rows.items()}))
+        (self.submitted_to_run if run else self.submitted).emit(
+            new_task({name: row.cleaned() for name, row in self.rows.items()})
+        )
 
     @property
     def unsaved(self) -> bool:
@@ -175,7 +189,8 @@ class Composer(QWidget):
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
-        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_draft)
+        self.send_and_run = QuietButton(self.tr("Create and run"), "play", clicked=lambda: self.submit(run=True))
+        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_wanted.emit)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
 
@@ -191,7 +206,7 @@ class Composer(QWidget):
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.card)
         buttons = FlowLayout()
-        for button in (self.send, self.back, self.discard, self._state):
+        for button in (self.send, self.send_and_run, self.back, self.discard, self._state):
             buttons.addWidget(button)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(buttons)
@@ -241,8 +256,9 @@ class Composer(QWidget):
     def _show_buttons(self) -> None:
         self.discard.setEnabled(not self.empty)
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
-        self.send.setEnabled(not wrong)
-        self.send.setToolTip(wrong or with_keys(self.send.text(), "Ctrl+Return"))
+        for button, keys in ((self.send, "Ctrl+Return"), (self.send_and_run, "Ctrl+Shift+Return")):
+            button.setEnabled(not wrong)
+            button.setToolTip(wrong or with_keys(button.text(), keys))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)
@@ -261,13 +277,6 @@ class Composer(QWidget):
         self._state.set_tone("bad" if tone_bad else "muted")
         self._state.setText(words)
 
-    def _restorer(self, kept: Mapping[str, str]) -> Callable[[], None]:
-        def restore() -> None:
-            self.begin()
-            self._fill(kept)
-
-        return restore
-
     def _leave(self) -> None:
         self.save_now()
         self.left.emit()
@@ -280,9 +289,9 @@ class Composer(QWidget):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_submit(event):
+        if is_submit(event) or is_submit(event, also=Qt.KeyboardModifier.ShiftModifier):
             commit_composition()
-            self.submit()
+            self.submit(run=bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
         elif event.key() == Qt.Key.Key_Escape and event.modifiers() == Qt.KeyboardModifier.NoModifier:
             self._leave()
         else:

@@ -280,6 +280,20 @@ class TaskController(QObject):
                 done=self.fetch,
             )
 
+    def cancel_run(self, task_id: str) -> None:
+        """Cancel the latest run."""
+        backend, task = self._backend, self.cache.get(task_id)
+        run = task.latest_run if task is not None else None
+        if backend is not None and run is not None and run.id:
+            run_id = run.id
+            self._act(
+                self.cache.edit(task_id, latest_run=msgspec.structs.replace(run, status="cancelled")),
+                lambda: backend.tasks.cancel(task_id, run_id),
+                self.tr("Run not cancelled"),
+                lambda: self.cancel_run(task_id),
+                done=self.fetch,
+            )
+
     def delete(self, task_id: str) -> None:
         """Hide a task at once. The deletion is sent when the time to undo is over."""
         task, edit = self.cache.get(task_id), self.deleter.delete(task_id)

@@ -22,6 +22,7 @@ from app.ui.tasks.markdown import open_web_link
 from app.ui.tasks.task_editor import TaskEditor
 from app.ui.tasks.wording import (
     archived_state,
+    can_cancel,
     can_run,
     pull_request_of,
     queued_explanation,
@@ -54,7 +55,7 @@ RUNS_SHOWN = 20
 class TaskPage(QWidget):
     """Shows what it is given, and emits a signal for each action.
 
-    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc;
+    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `cancel_run()`, `left()` on Esc;
     `task_changed(task_id)` when another task is shown. What is typed into a task is in `editor`; whoever keeps it calls
     `show_edit` and `end_edit`.
     """
@@ -65,6 +66,7 @@ class TaskPage(QWidget):
     archive = Signal(bool)
     delete = Signal()
     run = Signal()
+    cancel_run = Signal()
     left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -178,6 +180,7 @@ class TaskPage(QWidget):
         second.addWidget(self._place, 1)
 
         self.run_button = PrimaryButton(self.tr("Run"), clicked=self.run.emit)
+        self.cancel_button = QuietButton(self.tr("Cancel run"), "stop", clicked=self.cancel_run.emit)
         self.rename_button = QuietButton(self.tr("Rename"), "edit", keys="F2", clicked=self.begin_rename)
         self.edit_button = QuietButton(self.tr("Edit"), keys="Ctrl+E", clicked=self.begin_edit)
         self.pin_button = QuietButton(self.tr("Pin"), "pin", clicked=lambda: self.pin.emit(not self._pinned))
@@ -188,6 +191,7 @@ class TaskPage(QWidget):
         actions = FlowLayout()
         for button in (
             self.run_button,
+            self.cancel_button,
             self.rename_button,
             self.edit_button,
             self.pin_button,
@@ -245,6 +249,7 @@ class TaskPage(QWidget):
         self.archive_button.setText(self.tr("Unarchive") if task.archived else self.tr("Archive"))
         self.run_button.setEnabled(can_run(task))
         self.run_button.setToolTip(self._about_running(task))
+        self._show_cancel(task)
         explanation = queued_explanation(task.latest_run, embedded=self._embedded)
         if explanation is None:
             self.queued.clear()
@@ -259,6 +264,16 @@ class TaskPage(QWidget):
             self._shown_facts = facts
             self._fill_facts(task)
             self._fill_runs()
+
+    def _show_cancel(self, task: Task) -> None:
+        """One of the two is of use. The focus goes with it."""
+        possible = can_cancel(task)
+        former = self.run_button if possible else self.cancel_button
+        had_focus = former.hasFocus()
+        self.cancel_button.setVisible(possible)
+        self.run_button.setVisible(not possible)
+        if had_focus:
+            (self.cancel_button if possible else self.run_button).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _about_running(self, task: Task) -> str:
         if can_run(task):

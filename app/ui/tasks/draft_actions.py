@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QPoint, Qt
 from PySide6.QtWidgets import QMenu
 
+from app.core.posthog.types import new_task
+from app.ui.tasks import undoing
 from app.ui.tasks.rows import DRAFT, draft_key, draft_of_key
 from app.ui.tasks.selection import RowKind
+from app.ui.tasks.wording import title_of
+from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from app.core.storage import Draft
     from app.ui.context import Navigator
     from app.ui.tasks.composer import Composer
@@ -39,6 +45,8 @@ class DraftActions(QObject):
         page.draft.stored.connect(self._drafts.refresh)
         page.draft.loaded.connect(lambda _fields: self._drafts.refresh())
         page.draft.missing.connect(self._drafts.refresh)
+        page.discard_wanted.connect(lambda: self._ask_discard(page.fields(), page.discard_draft))
+        page.discarded.connect(self._offer_undo)
 
     def _draft(self, key: str) -> Draft | None:
         found = draft_of_key(key)
@@ -84,8 +92,26 @@ class DraftActions(QObject):
         if draft.held_elsewhere:
             self._navigator.status(self.tr("The draft is open in another window"))
             return
+        self._ask_discard(draft.fields, lambda: self._discard_now(draft))
+
+    def _discard_now(self, draft: Draft) -> None:
         self._pages.composer.discard_draft(draft)
         self._pages.turn_to(self._pages.composer)
+
+    def _ask_discard(self, fields: Mapping[str, str], discard: Callable[[], None]) -> None:
+        """Discard, but a further draft within the time to undo only after a question, as with tasks."""
+        if self._pane.undo.holds(undoing.discarded()):
+            words = self.tr("Discard “{0}” too?").format(title_of(new_task(fields)))
+            self._pane.question.ask(words, self.tr("Discard"), discard)
+        else:
+            discard()
+
+    def _offer_undo(self, draft_id: str, fields: Mapping[str, str]) -> None:
+        def undo() -> None:
+            self._pages.composer.bring_back(fields)
+            self._pages.turn_to(self._pages.composer)
+
+        self._pane.undo.add(Undoable(undoing.discarded(), {draft_id: title_of(new_task(fields))}, undo))
 
     def _select_open(self) -> None:
         """The row of the draft in view is the selected one, also once typing has made that row."""

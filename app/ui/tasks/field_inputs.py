@@ -74,7 +74,7 @@ class TextInput(QPlainTextEdit):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_submit(event):
+        if is_submit(event) or is_submit(event, also=Qt.KeyboardModifier.ShiftModifier):
             event.ignore()
         else:
             super().keyPressEvent(event)

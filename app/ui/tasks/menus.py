@@ -9,7 +9,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app.ui.tasks.rows import DRAFT
-from app.ui.tasks.wording import can_run, title_of
+from app.ui.tasks.wording import can_cancel, can_run, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,10 @@ class TaskMenus(QObject):
         if tasks:
             menu.addSeparator()
             if len(tasks) == 1:
-                self._add(menu, self.tr("Run"), actions.run).setEnabled(can_run(tasks[0]))
+                if can_cancel(tasks[0]):
+                    self._add(menu, self.tr("Cancel run"), actions.cancel_run)
+                else:
+                    self._add(menu, self.tr("Run"), actions.run).setEnabled(can_run(tasks[0]))
                 self._add(menu, self.tr("Rename"), actions.rename, "F2")
                 self._add(menu, self.tr("Edit"), actions.edit, "Ctrl+E")
             self._add(menu, self.tr("Unpin") if actions.all_pinned() else self.tr("Pin"), actions.toggle_pinned)

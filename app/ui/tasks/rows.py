@@ -51,13 +51,14 @@ class Grouping(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingTask:
-    """A task on its way to the server."""
+    """A task on its way to the server; with `run`, one that is to run once it is there."""
 
     id: str
     new: NewTask
     state: SendState
     created_at: datetime
     error: BurrowError | None = field(default=None, compare=False)
+    run: bool = False
 
 
 def place_of(slug: str, repository: str | None) -> str:

@@ -42,11 +42,13 @@ class TaskSubmission(QObject):
         pages.composer_built.connect(self._connect_composer)
         pages.unsent_built.connect(self._connect_unsent)
         outbox.sent.connect(self._sent)
+        outbox.run_wanted.connect(controller.run)
         outbox.refused.connect(self._refused)
         outbox.trouble.connect(self._outbox_failed)
 
     def _connect_composer(self, page: Composer) -> None:
         page.submitted.connect(self._submit)
+        page.submitted_to_run.connect(lambda new: self._submit(new, run=True))
 
     def _connect_unsent(self, page: UnsentTask) -> None:
         from app.ui.tasks.outcome_check import UnknownOutcomeCheck
@@ -62,7 +64,7 @@ class TaskSubmission(QObject):
         if pending_id is not None:
             act(pending_id)
 
-    def _submit(self, new: NewTask) -> None:
+    def _submit(self, new: NewTask, *, run: bool = False) -> None:
         """Show the row at once, and free the composer: the text is in the outbox before anything is sent."""
         composer = self._pages.composer
         if self._controller.connected_to is None:
@@ -71,7 +73,7 @@ class TaskSubmission(QObject):
         window = composer.window()
         had_focus = composer.isAncestorOf(window.focusWidget()) if window.focusWidget() is not None else False
         # In this order: the storage has the item before it discards the draft.
-        pending_id = self._outbox.send(new)
+        pending_id = self._outbox.send(new, run=run)
         composer.clear()
         self._pane.show_now()
         # A search and the archive do not list what is on its way: the new row must be seen.

@@ -11,6 +11,11 @@ def deleted() -> UndoKind:
     return UndoKind(_tr("“{0}” deleted"), _tr("{0} tasks deleted"))
 
 
+def discarded() -> UndoKind:
+    """Drafts."""
+    return UndoKind(_tr("Draft “{0}” discarded"), _tr("{0} drafts discarded"))
+
+
 def archived(archived: bool) -> UndoKind:
     """Archived, or taken out of the archive."""
     if archived:

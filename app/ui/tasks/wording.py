@@ -131,6 +131,12 @@ def can_run(task: Task) -> bool:
     return not task.archived and (task.latest_run is None or task.latest_run.finished)
 
 
+def can_cancel(task: Task) -> bool:
+    """Whether the latest run can be cancelled: it is in progress in the cloud, and the server has named it."""
+    run = task.latest_run
+    return run is not None and not run.finished and bool(run.id) and run.environment == "cloud"
+
+
 def send_state(state: SendState) -> State:
     """The state of a task on its way to the server."""
     shown = SEND_STATES[state][0]
