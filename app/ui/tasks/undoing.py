@@ -16,6 +16,11 @@ def discarded() -> UndoKind:
     return UndoKind(_tr("Draft “{0}” discarded"), _tr("{0} drafts discarded"))
 
 
+def unsent_discarded() -> UndoKind:
+    """Tasks that were not sent."""
+    return UndoKind(_tr("Unsent “{0}” discarded"), _tr("{0} unsent tasks discarded"))
+
+
 def archived(archived: bool) -> UndoKind:
     """Archived, or taken out of the archive."""
     if archived:
