@@ -302,6 +302,7 @@ class FakeHost:
     key: str = "us"
     name: str = "PostHog US"
     embedded: bool = False
+    origin: str = "https://us.posthog.com"
 
 
 class FakeCredential:

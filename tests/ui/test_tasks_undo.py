@@ -8,8 +8,8 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
-from app.core.errors import ServerTrouble
-from app.core.posthog.types import Project
+from app.core.errors import Offline, ServerTrouble
+from app.core.posthog.types import NewTask, Project
 from tests.ui._tasks_fakes import FakeBackend, FakeTasks, settle, until
 from tests.ui._tasks_place import TaskDesk, numbered, task_desk
 
@@ -160,3 +160,19 @@ async def test_the_undo_command_has_its_key_only_while_there_is_something_to_und
         assert command.enabled()
         command.run()
         await until(lambda: desk.tasks.called("archive")[-1:] == [("t1", False)])
+
+
+async def test_an_unsent_task_that_was_discarded_becomes_a_draft_again_with_undo(qapp: QApplication) -> None:
+    tasks = FakeTasks(numbered(2))
+    async with task_desk(qapp, tasks) as desk:
+        tasks.fail["create"] = Offline("No connection.")
+        pending_id = desk.place.outbox.send(NewTask(description="Written on the train"))
+        await until(lambda: desk.services.storage.outbox.states == ["waiting-connection"])
+        await desk.select(f"pending:{pending_id}")
+        desk.place.pages.unsent.discard.emit()
+        assert desk.place.pane.undo.text == "Unsent “Written on the train” discarded"
+        assert desk.place.pages.shows_detail
+        desk.place.pane.undo.undo()
+        assert desk.place.pages.composer.description.toPlainText() == "Written on the train"
+        await settle()
+        assert desk.services.storage.outbox.items == {}

@@ -25,7 +25,7 @@ from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeyEvent
 
@@ -38,11 +38,16 @@ if TYPE_CHECKING:
 
 
 class Composer(QWidget):
-    """Emits `submitted(NewTask)` or `submitted_to_run(NewTask)` when the user sends, and `left` when they close it."""
+    """Emits `submitted(NewTask)` or `submitted_to_run(NewTask)` when the user sends, and `left` when they close it.
+
+    `discard_wanted` by its button, `discarded(draft id, fields)` when a draft was discarded.
+    """
 
     submitted = Signal(object)
     submitted_to_run = Signal(object)
     left = Signal()
+    discard_wanted = Signal()
+    discarded = Signal(str, object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -127,12 +132,18 @@ class Composer(QWidget):
         self._say("")
 
     def discard_draft(self, draft: Draft | None = None) -> None:
-        """Discard a draft, by default the one in view, and offer to undo that."""
+        """Discard a draft, by default the one in view."""
         if draft is not None:
             self.open_draft(draft)
         kept = draft.fields if draft is not None and self.empty else self.fields()
+        draft_id = self.draft.id
         self.clear()
-        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
+        self.discarded.emit(draft_id, kept)
+
+    def bring_back(self, fields: Mapping[str, str]) -> None:
+        """Begin a draft with the texts of one that was discarded. What is typed is kept as another one."""
+        self.begin()
+        self._fill(fields)
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
         """Show why sending failed: at the field that the error names, else as a card above the buttons."""
@@ -188,7 +199,7 @@ class Composer(QWidget):
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
         self.send_and_run = QuietButton(self.tr("Create and run"), "play", clicked=lambda: self.submit(run=True))
-        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_draft)
+        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_wanted.emit)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
 
@@ -280,13 +291,6 @@ class Composer(QWidget):
     def _say(self, words: str, *, tone_bad: bool = False) -> None:
         self._state.set_tone("bad" if tone_bad else "muted")
         self._state.setText(words)
-
-    def _restorer(self, kept: Mapping[str, str]) -> Callable[[], None]:
-        def restore() -> None:
-            self.begin()
-            self._fill(kept)
-
-        return restore
 
     def _leave(self) -> None:
         self.save_now()

@@ -16,11 +16,11 @@ from app.ui.tasks import undoing
 from app.ui.tasks.cache import TaskCache
 from app.ui.tasks.deletion import TaskDeleter
 from app.ui.tasks.outbox import may_have_arrived
+from app.ui.tasks.turns import Turns
 from app.ui.tasks.wording import title_of
 from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine, Mapping
 
     from app.core.backend import Backend
@@ -92,11 +92,10 @@ class TaskController(QObject):
         self.load = LoadState()
         self.runs: dict[str, Page[TaskRun]] = {}
         self.repositories: tuple[str, ...] = ()
-        self.deleter = TaskDeleter(services, bridge, self)
+        self._turns = Turns()
+        self.deleter = TaskDeleter(services, bridge, self._turns, self)
         self.deleter.changed.connect(self.changed)
         self.deleter.failed.connect(self._not_deleted)
-        # Of each task that was changed: its changes reach the server one after the other.
-        self._turns: dict[str, asyncio.Lock] = {}
         self._search_soon = QTimer(self, singleShot=True, interval=SEARCH_DELAY_MS)
         self._search_soon.timeout.connect(self.refresh)
 
@@ -340,14 +339,7 @@ class TaskController(QObject):
                 self.fetch(edit.task)
             self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
 
-        self.spawn(self._in_turn(edit.task, call), settled, rolled_back)
-
-    async def _in_turn(self, task_id: str, call: Callable[[], Coroutine[Any, Any, Task | None]]) -> Task | None:
-        """Send a change after the earlier ones of its task: an undo would otherwise overtake what it undoes."""
-        import asyncio
-
-        async with self._turns.setdefault(task_id, asyncio.Lock()):
-            return await call()
+        self.spawn(self._turns.send(edit.task, call), settled, rolled_back)
 
     def _offer_undo(
         self,

@@ -18,6 +18,7 @@ from app.ui.tasks.drafts import TaskDrafts
 from app.ui.tasks.editing import TaskEditing
 from app.ui.tasks.edits import TaskEdits
 from app.ui.tasks.files import TaskFiles
+from app.ui.tasks.menus import TaskMenus
 from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
 from app.ui.tasks.pane import TaskPane
@@ -57,8 +58,9 @@ class TasksPlace(Place):
         self.drafts = TaskDrafts(services, bridge, self)
         self.pane = TaskPane(self.controller, self.outbox, self.drafts, self.preferences)
         self.pages = TaskPages(context, self.controller)
-        self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages)
+        self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages, self.preferences)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
+        self.menus = TaskMenus(self.task_actions, self.selection, self.pane)
         self.submission = TaskSubmission(navigator, self.controller, self.outbox, self.selection, self.pane, self.pages)
         self.edits = TaskEdits(services, bridge, self)
         self.files = TaskFiles(services, bridge, self)
@@ -71,6 +73,9 @@ class TasksPlace(Place):
             self.preferences.widths or [width, 2 * width],
             self.preferences.set_widths,
         )
+        # Titles need the room of a wide window as much as the page does.
+        for part, share in enumerate((1, 2)):
+            self.splitter.setStretchFactor(part, share)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
+from app.ui.tasks import undoing
 from app.ui.tasks.rows import PENDING, TASK
 from app.ui.tasks.wording import title_of
+from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,8 +130,15 @@ class TaskSubmission(QObject):
         self._selection.show_composer()
 
     def _discard(self) -> None:
-        self._about_pending(self._outbox.discard)
+        """Discard a task that was not sent. Undo makes its text a draft."""
+        pending_id = self._pages.pending_id
+        item = self._outbox.get(pending_id) if pending_id is not None else None
+        if item is None:
+            return
+        self._outbox.discard(item.id)
         self._selection.show_current()
+        undo = partial(self._taken_back, item.new, item.files)
+        self._pane.undo.add(Undoable(undoing.unsent_discarded(), {item.id: title_of(item.new)}, undo))
 
     def _found(self, pending_id: str, task: Task) -> None:
         """A task of unknown outcome is on the server: it replaces the pending one."""

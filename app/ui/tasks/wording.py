@@ -43,7 +43,7 @@ RUN_STATES: Mapping[str, State] = {
     "in_progress": State("play", marked("State", "Running"), "accent"),
     "completed": State("check", marked("State", "Done"), "good"),
     "failed": State("cross", marked("State", "Failed"), "bad"),
-    "cancelled": State("stop", marked("State", "Cancelled"), "muted"),
+    "cancelled": State("block", marked("State", "Cancelled"), "muted"),
 }
 ARCHIVED = State("archive", marked("State", "Archived"), "muted")
 
@@ -114,6 +114,11 @@ def heading(group: TaskGroup) -> str:
 def no_repository() -> str:
     """The heading of tasks without one."""
     return _tr("No repository")
+
+
+def ungrouped() -> str:
+    """The heading of the other tasks, where only pinned ones have a group."""
+    return _tr("Not pinned")
 
 
 def needs_you(task: Task) -> bool:

@@ -21,9 +21,10 @@ Index = QModelIndex | QPersistentModelIndex
 class Row:
     """One row. `key` is its identity: selection follows it.
 
-    One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the
-    state's word and `detail` below. `side` is a second state at the right (a tool's policy). `accessible` replaces
-    what is read aloud; `tooltip` is plain text, or makes it when somebody looks.
+    One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the state's
+    word and `detail` below. `side` is a second state at the right (a tool's policy). `worded` is False where a heading
+    says the state's word: it is read aloud and not painted. `accessible` replaces what is read aloud; `tooltip` is
+    plain text, or makes it when somebody looks.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Row:
     struck: bool = False
     muted: bool = False
     mono: bool = False
+    worded: bool = True
     accessible: str = ""
     # Not compared: a function is another object each time and would make every row look changed.
     tooltip: str | Callable[[], str] = field(default="", compare=False)
