@@ -206,3 +206,26 @@ async def test_files_stay_with_a_refused_task_and_go_with_the_one_that_is_create
         await until(lambda: not window.place.pages.detail._files.isVisible())
         await asyncio.sleep(0.1)
         assert await window.storage.drafts.list(ANA) == ()
+
+
+async def test_a_run_that_could_not_be_started_leaves_the_files_and_the_next_one_gets_them(
+    opens: Opens, notes: Path
+) -> None:
+    tasks = FakeTasks()
+    tasks.fail["run"] = ServerTrouble("503.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.send_and_run.click()
+        await until(lambda: window.place.pages.shows_detail and window.place.pages.detail.card.isVisible())
+        page = window.place.pages.detail
+        await until(page._files.isVisible)
+        assert tasks.files == {}
+        page.run_button.click()
+        await until(lambda: tasks.files)
+        assert list(tasks.files.values()) == [{"notes.txt": b"what I found"}]
+        await until(lambda: not page._files.isVisible())
+        await asyncio.sleep(0.1)
+        assert await window.storage.drafts.list(ANA) == ()

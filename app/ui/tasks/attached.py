@@ -168,7 +168,7 @@ class AttachmentBox(QWidget):
     def _show(self, files: tuple[Attachment, ...]) -> None:
         self._files = files
         self.rows.show_files(files)
-        self._say(self.tr("Kept on this computer; a run does not get them yet.") if files else "")
+        self._say(self.tr("Kept on this computer until the task runs.") if files else "")
 
     def _say(self, words: str, *, bad: bool = False) -> None:
         self._said.set_tone("bad" if bad else "muted")
