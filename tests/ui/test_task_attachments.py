@@ -132,6 +132,23 @@ async def test_a_dropped_file_is_kept_with_the_draft_over_a_restart(opens: Opens
         assert window.storage.attachments.read(file) == b"what I found"
 
 
+async def test_several_files_keep_their_order_and_one_that_fails_does_not_take_the_others_with_it(
+    opens: Opens, notes: Path, tmp_path: Path
+) -> None:
+    many = [tmp_path / f"{number}.txt" for number in range(25)]
+    for number, path in enumerate(many):
+        await asyncio.to_thread(path.write_text, str(number))
+    async with opens() as window:
+        window.place.selection.new_task()
+        window.composer.attached.add_paths([notes, tmp_path, many[0], notes])
+        await until(lambda: window.names == ["notes.txt", "0.txt"])
+        assert "is no file" in window.composer.attached._said.text()
+        window.composer.attached.add_paths(many)
+        await until(lambda: len(window.names) == 20)
+        assert "6 are left out" in window.composer.attached._said.text()
+        assert window.names[2:5] == ["1.txt", "2.txt", "3.txt"]
+
+
 async def test_a_picture_of_the_clipboard_is_attached_and_text_stays_text(opens: Opens) -> None:
     async with opens() as window:
         window.place.selection.new_task()
