@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QColor, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
-from app.core.errors import ServerTrouble
+from app.core.errors import OutcomeUnknown, ServerTrouble
 from app.core.storage import Storage
 from app.core.storage import attachments as module
 from app.ui.bridge import Bridge
@@ -22,7 +23,7 @@ from app.ui.tasks.composer import Composer
 from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
 from tests.ui._screens import nameless
-from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, until
+from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
@@ -223,6 +224,23 @@ async def test_files_stay_with_a_refused_task_and_go_with_the_one_that_is_create
         await until(lambda: not window.place.pages.detail._files.isVisible())
         await asyncio.sleep(0.1)
         assert await window.storage.drafts.list(ANA) == ()
+
+
+async def test_files_go_to_the_task_of_unknown_outcome_that_is_found_on_the_server(opens: Opens, notes: Path) -> None:
+    tasks = FakeTasks()
+    tasks.fail["create"] = OutcomeUnknown("The connection ended.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.submit()
+        await until(lambda: window.place.outbox.pending and window.place.outbox.pending[0].state.value == "unknown")
+        tasks.tasks["t9"] = task(9, "Read the notes", description="Read the notes", created_at=datetime.now(UTC))
+        window.place.submission._found("p1", tasks.tasks["t9"])
+        await until(lambda: not window.place.outbox.pending)
+        window.place.files.refresh()
+        await until(lambda: [file.name for file in window.place.files.get("t9")] == ["notes.txt"])
 
 
 async def test_a_run_that_could_not_be_started_leaves_the_files_and_the_next_one_gets_them(

@@ -67,13 +67,15 @@ class TaskFiles(QObject):
 
     async def for_run(self, task_id: str) -> list[RunFile]:
         """The files to start a run with, as they are stored now. Raises `StorageTrouble`."""
-        scope, store = self._scope, self._storage.attachments
+        scope = self._scope
         if scope is None:
             return []
         files = self._of(await self._storage.drafts.list(scope, KIND)).get(task_id, ())
-        if files:
-            self._sent.add(task_id)
-        return [RunFile(each.name, each.type, each.size, partial(store.read, each)) for each in files]
+        if not files:
+            return []
+        self._sent.add(task_id)
+        read = self._storage.attachments.read
+        return [RunFile(each.name, each.type, each.size, partial(read, each)) for each in files]
 
     def forget(self, task_id: str) -> None:
         """A run was started with what `for_run` gave."""
