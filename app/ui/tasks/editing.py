@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.core.posthog.task_fields import BY_NAME, TASK_FIELDS, texts_of
-from app.core.posthog.tasks import ChangedMeanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +130,8 @@ class TaskEditing(QObject):
         edit = self._edits.get(failure.task_id)
         if edit is None or not edit.sending:
             return
+        from app.core.posthog.tasks import ChangedMeanwhile
+
         self._edits.sending(failure.task_id, False)
         if isinstance(failure.error, ChangedMeanwhile):
             self._controller.fetch(failure.task_id)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -25,8 +24,7 @@ SAVE_WITHIN_MS = 500
 BASE = "_base."
 
 
-@dataclass(frozen=True)
-class TaskEdit:
+class TaskEdit(NamedTuple):
     """`texts` is what is typed and `base` what the server had at the beginning, by the names of the edited fields."""
 
     task_id: str
@@ -84,14 +82,14 @@ class TaskEdits(QObject):
     def begin(self, task_id: str, texts: Mapping[str, str]) -> None:
         """Edit these fields of a task, which have these texts now. What is typed in others already stays."""
         known = self._edits.get(task_id) or TaskEdit(task_id, {}, {})
-        self._put(replace(known, base={**texts, **known.base}, texts={**texts, **known.texts}))
+        self._put(known._replace(base={**texts, **known.base}, texts={**texts, **known.texts}))
 
     def typed(self, task_id: str, texts: Mapping[str, str]) -> None:
         """The user changed something."""
         known = self._edits.get(task_id)
         if known is not None:
             # Quietly: the page that it was typed into shows it.
-            self._edits[task_id] = replace(known, texts={**known.texts, **texts})
+            self._edits[task_id] = known._replace(texts={**known.texts, **texts})
             self._dirty.add(task_id)
             if not self._save_soon.isActive():
                 self._save_soon.start()
@@ -100,13 +98,13 @@ class TaskEdits(QObject):
         """The user has seen what the server has now."""
         known = self._edits.get(task_id)
         if known is not None:
-            self._put(replace(known, base={**known.base, **base}))
+            self._put(known._replace(base={**known.base, **base}))
 
     def sending(self, task_id: str, sending: bool) -> None:
         """Whether the edit is on its way to the server."""
         known = self._edits.get(task_id)
         if known is not None and known.sending is not sending:
-            self._put(replace(known, sending=sending))
+            self._put(known._replace(sending=sending))
 
     def drop(self, task_id: str) -> TaskEdit | None:
         """Forget an edit, and return it."""

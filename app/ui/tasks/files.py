@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.posthog.run_files import RunFile
 from app.core.storage.attachments import FIELD, decode, encode
 from app.ui.bridge import Generation
 
 if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.errors import BurrowError
+    from app.core.posthog.run_files import RunFile
     from app.core.services import Services
     from app.core.storage import Draft, Scope
     from app.core.storage.attachments import Attachment
@@ -73,6 +73,9 @@ class TaskFiles(QObject):
         files = self._of(await self._storage.drafts.list(scope, KIND)).get(task_id, ())
         if not files:
             return []
+        # It is not needed before the first paint.
+        from app.core.posthog.run_files import RunFile
+
         self._sent.add(task_id)
         read = self._storage.attachments.read
         return [RunFile(each.name, each.type, each.size, partial(read, each)) for each in files]
