@@ -46,6 +46,7 @@ class TaskEditing(QObject):
         controller.edited.connect(self._accepted)
         controller.failed.connect(self._refused)
         controller.changed.connect(self._compare)
+        controller.gone.connect(self._gone)
 
     def _connect_detail(self, page: TaskPage) -> None:
         page.task_changed.connect(self._show)
@@ -149,6 +150,11 @@ class TaskEditing(QObject):
                 self._edits.drop(edit.task_id)
             elif edit.task_id == self._pages.task_id and (changed := self._changed_meanwhile(edit)):
                 self._pages.detail.editor.say_changed(changed)
+
+    def _gone(self, task_id: str) -> None:
+        """The task was deleted elsewhere: what is typed into it is not lost with it."""
+        if self._edits.keep_as_draft(task_id):
+            self._navigator.announce(self.tr("The task was deleted elsewhere. What you typed is kept as a draft."))
 
     def _changed_meanwhile(self, edit: TaskEdit) -> list[str]:
         task = self._controller.cache.get(edit.task_id)

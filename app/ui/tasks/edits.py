@@ -8,6 +8,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.posthog.task_fields import BY_NAME
 from app.ui.bridge import Generation
+from app.ui.tasks.open_draft import KIND as DRAFT_KIND
+from app.ui.tasks.open_draft import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +45,13 @@ class TaskEdit(NamedTuple):
 
 
 class TaskEdits(QObject):
-    """The edits of one project of one account. `changed(task_id)`; `failed(BurrowError)` when one cannot be stored."""
+    """The edits of one project of one account. `changed(task_id)`; `failed(BurrowError)` when one cannot be stored.
+
+    `kept` when one has become a draft of a new task.
+    """
 
     changed = Signal(str)
+    kept = Signal()
     failed = Signal(object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
@@ -117,6 +123,17 @@ class TaskEdits(QObject):
             self.changed.emit(task_id)
         return known
 
+    def keep_as_draft(self, task_id: str) -> bool:
+        """The task is gone: what was typed into it becomes a draft of a new one. False if nothing was typed."""
+        known = self._edits.get(task_id)
+        if known is None or not known.changes or self._scope is None:
+            self.drop(task_id)
+            return False
+        fields = {name: known.texts.get(name, "") for name in BY_NAME}
+        work = self._move(self._scope, task_id, fields)
+        self._bridge.spawn(self, work, done=lambda _nothing: self.kept.emit(), failed=self.failed.emit)
+        return True
+
     def restore(self, edit: TaskEdit) -> None:
         """Take up an edit again that was dropped."""
         self._put(edit)
@@ -161,6 +178,13 @@ class TaskEdits(QObject):
             if fields is not None:
                 found.append(edit_of(task_id, fields))
         return found
+
+    async def _move(self, scope: Scope, task_id: str, fields: dict[str, str]) -> None:
+        name = new_id()
+        await self._drafts.save(scope, DRAFT_KIND, name, fields)
+        await self._drafts.release(scope, DRAFT_KIND, name)
+        # In this order: should this process die in between, the text is there twice.
+        self.drop(task_id)
 
     def _loaded(self, edits: list[TaskEdit]) -> None:
         for edit in edits:
