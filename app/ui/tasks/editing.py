@@ -140,7 +140,8 @@ class TaskEditing(QObject):
                 self._pages.detail.editor.say_changed(failure.error.names)
 
     def _compare(self) -> None:
-        """Say at once when somebody else changes what is being edited, and forget an edit that the server has."""
+        """Say at once when somebody else changes what is being edited, and forget what is of no use any more."""
+        self._files.forget_those(self._controller.cache.is_gone)
         for edit in self._edits.all():
             task = self._controller.cache.get(edit.task_id)
             if task is None or edit.sending:

@@ -11,6 +11,8 @@ from app.core.storage.attachments import FIELD, decode, encode
 from app.ui.bridge import Generation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.posthog.run_files import RunFile
@@ -60,6 +62,12 @@ class TaskFiles(QObject):
     def get(self, task_id: str) -> tuple[Attachment, ...]:
         """The files of a task."""
         return self._files.get(task_id, ())
+
+    def forget_those(self, gone: Callable[[str], bool]) -> None:
+        """Forget the files of tasks that are gone."""
+        for task_id, files in list(self._files.items()):
+            if files and gone(task_id):
+                self._set(task_id, ())
 
     def remove(self, task_id: str, file: Attachment) -> None:
         """Take a file away from a task."""
