@@ -273,6 +273,10 @@ async def test_in_a_wide_window_the_list_grows_with_the_page(qapp: QApplication)
         after = desk.place.splitter.sizes()
         assert after[0] > before[0]
         assert after[1] > before[1]
+        desk.place.splitter.moveSplitter(300, 1)
+        desk.place.resize(1600, 700)
+        await settle()
+        assert desk.place.splitter.sizes()[0] == 300
 
 
 def test_rows_are_equal_only_if_they_look_alike() -> None:

@@ -20,7 +20,7 @@ from app.ui.servers.selection import ServerSelection
 from app.ui.servers.server_pane import ServerPane
 from app.ui.servers.tool_calls import ToolCalls
 from app.ui.settings import UiSettings
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
     from app.ui.servers.server_page import ServerPage
 
-LIST_WIDTH = 232
 WIDTHS = "servers.widths"
 NEEDS_PERSON = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
@@ -56,12 +55,13 @@ class ServersPlace(Place):
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
-        width = theme().px(LIST_WIDTH)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],
             settings.sizes(WIDTHS) or [width, 3 * width],
             lambda widths: settings.put(WIDTHS, widths),
+            share=0 if settings.sizes(WIDTHS) else tokens.LIST_SHARE,
         )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)

@@ -78,7 +78,7 @@ class FirstRun(QScrollArea):
         column.addStretch(2)
         column.addWidget(self.back_button)
         self._title = Text("", "title", wrap=True)
-        self._sentence = Text("", "section", "muted", wrap=True)
+        self._sentence = Text("", "lead", "muted", wrap=True)
         column.addWidget(self._title)
         column.addWidget(self._sentence)
         self._waiting = self._build_waiting()

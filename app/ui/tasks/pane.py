@@ -22,6 +22,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.page import SidePane
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
@@ -162,12 +163,6 @@ class TaskPane(SidePane):
         self.view_button = QuietButton(self.tr("View"), "filter", kind="flat")
         self.view_button.setAccessibleName(self.tr("View: grouping, order, archive"))
         self.view_button.setMenu(self._view_menu())
-        top = QWidget()
-        row = QHBoxLayout(top)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.new_button)
-        row.addStretch()
-        row.addWidget(self.view_button)
         self.filter = FilterField(self.tr("Filter tasks  (/)"))
         self.filter.setAccessibleName(self.tr("Filter tasks"))
         self.filter.textChanged.connect(self._filtered)
@@ -201,8 +196,7 @@ class TaskPane(SidePane):
         self.undo = UndoBar()
         self.question = InlineQuestion()
         self.box.setSpacing(0)
-        self.box.addSpacing(current.px(tokens.SPACE_1))
-        self.add_padded(top)
+        self.set_head(self.new_button, self.view_button)
         self.box.addSpacing(current.px(tokens.SPACE_2))
         self.add_padded(self.filter)
         self.box.addSpacing(current.px(tokens.SPACE_2) - tokens.SELECTION_BAR)
@@ -216,11 +210,11 @@ class TaskPane(SidePane):
         self.box.addWidget(self.undo)
 
     def _view_menu(self) -> QMenu:
-        menu = QMenu(self)
+        menu = CheckMenu(parent=self)
         menu.setAccessibleName(self.tr("View"))
         self._group_actions: dict[Grouping, QAction] = {}
         groups = QActionGroup(menu)
-        menu.addSection(self.tr("Group by"))
+        menu.add_heading(self.tr("Group by"))
         for grouping, words in (
             (Grouping.STATE, self.tr("State")),
             (Grouping.REPOSITORY, self.tr("Repository")),
@@ -233,7 +227,7 @@ class TaskPane(SidePane):
             self._group_actions[grouping] = action
             menu.addAction(action)
         orders = QActionGroup(menu)
-        menu.addSection(self.tr("Order"))
+        menu.add_heading(self.tr("Order"))
         for ordering, words in ((NEWEST, self.tr("Newest first")), (RECENT_ACTIVITY, self.tr("Latest activity first"))):
             action = orders.addAction(words)
             action.setCheckable(True)

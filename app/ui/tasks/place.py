@@ -24,7 +24,7 @@ from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
 
 POLL_MS = 30_000
-LIST_WIDTH = 360
 
 
 class TasksPlace(Place):
@@ -64,16 +63,14 @@ class TasksPlace(Place):
         self.edits = TaskEdits(services, bridge, self)
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.pages)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
-        width = theme().px(LIST_WIDTH)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],
             self.preferences.widths or [width, 2 * width],
             self.preferences.set_widths,
+            share=0 if self.preferences.widths else tokens.LIST_SHARE,
         )
-        # Titles need the room of a wide window as much as the page does.
-        for part, share in enumerate((1, 2)):
-            self.splitter.setStretchFactor(part, share)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)

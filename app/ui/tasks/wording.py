@@ -43,7 +43,7 @@ RUN_STATES: Mapping[str, State] = {
     "in_progress": State("play", marked("State", "Running"), "accent"),
     "completed": State("check", marked("State", "Done"), "good"),
     "failed": State("cross", marked("State", "Failed"), "bad"),
-    "cancelled": State("block", marked("State", "Cancelled"), "muted"),
+    "cancelled": State("cancelled", marked("State", "Cancelled"), "muted"),
 }
 ARCHIVED = State("archive", marked("State", "Archived"), "muted")
 
