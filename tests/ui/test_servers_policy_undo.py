@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtWidgets import QApplication
 
+from app.core.posthog.types import Project
 from tests.ui._servers_fakes import FakeBackend, settle, tool, until
 from tests.ui.test_servers_place import VENDOR, Desk, desk
 
@@ -50,3 +51,16 @@ async def test_an_undo_of_policies_leaves_nothing_to_undo(qapp: QApplication) ->
         assert not bar.open
         await set_policy(on, ["a"], "approved")
         assert bar.open
+
+
+async def test_the_policies_of_another_account_are_not_set_by_an_undo_of_the_former(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        await on.show(FakeBackend([VENDOR], {"i1": [tool("a", policy="approved")]}))
+        await set_policy(on, ["a"], "do_not_use")
+        other = FakeBackend([VENDOR], {"i1": [tool("a", policy="needs_approval")]})
+        other.project = Project(2, "Other")
+        await on.show(other)
+        assert not on.place.page.page.undo.open
+        on.place.page.page.undo.undo()
+        await settle()
+        assert policies(other) == ["needs_approval"]

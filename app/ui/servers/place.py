@@ -97,6 +97,8 @@ class ServersPlace(Place):
         fresh = former is not None and backend is former.backend and former.project is not None
         self.connecting.cancel()
         self.pages.start()
+        # Undone here, a change of the former account would set the policies of this one.
+        self.page.page.undo.drop()
         self.calls.sessions.close()
         # Saves what was typed in the former sessions first, for the former account.
         self.drafts.start(backend.scope if backend is not None else None)
