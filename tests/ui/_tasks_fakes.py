@@ -293,6 +293,9 @@ class FakeStorage:
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     cache: FakeCache = field(default_factory=FakeCache)
 
+    async def delete_unnamed_attachments(self) -> None:
+        """There are none."""
+
 
 @dataclass
 class FakeHost:

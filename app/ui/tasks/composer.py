@@ -10,6 +10,8 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 from app.core.errors import Rejected
 from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, texts_of
 from app.core.posthog.types import new_task
+from app.core.storage.attachments import FIELD
+from app.ui.tasks.attached import AttachmentBox
 from app.ui.tasks.field_inputs import FieldInput, LineInput, SuggestedInput, TextInput
 from app.ui.tasks.field_rows import TaskFieldRow
 from app.ui.tasks.open_draft import OpenDraft
@@ -25,7 +27,7 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from PySide6.QtGui import QHideEvent, QKeyEvent
+    from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask
@@ -51,6 +53,7 @@ class Composer(QWidget):
         super().__init__(parent)
         self.rows = {each.name: TaskFieldRow(each) for each in TASK_FIELDS}
         self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
+        self.attached = AttachmentBox(lambda: services.storage.attachments, bridge)
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
         self.draft.missing.connect(self._missing)
@@ -77,7 +80,9 @@ class Composer(QWidget):
 
     def fields(self) -> dict[str, str]:
         """What is typed, as it is saved in the draft."""
-        return {name: each.text() for name, each in self.inputs.items()}
+        typed = {name: each.text() for name, each in self.inputs.items()}
+        files = self.attached.text()
+        return {**typed, FIELD: files} if files else typed
 
     def start(self, scope: Scope | None) -> None:
         """Save what is typed for the former account, empty the fields, and load what was open for this account."""
@@ -115,10 +120,10 @@ class Composer(QWidget):
         """Offer these repositories. What is typed stays."""
         self.repository.suggest(names)
 
-    def restore(self, new: NewTask) -> None:
+    def restore(self, new: NewTask, files: str = "") -> None:
         """Begin a draft with a task's text, as after a send that was refused. What is typed is kept as another one."""
         self.begin()
-        self._fill(texts_of(new))
+        self._fill({**texts_of(new), FIELD: files})
 
     def clear(self) -> None:
         """Empty the fields and forget the draft."""
@@ -173,7 +178,11 @@ class Composer(QWidget):
 
     def unsaved_text(self) -> str:
         """What is typed and cannot be saved, because there is no account to save it for."""
-        return "" if self.draft.scope is not None else "\n\n".join(filter(None, self.fields().values()))
+        return (
+            ""
+            if self.draft.scope is not None
+            else "\n\n".join(filter(None, (row.text() for row in self.rows.values())))
+        )
 
     def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
@@ -203,6 +212,8 @@ class Composer(QWidget):
         for field in TASK_FIELDS:
             row = self.rows[field.name]
             box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
+            if field.name == "description":
+                box.addWidget(self.attached)
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.card)
         buttons = FlowLayout()
@@ -218,6 +229,9 @@ class Composer(QWidget):
         for row in self.rows.values():
             row.typed.connect(self._typed)
             row.input.installEventFilter(self)
+        self.attached.changed.connect(self._typed)
+        self.description.attach = self.attached
+        self.setAcceptDrops(True)
         self.rows["title"].move_wanted.connect(self._move_title)
         self._show_buttons()
 
@@ -240,6 +254,7 @@ class Composer(QWidget):
     def _put(self, fields: Mapping[str, str]) -> None:
         for name, row in self.rows.items():
             row.put(fields.get(name, ""))
+        self.attached.put(fields.get(FIELD, ""))
         self.card.clear()
         self._show_buttons()
 
@@ -280,6 +295,16 @@ class Composer(QWidget):
     def _leave(self) -> None:
         self.save_now()
         self.left.emit()
+
+    @guarded()
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if self.attached.takes(event.mimeData()):
+            event.acceptProposedAction()
+
+    @guarded()
+    def dropEvent(self, event: QDropEvent) -> None:
+        if self.attached.take(event.mimeData()):
+            event.acceptProposedAction()
 
     @guarded(default=False)
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.core.posthog.task_fields import TASK_FIELDS, texts_of
+from app.ui.tasks.attached import AttachmentRows
 from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.field_inputs import CONTEXT
 from app.ui.tasks.markdown import open_web_link
@@ -42,11 +43,12 @@ from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import RelativeTime, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
     from app.core.posthog.types import Page, Task, TaskRun
+    from app.core.storage.attachments import Attachment
     from app.ui.tasks.controller import FailedAction
 
 RUNS_SHOWN = 20
@@ -55,9 +57,9 @@ RUNS_SHOWN = 20
 class TaskPage(QWidget):
     """Shows what it is given, and emits a signal for each action.
 
-    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `cancel_run()`, `left()` on Esc;
-    `task_changed(task_id)` when another task is shown. What is typed into a task is in `editor`; whoever keeps it calls
-    `show_edit` and `end_edit`.
+    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `cancel_run()`,
+    `file_removed(Attachment)`, `left()` on Esc; `task_changed(task_id)` when another task is shown. What is typed into
+    a task is in `editor`; whoever keeps it calls `show_edit` and `end_edit`.
     """
 
     edit_wanted = Signal(list)
@@ -67,6 +69,7 @@ class TaskPage(QWidget):
     delete = Signal()
     run = Signal()
     cancel_run = Signal()
+    file_removed = Signal(object)
     left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -123,6 +126,12 @@ class TaskPage(QWidget):
         """Show what is typed into these fields."""
         self.editor.show_texts(texts)
         self._show_texts()
+
+    def show_files(self, files: Sequence[Attachment]) -> None:
+        """Show the files that wait for a run."""
+        self._files.show_files(files)
+        self._files_title.setVisible(bool(files))
+        self._files_note.setVisible(bool(files))
 
     def end_edit(self) -> None:
         """Show the task again instead of what is typed. The focus goes back to where it came from."""
@@ -203,6 +212,12 @@ class TaskPage(QWidget):
         self.card = InlineCard()
         self.queued = InlineCard()
         self._description = DescriptionView(self.tr("Description"))
+        self._files = AttachmentRows()
+        self._files.removed.connect(self.file_removed)
+        self._files_title = Text(self.tr("Files"), "section")
+        self._files_note = Text(
+            self.tr("Kept on this computer; a run does not get them yet."), "caption", "muted", wrap=True
+        )
         self._facts = KeyValueGrid()
         self._run_rows = QVBoxLayout()
         self._run_rows.setSpacing(current.px(tokens.SPACE_2))
@@ -221,11 +236,14 @@ class TaskPage(QWidget):
         self._runs_title = Text(self.tr("Runs"), "section")
         for head, body in (
             (self._description_title, self._description),
+            (self._files_title, self._files),
             (Text(self.tr("Details"), "section"), self._facts),
         ):
             box.addSpacing(gap)
             box.addWidget(head)
             box.addWidget(body)
+        box.insertWidget(box.indexOf(self._files) + 1, self._files_note)
+        self.show_files(())
         box.addSpacing(gap)
         box.addWidget(self._runs_title)
         box.addLayout(self._run_rows)

@@ -1,4 +1,4 @@
-"""Editing a task: from its page to what is kept of it, to the server, and back when that refuses."""
+"""Editing a task and its files: from its page to what is kept of it, to the server, and back when that refuses."""
 
 from __future__ import annotations
 
@@ -14,19 +14,31 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import Task
+    from app.core.storage.attachments import Attachment
     from app.ui.context import Navigator
     from app.ui.tasks.controller import FailedAction, TaskController
     from app.ui.tasks.detail import TaskPage
     from app.ui.tasks.edits import TaskEdit, TaskEdits
+    from app.ui.tasks.files import TaskFiles
     from app.ui.tasks.pages import TaskPages
 
 
 class TaskEditing(QObject):
     """Connects the page of a task, the edits that are kept, and the controller."""
 
-    def __init__(self, navigator: Navigator, controller: TaskController, edits: TaskEdits, pages: TaskPages) -> None:
+    def __init__(
+        self,
+        navigator: Navigator,
+        controller: TaskController,
+        edits: TaskEdits,
+        files: TaskFiles,
+        pages: TaskPages,
+    ) -> None:
         super().__init__(pages)
         self._navigator, self._controller, self._edits, self._pages = navigator, controller, edits, pages
+        self._files = files
+        files.changed.connect(self._show_files)
+        files.trouble.connect(self._not_stored)
         pages.detail_built.connect(self._connect_detail)
         edits.changed.connect(self._show)
         edits.failed.connect(self._not_stored)
@@ -36,6 +48,8 @@ class TaskEditing(QObject):
 
     def _connect_detail(self, page: TaskPage) -> None:
         page.task_changed.connect(self._show)
+        page.task_changed.connect(self._show_files)
+        page.file_removed.connect(self._remove_file)
         page.edit_wanted.connect(self._begin)
         page.editor.more_wanted.connect(lambda: self._begin([each.name for each in TASK_FIELDS]))
         page.editor.typed.connect(self._typed)
@@ -97,6 +111,14 @@ class TaskEditing(QObject):
             self._pages.detail.end_edit()
         else:
             self._pages.detail.show_edit(edit.texts)
+
+    def _show_files(self, task_id: str) -> None:
+        if task_id == self._pages.task_id:
+            self._pages.detail.show_files(self._files.get(task_id))
+
+    def _remove_file(self, file: Attachment) -> None:
+        if self._pages.task_id is not None:
+            self._files.remove(self._pages.task_id, file)
 
     def _accepted(self, task_id: str) -> None:
         edit = self._edits.get(task_id)

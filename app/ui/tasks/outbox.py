@@ -21,7 +21,9 @@ from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, StorageTrouble, TimedOut
 from app.core.posthog.task_fields import texts_of
 from app.core.posthog.types import new_task
+from app.core.storage.attachments import FIELD, decode, encode
 from app.ui.bridge import Generation
+from app.ui.tasks.files import keep
 from app.ui.tasks.rows import PendingTask
 from app.ui.tasks.wording import SendState
 
@@ -105,13 +107,13 @@ class OutboxSender(QObject):
         if self._scope is not None and self._project is not None:
             self._generation.spawn(self._read(self._scope), done=self._loaded, failed=self.trouble.emit)
 
-    def send(self, new: NewTask, *, run: bool = False) -> str:
+    def send(self, new: NewTask, *, run: bool = False, files: str = "") -> str:
         """Show, store and send a new task, after those that wait. Returns its id in `pending`."""
         # Behind others that wait it waits too, in the state of the oldest: tasks arrive in the order of writing.
         waiting = self._ready()
         behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
         state = behind or SendState.SENDING
-        made = self._show(PendingTask(f"p{next(self._numbers)}", new, state, datetime.now(UTC), run=run))
+        made = self._show(PendingTask(f"p{next(self._numbers)}", new, state, datetime.now(UTC), run=run, files=files))
         if behind is None or self._scope is None or self._project is None:
             self._spawn_send(made)
         else:
@@ -138,8 +140,8 @@ class OutboxSender(QObject):
                 self._prepare(backend, scope), done=self._prepared, failed=self.trouble.emit, key="drain"
             )
 
-    def take_back(self, pending_id: str, taken: Callable[[NewTask], object]) -> None:
-        """Remove a task that was not sent from the outbox, then give its text to `taken`.
+    def take_back(self, pending_id: str, taken: Callable[[NewTask, str], object]) -> None:
+        """Remove a task that was not sent from the outbox, then give its text and its files to `taken`.
 
         It is not given if another window has begun to send the task.
         """
@@ -149,7 +151,7 @@ class OutboxSender(QObject):
         item_id = self._item_ids.get(pending_id)
         if item_id is None:
             self.discard(pending_id)
-            taken(item.new)
+            taken(item.new, item.files)
             return
 
         def removed(done: bool) -> None:
@@ -159,7 +161,7 @@ class OutboxSender(QObject):
             self._pending.pop(pending_id, None)
             self._item_ids.pop(pending_id, None)
             self.changed.emit()
-            taken(item.new)
+            taken(item.new, item.files)
 
         outbox = self._services.storage.outbox
         self._generation.spawn(outbox.remove(item_id), done=removed, failed=self.trouble.emit)
@@ -250,6 +252,12 @@ class OutboxSender(QObject):
             # Cancelled, or a bug: whoever reads the item next shows what its state says.
             outbox.release_soon(item_id)
             raise
+        if item.files:
+            try:
+                await keep(self._services.storage.drafts, scope, project, task.id, item.files)
+            except StorageTrouble as trouble:
+                # They stay in memory, and are written with the next draft.
+                self.trouble.emit(trouble)
         # If the process ends before this, the next start asks the user instead of creating the task twice.
         try:
             await outbox.remove(item_id)
@@ -363,6 +371,7 @@ class OutboxSender(QObject):
                     state,
                     moment_of_item(item.created_at),
                     run=item.payload.get("run") is True,
+                    files=encode(decode(item.payload.get(FIELD))),
                 )
             elif shown.state is not state:
                 self._pending[number] = replace(shown, state=state, error=None)
@@ -418,6 +427,8 @@ def stored_state(text: str) -> SendState:
 def payload_of(item: PendingTask, project: int) -> dict[str, Any]:
     """A task as the outbox stores it. Whether it is to run is stored with it: it may be sent after a restart."""
     payload: dict[str, Any] = {**texts_of(item.new), "project": project}
+    if item.files:
+        payload[FIELD] = item.files
     return {**payload, "run": True} if item.run else payload
 
 

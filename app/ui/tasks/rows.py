@@ -51,7 +51,10 @@ class Grouping(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingTask:
-    """A task on its way to the server; with `run`, one that is to run once it is there."""
+    """A task on its way to the server; with `run`, one that is to run once it is there.
+
+    `files` names its attachments (`core/storage/attachments.py`).
+    """
 
     id: str
     new: NewTask
@@ -59,6 +62,7 @@ class PendingTask:
     created_at: datetime
     error: BurrowError | None = field(default=None, compare=False)
     run: bool = False
+    files: str = ""
 
 
 def place_of(slug: str, repository: str | None) -> str:
@@ -215,11 +219,17 @@ def _draft_row(draft: Draft, now: datetime) -> Row:
     return Row(
         draft_key(draft.id, draft.copy),
         title,
-        new.repository or "",
+        new.repository or _rest_of(new),
         open_elsewhere() if draft.held_elsewhere else None,
         trailing=relative(saved, now),
         tooltip=lambda: "\n".join(part for part in (title, new.repository or "", absolute(saved)) if part),
     )
+
+
+def _rest_of(new: NewTask) -> str:
+    """What a description says beside the title of its row."""
+    lines = [line for line in map(str.strip, new.description.splitlines()) if line]
+    return next(iter(lines if new.title else lines[1:]), "")
 
 
 _STATE_KEYS = {group: f"state:{group.name.lower()}" for group in TaskGroup}

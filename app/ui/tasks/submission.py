@@ -76,7 +76,7 @@ class TaskSubmission(QObject):
         window = composer.window()
         had_focus = composer.isAncestorOf(window.focusWidget()) if window.focusWidget() is not None else False
         # In this order: the storage has the item before it discards the draft.
-        pending_id = self._outbox.send(new, run=run)
+        pending_id = self._outbox.send(new, run=run, files=composer.attached.text())
         composer.clear()
         self._pane.show_now()
         # A search and the archive do not list what is on its way: the new row must be seen.
@@ -110,7 +110,7 @@ class TaskSubmission(QObject):
             return
         shown = self._shows(pending_id)
         # The draft is written before the item is removed: a crash in between leaves the text twice, never not at all.
-        composer.restore(item.new)
+        composer.restore(item.new, item.files)
         composer.show_error(item.error, [(self.tr("Send again"), composer.submit)])
         self._outbox.discard(pending_id)
         if shown or self._pages.currentWidget() is self._pages.nothing:
@@ -125,8 +125,8 @@ class TaskSubmission(QObject):
         if pending_id is not None:
             self._outbox.take_back(pending_id, self._taken_back)
 
-    def _taken_back(self, new: NewTask) -> None:
-        self._pages.composer.restore(new)
+    def _taken_back(self, new: NewTask, files: str) -> None:
+        self._pages.composer.restore(new, files)
         self._selection.show_composer()
 
     def _discard(self) -> None:
@@ -137,7 +137,7 @@ class TaskSubmission(QObject):
             return
         self._outbox.discard(item.id)
         self._selection.show_current()
-        undo = partial(self._taken_back, item.new)
+        undo = partial(self._taken_back, item.new, item.files)
         self._pane.undo.add(Undoable(undoing.unsent_discarded(), {item.id: title_of(item.new)}, undo))
 
     def _found(self, pending_id: str, task: Task) -> None:

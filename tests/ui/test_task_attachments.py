@@ -1,0 +1,208 @@
+"""Files dropped and pictures pasted into the composer: kept with the draft, and with the task until its run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QColor, QDropEvent, QGuiApplication, QImage
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
+
+from app.core.errors import ServerTrouble
+from app.core.storage import Storage
+from app.core.storage import attachments as module
+from app.ui.bridge import Bridge
+from app.ui.context import Context
+from app.ui.tasks.composer import Composer
+from app.ui.tasks.place import TasksPlace
+from app.ui.theme import apply_theme
+from tests.ui._screens import nameless
+from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, until
+
+pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
+
+Opens = Callable[..., Any]
+
+
+class Window:
+    def __init__(self, place: TasksPlace, tasks: FakeTasks, storage: Storage) -> None:
+        self.place, self.tasks, self.storage = place, tasks, storage
+
+    @property
+    def composer(self) -> Composer:
+        return self.place.pages.composer
+
+    @property
+    def names(self) -> list[str]:
+        return [file.name for file in self.composer.attached.files]
+
+    async def saved(self) -> None:
+        job = self.composer.save_now()
+        if job is not None:
+            await job.wait()
+        self.place.drafts.refresh()
+        await asyncio.sleep(0.05)
+        await settle()
+
+
+@pytest.fixture
+def opens(qapp: QApplication, tmp_path: Path) -> Opens:
+    @asynccontextmanager
+    async def make(tasks: FakeTasks | None = None) -> AsyncIterator[Window]:
+        apply_theme(qapp, "light", 1.0)
+        bridge, services = Bridge(), FakeServices()
+        crashes: list[BaseException] = []
+        bridge.crashed.connect(crashes.append)
+        storage = Storage.open(tmp_path / "data")
+        services.storage = storage  # type: ignore[assignment]
+        place = TasksPlace(Context(services, bridge, FakeNavigator()))  # type: ignore[arg-type]
+        place.resize(1000, 700)
+        place.show()
+        place.activateWindow()
+        tasks = tasks or FakeTasks()
+        place.set_backend(FakeBackend(tasks))  # type: ignore[arg-type]
+        await until(lambda: not place.controller.load.busy)
+        await settle()
+        yield Window(place, tasks, storage)
+        await place.flush()
+        await bridge.close()
+        await storage.close()
+        place.close()
+        place.deleteLater()
+        await settle()
+        assert crashes == []
+
+    return make
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    path = tmp_path / "notes.txt"
+    path.write_text("what I found")
+    return path
+
+
+def of_files(*paths: Path) -> QMimeData:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return data
+
+
+def button(root: QWidget, words: str) -> QPushButton:
+    return next(each for each in root.findChildren(QPushButton) if each.text() == words and each.isVisibleTo(root))
+
+
+async def test_a_file_that_cannot_be_kept_is_said_and_not_listed(
+    opens: Opens, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST", 5)
+    async with opens() as window:
+        window.place.selection.new_task()
+        for data in (of_files(notes), of_files(tmp_path)):
+            window.composer.description.insertFromMimeData(data)
+            await until(lambda: window.composer.attached._said.text() not in {"", "Copying…"})
+            assert window.names == []
+        assert window.composer.description.toPlainText() == ""
+
+
+async def test_a_dropped_file_is_kept_with_the_draft_over_a_restart(opens: Opens, notes: Path) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        data = of_files(notes)
+        drop = QDropEvent(
+            QPoint(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        )
+        window.composer.dropEvent(drop)
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.description.setPlainText("Read the notes")
+        await window.saved()
+        assert nameless(window.place) == []
+    await asyncio.to_thread(notes.unlink)
+    async with opens() as window:
+        window.place.drafts.refresh()
+        await until(lambda: window.place.drafts.all)
+        window.composer.open_draft(window.place.drafts.all[0])
+        await until(lambda: window.names == ["notes.txt"])
+        [file] = window.composer.attached.files
+        assert window.storage.attachments.read(file) == b"what I found"
+
+
+async def test_a_picture_of_the_clipboard_is_attached_and_text_stays_text(opens: Opens) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        image = QImage(4, 3, QImage.Format.Format_RGB32)
+        image.fill(QColor("red"))
+        QGuiApplication.clipboard().setImage(image)
+        window.composer.description.paste()
+        await until(lambda: len(window.names) == 1)
+        [file] = window.composer.attached.files
+        assert QImage.fromData(window.storage.attachments.read(file)).size() == image.size()
+        assert window.composer.description.toPlainText() == ""
+        # What a word processor copies is text with a picture of it.
+        both = QMimeData()
+        both.setText("words")
+        both.setImageData(image)
+        window.composer.description.insertFromMimeData(both)
+        assert window.composer.description.toPlainText() == "words"
+        assert len(window.names) == 1
+
+
+async def test_a_draft_with_nothing_but_a_file_is_a_draft(opens: Opens, notes: Path) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        await window.saved()
+        assert not window.composer.empty
+        assert len(window.place.drafts.all) == 1
+        button(window.composer.attached, "Remove").click()
+        assert window.names == []
+        await window.saved()
+        assert window.place.drafts.all == ()
+
+
+async def test_a_file_that_arrives_after_the_draft_was_left_does_not_join_the_next_one(
+    opens: Opens, notes: Path
+) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("One")
+        window.composer.attached.add_paths([notes])
+        window.composer.begin()
+        await asyncio.sleep(0.1)
+        assert window.names == []
+
+
+async def test_files_stay_with_a_refused_task_and_go_with_the_one_that_is_created(opens: Opens, notes: Path) -> None:
+    tasks = FakeTasks()
+    tasks.fail["create"] = ServerTrouble("503.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.submit()
+        await until(lambda: window.composer.card.isVisible())
+        assert window.names == ["notes.txt"]
+        window.composer.submit()
+        await until(lambda: window.place.pages.shows_detail)
+        await until(lambda: window.place.pages.detail._files.isVisible())
+        assert window.names == []
+    async with opens(tasks) as window:
+        [task_id] = tasks.tasks
+        window.place.pane.show_now()
+        window.place.pane.table.select_key(f"task:{task_id}")
+        await until(lambda: window.place.pages.detail._files.isVisible())
+        [file] = window.place.files.get(task_id)
+        assert window.storage.attachments.read(file) == b"what I found"
+        # It is no draft of a task, and nobody is asked about it.
+        assert window.place.drafts.all == ()
+        button(window.place.pages.detail._files, "Remove").click()
+        await until(lambda: not window.place.pages.detail._files.isVisible())
+        await asyncio.sleep(0.1)
+        assert await window.storage.drafts.list(ANA) == ()
