@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLineEdit,
+    QTextEdit,
     QVBoxLayout,
     QWidget,
 )
@@ -358,6 +359,10 @@ class TaskPage(QWidget):
             self.begin_rename()
         elif plain and event.key() == Qt.Key.Key_Escape:
             self.left.emit()
+        elif plain and event.key() == Qt.Key.Key_Delete and not isinstance(self.focusWidget(), QTextEdit):
+            # A key that is held would delete the task that is shown next.
+            if not event.isAutoRepeat():
+                self.delete.emit()
         else:
             super().keyPressEvent(event)
 

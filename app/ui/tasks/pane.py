@@ -30,7 +30,7 @@ from app.ui.widgets.times import relative, ticker
 from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.drafts import TaskDrafts
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.preferences import ListPreferences
+    from app.ui.widgets.undo import UndoKind
 
 LOADING_WORDS_AFTER_MS = 2000
 SIGNED_OUT_STATES = frozenset({CredentialState.SIGNED_OUT, CredentialState.NEEDS_SIGN_IN})
@@ -152,6 +153,16 @@ class TaskPane(SidePane):
         self.show_now()
         self.table.scrollToTop()
         self.list_changed.emit()
+
+    def ask_from_second(self, kind: UndoKind, words: str, yes: str, act: Callable[[], None]) -> None:
+        """Do it, but ask first while an earlier action of this kind can still be undone.
+
+        Several in a row may be a slip, and what they were about is seen in the bar only.
+        """
+        if self.undo.holds(kind):
+            self.question.ask(words, yes, act)
+        else:
+            act()
 
     @property
     def archived(self) -> bool:

@@ -299,6 +299,7 @@ class TaskSelection(QObject):
         """The person selected other rows. If these cannot be shown, the list selects what is shown again."""
         if len(keys) > 1:
             self.show_several(keys)
+            self._navigator.announce(self._pages.several.title.text())
         elif keys and self.show_key(keys[0]):
             # Restarted by each row: whoever walks through the list requests only where they stop.
             self._fetch_soon.start()
