@@ -17,6 +17,7 @@ from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
+from app.core.posthog.run_files import RunFile
 from app.core.posthog.task_fields import cleaned, texts_of
 from app.core.posthog.tasks import ChangedMeanwhile
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
@@ -47,6 +48,8 @@ class FakeTasks:
     def __init__(self, tasks: list[Task] | None = None) -> None:
         self.tasks = {t.id: t for t in tasks or []}
         self.pins: set[str] = set()
+        # What the last run of each task was started with.
+        self.files: dict[str, dict[str, bytes]] = {}
         self.names: tuple[str, ...] = ("acme/shop", "acme/web")
         self.calls: list[tuple[Any, ...]] = []
         self.fail: dict[str, BurrowError | None] = {}
@@ -158,8 +161,9 @@ class FakeTasks:
             self.tasks[task_id] = msgspec.structs.replace(task, latest_run=run)
         return self.tasks[task_id]
 
-    async def run(self, task_id: str) -> Task:
+    async def run(self, task_id: str, files: Sequence[RunFile] = ()) -> Task:
         await self._enter("run", task_id)
+        self.files[task_id] = {each.name: each.read() for each in files}
         made = TaskRun(
             f"run-{next(self._numbers)}",
             status="queued",

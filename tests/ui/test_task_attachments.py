@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QColor, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
-from app.core.errors import ServerTrouble
+from app.core.errors import OutcomeUnknown, ServerTrouble
 from app.core.storage import Storage
 from app.core.storage import attachments as module
 from app.ui.bridge import Bridge
@@ -22,7 +23,7 @@ from app.ui.tasks.composer import Composer
 from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
 from tests.ui._screens import nameless
-from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, until
+from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
@@ -132,6 +133,23 @@ async def test_a_dropped_file_is_kept_with_the_draft_over_a_restart(opens: Opens
         assert window.storage.attachments.read(file) == b"what I found"
 
 
+async def test_several_files_keep_their_order_and_one_that_fails_does_not_take_the_others_with_it(
+    opens: Opens, notes: Path, tmp_path: Path
+) -> None:
+    many = [tmp_path / f"{number}.txt" for number in range(25)]
+    for number, path in enumerate(many):
+        await asyncio.to_thread(path.write_text, str(number))
+    async with opens() as window:
+        window.place.selection.new_task()
+        window.composer.attached.add_paths([notes, tmp_path, many[0], notes])
+        await until(lambda: window.names == ["notes.txt", "0.txt"])
+        assert "is no file" in window.composer.attached._said.text()
+        window.composer.attached.add_paths(many)
+        await until(lambda: len(window.names) == 20)
+        assert "6 are left out" in window.composer.attached._said.text()
+        assert window.names[2:5] == ["1.txt", "2.txt", "3.txt"]
+
+
 async def test_a_picture_of_the_clipboard_is_attached_and_text_stays_text(opens: Opens) -> None:
     async with opens() as window:
         window.place.selection.new_task()
@@ -204,5 +222,45 @@ async def test_files_stay_with_a_refused_task_and_go_with_the_one_that_is_create
         assert window.place.drafts.all == ()
         button(window.place.pages.detail._files, "Remove").click()
         await until(lambda: not window.place.pages.detail._files.isVisible())
+        await asyncio.sleep(0.1)
+        assert await window.storage.drafts.list(ANA) == ()
+
+
+async def test_files_go_to_the_task_of_unknown_outcome_that_is_found_on_the_server(opens: Opens, notes: Path) -> None:
+    tasks = FakeTasks()
+    tasks.fail["create"] = OutcomeUnknown("The connection ended.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.submit()
+        await until(lambda: window.place.outbox.pending and window.place.outbox.pending[0].state.value == "unknown")
+        tasks.tasks["t9"] = task(9, "Read the notes", description="Read the notes", created_at=datetime.now(UTC))
+        window.place.submission._found("p1", tasks.tasks["t9"])
+        await until(lambda: not window.place.outbox.pending)
+        window.place.files.refresh()
+        await until(lambda: [file.name for file in window.place.files.get("t9")] == ["notes.txt"])
+
+
+async def test_a_run_that_could_not_be_started_leaves_the_files_and_the_next_one_gets_them(
+    opens: Opens, notes: Path
+) -> None:
+    tasks = FakeTasks()
+    tasks.fail["run"] = ServerTrouble("503.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.send_and_run.click()
+        await until(lambda: window.place.pages.shows_detail and window.place.pages.detail.card.isVisible())
+        page = window.place.pages.detail
+        await until(page._files.isVisible)
+        assert tasks.files == {}
+        page.run_button.click()
+        await until(lambda: tasks.files)
+        assert list(tasks.files.values()) == [{"notes.txt": b"what I found"}]
+        await until(lambda: not page._files.isVisible())
         await asyncio.sleep(0.1)
         assert await window.storage.drafts.list(ANA) == ()

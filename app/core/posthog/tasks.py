@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.errors import BurrowError, NotFound
+from app.core.posthog.run_files import stage
 from app.core.posthog.task_fields import TITLE_LENGTH, cleaned, one_line, texts_of
 from app.core.posthog.types import NewTask, Page, Task, TaskQuery, TaskRun
 from app.core.posthog.wire import bounded, decode_one, decode_page, segment
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from app.core.fetcher import Admission, Fetcher
+    from app.core.posthog.run_files import RunFile
 
 ORIGIN = "user_created"
 # Without a mode the agent of a cloud run asks for no permission at all (docs/wire.md, "Starting a run").
@@ -137,10 +139,16 @@ class Tasks:
         answer = await self._fetcher.get(self._path(id, "runs"), params={"limit": bounded(limit)})
         return decode_page(answer, TaskRun)
 
-    async def run(self, id: str) -> Task:  # noqa: A002
-        """Start an interactive cloud run; the task's `latest_run` is the new one."""
+    async def run(self, id: str, files: Sequence[RunFile] = ()) -> Task:  # noqa: A002
+        """Start an interactive cloud run, with files; the task's `latest_run` is the new one.
+
+        The files are uploaded first: if that fails, no run was started.
+        """
+        staged = await stage(self._fetcher, self._path(id, "staged_artifacts").rstrip("/"), files) if files else []
         # A permission mode can be sent only with a model, so the first one that the server offers is named.
-        body = {"mode": "interactive", **await self._agent()}
+        body: dict[str, object] = {"mode": "interactive", **await self._agent()}
+        if staged:
+            body["pending_user_artifact_ids"] = staged
         return decode_one(await self._fetcher.post(self._path(id, "run"), body), Task)
 
     async def cancel(self, id: str, run_id: str) -> Task:  # noqa: A002

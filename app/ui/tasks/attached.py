@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QBuffer, QIODevice, QLocale, Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.core.errors import BurrowError
 from app.core.storage.attachments import MOST, decode, encode
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
@@ -16,13 +18,11 @@ from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.text import ElidedLabel, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
-    from typing import Any
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtCore import QMimeData
     from PySide6.QtGui import QImage
 
-    from app.core.errors import BurrowError
     from app.core.storage.attachments import Attachment, Attachments
     from app.ui.bridge import Bridge
 
@@ -105,21 +105,16 @@ class AttachmentBox(QWidget):
         self._show(decode(text))
 
     def add_paths(self, paths: Sequence[Path]) -> None:
-        """Attach copies of files."""
-        import asyncio
-
+        """Attach copies of files, in this order."""
         store = self._store()
-        for path in paths:
-            self._add(asyncio.to_thread(store.add_file, path))
+        self._add([partial(store.add_file, path) for path in paths])
 
     def add_image(self, image: QImage) -> None:
         """Attach a picture that was never a file."""
-        import asyncio
-
         store, name = self._store(), f"{self.tr('Picture')} {datetime.now(UTC).astimezone():%Y-%m-%d %H.%M.%S}.png"
         # A value: the clipboard may change meanwhile.
         kept = image.copy()
-        self._add(asyncio.to_thread(lambda: store.add_content(name, "image/png", png_of(kept))))
+        self._add([lambda: store.add_content(name, "image/png", png_of(kept))])
 
     def takes(self, data: QMimeData) -> bool:
         """Whether data is files or a picture. Text that comes with a picture of it is text."""
@@ -139,26 +134,24 @@ class AttachmentBox(QWidget):
             return False
         return True
 
-    def _add(self, work: Coroutine[Any, Any, Attachment]) -> None:
+    def _add(self, copies: Sequence[Callable[[], Attachment]]) -> None:
         turn = self._turn
-        if len(self._files) >= MOST:
-            work.close()
-            self._say(self.tr("A task has {0} files at most.").format(MOST), bad=True)
-            return
         self._say(self.tr("Copying…"))
-        self._bridge.spawn(self, work, done=lambda file: self._added(turn, file), failed=self._failed)
+        self._bridge.spawn(self, _made(copies), done=lambda made: self._added(turn, *made))
 
-    def _added(self, turn: int, file: Attachment) -> None:
+    def _added(self, turn: int, files: list[Attachment], failures: list[BurrowError]) -> None:
         if turn != self._turn:
             return
-        if file not in self._files:
-            self._show((*self._files, file))
+        wanted = list(dict.fromkeys((*self._files, *files)))
+        changed = tuple(wanted[:MOST]) != self._files
+        self._show(tuple(wanted[:MOST]))
+        if changed:
             self.changed.emit()
-        else:
-            self._say("")
-
-    def _failed(self, error: BurrowError) -> None:
-        self._say(f"{error.cause} {error.advice}".strip(), bad=True)
+        why = [f"{each.cause} {each.advice}".strip() for each in failures]
+        if len(wanted) > MOST:
+            why.append(self.tr("A task has {0} files at most; {1} are left out.").format(MOST, len(wanted) - MOST))
+        if why:
+            self._say(" ".join(why), bad=True)
 
     def _remove(self, file: Attachment) -> None:
         self._show(tuple(each for each in self._files if each != file))
@@ -168,7 +161,7 @@ class AttachmentBox(QWidget):
     def _show(self, files: tuple[Attachment, ...]) -> None:
         self._files = files
         self.rows.show_files(files)
-        self._say(self.tr("Kept on this computer; a run does not get them yet.") if files else "")
+        self._say(self.tr("Kept on this computer until the task runs.") if files else "")
 
     def _say(self, words: str, *, bad: bool = False) -> None:
         self._said.set_tone("bad" if bad else "muted")
@@ -180,6 +173,20 @@ class AttachmentBox(QWidget):
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
         dialog.filesSelected.connect(lambda names: self.add_paths([Path(name) for name in names]))
         dialog.open()
+
+
+async def _made(copies: Sequence[Callable[[], Attachment]]) -> tuple[list[Attachment], list[BurrowError]]:
+    """What the copies gave, one after the other; one that fails does not keep the others away."""
+    import asyncio
+
+    files: list[Attachment] = []
+    failures: list[BurrowError] = []
+    for copy in copies:
+        try:
+            files.append(await asyncio.to_thread(copy))
+        except BurrowError as failure:
+            failures.append(failure)
+    return files, failures
 
 
 def paths_of(data: QMimeData) -> list[Path]:

@@ -212,9 +212,8 @@ class Composer(QWidget):
         for field in TASK_FIELDS:
             row = self.rows[field.name]
             box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
-            if field.name == "description":
-                box.addWidget(self.attached)
             box.addSpacing(current.px(tokens.SPACE_2))
+        box.addWidget(self.attached)
         box.addWidget(self.card)
         buttons = FlowLayout()
         for button in (self.send, self.send_and_run, self.back, self.discard, self._state):

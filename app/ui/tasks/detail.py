@@ -216,9 +216,7 @@ class TaskPage(QWidget):
         self._files = AttachmentRows()
         self._files.removed.connect(self.file_removed)
         self._files_title = Text(self.tr("Files"), "section")
-        self._files_note = Text(
-            self.tr("Kept on this computer; a run does not get them yet."), "caption", "muted", wrap=True
-        )
+        self._files_note = Text(self.tr("Kept on this computer until the task runs."), "caption", "muted", wrap=True)
         self._facts = KeyValueGrid()
         self._run_rows = QVBoxLayout()
         self._run_rows.setSpacing(current.px(tokens.SPACE_2))

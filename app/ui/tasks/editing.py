@@ -37,6 +37,8 @@ class TaskEditing(QObject):
         super().__init__(pages)
         self._navigator, self._controller, self._edits, self._pages = navigator, controller, edits, pages
         self._files = files
+        controller.files_of = files.for_run
+        controller.run_started.connect(files.forget)
         files.changed.connect(self._show_files)
         files.trouble.connect(self._not_stored)
         pages.detail_built.connect(self._connect_detail)

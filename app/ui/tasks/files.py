@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from app.core.posthog.run_files import RunFile
 from app.core.storage.attachments import FIELD, decode, encode
 from app.ui.bridge import Generation
 
@@ -34,6 +36,7 @@ class TaskFiles(QObject):
         self._scope: Scope | None = None
         self._project: int | None = None
         self._files: dict[str, tuple[Attachment, ...]] = {}
+        self._sent: set[str] = set()
         # Once in a process.
         self._cleaned = False
 
@@ -62,9 +65,22 @@ class TaskFiles(QObject):
         """Take a file away from a task."""
         self._set(task_id, tuple(each for each in self.get(task_id) if each != file))
 
+    async def for_run(self, task_id: str) -> list[RunFile]:
+        """The files to start a run with, as they are stored now. Raises `StorageTrouble`."""
+        scope = self._scope
+        if scope is None:
+            return []
+        files = self._of(await self._storage.drafts.list(scope, KIND)).get(task_id, ())
+        if not files:
+            return []
+        self._sent.add(task_id)
+        read = self._storage.attachments.read
+        return [RunFile(each.name, each.type, each.size, partial(read, each)) for each in files]
+
     def forget(self, task_id: str) -> None:
-        """A run has them."""
-        if self.get(task_id):
+        """A run was started with what `for_run` gave."""
+        if task_id in self._sent:
+            self._sent.discard(task_id)
             self._set(task_id, ())
 
     def _set(self, task_id: str, files: tuple[Attachment, ...]) -> None:
@@ -77,16 +93,20 @@ class TaskFiles(QObject):
         self._bridge.spawn(self, work, failed=self.trouble.emit)
 
     def _loaded(self, drafts: tuple[Draft, ...]) -> None:
+        found = self._of(drafts)
+        before, self._files = self._files, found
+        for task_id in before.keys() | found.keys():
+            if before.get(task_id, ()) != found.get(task_id, ()):
+                self.changed.emit(task_id)
+
+    def _of(self, drafts: tuple[Draft, ...]) -> dict[str, tuple[Attachment, ...]]:
         found: dict[str, tuple[Attachment, ...]] = {}
         # The last saved first.
         for draft in drafts:
             project, _, task_id = draft.id.partition("/")
             if project == str(self._project) and task_id not in found:
                 found[task_id] = decode(draft.fields.get(FIELD))
-        before, self._files = self._files, found
-        for task_id in before.keys() | found.keys():
-            if before.get(task_id, ()) != found.get(task_id, ()):
-                self.changed.emit(task_id)
+        return found
 
 
 async def keep(drafts: Drafts, scope: Scope, project: int, task_id: str, text: str) -> None:

@@ -166,6 +166,16 @@ class OutboxSender(QObject):
         outbox = self._services.storage.outbox
         self._generation.spawn(outbox.remove(item_id), done=removed, failed=self.trouble.emit)
 
+    def found(self, pending_id: str, task_id: str) -> None:
+        """A task of unknown outcome is on the server: its files go to it, and it leaves the outbox."""
+        item, scope, project = self._pending.get(pending_id), self._scope, self._project
+        if item is None or not item.files or scope is None or project is None:
+            self.discard(pending_id)
+            return
+        work = keep(self._services.storage.drafts, scope, project, task_id, item.files)
+        # In this order: the files are named by the outbox until the task has them.
+        self._bridge.spawn(self, work, done=lambda _nothing: self.discard(pending_id), failed=self.trouble.emit)
+
     def discard(self, pending_id: str) -> None:
         """Remove a task from the outbox."""
         if self._pending.pop(pending_id, None) is None:

@@ -154,7 +154,7 @@ class TaskSubmission(QObject):
 
     def _found(self, pending_id: str, task: Task) -> None:
         """A task of unknown outcome is on the server: it replaces the pending one."""
-        self._outbox.discard(pending_id)
+        self._outbox.found(pending_id, task.id)
         self._controller.put(task)
         self._pane.show_now()
         self._pane.table.select_key(TASK + task.id)

@@ -96,16 +96,14 @@ class UnsentTask(QWidget):
         if item.state is SendState.SIGN_IN:
             return (
                 "",
-                self._then(
-                    item, self.tr("It is kept on this computer and sent once you are signed in with the same account.")
-                ),
+                self._then(item, self.tr("Kept on this computer. It is sent when you sign in with the same account.")),
                 [(self.tr("Sign in"), self.sign_in.emit), undo],
                 "attention",
             )
         if item.state is SendState.CONNECTION:
             return (
                 "",
-                self._then(item, self.tr("It is kept on this computer and sent as soon as the server can be reached.")),
+                self._then(item, self.tr("Kept on this computer. It is sent when the server can be reached.")),
                 [(self.tr("Send now"), self.send_again.emit), undo],
                 "attention",
             )
