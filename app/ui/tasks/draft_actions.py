@@ -129,6 +129,16 @@ class DraftActions(QObject):
         if self._pages.shows_composer:
             self._pane.show_now()
             self._selection.sync()
+        elif self._selection.notice is not None and self._selection.notice.startswith(DRAFT):
+            self._follow_elsewhere(self._selection.notice)
+
+    def _follow_elsewhere(self, key: str) -> None:
+        """Another window has given up the draft whose notice is in view: open it, or go on if it is gone."""
+        draft = self._draft(key)
+        if draft is None:
+            self._selection.show_current()
+        elif not draft.held_elsewhere:
+            self._show(key.removeprefix(DRAFT))
 
     def _open_menu(self, key: str, at: QPoint) -> None:
         draft = self._draft(key)

@@ -179,7 +179,7 @@ class TaskPane(SidePane):
         self.filter.textChanged.connect(self._filtered)
         self.filter.down.connect(self._enter_list)
         self.progress = ProgressLine(self.tr("Loading tasks"))
-        self.archive_sign = Banner()
+        self.archive_sign = _ShortBanner()
         self.note = Banner()
         self.failures = FailureNote(self._controller.cache.get)
         self.table = TaskTable(self.tr("Tasks"), two_lines=True, multi=True, align_glyphs=True)
@@ -420,6 +420,12 @@ class TaskPane(SidePane):
             self.note.show_message(
                 f"{error.title}. {saved}", "attention", secondary=[(self.tr("Try again"), self._controller.refresh)]
             )
+
+
+class _ShortBanner(Banner):
+    """For a few words, which have room beside their button in a narrow list."""
+
+    LEAST_WORDS = 110
 
 
 def task_id_of(key: str) -> str | None:

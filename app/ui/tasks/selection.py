@@ -119,10 +119,15 @@ class TaskSelection(QObject):
         """The keys of the rows that the page shows, whether the list has them or not."""
         if self._pages.shows_several:
             return self._several
-        if self._notice is not None and self._pages.currentWidget() is self._pages.nothing:
-            return (self._notice,)
+        if self.notice is not None:
+            return (self.notice,)
         found = ((kind.prefix, kind.shown()) for kind in self._kinds)
         return next(((prefix + shown,) for prefix, shown in found if shown is not None), ())
+
+    @property
+    def notice(self) -> str | None:
+        """The key of the row that the notice in place of a task is about, while that is in view."""
+        return self._notice if self._pages.currentWidget() is self._pages.nothing else None
 
     @property
     def task_ids(self) -> tuple[str, ...]:

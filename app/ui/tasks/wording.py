@@ -79,6 +79,11 @@ SEND_STATES = {
 }
 
 
+def draft_state() -> State:
+    """The state of a draft that is not open anywhere else."""
+    return State("edit", _tr("Draft"), "muted")
+
+
 def open_elsewhere() -> State:
     """The state of a draft that another window has open."""
     return State("external", _tr("Open in another window"), "info")
