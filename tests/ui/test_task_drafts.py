@@ -221,6 +221,22 @@ async def test_undo_brings_back_every_draft_that_was_discarded_and_the_second_is
         assert await window.stored() == ["One", "Three", "Two"]
 
 
+async def test_a_yes_discards_the_draft_that_the_question_names_although_another_one_is_open(opens: Opens) -> None:
+    async with opens() as window:
+        pane = window.place.pane
+        for words in ("One", "Two", "Three"):
+            await window.new(words)
+        await window.pick("One")
+        QTest.keyClick(pane.table, Qt.Key.Key_Delete)
+        await window.pick("Two")
+        button(window.composer, "Discard draft").click()
+        assert pane.question.text == "Discard “Two” too?"
+        await window.pick("Three")
+        pane.question.yes.click()
+        await until(lambda: "Two" not in window.titles)
+        assert await window.stored() == ["Three"]
+
+
 async def test_a_draft_that_is_discarded_before_it_was_read_is_discarded_whole(opens: Opens) -> None:
     async with opens() as window:
         await window.new("One")

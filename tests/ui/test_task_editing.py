@@ -135,6 +135,7 @@ async def test_what_is_half_typed_is_there_after_a_restart(opens: Opens) -> None
         assert not window.place.unsaved
     async with opens() as window:
         await window.select("t1")
+        await until(window.editor.texts)
         assert window.editor.texts() == {"title": "First", "description": "Half a thought", "repository": "acme/web"}
 
 

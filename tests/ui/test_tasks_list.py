@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import time
+
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
@@ -10,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.hosts import EU, Host, workspace_host
 from app.core.posthog.web import task_page
+from app.core.storage import Draft
 from app.ui.tasks.rows import Grouping, build_groups
 from app.ui.tasks.wording import RUN_STATES
 from app.ui.theme.state import State
@@ -73,6 +76,39 @@ def test_no_state_looks_like_a_checkbox_or_like_another_state() -> None:
     assert len(set(glyphs)) == len(glyphs)
     assert "stop" not in glyphs
     assert isinstance(RUN_STATES["cancelled"], State)
+
+
+@pytest.mark.parametrize("given_up", [True, False])
+async def test_a_draft_that_another_window_gives_up_is_opened_and_one_that_is_gone_is_left(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch, given_up: bool
+) -> None:
+    async with task_desk(qapp, numbered(2)) as desk:
+        held = Draft("task", "d1", {"description": "Written elsewhere"}, time(), "c1", True)
+        stored = [held]
+
+        async def listed(*_: object) -> tuple[Draft, ...]:
+            return tuple(stored)
+
+        monkeypatch.setattr(desk.services.storage.drafts, "list", listed)
+        desk.place.drafts.refresh()
+        await settle()
+        await desk.select("draft:d1/c1")
+        assert "another window" in desk.place.pages.nothing.accessibleName()
+        assert desk.place.pane.table.selected_keys() == ("draft:d1/c1",)
+        stored[:] = [held._replace(held_elsewhere=False)] if given_up else []
+        desk.place.drafts.refresh()
+        await settle()
+        assert desk.place.pages.shows_composer is given_up
+        assert desk.place.pages.shows_detail is not given_up
+
+
+def test_a_draft_has_a_glyph_and_says_what_it_is_to_assistive_technology() -> None:
+    draft = Draft("task", "d1", {"description": "Words"}, time(), "c1")
+    (group,) = build_groups([], (), grouping=Grouping.NONE, pinned=lambda _: False, drafts=[draft])
+    assert group.title == "Drafts"
+    assert group.rows[0].state is not None
+    assert not group.rows[0].worded
+    assert "Draft" in group.rows[0].spoken()
 
 
 # The archive
@@ -273,6 +309,10 @@ async def test_in_a_wide_window_the_list_grows_with_the_page(qapp: QApplication)
         after = desk.place.splitter.sizes()
         assert after[0] > before[0]
         assert after[1] > before[1]
+        desk.place.splitter.moveSplitter(300, 1)
+        desk.place.resize(1600, 700)
+        await settle()
+        assert desk.place.splitter.sizes()[0] == 300
 
 
 def test_rows_are_equal_only_if_they_look_alike() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
 from app.ui.context import Command
@@ -154,9 +154,14 @@ class LabPlace(Place):
         for fault in FAULTS:
             faults.box.addWidget(self._fault_row(fault))
         faults.box.addStretch(1)
-        widest = max(button.sizeHint().width() for button in self.buttons.values())
-        faults.setMinimumWidth(widest + theme().px(2 * tokens.SPACE_4 + tokens.SPACE_3))
+        self._fit()
+        theme().changed.connect(self._fit)
         return faults
+
+    def _fit(self) -> None:
+        """Have room for the widest button at the text size in force."""
+        widest = max(button.sizeHint().width() for button in self.buttons.values())
+        self._faults.setMinimumWidth(widest + theme().px(2 * tokens.SPACE_4 + tokens.SPACE_3))
 
     def _fault_row(self, fault: Fault) -> QWidget:
         current = theme()
@@ -205,7 +210,12 @@ class LabPlace(Place):
             self.tr("What Burrow did"), columns, lambda record: record.id
         )
         column.addWidget(self.events, 1)
-        return panel
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setMinimumWidth(panel.minimumWidth())
+        area.setWidget(panel)
+        return area
 
     def _counter(self, name: str) -> QWidget:
         cell = QWidget()

@@ -77,6 +77,7 @@ class TemplatePage(QWidget):
         self.template: ServerTemplate | None = None
         self._installed: str | None = None
         self.page = TitledPage()
+        self.page.windowTitleChanged.connect(self.setWindowTitle)
         area = ScrollColumn(self.tr("Available server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = Text("", wrap=True, selectable=True)
         self.facts = KeyValueGrid()
@@ -172,6 +173,7 @@ class CustomServerPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.page = TitledPage(self.tr("Add a server"))
+        self.setWindowTitle(self.page.windowTitle())
         self.name = LabelledField(self.tr("Name"))
         self.url = LabelledField(self.tr("Address"), self.tr("The URL of its MCP endpoint, https://…"))
         self.description = LabelledField(self.tr("Description"), tall=True)

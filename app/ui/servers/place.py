@@ -20,7 +20,7 @@ from app.ui.servers.selection import ServerSelection
 from app.ui.servers.server_pane import ServerPane
 from app.ui.servers.tool_calls import ToolCalls
 from app.ui.settings import UiSettings
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
     from app.ui.servers.server_page import ServerPage
 
-LIST_WIDTH = 232
 WIDTHS = "servers.widths"
 NEEDS_PERSON = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
@@ -56,16 +55,18 @@ class ServersPlace(Place):
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
-        width = theme().px(LIST_WIDTH)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],
             settings.sizes(WIDTHS) or [width, 3 * width],
             lambda widths: settings.put(WIDTHS, widths),
+            share=0 if settings.sizes(WIDTHS) else tokens.LIST_SHARE,
         )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
+        self.follow_titles(self.pages.stack)
         self.controller.changed.connect(self._count)
         self.policies.said.connect(navigator.announce)
         self.policies.failed.connect(self.server_actions.show_failure)
@@ -97,6 +98,8 @@ class ServersPlace(Place):
         fresh = former is not None and backend is former.backend and former.project is not None
         self.connecting.cancel()
         self.pages.start()
+        # Undone here, a change of the former account would set the policies of this one.
+        self.page.page.undo.drop()
         self.calls.sessions.close()
         # Saves what was typed in the former sessions first, for the former account.
         self.drafts.start(backend.scope if backend is not None else None)

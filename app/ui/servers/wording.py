@@ -60,7 +60,7 @@ CALL_STATES: Mapping[CallState, State] = {
     CallState.DONE: State("check", marked("State", "Done"), "good"),
     CallState.TOOL_ERROR: State("warning", marked("State", "Tool error"), "attention"),
     CallState.PROTOCOL_ERROR: State("cross", marked("State", "Protocol error"), "bad"),
-    CallState.CANCELLED: State("stop", marked("State", "Cancelled"), "muted"),
+    CallState.CANCELLED: State("cancelled", marked("State", "Cancelled"), "muted"),
     CallState.UNKNOWN: State("question", marked("State", "Outcome unknown"), "attention"),
     CallState.WAITING: State("clock", marked("State", "Waiting for sign-in"), "attention"),
 }

@@ -14,16 +14,19 @@ from app.ui.shell.appearance import Appearance, restore_appearance
 from app.ui.shell.backend_follower import BackendFollower
 from app.ui.shell.corner import StatusCorner
 from app.ui.shell.drawer_host import DrawerHost
+from app.ui.shell.footnote import Footnote
 from app.ui.shell.layout import SMALLEST, WindowLayout
 from app.ui.shell.pages import WindowPages
 from app.ui.shell.panes import holds_focus, move_focus, visible_panes
 from app.ui.shell.place_stack import PlaceStack
 from app.ui.shell.rail import Rail
 from app.ui.shell.signin_bar import SignInBar
-from app.ui.theme import theme
+from app.ui.shell.titles import window_title
+from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mnemonics import show_mnemonics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +59,7 @@ class MainWindow(QWidget):
         follower: which host is connected, as whom, and how its credential stands.
         pages: the first page, or everything below.
         rail, corner: the places at the left, and below them project, account and state.
+        footnote: what the corner says, below the place, while the window is too narrow for it there.
         bar, previous_account: the sign-in bar, and what another account left here.
         stack: the places, each built when it is first shown.
         drawers: the stack, and below it the activity drawer.
@@ -85,7 +89,7 @@ class MainWindow(QWidget):
         """
         restore_appearance(services.storage.settings)
         super().__init__()
-        self.setWindowTitle("Burrow")
+        self.setWindowTitle(window_title(""))
         self.context = Context(services, bridge, self)
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = UiSettings(services.storage.settings, bridge, self)
@@ -96,6 +100,8 @@ class MainWindow(QWidget):
         self.corner = StatusCorner(connector)
         self.rail = Rail(self.corner)
         self.bar = SignInBar()
+        self.footnote = Footnote()
+        self.corner.unsaid.connect(self.footnote.say)
         self.stack = PlaceStack(self.context, places)
         # Each of the next two asks the other: the layout has the height of the drawer.
         self.drawers = DrawerHost(self.stack, services, bridge, settings, lambda: self.layout_memory.changed())
@@ -107,8 +113,10 @@ class MainWindow(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.pages)
-        self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
+        self._fit_text()
+        theme().changed.connect(self._fit_text)
         show_focus_ring(self)
+        show_mnemonics(self)
         self.layout_memory.restore()
         if paint_first:
             self.rail.set_places(self.stack.available())
@@ -126,7 +134,11 @@ class MainWindow(QWidget):
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.previous_account import PreviousAccountBanner
         from app.ui.shell.sign_in import SignInController
+        from app.ui.theme.app_icon import app_icon
+        from app.ui.widgets.accessible_roles import install_roles
 
+        install_roles(self)
+        QApplication.setWindowIcon(app_icon())
         self.dialogs = Dialogs(self, self._bridge)
         self.navigation = Navigation(self.stack)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
@@ -250,6 +262,7 @@ class MainWindow(QWidget):
         self._column.setSpacing(0)
         self._column.addWidget(self.bar)
         self._column.addWidget(self.drawers, 1)
+        self._column.addWidget(self.footnote)
         whole = QWidget()
         row = QHBoxLayout(whole)
         row.setContentsMargins(0, 0, 0, 0)
@@ -287,6 +300,8 @@ class MainWindow(QWidget):
         self.stack.made.connect(self._connect_place)
         self.stack.shown.connect(self._place_shown)
         self.stack.turned.connect(self.layout_memory.changed)
+        self.stack.turned.connect(self._show_title)
+        self.pages.currentChanged.connect(self._show_title)
         self.drawers.focus_left.connect(self.navigation.focus_place)
         QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
 
@@ -298,6 +313,7 @@ class MainWindow(QWidget):
         self._was_left = not active
 
     def _connect_place(self, place_id: str, place: Place) -> None:
+        place.titled.connect(self._show_title)
         place.count_changed.connect(lambda count: self._counted(place_id, count))
         place.waiting_sent.connect(self.bar.add_sent)
         place.call_resumed.connect(self.bar.add_repeated)
@@ -307,6 +323,12 @@ class MainWindow(QWidget):
             place.saved_shown.connect(self.sign_ins.start)
         else:
             self.sign_ins.start()
+
+    def _show_title(self, *_: object) -> None:
+        """Say in the title of the window what is open, else the place."""
+        place = self.stack.current if self.pages.shows_places else None
+        open_title = "" if place is None else place.open_title or self.stack.label
+        self.setWindowTitle(window_title(open_title))
 
     def _counted(self, place_id: str, count: int) -> None:
         self.rail.set_count(place_id, count)
@@ -402,9 +424,18 @@ class MainWindow(QWidget):
         if event.type() == QEvent.Type.WindowStateChange and self.isVisible():
             self.layout_memory.changed()
 
+    def _fit_text(self) -> None:
+        """Have room for the text size in force."""
+        self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
+        self._fit_rail()
+
+    def _fit_rail(self) -> None:
+        self.rail.set_narrow(self.width() < theme().px(tokens.WINDOW_WIDE))
+
     @guarded()
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
+        self._fit_rail()
         # Before it is shown the size is that of `restore`, not a choice of the user.
         if self.isVisible():
             self.layout_memory.changed()

@@ -225,16 +225,13 @@ class TaskActions(QObject):
         """Delete what is selected. Several tasks, and a further one within the time to undo, only after a question."""
         tasks = self.tasks()
         ids = tuple(task.id for task in tasks)
-        ask = self._pane.question.ask
         if len(tasks) > 1:
-            words = self.tr("Delete {0} tasks?").format(len(tasks))
-            ask(words, self.tr("Delete {0} tasks").format(len(tasks)), lambda: self._delete_now(ids))
-        elif tasks and self._pane.undo.holds(undoing.deleted()):
-            # Deleting several in a row may be a slip, and what was deleted is seen in the bar only.
-            words = self.tr("Delete “{0}” too?").format(title_of(tasks[0]))
-            ask(words, self.tr("Delete"), lambda: self._delete_now(ids))
+            words, yes = self.tr("Delete {0} tasks?"), self.tr("Delete {0} tasks")
+            ask = self._pane.question.ask
+            ask(words.format(len(tasks)), yes.format(len(tasks)), lambda: self._delete_now(ids))
         elif tasks:
-            self._delete_now(ids)
+            words = self.tr("Delete “{0}” too?").format(title_of(tasks[0]))
+            self._pane.ask_from_second(undoing.deleted(), words, self.tr("Delete"), lambda: self._delete_now(ids))
 
     def _delete_now(self, ids: Sequence[str]) -> None:
         self._take_away(ids, self._controller.delete)

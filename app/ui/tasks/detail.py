@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLineEdit,
+    QTextEdit,
     QVBoxLayout,
     QWidget,
 )
@@ -105,6 +106,7 @@ class TaskPage(QWidget):
         self.end_edit()
         self.card.clear()
         self.title.setText("")
+        self.setWindowTitle("")
         self._description.set_text("")
         self._facts.clear()
         clear_layout(self._run_rows)
@@ -255,6 +257,7 @@ class TaskPage(QWidget):
         title = title_of(task)
         if self.title.text() != title:
             self.title.setText(title)
+            self.setWindowTitle(title)
         state = state_of(task)
         self._state.set_state(state)
         self._archived.set_state(archived_state() if task.archived else None)
@@ -356,6 +359,10 @@ class TaskPage(QWidget):
             self.begin_rename()
         elif plain and event.key() == Qt.Key.Key_Escape:
             self.left.emit()
+        elif plain and event.key() == Qt.Key.Key_Delete and not isinstance(self.focusWidget(), QTextEdit):
+            # A key that is held would delete the task that is shown next.
+            if not event.isAutoRepeat():
+                self.delete.emit()
         else:
             super().keyPressEvent(event)
 

@@ -45,7 +45,7 @@ class DraftActions(QObject):
         page.draft.stored.connect(self._drafts.refresh)
         page.draft.loaded.connect(lambda _fields: self._drafts.refresh())
         page.draft.missing.connect(self._drafts.refresh)
-        page.discard_wanted.connect(lambda: self._ask_discard(page.fields(), page.discard_draft))
+        page.discard_wanted.connect(self._discard_open)
         page.discarded.connect(self._offer_undo)
 
     def _draft(self, key: str) -> Draft | None:
@@ -88,6 +88,20 @@ class DraftActions(QObject):
         if draft is not None:
             self._discard(draft)
 
+    def _discard_open(self) -> None:
+        """The button of the composer: discard the draft that is open now, also if the answer comes from another one."""
+        composer, draft_id = self._pages.composer, self._pages.composer.draft.id
+
+        def discard() -> None:
+            if composer.draft.id == draft_id:
+                composer.discard_draft()
+                return
+            stored = next((each for each in self._drafts.all if each.id == draft_id), None)
+            if stored is not None:
+                self._discard_now(stored)
+
+        self._ask_discard(composer.fields(), discard)
+
     def _discard(self, draft: Draft) -> None:
         if draft.held_elsewhere:
             self._navigator.status(self.tr("The draft is open in another window"))
@@ -100,11 +114,8 @@ class DraftActions(QObject):
 
     def _ask_discard(self, fields: Mapping[str, str], discard: Callable[[], None]) -> None:
         """Discard, but a further draft within the time to undo only after a question, as with tasks."""
-        if self._pane.undo.holds(undoing.discarded()):
-            words = self.tr("Discard “{0}” too?").format(title_of(new_task(fields)))
-            self._pane.question.ask(words, self.tr("Discard"), discard)
-        else:
-            discard()
+        words = self.tr("Discard “{0}” too?").format(title_of(new_task(fields)))
+        self._pane.ask_from_second(undoing.discarded(), words, self.tr("Discard"), discard)
 
     def _offer_undo(self, draft_id: str, fields: Mapping[str, str]) -> None:
         def undo() -> None:
@@ -118,6 +129,16 @@ class DraftActions(QObject):
         if self._pages.shows_composer:
             self._pane.show_now()
             self._selection.sync()
+        elif self._selection.notice is not None and self._selection.notice.startswith(DRAFT):
+            self._follow_elsewhere(self._selection.notice)
+
+    def _follow_elsewhere(self, key: str) -> None:
+        """Another window has given up the draft whose notice is in view: open it, or go on if it is gone."""
+        draft = self._draft(key)
+        if draft is None:
+            self._selection.show_current()
+        elif not draft.held_elsewhere:
+            self._show(key.removeprefix(DRAFT))
 
     def _open_menu(self, key: str, at: QPoint) -> None:
         draft = self._draft(key)

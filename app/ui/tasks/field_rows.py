@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.posthog.task_fields import TaskFieldKind, one_line
 from app.ui.tasks.field_inputs import CONTEXT, INPUTS, FieldInput
@@ -32,7 +32,7 @@ class TaskFieldRow(QWidget):
         super().__init__(parent)
         self._field = field
         self.input: FieldInput = INPUTS[field.kind](field)
-        self._label = QLabel(translate(CONTEXT, field.label))
+        self._label = Text(translate(CONTEXT, field.label))
         self._label.setBuddy(self.input)
         self.input.setAccessibleName(self.caption)
         self.error = FieldError(self.input)

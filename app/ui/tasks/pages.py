@@ -167,8 +167,9 @@ class TaskPages(QStackedWidget):
 
     def _build_next(self) -> None:
         for page, build in (
-            (self._composer, lambda: self.composer),
+            # First: the task that was last open is shown on it.
             (self._detail, lambda: self.detail),
+            (self._composer, lambda: self.composer),
             (self._unsent, lambda: self.unsent),
         ):
             if page is None:

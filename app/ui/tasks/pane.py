@@ -22,6 +22,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.page import SidePane
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
@@ -29,7 +30,7 @@ from app.ui.widgets.times import relative, ticker
 from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.drafts import TaskDrafts
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.preferences import ListPreferences
+    from app.ui.widgets.undo import UndoKind
 
 LOADING_WORDS_AFTER_MS = 2000
 SIGNED_OUT_STATES = frozenset({CredentialState.SIGNED_OUT, CredentialState.NEEDS_SIGN_IN})
@@ -152,6 +154,16 @@ class TaskPane(SidePane):
         self.table.scrollToTop()
         self.list_changed.emit()
 
+    def ask_from_second(self, kind: UndoKind, words: str, yes: str, act: Callable[[], None]) -> None:
+        """Do it, but ask first while an earlier action of this kind can still be undone.
+
+        Several in a row may be a slip, and what they were about is seen in the bar only.
+        """
+        if self.undo.holds(kind):
+            self.question.ask(words, yes, act)
+        else:
+            act()
+
     @property
     def archived(self) -> bool:
         return self._archived.isChecked()
@@ -162,18 +174,12 @@ class TaskPane(SidePane):
         self.view_button = QuietButton(self.tr("View"), "filter", kind="flat")
         self.view_button.setAccessibleName(self.tr("View: grouping, order, archive"))
         self.view_button.setMenu(self._view_menu())
-        top = QWidget()
-        row = QHBoxLayout(top)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.new_button)
-        row.addStretch()
-        row.addWidget(self.view_button)
         self.filter = FilterField(self.tr("Filter tasks  (/)"))
         self.filter.setAccessibleName(self.tr("Filter tasks"))
         self.filter.textChanged.connect(self._filtered)
         self.filter.down.connect(self._enter_list)
         self.progress = ProgressLine(self.tr("Loading tasks"))
-        self.archive_sign = Banner()
+        self.archive_sign = _ShortBanner()
         self.note = Banner()
         self.failures = FailureNote(self._controller.cache.get)
         self.table = TaskTable(self.tr("Tasks"), two_lines=True, multi=True, align_glyphs=True)
@@ -201,8 +207,7 @@ class TaskPane(SidePane):
         self.undo = UndoBar()
         self.question = InlineQuestion()
         self.box.setSpacing(0)
-        self.box.addSpacing(current.px(tokens.SPACE_1))
-        self.add_padded(top)
+        self.set_head(self.new_button, self.view_button)
         self.box.addSpacing(current.px(tokens.SPACE_2))
         self.add_padded(self.filter)
         self.box.addSpacing(current.px(tokens.SPACE_2) - tokens.SELECTION_BAR)
@@ -216,11 +221,11 @@ class TaskPane(SidePane):
         self.box.addWidget(self.undo)
 
     def _view_menu(self) -> QMenu:
-        menu = QMenu(self)
+        menu = CheckMenu(parent=self)
         menu.setAccessibleName(self.tr("View"))
         self._group_actions: dict[Grouping, QAction] = {}
         groups = QActionGroup(menu)
-        menu.addSection(self.tr("Group by"))
+        menu.add_heading(self.tr("Group by"))
         for grouping, words in (
             (Grouping.STATE, self.tr("State")),
             (Grouping.REPOSITORY, self.tr("Repository")),
@@ -233,7 +238,7 @@ class TaskPane(SidePane):
             self._group_actions[grouping] = action
             menu.addAction(action)
         orders = QActionGroup(menu)
-        menu.addSection(self.tr("Order"))
+        menu.add_heading(self.tr("Order"))
         for ordering, words in ((NEWEST, self.tr("Newest first")), (RECENT_ACTIVITY, self.tr("Latest activity first"))):
             action = orders.addAction(words)
             action.setCheckable(True)
@@ -415,6 +420,12 @@ class TaskPane(SidePane):
             self.note.show_message(
                 f"{error.title}. {saved}", "attention", secondary=[(self.tr("Try again"), self._controller.refresh)]
             )
+
+
+class _ShortBanner(Banner):
+    """For a few words, which have room beside their button in a narrow list."""
+
+    LEAST_WORDS = 110
 
 
 def task_id_of(key: str) -> str | None:

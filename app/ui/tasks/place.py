@@ -25,7 +25,7 @@ from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
 
 POLL_MS = 30_000
-LIST_WIDTH = 360
 
 
 class TasksPlace(Place):
@@ -66,19 +65,18 @@ class TasksPlace(Place):
         self.files = TaskFiles(services, bridge, self)
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pages)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
-        width = theme().px(LIST_WIDTH)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],
             self.preferences.widths or [width, 2 * width],
             self.preferences.set_widths,
+            share=0 if self.preferences.widths else tokens.LIST_SHARE,
         )
-        # Titles need the room of a wide window as much as the page does.
-        for part, share in enumerate((1, 2)):
-            self.splitter.setStretchFactor(part, share)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
+        self.follow_titles(self.pages)
         self._poll = QTimer(self, interval=POLL_MS)
         self._poll.timeout.connect(self._refresh_if_active)
         self.pane.sign_in_wanted.connect(navigator.sign_in)

@@ -14,6 +14,7 @@ from app.ui.tasks.cache import LONG_AGO, moment_of
 from app.ui.tasks.wording import (
     SendState,
     TaskGroup,
+    draft_state,
     group_of,
     heading,
     no_repository,
@@ -220,8 +221,10 @@ def _draft_row(draft: Draft, now: datetime) -> Row:
         draft_key(draft.id, draft.copy),
         title,
         new.repository or _rest_of(new),
-        open_elsewhere() if draft.held_elsewhere else None,
+        open_elsewhere() if draft.held_elsewhere else draft_state(),
         trailing=relative(saved, now),
+        # The heading says it already.
+        worded=draft.held_elsewhere,
         tooltip=lambda: "\n".join(part for part in (title, new.repository or "", absolute(saved)) if part),
     )
 

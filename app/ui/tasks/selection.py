@@ -119,10 +119,15 @@ class TaskSelection(QObject):
         """The keys of the rows that the page shows, whether the list has them or not."""
         if self._pages.shows_several:
             return self._several
-        if self._notice is not None and self._pages.currentWidget() is self._pages.nothing:
-            return (self._notice,)
+        if self.notice is not None:
+            return (self.notice,)
         found = ((kind.prefix, kind.shown()) for kind in self._kinds)
         return next(((prefix + shown,) for prefix, shown in found if shown is not None), ())
+
+    @property
+    def notice(self) -> str | None:
+        """The key of the row that the notice in place of a task is about, while that is in view."""
+        return self._notice if self._pages.currentWidget() is self._pages.nothing else None
 
     @property
     def task_ids(self) -> tuple[str, ...]:
@@ -299,6 +304,7 @@ class TaskSelection(QObject):
         """The person selected other rows. If these cannot be shown, the list selects what is shown again."""
         if len(keys) > 1:
             self.show_several(keys)
+            self._navigator.announce(self._pages.several.title.text())
         elif keys and self.show_key(keys[0]):
             # Restarted by each row: whoever walks through the list requests only where they stop.
             self._fetch_soon.start()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 
 from app.ui.tasks import undoing
+from app.ui.tasks.pane import pending_id_of
 from app.ui.tasks.rows import PENDING, TASK
-from app.ui.tasks.wording import title_of
+from app.ui.tasks.wording import SendState, title_of
 from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.pages import TaskPages
     from app.ui.tasks.pane import TaskPane
+    from app.ui.tasks.rows import PendingTask
     from app.ui.tasks.selection import TaskSelection
     from app.ui.tasks.unsent import UnsentTask
 
@@ -44,6 +46,7 @@ class TaskSubmission(QObject):
         self._selection, self._pane, self._pages = selection, pane, pages
         pages.composer_built.connect(self._connect_composer)
         pages.unsent_built.connect(self._connect_unsent)
+        pane.delete_wanted.connect(self._discard_selected)
         outbox.sent.connect(self._sent)
         outbox.run_wanted.connect(controller.run)
         outbox.refused.connect(self._refused)
@@ -82,20 +85,17 @@ class TaskSubmission(QObject):
         # A search and the archive do not list what is on its way: the new row must be seen.
         if self._controller.query.search or self._controller.query.archived:
             self._pane.clear_filter()
-        self._pane.table.select_key(PENDING + pending_id, quiet=True)
+        self._pane.table.rows.reveal(PENDING + pending_id)
         self._selection.show_pending(pending_id)
         # The composer goes out of view, and Qt would move the focus anywhere.
         if had_focus:
             self._pane.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _sent(self, pending_id: str, task: Task) -> None:
-        # Read while the row of the pending task is still there: selection and page go on to the task it became.
+        # Read while the pending task is still there: the page goes on to the task it became.
         shown = self._shows(pending_id)
-        current = self._pane.table.current_key() == PENDING + pending_id
         self._controller.put(task)
         self._pane.show_now()
-        if current:
-            self._pane.table.select_key(TASK + task.id, quiet=True)
         if shown:
             self._selection.show_task(task.id)
         self._navigator.announce(self.tr("Task created: {0}").format(title_of(task)))
@@ -133,8 +133,20 @@ class TaskSubmission(QObject):
         """Discard a task that was not sent. Undo makes its text a draft."""
         pending_id = self._pages.pending_id
         item = self._outbox.get(pending_id) if pending_id is not None else None
-        if item is None:
-            return
+        if item is not None:
+            words = self.tr("Discard “{0}” too?").format(title_of(item.new))
+            discard = partial(self._discard_now, item)
+            self._pane.ask_from_second(undoing.unsent_discarded(), words, self.tr("Discard"), discard)
+
+    def _discard_selected(self) -> None:
+        """The Delete key on a row: not while it is being sent, because then it may arrive."""
+        selected = self._pane.table.selected_keys()
+        pending_id = pending_id_of(selected[0]) if len(selected) == 1 else None
+        item = self._outbox.get(pending_id) if pending_id is not None else None
+        if item is not None and item.state is not SendState.SENDING:
+            self._discard()
+
+    def _discard_now(self, item: PendingTask) -> None:
         self._outbox.discard(item.id)
         self._selection.show_current()
         undo = partial(self._taken_back, item.new, item.files)

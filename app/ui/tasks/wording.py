@@ -43,7 +43,7 @@ RUN_STATES: Mapping[str, State] = {
     "in_progress": State("play", marked("State", "Running"), "accent"),
     "completed": State("check", marked("State", "Done"), "good"),
     "failed": State("cross", marked("State", "Failed"), "bad"),
-    "cancelled": State("block", marked("State", "Cancelled"), "muted"),
+    "cancelled": State("cancelled", marked("State", "Cancelled"), "muted"),
 }
 ARCHIVED = State("archive", marked("State", "Archived"), "muted")
 
@@ -77,6 +77,11 @@ SEND_STATES = {
     SendState.UNKNOWN: (State("question", marked("Tasks", "Sent, outcome unknown"), "attention"), TaskGroup.NEEDS_YOU),
     SendState.FAILED: (State("warning", marked("Tasks", "Not sent"), "bad"), TaskGroup.NEEDS_YOU),
 }
+
+
+def draft_state() -> State:
+    """The state of a draft that is not open anywhere else."""
+    return State("edit", _tr("Draft"), "muted")
 
 
 def open_elsewhere() -> State:

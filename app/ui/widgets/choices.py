@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPainterPath, QPen
+from PySide6.QtGui import QFontMetrics, QPainter, QPainterPath, QPen
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app.ui.theme import icons, theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mnemonics import mnemonic_flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,9 @@ class _Segment(QRadioButton):
 
     def sizeHint(self) -> QSize:
         current = theme()
-        width = self.fontMetrics().horizontalAdvance(self.text()) + current.px(2 * tokens.SPACE_3)
+        # The chosen one is set in a heavier weight, and must not grow when it is chosen.
+        width = max(QFontMetrics(current.font(role)).horizontalAdvance(self.text()) for role in ("body", "strong"))
+        width += current.px(2 * tokens.SPACE_3)
         if self._glyph:
             width += current.px(tokens.ICON + tokens.SPACE_1)
         return QSize(width, current.px(tokens.CONTROL - 4))
@@ -58,14 +61,17 @@ class _Segment(QRadioButton):
         painter.fillPath(outline, current.colour(ground if enabled or chosen else "window"))
         painter.strokePath(outline, QPen(current.colour("border"), 1))
         ink = current.colour(self._tone if chosen else "text" if enabled else "muted")
-        left = current.px(tokens.SPACE_3)
+        font = current.font("strong" if chosen else "body")
+        words = QFontMetrics(font).horizontalAdvance(self.text())
+        # Its width is that of the heavier words, so the lighter ones stand in the middle.
+        left = (self.width() - words - (current.px(tokens.ICON + tokens.SPACE_1) if self._glyph else 0)) // 2
         if self._glyph:
             side = current.px(tokens.ICON)
             colour = ink if chosen else current.colour("muted")
             icons.paint_icon(painter, self._glyph, QRectF(left, (self.height() - side) / 2, side, side), colour)
             left += current.px(tokens.ICON + tokens.SPACE_1)
         painter.setPen(ink)
-        painter.setFont(current.font("strong" if chosen else "body"))
+        painter.setFont(font)
         painter.drawText(self.rect().adjusted(left, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text())
         if chosen:
             bar = QRectF(self.rect()).adjusted(1, self.height() - tokens.SELECTION_BAR - 1, -1, -1)
@@ -175,7 +181,7 @@ class CheckBox(QCheckBox):
         words = self.rect().adjusted(side + current.px(tokens.SPACE_2), 0, 0, 0)
         if self.isRightToLeft():
             words = self.rect().adjusted(0, 0, -side - current.px(tokens.SPACE_2), 0)
-        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextShowMnemonic, self.text())
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | mnemonic_flag(), self.text())
         painter.end()
 
     def sizeHint(self) -> QSize:

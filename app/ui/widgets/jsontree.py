@@ -156,6 +156,7 @@ class JsonTree(QTreeView):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setProperty("ground", "page")
         self.setAccessibleName(name)
         self.values = JsonModel(self)
         self.setModel(self.values)

@@ -167,6 +167,7 @@ class DataTable(QTableView, Generic[T]):
         super().__init__(parent)
         self.setAccessibleName(name)
         self.setProperty("padded", "true")
+        self.setProperty("ground", "page")
         self._columns = tuple(columns)
         self.values: ColumnModel[T] = ColumnModel(columns, key, self)
         self.setModel(self.values)
