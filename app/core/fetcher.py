@@ -61,6 +61,8 @@ SILENCE_SECONDS = 60.0
 BODY_LIMIT = 64 * 1024 * 1024
 # What a record holds of each body: a little more than the activity keeps of it.
 WIRE_BYTES = 72 * 1024
+# For a file of the largest size over a slow line.
+UPLOAD_SECONDS = 300.0
 PLAIN_SECONDS = 10.0
 PLAIN_LIMIT = 8 * 1024 * 1024
 JSON_BODY = {"Content-Type": "application/json"}
@@ -256,6 +258,33 @@ class Fetcher:
             raise
         finally:
             self._tell(request, trace, status, len(content), error, content)
+
+    async def upload(self, url: str, fields: Mapping[str, str], name: str, kind: str, content: bytes) -> None:
+        """Post a file to an address that the server has signed, which may be another server's: without the token.
+
+        The form has `fields`, then `file`. The address is a secret, so the request is not recorded. It may be repeated.
+        Raises `Rejected` for an address that is neither HTTPS nor this host's, and what requests raise.
+        """
+        import httpx
+
+        try:
+            origin = origin_of(url)
+        except ValueError:
+            raise Rejected("The server named no address to upload to.", Facts(origin=self._host.origin)) from None
+        if urlsplit(url).scheme != "https" and origin != self._host.origin:
+            raise Rejected("The server named an address without encryption to upload to.", Facts(origin=origin))
+        client = await self._transport.client()
+        try:
+            request = client.build_request("POST", url, data=dict(fields), files={"file": (name, content, kind)})
+            request.extensions[ANSWER_DEADLINE] = UPLOAD_SECONDS
+            response = await client.send(request, stream=True)
+            answer = await self._read(response, True)
+        except httpx.HTTPError as failure:
+            raise transport_error(failure, origin=origin) from None
+        except (httpx.InvalidURL, ValueError):
+            raise Rejected("This cannot be sent as it is.", Facts(origin=origin)) from None
+        if response.status_code >= 300:
+            raise answer_error(Reply(response.status_code, response.headers, answer), name=origin, origin=origin)
 
     @asynccontextmanager
     async def stream(

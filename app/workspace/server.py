@@ -24,7 +24,7 @@ from app.workspace.oauth.wire import OAuthError, oauth_error_response
 from app.workspace.runtime.context import Workspace, workspace_of
 from app.workspace.store import connecting, proxy
 from app.workspace.store import views as store
-from app.workspace.tasks import run_views, task_views
+from app.workspace.tasks import run_views, staged_files, task_views
 from app.workspace.vendors import endpoints as vendors
 from app.workspace.web.errors import ApiError, api_error_response, http_error_response, reply
 from app.workspace.web.guard import RequestGuard, TrackedConnection, connections
@@ -45,6 +45,7 @@ MODULES: tuple[ModuleType, ...] = (
     users,
     task_views,
     run_views,
+    staged_files,
     connecting,
     store,
     proxy,

@@ -19,8 +19,9 @@ from app.core.errors import (
     Throttled,
 )
 from app.core.posthog.accounts import Accounts
+from app.core.posthog.run_files import RunFile
 from app.core.posthog.store import McpStore
-from app.core.posthog.tasks import Tasks
+from app.core.posthog.tasks import ChangedMeanwhile, Tasks
 from app.core.posthog.types import (
     Installation,
     NewTask,
@@ -428,3 +429,45 @@ async def test_a_dead_token_is_healed_under_every_call(tmp_path: Path) -> None:
         rig.issuer.kill()
         assert [task.id for task in (await tasks_of(rig).list()).items] == ["1"]
         assert rig.issuer.accepted == 1
+
+
+async def test_an_edit_of_what_somebody_else_changed_meanwhile_is_not_sent(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        tasks, one = tasks_of(rig), f"{TASKS}1/"
+        rig.server.views[one] = Reply(200, {"id": "1", "title": "t", "description": "theirs", "repository": None})
+        with pytest.raises(ChangedMeanwhile) as changed:
+            await tasks.edit("1", since={"description": "before"}, description="mine")
+        assert changed.value.names == ("description",)
+        assert last(rig, one).method == "GET"
+        # Another field, an equal change, and what the user has seen do not stand in the way.
+        await tasks.edit("1", since={"title": " t "}, title="mine")
+        await tasks.edit("1", since={"description": "before"}, description="theirs ")
+        await tasks.edit("1", since={"description": "theirs"}, description="mine")
+        assert sent(rig, one) == {"description": "mine"}
+
+
+async def test_a_server_that_takes_no_files_says_so_and_starts_nothing(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        with pytest.raises(Rejected, match="takes no files"):
+            await tasks_of(rig).run("1", [RunFile("a", "text/plain", 1, lambda: b"a")])
+        assert not [path for path in rig.server.requests if path.endswith("/run/")]
+
+
+async def test_a_file_is_uploaded_without_the_token_and_never_in_the_clear_to_another_server(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        staged = f"{TASKS}1/staged_artifacts/"
+        post = {"url": f"{rig.server.origin}/up", "fields": {"key": "k", "policy": "p"}}
+        prepared = {"artifacts": [{"id": "f", "storage_path": "s/f", "presigned_post": post}]}
+        rig.server.views[f"{staged}prepare_upload/"] = Reply(200, prepared)
+        rig.server.views[f"{staged}finalize_upload/"] = Reply(200, {"artifacts": [{"id": "final"}]})
+        rig.server.views["/up"] = Reply(204)
+        rig.server.views[f"{TASKS}1/run/"] = Reply(200, {"id": "1"})
+        await tasks_of(rig).run("1", [RunFile("a.txt", "text/plain", 1, lambda: b"a")])
+        uploaded = last(rig, "/up")
+        assert "authorization" not in {name.lower() for name in uploaded.headers}
+        # The signed fields come before the file (contract of the storage).
+        assert uploaded.body.index(b'name="policy"') < uploaded.body.index(b'name="file"; filename="a.txt"')
+        assert sent(rig, f"{TASKS}1/run/")["pending_user_artifact_ids"] == ["final"]
+        post["url"] = "http://elsewhere.example/up"
+        with pytest.raises(Rejected, match="without encryption"):
+            await tasks_of(rig).run("1", [RunFile("a.txt", "text/plain", 1, lambda: b"a")])

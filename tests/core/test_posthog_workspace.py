@@ -19,6 +19,7 @@ from app.core.fetcher import Fetcher
 from app.core.hosts import workspace_host
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.profile import posthog_profile, sign_in_with_ticket
+from app.core.posthog.run_files import RunFile
 from app.core.posthog.store import McpStore
 from app.core.posthog.tasks import Tasks
 from app.core.posthog.types import NewTask, TaskQuery
@@ -79,6 +80,11 @@ async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspac
         assert ran.latest_run is not None
         assert ran.latest_run.status == "queued"
         assert [run.id for run in (await tasks.runs(created.id)).items] == [ran.latest_run.id]
+        for _ in range(2):
+            # Also when it has ended already.
+            cancelled = await tasks.cancel(created.id, ran.latest_run.id)
+            assert cancelled.latest_run is not None
+            assert cancelled.latest_run.status == "cancelled"
         assert all("/" in name for name in await tasks.repositories())
         await tasks.delete(created.id)
         with pytest.raises(NotFound):
@@ -123,3 +129,26 @@ async def test_the_store_of_a_real_server_is_read_and_changed(workspace: Running
         assert not (await store.update(usable.id, is_enabled=False)).is_enabled
         await store.remove(usable.id)
         assert usable.id not in {one.id for one in await store.installations()}
+
+
+async def test_files_are_uploaded_without_the_token_and_go_with_the_run(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    async with connected(workspace, tmp_path) as fetcher:
+        me = await Accounts(fetcher).me()
+        assert me.team is not None
+        project = me.team.id
+        tasks = Tasks(fetcher, lambda: project)
+        task = await tasks.create(NewTask(description="Read the notes"))
+        large = RunFile("large.bin", "application/octet-stream", 4 * 2**20, lambda: b"")
+        with pytest.raises(Rejected, match="3 MB"):
+            await tasks.run(task.id, [large])
+        with pytest.raises(Rejected, match="another size"):
+            await tasks.run(task.id, [RunFile("a.txt", "text/plain", 3, lambda: b"four")])
+        assert (await tasks.get(task.id)).latest_run is None
+        notes = RunFile("notes ü.txt", "text/plain", 5, lambda: b"notes")
+        picture = RunFile("picture.png", "image/png", 3, lambda: b"png")
+        ran = await tasks.run(task.id, [notes, picture])
+        assert ran.latest_run is not None
+        assert ran.latest_run.state is not None
+        assert len(ran.latest_run.state["pending_user_artifact_ids"]) == 2

@@ -208,3 +208,15 @@ async def test_the_drafts_of_a_database_with_one_draft_for_each_account_open(tmp
     storage = Storage.open(tmp_path)
     assert await storage.drafts.load(ADA, "task", "new") == {"title": "kept"}
     await storage.close()
+
+
+async def test_a_draft_that_is_given_up_right_after_a_save_stays_one_draft(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path)
+    await storage.drafts.save(ADA, *TOOL, {"text": "one"})
+    saving = storage.drafts.save(ADA, *TOOL, {"text": "two"})
+    # Before the coroutine has begun.
+    storage.drafts.release_soon(ADA, *TOOL)
+    await saving
+    assert [draft.fields["text"] for draft in await storage.drafts.list(ADA)] == ["two"]
+    assert await storage.drafts.load(ADA, *TOOL) == {"text": "two"}
+    await storage.close()

@@ -76,6 +76,7 @@ def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_
 
         window.key("ctrl+n")
         window.find("Description", "text")
+        window.key("shift+Tab")
         window.type("Fix the login page")
         window.key("Tab")
         window.type("Steps are in the ticket.")
@@ -94,6 +95,7 @@ def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_
         window.key("ctrl+1")
         window.key("ctrl+n")
         window.find("Description", "text")
+        window.key("shift+Tab")
         window.type("Half a thought")
         window.key("Tab")
         window.type("that must not be lost")

@@ -17,6 +17,7 @@ from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
+from app.core.posthog.run_files import RunFile
 from app.core.posthog.task_fields import cleaned, texts_of
 from app.core.posthog.tasks import ChangedMeanwhile
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
@@ -47,6 +48,8 @@ class FakeTasks:
     def __init__(self, tasks: list[Task] | None = None) -> None:
         self.tasks = {t.id: t for t in tasks or []}
         self.pins: set[str] = set()
+        # What the last run of each task was started with.
+        self.files: dict[str, dict[str, bytes]] = {}
         self.names: tuple[str, ...] = ("acme/shop", "acme/web")
         self.calls: list[tuple[Any, ...]] = []
         self.fail: dict[str, BurrowError | None] = {}
@@ -150,9 +153,24 @@ class FakeTasks:
         run = self.tasks[task_id].latest_run if task_id in self.tasks else None
         return Page((run,) if run else (), int(run is not None))
 
-    async def run(self, task_id: str) -> Task:
+    async def cancel(self, task_id: str, run_id: str) -> Task:
+        await self._enter("cancel", task_id, run_id)
+        task = self._found(task_id)
+        if task.latest_run is not None and task.latest_run.id == run_id and not task.latest_run.finished:
+            run = msgspec.structs.replace(task.latest_run, status="cancelled")
+            self.tasks[task_id] = msgspec.structs.replace(task, latest_run=run)
+        return self.tasks[task_id]
+
+    async def run(self, task_id: str, files: Sequence[RunFile] = ()) -> Task:
         await self._enter("run", task_id)
-        made = TaskRun(f"run-{next(self._numbers)}", status="queued", task=task_id, created_at=datetime.now(UTC))
+        self.files[task_id] = {each.name: each.read() for each in files}
+        made = TaskRun(
+            f"run-{next(self._numbers)}",
+            status="queued",
+            task=task_id,
+            environment="cloud",
+            created_at=datetime.now(UTC),
+        )
         self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), latest_run=made)
         return self.tasks[task_id]
 
@@ -282,12 +300,16 @@ class FakeStorage:
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     cache: FakeCache = field(default_factory=FakeCache)
 
+    async def delete_unnamed_attachments(self) -> None:
+        """There are none."""
+
 
 @dataclass
 class FakeHost:
     key: str = "us"
     name: str = "PostHog US"
     embedded: bool = False
+    origin: str = "https://us.posthog.com"
 
 
 class FakeCredential:

@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, clear_layout
+from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.focus_keeper import keep_focus
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.rows import Row
@@ -192,6 +202,22 @@ def test_another_page_of_a_stack_that_takes_the_place_gets_it(window: Window, qt
     first.setFocus()
     stack.setCurrentWidget(second)
     qtbot.waitUntil(second.hasFocus)
+
+
+def test_a_dialog_keeps_its_focus_too(qtbot) -> None:
+    dialog = QDialog()
+    qtbot.addWidget(dialog)
+    box = QVBoxLayout(dialog)
+    pressed, near = QPushButton("Retry"), QPushButton("Near")
+    box.addWidget(pressed)
+    box.addWidget(near)
+    show_focus_ring(dialog)
+    dialog.open()
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    pressed.setFocus()
+    pressed.hide()
+    qtbot.waitUntil(near.hasFocus)
 
 
 @pytest.mark.parametrize("place", ["tasks", "servers", "lab"])

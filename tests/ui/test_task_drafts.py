@@ -198,9 +198,43 @@ async def test_delete_discards_the_draft_of_the_row_and_undo_brings_it_back(open
         await until(lambda: "One" not in window.titles)
         assert await window.stored() == ["Two"]
         assert window.shown is window.composer
-        button(window.composer, "Undo").click()
+        window.place.pane.undo.undo()
         await until(lambda: "One" in window.titles)
         assert await window.stored() == ["One", "Two"]
+
+
+async def test_undo_brings_back_every_draft_that_was_discarded_and_the_second_is_asked_about(opens: Opens) -> None:
+    async with opens() as window:
+        pane = window.place.pane
+        for words in ("One", "Two", "Three"):
+            await window.new(words)
+        for words in ("One", "Two"):
+            await window.pick(words)
+            QTest.keyClick(pane.table, Qt.Key.Key_Delete)
+        assert pane.question.text == "Discard “Two” too?"
+        pane.question.yes.click()
+        await until(lambda: "Two" not in window.titles)
+        assert await window.stored() == ["Three"]
+        assert pane.undo.text == "2 drafts discarded"
+        pane.undo.undo()
+        await until(lambda: {"One", "Two", "Three"} <= set(window.titles))
+        assert await window.stored() == ["One", "Three", "Two"]
+
+
+async def test_a_yes_discards_the_draft_that_the_question_names_although_another_one_is_open(opens: Opens) -> None:
+    async with opens() as window:
+        pane = window.place.pane
+        for words in ("One", "Two", "Three"):
+            await window.new(words)
+        await window.pick("One")
+        QTest.keyClick(pane.table, Qt.Key.Key_Delete)
+        await window.pick("Two")
+        button(window.composer, "Discard draft").click()
+        assert pane.question.text == "Discard “Two” too?"
+        await window.pick("Three")
+        pane.question.yes.click()
+        await until(lambda: "Two" not in window.titles)
+        assert await window.stored() == ["Three"]
 
 
 async def test_a_draft_that_is_discarded_before_it_was_read_is_discarded_whole(opens: Opens) -> None:
@@ -213,7 +247,7 @@ async def test_a_draft_that_is_discarded_before_it_was_read_is_discarded_whole(o
         await window.look()
         assert await window.stored() == ["Two"]
         assert window.composer.empty
-        button(window.composer, "Undo").click()
+        window.place.pane.undo.undo()
         await window.look()
         assert window.composer.description.toPlainText() == "One"
 

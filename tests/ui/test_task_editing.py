@@ -135,6 +135,7 @@ async def test_what_is_half_typed_is_there_after_a_restart(opens: Opens) -> None
         assert not window.place.unsaved
     async with opens() as window:
         await window.select("t1")
+        await until(window.editor.texts)
         assert window.editor.texts() == {"title": "First", "description": "Half a thought", "repository": "acme/web"}
 
 
@@ -244,6 +245,19 @@ async def test_a_change_of_another_field_does_not_stand_in_the_way(opens: Opens)
         button(window.editor, "Save").click()
         await until(lambda: window.tasks.tasks["t1"].description == "Mine")
         assert window.tasks.tasks["t1"].title == "Theirs"
+
+
+async def test_what_is_typed_into_a_task_that_somebody_deletes_becomes_a_draft(opens: Opens) -> None:
+    async with opens() as window:
+        await window.select("t1")
+        window.page.begin_edit()
+        window.type("description", "Mine")
+        del window.tasks.tasks["t1"]
+        window.place.refresh()
+        await until(lambda: window.place.drafts.all)
+        [draft] = window.place.drafts.all
+        assert draft.fields == {"title": "First", "description": "Mine", "repository": "acme/web"}
+        assert [each.kind for each in await window.storage.drafts.list(ANA)] == ["task"]
 
 
 async def test_cancel_gives_up_and_undo_brings_the_text_back(opens: Opens) -> None:

@@ -90,12 +90,13 @@ def test_tab_walks_through_the_fields_to_the_button(composer: Composer) -> None:
     composer.description.setPlainText("Words")
     composer.title.setFocus()
     walked = []
-    for _ in range(3):
+    for _ in range(4):
         QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
         walked.append(QApplication.focusWidget())
     assert walked[0] is composer.description
     assert walked[1] in {composer.repository, composer.repository.lineEdit()}
-    assert walked[2] is composer.send
+    assert walked[2] is composer.attached.attach_button
+    assert walked[3] is composer.send
 
 
 def test_new_suggestions_leave_cursor_and_undo_of_the_repository_alone(qapp: QApplication) -> None:

@@ -289,7 +289,7 @@ async def test_a_new_task_is_shown_before_the_server_has_answered(opened: Opener
         assert "Sending…" in o.words("Do the thing")
         assert o.services.storage.outbox.states == ["sending"]
         tasks.hold["create"].set()
-        await until(lambda: o.place.pages.detail.task_id is not None)
+        await until(lambda: o.place.pages.shows_detail)
         assert tasks.called("create") == [(NewTask(description="Do the thing\nnow", title="", repository="acme/web"),)]
         assert o.services.storage.outbox.items == {}
         assert o.place.pages.composer.empty
@@ -899,7 +899,7 @@ async def test_changing_the_project_drops_everything_and_cancels_what_is_under_w
         tasks.hold["list"].set()
         await settle()
         assert o.titles == ["Not started", "Other"]
-        assert o.place.pages.detail.task_id is None
+        assert o.place.pages.detail.title.text() != "One"
         o.place.set_backend(None)
         assert o.titles == []
         assert o.place.pages.detail.title.text() == ""
@@ -909,8 +909,9 @@ async def test_arrows_show_a_task_and_enter_goes_into_it(opened: Opener) -> None
     async with opened() as o:
         await o.show(FakeBackend(server("One", "Two", "Three")))
         table = o.place.pane.table
+        await until(lambda: o.place.pages.shows_detail)
         table.setFocus(Qt.FocusReason.TabFocusReason)
-        assert o.place.pages.currentWidget() is o.place.pages.nothing
+        assert o.place.pages.detail.title.text() == "One"
         QTest.keyClick(table, Qt.Key.Key_Down)
         assert o.place.pages.detail.title.text() == "Two"
         QTest.keyClick(table, Qt.Key.Key_End)

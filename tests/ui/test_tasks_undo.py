@@ -8,8 +8,8 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
-from app.core.errors import ServerTrouble
-from app.core.posthog.types import Project
+from app.core.errors import Offline, ServerTrouble
+from app.core.posthog.types import NewTask, Project
 from tests.ui._tasks_fakes import FakeBackend, FakeTasks, settle, until
 from tests.ui._tasks_place import TaskDesk, numbered, task_desk
 
@@ -160,3 +160,49 @@ async def test_the_undo_command_has_its_key_only_while_there_is_something_to_und
         assert command.enabled()
         command.run()
         await until(lambda: desk.tasks.called("archive")[-1:] == [("t1", False)])
+
+
+async def test_an_unsent_task_that_was_discarded_becomes_a_draft_again_with_undo(qapp: QApplication) -> None:
+    tasks = FakeTasks(numbered(2))
+    async with task_desk(qapp, tasks) as desk:
+        tasks.fail["create"] = Offline("No connection.")
+        pending_id = desk.place.outbox.send(NewTask(description="Written on the train"))
+        await until(lambda: desk.services.storage.outbox.states == ["waiting-connection"])
+        await desk.select(f"pending:{pending_id}")
+        desk.place.pages.unsent.discard.emit()
+        assert desk.place.pane.undo.text == "Unsent “Written on the train” discarded"
+        assert desk.place.pages.shows_detail
+        desk.place.pane.undo.undo()
+        assert desk.place.pages.composer.description.toPlainText() == "Written on the train"
+        await settle()
+        assert desk.services.storage.outbox.items == {}
+
+
+async def test_delete_on_an_unsent_row_discards_it_and_a_second_one_is_asked_about(qapp: QApplication) -> None:
+    class Unreachable(FakeTasks):
+        async def _enter(self, name: str, *arguments: object) -> None:
+            if name == "create":
+                raise Offline("No connection.")
+            await super()._enter(name, *arguments)
+
+    async with task_desk(qapp, Unreachable(numbered(2))) as desk:
+        outbox, pane = desk.place.outbox, desk.place.pane
+        ids = [outbox.send(NewTask(description=words)) for words in ("First", "Second")]
+        await until(lambda: desk.services.storage.outbox.states == ["waiting-connection"] * 2)
+        for pending_id in ids:
+            await desk.select(f"pending:{pending_id}")
+            desk.press(Qt.Key.Key_Delete)
+        assert pane.undo.text == "Unsent “First” discarded"
+        assert pane.question.text == "Discard “Second” too?"
+        pane.question.withdraw()
+        assert [each.new.description for each in outbox.pending] == ["Second"]
+
+
+async def test_holding_delete_on_the_page_of_a_task_deletes_that_one(qapp: QApplication) -> None:
+    async with task_desk(qapp, numbered(6)) as desk:
+        await desk.select("task:t2")
+        desk.place.pages.detail.pin_button.setFocus()
+        desk.hold(Qt.Key.Key_Delete, 10)
+        await settle()
+        assert desk.place.pane.undo.text == "“Task 2” deleted"
+        assert not desk.place.pane.question.open

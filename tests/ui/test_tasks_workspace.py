@@ -39,7 +39,7 @@ async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: Q
         place.pages.composer.description.setPlainText("Do it.")
         place.pages.composer.repository.setEditText("acme/shop")
         place.pages.composer.submit()
-        await until(lambda: place.pages.detail.task_id is not None)
+        await until(lambda: place.pages.shows_detail)
         task_id = place.pages.detail.task_id
         assert task_id is not None
         assert (await backend.tasks.get(task_id)).repository == "acme/shop"
@@ -71,7 +71,7 @@ async def test_a_killed_token_is_not_noticed_while_creating(qapp: QApplication, 
         place.selection.new_task()
         place.pages.composer.description.setPlainText("Unseen")
         place.pages.composer.submit()
-        await until(lambda: place.pages.detail.task_id is not None, 10)
+        await until(lambda: place.pages.shows_detail, 10)
         assert "Unseen" in titles(place)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from app.core.fetcher import Admission, Fetcher
+    from app.core.posthog.run_files import RunFile
 
 ORIGIN = "user_created"
 # Without a mode the agent of a cloud run asks for no permission at all (docs/wire.md, "Starting a run").
@@ -137,11 +138,28 @@ class Tasks:
         answer = await self._fetcher.get(self._path(id, "runs"), params={"limit": bounded(limit)})
         return decode_page(answer, TaskRun)
 
-    async def run(self, id: str) -> Task:  # noqa: A002
-        """Start an interactive cloud run; the task's `latest_run` is the new one."""
+    async def run(self, id: str, files: Sequence[RunFile] = ()) -> Task:  # noqa: A002
+        """Start an interactive cloud run, with files; the task's `latest_run` is the new one.
+
+        The files are uploaded first: if that fails, no run was started.
+        """
+        staged: list[str] = []
+        if files:
+            # Few runs have any.
+            from app.core.posthog.run_files import stage
+
+            staged = await stage(self._fetcher, self._path(id, "staged_artifacts").rstrip("/"), files)
         # A permission mode can be sent only with a model, so the first one that the server offers is named.
-        body = {"mode": "interactive", **await self._agent()}
+        body: dict[str, object] = {"mode": "interactive", **await self._agent()}
+        if staged:
+            body["pending_user_artifact_ids"] = staged
         return decode_one(await self._fetcher.post(self._path(id, "run"), body), Task)
+
+    async def cancel(self, id: str, run_id: str) -> Task:  # noqa: A002
+        """Cancel a cloud run that has not ended; one that has stays as it is. Raises `NotFound` on older servers."""
+        await self._fetcher.post(self._path(id, "runs", run_id, "cancel"), {})
+        # The contract leaves the answer's body open, and the task says what its latest run is now.
+        return await self.get(id)
 
     async def _agent(self) -> dict[str, str]:
         try:

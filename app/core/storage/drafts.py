@@ -16,16 +16,18 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.core.errors import StorageTrouble
+from app.core.storage.attachments import FIELD
+from app.core.storage.attachments import decode as decode_attachments
 from app.core.storage.lease import LOCKS_FOLDER, NOBODY, Lease
-from app.core.storage.repository import Repository, json_object, moment, text
+from app.core.storage.repository import Repository, Unreadable, json_object, moment, text
 from app.core.storage.values import Draft, Scope
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
 Key = tuple[Scope, str, str]
 
@@ -47,8 +49,7 @@ class _Unsaved:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """The copy that this process holds, and when it was saved as far as this process knows."""
 
     copy: str
@@ -70,13 +71,16 @@ class Drafts(Repository):
         path = self._database.path
         self._lease = Lease(None if path is None else path.parent / LOCKS_FOLDER, LOCK_PREFIX)
 
-    async def save(self, scope: Scope, kind: str, id: str, fields: dict[str, str]) -> None:  # noqa: A002
-        """Store `fields` as this process's copy. They are durable when this returns."""
-        await self._keep((scope, kind, id), _Unsaved(dict(fields), time.time()))
+    def save(self, scope: Scope, kind: str, id: str, fields: dict[str, str]) -> Coroutine[Any, Any, None]:  # noqa: A002
+        """Store `fields` as this process's copy. They are durable when the coroutine returns.
 
-    async def discard(self, scope: Scope, kind: str, id: str) -> None:  # noqa: A002
-        """Delete this process's copy of a draft, if there is one."""
-        await self._keep((scope, kind, id), _Unsaved(None, time.time()))
+        They are `unsaved` from the call on, so that a `release_soon` that follows it gives them up with their copy.
+        """
+        return self._keep((scope, kind, id), _Unsaved(dict(fields), time.time()))
+
+    def discard(self, scope: Scope, kind: str, id: str) -> Coroutine[Any, Any, None]:  # noqa: A002
+        """Delete this process's copy of a draft, if there is one, from the call on as `save`."""
+        return self._keep((scope, kind, id), _Unsaved(None, time.time()))
 
     async def remove(self, scope: Scope, draft: Draft) -> bool:
         """Delete a draft that `list` gave; False if another process holds it or it changed since."""
@@ -156,6 +160,18 @@ class Drafts(Repository):
                         found[its_kind, id, copy] = Draft(its_kind, id, dict(change.fields), change.at, copy)
             drafts = [draft for draft in found.values() if kind is None or draft.kind == kind]
             return tuple(sorted(drafts, key=lambda draft: draft.saved_at, reverse=True))
+
+        return await self._run(job)
+
+    async def attachments(self) -> set[str]:
+        """The digests of the attachments that the drafts of all accounts name."""
+
+        def job() -> set[str]:
+            texts = [fields for (fields,) in self._database.read("SELECT fields FROM drafts")]
+            with self._lock:
+                unsaved = [draft.fields for draft in self._unsaved.values() if draft.fields is not None]
+            stored = [found for each in texts if (found := _object(each)) is not None]
+            return {file.digest for fields in (*stored, *unsaved) for file in decode_attachments(fields.get(FIELD))}
 
         return await self._run(job)
 
@@ -277,10 +293,17 @@ class Drafts(Repository):
         except StorageTrouble:
             return NOBODY
 
-    async def _keep(self, key: Key, draft: _Unsaved) -> None:
+    def _keep(self, key: Key, draft: _Unsaved) -> Coroutine[Any, Any, None]:
         with self._lock:
             self._unsaved[key] = draft
-        await self._run(self.flush)
+        return self._run(self.flush)
+
+
+def _object(stored: object) -> dict[str, Any] | None:
+    try:
+        return json_object(stored)
+    except Unreadable:
+        return None
 
 
 def _decode(row: tuple[Any, ...]) -> tuple[Draft, str]:

@@ -13,6 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.errors import StorageTrouble
+from app.core.storage.attachments import FIELD
+from app.core.storage.attachments import decode as decode_attachments
 from app.core.storage.lease import LOCKS_FOLDER, NOBODY, Lease
 from app.core.storage.repository import Repository, Unreadable, json_object, moment, text
 from app.core.storage.values import OutboxItem
@@ -81,6 +83,19 @@ class Outbox(Repository):
                 return item._replace(claimed_elsewhere=alive[owner])
 
             return tuple(self._readable("outbox", ("number",), rows, decode))
+
+        return await self._run(job)
+
+    async def attachments(self) -> set[str]:
+        """The digests of the attachments that the items of all accounts name."""
+
+        def job() -> set[str]:
+            found: set[str] = set()
+            for (payload,) in self._database.read("SELECT payload FROM outbox"):
+                # The next `list` sets it aside.
+                with contextlib.suppress(Unreadable):
+                    found |= {file.digest for file in decode_attachments(json_object(payload).get(FIELD))}
+            return found
 
         return await self._run(job)
 

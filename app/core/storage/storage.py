@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
+from app.core.storage.attachments import Attachments
 from app.core.storage.cache import Cache
 from app.core.storage.calls import Calls
 from app.core.storage.database import Database
@@ -44,6 +45,7 @@ class Storage:
         self.activity = ActivityLog(database, self._writer)
         self.exchanges = ExchangeLog(database, self._writer)
         self.grants = GrantLog(database, self._writer)
+        self.attachments = Attachments(None if database.path is None else database.path.parent)
         database.replaced = self.settings.restore
 
     @staticmethod
@@ -63,6 +65,13 @@ class Storage:
         It may also appear later, when damage is found while the database is in use.
         """
         return self._database.notice
+
+    async def delete_unnamed_attachments(self) -> None:
+        """Delete the copies of files that no draft and nothing in the outbox names. Raises `StorageTrouble`."""
+        import asyncio
+
+        named = await self.drafts.attachments() | await self.outbox.attachments()
+        await asyncio.to_thread(self.attachments.clean, named)
 
     async def close(self) -> None:
         """Write what is unwritten, and close the file. Safe to call again. Raises nothing."""

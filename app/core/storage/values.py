@@ -29,6 +29,11 @@ class Draft(NamedTuple):
     copy: str = ""
     held_elsewhere: bool = False
 
+    @property
+    def typed(self) -> bool:
+        """Whether it has anything that the user wrote."""
+        return any(text for name, text in self.fields.items() if not name.startswith("_"))
+
 
 class OutboxItem(NamedTuple):
     """A change to send. `state` is defined by the sender, at first `waiting`. `created_at` is in Unix seconds.

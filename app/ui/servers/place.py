@@ -65,6 +65,7 @@ class ServersPlace(Place):
             [self.pane, self.pages],
             settings.sizes(WIDTHS) or [width, 3 * width],
             lambda widths: settings.put(WIDTHS, widths),
+            share=0 if settings.sizes(WIDTHS) else tokens.LIST_SHARE,
         )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -101,6 +102,8 @@ class ServersPlace(Place):
         fresh = former is not None and backend is former.backend and former.project is not None
         self.connecting.cancel()
         self.pages.start()
+        # Undone here, a change of the former account would set the policies of this one.
+        self.page.page.undo.drop()
         self.calls.sessions.close()
         # Saves what was typed in the former sessions first, for the former account.
         scope = backend.scope if backend is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.ui.servers.wording import policy_words
 from app.ui.widgets.undo import Undoable, UndoKind, undo_words
@@ -30,6 +30,11 @@ class PolicyActions(QObject):
     ) -> None:
         super().__init__(parent)
         self._controller, self._page, self._bridge = controller, page, bridge
+        # By server and tool: what the undo of this turn is to set, and what one has set but not heard of yet.
+        self._former: dict[tuple[str, str], str] = {}
+        self._restoring: dict[tuple[str, str], str] = {}
+        self._restore_soon = QTimer(self, singleShot=True, interval=0)
+        self._restore_soon.timeout.connect(self._restore_now)
         page.tools.policies_wanted.connect(self._set_several)
         page.tool.policy_wanted.connect(self._set)
         page.tool.allow_wanted.connect(self._allow)
@@ -66,7 +71,7 @@ class PolicyActions(QObject):
 
     def _show_outcome(self, outcome: PolicyOutcome) -> None:
         word, count = policy_words(outcome.state), len(outcome.before)
-        page = self._page.page
+        page, restored = self._page.page, self._restored(outcome)
         if outcome.failed and outcome.error is not None:
             names = list(outcome.failed)
 
@@ -92,13 +97,35 @@ class PolicyActions(QObject):
                 {f"{outcome.server_id}/{name}": name for name, _ in outcome.before},
                 lambda: self._restore(outcome),
             )
-            page.undo.add(done)
+            if not restored:
+                page.undo.add(done)
             self.said.emit(undo_words([done]))
 
     def _restore(self, outcome: PolicyOutcome) -> None:
-        """Set each tool back to what it was. The tools may have had different policies, and a change sets one."""
-        by_state: dict[str, list[str]] = {}
+        """Set each tool back to what it was, together with the other changes that are undone in this turn.
+
+        Of several changes of one tool the first is undone last, and only what was before it counts. Sent one by one,
+        they could overtake each other.
+        """
         for name, state in outcome.before:
-            by_state.setdefault(state, []).append(name)
-        for state, names in by_state.items():
-            self._controller.set_policies(outcome.server_id, names, state)
+            self._former[outcome.server_id, name] = state
+        self._restore_soon.start()
+
+    def _restore_now(self) -> None:
+        former, self._former = self._former, {}
+        self._restoring.update(former)
+        # The tools may have had different policies, and a change sets one.
+        groups: dict[tuple[str, str], list[str]] = {}
+        for (server_id, name), state in former.items():
+            groups.setdefault((server_id, state), []).append(name)
+        for (server_id, state), names in groups.items():
+            self._controller.set_policies(server_id, names, state)
+
+    def _restored(self, outcome: PolicyOutcome) -> bool:
+        """Whether this undid something. An undo is not offered to be undone, or the bar would never be empty."""
+        keys = [(outcome.server_id, name) for name in (*(name for name, _ in outcome.before), *outcome.failed)]
+        found = bool(keys) and all(self._restoring.get(key) == outcome.state for key in keys)
+        if found:
+            for key in keys:
+                del self._restoring[key]
+        return found

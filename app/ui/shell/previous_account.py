@@ -57,7 +57,7 @@ class PreviousAccountBanner(Banner):
         return ""
 
     async def _find(self, scope: Scope) -> Left:
-        drafts = [draft for draft in await self._storage.drafts.list(scope) if any(draft.fields.values())]
+        drafts = [draft for draft in await self._storage.drafts.list(scope) if draft.typed]
         return drafts, await self._storage.outbox.list(scope)
 
     def _discard(self, scope: Scope, left: Left) -> None:

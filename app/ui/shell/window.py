@@ -26,7 +26,6 @@ from app.ui.shell.titles import window_title
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.focus import show_focus_ring
-from app.ui.widgets.focus_keeper import keep_focus
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.mnemonics import show_mnemonics
 
@@ -128,7 +127,6 @@ class MainWindow(QWidget):
         self._fit_text()
         theme().changed.connect(self._fit_text)
         show_focus_ring(self)
-        keep_focus(self)
         show_mnemonics(self)
         self.layout_memory.restore()
         if paint_first:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QPoint, Qt
-from PySide6.QtWidgets import QMenu
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QGuiApplication
 
+from app.core.posthog.web import task_page
 from app.ui.context import Command
 from app.ui.tasks import undoing
-from app.ui.tasks.pane import pending_id_of, task_id_of
 from app.ui.tasks.rows import TASK, Grouping
-from app.ui.tasks.wording import can_run, title_of
+from app.ui.tasks.wording import can_cancel, can_run, title_of
 from app.ui.widgets.undo import undo_words
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.pages import TaskPages
     from app.ui.tasks.pane import TaskPane
     from app.ui.tasks.selection import TaskSelection
+    from app.ui.tasks.several import SeveralTasks
     from app.ui.widgets.undo import Undoable
 
 
@@ -41,25 +42,29 @@ class TaskActions(QObject):
         super().__init__(pages)
         self._navigator, self._controller, self._selection = navigator, controller, selection
         self._pane, self._pages = pane, pages
-        pane.rename_wanted.connect(self._rename)
-        pane.delete_wanted.connect(self._delete)
-        pane.menu_wanted.connect(self._open_menu)
+        pane.rename_wanted.connect(lambda: self._of_the_list(self.rename))
+        pane.delete_wanted.connect(lambda: self._of_the_list(self.delete))
         pages.detail_built.connect(self._connect_detail)
+        pages.several_built.connect(self._connect_several)
         controller.undoable.connect(self._announce_undo)
 
     def commands(self) -> Sequence[Command]:
         """For the palette and the keys of the place."""
-        tr, shown = self.tr, self._has_task
+        tr, one, some = self.tr, self._has_task, self._has_tasks
         group = tr("Tasks")
         undo = self._pane.undo
         found = [
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
-            Command("tasks.run", tr("Run task"), self._run, "", group, self._can_run),
-            Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, shown),
-            Command("tasks.edit", tr("Edit task"), self._edit, "Ctrl+E", group, shown),
-            Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, shown),
-            Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", group, shown),
-            Command("tasks.delete", tr("Delete task"), self._delete, "", group, shown),
+            Command("tasks.run", tr("Run task"), self.run, "", group, self._can_run),
+            Command("tasks.cancel", tr("Cancel run"), self.cancel_run, "", group, self._can_cancel),
+            Command("tasks.rename", tr("Rename task"), self.rename, "F2", group, one),
+            Command("tasks.edit", tr("Edit task"), self.edit, "Ctrl+E", group, one),
+            Command("tasks.pin", tr("Pin or unpin task"), self.toggle_pinned, "", group, some),
+            Command("tasks.archive", tr("Archive or unarchive task"), self.toggle_archived, "", group, some),
+            Command("tasks.link", tr("Copy link of task"), self.copy_links, "", group, self._has_links),
+            Command("tasks.open", tr("Open task in PostHog"), self.open_in_browser, "", group, self._has_link),
+            Command("tasks.id", tr("Copy task id"), self.copy_ids, "", group, some),
+            Command("tasks.delete", tr("Delete task"), self.delete, "", group, some),
             Command("tasks.undo", tr("Undo the last changes of tasks"), undo.undo, "Ctrl+Z", group, lambda: undo.open),
             Command(
                 "tasks.archived",
@@ -87,22 +92,45 @@ class TaskActions(QObject):
         ]
 
     def _connect_detail(self, page: TaskPage) -> None:
-        controller = self._controller
-        page.pin.connect(lambda pinned: self._about_task(lambda i: controller.pin(i, pinned)))
-        page.archive.connect(lambda archived: self._about_task(lambda i: controller.archive(i, archived)))
-        page.run.connect(self._run)
-        page.delete.connect(self._delete)
+        page.pin.connect(self._pin)
+        page.archive.connect(self._archive)
+        page.run.connect(self.run)
+        page.cancel_run.connect(self.cancel_run)
+        page.delete.connect(self.delete)
 
-    def _about_task(self, act: Callable[[str], None]) -> None:
-        task_id = self._selection.task_id
-        if task_id is not None:
+    def _connect_several(self, page: SeveralTasks) -> None:
+        page.pin.connect(self._pin)
+        page.archive.connect(self._archive)
+        page.delete.connect(self.delete)
+
+    def _of_the_list(self, act: Callable[[], None]) -> None:
+        """A key on the list is about its selected rows. If what is shown is not in the list, it is about nothing."""
+        if self._pane.table.selected_keys():
+            act()
+
+    def _each(self, act: Callable[[str], None]) -> None:
+        for task_id in self._selection.task_ids:
             act(task_id)
 
     def _has_task(self) -> bool:
         return self._selection.task_id is not None
 
+    def _has_links(self) -> bool:
+        return bool(self.links())
+
+    def _has_link(self) -> bool:
+        return len(self.links()) == 1
+
+    def _has_tasks(self) -> bool:
+        return bool(self._selection.task_ids)
+
     def _task(self) -> Task | None:
         return self._controller.cache.get(self._selection.task_id or "")
+
+    def tasks(self) -> list[Task]:
+        """The tasks that actions are about."""
+        found = (self._controller.cache.get(task_id) for task_id in self._selection.task_ids)
+        return [task for task in found if task is not None]
 
     def _grouper(self, grouping: Grouping) -> Callable[[], None]:
         return lambda: self._pane.set_grouping(grouping)
@@ -114,82 +142,110 @@ class TaskActions(QObject):
         task = self._task()
         return task is not None and can_run(task)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Start a run of the task."""
         task = self._task()
         if task is not None and can_run(task):
             self._controller.run(task.id)
 
-    def _rename(self) -> None:
-        task_id = self._selection.task_id
-        if task_id is not None:
-            self._selection.show_task(task_id)
+    def _can_cancel(self) -> bool:
+        task = self._task()
+        return task is not None and can_cancel(task)
+
+    def cancel_run(self) -> None:
+        """Cancel the run of the task."""
+        task = self._task()
+        if task is not None and can_cancel(task):
+            self._controller.cancel_run(task.id)
+
+    def rename(self) -> None:
+        """Make the title of the task editable."""
+        if self._selection.task_id is not None:
             self._pages.detail.begin_rename()
 
-    def _edit(self) -> None:
-        task_id = self._selection.task_id
-        if task_id is not None:
-            self._selection.show_task(task_id)
+    def edit(self) -> None:
+        """Make everything editable that a person writes into the task."""
+        if self._selection.task_id is not None:
             self._pages.detail.begin_edit()
 
-    def _toggle_pinned(self) -> None:
-        self._about_task(lambda i: self._controller.pin(i, not self._controller.cache.is_pinned(i)))
+    def _pin(self, pinned: bool) -> None:
+        self._each(lambda i: self._controller.pin(i, pinned))
 
-    def _toggle_archived(self) -> None:
-        task = self._task()
-        if task is not None:
-            self._controller.archive(task.id, not task.archived)
+    def all_pinned(self) -> bool:
+        """Whether every one of the tasks is pinned."""
+        return all(self._controller.cache.is_pinned(task.id) for task in self.tasks())
 
-    def _delete(self) -> None:
-        """Delete the selected task and select its neighbour, as in any list."""
-        pending_id = pending_id_of(self._pane.table.current_key() or "")
-        if self._pages.shows_unsent and pending_id is not None:
-            return
-        task = self._task()
-        if task is None:
-            return
-        if self._pane.undo.holds(undoing.deleted()):
-            # Deleting several in a row may be a slip, and what was deleted is seen in the bar only.
-            words = self.tr("Delete “{0}” too?").format(title_of(task))
-            self._pane.question.ask(words, self.tr("Delete"), lambda: self._delete_now(task.id))
+    def all_archived(self) -> bool:
+        """Whether every one of the tasks is archived."""
+        return all(task.archived for task in self.tasks())
+
+    def toggle_pinned(self) -> None:
+        """Pin the tasks, or unpin them if all are pinned."""
+        self._pin(not self.all_pinned())
+
+    def toggle_archived(self) -> None:
+        """Archive the tasks, or take them out of the archive if all are in it."""
+        self._archive(not self.all_archived())
+
+    def links(self) -> list[str]:
+        """The web addresses of the tasks; none on a host without such pages."""
+        backend = self._controller.backend
+        found = [task_page(backend.host, task.id) for task in self.tasks()] if backend is not None else []
+        return [link for link in found if link is not None]
+
+    def copy_links(self) -> None:
+        """Put the web addresses of the tasks on the clipboard, one on each line."""
+        self._copy(self.links(), self.tr("Link copied"))
+
+    def copy_ids(self) -> None:
+        """Put the ids of the tasks on the clipboard, one on each line."""
+        self._copy(self._selection.task_ids, self.tr("Task id copied"))
+
+    def open_in_browser(self) -> None:
+        """Open the web page of the task."""
+        from app.ui.tasks.markdown import open_web_link
+
+        for link in self.links()[:1]:
+            open_web_link(link)
+
+    def _copy(self, lines: Sequence[str], said: str) -> None:
+        if lines:
+            QGuiApplication.clipboard().setText("\n".join(lines))
+            self._navigator.status(said)
+
+    def _archive(self, archived: bool) -> None:
+        ids = self._selection.task_ids
+        if len(ids) == 1:
+            # It stays in view, where it can be taken back.
+            self._controller.archive(ids[0], archived)
         else:
-            self._delete_now(task.id)
+            self._take_away(ids, lambda i: self._controller.archive(i, archived))
 
-    def _delete_now(self, task_id: str) -> None:
-        neighbour = self._neighbour(TASK + task_id)
-        had_list = self._pane.table.hasFocus()
-        self._controller.delete(task_id)
-        # At once, so that the neighbour is selected among the rows that remain.
-        self._pane.show_now()
-        if neighbour is not None and self._pane.table.select_key(neighbour, quiet=not had_list) and not had_list:
-            self._selection.show_current()
+    def delete(self) -> None:
+        """Delete what is selected. Several tasks, and a further one within the time to undo, only after a question."""
+        tasks = self.tasks()
+        ids = tuple(task.id for task in tasks)
+        if len(tasks) > 1:
+            words, yes = self.tr("Delete {0} tasks?"), self.tr("Delete {0} tasks")
+            ask = self._pane.question.ask
+            ask(words.format(len(tasks)), yes.format(len(tasks)), lambda: self._delete_now(ids))
+        elif tasks:
+            words = self.tr("Delete “{0}” too?").format(title_of(tasks[0]))
+            self._pane.ask_from_second(undoing.deleted(), words, self.tr("Delete"), lambda: self._delete_now(ids))
 
-    def _neighbour(self, key: str) -> str | None:
-        rows = self._pane.table.rows
-        keys = [line.key for line in rows.lines() if rows.place(line.key) >= 0]
-        if key not in keys or len(keys) < 2:
-            return None
-        place = keys.index(key)
-        return keys[place + 1] if place + 1 < len(keys) else keys[place - 1]
+    def _delete_now(self, ids: Sequence[str]) -> None:
+        self._take_away(ids, self._controller.delete)
+
+    def _take_away(self, ids: Sequence[str], act: Callable[[str], None]) -> None:
+        """Act on tasks that leave the list by it. If they are in view, the row that takes their place is shown."""
+        shown = bool(set(ids) & set(self._selection.task_ids))
+        beside = self._pane.table.neighbour([TASK + task_id for task_id in ids])
+        for task_id in ids:
+            act(task_id)
+        if shown:
+            self._selection.show_beside(beside)
+        else:
+            self._pane.show_now()
 
     def _announce_undo(self, action: Undoable) -> None:
         self._navigator.announce(self.tr("{0}. You can undo this below the list.").format(undo_words([action])))
-
-    def _open_menu(self, key: str, at: QPoint) -> None:
-        task_id = task_id_of(key)
-        task = self._controller.cache.get(task_id) if task_id is not None else None
-        if task is None or task_id is None:
-            return
-        self._pane.table.select_key(key)
-        menu = QMenu(self._pane)
-        menu.setAccessibleName(title_of(task))
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        pinned = self._controller.cache.is_pinned(task_id)
-        run = menu.addAction(self.tr("Run"), self._run)
-        run.setEnabled(can_run(task))
-        menu.addAction(self.tr("Rename"), self._rename)
-        menu.addAction(self.tr("Edit"), self._edit)
-        menu.addAction(self.tr("Unpin") if pinned else self.tr("Pin"), self._toggle_pinned)
-        menu.addAction(self.tr("Unarchive") if task.archived else self.tr("Archive"), self._toggle_archived)
-        menu.addSeparator()
-        menu.addAction(self.tr("Delete"), self._delete)
-        menu.popup(at)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.core.errors import Rejected
 from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, texts_of
 from app.core.posthog.types import new_task
+from app.core.storage.attachments import FIELD
+from app.ui.tasks.attached import AttachmentBox
 from app.ui.tasks.field_inputs import FieldInput, LineInput, SuggestedInput, TextInput
 from app.ui.tasks.field_rows import TaskFieldRow
 from app.ui.tasks.open_draft import OpenDraft
@@ -23,9 +26,9 @@ from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from PySide6.QtGui import QHideEvent, QKeyEvent
+    from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask
@@ -36,15 +39,22 @@ if TYPE_CHECKING:
 
 
 class Composer(QWidget):
-    """Emits `submitted(NewTask)` when the user sends, and `left` when they close it."""
+    """Emits `submitted(NewTask)` or `submitted_to_run(NewTask)` when the user sends, and `left` when they close it.
+
+    `discard_wanted` by its button, `discarded(draft id, fields)` when a draft was discarded.
+    """
 
     submitted = Signal(object)
+    submitted_to_run = Signal(object)
     left = Signal()
+    discard_wanted = Signal()
+    discarded = Signal(str, object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows = {each.name: TaskFieldRow(each) for each in TASK_FIELDS}
         self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
+        self.attached = AttachmentBox(lambda: services.storage.attachments, bridge)
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
         self.draft.missing.connect(self._missing)
@@ -71,7 +81,9 @@ class Composer(QWidget):
 
     def fields(self) -> dict[str, str]:
         """What is typed, as it is saved in the draft."""
-        return {name: each.text() for name, each in self.inputs.items()}
+        typed = {name: each.text() for name, each in self.inputs.items()}
+        files = self.attached.text()
+        return {**typed, FIELD: files} if files else typed
 
     def start(self, scope: Scope | None) -> None:
         """Save what is typed for the former account, empty the fields, and load what was open for this account."""
@@ -109,10 +121,10 @@ class Composer(QWidget):
         """Offer these repositories. What is typed stays."""
         self.repository.suggest(names)
 
-    def restore(self, new: NewTask) -> None:
+    def restore(self, new: NewTask, files: str = "") -> None:
         """Begin a draft with a task's text, as after a send that was refused. What is typed is kept as another one."""
         self.begin()
-        self._fill(texts_of(new))
+        self._fill({**texts_of(new), FIELD: files})
 
     def clear(self) -> None:
         """Empty the fields and forget the draft."""
@@ -121,12 +133,18 @@ class Composer(QWidget):
         self._say("")
 
     def discard_draft(self, draft: Draft | None = None) -> None:
-        """Discard a draft, by default the one in view, and offer to undo that."""
+        """Discard a draft, by default the one in view."""
         if draft is not None:
             self.open_draft(draft)
         kept = draft.fields if draft is not None and self.empty else self.fields()
+        draft_id = self.draft.id
         self.clear()
-        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
+        self.discarded.emit(draft_id, kept)
+
+    def bring_back(self, fields: Mapping[str, str]) -> None:
+        """Begin a draft with the texts of one that was discarded. What is typed is kept as another one."""
+        self.begin()
+        self._fill(fields)
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
         """Show why sending failed: at the field that the error names, else as a card above the buttons."""
@@ -140,8 +158,8 @@ class Composer(QWidget):
     def show_note(self, title: str, cause: str = "", actions: Sequence[Action] = ()) -> None:
         self.card.show_note(title, cause, actions=actions)
 
-    def submit(self) -> None:
-        """Check the fields, then emit `submitted`."""
+    def submit(self, *, run: bool = False) -> None:
+        """Check the fields, then emit `submitted`, or `submitted_to_run`."""
         self._clear_errors()
         self.card.clear()
         wrong = self._first_mistake()
@@ -150,7 +168,9 @@ class Composer(QWidget):
             self.rows[name].say(words)
             self.rows[name].focus()
             return
-        self.submitted.emit(new_task({name: row.cleaned() for name, row in self.rows.items()}))
+        (self.submitted_to_run if run else self.submitted).emit(
+            new_task({name: row.cleaned() for name, row in self.rows.items()})
+        )
 
     @property
     def unsaved(self) -> bool:
@@ -159,7 +179,11 @@ class Composer(QWidget):
 
     def unsaved_text(self) -> str:
         """What is typed and cannot be saved, because there is no account to save it for."""
-        return "" if self.draft.scope is not None else "\n\n".join(filter(None, self.fields().values()))
+        return (
+            ""
+            if self.draft.scope is not None
+            else "\n\n".join(filter(None, (row.text() for row in self.rows.values())))
+        )
 
     def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
@@ -175,7 +199,8 @@ class Composer(QWidget):
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
-        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_draft)
+        self.send_and_run = QuietButton(self.tr("Create and run"), "play", clicked=lambda: self.submit(run=True))
+        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_wanted.emit)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
 
@@ -190,9 +215,10 @@ class Composer(QWidget):
             row = self.rows[field.name]
             box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
             box.addSpacing(current.px(tokens.SPACE_2))
+        box.addWidget(self.attached)
         box.addWidget(self.card)
         buttons = FlowLayout()
-        for button in (self.send, self.back, self.discard, self._state):
+        for button in (self.send, self.send_and_run, self.back, self.discard, self._state):
             buttons.addWidget(button)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(buttons)
@@ -204,6 +230,9 @@ class Composer(QWidget):
         for row in self.rows.values():
             row.typed.connect(self._typed)
             row.input.installEventFilter(self)
+        self.attached.changed.connect(self._typed)
+        self.description.attach = self.attached
+        self.setAcceptDrops(True)
         self.rows["title"].move_wanted.connect(self._move_title)
         self._show_buttons()
 
@@ -226,6 +255,7 @@ class Composer(QWidget):
     def _put(self, fields: Mapping[str, str]) -> None:
         for name, row in self.rows.items():
             row.put(fields.get(name, ""))
+        self.attached.put(fields.get(FIELD, ""))
         self.card.clear()
         self._show_buttons()
 
@@ -242,11 +272,14 @@ class Composer(QWidget):
     def _show_buttons(self) -> None:
         self.discard.setEnabled(not self.empty)
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
-        self.send.setEnabled(not wrong)
-        self.send.setToolTip(wrong or with_keys(self.send.text(), "Ctrl+Return"))
+        for button, keys in ((self.send, "Ctrl+Return"), (self.send_and_run, "Ctrl+Shift+Return")):
+            button.setEnabled(not wrong)
+            button.setToolTip(wrong or with_keys(button.text(), keys))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)
+        # Whoever opens a draft goes on writing.
+        self.description.moveCursor(QTextCursor.MoveOperation.End)
         self._say(self.tr("Draft opened"))
 
     def _missing(self) -> None:
@@ -262,16 +295,19 @@ class Composer(QWidget):
         self._state.set_tone("bad" if tone_bad else "muted")
         self._state.setText(words)
 
-    def _restorer(self, kept: Mapping[str, str]) -> Callable[[], None]:
-        def restore() -> None:
-            self.begin()
-            self._fill(kept)
-
-        return restore
-
     def _leave(self) -> None:
         self.save_now()
         self.left.emit()
+
+    @guarded()
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if self.attached.takes(event.mimeData()):
+            event.acceptProposedAction()
+
+    @guarded()
+    def dropEvent(self, event: QDropEvent) -> None:
+        if self.attached.take(event.mimeData()):
+            event.acceptProposedAction()
 
     @guarded(default=False)
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -281,9 +317,9 @@ class Composer(QWidget):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_submit(event):
+        if is_submit(event) or is_submit(event, also=Qt.KeyboardModifier.ShiftModifier):
             commit_composition()
-            self.submit()
+            self.submit(run=bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
         elif event.key() == Qt.Key.Key_Escape and event.modifiers() == Qt.KeyboardModifier.NoModifier:
             self._leave()
         else:

@@ -16,15 +16,16 @@ from app.ui.tasks import undoing
 from app.ui.tasks.cache import TaskCache
 from app.ui.tasks.deletion import TaskDeleter
 from app.ui.tasks.outbox import may_have_arrived
+from app.ui.tasks.turns import Turns
 from app.ui.tasks.wording import title_of
 from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
+    from app.core.posthog.run_files import RunFile
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.tasks.cache import PendingEdit
@@ -63,6 +64,7 @@ class TaskController(QObject):
 
     `changed` when the cache changed, `undoable(Undoable)` when something was done that can be undone,
     `not_undoable(Undoable)` when it did not take effect, `edited(task_id)` when the server has taken a text,
+    `run_started(task_id)`,
     `load_changed` when `load` did, `saved_shown` once the list of the last start is shown, `failed(FailedAction)` when
     an action was rolled back, `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task,
     `repositories_changed`, `reached` when the server answered.
@@ -72,6 +74,7 @@ class TaskController(QObject):
     undoable = Signal(object)
     not_undoable = Signal(object)
     edited = Signal(str)
+    run_started = Signal(str)
     saved_shown = Signal()
     load_changed = Signal()
     failed = Signal(object)
@@ -86,17 +89,18 @@ class TaskController(QObject):
         self._bridge = bridge
         self._generation = Generation(bridge, self)
         self._backend: Backend | None = None
+        # The files that a run of a task is started with.
+        self.files_of: Callable[[str], Awaitable[Sequence[RunFile]]] = _no_files
         self.connected_to: Backend | None = None
         self.cache = TaskCache()
         self.query = TaskQuery()
         self.load = LoadState()
         self.runs: dict[str, Page[TaskRun]] = {}
         self.repositories: tuple[str, ...] = ()
-        self.deleter = TaskDeleter(services, bridge, self)
+        self._turns = Turns()
+        self.deleter = TaskDeleter(services, bridge, self._turns, self)
         self.deleter.changed.connect(self.changed)
         self.deleter.failed.connect(self._not_deleted)
-        # Of each task that was changed: its changes reach the server one after the other.
-        self._turns: dict[str, asyncio.Lock] = {}
         self._search_soon = QTimer(self, singleShot=True, interval=SEARCH_DELAY_MS)
         self._search_soon.timeout.connect(self.refresh)
 
@@ -275,9 +279,30 @@ class TaskController(QObject):
             self._act(
                 # Without an id: it stands for the run that the server is about to make.
                 self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
-                lambda: backend.tasks.run(task_id),
+                lambda: self._start_run(backend, task_id),
                 self.tr("Run not started"),
                 lambda: self.run(task_id),
+                done=self._run_started,
+            )
+
+    async def _start_run(self, backend: Backend, task_id: str) -> Task:
+        return await backend.tasks.run(task_id, await self.files_of(task_id))
+
+    def _run_started(self, task_id: str) -> None:
+        self.run_started.emit(task_id)
+        self.fetch(task_id)
+
+    def cancel_run(self, task_id: str) -> None:
+        """Cancel the latest run."""
+        backend, task = self._backend, self.cache.get(task_id)
+        run = task.latest_run if task is not None else None
+        if backend is not None and run is not None and run.id:
+            run_id = run.id
+            self._act(
+                self.cache.edit(task_id, latest_run=msgspec.structs.replace(run, status="cancelled")),
+                lambda: backend.tasks.cancel(task_id, run_id),
+                self.tr("Run not cancelled"),
+                lambda: self.cancel_run(task_id),
                 done=self.fetch,
             )
 
@@ -326,14 +351,7 @@ class TaskController(QObject):
                 self.fetch(edit.task)
             self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
 
-        self.spawn(self._in_turn(edit.task, call), settled, rolled_back)
-
-    async def _in_turn(self, task_id: str, call: Callable[[], Coroutine[Any, Any, Task | None]]) -> Task | None:
-        """Send a change after the earlier ones of its task: an undo would otherwise overtake what it undoes."""
-        import asyncio
-
-        async with self._turns.setdefault(task_id, asyncio.Lock()):
-            return await call()
+        self.spawn(self._turns.send(edit.task, call), settled, rolled_back)
 
     def _offer_undo(
         self,
@@ -482,3 +500,7 @@ def cache_name(backend: Backend) -> str:
 
 def _ignore(_: object) -> None:
     """For results and errors that nothing depends on."""
+
+
+async def _no_files(_task_id: str) -> Sequence[RunFile]:
+    return ()

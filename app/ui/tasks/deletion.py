@@ -16,22 +16,17 @@ from app.core.errors import NotFound
 from app.ui.bridge import Generation
 
 if TYPE_CHECKING:
-    import asyncio
-
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.services import Services
     from app.core.storage import OutboxItem, Scope
     from app.ui.bridge import Bridge, Job
     from app.ui.tasks.cache import PendingEdit, TaskCache
+    from app.ui.tasks.turns import Turns
 
 KIND = "task.delete"
 
 logger = logging.getLogger(__name__)
-
-
-# The fetcher lets six requests to a host through at a time. The rest is for what the person looks at meanwhile.
-MOST_AT_ONCE = 4
 
 
 class TaskDeleter(QObject):
@@ -44,17 +39,16 @@ class TaskDeleter(QObject):
     changed = Signal()
     failed = Signal(str, object)
 
-    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+    def __init__(self, services: Services, bridge: Bridge, turns: Turns, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
-        self._bridge = bridge
+        self._bridge, self._turns = bridge, turns
         self._generation = Generation(bridge, self)
         self._backend: Backend | None = None
         self._scope: Scope | None = None
         self._cache: TaskCache | None = None
         # Hidden, and not sent yet.
         self._open: list[PendingEdit] = []
-        self._gate: asyncio.Semaphore | None = None
         # The number of an edit to the id of its intent in the outbox.
         self._item_ids: dict[int, str] = {}
         self._jobs: list[Job] = []
@@ -126,12 +120,11 @@ class TaskDeleter(QObject):
         )
 
     async def _delete(self, backend: Backend, scope: Scope | None, task_id: str) -> None:
-        import asyncio
-
-        self._gate = self._gate or asyncio.Semaphore(MOST_AT_ONCE)
-        async with self._gate:
+        async def delete() -> None:
             # Another process can sign in to another account at any time: this deletion is not for that one.
             await backend.tasks.delete(task_id, admission=await backend.admit(scope))
+
+        await self._turns.send(task_id, delete)
 
     def _deleted(self, edit: PendingEdit) -> None:
         if self._cache is not None:

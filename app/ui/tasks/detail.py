@@ -11,17 +11,20 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLineEdit,
+    QTextEdit,
     QVBoxLayout,
     QWidget,
 )
 
 from app.core.posthog.task_fields import TASK_FIELDS, texts_of
+from app.ui.tasks.attached import AttachmentRows
 from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.field_inputs import CONTEXT
 from app.ui.tasks.markdown import open_web_link
 from app.ui.tasks.task_editor import TaskEditor
 from app.ui.tasks.wording import (
     archived_state,
+    can_cancel,
     can_run,
     pull_request_of,
     queued_explanation,
@@ -42,11 +45,12 @@ from app.ui.widgets.times import RelativeTime, duration
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
     from app.core.posthog.types import Page, Task, TaskRun
+    from app.core.storage.attachments import Attachment
     from app.ui.tasks.controller import FailedAction
 
 RUNS_SHOWN = 20
@@ -55,9 +59,9 @@ RUNS_SHOWN = 20
 class TaskPage(QWidget):
     """Shows what it is given, and emits a signal for each action.
 
-    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc;
-    `task_changed(task_id)` when another task is shown. What is typed into a task is in `editor`; whoever keeps it calls
-    `show_edit` and `end_edit`.
+    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `cancel_run()`,
+    `file_removed(Attachment)`, `left()` on Esc; `task_changed(task_id)` when another task is shown. What is typed into
+    a task is in `editor`; whoever keeps it calls `show_edit` and `end_edit`.
     """
 
     edit_wanted = Signal(list)
@@ -66,6 +70,8 @@ class TaskPage(QWidget):
     archive = Signal(bool)
     delete = Signal()
     run = Signal()
+    cancel_run = Signal()
+    file_removed = Signal(object)
     left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -124,6 +130,12 @@ class TaskPage(QWidget):
         self.editor.show_texts(texts)
         self._show_texts()
 
+    def show_files(self, files: Sequence[Attachment]) -> None:
+        """Show the files that wait for a run."""
+        self._files.show_files(files)
+        self._files_title.setVisible(bool(files))
+        self._files_note.setVisible(bool(files))
+
     def end_edit(self) -> None:
         """Show the task again instead of what is typed. The focus goes back to where it came from."""
         if not self.editor.names:
@@ -180,6 +192,7 @@ class TaskPage(QWidget):
         second.addWidget(self._place, 1)
 
         self.run_button = PrimaryButton(self.tr("Run"), clicked=self.run.emit)
+        self.cancel_button = QuietButton(self.tr("Cancel run"), "stop", clicked=self.cancel_run.emit)
         self.rename_button = QuietButton(self.tr("Rename"), "edit", keys="F2", clicked=self.begin_rename)
         self.edit_button = QuietButton(self.tr("Edit"), keys="Ctrl+E", clicked=self.begin_edit)
         self.pin_button = QuietButton(self.tr("Pin"), "pin", clicked=lambda: self.pin.emit(not self._pinned))
@@ -190,6 +203,7 @@ class TaskPage(QWidget):
         actions = FlowLayout()
         for button in (
             self.run_button,
+            self.cancel_button,
             self.rename_button,
             self.edit_button,
             self.pin_button,
@@ -201,6 +215,10 @@ class TaskPage(QWidget):
         self.card = InlineCard()
         self.queued = InlineCard()
         self._description = DescriptionView(self.tr("Description"))
+        self._files = AttachmentRows()
+        self._files.removed.connect(self.file_removed)
+        self._files_title = Text(self.tr("Files"), "section")
+        self._files_note = Text(self.tr("Kept on this computer until the task runs."), "caption", "muted", wrap=True)
         self._facts = KeyValueGrid()
         self._run_rows = QVBoxLayout()
         self._run_rows.setSpacing(current.px(tokens.SPACE_2))
@@ -219,11 +237,14 @@ class TaskPage(QWidget):
         self._runs_title = Text(self.tr("Runs"), "section")
         for head, body in (
             (self._description_title, self._description),
+            (self._files_title, self._files),
             (Text(self.tr("Details"), "section"), self._facts),
         ):
             box.addSpacing(gap)
             box.addWidget(head)
             box.addWidget(body)
+        box.insertWidget(box.indexOf(self._files) + 1, self._files_note)
+        self.show_files(())
         box.addSpacing(gap)
         box.addWidget(self._runs_title)
         box.addLayout(self._run_rows)
@@ -248,6 +269,7 @@ class TaskPage(QWidget):
         self.archive_button.setText(self.tr("Unarchive") if task.archived else self.tr("Archive"))
         self.run_button.setEnabled(can_run(task))
         self.run_button.setToolTip(self._about_running(task))
+        self._show_cancel(task)
         explanation = queued_explanation(task.latest_run, embedded=self._embedded)
         if explanation is None:
             self.queued.clear()
@@ -262,6 +284,16 @@ class TaskPage(QWidget):
             self._shown_facts = facts
             self._fill_facts(task)
             self._fill_runs()
+
+    def _show_cancel(self, task: Task) -> None:
+        """One of the two is of use. The focus goes with it."""
+        possible = can_cancel(task)
+        former = self.run_button if possible else self.cancel_button
+        had_focus = former.hasFocus()
+        self.cancel_button.setVisible(possible)
+        self.run_button.setVisible(not possible)
+        if had_focus:
+            (self.cancel_button if possible else self.run_button).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _about_running(self, task: Task) -> str:
         if can_run(task):
@@ -328,6 +360,10 @@ class TaskPage(QWidget):
             self.begin_rename()
         elif plain and event.key() == Qt.Key.Key_Escape:
             self.left.emit()
+        elif plain and event.key() == Qt.Key.Key_Delete and not isinstance(self.focusWidget(), QTextEdit):
+            # A key that is held would delete the task that is shown next.
+            if not event.isAutoRepeat():
+                self.delete.emit()
         else:
             super().keyPressEvent(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
@@ -57,7 +58,9 @@ class TaskDrafts(QObject):
 
     def _look_when_active(self, state: Qt.ApplicationState) -> None:
         if state == Qt.ApplicationState.ApplicationActive:
-            self.refresh()
+            # Qt tells of it after the loop has ended, too.
+            with contextlib.suppress(RuntimeError):
+                self.refresh()
 
     def _show(self, found: tuple[Draft, ...]) -> None:
         found = tuple(draft for draft in found if any(draft.fields.values()))

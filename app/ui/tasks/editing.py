@@ -1,4 +1,4 @@
-"""Editing a task: from its page to what is kept of it, to the server, and back when that refuses."""
+"""Editing a task and its files: from its page to what is kept of it, to the server, and back when that refuses."""
 
 from __future__ import annotations
 
@@ -7,35 +7,51 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.core.posthog.task_fields import BY_NAME, TASK_FIELDS, texts_of
-from app.core.posthog.tasks import ChangedMeanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import Task
+    from app.core.storage.attachments import Attachment
     from app.ui.context import Navigator
     from app.ui.tasks.controller import FailedAction, TaskController
     from app.ui.tasks.detail import TaskPage
     from app.ui.tasks.edits import TaskEdit, TaskEdits
+    from app.ui.tasks.files import TaskFiles
     from app.ui.tasks.pages import TaskPages
 
 
 class TaskEditing(QObject):
     """Connects the page of a task, the edits that are kept, and the controller."""
 
-    def __init__(self, navigator: Navigator, controller: TaskController, edits: TaskEdits, pages: TaskPages) -> None:
+    def __init__(
+        self,
+        navigator: Navigator,
+        controller: TaskController,
+        edits: TaskEdits,
+        files: TaskFiles,
+        pages: TaskPages,
+    ) -> None:
         super().__init__(pages)
         self._navigator, self._controller, self._edits, self._pages = navigator, controller, edits, pages
+        self._files = files
+        controller.files_of = files.for_run
+        controller.run_started.connect(files.forget)
+        files.changed.connect(self._show_files)
+        files.trouble.connect(self._not_stored)
         pages.detail_built.connect(self._connect_detail)
         edits.changed.connect(self._show)
         edits.failed.connect(self._not_stored)
         controller.edited.connect(self._accepted)
         controller.failed.connect(self._refused)
         controller.changed.connect(self._compare)
+        controller.gone.connect(self._gone)
 
     def _connect_detail(self, page: TaskPage) -> None:
         page.task_changed.connect(self._show)
+        page.task_changed.connect(self._show_files)
+        page.file_removed.connect(self._remove_file)
         page.edit_wanted.connect(self._begin)
         page.editor.more_wanted.connect(lambda: self._begin([each.name for each in TASK_FIELDS]))
         page.editor.typed.connect(self._typed)
@@ -98,6 +114,14 @@ class TaskEditing(QObject):
         else:
             self._pages.detail.show_edit(edit.texts)
 
+    def _show_files(self, task_id: str) -> None:
+        if task_id == self._pages.task_id:
+            self._pages.detail.show_files(self._files.get(task_id))
+
+    def _remove_file(self, file: Attachment) -> None:
+        if self._pages.task_id is not None:
+            self._files.remove(self._pages.task_id, file)
+
     def _accepted(self, task_id: str) -> None:
         edit = self._edits.get(task_id)
         if edit is not None and edit.sending:
@@ -107,6 +131,8 @@ class TaskEditing(QObject):
         edit = self._edits.get(failure.task_id)
         if edit is None or not edit.sending:
             return
+        from app.core.posthog.tasks import ChangedMeanwhile
+
         self._edits.sending(failure.task_id, False)
         if isinstance(failure.error, ChangedMeanwhile):
             self._controller.fetch(failure.task_id)
@@ -114,7 +140,8 @@ class TaskEditing(QObject):
                 self._pages.detail.editor.say_changed(failure.error.names)
 
     def _compare(self) -> None:
-        """Say at once when somebody else changes what is being edited, and forget an edit that the server has."""
+        """Say at once when somebody else changes what is being edited, and forget what is of no use any more."""
+        self._files.forget_those(self._controller.cache.is_gone)
         for edit in self._edits.all():
             task = self._controller.cache.get(edit.task_id)
             if task is None or edit.sending:
@@ -124,6 +151,11 @@ class TaskEditing(QObject):
                 self._edits.drop(edit.task_id)
             elif edit.task_id == self._pages.task_id and (changed := self._changed_meanwhile(edit)):
                 self._pages.detail.editor.say_changed(changed)
+
+    def _gone(self, task_id: str) -> None:
+        """The task was deleted elsewhere: what is typed into it is not lost with it."""
+        if self._edits.keep_as_draft(task_id):
+            self._navigator.announce(self.tr("The task was deleted elsewhere. What you typed is kept as a draft."))
 
     def _changed_meanwhile(self, edit: TaskEdit) -> list[str]:
         task = self._controller.cache.get(edit.task_id)

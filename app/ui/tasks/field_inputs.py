@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QListView, QPlainTextEdit, QSizePolicy
@@ -16,12 +16,22 @@ from app.ui.widgets.submit_key import is_submit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PySide6.QtCore import QMimeData
     from PySide6.QtGui import QKeyEvent
     from PySide6.QtWidgets import QWidget
 
     from app.core.posthog.task_fields import TaskField
 
 TEXT_AT_LEAST = 96
+
+
+class FileTaker(Protocol):
+    """`takes` says whether data is files or a picture; `take` attaches them, False if it is something else."""
+
+    def takes(self, data: QMimeData) -> bool: ...
+    def take(self, data: QMimeData) -> bool: ...
+
+
 CONTEXT = "TaskFields"
 # By itself a line takes 32,767 characters and cuts the rest.
 UNLIMITED = 2**31 - 1
@@ -55,6 +65,8 @@ class TextInput(QPlainTextEdit):
 
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        # What takes files and pictures that are dropped or pasted here, where there is a place for them.
+        self.attach: FileTaker | None = None
         self.setTabChangesFocus(True)
         self.setMinimumHeight(theme().px(TEXT_AT_LEAST))
         self.setPlaceholderText(translate(CONTEXT, field.hint))
@@ -72,9 +84,18 @@ class TextInput(QPlainTextEdit):
     def suggest(self, texts: Sequence[str]) -> None:
         """A text has no suggestions."""
 
+    @guarded(default=False)
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        return (self.attach is not None and self.attach.takes(source)) or super().canInsertFromMimeData(source)
+
+    @guarded()
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        if self.attach is None or not self.attach.take(source):
+            super().insertFromMimeData(source)
+
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_submit(event):
+        if is_submit(event) or is_submit(event, also=Qt.KeyboardModifier.ShiftModifier):
             event.ignore()
         else:
             super().keyPressEvent(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.posthog.task_fields import TaskFieldKind, one_line
 from app.ui.tasks.field_inputs import CONTEXT, INPUTS, FieldInput
@@ -32,7 +32,7 @@ class TaskFieldRow(QWidget):
         super().__init__(parent)
         self._field = field
         self.input: FieldInput = INPUTS[field.kind](field)
-        self._label = QLabel(translate(CONTEXT, field.label))
+        self._label = Text(translate(CONTEXT, field.label))
         self._label.setBuddy(self.input)
         self.input.setAccessibleName(self.caption)
         self.error = FieldError(self.input)
@@ -45,8 +45,9 @@ class TaskFieldRow(QWidget):
         head.setContentsMargins(0, 0, 0, 0)
         head.setSpacing(current.px(tokens.SPACE_2))
         head.addWidget(self._label)
-        if not text:
-            head.addWidget(Text(self.tr("optional"), "caption", "muted"))
+        self._optional = Text(self.tr("optional"), "caption", "muted")
+        head.addWidget(self._optional)
+        self._optional.setHidden(text)
         head.addStretch()
         wrong = QHBoxLayout()
         wrong.setSpacing(current.px(tokens.SPACE_2))
@@ -85,6 +86,10 @@ class TaskFieldRow(QWidget):
     def say(self, words: str) -> None:
         """Show what is wrong; empty for nothing."""
         self.error.say(words)
+
+    def require(self) -> None:
+        """Do not say that the field is optional."""
+        self._optional.setVisible(False)
 
     def show_head(self, shown: bool) -> None:
         """Show the label, or leave it to the place that the field stands in."""

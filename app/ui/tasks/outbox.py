@@ -21,7 +21,9 @@ from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, StorageTrouble, TimedOut
 from app.core.posthog.task_fields import texts_of
 from app.core.posthog.types import new_task
+from app.core.storage.attachments import FIELD, decode, encode
 from app.ui.bridge import Generation
+from app.ui.tasks.files import keep
 from app.ui.tasks.rows import PendingTask
 from app.ui.tasks.wording import SendState
 
@@ -45,13 +47,14 @@ WATCH_MS = 1000
 class OutboxSender(QObject):
     """The outbox of one project of one account.
 
-    `changed` when `pending` changed; `sent(id, Task)` when the server accepted a task, and `waiting_sent` after that if
-    it had waited; `refused(id)` when the server rejected it; `gone_elsewhere` when another window has sent or discarded
-    one; `trouble(BurrowError)` when the outbox itself fails.
+    `changed` when `pending` changed; `sent(id, Task)` when the server accepted a task, `run_wanted(task_id)` after that
+    if it is to run, and `waiting_sent` if it had waited; `refused(id)` when the server rejected it; `gone_elsewhere`
+    when another window has sent or discarded one; `trouble(BurrowError)` when the outbox itself fails.
     """
 
     changed = Signal()
     sent = Signal(str, object)
+    run_wanted = Signal(str)
     refused = Signal(str)
     waiting_sent = Signal()
     gone_elsewhere = Signal()
@@ -104,12 +107,13 @@ class OutboxSender(QObject):
         if self._scope is not None and self._project is not None:
             self._generation.spawn(self._read(self._scope), done=self._loaded, failed=self.trouble.emit)
 
-    def send(self, new: NewTask) -> str:
+    def send(self, new: NewTask, *, run: bool = False, files: str = "") -> str:
         """Show, store and send a new task, after those that wait. Returns its id in `pending`."""
         # Behind others that wait it waits too, in the state of the oldest: tasks arrive in the order of writing.
         waiting = self._ready()
         behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
-        made = self._show(PendingTask(f"p{next(self._numbers)}", new, behind or SendState.SENDING, datetime.now(UTC)))
+        state = behind or SendState.SENDING
+        made = self._show(PendingTask(f"p{next(self._numbers)}", new, state, datetime.now(UTC), run=run, files=files))
         if behind is None or self._scope is None or self._project is None:
             self._spawn_send(made)
         else:
@@ -136,8 +140,8 @@ class OutboxSender(QObject):
                 self._prepare(backend, scope), done=self._prepared, failed=self.trouble.emit, key="drain"
             )
 
-    def take_back(self, pending_id: str, taken: Callable[[NewTask], object]) -> None:
-        """Remove a task that was not sent from the outbox, then give its text to `taken`.
+    def take_back(self, pending_id: str, taken: Callable[[NewTask, str], object]) -> None:
+        """Remove a task that was not sent from the outbox, then give its text and its files to `taken`.
 
         It is not given if another window has begun to send the task.
         """
@@ -147,7 +151,7 @@ class OutboxSender(QObject):
         item_id = self._item_ids.get(pending_id)
         if item_id is None:
             self.discard(pending_id)
-            taken(item.new)
+            taken(item.new, item.files)
             return
 
         def removed(done: bool) -> None:
@@ -157,10 +161,20 @@ class OutboxSender(QObject):
             self._pending.pop(pending_id, None)
             self._item_ids.pop(pending_id, None)
             self.changed.emit()
-            taken(item.new)
+            taken(item.new, item.files)
 
         outbox = self._services.storage.outbox
         self._generation.spawn(outbox.remove(item_id), done=removed, failed=self.trouble.emit)
+
+    def found(self, pending_id: str, task_id: str) -> None:
+        """A task of unknown outcome is on the server: its files go to it, and it leaves the outbox."""
+        item, scope, project = self._pending.get(pending_id), self._scope, self._project
+        if item is None or not item.files or scope is None or project is None:
+            self.discard(pending_id)
+            return
+        work = keep(self._services.storage.drafts, scope, project, task_id, item.files)
+        # In this order: the files are named by the outbox until the task has them.
+        self._bridge.spawn(self, work, done=lambda _nothing: self.discard(pending_id), failed=self.trouble.emit)
 
     def discard(self, pending_id: str) -> None:
         """Remove a task from the outbox."""
@@ -248,6 +262,12 @@ class OutboxSender(QObject):
             # Cancelled, or a bug: whoever reads the item next shows what its state says.
             outbox.release_soon(item_id)
             raise
+        if item.files:
+            try:
+                await keep(self._services.storage.drafts, scope, project, task.id, item.files)
+            except StorageTrouble as trouble:
+                # They stay in memory, and are written with the next draft.
+                self.trouble.emit(trouble)
         # If the process ends before this, the next start asks the user instead of creating the task twice.
         try:
             await outbox.remove(item_id)
@@ -270,14 +290,14 @@ class OutboxSender(QObject):
                 self.trouble.emit(trouble)
                 raise Offline(trouble.cause, trouble.facts) from None
             return None if claimed is None else known
-        stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value, claim=True)
+        stored = await outbox.add(scope, KIND, payload_of(item, project), state=state.value, claim=True)
         self._item_ids[item.id] = stored.id
         return stored.id
 
     async def _store(self, scope: Scope, project: int, item: PendingTask, state: SendState) -> None:
         """Store a task that waits behind others."""
         outbox = self._services.storage.outbox
-        stored = await outbox.add(scope, KIND, payload_of(item.new, project), state=state.value)
+        stored = await outbox.add(scope, KIND, payload_of(item, project), state=state.value)
         self._item_ids[item.id] = stored.id
 
     def _left(self, item: PendingTask) -> None:
@@ -293,6 +313,9 @@ class OutboxSender(QObject):
         self._pending.pop(item.id, None)
         self._item_ids.pop(item.id, None)
         self.sent.emit(item.id, task)
+        if item.run:
+            # The item is gone: should this fail or the process end now, the task is there and was not run.
+            self.run_wanted.emit(task.id)
         if item.id in self._waited:
             self._waited.discard(item.id)
             self.waiting_sent.emit()
@@ -353,7 +376,12 @@ class OutboxSender(QObject):
             shown = self._pending.get(number)
             if shown is None:
                 self._pending[number] = PendingTask(
-                    number, new_task(item.payload), state, moment_of_item(item.created_at)
+                    number,
+                    new_task(item.payload),
+                    state,
+                    moment_of_item(item.created_at),
+                    run=item.payload.get("run") is True,
+                    files=encode(decode(item.payload.get(FIELD))),
                 )
             elif shown.state is not state:
                 self._pending[number] = replace(shown, state=state, error=None)
@@ -406,8 +434,12 @@ def stored_state(text: str) -> SendState:
         return SendState.CONNECTION
 
 
-def payload_of(new: NewTask, project: int) -> dict[str, Any]:
-    return {**texts_of(new), "project": project}
+def payload_of(item: PendingTask, project: int) -> dict[str, Any]:
+    """A task as the outbox stores it. Whether it is to run is stored with it: it may be sent after a restart."""
+    payload: dict[str, Any] = {**texts_of(item.new), "project": project}
+    if item.files:
+        payload[FIELD] = item.files
+    return {**payload, "run": True} if item.run else payload
 
 
 def moment_of_item(created_at: object) -> datetime:

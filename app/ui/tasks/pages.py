@@ -1,6 +1,6 @@
-"""The pages beside the list: a new task, a task, a task that the server may not have yet, and an empty page.
+"""The pages beside the list: a new task, a task, one that the server may not have yet, several tasks, an empty page.
 
-The first three are built when first used, or once the list of the last start is on the screen: together they cost as
+All but the last are built when first used, or once the list of the last start is on the screen: together they cost as
 much as everything else of the place.
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import TaskController
     from app.ui.tasks.detail import TaskPage
+    from app.ui.tasks.several import SeveralTasks
     from app.ui.tasks.unsent import UnsentTask
 
 BUILD_AFTER_MS = 50
@@ -35,6 +36,7 @@ class TaskPages(QStackedWidget):
     composer_built = Signal(object)
     detail_built = Signal(object)
     unsent_built = Signal(object)
+    several_built = Signal(object)
 
     def __init__(self, context: Context, controller: TaskController) -> None:
         super().__init__()
@@ -43,6 +45,7 @@ class TaskPages(QStackedWidget):
         self._composer: Composer | None = None
         self._detail: TaskPage | None = None
         self._unsent: UnsentTask | None = None
+        self._several: SeveralTasks | None = None
         self.nothing = EmptyState()
         self.addWidget(self.nothing)
         self.setMinimumWidth(theme().px(AT_LEAST))
@@ -84,6 +87,27 @@ class TaskPages(QStackedWidget):
             self.addWidget(page)
             self.unsent_built.emit(page)
         return self._unsent
+
+    @property
+    def several(self) -> SeveralTasks:
+        """The page of several selected tasks."""
+        if self._several is None:
+            from app.ui.tasks.several import SeveralTasks
+
+            page = self._several = SeveralTasks()
+            self.addWidget(page)
+            self.several_built.emit(page)
+        return self._several
+
+    @property
+    def shows_several(self) -> bool:
+        """Whether several tasks are in view."""
+        return self._several is not None and self.currentWidget() is self._several
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether the page of a task was built."""
+        return self._detail is not None
 
     @property
     def shows_composer(self) -> bool:
@@ -143,8 +167,9 @@ class TaskPages(QStackedWidget):
 
     def _build_next(self) -> None:
         for page, build in (
-            (self._composer, lambda: self.composer),
+            # First: the task that was last open is shown on it.
             (self._detail, lambda: self.detail),
+            (self._composer, lambda: self.composer),
             (self._unsent, lambda: self.unsent),
         ):
             if page is None:

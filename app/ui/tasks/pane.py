@@ -5,22 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QTableView, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QWidget
 
 from app.core.auth.status import CredentialState
 from app.core.errors import NotConnectable, Offline, SignInNeeded
 from app.ui.tasks.cache import RECENT_ACTIVITY
+from app.ui.tasks.failures import FailureNote
 from app.ui.tasks.preferences import NEWEST
 from app.ui.tasks.rows import PENDING, TASK, Grouping, RowCache, build_groups
+from app.ui.tasks.table import TaskTable
 from app.ui.tasks.wording import TaskGroup, needs_you, send_group
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.lists import ListTable
 from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.page import SidePane
 from app.ui.widgets.question import InlineQuestion
@@ -29,9 +30,9 @@ from app.ui.widgets.times import relative, ticker
 from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QFocusEvent, QKeyEvent
+    from PySide6.QtGui import QKeyEvent
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
@@ -39,55 +40,29 @@ if TYPE_CHECKING:
     from app.ui.tasks.drafts import TaskDrafts
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.preferences import ListPreferences
+    from app.ui.widgets.undo import UndoKind
 
 LOADING_WORDS_AFTER_MS = 2000
 SIGNED_OUT_STATES = frozenset({CredentialState.SIGNED_OUT, CredentialState.NEEDS_SIGN_IN})
 JUST_NOW_SECONDS = 60.0
 
 
-class TaskTable(ListTable):
-    """The list. F2 renames and Delete deletes the current row."""
-
-    rename = Signal()
-    delete = Signal()
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if plain and event.key() == Qt.Key.Key_F2:
-            self.rename.emit()
-        elif plain and event.key() == Qt.Key.Key_Delete:
-            # A key that is held repeats by itself, and each time another row has become the current one.
-            if not event.isAutoRepeat():
-                self.delete.emit()
-        else:
-            super().keyPressEvent(event)
-
-    @guarded()
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Make a row current when the focus comes by key, but leave the right side as it is."""
-        self.keyboard_focus = event.reason() != Qt.FocusReason.MouseFocusReason
-        by_key = event.reason() in (
-            Qt.FocusReason.TabFocusReason,
-            Qt.FocusReason.BacktabFocusReason,
-            Qt.FocusReason.ShortcutFocusReason,
-        )
-        if by_key and not self.currentIndex().isValid():
-            self.select_first(quiet=True)
-        # Not that of ListTable, which would show the first row on the right.
-        QTableView.focusInEvent(self, event)
-
-
 class TaskPane(SidePane):
-    """Emits `picked(key)` when the current row changes, `opened(key)` on Enter or double click; keys as in `rows`."""
+    """Emits `chosen(keys)` when the person selected rows, `opened(key)` on Enter or double click; keys as in `rows`.
 
-    picked = Signal(str)
+    `rows_shown` when the rows were built, `list_changed` when the person chose another list: filter, groups, archive,
+    `several_left` on Esc while several rows are selected.
+    """
+
+    chosen = Signal(object)
+    rows_shown = Signal()
+    list_changed = Signal()
+    several_left = Signal()
     opened = Signal(str)
     new_wanted = Signal()
     sign_in_wanted = Signal()
     rename_wanted = Signal()
     delete_wanted = Signal()
-    menu_wanted = Signal(str, QPoint)
     needs_you = Signal(int)
 
     def __init__(
@@ -137,7 +112,7 @@ class TaskPane(SidePane):
         """Another account or project: clear filter and selection."""
         self.filter.set_text_quietly("")
         self._archived.setChecked(False)
-        self.table.select_key(None, quiet=True)
+        self.table.show_selected(())
         self.question.withdraw()
         self.undo.drop()
         self.show_now()
@@ -148,16 +123,46 @@ class TaskPane(SidePane):
         self.filter.clear_now()
         self._controller.set_query(search="", archived=False)
         self._archived.setChecked(False)
+        self._show_other_list()
 
     def set_grouping(self, grouping: Grouping) -> None:
         self._preferences.grouping = grouping
         self._group_actions[grouping].setChecked(True)
-        self.show_now()
-        self.table.scrollToTop()
+        self._show_other_list()
 
     def set_archived(self, archived: bool) -> None:
         self._archived.setChecked(archived)
         self._controller.set_query(archived=archived)
+        self._show_other_list()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Esc takes one step back: the filter is cleared, then the focus goes to the list."""
+        if event.key() != Qt.Key.Key_Escape or event.modifiers() != Qt.KeyboardModifier.NoModifier:
+            super().keyPressEvent(event)
+        elif len(self.table.selected_keys()) > 1:
+            self.several_left.emit()
+        elif self.filter.text():
+            self.clear_filter()
+        elif self.filter.hasFocus():
+            self._enter_list()
+        else:
+            event.ignore()
+
+    def _show_other_list(self) -> None:
+        self.show_now()
+        self.table.scrollToTop()
+        self.list_changed.emit()
+
+    def ask_from_second(self, kind: UndoKind, words: str, yes: str, act: Callable[[], None]) -> None:
+        """Do it, but ask first while an earlier action of this kind can still be undone.
+
+        Several in a row may be a slip, and what they were about is seen in the bar only.
+        """
+        if self.undo.holds(kind):
+            self.question.ask(words, yes, act)
+        else:
+            act()
 
     @property
     def archived(self) -> bool:
@@ -174,14 +179,15 @@ class TaskPane(SidePane):
         self.filter.textChanged.connect(self._filtered)
         self.filter.down.connect(self._enter_list)
         self.progress = ProgressLine(self.tr("Loading tasks"))
+        self.archive_sign = _ShortBanner()
         self.note = Banner()
-        self.table = TaskTable(self.tr("Tasks"), two_lines=True, align_glyphs=True)
-        self.table.picked.connect(self.picked)
+        self.failures = FailureNote(self._controller.cache.get)
+        self.table = TaskTable(self.tr("Tasks"), two_lines=True, multi=True, align_glyphs=True)
+        self.table.chosen.connect(self.chosen)
+        self.table.refolded.connect(self.rows_shown)
         self.table.opened.connect(self.opened)
-        self.table.clicked.connect(self._clicked)
         self.table.rename.connect(self.rename_wanted)
         self.table.delete.connect(self.delete_wanted)
-        self.table.menu_wanted.connect(self.menu_wanted)
         self.table.need_more.connect(self._near_end)
         self.table.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
         self.empty = EmptyState()
@@ -206,7 +212,9 @@ class TaskPane(SidePane):
         self.add_padded(self.filter)
         self.box.addSpacing(current.px(tokens.SPACE_2) - tokens.SELECTION_BAR)
         self.box.addWidget(self.progress)
+        self.box.addWidget(self.archive_sign)
         self.box.addWidget(self.note)
+        self.box.addWidget(self.failures)
         self.box.addWidget(self.stack, 1)
         self.box.addWidget(self._foot)
         self.box.addWidget(self.question)
@@ -246,20 +254,15 @@ class TaskPane(SidePane):
     def _order(self, ordering: str) -> None:
         self._preferences.ordering = ordering
         self._controller.set_query(ordering=ordering)
+        self._show_other_list()
 
     def _filtered(self, text: str) -> None:
         self._controller.set_query(search=text)
-        self.show_now()
+        self._show_other_list()
 
     def _enter_list(self) -> None:
         if self.table.rows.rowCount():
             self.table.setFocus(Qt.FocusReason.TabFocusReason)
-
-    def _clicked(self) -> None:
-        """A click on the current row counts too: the right side may show something else by now."""
-        key = self.table.current_key()
-        if key is not None:
-            self.picked.emit(key)
 
     def _near_end(self) -> None:
         # Only once the user has scrolled: the end of a short list is always near.
@@ -282,6 +285,8 @@ class TaskPane(SidePane):
                 drafts=self._drafts.all if local else (),
             )
         )
+        self._show_archive_sign()
+        self.rows_shown.emit()
         waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
         self.needs_you.emit(waiting + sum(1 for task in controller.cache.all() if needs_you(task)))
         self._show_list()
@@ -293,6 +298,16 @@ class TaskPane(SidePane):
             self.more.setText(self.tr("Loading…") if controller.load.more_busy else self.tr("Load more"))
             self.more.setAccessibleName(f"{self.more.text()} ({self.count.text()})")
             self.more.setEnabled(not controller.load.more_busy)
+
+    def _show_archive_sign(self) -> None:
+        """The archive looks like the list that it replaces: say so, and how to go back."""
+        if self._controller.query.archived == self.archive_sign.isVisibleTo(self):
+            return
+        if self._controller.query.archived:
+            back = (self.tr("Back to tasks"), lambda: self.set_archived(False))
+            self.archive_sign.show_message(self.tr("Archived tasks"), "info", secondary=[back], glyph="archive")
+        else:
+            self.archive_sign.clear()
 
     def _show_load(self) -> None:
         load = self._controller.load
@@ -331,8 +346,7 @@ class TaskPane(SidePane):
             self._loading.show_state(self.tr("Loading tasks…") if late else "")
             self.stack.setCurrentWidget(self._loading)
         elif self._controller.query.archived:
-            back = (self.tr("Show tasks"), lambda: self.set_archived(False))
-            self._show_empty(self.tr("The archive is empty"), "", [back], glyph="archive")
+            self._show_empty(self.tr("The archive is empty"), "", glyph="archive")
         else:
             self._show_empty(
                 self.tr("No tasks yet"),
@@ -406,6 +420,12 @@ class TaskPane(SidePane):
             self.note.show_message(
                 f"{error.title}. {saved}", "attention", secondary=[(self.tr("Try again"), self._controller.refresh)]
             )
+
+
+class _ShortBanner(Banner):
+    """For a few words, which have room beside their button in a narrow list."""
+
+    LEAST_WORDS = 110
 
 
 def task_id_of(key: str) -> str | None:

@@ -17,6 +17,8 @@ from app.ui.tasks.draft_actions import DraftActions
 from app.ui.tasks.drafts import TaskDrafts
 from app.ui.tasks.editing import TaskEditing
 from app.ui.tasks.edits import TaskEdits
+from app.ui.tasks.files import TaskFiles
+from app.ui.tasks.menus import TaskMenus
 from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
 from app.ui.tasks.pane import TaskPane
@@ -55,11 +57,13 @@ class TasksPlace(Place):
         self.drafts = TaskDrafts(services, bridge, self)
         self.pane = TaskPane(self.controller, self.outbox, self.drafts, self.preferences)
         self.pages = TaskPages(context, self.controller)
-        self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages)
+        self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages, self.preferences)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
+        self.menus = TaskMenus(self.task_actions, self.selection, self.pane)
         self.submission = TaskSubmission(navigator, self.controller, self.outbox, self.selection, self.pane, self.pages)
         self.edits = TaskEdits(services, bridge, self)
-        self.editing = TaskEditing(navigator, self.controller, self.edits, self.pages)
+        self.files = TaskFiles(services, bridge, self)
+        self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pages)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
@@ -67,6 +71,7 @@ class TasksPlace(Place):
             [self.pane, self.pages],
             self.preferences.widths or [width, 2 * width],
             self.preferences.set_widths,
+            share=0 if self.preferences.widths else tokens.LIST_SHARE,
         )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -79,6 +84,8 @@ class TasksPlace(Place):
         self.controller.saved_shown.connect(self.saved_shown)
         self.controller.saved_shown.connect(self.pages.build_soon)
         self.controller.reached.connect(self.outbox.drain)
+        self.outbox.sent.connect(lambda _id, _task: self.files.refresh())
+        self.edits.kept.connect(self.drafts.refresh)
         self.outbox.waiting_sent.connect(self.waiting_sent)
         self.outbox.gone_elsewhere.connect(self.controller.refresh)
         self.selection.show_nothing()
@@ -90,6 +97,7 @@ class TasksPlace(Place):
         # The composer first: it saves what was being typed for the former account.
         self.pages.start(backend)
         self.edits.start(backend)
+        self.files.start(backend)
         self.controller.start(backend)
         self.outbox.start(backend)
         self.drafts.start(backend.scope if backend is not None else None)
@@ -156,6 +164,7 @@ class TasksPlace(Place):
             self.controller.refresh()
             self.selection.fetch_shown()
             self.drafts.refresh()
+            self.files.refresh()
 
     def showEvent(self, event: QShowEvent) -> None:
         self._poll.start()

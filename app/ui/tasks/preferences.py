@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 NEWEST = "-created_at"
 FOLDED_KEPT = 200
 WIDTHS = "tasks.widths"
+LAST = "tasks.last"
+LAST_KEPT = 50
 
 
 class ListPreferences:
@@ -49,6 +51,21 @@ class ListPreferences:
     def set_folded(self, key: str, folded: bool) -> None:
         kept = [k for k in self.folded if k != key]
         self._settings.put("tasks.folded", ([*kept, key] if folded else kept)[-FOLDED_KEPT:])
+
+    def last_task(self, project: str) -> str | None:
+        """The id of the task that was last open. `project` names a project of one account of one host."""
+        found = self._last_tasks().get(project)
+        return found if isinstance(found, str) else None
+
+    def set_last_task(self, project: str, task_id: str) -> None:
+        """Remember the task that is open in a project."""
+        kept = {key: found for key, found in self._last_tasks().items() if key != project}
+        kept[project] = task_id
+        self._settings.put(LAST, dict(list(kept.items())[-LAST_KEPT:]))
+
+    def _last_tasks(self) -> dict[str, object]:
+        found = self._settings.get(LAST, {})
+        return dict(found) if isinstance(found, dict) else {}
 
     @property
     def widths(self) -> list[int] | None:

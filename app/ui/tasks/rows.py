@@ -14,6 +14,7 @@ from app.ui.tasks.cache import LONG_AGO, moment_of
 from app.ui.tasks.wording import (
     SendState,
     TaskGroup,
+    draft_state,
     group_of,
     heading,
     no_repository,
@@ -22,6 +23,7 @@ from app.ui.tasks.wording import (
     send_state,
     state_of,
     title_of,
+    ungrouped,
 )
 from app.ui.widgets.rows import Group, Row
 from app.ui.widgets.times import absolute, relative
@@ -37,6 +39,7 @@ TASK = "task:"
 PENDING = "pending:"
 DRAFT = "draft:"
 REPOSITORY = "repository:"
+UNGROUPED = "all"
 
 
 class Grouping(Enum):
@@ -49,13 +52,18 @@ class Grouping(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingTask:
-    """A task on its way to the server."""
+    """A task on its way to the server; with `run`, one that is to run once it is there.
+
+    `files` names its attachments (`core/storage/attachments.py`).
+    """
 
     id: str
     new: NewTask
     state: SendState
     created_at: datetime
     error: BurrowError | None = field(default=None, compare=False)
+    run: bool = False
+    files: str = ""
 
 
 def place_of(slug: str, repository: str | None) -> str:
@@ -70,6 +78,7 @@ class _Made:
     task: Task
     ordering: str
     pinned: bool
+    heading: str
     until: float
     row: Row
 
@@ -88,13 +97,18 @@ class RowCache:
         self._former, self._made = self._made, {}
         self._now, self._seconds = now, now.timestamp()
 
-    def row(self, task: Task, ordering: str, *, pinned: bool) -> Row:
+    def row(self, task: Task, ordering: str, heading: str, *, pinned: bool) -> Row:
+        """The row of a task under `heading`."""
         made = self._former.get(task.id)
         # By identity: the cache gives the same object until the server has sent another one, or there is an edit.
-        known = made is not None and made.task is task and made.ordering == ordering and made.pinned == pinned
+        known = (
+            made is not None
+            and made.task is task
+            and (made.ordering, made.pinned, made.heading) == (ordering, pinned, heading)
+        )
         if made is None or not known or self._seconds >= made.until:
-            row = _task_row(task, ordering, self._now, pinned=pinned)
-            made = _Made(task, ordering, pinned, _right_until(moment_of(task, ordering), self._now), row)
+            row = _task_row(task, ordering, heading, self._now, pinned=pinned)
+            made = _Made(task, ordering, pinned, heading, _right_until(moment_of(task, ordering), self._now), row)
         self._made[task.id] = made
         return made.row
 
@@ -134,22 +148,22 @@ def build_groups(
     for item in sorted(pending, key=lambda p: p.created_at, reverse=True):
         put(_group(grouping, send_group(item.state), item.new.repository), _pending_row(item, now))
     for task in tasks:
-        if pinned(task.id):
-            put(_state_group(TaskGroup.PINNED), cache.row(task, ordering, pinned=True))
-        else:
-            put(_group(grouping, group_of(task), task.repository), cache.row(task, ordering, pinned=False))
+        first = pinned(task.id)
+        group = _state_group(TaskGroup.PINNED) if first else _group(grouping, group_of(task), task.repository)
+        put(group, cache.row(task, ordering, group[1], pinned=first))
+    if len(rows) > 1 and UNGROUPED in titles:
+        # Without a heading of their own they would stand under that of the group before.
+        titles[UNGROUPED] = ungrouped()
     return [Group(key, titles[key], tuple(rows[key])) for key in sorted(rows, key=lambda k: _rank(k, titles[k]))]
 
 
-def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
+def _task_row(task: Task, ordering: str, heading: str, now: datetime, *, pinned: bool) -> Row:
     moment = moment_of(task, ordering)
     known = None if moment == LONG_AGO else moment
-    title, state, place, when = (
-        title_of(task),
-        state_of(task),
-        place_of(task.slug, task.repository),
-        relative(known, now),
-    )
+    title, state, when = title_of(task), state_of(task), relative(known, now)
+    # What the heading says is not said again in each of its rows.
+    repository = "" if task.repository == heading else task.repository
+    place = place_of(task.slug, repository)
     parts = (
         title,
         state.word,
@@ -164,9 +178,12 @@ def _task_row(task: Task, ordering: str, now: datetime, *, pinned: bool) -> Row:
         place,
         state,
         trailing=when,
+        worded=state.word != heading,
         accessible=", ".join(part for part in parts if part),
         # Made when needed: to format the date takes longer than the rest of the row.
-        tooltip=lambda: "\n".join(part for part in (title, place, absolute(known)) if part),
+        tooltip=lambda: "\n".join(
+            part for part in (title, state.word, place_of(task.slug, task.repository), absolute(known)) if part
+        ),
     )
 
 
@@ -203,11 +220,19 @@ def _draft_row(draft: Draft, now: datetime) -> Row:
     return Row(
         draft_key(draft.id, draft.copy),
         title,
-        new.repository or "",
-        open_elsewhere() if draft.held_elsewhere else None,
+        new.repository or _rest_of(new),
+        open_elsewhere() if draft.held_elsewhere else draft_state(),
         trailing=relative(saved, now),
+        # The heading says it already.
+        worded=draft.held_elsewhere,
         tooltip=lambda: "\n".join(part for part in (title, new.repository or "", absolute(saved)) if part),
     )
+
+
+def _rest_of(new: NewTask) -> str:
+    """What a description says beside the title of its row."""
+    lines = [line for line in map(str.strip, new.description.splitlines()) if line]
+    return next(iter(lines if new.title else lines[1:]), "")
 
 
 _STATE_KEYS = {group: f"state:{group.name.lower()}" for group in TaskGroup}
@@ -222,7 +247,7 @@ def _group(grouping: Grouping, state: TaskGroup, repository: str | None) -> tupl
         return _state_group(state)
     if grouping is Grouping.REPOSITORY:
         return REPOSITORY + (repository or ""), repository or no_repository()
-    return "all", ""
+    return UNGROUPED, ""
 
 
 _STATE_RANK = {key: rank for rank, key in enumerate(_STATE_KEYS.values())}

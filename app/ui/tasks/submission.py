@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
+from app.ui.tasks import undoing
+from app.ui.tasks.pane import pending_id_of
 from app.ui.tasks.rows import PENDING, TASK
-from app.ui.tasks.wording import title_of
+from app.ui.tasks.wording import SendState, title_of
+from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.pages import TaskPages
     from app.ui.tasks.pane import TaskPane
+    from app.ui.tasks.rows import PendingTask
     from app.ui.tasks.selection import TaskSelection
     from app.ui.tasks.unsent import UnsentTask
 
@@ -41,12 +46,15 @@ class TaskSubmission(QObject):
         self._selection, self._pane, self._pages = selection, pane, pages
         pages.composer_built.connect(self._connect_composer)
         pages.unsent_built.connect(self._connect_unsent)
+        pane.delete_wanted.connect(self._discard_selected)
         outbox.sent.connect(self._sent)
+        outbox.run_wanted.connect(controller.run)
         outbox.refused.connect(self._refused)
         outbox.trouble.connect(self._outbox_failed)
 
     def _connect_composer(self, page: Composer) -> None:
         page.submitted.connect(self._submit)
+        page.submitted_to_run.connect(lambda new: self._submit(new, run=True))
 
     def _connect_unsent(self, page: UnsentTask) -> None:
         from app.ui.tasks.outcome_check import UnknownOutcomeCheck
@@ -62,7 +70,7 @@ class TaskSubmission(QObject):
         if pending_id is not None:
             act(pending_id)
 
-    def _submit(self, new: NewTask) -> None:
+    def _submit(self, new: NewTask, *, run: bool = False) -> None:
         """Show the row at once, and free the composer: the text is in the outbox before anything is sent."""
         composer = self._pages.composer
         if self._controller.connected_to is None:
@@ -71,26 +79,23 @@ class TaskSubmission(QObject):
         window = composer.window()
         had_focus = composer.isAncestorOf(window.focusWidget()) if window.focusWidget() is not None else False
         # In this order: the storage has the item before it discards the draft.
-        pending_id = self._outbox.send(new)
+        pending_id = self._outbox.send(new, run=run, files=composer.attached.text())
         composer.clear()
         self._pane.show_now()
         # A search and the archive do not list what is on its way: the new row must be seen.
         if self._controller.query.search or self._controller.query.archived:
             self._pane.clear_filter()
-        self._pane.table.select_key(PENDING + pending_id, quiet=True)
+        self._pane.table.rows.reveal(PENDING + pending_id)
         self._selection.show_pending(pending_id)
         # The composer goes out of view, and Qt would move the focus anywhere.
         if had_focus:
             self._pane.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _sent(self, pending_id: str, task: Task) -> None:
-        # Read while the row of the pending task is still there: selection and page go on to the task it became.
+        # Read while the pending task is still there: the page goes on to the task it became.
         shown = self._shows(pending_id)
-        current = self._pane.table.current_key() == PENDING + pending_id
         self._controller.put(task)
         self._pane.show_now()
-        if current:
-            self._pane.table.select_key(TASK + task.id, quiet=True)
         if shown:
             self._selection.show_task(task.id)
         self._navigator.announce(self.tr("Task created: {0}").format(title_of(task)))
@@ -105,7 +110,7 @@ class TaskSubmission(QObject):
             return
         shown = self._shows(pending_id)
         # The draft is written before the item is removed: a crash in between leaves the text twice, never not at all.
-        composer.restore(item.new)
+        composer.restore(item.new, item.files)
         composer.show_error(item.error, [(self.tr("Send again"), composer.submit)])
         self._outbox.discard(pending_id)
         if shown or self._pages.currentWidget() is self._pages.nothing:
@@ -120,17 +125,36 @@ class TaskSubmission(QObject):
         if pending_id is not None:
             self._outbox.take_back(pending_id, self._taken_back)
 
-    def _taken_back(self, new: NewTask) -> None:
-        self._pages.composer.restore(new)
+    def _taken_back(self, new: NewTask, files: str) -> None:
+        self._pages.composer.restore(new, files)
         self._selection.show_composer()
 
     def _discard(self) -> None:
-        self._about_pending(self._outbox.discard)
+        """Discard a task that was not sent. Undo makes its text a draft."""
+        pending_id = self._pages.pending_id
+        item = self._outbox.get(pending_id) if pending_id is not None else None
+        if item is not None:
+            words = self.tr("Discard “{0}” too?").format(title_of(item.new))
+            discard = partial(self._discard_now, item)
+            self._pane.ask_from_second(undoing.unsent_discarded(), words, self.tr("Discard"), discard)
+
+    def _discard_selected(self) -> None:
+        """The Delete key on a row: not while it is being sent, because then it may arrive."""
+        selected = self._pane.table.selected_keys()
+        pending_id = pending_id_of(selected[0]) if len(selected) == 1 else None
+        item = self._outbox.get(pending_id) if pending_id is not None else None
+        if item is not None and item.state is not SendState.SENDING:
+            self._discard()
+
+    def _discard_now(self, item: PendingTask) -> None:
+        self._outbox.discard(item.id)
         self._selection.show_current()
+        undo = partial(self._taken_back, item.new, item.files)
+        self._pane.undo.add(Undoable(undoing.unsent_discarded(), {item.id: title_of(item.new)}, undo))
 
     def _found(self, pending_id: str, task: Task) -> None:
         """A task of unknown outcome is on the server: it replaces the pending one."""
-        self._outbox.discard(pending_id)
+        self._outbox.found(pending_id, task.id)
         self._controller.put(task)
         self._pane.show_now()
         self._pane.table.select_key(TASK + task.id)

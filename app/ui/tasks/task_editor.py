@@ -47,6 +47,7 @@ class TaskEditor(QWidget):
             row.typed.connect(self._typed)
             row.move_wanted.connect(self._move)
         self.title.returnPressed.connect(self._save)
+        self.rows["title"].require()
         self.card = InlineCard()
         box.addWidget(self.card)
         self.save_button = PrimaryButton(self.tr("Save"), clicked=self._save)
@@ -105,7 +106,7 @@ class TaskEditor(QWidget):
         captions = ", ".join(self.rows[name].caption for name in names)
         self.card.show_note(
             self.tr("Changed on the server meanwhile: {0}").format(captions),
-            self.tr("Below is what the server has. Save replaces it with yours, Cancel keeps it."),
+            self.tr("The page shows what the server has. Save replaces it with yours, Cancel keeps it."),
         )
 
     def _move(self) -> None:

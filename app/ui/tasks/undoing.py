@@ -11,6 +11,16 @@ def deleted() -> UndoKind:
     return UndoKind(_tr("“{0}” deleted"), _tr("{0} tasks deleted"))
 
 
+def discarded() -> UndoKind:
+    """Drafts."""
+    return UndoKind(_tr("Draft “{0}” discarded"), _tr("{0} drafts discarded"))
+
+
+def unsent_discarded() -> UndoKind:
+    """Tasks that were not sent."""
+    return UndoKind(_tr("Unsent “{0}” discarded"), _tr("{0} unsent tasks discarded"))
+
+
 def archived(archived: bool) -> UndoKind:
     """Archived, or taken out of the archive."""
     if archived:

@@ -88,6 +88,9 @@ class UnsentTask(QWidget):
     def focus_first(self) -> None:
         self._area.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
+    def _then(self, item: PendingTask, words: str) -> str:
+        return f"{words} {self.tr('Then it is run.')}" if item.run else words
+
     def _words(self, item: PendingTask) -> tuple[str, str, list[Action], BoxTone]:
         undo = (self.tr("Undo"), self.undo.emit)
         if item.state is SendState.SENDING:
@@ -95,14 +98,14 @@ class UnsentTask(QWidget):
         if item.state is SendState.SIGN_IN:
             return (
                 "",
-                self.tr("It is kept on this computer and sent once you are signed in with the same account."),
+                self._then(item, self.tr("Kept on this computer. It is sent when you sign in with the same account.")),
                 [(self.tr("Sign in"), self.sign_in.emit), undo],
                 "attention",
             )
         if item.state is SendState.CONNECTION:
             return (
                 "",
-                self.tr("It is kept on this computer and sent as soon as the server can be reached."),
+                self._then(item, self.tr("Kept on this computer. It is sent when the server can be reached.")),
                 [(self.tr("Send now"), self.send_again.emit), undo],
                 "attention",
             )

@@ -79,6 +79,11 @@ SEND_STATES = {
 }
 
 
+def draft_state() -> State:
+    """The state of a draft that is not open anywhere else."""
+    return State("edit", _tr("Draft"), "muted")
+
+
 def open_elsewhere() -> State:
     """The state of a draft that another window has open."""
     return State("external", _tr("Open in another window"), "info")
@@ -116,6 +121,11 @@ def no_repository() -> str:
     return _tr("No repository")
 
 
+def ungrouped() -> str:
+    """The heading of the other tasks, where only pinned ones have a group."""
+    return _tr("Not pinned")
+
+
 def needs_you(task: Task) -> bool:
     """Whether the task needs the user."""
     return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
@@ -124,6 +134,12 @@ def needs_you(task: Task) -> bool:
 def can_run(task: Task) -> bool:
     """Whether a run may be started: none is in progress and the task is not archived."""
     return not task.archived and (task.latest_run is None or task.latest_run.finished)
+
+
+def can_cancel(task: Task) -> bool:
+    """Whether the latest run can be cancelled: it is in progress in the cloud, and the server has named it."""
+    run = task.latest_run
+    return run is not None and not run.finished and bool(run.id) and run.environment == "cloud"
 
 
 def send_state(state: SendState) -> State:

@@ -123,6 +123,8 @@ RAIL_NARROW = 64
 WINDOW_WIDE = 840
 # The list of a place, until a person moves its edge.
 LIST = 320
+# Of a wide place the list takes this part in percent: a fixed width would elide titles beside an empty page.
+LIST_SHARE = 30
 READING_WIDTH = 640
 
 FONT_PIXELS: dict[TextRole, float] = {

@@ -1,7 +1,7 @@
 """Where the focus goes when its control is hidden, disabled or removed: to what stands nearest in the same part.
 
 Qt gives it to the next control of the window's tab order, which may be in another pane: the next arrow key would then
-change something else. `keep_focus(window)` once a top-level window.
+change something else. `focus.show_focus_ring(window)` calls `keep_focus`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from app.ui.widgets.rows import Group, Heading, Index, Line, Row, RowModel
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
+    from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPaintEvent
 
     from app.ui.theme.state import State
 
@@ -44,6 +44,8 @@ LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
 RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
 # A letter that comes later begins a new search.
 TYPE_AHEAD_MS = 900
+# What these do happens once for each press, however long the key is held.
+ONCE = frozenset({Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space, Qt.Key.Key_Delete, Qt.Key.Key_Backspace})
 # So many rows before the end, more are asked for.
 MORE_WITHIN_ROWS = 12
 
@@ -119,7 +121,7 @@ class RowDelegate(QStyledItemDelegate):
         painter.setPen(current.colour("muted"))
         if row.trailing:
             area = self._paint_right(painter, area, row.trailing)
-        if row.state is not None and self._view.show_words:
+        if row.state is not None and self._view.show_words and row.worded:
             painter.setPen(current.colour(row.state.tone))
             area = self._paint_right(painter, area, row.state.word)
         if row.badge:
@@ -149,13 +151,14 @@ class RowDelegate(QStyledItemDelegate):
         if row.badge:
             painter.setPen(current.colour("attention"))
             lower = self._paint_right(painter, lower, row.badge)
-        if row.state is not None:
+        worded = row.state is not None and row.worded
+        if row.state is not None and row.worded:
             painter.setPen(current.colour(row.state.tone))
             painter.drawText(lower, LEFT, row.state.word)
             lower.setLeft(lower.left() + painter.fontMetrics().horizontalAdvance(row.state.word))
         if row.detail:
             painter.setPen(current.colour("muted"))
-            text = f"  ·  {row.detail}" if row.state is not None else row.detail
+            text = f"  ·  {row.detail}" if worded else row.detail
             painter.drawText(
                 lower, LEFT, painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, lower.width())
             )
@@ -215,14 +218,16 @@ class ListTable(QTableView):
     """Rows of `Row`, flat or in groups. Selection, scroll place and folding survive an update, by key.
 
     Signals: `picked(key)` when the current row changes ("" for none), `opened(key)` on Enter or double click,
-    `toggled(key)` on Space, `menu_wanted(key, global position)`, `need_more()` when the end comes near (once a length),
-    `left_upwards()` when Up is pressed on the first row (a filter field may take the focus).
+    `toggled(key)` on Space, `menu_wanted(key, global position)`, `ground_menu_wanted(global position)` beside the rows,
+    `need_more()` when the end comes near (once a length), `left_upwards()` when Up is pressed on the first row (a
+    filter field may take the focus).
     """
 
     picked = Signal(str)
     opened = Signal(str)
     toggled = Signal(str)
     menu_wanted = Signal(str, QPoint)
+    ground_menu_wanted = Signal(QPoint)
     need_more = Signal()
     left_upwards = Signal()
 
@@ -324,13 +329,63 @@ class ListTable(QTableView):
         finally:
             self._quiet = former
 
+    def show_selected(self, keys: Sequence[str]) -> bool:
+        """Select exactly these rows, as far as they are shown, without emitting anything. False if nothing changed.
+
+        Nothing is unfolded or scrolled. The current row is one of them, or stays a heading.
+        """
+        places = [place for key in keys if (place := self.rows.place(key)) >= 0]
+        current, lines = self.currentIndex().row(), self.rows.lines()
+        stays = current in places or isinstance(self.rows.line(current), Heading)
+        wanted = current if stays else min(places, default=-1)
+        if wanted == current and self.selected_keys() == tuple(lines[place].key for place in sorted(places)):
+            return False
+        model, flag = self.selectionModel(), QItemSelectionModel.SelectionFlag
+        former, self._quiet = self._quiet, True
+        try:
+            model.clearSelection()
+            for place in places:
+                model.select(self.rows.index(place, 0), flag.Select | flag.Rows)
+            if wanted < 0:
+                model.clearCurrentIndex()
+            elif wanted != current:
+                model.setCurrentIndex(self.rows.index(wanted, 0), flag.NoUpdate)
+        finally:
+            self._quiet = former
+        if self.keyboard_focus and self.hasFocus():
+            self.viewport().update()
+        return True
+
+    def neighbour(self, keys: Sequence[str]) -> str | None:
+        """The row after the last of `keys`, else the one before the first; None if there is none or none is shown."""
+        places = [place for key in keys if (place := self.rows.place(key)) >= 0]
+        if not places:
+            return None
+        lines = self.rows.lines()
+        near = (*range(max(places) + 1, len(lines)), *range(min(places) - 1, -1, -1))
+        return next((lines[place].key for place in near if isinstance(lines[place], Row)), None)
+
+    def fold(self, key: str, folded: bool) -> None:
+        """Fold or open a group. A row that is folded away stays what it was: nothing else becomes current instead."""
+        former = self.current_key()
+        self._update(lambda: self.rows.set_folded(key, folded), told=False)
+        if former is not None and self.current_key() is None:
+            heading = next((n for n, line in enumerate(self.rows.lines()) if line.key == key), -1)
+            if heading >= 0:
+                flag = QItemSelectionModel.SelectionFlag.NoUpdate
+                self.selectionModel().setCurrentIndex(self.rows.index(heading, 0), flag)
+
+    def first_key(self) -> str | None:
+        """The first row that is shown."""
+        return next((line.key for line in self.rows.lines() if isinstance(line, Row)), None)
+
     def select_first(self, *, quiet: bool = False) -> bool:
         """Make the first row (not a heading) current."""
-        first = next((line.key for line in self.rows.lines() if isinstance(line, Row)), None)
+        first = self.first_key()
         return first is not None and self.select_key(first, quiet=quiet)
 
-    def _update(self, change: Callable[[], None]) -> None:
-        """Change the rows; what was current and selected stays so.
+    def _update(self, change: Callable[[], None], *, told: bool = True) -> None:
+        """Change the rows; what was current and selected stays so. `told`: a current row that is gone is reported.
 
         Qt lets both follow the position of a row. Here they follow its key, also where the row was removed and inserted
         again because it moved.
@@ -358,7 +413,7 @@ class ListTable(QTableView):
             self.verticalScrollBar().setValue(scroll)
         finally:
             self._quiet = False
-        if key is not None and self.current_key() is None:
+        if told and key is not None and self.current_key() is None:
             self.picked.emit("")
         self._ask_for_more()
 
@@ -377,6 +432,17 @@ class ListTable(QTableView):
         self.viewport().update()
 
     @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        # Without a current row the list itself shows that it has the focus.
+        if self.keyboard_focus and self.hasFocus() and not self.currentIndex().isValid():
+            painter = QPainter(self.viewport())
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(theme().colour("ring"), tokens.RING))
+            painter.drawRoundedRect(QRectF(self.viewport().rect()).adjusted(1, 1, -1, -1), 4, 4)
+            painter.end()
+
+    @guarded()
     def currentChanged(self, current: Index, previous: Index) -> None:
         super().currentChanged(current, previous)
         line = self.rows.line(current.row())
@@ -390,9 +456,11 @@ class ListTable(QTableView):
             event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier),
         )
         line = self.rows.line(self.currentIndex().row())
-        if plain and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and line is not None:
+        if event.isAutoRepeat() and key in ONCE:
+            event.accept()
+        elif plain and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and line is not None:
             if isinstance(line, Heading):
-                self.rows.set_folded(line.key, not line.folded)
+                self.fold(line.key, not line.folded)
             else:
                 self.opened.emit(line.key)
         elif plain and key in (Qt.Key.Key_Home, Qt.Key.Key_End):
@@ -404,7 +472,10 @@ class ListTable(QTableView):
         # In a search that is being typed, a space is part of the text.
         elif plain and key == Qt.Key.Key_Space and isinstance(line, Row) and not self._typing():
             self.toggled.emit(line.key)
-        elif key == Qt.Key.Key_Menu and line is not None:
+        elif key == Qt.Key.Key_Menu or (
+            key == Qt.Key.Key_F10 and event.modifiers() == Qt.KeyboardModifier.ShiftModifier
+        ):
+            self.scrollTo(self.currentIndex())
             self._emit_menu_wanted(self.visualRect(self.currentIndex()).center())
         elif plain and key == Qt.Key.Key_Escape:
             event.ignore()
@@ -416,7 +487,7 @@ class ListTable(QTableView):
 
     def _fold_by_key(self, line: Line | None, *, fold: bool) -> None:
         if isinstance(line, Heading):
-            self.rows.set_folded(line.key, fold)
+            self.fold(line.key, fold)
         elif fold:
             lines = self.rows.lines()
             place = self.currentIndex().row()
@@ -455,7 +526,7 @@ class ListTable(QTableView):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         line = self.rows.line(self.rowAt(event.position().toPoint().y()))
         if isinstance(line, Heading) and event.button() == Qt.MouseButton.LeftButton:
-            self.rows.set_folded(line.key, not line.folded)
+            self.fold(line.key, not line.folded)
             return
         super().mousePressEvent(event)
 
@@ -476,6 +547,8 @@ class ListTable(QTableView):
         line = self.rows.line(self.rowAt(at.y()))
         if isinstance(line, Row):
             self.menu_wanted.emit(line.key, self.viewport().mapToGlobal(at))
+        else:
+            self.ground_menu_wanted.emit(self.viewport().mapToGlobal(at))
 
     def _emit_opened(self, index: QModelIndex) -> None:
         line = self.rows.line(index.row())

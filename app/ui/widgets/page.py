@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QHBoxLayout, QSizePol
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.text import ElidedLabel, StatusWord
 from app.ui.widgets.title_row import TitleRow
@@ -16,6 +17,8 @@ from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QResizeEvent
 
     from app.ui.widgets.buttons import PrimaryButton
 
@@ -141,7 +144,8 @@ class RememberedSplitter(QSplitter):
     """A splitter whose sizes are remembered.
 
     `sizes` are those remembered or the defaults, in device-independent pixels; `remember` is called when a person moved
-    the handle. The last part takes what a larger window brings.
+    the handle. The last part takes what a larger window brings. `share` in percent is for sizes that nobody chose: the
+    first part takes that much of the width, and its size at least.
     """
 
     def __init__(
@@ -151,8 +155,11 @@ class RememberedSplitter(QSplitter):
         sizes: Sequence[int],
         remember: Callable[[list[int]], None] | None = None,
         parent: QWidget | None = None,
+        *,
+        share: int = 0,
     ) -> None:
         super().__init__(orientation, parent)
+        self._least, self._share = int(sizes[0]), share
         self.setChildrenCollapsible(False)
         self.setHandleWidth(1)
         for part in parts:
@@ -160,5 +167,17 @@ class RememberedSplitter(QSplitter):
         for number in range(len(parts)):
             self.setStretchFactor(number, 1 if number == len(parts) - 1 else 0)
         self.setSizes([int(size) for size in sizes])
-        if remember is not None:
-            self.splitterMoved.connect(lambda _at, _number: remember(self.sizes()))
+        self._remember = remember
+        self.splitterMoved.connect(self._moved)
+
+    def _moved(self, _at: int, _number: int) -> None:
+        self._share = 0
+        if self._remember is not None:
+            self._remember(self.sizes())
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._share:
+            first = max(self._least, self.width() * self._share // 100)
+            self.setSizes([first, self.width() - first])

@@ -22,9 +22,10 @@ Index = QModelIndex | QPersistentModelIndex
 class Row:
     """One row. `key` is its identity: selection follows it.
 
-    One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the
-    state's word and `detail` below. `side` is a second state at the right (a tool's policy). `accessible` replaces
-    what is read aloud; `tooltip` is plain text, or makes it when somebody looks.
+    One-line lists paint glyph, title, then word, `badge` and `trailing` at the right; two-line lists put the state's
+    word and `detail` below. `side` is a second state at the right (a tool's policy). `worded` is False where a heading
+    says the state's word: it is read aloud and not painted. `accessible` replaces what is read aloud; `tooltip` is
+    plain text, or makes it when somebody looks.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Row:
     struck: bool = False
     muted: bool = False
     mono: bool = False
+    worded: bool = True
     accessible: str = ""
     # Not compared: a function is another object each time and would make every row look changed.
     tooltip: str | Callable[[], str] = field(default="", compare=False)
@@ -48,6 +50,12 @@ class Row:
             return self.accessible
         states = [state.word for state in (self.state, self.side) if state is not None]
         return ", ".join(part for part in (self.title, *states, self.badge, self.detail, self.trailing) if part)
+
+    def hint(self) -> str:
+        """The tooltip: what may be elided in the row, then `tooltip` as far as it says more."""
+        more = self.tooltip() if callable(self.tooltip) else self.tooltip
+        words = [each for each in (self.title, self.detail) if each and each not in more]
+        return "\n".join(filter(None, [*words, more]))
 
 
 class Group(NamedTuple):
@@ -200,7 +208,7 @@ class RowModel(QAbstractTableModel):
             if role == Qt.ItemDataRole.AccessibleDescriptionRole:
                 return line.detail
             if role == Qt.ItemDataRole.ToolTipRole:
-                return plain_tip(line.tooltip() if callable(line.tooltip) else line.tooltip or "") or None
+                return plain_tip(line.hint()) or None
         return None
 
     @guarded(default=Qt.ItemFlag.NoItemFlags)

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
 
-def is_submit(event: QKeyEvent) -> bool:
-    """Whether this is Ctrl+Enter, with either Enter key. A held key submits once."""
+def is_submit(event: QKeyEvent, *, also: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> bool:
+    """Whether this is Ctrl+Enter, `also` with another modifier, with either Enter key. A held key submits once."""
     modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-    return enter and modifiers == Qt.KeyboardModifier.ControlModifier and not event.isAutoRepeat()
+    return enter and modifiers == Qt.KeyboardModifier.ControlModifier | also and not event.isAutoRepeat()
 
 
 def commit_composition() -> None:

@@ -96,4 +96,13 @@ CREATE TABLE documents (
 );
 """
 
-TRACKS: dict[str, tuple[str, ...]] = {"core": (IDENTITY, TASKS, PROJECT_DATA), "store": STORE}
+STAGED_FILES = """
+CREATE TABLE staged_files (
+    id TEXT PRIMARY KEY, task_id TEXT NOT NULL REFERENCES tasks (id), name TEXT NOT NULL, type TEXT NOT NULL,
+    content_type TEXT NOT NULL, size INTEGER NOT NULL, key TEXT NOT NULL, expires_at REAL NOT NULL, content BLOB,
+    finalized INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX staged_files_by_task ON staged_files (task_id);
+"""
+
+TRACKS: dict[str, tuple[str, ...]] = {"core": (IDENTITY, TASKS, PROJECT_DATA, STAGED_FILES), "store": STORE}

@@ -115,11 +115,10 @@ def read_run(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def read_pending_message(body: Mapping[str, object]) -> dict[str, object]:
-    """The first message of a run. The workspace stores no artifacts, so it refuses every artifact id."""
+    """The first message of a run, and the ids of the files with it (`staged_files.py`)."""
     name = "pending_user_artifact_ids"
-    if items(body, name, lambda value: checked_text(value, name), maximum=100):
-        raise validation("Some artifacts do not exist.", name, "missing_artifacts")
-    return {"pending_user_message": text(body, "pending_user_message", maximum=LONGEST_PROMPT)}
+    ids = items(body, name, lambda value: checked_text(value, name), maximum=100)
+    return {"pending_user_message": text(body, "pending_user_message", maximum=LONGEST_PROMPT), name: ids or None}
 
 
 def read_run_change(body: Mapping[str, object]) -> dict[str, object]:

@@ -28,6 +28,7 @@ KEPT_IN_STATE = (
     "run_source",
     "signal_report_id",
     "pending_user_message",
+    "pending_user_artifact_ids",
     "rtk_enabled",
     "context_window",
     "fast_mode",

@@ -12,6 +12,7 @@ from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import run_rows, task_rows
 from app.workspace.tasks.fields import ENVIRONMENTS, TERMINAL, read_pending_message, read_run, read_run_change
 from app.workspace.tasks.run_stream import events_of, first_position
+from app.workspace.tasks.staged_files import check_files
 from app.workspace.tasks.task_views import BASE, reader, task_in_path, writer
 from app.workspace.web.errors import ApiError, not_found, reply, validation
 from app.workspace.web.fields import as_uuid, checked_text, choice, json_object, mapping, text
@@ -19,7 +20,7 @@ from app.workspace.web.pagination import page, page_range
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -62,6 +63,7 @@ async def run_task(request: Request) -> Response:
 
     def work(db: sqlite3.Connection) -> dict[str, object]:
         task = task_in_path(db, request, project)
+        _check_files(db, task["id"], options)
         run_rows.create_run(db, task, grant.user_id, options, "cloud", now)
         return task_rows.task_json(db, task_in_path(db, request, project))
 
@@ -91,6 +93,7 @@ async def create(request: Request) -> Response:
 
     def work(db: sqlite3.Connection) -> dict[str, object]:
         task = task_in_path(db, request, project)
+        _check_files(db, task["id"], options)
         return task_rows.run_json(run_rows.create_run(db, task, grant.user_id, options, environment, now), project)
 
     return reply(await workspace.db.run(work), 201)
@@ -131,6 +134,7 @@ async def start(request: Request) -> Response:
             raise validation("Only cloud runs can be started.", "environment", "invalid")
         if run["status"] not in STARTABLE:
             raise validation("Only a run that has not started yet can be started.", "status", "invalid")
+        _check_files(db, run["task_id"], pending)
         state = {"start_requested": True, **{name: value for name, value in pending.items() if value is not None}}
         run_rows.change_run(db, run, {"status": "queued", "state": state}, now)
         return task_rows.task_json(db, task_in_path(db, request, project))
@@ -234,6 +238,12 @@ async def stream_token(request: Request) -> Response:
     _, project = await reader(request)
     await workspace_of(request).db.read(lambda db: _run(db, request, project))
     return reply({"token": None, "stream_base_url": None})
+
+
+def _check_files(db: sqlite3.Connection, task_id: str, options: Mapping[str, object]) -> None:
+    ids = options.get("pending_user_artifact_ids")
+    if isinstance(ids, list):
+        check_files(db, task_id, ids)
 
 
 def _run(db: sqlite3.Connection, request: Request, project: int) -> sqlite3.Row:

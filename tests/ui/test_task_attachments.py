@@ -1,0 +1,284 @@
+"""Files dropped and pictures pasted into the composer: kept with the draft, and with the task until its run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QColor, QDropEvent, QGuiApplication, QImage
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
+
+from app.core.errors import OutcomeUnknown, ServerTrouble
+from app.core.posthog.types import NewTask
+from app.core.storage import Storage
+from app.core.storage import attachments as module
+from app.core.storage.attachments import encode
+from app.ui.bridge import Bridge
+from app.ui.context import Context
+from app.ui.tasks.composer import Composer
+from app.ui.tasks.place import TasksPlace
+from app.ui.theme import apply_theme
+from tests.ui._screens import nameless
+from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
+
+pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
+
+Opens = Callable[..., Any]
+
+
+class Window:
+    def __init__(self, place: TasksPlace, tasks: FakeTasks, storage: Storage) -> None:
+        self.place, self.tasks, self.storage = place, tasks, storage
+
+    @property
+    def composer(self) -> Composer:
+        return self.place.pages.composer
+
+    @property
+    def names(self) -> list[str]:
+        return [file.name for file in self.composer.attached.files]
+
+    async def saved(self) -> None:
+        job = self.composer.save_now()
+        if job is not None:
+            await job.wait()
+        self.place.drafts.refresh()
+        await asyncio.sleep(0.05)
+        await settle()
+
+
+@pytest.fixture
+def opens(qapp: QApplication, tmp_path: Path) -> Opens:
+    @asynccontextmanager
+    async def make(tasks: FakeTasks | None = None) -> AsyncIterator[Window]:
+        apply_theme(qapp, "light", 1.0)
+        bridge, services = Bridge(), FakeServices()
+        crashes: list[BaseException] = []
+        bridge.crashed.connect(crashes.append)
+        storage = Storage.open(tmp_path / "data")
+        services.storage = storage  # type: ignore[assignment]
+        place = TasksPlace(Context(services, bridge, FakeNavigator()))  # type: ignore[arg-type]
+        place.resize(1000, 700)
+        place.show()
+        place.activateWindow()
+        tasks = tasks or FakeTasks()
+        place.set_backend(FakeBackend(tasks))  # type: ignore[arg-type]
+        await until(lambda: not place.controller.load.busy)
+        await settle()
+        yield Window(place, tasks, storage)
+        await place.flush()
+        await bridge.close()
+        await storage.close()
+        place.close()
+        place.deleteLater()
+        await settle()
+        assert crashes == []
+
+    return make
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    path = tmp_path / "notes.txt"
+    path.write_text("what I found")
+    return path
+
+
+def of_files(*paths: Path) -> QMimeData:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return data
+
+
+def button(root: QWidget, words: str) -> QPushButton:
+    return next(each for each in root.findChildren(QPushButton) if each.text() == words and each.isVisibleTo(root))
+
+
+async def test_a_file_that_cannot_be_kept_is_said_and_not_listed(
+    opens: Opens, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST", 5)
+    async with opens() as window:
+        window.place.selection.new_task()
+        for data in (of_files(notes), of_files(tmp_path)):
+            window.composer.description.insertFromMimeData(data)
+            await until(lambda: window.composer.attached._said.text() not in {"", "Copying…"})
+            assert window.names == []
+        assert window.composer.description.toPlainText() == ""
+
+
+async def test_a_dropped_file_is_kept_with_the_draft_over_a_restart(opens: Opens, notes: Path) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        data = of_files(notes)
+        drop = QDropEvent(
+            QPoint(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        )
+        window.composer.dropEvent(drop)
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.description.setPlainText("Read the notes")
+        await window.saved()
+        assert nameless(window.place) == []
+    await asyncio.to_thread(notes.unlink)
+    async with opens() as window:
+        window.place.drafts.refresh()
+        await until(lambda: window.place.drafts.all)
+        window.composer.open_draft(window.place.drafts.all[0])
+        await until(lambda: window.names == ["notes.txt"])
+        [file] = window.composer.attached.files
+        assert window.storage.attachments.read(file) == b"what I found"
+
+
+async def test_several_files_keep_their_order_and_one_that_fails_does_not_take_the_others_with_it(
+    opens: Opens, notes: Path, tmp_path: Path
+) -> None:
+    many = [tmp_path / f"{number}.txt" for number in range(25)]
+    for number, path in enumerate(many):
+        await asyncio.to_thread(path.write_text, str(number))
+    async with opens() as window:
+        window.place.selection.new_task()
+        window.composer.attached.add_paths([notes, tmp_path, many[0], notes])
+        await until(lambda: window.names == ["notes.txt", "0.txt"])
+        assert "is no file" in window.composer.attached._said.text()
+        window.composer.attached.add_paths(many)
+        await until(lambda: len(window.names) == 20)
+        assert "6 are left out" in window.composer.attached._said.text()
+        assert window.names[2:5] == ["1.txt", "2.txt", "3.txt"]
+
+
+async def test_a_picture_of_the_clipboard_is_attached_and_text_stays_text(opens: Opens) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        image = QImage(4, 3, QImage.Format.Format_RGB32)
+        image.fill(QColor("red"))
+        QGuiApplication.clipboard().setImage(image)
+        window.composer.description.paste()
+        await until(lambda: len(window.names) == 1)
+        [file] = window.composer.attached.files
+        assert QImage.fromData(window.storage.attachments.read(file)).size() == image.size()
+        assert window.composer.description.toPlainText() == ""
+        # What a word processor copies is text with a picture of it.
+        both = QMimeData()
+        both.setText("words")
+        both.setImageData(image)
+        window.composer.description.insertFromMimeData(both)
+        assert window.composer.description.toPlainText() == "words"
+        assert len(window.names) == 1
+
+
+async def test_a_draft_with_nothing_but_a_file_is_a_draft(opens: Opens, notes: Path) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        await window.saved()
+        assert not window.composer.empty
+        assert len(window.place.drafts.all) == 1
+        button(window.composer.attached, "Remove").click()
+        assert window.names == []
+        await window.saved()
+        assert window.place.drafts.all == ()
+
+
+async def test_a_file_that_arrives_after_the_draft_was_left_does_not_join_the_next_one(
+    opens: Opens, notes: Path
+) -> None:
+    async with opens() as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("One")
+        window.composer.attached.add_paths([notes])
+        window.composer.begin()
+        await asyncio.sleep(0.1)
+        assert window.names == []
+
+
+async def test_files_stay_with_a_refused_task_and_go_with_the_one_that_is_created(opens: Opens, notes: Path) -> None:
+    tasks = FakeTasks()
+    tasks.fail["create"] = ServerTrouble("503.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.submit()
+        await until(lambda: window.composer.card.isVisible())
+        assert window.names == ["notes.txt"]
+        window.composer.submit()
+        await until(lambda: window.place.pages.shows_detail)
+        await until(lambda: window.place.pages.detail._files.isVisible())
+        assert window.names == []
+    async with opens(tasks) as window:
+        [task_id] = tasks.tasks
+        window.place.pane.show_now()
+        window.place.pane.table.select_key(f"task:{task_id}")
+        await until(lambda: window.place.pages.detail._files.isVisible())
+        [file] = window.place.files.get(task_id)
+        assert window.storage.attachments.read(file) == b"what I found"
+        # It is no draft of a task, and nobody is asked about it.
+        assert window.place.drafts.all == ()
+        button(window.place.pages.detail._files, "Remove").click()
+        await until(lambda: not window.place.pages.detail._files.isVisible())
+        await asyncio.sleep(0.1)
+        assert await window.storage.drafts.list(ANA) == ()
+
+
+async def test_files_go_to_the_task_of_unknown_outcome_that_is_found_on_the_server(opens: Opens, notes: Path) -> None:
+    tasks = FakeTasks()
+    tasks.fail["create"] = OutcomeUnknown("The connection ended.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.submit()
+        await until(lambda: window.place.outbox.pending and window.place.outbox.pending[0].state.value == "unknown")
+        tasks.tasks["t9"] = task(9, "Read the notes", description="Read the notes", created_at=datetime.now(UTC))
+        window.place.submission._found("p1", tasks.tasks["t9"])
+        await until(lambda: not window.place.outbox.pending)
+        window.place.files.refresh()
+        await until(lambda: [file.name for file in window.place.files.get("t9")] == ["notes.txt"])
+
+
+async def test_the_files_of_a_task_that_is_deleted_are_forgotten(opens: Opens, notes: Path) -> None:
+    async with opens() as window:
+        window.place.outbox.send(
+            NewTask(description="Read the notes"),
+            files=encode([window.storage.attachments.add_file(notes)]),
+        )
+        await until(lambda: any(window.place.files.get(task_id) for task_id in window.tasks.tasks))
+        [task_id] = window.tasks.tasks
+        window.place.controller.delete(task_id)
+        window.place.pane.undo.settle()
+        await until(lambda: not window.tasks.tasks)
+        await asyncio.sleep(0.1)
+        assert window.place.files.get(task_id) == ()
+        assert await window.storage.drafts.list(ANA) == ()
+
+
+async def test_a_run_that_could_not_be_started_leaves_the_files_and_the_next_one_gets_them(
+    opens: Opens, notes: Path
+) -> None:
+    tasks = FakeTasks()
+    tasks.fail["run"] = ServerTrouble("503.")
+    async with opens(tasks) as window:
+        window.place.selection.new_task()
+        window.composer.description.setPlainText("Read the notes")
+        window.composer.attached.add_paths([notes])
+        await until(lambda: window.names == ["notes.txt"])
+        window.composer.send_and_run.click()
+        await until(lambda: window.place.pages.shows_detail and window.place.pages.detail.card.isVisible())
+        page = window.place.pages.detail
+        await until(page._files.isVisible)
+        assert tasks.files == {}
+        page.run_button.click()
+        await until(lambda: tasks.files)
+        assert list(tasks.files.values()) == [{"notes.txt": b"what I found"}]
+        await until(lambda: not page._files.isVisible())
+        await asyncio.sleep(0.1)
+        assert await window.storage.drafts.list(ANA) == ()
