@@ -167,7 +167,7 @@ class FocusKeeper(QObject):
                     # Of a hidden control Qt moves the focus after this event, of a disabled one before it.
                     self._awaiting = event.type() == QEvent.Type.Hide
             elif self._lost is not None and watched is self._lost.widget and not _gone(watched):
-                self._soon.start()
+                self._settle()
         return False
 
 
