@@ -127,6 +127,21 @@ def test_what_the_program_focuses_itself_keeps_the_focus(window: Window, qtbot) 
     assert chosen.hasFocus()
 
 
+def test_what_the_program_focuses_where_qt_found_nothing_keeps_the_focus(window: Window, qtbot) -> None:
+    pressed, chosen, near = QPushButton("Edit"), QLineEdit(), QPushButton("Near")
+    window.add(window.right, pressed, near, chosen)
+    window.rail.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    for other in (near, chosen):
+        other.setEnabled(False)
+    pressed.setFocus()
+    pressed.setEnabled(False)
+    for other in (near, chosen):
+        other.setEnabled(True)
+    chosen.setFocus()
+    qtbot.wait(20)
+    assert chosen.hasFocus()
+
+
 def test_a_button_that_destroys_is_never_what_gets_it(window: Window, qtbot) -> None:
     run, delete, back = QuietButton("Run"), QuietButton("Delete", kind="danger"), QuietButton("Back")
     window.add(window.right, back, QWidget(), run, delete)
