@@ -33,7 +33,7 @@ from app.ui.shell.about import About
 from app.ui.shell.appearance import DENSITY_SETTING, MODE_SETTING, SCALE_SETTING, Appearance, restore_appearance
 from app.ui.shell.doors import OFFERED
 from app.ui.shell.help import Help
-from app.ui.shell.layout import PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
+from app.ui.shell.layout import DRAWER_SETTING, PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
 from app.ui.shell.notices import Notices
 from app.ui.shell.settings_page import SettingsPage
 from app.ui.theme import apply_theme, theme
@@ -112,6 +112,18 @@ async def test_a_remembered_layout_of_the_wrong_kind_never_breaks_the_start(qapp
     await bridge.close()
     window.deleteLater()
     await settle()
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+async def test_a_window_opens_whatever_its_settings_are(qapp: QApplication, value: Any) -> None:
+    services = FakeServices(FakeBackend())
+    keys = (MODE_SETTING, SCALE_SETTING, DENSITY_SETTING, START_SETTING, PLACE_SETTING, WINDOW_SETTING, DRAWER_SETTING)
+    services.storage.settings.values.update(dict.fromkeys((*keys, PROXY_MODE, ANSWER_SETTING), value))
+    async with opened(services) as window:
+        assert window.current == "tasks"
+        window.drawers.toggle()
+        window.open_settings()
+        window.findChildren(SettingsPage)[0].reject()
 
 
 async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication) -> None:
