@@ -74,7 +74,7 @@ NAMES = {
     "servers": "server",
     "settings": "settings",
     "sign-out": "log-out",
-    "stop": "square",
+    "stop": "circle-stop",
     "table": "table",
     "tasks": "list-todo",
     "tool": "wrench",

@@ -134,7 +134,7 @@ def draw_a_chart(window: RunningWindow) -> None:
     window.type("chart events")
     window.find(re.compile("Chart events"))
     window.key("Return")
-    window.find("Chart events", "label")
+    window.find("Chart events", "heading")
     window.key("ctrl+Return")
     window.find(re.compile("One argument is not valid"))
     window.key("space")
