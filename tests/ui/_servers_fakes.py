@@ -25,7 +25,8 @@ from app.core.mcp.tool_list import read_tools
 from app.core.mcp.tools import Annotations, ToolInfo
 from app.core.posthog.types import Installation, Project, ServerTemplate, User
 from app.core.sign_ins import SignIns
-from app.core.storage import RaisedPolicy
+from app.core.storage import RaisedPolicy, Scope
+from app.core.storage.calls import StoredCall
 from app.ui.servers.kinds import installation_of
 from tests.ui._tasks_fakes import ANA, FakeCredential, FakeHost, FakeNavigator, settle, until
 from tests.ui._tasks_fakes import FakeServices as TasksServices
@@ -132,6 +133,9 @@ class FakeServers:
                 raise
 
         return ToolCall(run, silence=self.silence)
+
+    def address_of(self, server: Server) -> str:
+        return server.url
 
     async def set_policy(self, server_id: str, name: str, state: str) -> ToolInfo | None:
         self.at_once += 1
@@ -267,11 +271,30 @@ class FakePendingSignIn:
         await self.answer
 
 
+class FakeCalls:
+    """The history of calls, by account, server and tool."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Any, ...], list[StoredCall]] = {}
+
+    async def add(self, scope: Scope, server: str, tool: str, call: StoredCall) -> None:
+        calls = self.kept.setdefault((scope, server, tool), [])
+        calls.insert(0, call._replace(number=len(calls) + 1))
+
+    async def list(self, scope: Scope, server: str, tool: str) -> tuple[StoredCall, ...]:
+        return tuple(self.kept.get((scope, server, tool), ()))
+
+    async def clear(self, scope: Scope, server: str, tool: str) -> None:
+        self.kept.pop((scope, server, tool), None)
+
+
 class FakeServices(TasksServices):
     """The services; `servers` are those of the backend that is shown, or the test's own."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.calls = FakeCalls()
+        self.storage.calls = self.calls  # type: ignore[attr-defined]
         self.backend_changed: Event[Any] = Event()
         self.own_servers = FakeOwnServers()
         self.signed_out_servers = FakeServers([], {})

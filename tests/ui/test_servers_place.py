@@ -37,11 +37,13 @@ from app.core.services import Services
 from app.core.storage import Scope
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.servers.blocks import FittedText, LinkCard, Picture
+from app.ui.servers.blocks import LinkCard
 from app.ui.servers.place import ServersPlace
 from app.ui.servers.rows import ToolIndex, key_of
 from app.ui.servers.tool_session import CallPhase
 from app.ui.theme import apply_theme
+from app.ui.widgets.exact_text import ExactText
+from app.ui.widgets.pictures import Picture
 from tests.ui._screens import nameless
 from tests.ui._servers_fakes import (
     CORPORA,
@@ -255,8 +257,8 @@ async def test_running_shows_progress_then_the_text(qapp: QApplication) -> None:
         call.give(text_answer("found it"))
         await until(lambda: session.phase is CallPhase.DONE)
         await settle()
-        texts = on.place.page.tool.result.findChildren(FittedText)
-        assert [text.toPlainText() for text in texts] == ["found it"]
+        texts = on.place.page.tool.result.block_widgets()
+        assert [cast(ExactText, text).toPlainText() for text in texts] == ["found it"]
         assert "find finished" in on.navigator.said
 
 

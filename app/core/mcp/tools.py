@@ -22,11 +22,7 @@ class Annotations:
 
     @property
     def may_destroy(self) -> bool:
-        """Whether the server says that a call may destroy something.
-
-        The hint means something only for a tool that is not read-only. Its default, true, is no claim (MCP, "Tool
-        annotations").
-        """
+        """Whether the tool is claimed to destroy. A claim to read only goes before it (MCP, `ToolAnnotations`)."""
         return self.destructive is True and self.read_only is not True
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x42757277
 
 # What a database of the current version must have. If one is missing, the file is damaged.
-TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies"})
+TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies", "calls"})
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -70,5 +70,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             project INTEGER NOT NULL, server TEXT NOT NULL, tool TEXT NOT NULL, former TEXT NOT NULL,
             owner TEXT NOT NULL, over INTEGER NOT NULL DEFAULT 0
         )""",
+    ),
+    (
+        # The calls of tools (`calls.py`).
+        """CREATE TABLE calls (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, account TEXT NOT NULL,
+            server TEXT NOT NULL, tool TEXT NOT NULL, at REAL NOT NULL, seconds REAL NOT NULL, outcome TEXT NOT NULL,
+            arguments TEXT NOT NULL, omitted TEXT NOT NULL, result TEXT NOT NULL, size INTEGER NOT NULL
+        )""",
+        "CREATE INDEX calls_of_a_tool ON calls (host, account, server, tool, number)",
     ),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
 from app.core.storage.cache import Cache
+from app.core.storage.calls import Calls
 from app.core.storage.database import Database
 from app.core.storage.drafts import Drafts
 from app.core.storage.grant_log import GrantLog
@@ -24,7 +25,7 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, the outbox, raised policies, cached answers, the activity record, and the events of grants.
+    """Settings, drafts, outbox, raised policies, cached answers, calls of tools, activity, and events of grants.
 
     Every method waits for the writer's thread, except `Settings.get` and `ActivityLog.add`.
     """
@@ -38,6 +39,7 @@ class Storage:
         self.outbox = Outbox(database, self._writer)
         self.raised_policies = RaisedPolicies(database, self._writer)
         self.cache = Cache(database, self._writer)
+        self.calls = Calls(database, self._writer)
         self.activity = ActivityLog(database, self._writer)
         self.grants = GrantLog(database, self._writer)
         database.replaced = self.settings.restore

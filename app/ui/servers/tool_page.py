@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
@@ -32,9 +32,12 @@ from app.ui.widgets.times import duration
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QPaintEvent
 
+    from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.forms.validation import ValidationResult
     from app.ui.bridge import Bridge
 
+# What a form holds: its draft, and the text of its JSON editor.
+Typed: TypeAlias = "tuple[FormDraft, str | None]"
 # How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
@@ -93,6 +96,31 @@ class ToolPage(QWidget):
         if session is not None:
             self.form.show_model(self.form.model, session.draft, session.json_text)
             self._show_phase()
+
+    def use_arguments(self, arguments: dict[str, Any]) -> Typed:
+        """Fill the form with arguments. Returns what it had before, for `restore`."""
+        former = self.form.draft, self.form.text()
+        self.restore((self.form.model.draft_from(arguments), None))
+        return former
+
+    def restore(self, typed: Typed) -> None:
+        """Fill the form with what it had."""
+        session = self._session
+        if session is not None:
+            session.draft, session.json_text = typed
+            session.touched = True
+            self.form.show_model(self.form.model, *typed)
+            self._form_changed()
+
+    def show_history_button(self) -> None:
+        """Offer the history while no result is in view, which has a tab for it."""
+        self.history_button.setVisible(self.result.history.has_calls and self.result.isHidden())
+
+    def show_history(self) -> None:
+        """Show the earlier calls of the tool."""
+        self.result.setVisible(self.result.show_history())
+        self.history_button.hide()
+        self.result.history.table.setFocus()
 
     def leave(self) -> None:
         """Show no tool."""
@@ -232,6 +260,8 @@ class ToolPage(QWidget):
         self.run_anyway = QuietButton(self.tr("Run anyway"), clicked=self.run_as_is)
         self.run_anyway.setVisible(False)
         self.cancel_button = QuietButton(self.tr("Cancel"), "stop", keys="Ctrl+.", clicked=self.cancel)
+        self.history_button = QuietButton(self.tr("History"), "clock", kind="flat", clicked=self.show_history)
+        self.history_button.setVisible(False)
         self.words = ElidedLabel("", tone="muted", mode=Qt.TextElideMode.ElideRight)
         self.progress = ProgressLine(self.tr("The call is running"))
         bar = QHBoxLayout()
@@ -241,6 +271,7 @@ class ToolPage(QWidget):
         bar.addWidget(self.cancel_button)
         bar.addWidget(self.run_anyway)
         bar.addWidget(self.words, 1)
+        bar.addWidget(self.history_button)
 
         upper = QWidget()
         above = QVBoxLayout(upper)
@@ -367,6 +398,7 @@ class ToolPage(QWidget):
             self.question.show_session(session)
         self._turn_to(self.question if session.asks else self.splitter)
         self.result.setVisible(self._outcome.show(session))
+        self.show_history_button()
         self._announce(session)
 
     def _turn_to(self, part: QWidget) -> None:

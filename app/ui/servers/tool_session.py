@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.core.mcp.tools import ToolInfo
     from app.core.services import Services
     from app.core.sign_ins import SignIn
+    from app.core.storage import Scope
     from app.ui.bridge import Bridge
 
 PERMISSION = "permission"
@@ -96,6 +97,11 @@ class ToolSession(QObject):
         # that refuses every token does not make the session call for ever.
         self._repeated = False
         bridge.listen(self, services.sign_ins.changed, lambda _nothing: self._sign_in_changed())
+
+    @property
+    def scope(self) -> Scope | None:
+        """The account that the session was opened for; None for a server of the user's own."""
+        return self._scope
 
     @property
     def running(self) -> bool:

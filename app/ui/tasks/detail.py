@@ -39,6 +39,7 @@ from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import RelativeTime, duration
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -284,7 +285,7 @@ class TaskPage(QWidget):
         link = pull_request_of(run)
         if link is not None:
             button = QuietButton(self.tr("Open pull request"), "external", clicked=lambda: open_web_link(link))
-            button.setToolTip(link)
+            button.setToolTip(plain_tip(link))
             button.setAccessibleDescription(link)
             self._facts.add(self.tr("Result"), button)
 

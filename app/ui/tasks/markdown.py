@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
 from app.ui.tasks.wording import is_web_address, keep_line_breaks
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.prose import nothing_loaded
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
@@ -62,7 +63,7 @@ class MarkdownView(QTextBrowser):
 
     def loadResource(self, kind: int, name: QUrl | str) -> object:
         """Load nothing: a description must not read files or call servers."""
-        return None
+        return nothing_loaded()
 
     def _render(self) -> None:
         font = QFont(theme().font("body"))

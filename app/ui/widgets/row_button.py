@@ -12,6 +12,7 @@ from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ class RowButton(QuietButton):
         """Set what is shown and what is read aloud. `tail` elides in the middle."""
         self._words, self._tail = words, tail
         self.setText(words)
-        self.setToolTip(tooltip or (f"{words} · {tail}" if tail else words))
+        self.setToolTip(plain_tip(tooltip or (f"{words} · {tail}" if tail else words)))
         self.setAccessibleName(name)
 
     def shown(self, room: int) -> tuple[str, str]:

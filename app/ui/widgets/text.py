@@ -12,6 +12,7 @@ from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.mnemonics import mnemonic_flag
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QPaintEvent
@@ -159,7 +160,7 @@ class ElidedLabel(Text):
     @guarded(default=False)
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ToolTip:
-            self.setToolTip(self.text() if self.shown_text() != self.text() else "")
+            self.setToolTip(plain_tip(self.text()) if self.shown_text() != self.text() else "")
         return super().event(event)
 
 

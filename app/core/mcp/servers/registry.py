@@ -30,6 +30,7 @@ from app.core.mcp.protocol.listening import REAL
 from app.core.mcp.protocol.record import MessageRecorder, record_message
 from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.connections import ServerConnections
+from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
 from app.core.mcp.servers.policies import from_store, merge_policy
 from app.core.mcp.servers.refused_probes import RefusedProbes
@@ -40,7 +41,7 @@ from app.core.mcp.tools import ToolInfo
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
-    from app.core.mcp.protocol.calls import ProgressReport
+    from app.core.mcp.protocol.calls import CallReport
     from app.core.mcp.protocol.connection import Connection, Endpoint
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
@@ -160,6 +161,13 @@ class Servers:
                 return kept
         return await self._fetch_tools(server, strict=refresh)
 
+    def address_of(self, server: Server) -> str:
+        """Where a server is called: its own address, or that of the host's proxy."""
+        source = self._source_of.get(server.id)
+        if isinstance(server.definition, InstalledServer) and source is not None:
+            return source.address(server.definition)
+        return server.definition.address
+
     def start_call(
         self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
     ) -> ToolCall:
@@ -169,7 +177,7 @@ class Servers:
         """
         admissions = {name: source.admission() for name, source in self._sources.items()}
 
-        async def run(report: ProgressReport) -> dict[str, Any]:
+        async def run(report: CallReport) -> dict[str, Any]:
             server = await self._server(server_id)
             name = tool.name if isinstance(tool, ToolInfo) else tool
             info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
@@ -183,7 +191,12 @@ class Servers:
                 return await self._watched(
                     server,
                     lambda connection: connection.call(
-                        name, arguments, repeatable=repeatable, on_progress=report, admit=admit
+                        name,
+                        arguments,
+                        repeatable=repeatable,
+                        on_progress=report,
+                        on_message=report.received,
+                        admit=admit,
                     ),
                 )
 
@@ -346,7 +359,12 @@ class Servers:
         known = len(self._tools[server.id]) if server.id in self._tools else kept
         if before is None:
             return replace(server, tool_count=known)
-        return replace(server, tool_count=known or before.tool_count, protocol=before.protocol)
+        return replace(
+            server,
+            tool_count=known or before.tool_count,
+            protocol=before.protocol,
+            tools_note=before.tools_note,
+        )
 
     async def _fetch_tools(self, server: Server, *, strict: bool) -> tuple[ToolInfo, ...]:
         source = self._source_of[server.id]
@@ -373,7 +391,13 @@ class Servers:
 
     async def _live_tools(self, server: Server, source: ServerSource) -> Sequence[ToolInfo]:
         admit = source.admission()
-        return await self._watched(server, lambda connection: connection.tools(admit=admit))
+
+        async def read(connection: Connection) -> tuple[Sequence[ToolInfo], str]:
+            return await connection.tools(admit=admit), connection.tools_note
+
+        tools, note = await self._watched(server, read)
+        self._update(server.id, tools_note=note)
+        return tools
 
     async def _synced_policies(
         self, server: Server, source: ServerSource, live: Sequence[ToolInfo], policies: tuple[StoreTool, ...]
