@@ -250,7 +250,7 @@ class ListEditor(QWidget):
         self._rows = QVBoxLayout()
         self._rows.setSpacing(theme().px(tokens.SPACE_1))
         self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add_item)
-        self._add.setAccessibleName(self.tr("Add an item to {0}").format(field.label))
+        self._add.setAccessibleName(self.tr("Add item: {0}").format(field.label))
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_1))

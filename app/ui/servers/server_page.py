@@ -79,6 +79,7 @@ class ServerPage(QWidget):
         self.stack.addWidget(self.split)
         self.stack.addWidget(self.about)
         self.page.set_body(self.stack)
+        self.page.edge.follow(self.about)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.page)

@@ -25,9 +25,11 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import duration
+from app.ui.widgets.title_row import TitleRow
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QPaintEvent
@@ -224,12 +226,11 @@ class ToolPage(QWidget):
         self.title = ElidedLabel("", "section", mode=Qt.TextElideMode.ElideRight)
         self.policy = SegmentedPolicy(self.tr("Policy"))
         self.policy.chosen.connect(self.policy_wanted)
-        head = QHBoxLayout()
-        head.setContentsMargins(wide, gap, wide, 0)
-        head.setSpacing(gap)
-        head.addWidget(self.back)
-        head.addWidget(self.title, 1)
-        head.addWidget(self.policy)
+        titles = TitleRow(self.title, self.back)
+        titles.addWidget(self.policy)
+        head = QVBoxLayout()
+        head.setContentsMargins(wide, gap, wide, gap)
+        head.addLayout(titles)
 
         self.area = ScrollColumn(self.tr("Tool"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         box = self.area.box
@@ -301,6 +302,7 @@ class ToolPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addLayout(head)
+        outer.addWidget(ScrollEdge(self.area))
         self.question = CallQuestion()
         self.question.declined.connect(self._decline)
         self.question.run_wanted.connect(self._agree)

@@ -40,7 +40,10 @@ def takes_tab(widget: QWidget) -> bool:
 
 
 def focus_next(root: QWidget, *, forward: bool) -> bool:
-    """Move the focus to the next control in `root`, or out of it at its end; False if there is no other control."""
+    """Move the focus to the next control in `root`, or out of it at its end; False if there is no other control.
+
+    Also where the control that has the focus is hidden or disabled: Qt asks for the next one then too.
+    """
     here = QApplication.focusWidget()
     order = reading_order(root)
     if here in order:

@@ -1,8 +1,8 @@
-"""Where the focus goes when its control goes away, and the order of Tab: in any place, whatever it is made of."""
+"""The order of Tab in a place, whatever it is made of and whenever its controls were made."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -84,62 +84,6 @@ async def scene(_qapp: QApplication) -> AsyncIterator[Scene]:
 
 def words(widget: QWidget | None) -> str:
     return str(cast(Any, widget).text()) if widget is not None else "nothing"
-
-
-def hide(on: Scene, button: QPushButton) -> None:
-    button.hide()
-
-
-def disable(on: Scene, button: QPushButton) -> None:
-    button.setEnabled(False)
-
-
-def delete(on: Scene, button: QPushButton) -> None:
-    button.setParent(None)
-    button.deleteLater()
-
-
-@pytest.mark.parametrize("take_away", [hide, disable, delete])
-async def test_the_focus_stays_in_the_part_that_lost_its_control(
-    qapp: QApplication, take_away: Callable[[Scene, QPushButton], None]
-) -> None:
-    async with scene(qapp) as on:
-        on.add_field("field")
-        on.run.setFocus()
-        take_away(on, on.run)
-        await settle()
-        assert words(QApplication.focusWidget()) == "field"
-
-
-async def test_what_takes_the_place_of_a_control_has_the_focus_even_if_it_is_shown_later(qapp: QApplication) -> None:
-    async with scene(qapp) as on:
-        on.card.show_note("Remove?", actions=[("Remove", on.card.clear), ("Keep", on.card.clear)])
-        await settle()
-        button = next(each for each in on.card.findChildren(QPushButton) if each.text() == "Remove")
-        button.setFocus()
-        # The card asks something else: its former buttons go, and new ones come.
-        on.card.show_note("Try again?", actions=[("Try again", on.card.clear)])
-        await settle()
-        assert words(QApplication.focusWidget()) == "Try again"
-
-
-async def test_a_page_that_is_turned_passes_the_focus_to_the_next_page(qapp: QApplication) -> None:
-    async with scene(qapp) as on:
-        field = on.add_field("field")
-        await settle()
-        field.setFocus()
-        on.stack.setCurrentWidget(on.other)
-        await settle()
-        assert words(QApplication.focusWidget()) == "other page"
-
-
-async def test_a_person_who_goes_on_is_not_called_back(qapp: QApplication) -> None:
-    async with scene(qapp) as on:
-        on.run.setFocus()
-        on.run.hide()
-        on.rail.setFocus()
-        await settle()
-        assert words(QApplication.focusWidget()) == "rail"
 
 
 async def test_tab_goes_as_one_reads_also_through_fields_that_were_made_last(qapp: QApplication) -> None:
