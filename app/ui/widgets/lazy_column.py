@@ -1,0 +1,248 @@
+"""A column of many parts that are made when they come into view."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.ui.theme import theme, tokens
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.tab_order import anchor_of, first_stop, last_stop, order_after, reveal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from PySide6.QtGui import QFocusEvent, QPaintEvent
+
+
+class LazyColumn(QWidget):
+    """`count` parts one below the other, which `make(place)` makes. `name(first, last)` is read for those not made.
+
+    Parts are made in chunks of `size`: the first chunks at once, the others when they are painted, when Tab comes to
+    them, or when `part` asks for one. `estimate` is the height of a part in device-independent pixels. A part stays
+    once it is made.
+    """
+
+    AT_ONCE = 2
+
+    def __init__(
+        self,
+        count: int,
+        make: Callable[[int], QWidget],
+        name: Callable[[int, int], str],
+        *,
+        size: int = 8,
+        estimate: int = 80,
+        spacing: int = tokens.SPACE_4,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._make, self._name = make, name
+        self._size, self._estimate, self._spacing = size, estimate, theme().px(spacing)
+        self._box = QVBoxLayout(self)
+        self._box.setContentsMargins(0, 0, 0, 0)
+        self._box.setSpacing(self._spacing)
+        self._chunks: list[_Chunk] = []
+        self._wanted: list[_Chunk] = []
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._make_wanted)
+        for start in range(0, count, size):
+            self._add_chunk(len(self._chunks), min(size, count - start))
+        for chunk in self._chunks[: self.AT_ONCE]:
+            self._fill(chunk)
+
+    def __len__(self) -> int:
+        return sum(chunk.count for chunk in self._chunks)
+
+    def part(self, place: int) -> QWidget:
+        """The part at a place, which is made if need be. Raises `IndexError`."""
+        chunk, start = self._find(place)
+        self._fill(chunk)
+        return chunk.parts[place - start]
+
+    def made(self) -> Iterator[QWidget]:
+        """The parts that are made, in order."""
+        return chain.from_iterable(chunk.parts for chunk in self._chunks)
+
+    def made_from(self, place: int) -> Iterator[tuple[int, QWidget]]:
+        """The parts that are made, from a place on, with their places."""
+        start = 0
+        for chunk in self._chunks:
+            if start + chunk.count > place:
+                yield from ((start + n, part) for n, part in enumerate(chunk.parts) if start + n >= place)
+            start += chunk.count
+
+    def place_of(self, part: QWidget) -> int:
+        """The place of a part that is made. Raises `ValueError`."""
+        start = 0
+        for chunk in self._chunks:
+            if part.parentWidget() is chunk:
+                return start + chunk.parts.index(part)
+            start += chunk.count
+        raise ValueError("not a part of this column")
+
+    def insert(self, place: int) -> None:
+        """Make room for a part at a place, and make it if its neighbours are made."""
+        last = self._chunks[-1] if self._chunks else None
+        if last is None or (place >= len(self) and last.count >= self._size):
+            self._fill(self._add_chunk(len(self._chunks), 1))
+            return
+        chunk, start = self._find(min(place, len(self) - 1))
+        chunk.count += 1
+        if chunk.filled:
+            self._put(chunk, place - start, self._make(place))
+        else:
+            self._measure(chunk)
+
+    def remove(self, place: int) -> None:
+        """Take a part away."""
+        chunk, start = self._find(place)
+        chunk.count -= 1
+        if chunk.filled:
+            part = chunk.parts.pop(place - start)
+            chunk.box.removeWidget(part)
+            part.hide()
+            part.deleteLater()
+        if not chunk.count:
+            self._chunks.remove(chunk)
+            self._box.removeWidget(chunk)
+            chunk.hide()
+            chunk.deleteLater()
+        elif not chunk.filled:
+            self._measure(chunk)
+
+    def renew(self, place: int) -> None:
+        """Make a part anew, if it is made."""
+        chunk, start = self._find(place)
+        if chunk.filled:
+            former = chunk.parts.pop(place - start)
+            self._put(chunk, place - start, self._make(place))
+            former.hide()
+            former.deleteLater()
+
+    def _find(self, place: int) -> tuple[_Chunk, int]:
+        start = 0
+        for chunk in self._chunks:
+            if start <= place < start + chunk.count:
+                return chunk, start
+            start += chunk.count
+        raise IndexError(place)
+
+    def _add_chunk(self, number: int, count: int) -> _Chunk:
+        chunk = _Chunk(self, count, self._spacing)
+        self._chunks.insert(number, chunk)
+        self._box.insertWidget(number, chunk)
+        self._measure(chunk)
+        return chunk
+
+    def _measure(self, chunk: _Chunk) -> None:
+        each = theme().px(self._estimate) + self._spacing
+        chunk.setMinimumHeight(each * chunk.count - self._spacing)
+
+    def _fill(self, chunk: _Chunk) -> None:
+        if chunk.filled:
+            return
+        start = 0
+        for other in self._chunks:
+            if other is chunk:
+                break
+            start += other.count
+        chunk.fill([self._make(start + number) for number in range(chunk.count)])
+
+    def _put(self, chunk: _Chunk, number: int, part: QWidget) -> None:
+        chunk.parts.insert(number, part)
+        chunk.box.insertWidget(number, part)
+        self._order(part)
+
+    def _order(self, part: QWidget) -> None:
+        """Have Tab reach a part between its neighbours."""
+        before: QWidget | None = None
+        found = False
+        for other in self.made():
+            if other is part:
+                found = True
+                if before is not None:
+                    break
+                continue
+            stop = last_stop(other)
+            if stop is not None and not found:
+                before = stop
+            elif stop is not None:
+                before = anchor_of(other)
+                break
+        if before is not None:
+            order_after(before, [part])
+
+    def _seen(self, chunk: _Chunk) -> None:
+        """A chunk was painted: make it soon, and the one after it before it is needed."""
+        number = self._chunks.index(chunk) if chunk in self._chunks else -1
+        if number < 0:
+            return
+        for near in self._chunks[number : number + 2]:
+            if not near.filled and near not in self._wanted:
+                self._wanted.append(near)
+        if self._wanted:
+            self._soon.start()
+
+    @guarded()
+    def _make_wanted(self) -> None:
+        # One in each turn of the loop, so that scrolling goes on meanwhile.
+        chunk = self._wanted.pop(0)
+        if chunk in self._chunks:
+            self._fill(chunk)
+        if self._wanted:
+            self._soon.start()
+
+    def _entered(self, chunk: _Chunk, *, backwards: bool) -> None:
+        """Tab came to a chunk that is not made: make it and pass the focus on."""
+        self._fill(chunk)
+        target = last_stop(chunk) if backwards else first_stop(chunk)
+        if target is not None:
+            target.setFocus(Qt.FocusReason.BacktabFocusReason if backwards else Qt.FocusReason.TabFocusReason)
+            reveal(target)
+
+    def _words_of(self, chunk: _Chunk) -> str:
+        start = 0
+        for other in self._chunks:
+            if other is chunk:
+                break
+            start += other.count
+        return self._name(start + 1, start + chunk.count)
+
+
+class _Chunk(QWidget):
+    """A few parts of a column; an empty room that Tab stops at until they are made."""
+
+    def __init__(self, column: LazyColumn, count: int, spacing: int) -> None:
+        super().__init__(column)
+        self._column = column
+        self.count = count
+        self.parts: list[QWidget] = []
+        self.filled = False
+        self.box = QVBoxLayout(self)
+        self.box.setContentsMargins(0, 0, 0, 0)
+        self.box.setSpacing(spacing)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def fill(self, parts: list[QWidget]) -> None:
+        self.filled = True
+        self.parts = parts
+        for part in parts:
+            self.box.addWidget(part)
+        order_after(self, parts)
+        self.setMinimumHeight(0)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        self._column._seen(self)
+
+    @guarded()
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        if not self.filled:
+            self.setAccessibleName(self._column._words_of(self))
+            self._column._entered(self, backwards=event.reason() == Qt.FocusReason.BacktabFocusReason)
