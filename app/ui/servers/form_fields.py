@@ -87,6 +87,9 @@ class FieldRow(QWidget):
         focused = holds_focus(self)
         self._change_entry(presence=presence)
         before = anchor_of(self)
+        if focused:
+            # Qt would move the focus out of the button that goes, to anywhere.
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
         self._build()
         if before is not None:
             order_after(before, [self])
@@ -131,6 +134,7 @@ class FieldRow(QWidget):
             if isinstance(self.editor, TextField) and self._default:
                 self.editor.propose(self._default)
             self._editor_room.addWidget(self.editor)
+            self.editor.show()
         why = self._why_json() if self.editor is not self else ""
         self._why.setText(why)
         self._why.setVisible(bool(why))
@@ -155,6 +159,7 @@ class FieldRow(QWidget):
         button = QuietButton(text, kind="flat", clicked=lambda: self.set_presence(presence))
         button.setAccessibleName(name)
         self._actions.addWidget(button)
+        button.show()
 
     def _replace_error(self) -> None:
         """Tie the error to the new editor: assistive technology reads it as that editor's description."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # More items than these are shown on request.
 SHOWN = 100
+CHUNK = 12
 LINE_END = re.compile("\r\n|\r|\n")
 
 
@@ -67,7 +68,8 @@ class ListEditor(QWidget):
 
     def show_all(self) -> None:
         """Show every item."""
-        self._build(len(self._items))
+        shown = len(self._column) if self._column is not None else 0
+        self._build(len(self._items), focus=shown if self._all.hasFocus() else -1)
 
     def add_item(self) -> None:
         """Add an empty item at the end."""
@@ -82,37 +84,40 @@ class ListEditor(QWidget):
         self._column.insert(place)
         self._changed(place)
         self.focus_item(place)
+        self._offer.clear()
 
     def remove_item(self, place: int, *, back: bool = False) -> None:
         """Remove an item. The focus goes to the next one, or with `back` to the one before."""
         if not 0 <= place < len(self._items):
             return
         assert self._column is not None
+        # Before the item goes: Qt would move the focus out of what is hidden, to anywhere.
+        below = place + 1 < len(self._column)
+        self.focus_item(place - 1 if (back and place) or not below else place + 1)
         text = self._items.pop(place)
         self._column.remove(place)
         self._changed(place)
         if text:
             words = self.tr("Item {0} removed").format(place + 1)
             self._offer.say(words, self.tr("Undo"), lambda: self.insert_item(min(place, len(self._items)), text))
-        self.focus_item(max(0, place - 1) if back else min(place, len(self._column) - 1))
+        else:
+            self._offer.clear()
 
     def move_item(self, place: int, by: int) -> None:
         """Swap an item with its neighbour."""
         other = place + by
-        if 0 <= place < len(self._items) and 0 <= other < len(self._items):
+        assert self._column is not None
+        if 0 <= place < len(self._column) and 0 <= other < len(self._column):
             self._items[place], self._items[other] = self._items[other], self._items[place]
-            assert self._column is not None
-            for changed in (place, other):
-                self._column.renew(changed)
+            self._column.swap(min(place, other))
             self._changed(min(place, other))
             self.focus_item(other)
+            self._offer.clear()
 
     def split_item(self, place: int) -> None:
         """Make each line of an item an item."""
         text = self._items[place]
-        lines = LINE_END.split(text)
-        if not lines[-1]:
-            lines.pop()
+        lines = _lines(text)
         self._replace(place, 1, lines)
         words = self.tr("{0} items added").format(QLocale().toString(len(lines)))
         self._offer.say(words, self.tr("Undo"), lambda: self._replace(place, len(lines), [text]))
@@ -128,10 +133,9 @@ class ListEditor(QWidget):
 
     def _replace(self, place: int, count: int, texts: list[str]) -> None:
         self._items[place : place + count] = texts
-        self._offer.clear()
         self._put(self.items)
-        self._build(max(SHOWN, len(self._column) if self._column is not None else 0))
-        self.focus_item(min(place, SHOWN - 1))
+        self._build(max(SHOWN, len(self._column) if self._column is not None else 0), focus=min(place, SHOWN - 1))
+        self._offer.clear()
 
     def _row(self, place: int) -> _ItemRow:
         assert self._column is not None
@@ -139,19 +143,21 @@ class ListEditor(QWidget):
         assert isinstance(row, _ItemRow)
         return row
 
-    def _build(self, shown: int) -> None:
+    def _build(self, shown: int, *, focus: int = -1) -> None:
         former, count = self._column, min(shown, len(self._items))
         self._column = LazyColumn(
             count,
             self._make,
             self._chunk_words,
-            size=25,
+            size=CHUNK,
             estimate=tokens.CONTROL,
             spacing=tokens.SPACE_1,
         )
         self._box.insertWidget(0, self._column)
         if former is not None:
             order_after(self, [self._column])
+            if focus >= 0:
+                self.focus_item(focus)
             former.hide()
             former.deleteLater()
         self._all.setText(self.tr("Show all {0} items").format(QLocale().toString(len(self._items))))
@@ -164,7 +170,7 @@ class ListEditor(QWidget):
         row = _ItemRow(self._field, self._items[place], self._item_words(place))
         row.edited.connect(lambda text: self._edited(row, text))
         row.removed.connect(lambda: self.remove_item(self._place(row)))
-        row.pasted.connect(lambda lines: self._offer_lines(row, lines))
+        row.pasted.connect(lambda: self._offer_lines(row))
         return row
 
     def _item_words(self, place: int) -> str:
@@ -179,16 +185,15 @@ class ListEditor(QWidget):
         self._offer.clear()
         self._put(self.items)
 
-    def _offer_lines(self, row: QWidget, lines: int) -> None:
+    def _offer_lines(self, row: QWidget) -> None:
         place = self._place(row)
-        words = self.tr("{0} lines pasted into item {1}").format(QLocale().toString(lines), place + 1)
-        act = self.tr("Make {0} items").format(QLocale().toString(lines))
-        self._offer.say(words, act, lambda: self.split_item(place))
+        count = QLocale().toString(len(_lines(self._items[place])))
+        words = self.tr("Item {0} has {1} lines").format(QLocale().toString(place + 1), count)
+        self._offer.say(words, self.tr("Make {0} items").format(count), lambda: self.split_item(place))
 
     def _changed(self, place: int) -> None:
         """Items were added or removed from `place` on."""
         assert self._column is not None
-        self._offer.clear()
         for number, row in self._column.made_from(place):
             assert isinstance(row, _ItemRow)
             row.set_name(self._item_words(number))
@@ -219,7 +224,7 @@ class _ItemRow(QWidget):
 
     edited = Signal(str)
     removed = Signal()
-    pasted = Signal(int)
+    pasted = Signal()
 
     def __init__(self, field: Field, text: str, name: str) -> None:
         super().__init__()
@@ -239,3 +244,9 @@ class _ItemRow(QWidget):
         words = self.tr("Remove {0}").format(name)
         self._remove.setAccessibleName(words)
         self._remove.setToolTip(words)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, without an empty one after the last line end."""
+    lines = LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]

@@ -45,10 +45,12 @@ class OfferLine(QWidget):
 
     def take(self) -> None:
         """Do what is offered."""
-        act = self._act
-        self.clear()
+        act, self._act = self._act, None
         if act is not None:
             act()
+        # Hidden afterwards: what was done puts the focus where it belongs. It may also offer something else.
+        if self._act is None:
+            self.clear()
 
     def clear(self) -> None:
         """Offer nothing."""

@@ -26,7 +26,7 @@ Choices (`choices`)
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
 Fields (`fields`, `plain_text`, `text_field`, `bounded_text`, `jsontree`)
     PlainTextEdit()  .text() .set_text(t) .insert_text(t) .selected_text()   every character comes back as it was put in
-    TextField(name, text="", *, lines=1, most=10, mono=False)  .propose(t)   grows; signals edited(str) pasted(int)
+    TextField(name, text="", *, lines=1, most=10, mono=False)  .propose(t)   grows; signals edited(str) pasted()
     BoundedText(text, role, tone, *, name="")   the beginning of a long text, the rest on request
     FilterField(placeholder)  changed(str) debounced 150 ms, down(), .clear_now() .set_text_quietly(text)
     CodeEdit(name, *, read_only=False, wrap=False, tabs=False)

@@ -53,6 +53,7 @@ class LazyColumn(QWidget):
             self._add_chunk(len(self._chunks), min(size, count - start))
         for chunk in self._chunks[: self.AT_ONCE]:
             self._fill(chunk)
+        self._name_chunks()
 
     def __len__(self) -> int:
         return sum(chunk.count for chunk in self._chunks)
@@ -88,7 +89,9 @@ class LazyColumn(QWidget):
         """Make room for a part at a place, and make it if its neighbours are made."""
         last = self._chunks[-1] if self._chunks else None
         if last is None or (place >= len(self) and last.count >= self._size):
-            self._fill(self._add_chunk(len(self._chunks), 1))
+            chunk = self._add_chunk(len(self._chunks), 1)
+            self._fill(chunk)
+            self._order(chunk.parts[0])
             return
         chunk, start = self._find(min(place, len(self) - 1))
         chunk.count += 1
@@ -96,6 +99,7 @@ class LazyColumn(QWidget):
             self._put(chunk, place - start, self._make(place))
         else:
             self._measure(chunk)
+        self._name_chunks()
 
     def remove(self, place: int) -> None:
         """Take a part away."""
@@ -113,15 +117,25 @@ class LazyColumn(QWidget):
             chunk.deleteLater()
         elif not chunk.filled:
             self._measure(chunk)
+        self._name_chunks()
 
-    def renew(self, place: int) -> None:
-        """Make a part anew, if it is made."""
+    def swap(self, place: int) -> None:
+        """Exchange a part with the one after it. In one chunk they stay what they are and keep the focus."""
         chunk, start = self._find(place)
-        if chunk.filled:
-            former = chunk.parts.pop(place - start)
-            self._put(chunk, place - start, self._make(place))
-            former.hide()
-            former.deleteLater()
+        other, other_start = self._find(place + 1)
+        if chunk is other and chunk.filled:
+            part = chunk.parts.pop(place - start)
+            chunk.parts.insert(place - start + 1, part)
+            # Moved behind the other without being taken out, which would cost the focus.
+            chunk.box.insertWidget(place - start, chunk.parts[place - start])
+            self._order(part)
+            return
+        for found, first, number in ((chunk, start, place), (other, other_start, place + 1)):
+            if found.filled:
+                former = found.parts.pop(number - first)
+                self._put(found, number - first, self._make(number))
+                former.hide()
+                former.deleteLater()
 
     def _find(self, place: int) -> tuple[_Chunk, int]:
         start = 0
@@ -155,24 +169,17 @@ class LazyColumn(QWidget):
     def _put(self, chunk: _Chunk, number: int, part: QWidget) -> None:
         chunk.parts.insert(number, part)
         chunk.box.insertWidget(number, part)
+        part.show()
         self._order(part)
 
     def _order(self, part: QWidget) -> None:
         """Have Tab reach a part between its neighbours."""
-        before: QWidget | None = None
-        found = False
-        for other in self.made():
-            if other is part:
-                found = True
-                if before is not None:
-                    break
-                continue
-            stop = last_stop(other)
-            if stop is not None and not found:
-                before = stop
-            elif stop is not None:
-                before = anchor_of(other)
-                break
+        made = list(self.made())
+        place = made.index(part)
+        before = next((stop for other in reversed(made[:place]) if (stop := last_stop(other)) is not None), None)
+        if before is None:
+            after = next((other for other in made[place + 1 :] if first_stop(other) is not None), None)
+            before = anchor_of(after) if after is not None else None
         if before is not None:
             order_after(before, [part])
 
@@ -189,12 +196,22 @@ class LazyColumn(QWidget):
 
     @guarded()
     def _make_wanted(self) -> None:
-        # One in each turn of the loop, so that scrolling goes on meanwhile.
-        chunk = self._wanted.pop(0)
-        if chunk in self._chunks:
-            self._fill(chunk)
+        # One in each turn of the loop, so that scrolling goes on meanwhile. While a layout grows, chunks are painted
+        # that are out of view once it has: those wait until they are painted again.
+        while self._wanted:
+            chunk = self._wanted.pop(0)
+            if self._is_near(chunk):
+                self._fill(chunk)
+                break
         if self._wanted:
             self._soon.start()
+
+    def _is_near(self, chunk: _Chunk) -> bool:
+        """Whether a chunk or the one before it is in view."""
+        number = self._chunks.index(chunk) if chunk in self._chunks else -1
+        return number >= 0 and any(
+            not near.visibleRegion().isEmpty() for near in self._chunks[max(0, number - 1) : number + 1]
+        )
 
     def _entered(self, chunk: _Chunk, *, backwards: bool) -> None:
         """Tab came to a chunk that is not made: make it and pass the focus on."""
@@ -204,13 +221,12 @@ class LazyColumn(QWidget):
             target.setFocus(Qt.FocusReason.BacktabFocusReason if backwards else Qt.FocusReason.TabFocusReason)
             reveal(target)
 
-    def _words_of(self, chunk: _Chunk) -> str:
+    def _name_chunks(self) -> None:
+        """Have assistive technology read which parts are not made."""
         start = 0
-        for other in self._chunks:
-            if other is chunk:
-                break
-            start += other.count
-        return self._name(start + 1, start + chunk.count)
+        for chunk in self._chunks:
+            chunk.setAccessibleName("" if chunk.filled else self._name(start + 1, start + chunk.count))
+            start += chunk.count
 
 
 class _Chunk(QWidget):
@@ -232,9 +248,12 @@ class _Chunk(QWidget):
         self.parts = parts
         for part in parts:
             self.box.addWidget(part)
+            # By itself a layout shows what is put in later, too late for the focus that waits for it.
+            part.show()
         order_after(self, parts)
         self.setMinimumHeight(0)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName("")
 
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -244,5 +263,4 @@ class _Chunk(QWidget):
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
         if not self.filled:
-            self.setAccessibleName(self._column._words_of(self))
             self._column._entered(self, backwards=event.reason() == Qt.FocusReason.BacktabFocusReason)

@@ -40,15 +40,8 @@ def _put_after(anchor: QWidget, control: QWidget) -> None:
 
 
 def stops(root: QWidget) -> Iterator[QWidget]:
-    """The controls in a widget that Tab stops at, in order."""
-    step = root.nextInFocusChain()
-    first = root
-    if _is_stop(root):
-        yield root
-    while step is not None and step is not first:
-        if root.isAncestorOf(step) and _is_stop(step):
-            yield step
-        step = step.nextInFocusChain()
+    """The controls in a widget that Tab stops at, in the order of its children."""
+    return (widget for widget in (root, *root.findChildren(QWidget)) if _is_stop(widget, root))
 
 
 def first_stop(root: QWidget) -> QWidget | None:
@@ -58,10 +51,7 @@ def first_stop(root: QWidget) -> QWidget | None:
 
 def last_stop(root: QWidget) -> QWidget | None:
     """The last control in a widget that Tab stops at."""
-    found = None
-    for found in stops(root):  # noqa: B007 (the last one is wanted)
-        pass
-    return found
+    return next((widget for widget in reversed((root, *root.findChildren(QWidget))) if _is_stop(widget, root)), None)
 
 
 def holds_focus(root: QWidget) -> bool:
@@ -83,6 +73,21 @@ def reveal(widget: QWidget) -> None:
     QTimer.singleShot(0, widget, show)
 
 
-def _is_stop(widget: QWidget) -> bool:
-    tabbed = bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus)
-    return tabbed and widget.isEnabled() and not widget.isHidden() and widget.focusProxy() is None
+def _is_stop(widget: QWidget, root: QWidget) -> bool:
+    return (
+        bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus)
+        and widget.focusProxy() is None
+        and widget.isEnabled()
+        and widget.window() is root.window()
+        and not _taken_away(widget, root)
+    )
+
+
+def _taken_away(widget: QWidget, root: QWidget) -> bool:
+    """Whether a widget was hidden by somebody. One that was just put into a layout is not shown yet."""
+    step: QWidget | None = widget
+    while step is not None and step is not root:
+        if step.isHidden() and step.testAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide):
+            return True
+        step = step.parentWidget()
+    return False
