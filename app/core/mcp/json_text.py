@@ -1,14 +1,27 @@
-"""Parsing and writing JSON without rounding: fractions are `Decimal`, integers have any size (RFC 8259)."""
+"""The one reader and the one writer of JSON: nothing is rounded, dropped or changed (RFC 8259).
+
+Fractions are `Decimal`, and so are `-0` and whole numbers of more digits than Python converts; other whole numbers are
+int. Strings keep every character, lone surrogates too.
+
+The scanner is the standard library's, in C. msgspec is quicker, but it takes the last of two equal names without a
+word and refuses lone surrogates.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
+from app.core.mcp.json_faults import exponent_at, place_of, syntax_words, too_deep_at, twice_at, word_at
+
 DEPTH_LIMIT = 64
+# Python refuses to convert more digits than 4,300 between int and str.
+DIGITS_LIMIT = 4_000
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+TOO_DEEP = "It is nested too deeply"
 
 
 class NotJson(ValueError):
@@ -24,34 +37,52 @@ class NotJson(ValueError):
         self.column = column
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises `NotJson`, also for duplicate names and for nesting beyond 64 levels."""
-    # The recursion limit depends on the caller's stack. The explicit limit makes the result the same everywhere.
+def parse_json(text: str, *, depth: int = DEPTH_LIMIT) -> Any:
+    """The value of a JSON text, which may begin with one byte order mark.
+
+    Raises `NotJson` with the place, also for a name that appears twice in an object, for NaN and the infinities, and
+    for nesting beyond `depth` levels (a few hundred at most).
+    """
+    text = text.removeprefix("\ufeff")
     try:
-        value = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_object)
-    except NotJson:
-        raise
+        value = _scan(text, whole=int if "-0" not in text else _whole)
     except json.JSONDecodeError as problem:
-        raise NotJson(f"{problem.msg} in line {problem.lineno}", problem.lineno, problem.colno) from None
+        raise _fault(text, syntax_words(text, problem.pos, problem.msg), problem.pos) from None
+    except _Twice as problem:
+        raise _fault(text, f"The name “{problem.name[:60]}” appears twice", twice_at(text)) from None
+    except _NoNumber as problem:
+        raise _fault(text, f"{problem.name} is not a JSON value", word_at(text, problem.name)) from None
+    except InvalidOperation:
+        raise _fault(text, "The exponent of a number is too large", exponent_at(text)) from None
     except RecursionError:
-        raise NotJson("It is nested too deeply") from None
-    except ValueError:
-        raise NotJson("A number has too many digits") from None
-    if _deeper_than(value, DEPTH_LIMIT):
-        raise NotJson("It is nested too deeply")
+        raise _fault(text, TOO_DEEP, too_deep_at(text, depth)) from None
+    # The recursion limit depends on the caller's stack. The explicit limit makes the result the same everywhere.
+    if deeper_than(value, depth):
+        raise _fault(text, TOO_DEEP, too_deep_at(text, depth))
     return value
 
 
-def write_json(value: object, *, indent: int | None = 2) -> str:
-    """The JSON text of a value, whose fractions may be `Decimal`. Raises `NotJson` for what JSON cannot represent."""
+def write_json(value: object, *, indent: int | None = 2, depth: int = DEPTH_LIMIT) -> str:
+    """The JSON text of a value, whose fractions may be `Decimal`; lone surrogates are written as escapes.
+
+    Raises `NotJson` for what JSON cannot represent, NaN and the infinities too, and for nesting beyond `depth` levels.
+    """
+    if deeper_than(value, depth):
+        raise NotJson(TOO_DEEP)
     placeholders = NumberPlaceholders()
     try:
-        text = json.dumps(
-            _with_placeholders(value, placeholders, DEPTH_LIMIT), indent=indent, ensure_ascii=False, allow_nan=False
-        )
-    except (ValueError, TypeError) as problem:
+        text = _encoded(value, placeholders, indent)
+    except TypeError as problem:
         raise NotJson(str(problem)) from None
-    return placeholders.restore(text)
+    except NotJson:
+        raise
+    except ValueError as problem:
+        if "digits" not in str(problem):
+            raise NotJson("A number is not finite") from None
+        text = _encoded(_long_as_decimal(value), placeholders, indent)
+    if text.isascii():
+        return placeholders.restore(text)
+    return LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", placeholders.restore(text))
 
 
 class NumberPlaceholders:
@@ -61,8 +92,7 @@ class NumberPlaceholders:
     """
 
     def __init__(self) -> None:
-        # Unguessable, so that no other text in the value can be a placeholder.
-        self._name = secrets.token_hex(16)
+        self._name = ""
         self._literals: list[str] = []
 
     def __bool__(self) -> bool:
@@ -72,6 +102,8 @@ class NumberPlaceholders:
         """The placeholder for `number`. Raises `NotJson` if the number is not finite."""
         if not number.is_finite():
             raise NotJson("A number is not finite")
+        # Unguessable, so that no other text in the value can be a placeholder.
+        self._name = self._name or secrets.token_hex(16)
         self._literals.append(str(number))
         return f"{self._name}:{len(self._literals) - 1}"
 
@@ -83,12 +115,15 @@ class NumberPlaceholders:
 
 
 def exact_numbers(value: Any) -> Any:
-    """A copy with numbers as `parse_json` returns them: floats become `Decimal`, whole `Decimal`s become int."""
+    """A copy with numbers as `parse_json` returns them. The value has at most a few hundred levels."""
     match value:
         case float():
             return Decimal(repr(value))
         case Decimal() if value.is_finite() and value.as_tuple().exponent == 0:
-            return int(value)
+            return value if _only_decimal(value) else int(value)
+        case int() if not isinstance(value, bool) and value.bit_length() > 3 * DIGITS_LIMIT:
+            exact = Decimal(value)
+            return exact if _only_decimal(exact) else value
         case dict():
             return {name: exact_numbers(item) for name, item in value.items()}
         case list() | tuple():
@@ -99,16 +134,16 @@ def exact_numbers(value: Any) -> Any:
 
 def same_json(one: object, two: object) -> bool:
     """Whether two values have the same JSON text: 1, 1.0 and true are three values."""
-    match (
-        exact_numbers(one) if isinstance(one, Decimal) else one,
-        exact_numbers(two) if isinstance(two, Decimal) else two,
-    ):
+    match (one, two):
         case bool(first), bool(second):
             return first == second
-        case int(first), int(second) if not isinstance(first, bool) and not isinstance(second, bool):
-            return first == second
-        case ((Decimal() | float() as first), (Decimal() | float() as second)):
-            return str(exact_numbers(first)) == str(exact_numbers(second))
+        case ((int() | float() | Decimal() as first), (int() | float() | Decimal() as second)):
+            if isinstance(first, bool) or isinstance(second, bool):
+                return False
+            first, second = exact_numbers(first), exact_numbers(second)
+            return type(first) is type(second) and (
+                first == second if isinstance(first, int) else str(first) == str(second)
+            )
         case str(first), str(second):
             return first == second
         case None, None:
@@ -121,37 +156,92 @@ def same_json(one: object, two: object) -> bool:
             return False
 
 
-def _with_placeholders(value: Any, placeholders: NumberPlaceholders, depth: int) -> Any:
-    if depth < 0:
-        raise NotJson("It is nested too deeply")
-    match value:
-        case Decimal():
-            return placeholders.add(value)
-        case dict():
-            return {name: _with_placeholders(item, placeholders, depth - 1) for name, item in value.items()}
-        case list() | tuple():
-            return [_with_placeholders(item, placeholders, depth - 1) for item in value]
-        case _:
-            return value
+def deeper_than(value: object, levels: int) -> bool:
+    """Whether a value has more than `levels` levels of lists and objects. It may have any number."""
+    layer = [value]
+    for _level in range(levels + 1):
+        below: list[object] = []
+        nested = False
+        for item in layer:
+            if isinstance(item, dict):
+                below += item.values()
+                nested = True
+            elif isinstance(item, list | tuple):
+                below += item
+                nested = True
+        if not nested:
+            return False
+        layer = below
+    return True
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    if levels == 0:
-        return True
-    items = value.values() if isinstance(value, dict) else value
-    return any(_deeper_than(item, levels - 1) for item in items)
+class _Twice(Exception):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class _NoNumber(Exception):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def _scan(text: str, whole: Any) -> Any:
+    try:
+        return json.loads(
+            text, parse_float=Decimal, parse_int=whole, parse_constant=_refuse_constant, object_pairs_hook=_object
+        )
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # Too many digits for int. Calling back for every number is slower, so it is done only then and for -0.
+        if whole is _whole:
+            raise
+        return _scan(text, _whole)
+
+
+def _whole(digits: str) -> int | Decimal:
+    return Decimal(digits) if len(digits) > DIGITS_LIMIT or digits == "-0" else int(digits)
+
+
+def _only_decimal(number: Decimal) -> bool:
+    """Whether a whole number is a `Decimal` in every value: int has no -0, and no text for many digits."""
+    return len(number.as_tuple().digits) > DIGITS_LIMIT or (number.is_zero() and number.is_signed())
+
+
+def _long_as_decimal(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _long_as_decimal(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_long_as_decimal(item) for item in value]
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _encoded(value: object, placeholders: NumberPlaceholders, indent: int | None) -> str:
+    def other(item: object) -> str:
+        if isinstance(item, Decimal):
+            return placeholders.add(item)
+        raise TypeError(f"{type(item).__name__} is not a JSON value")
+
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=other)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise NotJson(f"The name “{twice[:60]}” appears twice")
+        seen: set[str] = set()
+        for name, _value in pairs:
+            if name in seen:
+                raise _Twice(name)
+            seen.add(name)
     return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise NotJson(f"{name} is not a JSON value")
+    raise _NoNumber(name)
+
+
+def _fault(text: str, words: str, at: int) -> NotJson:
+    line, column = place_of(text, at)
+    return NotJson(f"{words} (line {line}, column {column})", line, column)

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, TypeGuard
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
-from app.core.mcp.forms.schemas import nullable, resolved, types_of
-from app.core.mcp.json_text import NotJson, exact_numbers, write_json
+from app.core.mcp.forms.choices import VALUE_DEPTH, Choice, choices_of
+from app.core.mcp.forms.hints import hints_of
+from app.core.mcp.forms.kinds import KIND_OF_TYPE, NAMES, FieldKind
+from app.core.mcp.forms.reasons import Reason
+from app.core.mcp.forms.schemas import (
+    COMBINERS,
+    branches_of,
+    followed,
+    is_null,
+    nullable,
+    resolved,
+    types_of,
+)
+from app.core.mcp.json_text import NotJson, deeper_than, exact_numbers, same_json, write_json
+
+__all__ = ["MISSING", "Choice", "Field", "FieldKind", "field_of"]
 
 # A longer enumeration is edited as JSON.
-CHOICES_LIMIT = 2_000
+CHOICES_LIMIT = 5_000
+# How many unions inside each other are searched for values.
+UNIONS_LIMIT = 4
 # From this `maxLength` on a text gets an editor with several lines, and so do texts with these names.
 LONG_TEXT = 200
 LONG_NAMES = frozenset(
@@ -30,32 +47,6 @@ LONG_NAMES = frozenset(
         "text",
     }
 )
-FORMATS = {
-    "date": "a date, like 2026-07-28",
-    "date-time": "a date and time, like 2026-07-28T14:00:00Z",
-    "duration": "a duration, like P3DT12H",
-    "email": "an e-mail address",
-    "hostname": "a host name",
-    "ipv4": "an IPv4 address",
-    "ipv6": "an IPv6 address",
-    "json": "JSON as text",
-    "regex": "a regular expression",
-    "time": "a time, like 14:00:00Z",
-    "uri": "a web address",
-    "url": "a web address",
-    "uuid": "a UUID",
-}
-RANGES = (
-    ("minimum", "at least {}"),
-    ("exclusiveMinimum", "more than {}"),
-    ("maximum", "at most {}"),
-    ("exclusiveMaximum", "less than {}"),
-    ("multipleOf", "a multiple of {}"),
-    ("minLength", "at least {} character{s}"),
-    ("maxLength", "at most {} character{s}"),
-    ("minItems", "at least {} item{s}"),
-    ("maxItems", "at most {} item{s}"),
-)
 
 
 class Missing(Enum):
@@ -67,46 +58,6 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-class FieldKind(Enum):
-    """The kinds of editors."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    CHOICE = "choice"
-    CONST = "const"
-    LIST = "list"
-    JSON = "json"
-
-
-NAMES = {
-    FieldKind.TEXT: "text",
-    FieldKind.INTEGER: "whole number",
-    FieldKind.NUMBER: "number",
-    FieldKind.BOOLEAN: "yes or no",
-    FieldKind.CHOICE: "choice",
-    FieldKind.CONST: "fixed value",
-    FieldKind.LIST: "list",
-    FieldKind.JSON: "JSON",
-}
-KIND_OF_TYPE = {
-    "string": FieldKind.TEXT,
-    "integer": FieldKind.INTEGER,
-    "number": FieldKind.NUMBER,
-    "boolean": FieldKind.BOOLEAN,
-}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One value of an enumeration. `key` is its JSON text, which identifies it in a draft."""
-
-    key: str
-    label: str
-    value: Any
-
-
 @dataclass(frozen=True)
 class Field:
     """The editor of one argument.
@@ -114,8 +65,9 @@ class Field:
     - `item` is the kind of a LIST's items.
     - `choices` are those of a CHOICE, of a CONST (one) or of a LIST's items.
     - `hints` are short phrases that say what is valid.
-    - `default` is only the initial value of a draft.
-    - `why` says why a JSON field has no better editor.
+    - `default` is only the initial value of a draft. One that cannot be edited, because it is
+      nested too deeply or not finite, is MISSING.
+    - `reason` says why a JSON field has no better editor.
     """
 
     name: str
@@ -130,7 +82,7 @@ class Field:
     hints: tuple[str, ...] = ()
     multiline: bool = False
     default: Any = MISSING
-    why: str = ""
+    reason: Reason | None = None
 
     @property
     def label(self) -> str:
@@ -140,23 +92,51 @@ class Field:
     def summary(self) -> str:
         """The kind in words, such as `list of text or null`."""
         words = NAMES[self.kind] if self.item is None else f"list of {NAMES[self.item]}"
-        return f"{words} or null" if self.nullable else words
+        return f"{words} or null" if self.nullable and self.kind is not FieldKind.CONST else words
+
+    @property
+    def why(self) -> str:
+        """The reason as a sentence; empty for a field with an editor of its own."""
+        return "" if self.reason is None else self.reason.value
+
+    def choose(self, place: int) -> str:
+        """The text for a draft of the choice at a place from 0. Raises `IndexError`."""
+        return self.choices[place].key
+
+    def chosen(self, text: str) -> int | None:
+        """The place of the choice that a draft's text names; None if it names none."""
+        return self._places.get(text)
+
+    def index_of(self, value: Any) -> int | None:
+        """The place of the choice with exactly this value: 1, 1.0, true and "1" are four. None if there is none."""
+        if isinstance(value, dict | list):
+            # Members may come in another order.
+            return next((place for place, choice in enumerate(self.choices) if same_json(choice.value, value)), None)
+        try:
+            return self._places.get(write_json(exact_numbers(value), indent=None))
+        except NotJson:
+            return None
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {choice.key: place for place, choice in enumerate(self.choices)}
 
 
-@dataclass(frozen=True)
-class _Shape:
+class _Shape(NamedTuple):
     kind: FieldKind
     item: FieldKind | None = None
     choices: tuple[Choice, ...] = ()
-    why: str = ""
+    reason: Reason | None = None
 
 
 def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
     """The field for a property. Never raises: a schema that is not supported is edited as JSON."""
+    if schema is False:
+        return Field(name, FieldKind.JSON, {}, required=required, reason=Reason.NO_VALUE)
     found = resolved(schema, root)
     if found is None:
-        why = "Its schema refers to something that does not exist, or to itself."
-        return Field(name, FieldKind.JSON, schema if isinstance(schema, dict) else {}, required=required, why=why)
+        reason = Reason.REFERENCE if isinstance(schema, dict) else Reason.UNREADABLE
+        return Field(name, FieldKind.JSON, schema if isinstance(schema, dict) else {}, required=required, reason=reason)
     shape = _shape(found, root)
     return Field(
         name=name,
@@ -165,99 +145,123 @@ def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
         title=_text(found.get("title")),
         description=_text(found.get("description")),
         required=required,
-        nullable=nullable(found),
+        nullable=nullable(found, root),
         item=shape.item,
         choices=shape.choices,
-        hints=_hints(found, shape, root),
+        hints=hints_of(found, shape.kind, root),
         multiline=shape.kind is FieldKind.TEXT and _long(name, found),
-        default=exact_numbers(found["default"]) if "default" in found else MISSING,
-        why=shape.why,
+        default=_default(found),
+        reason=shape.reason,
     )
 
 
 def _shape(schema: dict[str, Any], root: Any) -> _Shape:
     # Values that are listed one by one come first: they say more than the type beside them.
-    scalar = _scalar(schema)
+    scalar = _scalar(schema, root)
     if scalar is not None:
         return scalar
     types = types_of(schema)
-    if types == ("array",):
+    if types == ("array",) or (not types and "items" in schema):
         return _list(schema, root)
     if types == ("object",) or (not types and "properties" in schema):
-        return _Shape(FieldKind.JSON, why="It is made of several values.")
-    if len(types) > 1 or any(word in schema for word in ("anyOf", "oneOf")):
-        return _Shape(FieldKind.JSON, why="It may be of different kinds.")
-    return _Shape(FieldKind.JSON, why="The server does not say what kind of value it is.")
+        return _Shape(FieldKind.JSON, reason=Reason.OBJECT)
+    if len(types) > 1 or any(word in schema for word in COMBINERS):
+        return _Shape(FieldKind.JSON, reason=Reason.SEVERAL_KINDS)
+    return _Shape(FieldKind.JSON, reason=Reason.UNSTATED)
 
 
-def _scalar(schema: dict[str, Any]) -> _Shape | None:
+def _scalar(schema: dict[str, Any], root: Any) -> _Shape | None:
     """The shape of a single value; None for lists, objects and unions."""
-    # Null is never a choice: whether an argument is null is a state of its own (`Presence`).
+    values = _listed(schema, root)
+    if values is not None:
+        return _enumeration(schema, values)
+    if is_null(schema, root):
+        return _enumeration({"const": None}, [(None, "")])
+    types = types_of(schema) or _types_of_branches(schema, root)
+    if len(types) == 1:
+        kind = KIND_OF_TYPE.get(types[0])
+        return None if kind is None else _Shape(kind)
+    return _Shape(FieldKind.NUMBER) if set(types) == {"integer", "number"} else None
+
+
+def _enumeration(schema: dict[str, Any], values: list[tuple[Any, object]]) -> _Shape:
+    # Null is no choice beside others: whether an argument is null is a state of its own (`Presence`).
+    real = [(value, title) for value, title in values if value is not None] or values
+    if len(real) > CHOICES_LIMIT:
+        return _Shape(FieldKind.JSON, reason=Reason.TOO_MANY_CHOICES)
+    choices = choices_of(real)
+    if not choices:
+        return _Shape(FieldKind.JSON, reason=Reason.NOT_WRITABLE if real else Reason.NO_VALUE)
+    fixed = "const" in schema or real[0][0] is None
+    return _Shape(FieldKind.CONST if fixed else FieldKind.CHOICE, choices=choices)
+
+
+def _listed(schema: dict[str, Any], root: Any, depth: int = 0) -> list[tuple[Any, object]] | None:
+    """The values that a schema lists one by one, each with its title; None if it does not list them."""
     if "const" in schema:
-        choices = _choices([(schema["const"], schema.get("title"))])
-        return _Shape(FieldKind.CONST, choices=choices) if choices and schema["const"] is not None else None
+        return [(schema["const"], schema.get("title"))]
     values = schema.get("enum")
     if isinstance(values, list):
         names = schema.get("enumNames")
-        labels = names if isinstance(names, list) and len(names) == len(values) else [None] * len(values)
-        choices = _choices([(value, label) for value, label in zip(values, labels, strict=True) if value is not None])
-        return _Shape(FieldKind.CHOICE, choices=choices) if choices else None
-    types = types_of(schema)
+        titles = names if isinstance(names, list) and len(names) == len(values) else [None] * len(values)
+        return list(zip(values, titles, strict=True))
     # The usual way to give the values of an enumeration titles (draft 7 and later have no keyword for it).
     for word in ("oneOf", "anyOf"):
-        branches = schema.get(word)
-        if isinstance(branches, list) and branches and all(isinstance(b, dict) and "const" in b for b in branches):
-            choices = _choices([(branch["const"], branch.get("title")) for branch in branches])
-            return _Shape(FieldKind.CHOICE, choices=choices) if choices else None
-    kind = KIND_OF_TYPE.get(types[0]) if len(types) == 1 else None
-    return None if kind is None else _Shape(kind)
+        branches = branches_of(schema, word)
+        if not branches or depth == UNIONS_LIMIT:
+            continue
+        found: list[tuple[Any, object]] = []
+        for branch in branches:
+            part = followed(branch, root) if isinstance(branch, dict) else None
+            listed = None if part is None else [(None, "")] if is_null(part, root) else _listed(part, root, depth + 1)
+            if listed is None:
+                break
+            found += listed
+        else:
+            return found
+    return None
+
+
+def _types_of_branches(schema: dict[str, Any], root: Any) -> tuple[str, ...]:
+    """The types of a union's branches if each has some; otherwise empty."""
+    for word in ("oneOf", "anyOf"):
+        found: dict[str, None] = {}
+        for branch in branches_of(schema, word):
+            part = followed(branch, root) if isinstance(branch, dict) else None
+            if part is None or not (is_null(part, root) or types_of(part)):
+                break
+            found.update(dict.fromkeys(types_of(part)))
+        else:
+            if found:
+                return tuple(found)
+    return ()
 
 
 def _list(schema: dict[str, Any], root: Any) -> _Shape:
     if "prefixItems" in schema or isinstance(schema.get("items"), list):
-        return _Shape(FieldKind.JSON, why="Its items differ by position.")
+        return _Shape(FieldKind.JSON, reason=Reason.POSITIONS)
+    items = resolved(schema["items"], root) if "items" in schema else {}
+    if items is None:
+        return _Shape(FieldKind.JSON, reason=Reason.NO_VALUE if schema["items"] is False else Reason.REFERENCE)
     # A list with null in it would need a state for each item.
-    items = resolved(schema["items"], root) if "items" in schema else None
-    shape = None if items is None or nullable(items) else _scalar(items)
+    shape = None if nullable(items, root) else _scalar(items, root)
     if shape is None:
-        return _Shape(FieldKind.JSON, why="Its items are not plain values.")
+        unstated = not types_of(items) and not items.keys() & {*COMBINERS, "properties", "items", "enum"}
+        return _Shape(FieldKind.JSON, reason=Reason.ITEMS_UNSTATED if unstated else Reason.ITEMS_NOT_PLAIN)
+    if shape.kind is FieldKind.JSON:
+        return shape
     return _Shape(FieldKind.LIST, item=shape.kind, choices=shape.choices)
 
 
-def _choices(values: list[tuple[Any, Any]]) -> tuple[Choice, ...]:
-    """The choices without duplicates; empty when there are too many or one is a list or an object."""
-    if len(values) > CHOICES_LIMIT:
-        return ()
-    found: dict[str, Choice] = {}
-    for value, label in values:
-        if isinstance(value, dict | list):
-            return ()
-        try:
-            exact = exact_numbers(value)
-            key = write_json(exact)
-        except NotJson:
-            return ()
-        shown = label if isinstance(label, str) and label else value if isinstance(value, str) else key
-        found.setdefault(key, Choice(key, shown or "(empty)", exact))
-    return tuple(found.values())
-
-
-def _hints(schema: dict[str, Any], shape: _Shape, root: Any) -> tuple[str, ...]:
-    hints = _ranges(schema)
-    parts = [schema]
-    if shape.kind is FieldKind.LIST:
-        items = resolved(schema.get("items"), root) or {}
-        hints += [f"each {words}" for words in _ranges(items)]
-        parts.append(items)
-        if schema.get("uniqueItems") is True:
-            hints.append("no item twice")
-    if shape.kind in {FieldKind.TEXT, FieldKind.LIST}:
-        for part in parts:
-            if isinstance(part.get("format"), str):
-                hints.append(FORMATS.get(part["format"], part["format"]))
-            if isinstance(part.get("pattern"), str):
-                hints.append(f"matches {part['pattern']}")
-    return tuple(hints)
+def _default(schema: dict[str, Any]) -> Any:
+    if "default" not in schema or deeper_than(schema["default"], VALUE_DEPTH):
+        return MISSING
+    default = exact_numbers(schema["default"])
+    try:
+        write_json(default, indent=None)
+    except NotJson:
+        return MISSING
+    return default
 
 
 def _long(name: str, schema: dict[str, Any]) -> bool:
@@ -265,20 +269,10 @@ def _long(name: str, schema: dict[str, Any]) -> bool:
     default = schema.get("default")
     return (
         name.lower() in LONG_NAMES
-        or (_is_number(longest) and longest > LONG_TEXT)
+        or (isinstance(longest, int | float) and longest > LONG_TEXT)
         or (isinstance(default, str) and "\n" in default)
         or "contentMediaType" in schema
     )
-
-
-def _ranges(schema: dict[str, Any]) -> list[str]:
-    """The limits of a schema in words."""
-    found = ((template, schema.get(name)) for name, template in RANGES)
-    return [template.format(limit, s="" if limit == 1 else "s") for template, limit in found if _is_number(limit)]
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(value: object) -> str:

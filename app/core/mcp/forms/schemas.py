@@ -10,16 +10,25 @@ from urllib.parse import unquote
 
 # How many references and unions are followed for one value: the schema may refer to itself.
 HOPS_LIMIT = 16
+# How many branches of an `allOf` are merged: those that refer to each other would multiply.
+BRANCHES_LIMIT = 64
 # Keywords that do not change what is valid (annotations).
 NOTES = frozenset({"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"})
 COMBINERS = ("anyOf", "oneOf", "allOf")
+# Of two limits, the stricter one holds.
+LOWER_LIMITS = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"})
+UPPER_LIMITS = frozenset({"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"})
+NUMERIC = (["integer", "number"], ["number", "integer"])
+# Keywords that choose no editor: of two, the first is shown as a hint, and both are checked.
+HINTS = frozenset({"format", "pattern", "multipleOf", "additionalProperties", "contentMediaType", "contentEncoding"})
 
 
 def resolved(schema: Any, root: Any) -> dict[str, Any] | None:
-    """`schema` with its references followed, and unions with a single branch besides null replaced by that branch.
+    """`schema` with its references followed, and combinations replaced by what they come to where that is one schema.
 
-    A branch for null becomes the member `x-null`: True. None for `false`, and when a reference leads nowhere, out of
-    the document or in a circle.
+    That is a union with a single branch besides null, and an `allOf` whose branches do not contradict each other. A
+    branch for null becomes the member `x-null`: True. None for `false`, and when a reference leads nowhere, out of the
+    document or in a circle.
     """
     nullable = False
     for _hop in range(HOPS_LIMIT):
@@ -27,12 +36,9 @@ def resolved(schema: Any, root: Any) -> dict[str, Any] | None:
             schema = {}
         if not isinstance(schema, dict):
             return None
-        if "$ref" in schema:
-            target = follow(schema["$ref"], root)
-            if not isinstance(target, dict):
-                return None
-            schema = {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
-            continue
+        schema = followed(schema, root)
+        if schema is None:
+            return None
         step = _collapsed(schema, root)
         if step is None:
             return {**schema, "x-null": True} if nullable else schema
@@ -54,29 +60,104 @@ def follow(reference: object, root: Any) -> Any:
         name = part.replace("~1", "/").replace("~0", "~")
         if isinstance(found, dict) and name in found:
             found = found[name]
-        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+        elif isinstance(found, list) and name.isascii() and name.isdecimal() and len(name) < 10:
+            if int(name) >= len(found):
+                return None
             found = found[int(name)]
         else:
             return None
     return found
 
 
+def followed(schema: dict[str, Any], root: Any) -> dict[str, Any] | None:
+    """`schema` with its own references followed, and what stands beside them; None if one leads nowhere."""
+    for _hop in range(HOPS_LIMIT):
+        if "$ref" not in schema:
+            return schema
+        target = follow(schema["$ref"], root)
+        if target is True:
+            target = {}
+        if not isinstance(target, dict):
+            return None
+        rest = {name: value for name, value in schema.items() if name != "$ref"}
+        schema = merged(rest, target) or {**target, **rest}
+    return None
+
+
 def types_of(schema: dict[str, Any]) -> tuple[str, ...]:
     """The types that `type` names, without null."""
-    stated = schema.get("type")
-    names = [stated] if isinstance(stated, str) else stated if isinstance(stated, list) else []
-    return tuple(name for name in names if isinstance(name, str) and name != "null")
+    stated = _stated(schema)
+    return tuple(name for name in stated if name != "null") if "null" in stated else stated
 
 
-def nullable(schema: dict[str, Any]) -> bool:
-    """Whether null is valid."""
-    stated = schema.get("type")
+def nullable(schema: dict[str, Any], root: Any) -> bool:
+    """Whether null is valid, also as a branch of a union."""
+    return _allows_null(schema) or any(
+        is_null(branch, root) or (isinstance(branch, dict) and _allows_null(followed(branch, root) or {}))
+        for word in ("anyOf", "oneOf")
+        for branch in branches_of(schema, word)
+    )
+
+
+def properties_of(schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The properties of an object; None if they cannot be read.
+
+    PHP servers send `[]` for an empty object, others null.
+    """
+    found = schema.get("properties")
+    if isinstance(found, dict):
+        return found
+    return {} if found is None or found == [] else None
+
+
+def required_of(schema: dict[str, Any]) -> list[str]:
+    """The names of required properties, without what is no name."""
+    found = schema.get("required")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def branches_of(schema: dict[str, Any], word: str) -> list[Any]:
+    """The branches of `allOf`, `anyOf` or `oneOf`; empty for anything that is no list."""
+    found = schema.get(word)
+    return found if isinstance(found, list) else []
+
+
+def is_null(schema: Any, root: Any) -> bool:
+    """Whether null is the only valid value."""
+    if isinstance(schema, dict) and set(schema) - NOTES == {"$ref"}:
+        schema = follow(schema["$ref"], root)
+    if not isinstance(schema, dict):
+        return False
+    return (
+        schema.get("type") in ("null", ["null"])
+        or ("const" in schema and schema["const"] is None)
+        or schema.get("enum") == [None]
+    )
+
+
+def same_schema(one: object, two: object) -> bool:
+    """Whether two schemas are equal; False for those that are nested too deeply to be compared."""
+    try:
+        return one == two
+    except RecursionError:
+        return False
+
+
+def _allows_null(schema: dict[str, Any]) -> bool:
     values = schema.get("enum")
     return (
         schema.get("x-null") is True
-        or (isinstance(stated, list) and "null" in stated)
+        or "null" in _stated(schema)
+        or ("const" in schema and schema["const"] is None)
         or (isinstance(values, list) and any(value is None for value in values))
     )
+
+
+def _stated(schema: dict[str, Any]) -> tuple[str, ...]:
+    stated = schema.get("type")
+    if isinstance(stated, str):
+        return (stated,)
+    return tuple(dict.fromkeys(name for name in stated if isinstance(name, str))) if isinstance(stated, list) else ()
 
 
 def _anchored(name: str, root: Any) -> Any:
@@ -91,35 +172,58 @@ def _anchored(name: str, root: Any) -> Any:
 
 
 def _collapsed(schema: dict[str, Any], root: Any) -> tuple[dict[str, Any], bool] | None:
-    """The schema with one `anyOf`, `oneOf` or `allOf` merged, and whether null was a branch; None if there is none.
-
-    Only combinations with a single branch besides null can be merged.
-    """
+    """The schema with one `anyOf`, `oneOf` or `allOf` merged, and whether null was a branch; None if there is none."""
     for word in COMBINERS:
-        branches = schema.get(word)
-        if not isinstance(branches, list) or not branches:
+        branches = branches_of(schema, word)
+        if not branches:
             continue
         rest = {name: value for name, value in schema.items() if name != word}
-        real = [branch for branch in branches if not _is_null(branch, root)]
-        null = len(real) < len(branches)
-        if len(real) != 1 or not isinstance(real[0], dict) or (null and word == "allOf"):
+        if word == "allOf":
+            merged = _merged_all(rest, branches, root)
+            if merged is not None:
+                return merged, False
             continue
+        real = [branch for branch in branches if not is_null(branch, root)]
         # If both sides restrict the same keyword differently, both restrictions apply, and merging would drop one.
-        if not _compatible(rest, real[0]):
-            continue
-        return {**real[0], **rest}, null
+        if len(real) == 1 and isinstance(real[0], dict) and _compatible(rest, real[0]):
+            return {**real[0], **rest}, len(real) < len(branches)
     return None
 
 
+def _merged_all(rest: dict[str, Any], branches: list[Any], root: Any) -> dict[str, Any] | None:
+    whole: dict[str, Any] | None = rest
+    for branch in branches:
+        part = {} if branch is True else followed(branch, root) if isinstance(branch, dict) else None
+        whole = None if part is None or whole is None else merged(whole, part)
+    return whole
+
+
+def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any] | None:
+    """One schema for values that match both; None if there is no simple one. Annotations are those of `one`."""
+    both = {**two, **one}
+    for name in one.keys() & two.keys() - NOTES:
+        first, second = one[name], two[name]
+        if same_schema(first, second) or name in HINTS:
+            continue
+        if name in LOWER_LIMITS | UPPER_LIMITS and _is_number(first) and _is_number(second):
+            both[name] = (max if name in LOWER_LIMITS else min)(first, second)
+        elif name == "type" and [first, second] in NUMERIC:
+            both[name] = "integer"
+        elif name == "allOf" and len(branches_of(one, name) + branches_of(two, name)) <= BRANCHES_LIMIT:
+            both[name] = branches_of(one, name) + branches_of(two, name)
+        elif name == "required":
+            both[name] = list(dict.fromkeys([*required_of(one), *required_of(two)]))
+        elif name == "properties" and isinstance(first, dict) and isinstance(second, dict):
+            common = {key: {"allOf": [first[key], second[key]]} for key in first.keys() & second.keys()}
+            both[name] = {**first, **second, **common}
+        else:
+            return None
+    return both
+
+
 def _compatible(rest: dict[str, Any], branch: dict[str, Any]) -> bool:
-    return all(name in NOTES or name not in branch or branch[name] == value for name, value in rest.items())
+    return all(name in NOTES or name not in branch or same_schema(branch[name], value) for name, value in rest.items())
 
 
-def _is_null(schema: Any, root: Any) -> bool:
-    if isinstance(schema, dict) and set(schema) - NOTES == {"$ref"}:
-        schema = follow(schema["$ref"], root)
-    if not isinstance(schema, dict):
-        return False
-    return (
-        schema.get("type") == "null" or ("const" in schema and schema["const"] is None) or schema.get("enum") == [None]
-    )
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -58,7 +58,7 @@ async def validate(schema: dict[str, Any], arguments: dict[str, Any], *, seconds
     return await asyncio.to_thread(check, schema, arguments, seconds=seconds)
 
 
-def check(schema: dict[str, Any], arguments: dict[str, Any], *, seconds: float = SECONDS) -> ValidationResult:
+def check(schema: dict[str, Any], arguments: Any, *, seconds: float = SECONDS) -> ValidationResult:
     """Check `arguments` on the calling thread. Never raises."""
     problems: list[FieldProblem] = []
     try:

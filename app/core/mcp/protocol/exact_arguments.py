@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.core.errors import Facts, Rejected
-from app.core.mcp.json_text import DEPTH_LIMIT, NotJson, NumberPlaceholders
+from app.core.mcp.json_text import DEPTH_LIMIT, NotJson, NumberPlaceholders, exact_numbers
 
 
 def prepare_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], NumberPlaceholders]:
@@ -25,8 +25,11 @@ def prepare_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], Number
 
 def plain_number(number: Decimal) -> int | float | None:
     """The int or float that equals `number` exactly; None when there is none."""
-    if number.as_tuple().exponent == 0:
-        return int(number)
+    exact = exact_numbers(number)
+    if not isinstance(exact, Decimal):
+        return int(exact)
+    if exact.as_tuple().exponent == 0:
+        return None
     double = float(number)
     return double if Decimal(repr(double)) == number else None
 
