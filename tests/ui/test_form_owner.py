@@ -48,7 +48,7 @@ def of_second(function: Callable[..., Any], place: int) -> Callable[..., Any]:
 STAGES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "model": lambda patch: patch.setattr(FormModel, "__init__", of_second(FormModel.__init__, 1)),
     "seed": lambda patch: patch.setattr(FormModel, "seed", of_second(FormModel.seed, 0)),
-    "row": lambda patch: patch.setattr(form_module, "FieldRow", fail),
+    "row": lambda patch: patch.setattr(form_module, "row_of", fail),
     "editor": lambda patch: patch.setattr(form_fields.FieldRow, "_make_editor", fail),
     "error": lambda patch: patch.setattr(form_fields, "FieldError", fail),
     "column": lambda patch: patch.setattr(LazyColumn, "__init__", fail),
@@ -90,7 +90,7 @@ def test_a_field_that_fails_when_it_comes_into_view_leaves_json_with_what_was_ty
     form.show_tool("tool", schema)
     form.rows["f0"].set_presence(Presence.VALUE)
     form.rows["f0"].editor.setPlainText("typed")  # type: ignore[attr-defined]
-    monkeypatch.setattr(form_module, "FieldRow", fail)
+    monkeypatch.setattr(form_module, "row_of", fail)
     assert form._body is not None
     form._body.part(55)
     QApplication.processEvents()

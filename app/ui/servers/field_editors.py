@@ -64,7 +64,7 @@ def told_apart(choices: Sequence[Choice]) -> list[str]:
     shown = [beginning(" ".join(choice.label.split()), LABEL_LIMIT) for choice in choices]
     often = Counter(shown)
     return [
-        f"{text}  ·  {beginning(choice.key, LABEL_LIMIT)}" if often[text] > 1 or not text else text
+        f"{text} ({beginning(choice.key, LABEL_LIMIT)})" if often[text] > 1 or not text else text
         for text, choice in zip(shown, choices, strict=True)
     ]
 

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormDraft, FormModel
 from app.core.mcp.json_text import NotJson, parse_json
-from app.ui.servers.form_fields import FieldRow
+from app.ui.servers.form_fields import FieldRow, row_of
 from app.ui.servers.form_problems import ProblemCard
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
@@ -289,7 +289,7 @@ class ArgumentForm(QWidget):
             # What was typed since is in the draft of the form.
             entry = (self._draft if self._body is body and body is not None else draft).entry(field.name)
             try:
-                row = FieldRow(field, entry, seed.entry(field.name).text)
+                row = row_of(model, place, entry, seed.entry(field.name).text)
             except Exception:
                 if body is None:
                     raise
@@ -391,7 +391,13 @@ class ArgumentForm(QWidget):
     def _line(self, problem: FieldProblem) -> tuple[str, str, str]:
         name, _, rest = problem.path.partition("/")
         label = f"{self._label(name)} {rest}".strip()
-        return name if name in self.rows and not self._json else "", label, problem.message
+        return name if name in self.rows and not self._json else "", label, self._said(name) or problem.message
+
+    def _said(self, name: str) -> str:
+        """What the field says of itself, if it is one of several values and is made."""
+        made = self._body.made() if self._body is not None and not self._json else ()
+        rows = (row for row in made if isinstance(row, FieldRow) and row.field.name == name)
+        return next((row.error.text() for row in rows if row.is_nested), "")
 
     def _label(self, name: str) -> str:
         try:

@@ -5,44 +5,67 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
+from app.core.mcp.forms.reasons import Reason
 from app.ui.servers.field_editors import LABEL_LIMIT, json_editor, scalar_editor
 from app.ui.servers.list_editor import ListEditor
+from app.ui.servers.nested_json import draft_of, drafts_of, json_of
+from app.ui.servers.object_editor import MemberRow, ObjectEditor, RecordsEditor
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import BoundedText, beginning
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import FieldError
-from app.ui.widgets.tab_order import anchor_of, first_stop, holds_focus, order_after
+from app.ui.widgets.tab_order import anchor_of, first_stop, holds_focus, order_after, show_now
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
     from app.core.mcp.forms.fields import Field
+    from app.core.mcp.forms.model import FormModel
 
+NESTED = (ObjectEditor, RecordsEditor)
 # A longer label wraps.
 SHORT_LABEL = 24
+# Objects inside each other that are edited as forms.
+DEEPEST = 3
 
 
-class FieldRow(QWidget):
+def row_of(model: FormModel, place: int, entry: FieldEntry, default: str, depth: int = 0) -> FieldRow:
+    """The row for the field at a place of a model. `depth` counts the objects around it."""
+    field = model.fields[place]
+    # A schema may have itself as a member.
+    nested = model.nested(field.name) if field.kind is FieldKind.JSON and depth < DEEPEST else None
+    return FieldRow(field, entry, default, nested, depth)
+
+
+class FieldRow(MemberRow):
     """A field of the form. `changed(FieldEntry)` carries its new content.
 
     `default` is the text that the tool proposes. It is selected when the field gets the focus, until it was changed.
+    `nested` is the form for an object, or for the items of a list of objects.
     """
 
-    changed = Signal(object)
-
-    def __init__(self, field: Field, entry: FieldEntry, default: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(
+        self,
+        field: Field,
+        entry: FieldEntry,
+        default: str = "",
+        nested: FormModel | None = None,
+        depth: int = 0,
+    ) -> None:
+        super().__init__()
         self.field = field
         self._entry, self._default = entry, default
+        self._nested, self._depth = nested, depth
+        self._as_text = False
         current = theme()
         self.label = beginning(field.label, LABEL_LIMIT)
-        self._name = f"{self.label}, {field.summary}" + (self.tr(", required") if field.required else "")
+        self._name = f"{self.label}, {self._kind()}" + (self.tr(", required") if field.required else "")
         head = QHBoxLayout()
         head.setSpacing(current.px(tokens.SPACE_2))
         long = len(self.label) > SHORT_LABEL
@@ -82,35 +105,57 @@ class FieldRow(QWidget):
         """The content of the field."""
         return self._entry
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether the field is shown as a form of its own."""
+        return isinstance(self.editor, NESTED)
+
     def set_presence(self, presence: Presence) -> None:
         """Send the value, send null, or leave the argument out. The typed text is kept."""
         focused = holds_focus(self)
-        self._change_entry(presence=presence)
+        text = self._entry.text
+        if presence is Presence.VALUE and self._nested is not None and not text.strip():
+            text = self._empty_text()
+        self._change_entry(presence=presence, text=text)
+        self._rebuild(focus=focused or presence is Presence.VALUE)
+
+    def _rebuild(self, *, focus: bool) -> None:
         before = anchor_of(self)
-        if focused:
+        if holds_focus(self):
             # Qt would move the focus out of the button that goes, to anywhere.
             self.setFocus(Qt.FocusReason.OtherFocusReason)
         self._build()
         if before is not None:
             order_after(before, [self])
         # The pressed button has gone, so the focus goes to what took its place.
-        if focused or presence is Presence.VALUE:
+        if focus:
             self.take_focus()
 
     def take_focus(self) -> None:
         """Put the focus on the editor, or on the button that brings one."""
+        if isinstance(self.editor, NESTED):
+            self.editor.take_focus()
+            return
         target = self.editor if self.editor is not self else first_stop(self)
         if target is not None:
             target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def say(self, problem: str) -> None:
-        """Show a problem; empty for none."""
+        wrong = self.editor.find_problems() if problem and isinstance(self.editor, NESTED) else 0
+        if wrong:
+            problem = self.tr("1 value to fix") if wrong == 1 else self.tr("%n values to fix", "", wrong)
         self.error.say(problem)
+
+    def _kind(self) -> str:
+        if self._nested is None:
+            return self.field.summary
+        words = self.tr("list of objects") if self._is_list else self.tr("object")
+        return self.tr("{0} or null").format(words) if self.field.nullable else words
 
     def _kind_words(self) -> str:
         field = self.field
         name = beginning(field.name, LABEL_LIMIT) if field.title and field.title != field.name else ""
-        parts = (name, field.summary, self.tr("required") if field.required else "")
+        parts = (name, self._kind(), self.tr("required") if field.required else "")
         return "  ·  ".join(part for part in parts if part)
 
     def _change_entry(self, **changes: Any) -> None:
@@ -134,7 +179,7 @@ class FieldRow(QWidget):
             if isinstance(self.editor, TextField) and self._default:
                 self.editor.propose(self._default)
             self._editor_room.addWidget(self.editor)
-            self.editor.show()
+            show_now(self.editor)
         why = self._why_json() if self.editor is not self else ""
         self._why.setText(why)
         self._why.setVisible(bool(why))
@@ -143,6 +188,8 @@ class FieldRow(QWidget):
 
     def _why_json(self) -> str:
         """Why the argument is edited as JSON."""
+        if self.is_nested:
+            return ""
         if self.field.kind is FieldKind.JSON:
             return self.tr("Edited as JSON. {0}").format(self.field.why) if self.field.why else ""
         return self.tr("Edited as JSON. The value does not fit the tool's schema.") if self._entry.as_json else ""
@@ -150,16 +197,38 @@ class FieldRow(QWidget):
     def _add_buttons(self, left_out: bool, presence: Presence) -> None:
         if left_out or presence is Presence.NULL:
             self._button(self.tr("Set"), self.tr("Set {0}").format(self.label), Presence.VALUE)
+        if self._nested is not None and self.editor is not self:
+            self._add_mode_button()
         if self.field.nullable and presence is not Presence.NULL:
             self._button(self.tr("null"), self.tr("Send null for {0}").format(self.label), Presence.NULL)
         if not self.field.required and not left_out:
             self._button(self.tr("Leave out"), self.tr("Leave out {0}").format(self.label), Presence.ABSENT)
 
+    def _add_mode_button(self) -> None:
+        words, name = (
+            (self.tr("Form"), self.tr("Form: edit {0} as a form"))
+            if self._as_text or not isinstance(self.editor, NESTED)
+            else ("JSON", self.tr("JSON: edit {0} as JSON"))
+        )
+        button = QuietButton(words, kind="flat", clicked=self._toggle_text)
+        button.setAccessibleName(name.format(self.label))
+        self._actions.addWidget(button)
+        show_now(button)
+
+    def _toggle_text(self) -> None:
+        """Edit as JSON what is edited as a form, or the other way round."""
+        as_form = not isinstance(self.editor, NESTED)
+        if as_form and self._make_nested() is None:
+            self.error.say(self.tr("This JSON cannot be shown as a form."))
+            return
+        self._as_text = not as_form
+        self._rebuild(focus=True)
+
     def _button(self, text: str, name: str, presence: Presence) -> None:
         button = QuietButton(text, kind="flat", clicked=lambda: self.set_presence(presence))
         button.setAccessibleName(name)
         self._actions.addWidget(button)
-        button.show()
+        show_now(button)
 
     def _replace_error(self) -> None:
         """Tie the error to the new editor: assistive technology reads it as that editor's description."""
@@ -174,11 +243,39 @@ class FieldRow(QWidget):
 
     def _make_editor(self) -> QWidget:
         field, entry = self.field, self._entry
+        nested = None if self._as_text else self._make_nested()
+        if nested is not None:
+            return nested
         if entry.as_json or field.kind is FieldKind.JSON:
             return json_editor(entry.text, self._name, self._put_text)
         if field.kind is FieldKind.LIST:
             return ListEditor(field, entry.items, lambda items: self._change_entry(items=items), self._name)
         return scalar_editor(field.kind, field.choices, entry.text, self._name, self._put_text, tall=field.multiline)
+
+    def _make_nested(self) -> QWidget | None:
+        """The editor of an object or of a list of objects; None where the text is neither."""
+        model = self._nested
+        if model is None:
+            return None
+        text = self._entry.text if self._entry.text.strip() else self._empty_text()
+        if self._is_list:
+            drafts = drafts_of(model, text)
+            return None if drafts is None else RecordsEditor(model, drafts, self.label, self._put_text, self._member)
+        draft = draft_of(model, text)
+        if draft is None:
+            return None
+        return ObjectEditor(model, draft, self.label, lambda new: self._put_text(json_of(model, new)), self._member)
+
+    @property
+    def _is_list(self) -> bool:
+        return self.field.reason is Reason.ITEMS_NOT_PLAIN
+
+    def _empty_text(self) -> str:
+        assert self._nested is not None
+        return "[]" if self._is_list else json_of(self._nested, self._nested.seed())
+
+    def _member(self, model: FormModel, place: int, entry: FieldEntry, default: str) -> MemberRow:
+        return row_of(model, place, entry, default, self._depth + 1)
 
     def _put_text(self, text: str) -> None:
         self._change_entry(text=text)

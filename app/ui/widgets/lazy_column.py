@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.tab_order import anchor_of, first_stop, last_stop, order_after, reveal
+from app.ui.widgets.tab_order import anchor_of, first_stop, last_stop, order_after, reveal, show_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,7 +169,7 @@ class LazyColumn(QWidget):
     def _put(self, chunk: _Chunk, number: int, part: QWidget) -> None:
         chunk.parts.insert(number, part)
         chunk.box.insertWidget(number, part)
-        part.show()
+        show_now(part)
         self._order(part)
 
     def _order(self, part: QWidget) -> None:
@@ -248,8 +248,7 @@ class _Chunk(QWidget):
         self.parts = parts
         for part in parts:
             self.box.addWidget(part)
-            # By itself a layout shows what is put in later, too late for the focus that waits for it.
-            part.show()
+            show_now(part)
         order_after(self, parts)
         self.setMinimumHeight(0)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -54,6 +54,13 @@ def last_stop(root: QWidget) -> QWidget | None:
     return next((widget for widget in reversed((root, *root.findChildren(QWidget))) if _is_stop(widget, root)), None)
 
 
+def show_now(part: QWidget) -> None:
+    """Show what was put into a layout that is shown, so that it can have the focus. A layout itself does it later."""
+    parent = part.parentWidget()
+    if parent is not None and parent.isVisible():
+        part.show()
+
+
 def holds_focus(root: QWidget) -> bool:
     """Whether the focus is on a widget or in it."""
     focused = QApplication.focusWidget()
