@@ -143,14 +143,14 @@ class FormModel:
                 try:
                     values[item.name] = value_of(item, entry)
                 except ValueError as problem:
-                    problems.append(FieldProblem(item.name, str(problem)))
+                    problems.append(FieldProblem(item.name, str(problem), item.name))
             # Only presence is checked here. What is valid beyond the type is left to `validate` and the server.
             elif item.required:
-                problems.append(FieldProblem(item.name, "This field is required."))
+                problems.append(FieldProblem(item.name, "This field is required.", item.name))
         return problems or {**values, **draft.extra}
 
     async def validate(self, arguments: dict[str, Any]) -> ValidationResult:
-        """Check arguments against the whole schema, in a worker thread and within 50 ms."""
+        """Check arguments against the whole schema, in a worker thread and within half a second."""
         return await validate(self.schema, arguments)
 
     def as_json(self, draft: FormDraft) -> str | list[FieldProblem]:
