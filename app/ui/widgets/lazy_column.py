@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class LazyColumn(QWidget):
     """`count` parts one below the other, which `make(place)` makes. `name(first, last)` is read for those not made.
 
-    Parts are made in chunks of `size`: the first chunks at once, the others when they are painted, when Tab comes to
+    Parts are made in chunks of `size`: the first at once, the others when they are painted, when Tab comes to
     them, or when `part` asks for one. `estimate` is the height of a part in device-independent pixels. A part stays
     once it is made.
     """
 
-    AT_ONCE = 2
+    AT_ONCE = 1
 
     def __init__(
         self,
