@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import FormModel
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.outcome import OutcomePresenter
@@ -71,9 +70,10 @@ class ToolPage(QWidget):
 
     def show_session(self, session: ToolSession) -> None:
         """Show a session, with form and result as they were left."""
-        if session is self._session:
+        if session is self._session and self.form.owner is session:
             self._fill()
             return
+        # Before anything that may fail: no tool may stand over the arguments of another one.
         self.leave()
         self._session = session
         session.changed.connect(self._show_phase)
@@ -82,14 +82,14 @@ class ToolPage(QWidget):
         self._schema_button.set_icon_name("chevron-right")
         self.area.verticalScrollBar().setValue(0)
         self._fill()
-        self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        self._show_form(session)
         self._show_phase()
 
     def show_draft(self) -> None:
         """Fill the form with the session's draft, which was restored."""
         session = self._session
         if session is not None:
-            self.form.show_model(self.form.model, session.draft, session.json_text)
+            self._show_form(session)
             self._show_phase()
 
     def leave(self) -> None:
@@ -98,6 +98,7 @@ class ToolPage(QWidget):
             self._session.changed.disconnect(self._show_phase)
             self._session.progressed.disconnect(self._show_progress)
         self._session = None
+        self.form.clear()
         self._tick.stop()
 
     def update_tool(self) -> None:
@@ -105,8 +106,8 @@ class ToolPage(QWidget):
         self._fill()
         session = self._session
         # Only another schema needs another form: building one takes the focus out of the field that is being typed in.
-        if session is not None and session.tool.input_schema != self.form.model.schema:
-            self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        if session is not None and session.tool.input_schema != self.form.schema:
+            self._show_form(session)
 
     def run(self) -> None:
         """Check the form, then call the tool. What is wrong is shown, and nothing is sent then."""
@@ -133,8 +134,10 @@ class ToolPage(QWidget):
     def run_as_is(self) -> None:
         """Send arguments that do not match the schema."""
         session = self._session
-        arguments = self.form.arguments() if session is not None else None
-        if session is not None and arguments is not None:
+        if session is None or self.form.owner is not session:
+            return
+        arguments = self.form.arguments()
+        if arguments is not None:
             self._ask(session, arguments)
 
     def run_again(self) -> None:
@@ -150,6 +153,10 @@ class ToolPage(QWidget):
     @property
     def can_run(self) -> bool:
         return self._session is not None and not self._session.busy and not self._why_disabled()
+
+    def _show_form(self, session: ToolSession) -> None:
+        self.form.show_tool(session, session.tool.input_schema, session.draft, session.json_text)
+        self._show_run()
 
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
@@ -282,7 +289,7 @@ class ToolPage(QWidget):
 
     def _form_changed(self) -> None:
         session = self._session
-        if session is None:
+        if session is None or self.form.owner is not session:
             return
         session.draft, session.json_text = self.form.draft, self.form.text()
         session.touched = True
@@ -296,6 +303,8 @@ class ToolPage(QWidget):
             return ""
         if session.tool.problem and not session.tool.name:
             return self.tr("The tool has no name, so it cannot be called.")
+        if self.form.owner is not session:
+            return self.tr("The arguments are not shown, so the tool cannot be called.")
         return self.form.why_not_ready
 
     def _show_run(self) -> None:
