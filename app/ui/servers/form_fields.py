@@ -179,7 +179,7 @@ class FieldRow(MemberRow):
         field, presence = self.field, self._entry.presence
         # A required argument always has its editor: it starts absent, but cannot be left out.
         left_out = presence is Presence.ABSENT and not field.required
-        if left_out or presence is Presence.NULL:
+        if self._is_nothing(left_out):
             words = self.tr("— not sent —") if left_out else self.tr("null")
             self._editor_room.addWidget(Text(words, tone="muted"))
             self.editor = self
@@ -203,8 +203,13 @@ class FieldRow(MemberRow):
             return self.tr("Edited as JSON. {0}").format(self.field.why) if self.field.why else ""
         return self.tr("Edited as JSON. The value does not fit the tool's schema.") if self._entry.as_json else ""
 
+    def _is_nothing(self, left_out: bool) -> bool:
+        """Whether nothing is edited. A required argument that may not be null has its editor, to be filled in."""
+        null = self._entry.presence is Presence.NULL and (self.field.nullable or not self.field.required)
+        return left_out or null
+
     def _add_buttons(self, left_out: bool, presence: Presence) -> None:
-        if left_out or presence is Presence.NULL:
+        if self._is_nothing(left_out):
             self._button(self.tr("Set"), self.tr("Set {0}").format(self.label), Presence.VALUE)
         if self._has_form and self.editor is not self:
             self._add_mode_button()

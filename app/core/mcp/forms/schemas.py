@@ -155,11 +155,12 @@ def same_schema(one: object, two: object) -> bool:
 
 
 def _allows_null(schema: dict[str, Any]) -> bool:
+    if "const" in schema:
+        return schema.get("x-null") is True or schema["const"] is None
     values = schema.get("enum")
     return (
         schema.get("x-null") is True
         or "null" in _stated(schema)
-        or ("const" in schema and schema["const"] is None)
         or (isinstance(values, list) and any(value is None for value in values))
     )
 
