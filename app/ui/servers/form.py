@@ -80,6 +80,7 @@ class ArgumentForm(QWidget):
         self.card = ProblemCard()
         self.card.wanted.connect(self.show_field)
         self._note = Text("", tone="muted", wrap=True, selectable=True)
+        self._left_to_server = Text("", "caption", "muted", wrap=True, selectable=True)
         self._room = QVBoxLayout()
         self.json = JsonEdit(self.tr("Arguments as JSON"), read=parse_json)
         self.json.edit.setMinimumHeight(self.json.edit.fontMetrics().lineSpacing() * JSON_LINES)
@@ -91,6 +92,7 @@ class ArgumentForm(QWidget):
         box.addLayout(head)
         box.addWidget(self.card)
         box.addWidget(self._note)
+        box.addWidget(self._left_to_server)
         box.addLayout(self._room)
         box.addWidget(self.json)
         app = QApplication.instance()
@@ -194,6 +196,13 @@ class ArgumentForm(QWidget):
         if first is not None and not self._json:
             self.show_field(first)
         return bool(problems)
+
+    def show_unchecked(self, unchecked: Sequence[FieldProblem]) -> None:
+        """Say what about the arguments was left to the server."""
+        lines = [self._line(problem) for problem in unchecked]
+        words = "\n".join(f"{label}: {words}" if label else words for _name, label, words in lines)
+        self._left_to_server.setText(beginning(words, NOTE_LIMIT))
+        self._left_to_server.setVisible(bool(words))
 
     def show_field(self, name: str) -> None:
         """Put the focus on a field and scroll it into view."""
@@ -406,6 +415,7 @@ class ArgumentForm(QWidget):
         for name in former:
             self._say(name)
         self.card.clear()
+        self.show_unchecked(())
 
     def _say(self, name: str) -> None:
         """Show what is wrong with a field at the field, if it is made."""
