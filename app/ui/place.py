@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
-from app.ui.widgets.guard import guarded
-from app.ui.widgets.tab_order import focus_next
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -63,11 +60,6 @@ class Place(QWidget):
         self.context = context
         self._identity: Identity | None = None
         self._without_account = False
-
-    @guarded(default=False)
-    def focusNextPrevChild(self, forward: bool) -> bool:
-        """Tab goes through the controls in the order in which they are read."""
-        return focus_next(self, forward=forward) or super().focusNextPrevChild(forward)
 
     @property
     def backend(self) -> Backend | None:

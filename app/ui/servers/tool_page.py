@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import FormModel
 from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
@@ -78,9 +77,10 @@ class ToolPage(QWidget):
 
     def show_session(self, session: ToolSession) -> None:
         """Show a session, with form and result as they were left."""
-        if session is self._session:
+        if session is self._session and self.form.owner is session:
             self._fill()
             return
+        # Before anything that may fail: no tool may stand over the arguments of another one.
         self.leave()
         self._session = session
         session.changed.connect(self._show_phase)
@@ -89,14 +89,14 @@ class ToolPage(QWidget):
         self._schema_button.set_icon_name("chevron-right")
         self.area.verticalScrollBar().setValue(0)
         self._fill()
-        self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        self._show_form(session)
         self._show_phase()
 
     def show_draft(self) -> None:
         """Fill the form with the session's draft, which was restored."""
         session = self._session
         if session is not None:
-            self.form.show_model(self.form.model, session.draft, session.json_text)
+            self._show_form(session)
             self._show_phase()
 
     def use_arguments(self, arguments: dict[str, Any]) -> Typed:
@@ -130,6 +130,7 @@ class ToolPage(QWidget):
             self._session.changed.disconnect(self._show_phase)
             self._session.progressed.disconnect(self._show_progress)
         self._session = None
+        self.form.clear()
         self._tick.stop()
 
     def update_tool(self) -> None:
@@ -137,8 +138,8 @@ class ToolPage(QWidget):
         self._fill()
         session = self._session
         # Only another schema needs another form: building one takes the focus out of the field that is being typed in.
-        if session is not None and session.tool.input_schema != self.form.model.schema:
-            self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        if session is not None and session.tool.input_schema != self.form.schema:
+            self._show_form(session)
 
     def run(self) -> None:
         """Check the form, then call the tool. What is wrong is shown, and nothing is sent then."""
@@ -157,20 +158,21 @@ class ToolPage(QWidget):
 
         def checked(verdict: ValidationResult) -> None:
             # The schema was checked in a worker thread. Another tool may be in view by now.
-            if session is not self._session:
+            if session is not self._session or self.form.owner is not session:
                 return
             if verdict.problems:
                 self.form.show_problems(verdict.problems, self.tr("The server will probably reject this"))
                 self.run_anyway.setVisible(True)
             else:
                 self._ask(session, arguments)
+            self.form.show_unchecked(verdict.unchecked)
 
         self._bridge.spawn(self, model.validate(arguments), done=checked, key="check")
 
     def run_as_is(self) -> None:
         """Send arguments that do not match the schema."""
         session = self._session
-        if session is None or session.busy or session.asks:
+        if session is None or session.busy or session.asks or self.form.owner is not session:
             return
         commit_composition()
         arguments = self.form.arguments()
@@ -199,6 +201,10 @@ class ToolPage(QWidget):
     @property
     def can_run(self) -> bool:
         return self._session is not None and not self._session.busy and not self._why_disabled()
+
+    def _show_form(self, session: ToolSession) -> None:
+        self.form.show_tool(session, session.tool.input_schema, session.draft, session.json_text)
+        self._show_run()
 
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
@@ -356,7 +362,7 @@ class ToolPage(QWidget):
 
     def _form_changed(self) -> None:
         session = self._session
-        if session is None:
+        if session is None or self.form.owner is not session:
             return
         session.draft, session.json_text = self.form.draft, self.form.text()
         session.touched = True
@@ -370,6 +376,8 @@ class ToolPage(QWidget):
             return ""
         if session.tool.problem and not session.tool.name:
             return self.tr("The tool has no name, so it cannot be called.")
+        if self.form.owner is not session:
+            return self.tr("The arguments are not shown, so the tool cannot be called.")
         return self.form.why_not_ready
 
     def _show_run(self) -> None:
