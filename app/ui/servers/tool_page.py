@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
+from app.marks import revealed
 from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
@@ -17,8 +18,9 @@ from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.policy import Policy, SegmentedPolicy
 from app.ui.servers.result import ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
-from app.ui.servers.wording import claims_of
+from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
+from app.ui.widgets.bounded_text import FoldedText
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.forms.validation import ValidationResult
+    from app.core.mcp.tools import ToolInfo
     from app.ui.bridge import Bridge
 
 # What a form holds: its draft, and the text of its JSON editor.
@@ -42,7 +45,6 @@ Typed: TypeAlias = "tuple[FormDraft, str | None]"
 # How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
-DESCRIPTION_LIMIT = 20_000
 
 
 class ToolPage(QWidget):
@@ -243,7 +245,7 @@ class ToolPage(QWidget):
         self.name = Text("", "mono", "muted", wrap=True, selectable=True)
         self._claims = QVBoxLayout()
         self._claims.setSpacing(current.px(2))
-        self.description = Text("", wrap=True, selectable=True)
+        self.description = FoldedText(self.tr("Description of the tool"))
         self.lock = Text("", "caption", "muted", wrap=True)
         self.problem = InlineCard()
         self._schema_button = QuietButton(self.tr("Schema"), "chevron-right", kind="flat", clicked=self._toggle_schema)
@@ -327,10 +329,9 @@ class ToolPage(QWidget):
         tool, server = session.tool, session.server
         self.title.setText(tool.label)
         self.area.setAccessibleName(tool.label)
-        self.name.setText(tool.name)
+        self.name.setText(shown_name(tool.name))
         self.name.setVisible(bool(tool.title) and tool.title != tool.name)
-        self.description.setText(tool.description[:DESCRIPTION_LIMIT].strip())
-        self.description.setVisible(bool(self.description.text()))
+        self.description.set_text(revealed(tool.description.strip()))
         clear_layout(self._claims)
         for claim in claims_of(tool):
             self._claims.addWidget(StatusWord(claim, "caption"))
@@ -339,10 +340,8 @@ class ToolPage(QWidget):
             self.problem.show_note(self.tr("This tool has a problem"), tool.problem, tone="attention")
         else:
             self.problem.clear()
-        schema = {"input": tool.input_schema}
-        if tool.output_schema is not None:
-            schema["output"] = tool.output_schema
-        self._schema.setPlainText(json.dumps(schema, indent=2, ensure_ascii=False, default=str)[:200_000])
+        if not self._schema.isHidden():
+            self._show_schema(tool)
         self.policy.setVisible(kind_of(server).policies and tool.problem is None)
         self._show_run()
 
@@ -355,8 +354,17 @@ class ToolPage(QWidget):
         self.lock.setText(reason)
         self.lock.setVisible(bool(reason))
 
+    def _show_schema(self, tool: ToolInfo) -> None:
+        """Write the schema out. Only while it is shown: a large one takes longer than all the rest."""
+        schema = {"input": tool.input_schema}
+        if tool.output_schema is not None:
+            schema["output"] = tool.output_schema
+        self._schema.set_text(json.dumps(schema, indent=2, ensure_ascii=False, default=str))
+
     def _toggle_schema(self) -> None:
         shown = self._schema.isHidden()
+        if shown and self._session is not None:
+            self._show_schema(self._session.tool)
         self._schema.setVisible(shown)
         self._schema_button.set_icon_name("chevron-down" if shown else "chevron-right")
 

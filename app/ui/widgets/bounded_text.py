@@ -60,6 +60,38 @@ class BoundedText(QWidget):
         self.more.setVisible(False)
 
 
+class FoldedText(QWidget):
+    """The place of a `BoundedText` whose text changes. Hidden while that is empty."""
+
+    def __init__(self, name: str, role: TextRole = "body", tone: Tone = "text", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name, self._role, self._tone = name, role, tone
+        self._shown: BoundedText | None = None
+        self._text = ""
+        self._box = QVBoxLayout(self)
+        self._box.setContentsMargins(0, 0, 0, 0)
+        self.setVisible(False)
+
+    def text(self) -> str:
+        """What is shown."""
+        return "" if self._shown is None else self._shown.text()
+
+    def set_text(self, text: str) -> None:
+        """Show another text, folded again."""
+        if text == self._text:
+            return
+        self._text = text
+        former = self._shown
+        self._shown = BoundedText(text, self._role, self._tone, name=self._name) if text else None
+        if self._shown is not None:
+            self._box.addWidget(self._shown)
+        self.setVisible(bool(text))
+        if former is not None:
+            # Not destroyed at once: this may run in a signal of its button.
+            former.hide()
+            former.deleteLater()
+
+
 def beginning(text: str, length: int) -> str:
     """The beginning of a text, with an ellipsis where it was cut."""
     return text if len(text) <= length else f"{text[:length].rstrip()}…"
