@@ -243,6 +243,13 @@ class ServerController(QObject):
         if work is not None:
             self._change(server_id, work, self.tr("{0} could not be removed").format(server_name(server)))
 
+    def sign_out(self, server_id: str) -> None:
+        """End the sign-in of one of the user's own servers; the server stays."""
+        server = self.server(server_id)
+        if server is not None and is_own(server) and server_id not in self.busy:
+            words = self.tr("{0} could not be disconnected").format(server_name(server))
+            self._change(server_id, self._services.own_servers.sign_out(server_id), words)
+
     def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job:
         """Set the `Policy` of tools, a few at a time. `policies_set` follows."""
         servers = self._services.servers

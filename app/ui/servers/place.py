@@ -14,6 +14,7 @@ from app.ui.servers.connect_flow import ServerConnectFlow
 from app.ui.servers.controller import ServerController
 from app.ui.servers.drafts import ToolDrafts
 from app.ui.servers.installer import ServerInstaller
+from app.ui.servers.menus import ServerMenus
 from app.ui.servers.new_server_draft import NewServerDraft
 from app.ui.servers.pages import ServerPages
 from app.ui.servers.policies import PolicyActions
@@ -62,6 +63,7 @@ class ServersPlace(Place):
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
+        self.menus = ServerMenus(navigator, self.controller, self.calls.desk, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
