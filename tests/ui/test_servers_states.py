@@ -206,3 +206,33 @@ async def test_a_hung_refresh_says_so_above_the_tools_that_are_known(qapp: QAppl
         actions(banner)["Cancel"]()
         await until(lambda: hung.cancelled)
         assert banner.text() == "Cancelled. Showing the last list."
+
+
+async def test_the_next_start_opens_the_server_of_the_last_time(qapp: QApplication) -> None:
+    kept: dict[str, object] = {}
+    for start in range(3):
+        async with desk(qapp) as on:
+            on.services.storage.settings.values = kept
+            servers = [ledger(ServerState.READY), installed(installation(8, name="Mail"))]
+            # At the third start it is gone.
+            backend = FakeBackend(servers[: 1 if start == 2 else 2], {"i7": [tool("list_invoices")]})
+            await on.show(backend)
+            assert on.place.page.server is not None
+            assert on.place.page.server.id == ["i7", "i8", "i7"][start]
+            assert on.place.pane.servers.current_key() == on.place.page.server.id
+            on.place.open_item("i8")
+            await settle()
+
+
+async def test_no_server_is_highlighted_beside_the_form_of_a_new_one(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        await on.show(FakeBackend([ledger(ServerState.READY)], {"i7": [tool("list_invoices")]}))
+        on.place.selection.add_server()
+        assert on.place.pane.servers.selected_keys() == ()
+        on.place.refresh()
+        await settle()
+        assert on.place.pages.shows_custom
+        assert on.place.pane.servers.selected_keys() == ()
+        on.place.pages.custom.left.emit()
+        assert on.place.pane.servers.selected_keys() == ("i7",)
+        assert on.place.page.isVisible()

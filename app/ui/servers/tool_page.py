@@ -7,7 +7,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.marks import revealed
@@ -26,6 +25,7 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.hairline import Hairline
 from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
@@ -33,7 +33,7 @@ from app.ui.widgets.times import duration
 from app.ui.widgets.title_row import TitleRow
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent, QPaintEvent
+    from PySide6.QtGui import QKeyEvent
 
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.forms.validation import ValidationResult
@@ -287,7 +287,7 @@ class ToolPage(QWidget):
         above.setContentsMargins(0, 0, 0, 0)
         above.setSpacing(0)
         above.addWidget(self.area, 1)
-        above.addWidget(_Hairline())
+        above.addWidget(Hairline())
         above.addLayout(bar)
         above.addWidget(self.progress)
         self.result = ResultView(self._bridge)
@@ -474,17 +474,3 @@ class ToolPage(QWidget):
                 self.left.emit()
         else:
             super().keyPressEvent(event)
-
-
-class _Hairline(QWidget):
-    """A line of the border's colour."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFixedHeight(1)
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), theme().colour("border"))
-        painter.end()
