@@ -295,7 +295,7 @@ async def test_what_is_missing_is_said_under_its_field_and_nothing_is_sent(qapp:
         await settle()
         form = on.place.page.tool.form
         assert form.rows["query"].error.text() == "This field is required."
-        assert "One argument" in form.card.text()
+        assert "1 argument to fix" in form.card.text()
         assert backend.servers.calls == []
 
 
@@ -551,10 +551,12 @@ async def test_policies_of_many_are_previewed_set_a_few_at_a_time_and_undone(qap
         pane.table.setFocus()
         pane.table.selectAll()
         QTest.keyClick(pane.table, Qt.Key.Key_A)
-        assert "Set 11 tools to Allow?" in pane.card.text()
-        assert "1 locked" in pane.card.text()
+        assert "Set 11 tools to Allow?" in pane.question.text
+        assert "1 locked" in pane.question.text
         backend.servers.policy_fails = {"t3"}
-        actions(pane.card)["Set 11 tools"]()
+        # Enter is on the answer that changes nothing.
+        assert pane.question.no.hasFocus()
+        pane.question.yes.click()
         await until(lambda: "1 of 11" in on.place.page.page.card.text())
         assert backend.servers.most_at_once <= 4
         backend.servers.policy_fails = set()
@@ -584,7 +586,7 @@ async def test_a_server_is_switched_off_and_removed_after_a_question(qapp: QAppl
         await until(lambda: on.place.controller.servers[0].state is ServerState.DISABLED)
         on.place.page.ask_remove()
         assert ("remove", "i1") not in backend.store.asked
-        actions(on.place.page.page.card)["Remove"]()
+        actions(on.place.page.question)["Remove"]()
         await until(lambda: on.place.controller.servers == ())
         assert "No servers yet" in on.place.pane.no_servers.accessibleName()
 

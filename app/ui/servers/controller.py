@@ -16,7 +16,7 @@ from app.ui.bridge import Generation
 from app.ui.place import RecoveryDetector
 from app.ui.servers.kinds import installation_of
 from app.ui.servers.policy import Policy
-from app.ui.servers.wording import is_own
+from app.ui.servers.wording import is_own, server_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -92,6 +92,8 @@ class ServerController(QObject):
         self.tool_errors: dict[str, BurrowError]
         self.loading_tools: set[str]
         self.asked_at: dict[str, float]
+        self.list_asked_at: float
+        self.offers_asked_at: float
         self._failed_as: dict[str, _Reached]
         self.templates: tuple[ServerTemplate, ...] | None
         self.template_error: BurrowError | None
@@ -149,8 +151,20 @@ class ServerController(QObject):
             return await servers.list(refresh=refresh)
 
         self.loading, self.error = True, None
+        self.list_asked_at = monotonic()
         self._spawn(read(), self._loaded, self._not_loaded, key="list")
         self.changed.emit()
+
+    def cancel_list(self) -> None:
+        """Stop loading the list of servers, or of those on offer. What is known stays."""
+        stopped = LoadingCancelled("The list was not loaded.")
+        if self.loading:
+            self._generation.cancel("list")
+            self._not_loaded(stopped)
+        if self.loading_templates:
+            self._generation.cancel("templates")
+            self.loading_templates, self.template_error = False, stopped
+            self.templates_changed.emit()
 
     def load_with_tools(self, server_id: str) -> None:
         """Load the list again, then a server's tools if they were asked for before.
@@ -202,6 +216,7 @@ class ServerController(QObject):
         if backend is None or self.loading_templates or (self.templates is not None and not refresh):
             return
         self.loading_templates, self.template_error = True, None
+        self.offers_asked_at = monotonic()
 
         async def read() -> tuple[ServerTemplate, ...]:
             if backend.project is None:
@@ -226,7 +241,9 @@ class ServerController(QObject):
         if self.backend is None or server is None or kept is None or server_id in self.busy:
             return
         words = self.tr("{0} could not be switched on") if enabled else self.tr("{0} could not be switched off")
-        self._change(server_id, self.backend.store.update(kept.id, is_enabled=enabled), words.format(server.title))
+        self._change(
+            server_id, self.backend.store.update(kept.id, is_enabled=enabled), words.format(server_name(server))
+        )
 
     def remove(self, server_id: str) -> None:
         """Uninstall a server, or forget one of the user's own."""
@@ -239,7 +256,14 @@ class ServerController(QObject):
         elif is_own(server):
             work = self._services.own_servers.remove(server_id)
         if work is not None:
-            self._change(server_id, work, self.tr("{0} could not be removed").format(server.title))
+            self._change(server_id, work, self.tr("{0} could not be removed").format(server_name(server)))
+
+    def sign_out(self, server_id: str) -> None:
+        """End the sign-in of one of the user's own servers; the server stays."""
+        server = self.server(server_id)
+        if server is not None and is_own(server) and server_id not in self.busy:
+            words = self.tr("{0} could not be disconnected").format(server_name(server))
+            self._change(server_id, self._services.own_servers.sign_out(server_id), words)
 
     def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job:
         """Set the `Policy` of tools, a few at a time. `policies_set` follows."""
@@ -282,6 +306,7 @@ class ServerController(QObject):
         self.tool_errors = {}
         self.loading_tools = set()
         self.asked_at = {}
+        self.list_asked_at = self.offers_asked_at = 0.0
         self._failed_as = {}
         self.templates = None
         self.template_error = None

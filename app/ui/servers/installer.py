@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
@@ -13,6 +14,8 @@ from app.core.errors import Facts, OutcomeUnknown, Rejected
 from app.core.mcp.servers.definitions import HttpServer
 from app.ui.servers.connect_flow import ConnectStage
 from app.ui.servers.kinds import installation_of
+from app.ui.servers.wording import server_name, shown_name
+from app.ui.widgets.waiting import CANCEL_AFTER, WaitClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -53,12 +56,14 @@ class ServerInstaller(QObject):
         self._template_page.connect_wanted.connect(self._install_offered)
         self._custom_page.add_wanted.connect(self._add_by_address)
         flow.changed.connect(self._show)
+        self.wait = WaitClock(self)
+        self.wait.ticked.connect(self._show_asking)
         flow.connected.connect(self._connected)
 
     def reconnect(self, server: Server) -> None:
         """Sign in to a server again."""
         if isinstance(server.definition, HttpServer):
-            self._flow.sign_in(server.id, server.title, partial(self._own().begin_sign_in, server.id))
+            self._flow.sign_in(server.id, server_name(server), partial(self._own().begin_sign_in, server.id))
             return
         backend, kept = self._controller.backend, installation_of(server)
         if backend is None or kept is None:
@@ -67,7 +72,7 @@ class ServerInstaller(QObject):
         # Where no sign-in was needed, nothing but the time of its change says that the new one is complete.
         self._flow.begin(
             backend,
-            server.title,
+            server_name(server),
             backend.store.authorize(kept.id),
             lambda each: each.id == kept.id and (needed or each.updated_at != kept.updated_at),
         )
@@ -80,7 +85,7 @@ class ServerInstaller(QObject):
         before = {each.id for each in self._controller.installations()}
         self._flow.begin(
             backend,
-            template.name or template.url,
+            shown_name(template.name or template.url),
             backend.store.install(template, api_key or None),
             lambda each: each.id not in before and (each.template_id == template.id or each.url == template.url),
         )
@@ -89,7 +94,7 @@ class ServerInstaller(QObject):
         """What asks the user for more permissions at one of their own servers; it takes the scopes."""
 
         async def ask(scopes: Sequence[str]) -> None:
-            await self._flow.allow(server.title, partial(self._own().begin_sign_in, server.id, scopes=scopes))
+            await self._flow.allow(server_name(server), partial(self._own().begin_sign_in, server.id, scopes=scopes))
 
         return ask
 
@@ -122,7 +127,7 @@ class ServerInstaller(QObject):
             self._custom_page.reset()
             self.added.emit(kept.id)
             if oauth and client is not None:
-                self._flow.sign_in(kept.id, kept.title, partial(own.begin_sign_in, kept.id, client=client))
+                self._flow.sign_in(kept.id, shown_name(kept.title), partial(own.begin_sign_in, kept.id, client=client))
 
         def failed(error: BurrowError) -> None:
             self._custom_page.add_button.setEnabled(True)
@@ -152,11 +157,18 @@ class ServerInstaller(QObject):
             self._custom_page.reset()
         self.done.emit(server_id, self._flow.title)
 
+    def _show_asking(self) -> None:
+        """The host has not answered yet."""
+        words = self.tr("Connecting to {0}… {1} s").format(self._flow.title, self.wait.seconds)
+        cancel = [(self.tr("Cancel"), self._flow.cancel)] if self.wait.seconds >= CANCEL_AFTER else []
+        self._banner.show_message(words, "info", secondary=cancel, glyph="clock")
+
     def _show(self) -> None:
         flow = self._flow
         busy = flow.stage in {ConnectStage.ASKING, ConnectStage.WAITING}
         self._template_page.set_busy(busy)
         self._custom_page.add_button.setEnabled(not busy)
+        self.wait.set_since(monotonic() if flow.stage is ConnectStage.ASKING else None)
         if flow.stage is ConnectStage.WAITING:
             self._banner.show_message(
                 self.tr("Waiting for your browser to connect {0}…").format(flow.title),

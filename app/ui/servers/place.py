@@ -14,6 +14,7 @@ from app.ui.servers.connect_flow import ServerConnectFlow
 from app.ui.servers.controller import ServerController
 from app.ui.servers.drafts import ToolDrafts
 from app.ui.servers.installer import ServerInstaller
+from app.ui.servers.menus import ServerMenus
 from app.ui.servers.new_server_draft import NewServerDraft
 from app.ui.servers.pages import ServerPages
 from app.ui.servers.policies import PolicyActions
@@ -23,10 +24,13 @@ from app.ui.servers.still_allowed import StillAllowed
 from app.ui.servers.tool_calls import ToolCalls
 from app.ui.settings import UiSettings
 from app.ui.theme import theme, tokens
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PySide6.QtGui import QKeyEvent
 
     from app.ui.context import Command, Context
     from app.ui.place import Identity
@@ -49,7 +53,7 @@ class ServersPlace(Place):
         self.pane = ServerPane(self.controller)
         self.pages = ServerPages(bridge)
         self.new_server_draft = NewServerDraft(services, bridge, self.pages.custom, self.pages.template, self)
-        self.selection = ServerSelection(self.controller, self.pane, self.pages)
+        self.selection = ServerSelection(self.controller, self.pane, self.pages, settings)
         self.calls = ToolCalls(context, self.controller, self.drafts, self.selection, self.pane, self.pages)
         self.policies = PolicyActions(self.controller, self.page, bridge, self)
         self.installer = ServerInstaller(
@@ -59,6 +63,7 @@ class ServersPlace(Place):
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
+        self.menus = ServerMenus(navigator, self.controller, self.calls.desk, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
@@ -170,6 +175,15 @@ class ServersPlace(Place):
             await self.drafts.flush()
         finally:
             await self.new_server_draft.flush()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # Esc that nothing nearer takes, such as in the list beside the tool.
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if plain and event.key() == Qt.Key.Key_Escape and self.calls.busy:
+            self.page.tool.cancel()
+        else:
+            super().keyPressEvent(event)
 
     def _count(self) -> None:
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.ui.servers.wording import policy_words
+from app.ui.servers.wording import policy_words, server_name, shown_name
 from app.ui.widgets.undo import Undoable, UndoKind, undo_words
 
 if TYPE_CHECKING:
@@ -79,10 +79,15 @@ class PolicyActions(QObject):
                 page.card.clear()
                 self._controller.set_policies(outcome.server_id, names, outcome.state)
 
+            words = self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word)
+            server = self._controller.server(outcome.server_id)
+            if server is not None and server.id != self._shown_id():
+                # Another server is in view by now.
+                words = f"{server_name(server)}: {words}"
             page.card.show_note(
-                self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
+                words,
                 outcome.error.facts.detail or outcome.error.cause,
-                ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
+                ", ".join(shown_name(name) for name in names[:8]) + ("…" if len(names) > 8 else ""),
                 [(self.tr("Try again"), retry), (self.tr("Close"), page.card.clear)],
                 tone="bad",
             )
@@ -94,12 +99,15 @@ class PolicyActions(QObject):
             )
             done = Undoable(
                 kind,
-                {f"{outcome.server_id}/{name}": name for name, _ in outcome.before},
+                {f"{outcome.server_id}/{name}": shown_name(name) for name, _ in outcome.before},
                 lambda: self._restore(outcome),
             )
             if not restored:
                 page.undo.add(done)
             self.said.emit(undo_words([done]))
+
+    def _shown_id(self) -> str | None:
+        return None if self._page.server is None else self._page.server.id
 
     def _restore(self, outcome: PolicyOutcome) -> None:
         """Set each tool back to what it was, together with the other changes that are undone in this turn.

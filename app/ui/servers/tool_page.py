@@ -7,10 +7,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import FormModel
+from app.marks import revealed
 from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
@@ -18,23 +17,27 @@ from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.policy import Policy, SegmentedPolicy
 from app.ui.servers.result import ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
-from app.ui.servers.wording import claims_of
+from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
+from app.ui.widgets.bounded_text import FoldedText
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.hairline import Hairline
 from app.ui.widgets.scroll_edge import ScrollEdge
+from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import duration
 from app.ui.widgets.title_row import TitleRow
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent, QPaintEvent
+    from PySide6.QtGui import QKeyEvent
 
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.forms.validation import ValidationResult
+    from app.core.mcp.tools import ToolInfo
     from app.ui.bridge import Bridge
 
 # What a form holds: its draft, and the text of its JSON editor.
@@ -42,7 +45,6 @@ Typed: TypeAlias = "tuple[FormDraft, str | None]"
 # How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
-DESCRIPTION_LIMIT = 20_000
 
 
 class ToolPage(QWidget):
@@ -77,9 +79,10 @@ class ToolPage(QWidget):
 
     def show_session(self, session: ToolSession) -> None:
         """Show a session, with form and result as they were left."""
-        if session is self._session:
+        if session is self._session and self.form.owner is session:
             self._fill()
             return
+        # Before anything that may fail: no tool may stand over the arguments of another one.
         self.leave()
         self._session = session
         session.changed.connect(self._show_phase)
@@ -88,14 +91,14 @@ class ToolPage(QWidget):
         self._schema_button.set_icon_name("chevron-right")
         self.area.verticalScrollBar().setValue(0)
         self._fill()
-        self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        self._show_form(session)
         self._show_phase()
 
     def show_draft(self) -> None:
         """Fill the form with the session's draft, which was restored."""
         session = self._session
         if session is not None:
-            self.form.show_model(self.form.model, session.draft, session.json_text)
+            self._show_form(session)
             self._show_phase()
 
     def use_arguments(self, arguments: dict[str, Any]) -> Typed:
@@ -129,6 +132,7 @@ class ToolPage(QWidget):
             self._session.changed.disconnect(self._show_phase)
             self._session.progressed.disconnect(self._show_progress)
         self._session = None
+        self.form.clear()
         self._tick.stop()
 
     def update_tool(self) -> None:
@@ -136,8 +140,8 @@ class ToolPage(QWidget):
         self._fill()
         session = self._session
         # Only another schema needs another form: building one takes the focus out of the field that is being typed in.
-        if session is not None and session.tool.input_schema != self.form.model.schema:
-            self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        if session is not None and session.tool.input_schema != self.form.schema:
+            self._show_form(session)
 
     def run(self) -> None:
         """Check the form, then call the tool. What is wrong is shown, and nothing is sent then."""
@@ -148,6 +152,7 @@ class ToolPage(QWidget):
             # Ctrl+Enter is no answer either.
             self.question.take_focus()
             return
+        commit_composition()
         arguments = self.form.arguments()
         if arguments is None:
             return
@@ -155,21 +160,25 @@ class ToolPage(QWidget):
 
         def checked(verdict: ValidationResult) -> None:
             # The schema was checked in a worker thread. Another tool may be in view by now.
-            if session is not self._session:
+            if session is not self._session or self.form.owner is not session:
                 return
             if verdict.problems:
                 self.form.show_problems(verdict.problems, self.tr("The server will probably reject this"))
                 self.run_anyway.setVisible(True)
             else:
                 self._ask(session, arguments)
+            self.form.show_unchecked(verdict.unchecked)
 
         self._bridge.spawn(self, model.validate(arguments), done=checked, key="check")
 
     def run_as_is(self) -> None:
         """Send arguments that do not match the schema."""
         session = self._session
-        arguments = self.form.arguments() if session is not None else None
-        if session is not None and arguments is not None:
+        if session is None or session.busy or session.asks or self.form.owner is not session:
+            return
+        commit_composition()
+        arguments = self.form.arguments()
+        if arguments is not None:
             self._ask(session, arguments)
 
     def run_again(self) -> None:
@@ -194,6 +203,10 @@ class ToolPage(QWidget):
     @property
     def can_run(self) -> bool:
         return self._session is not None and not self._session.busy and not self._why_disabled()
+
+    def _show_form(self, session: ToolSession) -> None:
+        self.form.show_tool(session, session.tool.input_schema, session.draft, session.json_text)
+        self._show_run()
 
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
@@ -232,7 +245,7 @@ class ToolPage(QWidget):
         self.name = Text("", "mono", "muted", wrap=True, selectable=True)
         self._claims = QVBoxLayout()
         self._claims.setSpacing(current.px(2))
-        self.description = Text("", wrap=True, selectable=True)
+        self.description = FoldedText(self.tr("Description of the tool"))
         self.lock = Text("", "caption", "muted", wrap=True)
         self.problem = InlineCard()
         self._schema_button = QuietButton(self.tr("Schema"), "chevron-right", kind="flat", clicked=self._toggle_schema)
@@ -274,7 +287,7 @@ class ToolPage(QWidget):
         above.setContentsMargins(0, 0, 0, 0)
         above.setSpacing(0)
         above.addWidget(self.area, 1)
-        above.addWidget(_Hairline())
+        above.addWidget(Hairline())
         above.addLayout(bar)
         above.addWidget(self.progress)
         self.result = ResultView(self._bridge)
@@ -296,17 +309,22 @@ class ToolPage(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        outer.addLayout(head)
+        self.form_page = QWidget()
+        page = QVBoxLayout(self.form_page)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.setSpacing(0)
+        page.addLayout(head)
+        page.addWidget(ScrollEdge(self.area))
+        page.addWidget(self.splitter, 1)
         self.question = CallQuestion()
         self.question.declined.connect(self._decline)
         self.question.run_wanted.connect(self._agree)
         self.question.once_wanted.connect(self._run_once)
         self.question.always_wanted.connect(self.allow_wanted)
-        # In the place of form and result: what is asked about are the arguments in the question, and no others.
+        # In the place of all the rest: what is asked about are the arguments in the question, and no others.
         self.stack = QStackedWidget()
-        self.stack.addWidget(self.splitter)
+        self.stack.addWidget(self.form_page)
         self.stack.addWidget(self.question)
-        outer.addWidget(ScrollEdge(self.area))
         outer.addWidget(self.stack, 1)
 
     def _fill(self) -> None:
@@ -316,10 +334,9 @@ class ToolPage(QWidget):
         tool, server = session.tool, session.server
         self.title.setText(tool.label)
         self.area.setAccessibleName(tool.label)
-        self.name.setText(tool.name)
+        self.name.setText(shown_name(tool.name))
         self.name.setVisible(bool(tool.title) and tool.title != tool.name)
-        self.description.setText(tool.description[:DESCRIPTION_LIMIT].strip())
-        self.description.setVisible(bool(self.description.text()))
+        self.description.set_text(revealed(tool.description.strip()))
         clear_layout(self._claims)
         for claim in claims_of(tool):
             self._claims.addWidget(StatusWord(claim, "caption"))
@@ -328,10 +345,8 @@ class ToolPage(QWidget):
             self.problem.show_note(self.tr("This tool has a problem"), tool.problem, tone="attention")
         else:
             self.problem.clear()
-        schema = {"input": tool.input_schema}
-        if tool.output_schema is not None:
-            schema["output"] = tool.output_schema
-        self._schema.setPlainText(json.dumps(schema, indent=2, ensure_ascii=False, default=str)[:200_000])
+        if not self._schema.isHidden():
+            self._show_schema(tool)
         self.policy.setVisible(kind_of(server).policies and tool.problem is None)
         self._show_run()
 
@@ -344,14 +359,23 @@ class ToolPage(QWidget):
         self.lock.setText(reason)
         self.lock.setVisible(bool(reason))
 
+    def _show_schema(self, tool: ToolInfo) -> None:
+        """Write the schema out. Only while it is shown: a large one takes longer than all the rest."""
+        schema = {"input": tool.input_schema}
+        if tool.output_schema is not None:
+            schema["output"] = tool.output_schema
+        self._schema.set_text(json.dumps(schema, indent=2, ensure_ascii=False, default=str))
+
     def _toggle_schema(self) -> None:
         shown = self._schema.isHidden()
+        if shown and self._session is not None:
+            self._show_schema(self._session.tool)
         self._schema.setVisible(shown)
         self._schema_button.set_icon_name("chevron-down" if shown else "chevron-right")
 
     def _form_changed(self) -> None:
         session = self._session
-        if session is None:
+        if session is None or self.form.owner is not session:
             return
         session.draft, session.json_text = self.form.draft, self.form.text()
         session.touched = True
@@ -365,6 +389,8 @@ class ToolPage(QWidget):
             return ""
         if session.tool.problem and not session.tool.name:
             return self.tr("The tool has no name, so it cannot be called.")
+        if self.form.owner is not session:
+            return self.tr("The arguments are not shown, so the tool cannot be called.")
         return self.form.why_not_ready
 
     def _show_run(self) -> None:
@@ -393,7 +419,7 @@ class ToolPage(QWidget):
         self._show_progress()
         if session.asks:
             self.question.show_session(session)
-        self._turn_to(self.question if session.asks else self.splitter)
+        self._turn_to(self.question if session.asks else self.form_page)
         self.result.setVisible(self._outcome.show(session))
         self.show_history_button()
         self._announce(session)
@@ -453,17 +479,3 @@ class ToolPage(QWidget):
                 self.left.emit()
         else:
             super().keyPressEvent(event)
-
-
-class _Hairline(QWidget):
-    """A line of the border's colour."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFixedHeight(1)
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), theme().colour("border"))
-        painter.end()
