@@ -18,6 +18,7 @@ from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError, KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
+from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -310,6 +311,7 @@ class CustomServerPage(QWidget):
 
     def submit(self) -> None:
         """Check the fields, then emit `add_wanted`."""
+        commit_composition()
         self.card.clear()
         needed = [
             (self.name, bool(self.name.text), self.tr("This field is required.")),

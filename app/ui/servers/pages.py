@@ -63,4 +63,7 @@ class ServerPages(QWidget):
         self.server.close_tool()
         self.server.server = None
         self.server.tools.clear()
+        # What could be undone belongs to the former account.
+        self.server.page.undo.drop()
+        self.server.page.card.clear()
         self.banner.clear()

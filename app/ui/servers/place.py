@@ -23,10 +23,13 @@ from app.ui.servers.still_allowed import StillAllowed
 from app.ui.servers.tool_calls import ToolCalls
 from app.ui.settings import UiSettings
 from app.ui.theme import theme
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PySide6.QtGui import QKeyEvent
 
     from app.ui.context import Command, Context
     from app.ui.place import Identity
@@ -167,6 +170,15 @@ class ServersPlace(Place):
             await self.drafts.flush()
         finally:
             await self.new_server_draft.flush()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # Esc that nothing nearer takes, such as in the list beside the tool.
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if plain and event.key() == Qt.Key.Key_Escape and self.calls.busy:
+            self.page.tool.cancel()
+        else:
+            super().keyPressEvent(event)
 
     def _count(self) -> None:
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))

@@ -74,8 +74,13 @@ class PolicyActions(QObject):
                 page.card.clear()
                 self._controller.set_policies(outcome.server_id, names, outcome.state)
 
+            words = self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word)
+            server = self._controller.server(outcome.server_id)
+            if server is not None and server.id != self._shown_id():
+                # Another server is in view by now.
+                words = f"{server.title}: {words}"
             page.card.show_note(
-                self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
+                words,
                 outcome.error.facts.detail or outcome.error.cause,
                 ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
                 [(self.tr("Try again"), retry), (self.tr("Close"), page.card.clear)],
@@ -94,6 +99,9 @@ class PolicyActions(QObject):
             )
             page.undo.add(done)
             self.said.emit(undo_words([done]))
+
+    def _shown_id(self) -> str | None:
+        return None if self._page.server is None else self._page.server.id
 
     def _restore(self, outcome: PolicyOutcome) -> None:
         """Set each tool back to what it was. The tools may have had different policies, and a change sets one."""

@@ -50,10 +50,11 @@ class ServerPage(QWidget):
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.server: Server | None = None
+        self._busy = False
         current = theme()
         self.page = TitledPage()
         self.enabled = CheckBox(self.tr("On"))
-        self.enabled.clicked.connect(self.enabled_wanted)
+        self.enabled.clicked.connect(self._toggle)
         self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
         self.page.add_action(self.enabled)
         self.page.add_action(self.connect_button)
@@ -101,7 +102,8 @@ class ServerPage(QWidget):
         kind, busy = kind_of(server), server.id in controller.busy
         self.enabled.setVisible(kind.enabled is not None)
         self.enabled.setChecked(kind.enabled is not False)
-        self.enabled.setEnabled(not busy)
+        # Not disabled meanwhile: it would lose the focus to another control.
+        self._busy = busy
         self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server.title))
         self.enabled.setToolTip(self.tr("Switch this server on or off"))
         self.connect_button.setText(kind.connect or self.tr("Reconnect"))
@@ -226,6 +228,12 @@ class ServerPage(QWidget):
             self.page.banner.show_message(words, "info", secondary=actions, glyph="clock")
         else:
             self.tools.show_waiting(words, actions)
+
+    def _toggle(self, wanted: bool) -> None:
+        if self._busy:
+            self.enabled.setChecked(not wanted)
+        else:
+            self.enabled_wanted.emit(wanted)
 
     def _switch_on(self) -> None:
         self.enabled_wanted.emit(True)

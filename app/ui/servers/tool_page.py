@@ -25,6 +25,7 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import duration
 
@@ -146,6 +147,7 @@ class ToolPage(QWidget):
             # Ctrl+Enter is no answer either.
             self.question.take_focus()
             return
+        commit_composition()
         arguments = self.form.arguments()
         if arguments is None:
             return
@@ -166,8 +168,11 @@ class ToolPage(QWidget):
     def run_as_is(self) -> None:
         """Send arguments that do not match the schema."""
         session = self._session
-        arguments = self.form.arguments() if session is not None else None
-        if session is not None and arguments is not None:
+        if session is None or session.busy or session.asks:
+            return
+        commit_composition()
+        arguments = self.form.arguments()
+        if arguments is not None:
             self._ask(session, arguments)
 
     def run_again(self) -> None:

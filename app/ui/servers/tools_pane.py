@@ -15,6 +15,7 @@ from app.ui.widgets.feedback import EmptyState, InlineCard
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
+from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ToolsPane(QWidget):
         self.count = Text("", "caption", "muted")
         # Without type-ahead: letters set the policy of the selected tools.
         self.table = ListTable(self.tr("Tools"), two_lines=True, multi=True, type_ahead=False)
-        self.filter.changed.connect(self._search)
+        self.filter.changed.connect(self._typed)
         self.filter.down.connect(self._enter_list)
         self.table.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
         self.table.opened.connect(self.opened)
@@ -64,9 +65,12 @@ class ToolsPane(QWidget):
         head.addWidget(self.filter, 1)
         head.addWidget(self.count)
         self.card = InlineCard()
+        self.question = InlineQuestion()
+        self._asked: tuple[str, ...] = ()
         card_room = QHBoxLayout()
         card_room.setContentsMargins(wide, 0, wide, 0)
         card_room.addWidget(self.card)
+        card_room.setSpacing(0)
         self.empty = EmptyState()
         self.stack = QStackedWidget()
         self.stack.addWidget(self.table)
@@ -85,6 +89,7 @@ class ToolsPane(QWidget):
         box.setSpacing(gap)
         box.addWidget(self._head)
         box.addLayout(card_room)
+        box.addWidget(self.question)
         box.addWidget(self.stack, 1)
         box.addWidget(self._bar)
 
@@ -92,6 +97,7 @@ class ToolsPane(QWidget):
         """Show a server's tools. `policies`: whether the store keeps policies for them."""
         self._policies = policies
         if self.index.tools != tuple(tools):
+            self._withdraw()
             self.index = ToolIndex(tools)
         self._search(self.filter.text().strip())
 
@@ -128,7 +134,7 @@ class ToolsPane(QWidget):
     def clear(self) -> None:
         """Clear list and search."""
         self.filter.set_text_quietly("")
-        self.card.clear()
+        self._withdraw()
         self.show_empty("")
 
     def tool(self, key: str | None) -> ToolInfo | None:
@@ -144,6 +150,7 @@ class ToolsPane(QWidget):
         left = len(chosen) - len(usable)
         # The control is a command here, not a state: the selected tools may have different policies.
         self.bulk.set_value(None)
+        self.card.clear()
         if not usable:
             self.card.show_note(self.tr("Nothing to change"), self.tr("The selected tools are locked or unusable."))
             return
@@ -153,20 +160,21 @@ class ToolsPane(QWidget):
         word = policy_words(state)
         title = self.tr("Set {0} tools to {1}?").format(len(usable), word)
         cause = self.tr("{0} locked or unusable tools stay as they are.").format(left) if left else ""
-        self.card.show_note(
-            title,
-            cause,
-            "",
-            [
-                (self.tr("Set {0} tools").format(len(usable)), lambda: self._confirm(usable, state)),
-                (self.tr("Cancel"), self.card.clear),
-            ],
-            tone="info",
-        )
+        yes = self.tr("Set {0} tools to {1}").format(len(usable), word)
+        self.question.ask(f"{title} {cause}".strip(), yes, lambda: self._confirm(usable, state))
+        self._asked = self.table.selected_keys()
 
     def _confirm(self, keys: list[str], state: str) -> None:
-        self.card.clear()
         self.policies_wanted.emit(keys, state)
+
+    def _withdraw(self) -> None:
+        """What was asked or said is about other rows than those that are shown and selected now."""
+        self.card.clear()
+        self.question.withdraw()
+
+    def _typed(self, needle: str) -> None:
+        self._withdraw()
+        self._search(needle)
 
     def _search(self, needle: str) -> None:
         groups = self.index.groups(needle, self._waiting)
@@ -203,7 +211,10 @@ class ToolsPane(QWidget):
             self.opened.emit(key)
 
     def _show_selected(self) -> None:
-        count = len(self.table.selected_keys())
+        selected = self.table.selected_keys()
+        if self.question.open and selected != self._asked:
+            self._withdraw()
+        count = len(selected)
         self._bar.setVisible(self._policies and count > 1)
         self.selected.setText(self.tr("{0} selected").format(count))
         self.bulk.set_value(None)
@@ -211,6 +222,9 @@ class ToolsPane(QWidget):
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
         state = POLICY_KEYS.get(Qt.Key(event.key())) if event.key() in POLICY_KEYS else None
+        # A held key would go on with what the first press has changed.
+        if event.isAutoRepeat():
+            state = None
         if state and event.modifiers() == Qt.KeyboardModifier.NoModifier and self.table.hasFocus():
             self.want_policy(state)
         else:
