@@ -166,9 +166,13 @@ class ResultView(QWidget):
 
     def set_formatted(self, on: bool) -> None:
         """Show Markdown as such, or as text, without emitting `formatted_changed`."""
+        if on == self.formatted.isChecked():
+            return
         self.formatted.blockSignals(True)
         self.formatted.setChecked(on)
         self.formatted.blockSignals(False)
+        if self._result is not None:
+            self._fill_blocks(self._result)
 
     def show_card(
         self,

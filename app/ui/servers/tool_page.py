@@ -22,6 +22,7 @@ from app.ui.servers.wording import claims_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.described import Described
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
@@ -41,7 +42,6 @@ Typed: TypeAlias = "tuple[FormDraft, str | None]"
 # How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
-DESCRIPTION_LIMIT = 20_000
 
 
 class ToolPage(QWidget):
@@ -236,7 +236,7 @@ class ToolPage(QWidget):
         self.name = Text("", "mono", "muted", wrap=True, selectable=True)
         self._claims = QVBoxLayout()
         self._claims.setSpacing(current.px(2))
-        self.description = Text("", wrap=True, selectable=True)
+        self.description = Described(self.tr("Description of the tool"))
         self.lock = Text("", "caption", "muted", wrap=True)
         self.problem = InlineCard()
         self._schema_button = QuietButton(self.tr("Schema"), "chevron-right", kind="flat", clicked=self._toggle_schema)
@@ -321,8 +321,7 @@ class ToolPage(QWidget):
         self.area.setAccessibleName(tool.label)
         self.name.setText(tool.name)
         self.name.setVisible(bool(tool.title) and tool.title != tool.name)
-        self.description.setText(tool.description[:DESCRIPTION_LIMIT].strip())
-        self.description.setVisible(bool(self.description.text()))
+        self.description.set_text(tool.description)
         clear_layout(self._claims)
         for claim in claims_of(tool):
             self._claims.addWidget(StatusWord(claim, "caption"))
