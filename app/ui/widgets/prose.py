@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 # Qt reads Markdown at once, while the window waits: 0.1 s for a text of this length. A longer one is not formatted.
 LONGEST = 50_000
+# Qt takes quadratic time in the rows of a table: 4 s for 8,000.
+LONGEST_TABLE = 1_000
 LONGEST_SHOWN_ADDRESS = 300
 POINTS_PER_INCH = 72
 PICTURE = "\ufffc"
@@ -96,6 +98,9 @@ class Prose(QTextBrowser):
     def _name_pictures(self) -> None:
         """Put words in the place of pictures."""
         document = self.document()
+        editing = QTextCursor(document)
+        # As one edit: else the document is laid out anew for each picture.
+        editing.beginEditBlock()
         cursor = document.find(PICTURE)
         while not cursor.isNull():
             form = cursor.charFormat()
@@ -106,6 +111,7 @@ class Prose(QTextBrowser):
                 plain.setForeground(theme().colour("muted"))
                 cursor.insertText(f"[{words[:LONGEST_SHOWN_ADDRESS]}: {image.name()[:LONGEST_SHOWN_ADDRESS]}]", plain)
             cursor = document.find(PICTURE, cursor)
+        editing.endEditBlock()
 
     def _set_margins(self) -> None:
         """Set the space between blocks and the size of headings, and wrap code on a background of its own."""
@@ -247,6 +253,6 @@ _INLINE_MARKS = re.compile(r"\*\*[^*\n]{1,200}\*\*|`[^`\n]{1,200}`|\[[^\]\n]{1,2
 
 def looks_like_markdown(text: str) -> bool:
     """Whether formatting would change how a text looks, and it is short enough to be formatted."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or sum("|" in line for line in text.splitlines()) > LONGEST_TABLE:
         return False
     return _BLOCK_MARKS.search(text) is not None or _INLINE_MARKS.search(text) is not None
