@@ -17,6 +17,7 @@ from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import CodeEdit, FieldError
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,7 +167,7 @@ class FieldRow(QWidget):
         edit = CodeEdit(self._name)
         edit.setPlainText(text)
         edit.setFixedHeight(edit.fontMetrics().lineSpacing() * lines + theme().px(tokens.SPACE_4))
-        edit.setToolTip(self.field.why)
+        edit.setToolTip(plain_tip(self.field.why))
         edit.setPlaceholderText("JSON")
         edit.textChanged.connect(lambda: self._change_entry(text=edit.toPlainText()))
         return edit

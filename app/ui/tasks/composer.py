@@ -21,6 +21,7 @@ from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -242,7 +243,7 @@ class Composer(QWidget):
         self.discard.setEnabled(not self.empty)
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
         self.send.setEnabled(not wrong)
-        self.send.setToolTip(wrong or with_keys(self.send.text(), "Ctrl+Return"))
+        self.send.setToolTip(plain_tip(wrong) or with_keys(self.send.text(), "Ctrl+Return"))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)
