@@ -42,6 +42,7 @@ CONTENT, DATA, RAW, HISTORY = range(4)
 # A larger answer is read in a worker thread.
 OFF_LOOP_BYTES = 64 * 1024
 LONGEST_PROBLEM = 300
+LONGEST_IN_CARD = 1_000
 # The forms in which a call can be copied, and what they are called.
 COPIED_CALLS = (("curl", "Copy call as curl"), ("python", "Copy call as Python"), ("command", "Copy call as a command"))
 
@@ -194,9 +195,16 @@ class ResultView(QWidget):
         else:
             took = duration(seconds) if seconds is not None else ""
             self.status.set_state(call_state(state) if state is not None else None, took)
-        self.card.show_note(title, cause, advice, actions, tone=tone, detail=detail)
+        self.card.show_note(
+            title[:LONGEST_PROBLEM], _beginning(cause), advice, actions, tone=tone, detail=_beginning(detail)
+        )
         self.tabs.setTabText(CONTENT, self.tr("Outcome"))
         self._set_body(shown=False)
+        # What does not fit into the card stands below it.
+        long = [TextBlock(words) for words in (cause, detail) if len(words) > LONGEST_IN_CARD]
+        self._pictures.start()
+        self.area.set_parts([block_part(words, self._tools) for words in long])
+        self._has_content = bool(long)
         self.tabs.setCurrentIndex(CONTENT)
         self._show_tab()
 
@@ -285,7 +293,7 @@ class ResultView(QWidget):
         )
 
     def _set_body(self, *, shown: bool) -> None:
-        self._has_body = shown
+        self._has_content = shown
         for tab in (DATA, RAW):
             self.tabs.setTabVisible(tab, shown)
         self.tabs.setTabVisible(CONTENT, True)
@@ -345,7 +353,7 @@ class ResultView(QWidget):
         tab = max(self.tabs.currentIndex(), 0)
         self._fit_tabs()
         self.stack.setCurrentIndex(tab)
-        shown = self._has_body or tab == HISTORY
+        shown = self._has_content or tab == HISTORY
         self.stack.setVisible(shown)
         self._spare.setVisible(not shown)
         self._about.setVisible(tab != HISTORY)
@@ -368,6 +376,10 @@ class ResultView(QWidget):
                 self._raw_page.show_body(body, exact=False)
 
         self._bridge.spawn(self, asyncio.to_thread(_body_of, result), done=done, key="raw")
+
+
+def _beginning(words: str) -> str:
+    return revealed(words[:LONGEST_IN_CARD]) + ("…" if len(words) > LONGEST_IN_CARD else "")
 
 
 def _mismatch(output_schema: dict[str, Any], result: CallResult) -> tuple[FieldProblem, ...]:
