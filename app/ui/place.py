@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
-from app.ui.widgets.focus_heir import FocusHeir
-from app.ui.widgets.guard import guarded
-from app.ui.widgets.tab_order import focus_next
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,12 +60,6 @@ class Place(QWidget):
         self.context = context
         self._identity: Identity | None = None
         self._without_account = False
-        self._heir = FocusHeir(self)
-
-    @guarded(default=False)
-    def focusNextPrevChild(self, forward: bool) -> bool:
-        # Qt calls it for Tab, and when the control that has the focus is hidden or disabled.
-        return self._heir.inherit() or focus_next(self, forward=forward)
 
     @property
     def backend(self) -> Backend | None:

@@ -217,6 +217,7 @@ class FakeOwnServers:
         self.changed: Event[None] = Event()
         self.servers: tuple[OwnServer, ...] = ()
         self.removed: list[str] = []
+        self.signed_out: list[str] = []
         self.signed_in: list[str] = []
         self.pending: list[FakePendingSignIn] = []
         self.fail: BurrowError | None = None
@@ -240,6 +241,9 @@ class FakeOwnServers:
         kept = replace(server, id=f"own-{len(self.servers)}")
         self.servers = (*self.servers, kept)
         return kept
+
+    async def sign_out(self, server_id: str) -> None:
+        self.signed_out.append(server_id)
 
     async def remove(self, server_id: str) -> None:
         self.removed.append(server_id)

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QPlainTextEdit, QPushButton, QWidget
 from app.core.errors import BurrowError
 from app.core.mcp.servers.server import ServerState
 from app.ui.servers.tool_session import CallPhase
+from app.ui.widgets.focus_keeper import keep_focus
 from tests.ui._servers_fakes import FakeBackend, installation, installed, own, settle, tool, until
 from tests.ui.test_servers_place import VENDOR, Desk, desk
 
@@ -28,6 +29,8 @@ def button(parent: QWidget, words: str) -> QPushButton:
 
 
 async def in_window(on: Desk, backend: FakeBackend) -> FakeBackend:
+    # As the window does.
+    keep_focus(on.place)
     on.place.activateWindow()
     await on.show(backend)
     return backend

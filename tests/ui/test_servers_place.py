@@ -295,7 +295,7 @@ async def test_what_is_missing_is_said_under_its_field_and_nothing_is_sent(qapp:
         await settle()
         form = on.place.page.tool.form
         assert form.rows["query"].error.text() == "This field is required."
-        assert "One argument" in form.card.text()
+        assert "1 argument to fix" in form.card.text()
         assert backend.servers.calls == []
 
 

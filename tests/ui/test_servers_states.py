@@ -20,6 +20,7 @@ from app.core.mcp.servers.server import Server, ServerState
 from app.core.mcp.tools import ToolInfo
 from app.ui.servers.controller import UNUSABLE
 from app.ui.servers.wording import state_of
+from app.ui.widgets.text import Text
 from tests.ui._servers_fakes import FakeBackend, actions, installation, installed, settle, tool, until
 from tests.ui.test_servers_place import Desk, desk
 
@@ -57,7 +58,7 @@ def said(on: Desk) -> tuple[str | None, ...]:
     """The words for the state: in the header, in the row, among the facts."""
     page = on.place.page
     [row] = on.place.pane.servers.rows.lines()
-    facts = [each.accessibleName() for each in page.facts.findChildren(type(page.description))]
+    facts = [each.accessibleName() for each in page.facts.findChildren(Text)]
     state: Any = row.state  # type: ignore[union-attr]
     return (
         page.page.status.state.word if page.page.status.state else None,

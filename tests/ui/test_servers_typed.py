@@ -17,6 +17,7 @@ from app.core.mcp.servers.own_source import THIS_MACHINE
 from app.core.mcp.servers.server import Server
 from app.core.posthog.types import ServerTemplate
 from app.core.storage import Scope, Storage
+from app.ui.servers import draft_text
 from app.ui.servers.new_server import CustomServerPage
 from tests.ui._servers_fakes import FakeBackend, actions, own, settle, tool, until
 from tests.ui.test_servers_place import desk
@@ -165,7 +166,10 @@ async def test_arguments_for_a_server_of_ones_own_are_kept_without_an_account(qa
         assert (scope, kind, name) == (THIS_MACHINE, "tool", "own-1/find")
 
 
-async def test_arguments_that_are_too_long_to_store_are_in_the_question_at_closing(qapp: QApplication) -> None:
+async def test_arguments_that_are_too_long_to_store_are_in_the_question_at_closing(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draft_text, "LONGEST", 1_000_000)
     async with desk(qapp) as on:
         await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))
         session = await on.open("posthog/find")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.marks import isolated, revealed_name
+
 
 @dataclass(frozen=True)
 class Annotations:
@@ -49,4 +51,5 @@ class ToolInfo:
 
     @property
     def label(self) -> str:
-        return self.title or self.name or "(no name)"
+        """What people read: its title or name, with marks for characters that cannot be seen."""
+        return isolated(revealed_name(self.title or self.name)) or "(no name)"

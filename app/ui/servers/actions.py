@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject
 
 from app.ui.context import Command
 from app.ui.servers.kinds import kind_of
-from app.ui.servers.wording import is_own
+from app.ui.servers.wording import is_own, server_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,11 +89,11 @@ class ServerActions(QObject):
         servers, server_group, tool_group = self._controller.servers, self.tr("Go to server"), self.tr("Go to tool")
         found = []
         for server in servers:
-            title = self.tr("Go to server {0}").format(server.title)
+            title = self.tr("Go to server {0}").format(server_name(server))
             found.append(Command(f"servers.go.{server.id}", title, self._opener(server.id), "", server_group))
         for server in servers:
             for each in self._controller.tools.get(server.id, ()):
-                title = self.tr("Go to tool {0} of {1}").format(each.label, server.title)
+                title = self.tr("Go to tool {0} of {1}").format(each.label, server_name(server))
                 opener = self._opener(f"{server.id}/{each.name}")
                 found.append(Command(f"tool.go.{server.id}.{each.row}", title, opener, "", tool_group))
         return found

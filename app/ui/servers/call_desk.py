@@ -20,6 +20,8 @@ from app.ui.widgets.undo import Undoable, UndoKind
 
 if TYPE_CHECKING:
     from app.core.errors import BurrowError
+    from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.core.storage.calls import StoredCall
     from app.ui.context import Context
     from app.ui.servers.server_page import ServerPage
@@ -125,6 +127,16 @@ class CallDesk(QObject):
         # What is secret was not kept, so the person fills it in first.
         if self._use(call) and not call.omitted:
             self._tool.run()
+
+    def command_of(self, server: Server, tool: ToolInfo) -> str | None:
+        """The command that calls a tool, with the arguments of its last call; None if it cannot be written as one."""
+        session = self._tool.session
+        called = session is not None and session.server.id == server.id and session.tool.name == tool.name
+        arguments = session.arguments or {} if session is not None and called else {}
+        try:
+            return FORMS["command"](CopiedCall(server, self._services.servers.address_of(server), tool.name, arguments))
+        except NotCopied:
+            return None
 
     def _copy(self, form: str) -> None:
         session = self._shown

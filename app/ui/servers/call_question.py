@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.core.mcp.json_text import NotJson, write_json
 from app.marks import revealed_name
 from app.ui.servers.tool_session import CallPhase
-from app.ui.servers.wording import destroys_words
+from app.ui.servers.wording import destroys_words, server_name
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State
 from app.ui.widgets.buttons import QuietButton
@@ -82,13 +82,13 @@ class CallQuestion(QWidget):
     def show_session(self, session: ToolSession) -> None:
         """Show the call that a session asks about."""
         tool, asks = session.tool, session.phase is CallPhase.ASKING
-        self.title.setText(self.tr("Run {0}?").format(revealed_name(tool.label)))
+        self.title.setText(self.tr("Run {0}?").format(tool.label))
         self.setAccessibleName(self.title.text())
         self.claim.setVisible(tool.annotations.may_destroy)
         self.claim.set_state(State("warning", destroys_words(), "bad"))
         self.words.setText(self._why(locked=tool.locked) if asks else "")
         self.words.setVisible(asks)
-        self.facts.put(self.tr("Server"), f"{revealed_name(session.server.title)}  ·  {session.server.url}")
+        self.facts.put(self.tr("Server"), f"{server_name(session.server)}  ·  {revealed_name(session.server.url)}")
         self.facts.put(self.tr("Tool"), revealed_name(tool.name))
         arguments = session.arguments or {}
         fixed = _fixed(tool.input_schema, arguments)

@@ -16,7 +16,7 @@ from app.ui.bridge import Generation
 from app.ui.place import RecoveryDetector
 from app.ui.servers.kinds import installation_of
 from app.ui.servers.policy import Policy
-from app.ui.servers.wording import is_own
+from app.ui.servers.wording import is_own, server_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -226,7 +226,9 @@ class ServerController(QObject):
         if self.backend is None or server is None or kept is None or server_id in self.busy:
             return
         words = self.tr("{0} could not be switched on") if enabled else self.tr("{0} could not be switched off")
-        self._change(server_id, self.backend.store.update(kept.id, is_enabled=enabled), words.format(server.title))
+        self._change(
+            server_id, self.backend.store.update(kept.id, is_enabled=enabled), words.format(server_name(server))
+        )
 
     def remove(self, server_id: str) -> None:
         """Uninstall a server, or forget one of the user's own."""
@@ -239,7 +241,14 @@ class ServerController(QObject):
         elif is_own(server):
             work = self._services.own_servers.remove(server_id)
         if work is not None:
-            self._change(server_id, work, self.tr("{0} could not be removed").format(server.title))
+            self._change(server_id, work, self.tr("{0} could not be removed").format(server_name(server)))
+
+    def sign_out(self, server_id: str) -> None:
+        """End the sign-in of one of the user's own servers; the server stays."""
+        server = self.server(server_id)
+        if server is not None and is_own(server) and server_id not in self.busy:
+            words = self.tr("{0} could not be disconnected").format(server_name(server))
+            self._change(server_id, self._services.own_servers.sign_out(server_id), words)
 
     def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job:
         """Set the `Policy` of tools, a few at a time. `policies_set` follows."""

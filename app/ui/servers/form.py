@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormDraft, FormModel
-from app.core.mcp.json_text import NotJson
-from app.ui.servers.form_fields import FieldRow
+from app.core.mcp.json_text import NotJson, parse_json
+from app.ui.servers.form_fields import FieldRow, row_of
+from app.ui.servers.form_problems import ProblemCard
+from app.ui.servers.map_editor import MapEditor
+from app.ui.servers.nested_json import pairs_of
 from app.ui.theme import theme, tokens
+from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
-from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.fields import JsonEdit
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.lazy_column import LazyColumn
+from app.ui.widgets.tab_order import holds_focus, order_after, reveal
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from app.core.mcp.forms.model import FieldEntry
     from app.core.mcp.forms.validation import FieldProblem
 
 JSON_LINES = 12
 FORM, JSON = "form", "json"
+# Device-independent pixels, and fields that are made together.
+FIELD_HEIGHT, CHUNK = 84, 6
+NOTE_LIMIT = 400
+
+log = logging.getLogger(__name__)
 
 
 class ArgumentForm(QWidget):
-    """Emits `changed()` when the person changed something, and `ready_changed()` when `why_not_ready` changed."""
+    """The form of one owner, such as the session of a tool; empty while `owner` is None.
+
+    Emits `changed()` when the person changed something, and `ready_changed()` when `why_not_ready` changed.
+    """
 
     changed = Signal()
     ready_changed = Signal()
@@ -35,13 +52,22 @@ class ArgumentForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         current = theme()
+        self.owner: object | None = None
+        self.schema: Any = None
         self.model = FormModel({})
         self._draft = FormDraft()
+        self._seed = FormDraft()
         self._json = False
         self._why = ""
         # While the form fills its own editor, `textChanged` is not the person's typing and must not count as a draft.
         self._filling = False
-        self.rows: dict[str, FieldRow] = {}
+        self._problems: dict[str, list[FieldProblem]] = {}
+        self._title = ""
+        self._checked: set[str] = set()
+        self._body: QWidget | None = None
+        # The form of each argument's value, where the names of the arguments are free.
+        self._values: FormModel | None = None
+        self.rows: Mapping[str, FieldRow] = _Rows((), None)
         self.modes = Segmented(
             [(FORM, self.tr("Form"), "", "accent"), (JSON, "JSON", "", "accent")], self.tr("Edit arguments as")
         )
@@ -51,11 +77,12 @@ class ArgumentForm(QWidget):
         head = QHBoxLayout()
         head.addWidget(self._heading, 1)
         head.addWidget(self.modes)
-        self.card = InlineCard()
-        self._note = Text("", tone="muted", wrap=True)
-        self._fields = QVBoxLayout()
-        self._fields.setSpacing(current.px(tokens.SPACE_4))
-        self.json = JsonEdit(self.tr("Arguments as JSON"))
+        self.card = ProblemCard()
+        self.card.wanted.connect(self.show_field)
+        self._note = Text("", tone="muted", wrap=True, selectable=True)
+        self._left_to_server = Text("", "caption", "muted", wrap=True, selectable=True)
+        self._room = QVBoxLayout()
+        self.json = JsonEdit(self.tr("Arguments as JSON"), read=parse_json)
         self.json.edit.setMinimumHeight(self.json.edit.fontMetrics().lineSpacing() * JSON_LINES)
         self.json.edit.textChanged.connect(self._json_typed)
         self.json.checked.connect(lambda _ok: self._check_ready())
@@ -65,8 +92,13 @@ class ArgumentForm(QWidget):
         box.addLayout(head)
         box.addWidget(self.card)
         box.addWidget(self._note)
-        box.addLayout(self._fields)
+        box.addWidget(self._left_to_server)
+        box.addLayout(self._room)
         box.addWidget(self.json)
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            app.focusChanged.connect(self._focus_moved)
+        self.clear()
 
     @property
     def draft(self) -> FormDraft:
@@ -83,25 +115,34 @@ class ArgumentForm(QWidget):
         """Why the arguments cannot be sent; empty when they can."""
         return self._why
 
-    def show_model(self, model: FormModel, draft: FormDraft | None = None, text: str | None = None) -> None:
-        """Show the arguments of a tool, from `draft` or from JSON `text`."""
-        self.model, self._draft = model, draft if draft is not None else model.seed()
-        self._json = model.whole_json or text is not None
-        self.card.clear()
-        self.modes.setVisible(not model.whole_json and bool(model.fields or self._draft.extra or text))
-        self._filling = True
+    def clear(self) -> None:
+        """Show nothing, and belong to nobody."""
+        self.owner = self.schema = None
+        self._clear_problems()
+        self._put_body(None)
+        for part in (self.json, self.modes, self._note, self._heading):
+            part.setVisible(False)
+
+    def show_tool(self, owner: object, schema: Any, draft: FormDraft | None = None, text: str | None = None) -> None:
+        """Show the arguments of `owner`, from `draft` or from JSON `text`. Never raises.
+
+        A schema for which no form can be made is edited as JSON, with the reason.
+        """
+        self.clear()
         try:
-            if self._json:
-                self.json.edit.setPlainText(text if text is not None else self._draft.whole)
-                self.json.check()
-            self._build_rows()
-        finally:
-            self._filling = False
-        self._show_mode()
+            self._show(FormModel(schema), draft, text)
+        except Exception:
+            log.exception("No form could be made for a schema; its arguments are edited as JSON")
+            self._show_without_form(draft, text)
+        self.owner, self.schema = owner, schema
+
+    def show_model(self, model: FormModel, draft: FormDraft | None = None, text: str | None = None) -> None:
+        """Show other content for the same owner."""
+        self._show(model, draft, text)
 
     def set_json(self, wanted: bool) -> bool:
         """Switch between form and JSON. Returns False and shows why when that would lose what was typed."""
-        if wanted == self._json or (self.model.whole_json and not wanted):
+        if wanted == self._json or (not self._has_form and not wanted):
             self._show_mode()
             return wanted == self._json
         moved = self._to_json() if wanted else self._to_form()
@@ -120,62 +161,121 @@ class ArgumentForm(QWidget):
 
     def arguments(self) -> dict[str, Any] | None:
         """The arguments to send; None when they are not valid, which is then shown at the fields."""
-        self.card.clear()
+        self._clear_problems()
         if self._json:
             try:
-                draft = self.model.from_json(self.json.text().strip() or "{}")
-                found = self.model.arguments(draft)
+                draft = self.model.from_json(self._json_text())
             except NotJson as problem:
                 self._why = problem.message
                 self.ready_changed.emit()
                 return None
-            if isinstance(found, dict):
-                return found
-            return None if self.show_problems(found) else {}
-        found = self.model.arguments(self._draft)
+        else:
+            draft = self._draft
+            wrong = self._body.find_problems() if isinstance(self._body, MapEditor) else 0
+            if wrong:
+                self.card.show_lines(self._count_words(wrong), [])
+                self.focus_first()
+                return None
+        found = self.model.arguments(draft)
         if isinstance(found, dict):
-            self.show_problems(())
             return found
         self.show_problems(found)
         return None
 
     def show_problems(self, problems: Sequence[FieldProblem], title: str = "") -> bool:
         """Show problems under their fields and all of them at the top. Returns whether there are any."""
-        by_name: dict[str, list[str]] = {}
+        self._clear_problems()
+        self._title = title
         for problem in problems:
-            by_name.setdefault(problem.path.partition("/")[0], []).append(problem.message)
-        for name, row in self.rows.items():
-            row.say(" ".join(by_name.get(name, ())))
-        if not problems:
-            return False
-        lines = [
-            f"{self._label(problem.path)}: {problem.message}" if problem.path else problem.message
-            for problem in problems
-        ]
-        count = len(problems)
-        words = title or (
-            self.tr("One argument is not valid") if count == 1 else self.tr("{0} arguments are not valid").format(count)
-        )
-        self.card.show_note(words, "\n".join(lines[:8]), tone="attention")
-        first = next((row for name, row in self.rows.items() if name in by_name), None)
+            self._problems.setdefault(_argument(problem), []).append(problem)
+        self._checked = set(self._problems)
+        for name in self._problems:
+            self._say(name)
+        self._show_card()
+        first = next((name for name in self.rows if name in self._problems), None)
         if first is not None and not self._json:
-            first.editor.setFocus(Qt.FocusReason.OtherFocusReason)
-        return True
+            self.show_field(first)
+        return bool(problems)
+
+    def show_unchecked(self, unchecked: Sequence[FieldProblem]) -> None:
+        """Say what about the arguments was left to the server."""
+        lines = [self._line(problem) for problem in unchecked]
+        words = "\n".join(f"{label}: {words}" if label else words for _name, label, words in lines)
+        self._left_to_server.setText(beginning(words, NOTE_LIMIT))
+        self._left_to_server.setVisible(bool(words))
+
+    def show_field(self, name: str) -> None:
+        """Put the focus on a field and scroll it into view."""
+        if self._json:
+            self.json.edit.setFocus(Qt.FocusReason.OtherFocusReason)
+        elif name in self.rows:
+            row = self.rows[name]
+            row.take_focus()
+            reveal(row)
 
     def focus_first(self) -> None:
         """Put the focus on the first editor."""
         if self._json:
             self.json.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
             return
-        first = next((row.editor for row in self.rows.values() if row.editor is not row), None)
+        if isinstance(self._body, MapEditor):
+            self._body.take_focus()
+            return
+        # Only fields that are made are looked at: the first ones always are.
+        first = next((row.editor for row in self._made() if row.editor is not row), None)
         if first is not None:
             first.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def _label(self, path: str) -> str:
-        name, _, rest = path.partition("/")
-        row = self.rows.get(name)
-        label = row.field.label if row is not None else name
-        return f"{label} {rest}".strip()
+    def _show(self, model: FormModel, draft: FormDraft | None, text: str | None) -> None:
+        """Build everything aside, then show it. Raises what the model or a field raises."""
+        seed = model.seed()
+        content = draft if draft is not None else seed
+        values = model.all_values()
+        as_json = text is not None or (model.whole_json and values is None)
+        body = None if as_json else self._make_body(model, values, content, seed)
+        as_json = as_json or body is None
+        self._take(model, content, seed)
+        self._values = values
+        if as_json:
+            self._fill_json(text if text is not None else content.whole)
+        self._json = as_json
+        self._put_body(body)
+        self._show_mode()
+
+    def _show_without_form(self, draft: FormDraft | None, text: str | None) -> None:
+        """Edit as JSON what no form can be made for."""
+        kept = draft or FormDraft()
+        model = FormModel({})
+        model.whole_json, model.fields = True, ()
+        model.reason = self.tr("Burrow could not make a form for this tool.")
+        shown = text if text is not None else kept.whole
+        self._take(model, replace(kept, whole=shown), FormDraft())
+        self._fill_json(shown)
+        self._json = True
+        self._put_body(None)
+        self._show_mode()
+
+    @property
+    def _has_form(self) -> bool:
+        return not self.model.whole_json or self._values is not None
+
+    def _made(self) -> Iterator[FieldRow]:
+        """The rows that are made."""
+        made = self._body.made() if isinstance(self._body, LazyColumn) else ()
+        return (row for row in made if isinstance(row, FieldRow))
+
+    def _take(self, model: FormModel, draft: FormDraft, seed: FormDraft) -> None:
+        self._clear_problems()
+        self.model, self._draft, self._seed = model, draft, seed
+        self._values = None
+
+    def _fill_json(self, text: str) -> None:
+        self._filling = True
+        try:
+            self.json.edit.set_text(text)
+        finally:
+            self._filling = False
+        self.json.check()
 
     def _to_json(self) -> bool:
         text = self.model.as_json(self._draft)
@@ -185,61 +285,195 @@ class ArgumentForm(QWidget):
         if not isinstance(text, str):
             self.show_problems(text)
             return False
-        self.card.clear()
-        self._json, self._filling = True, True
-        self.json.edit.setPlainText(text)
-        self._filling = False
-        self.json.check()
+        self._clear_problems()
+        self._json = True
+        self._fill_json(text)
         return True
 
     def _to_form(self) -> bool:
         # Arguments that no field can hold stay in the draft as `extra` and are sent too.
         try:
-            self._draft = self.model.from_json(self.json.text().strip() or "{}")
+            draft = self.model.from_json(self._json_text())
+            body = self._make_body(self.model, self._values, draft, self._seed)
         except NotJson as problem:
-            self.card.show_note(self.tr("This text cannot be shown as a form"), f"{problem.message}.")
+            self._refuse_form(f"{problem.message}.")
             return False
-        self.card.clear()
+        except Exception:
+            log.exception("No form could be made for arguments; they stay JSON")
+            self._refuse_form(self.tr("Burrow could not make a form for it."))
+            return False
+        self._clear_problems()
+        self._draft = draft
         self._json = False
-        self._build_rows()
+        self._put_body(body)
         return True
 
-    def _build_rows(self) -> None:
-        clear_layout(self._fields)
-        self.rows = {}
-        for field in self.model.fields:
-            row = FieldRow(field, self._draft.entry(field.name))
+    def _refuse_form(self, why: str) -> None:
+        self.card.show_lines(self.tr("This text cannot be shown as a form"), [("", "", why)])
+
+    def _json_text(self) -> str:
+        return self.json.text().strip() or "{}"
+
+    def _make_body(
+        self, model: FormModel, values: FormModel | None, draft: FormDraft, seed: FormDraft
+    ) -> QWidget | None:
+        """The form, None where the arguments are JSON that it cannot show."""
+        if values is None:
+            return self._make_column(model, draft, seed)
+        pairs = pairs_of(values, draft.whole)
+        return None if pairs is None else MapEditor(values, pairs, self.tr("Arguments"), self._put_whole, row_of)
+
+    def _put_whole(self, text: str) -> None:
+        self._draft = replace(self._draft, whole=text)
+        self._clear_problems()
+        self.changed.emit()
+
+    def _make_column(self, model: FormModel, draft: FormDraft, seed: FormDraft) -> LazyColumn:
+        fields = model.fields
+
+        def make(place: int) -> QWidget:
+            field = fields[place]
+            # What was typed since is in the draft of the form.
+            entry = (self._draft if self._body is body and body is not None else draft).entry(field.name)
+            try:
+                row = row_of(model, place, entry, seed.entry(field.name).text)
+            except Exception:
+                if body is None:
+                    raise
+                log.exception("A field of a form could not be made; the arguments are edited as JSON")
+                QTimer.singleShot(0, self, self._leave_form)
+                return QWidget()
             row.changed.connect(lambda entry, name=field.name: self._typed(name, entry))
-            self.rows[field.name] = row
-            self._fields.addWidget(row)
+            self._say_at(row)
+            return row
+
+        body: LazyColumn | None = None
+        body = LazyColumn(len(fields), make, self._chunk_words, size=CHUNK, estimate=FIELD_HEIGHT)
+        return body
+
+    def _leave_form(self) -> None:
+        """A field that came into view could not be made: go on in JSON, with what was typed."""
+        if self.owner is None or self._json:
+            return
+        try:
+            text = self.model.as_json(self._draft)
+        except Exception:
+            log.exception("The arguments could not be written as JSON")
+            text = "{}"
+        self._show_without_form(self._draft, text if isinstance(text, str) else "{}")
+
+    def _put_body(self, body: QWidget | None) -> None:
+        former, self._body = self._body, body
+        column = body if isinstance(body, LazyColumn) else None
+        self.rows = _Rows(tuple(field.name for field in self.model.fields), column)
+        if body is not None:
+            self._room.addWidget(body)
+            order_after(self.modes.findChildren(QWidget)[-1], [body])
+        if former is not None:
+            former.hide()
+            former.deleteLater()
+
+    def _chunk_words(self, first: int, last: int) -> str:
+        return self.tr("Arguments {0} to {1}").format(first, last)
 
     def _typed(self, name: str, entry: FieldEntry) -> None:
-        self._draft = FormDraft({**self._draft.entries, name: entry}, self._draft.extra, self._draft.whole)
+        self._draft = replace(self._draft, entries={**self._draft.entries, name: entry})
+        # What is being typed is not judged before the field is left.
+        if self._problems.pop(name, None) is not None:
+            self._show_card()
         self.changed.emit()
 
     def _json_typed(self) -> None:
         if self._filling:
             return
         if self.model.whole_json:
-            self._draft = FormDraft(whole=self.json.text())
+            self._draft = replace(self._draft, whole=self.json.text())
+        self._clear_problems()
         self.changed.emit()
 
+    @guarded()
+    def _focus_moved(self, old: QWidget | None, new: QWidget | None) -> None:
+        """Check a field again that was found wrong, when the person leaves it."""
+        if not self._checked or self._json or old is None:
+            return
+        row: QWidget | None = old
+        while row is not None and not isinstance(row, FieldRow):
+            row = row.parentWidget()
+        if row is None or not self.isAncestorOf(row) or holds_focus(row) or row.field.name not in self._checked:
+            return
+        name = row.field.name
+        found = self.model.arguments(self._draft)
+        problems = [p for p in found if _argument(p) == name] if not isinstance(found, dict) else []
+        if problems and name not in self._problems:
+            self._problems[name] = problems
+            self._say(name)
+            self._show_card()
+
+    def _clear_problems(self) -> None:
+        former, self._problems, self._title = self._problems, {}, ""
+        self._checked = set()
+        for name in former:
+            self._say(name)
+        self.card.clear()
+        self.show_unchecked(())
+
+    def _say(self, name: str) -> None:
+        """Show what is wrong with a field at the field, if it is made."""
+        for row in self._made():
+            if row.field.name == name:
+                self._say_at(row)
+
+    def _say_at(self, row: FieldRow) -> None:
+        row.say(" ".join(problem.message for problem in self._problems.get(row.field.name, ())))
+
+    def _show_card(self) -> None:
+        problems = [problem for found in self._problems.values() for problem in found]
+        if not problems:
+            self.card.clear()
+            return
+        words = self._count_words(len(self._problems))
+        order = {name: place for place, name in enumerate(self.rows)}
+        problems.sort(key=lambda problem: order.get(_argument(problem), -1))
+        self.card.show_lines(self._title or words, [self._line(problem) for problem in problems])
+
+    def _count_words(self, count: int) -> str:
+        return self.tr("1 argument to fix") if count == 1 else self.tr("%n arguments to fix", "", count)
+
+    def _line(self, problem: FieldProblem) -> tuple[str, str, str]:
+        name = _argument(problem)
+        label = f"{self._label(name)} {problem.path[len(name) + 1 :]}".strip()
+        return name if name in self.rows and not self._json else "", label, self._said(name) or problem.message
+
+    def _said(self, name: str) -> str:
+        """What the field says of itself, if it is one of several values and is made."""
+        rows = (row for row in self._made() if row.field.name == name and row.is_nested and not self._json)
+        return next((row.error.text() for row in rows), "")
+
+    def _label(self, name: str) -> str:
+        try:
+            return self.model[name].label
+        except KeyError:
+            return name
+
     def _show_mode(self) -> None:
+        self._heading.setVisible(True)
+        fields = bool(self.model.fields or self._draft.extra or self._json)
+        self.modes.setVisible(self._values is not None or (not self.model.whole_json and fields))
         self.modes.set_value(JSON if self._json else FORM)
         self.json.setVisible(self._json)
-        for row in self.rows.values():
-            row.setVisible(not self._json)
+        if self._body is not None:
+            self._body.setVisible(not self._json)
         self._note.setText(self._note_words())
         self._note.setVisible(bool(self._note.text()))
         self._check_ready()
 
     def _note_words(self) -> str:
         if self.model.whole_json:
-            return self.tr("Edited as JSON: {0}").format(self.model.reason)
+            return self.tr("Edited as JSON: {0}").format(self.model.reason) if self._json else self.model.reason
         if not self._json and not self.model.fields and not self._draft.extra:
             return self.tr("This tool takes no arguments.")
         if not self._json and self._draft.extra:
-            names = ", ".join(self._draft.extra)
+            names = beginning(", ".join(self._draft.extra), NOTE_LIMIT)
             return self.tr("Also sent, although the tool does not declare it: {0}").format(names)
         return ""
 
@@ -247,9 +481,38 @@ class ArgumentForm(QWidget):
         why = ""
         if self._json:
             try:
-                self.model.from_json(self.json.text().strip() or "{}")
+                self.model.from_json(self._json_text())
             except NotJson as problem:
                 why = self.tr("The arguments are not JSON: {0}.").format(problem.message)
         if why != self._why:
             self._why = why
             self.ready_changed.emit()
+
+
+def _argument(problem: FieldProblem) -> str:
+    """The name of the argument that a problem is about; empty for all together."""
+    return problem.argument or problem.path.partition("/")[0]
+
+
+class _Rows(Mapping[str, FieldRow]):
+    """The rows of a form by the names of their fields. A row is made when it is asked for."""
+
+    def __init__(self, names: Sequence[str], body: LazyColumn | None) -> None:
+        self._body = body
+        self._places = {name: place for place, name in enumerate(names)} if body is not None else {}
+
+    def __getitem__(self, name: str) -> FieldRow:
+        place = self._places[name]
+        assert self._body is not None
+        row = self._body.part(place)
+        assert isinstance(row, FieldRow)
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places

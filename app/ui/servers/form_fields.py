@@ -2,59 +2,89 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QCompleter, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
-from app.ui.servers.wording import tr
+from app.core.mcp.forms.reasons import Reason
+from app.ui.servers.field_editors import LABEL_LIMIT, json_editor, scalar_editor
+from app.ui.servers.list_editor import ListEditor
+from app.ui.servers.map_editor import MapEditor
+from app.ui.servers.nested_json import draft_of, drafts_of, json_of, pairs_of
+from app.ui.servers.object_editor import MemberRow, ObjectEditor, RecordsEditor
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import IconButton, QuietButton
-from app.ui.widgets.choices import Segmented, Select
+from app.ui.widgets.bounded_text import BoundedText, beginning
+from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
-from app.ui.widgets.fields import CodeEdit, FieldError
-from app.ui.widgets.guard import guarded
+from app.ui.widgets.fields import FieldError
+from app.ui.widgets.tab_order import anchor_of, first_stop, holds_focus, order_after, show_now
 from app.ui.widgets.text import Text
-from app.ui.widgets.tips import plain_tip
+from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from app.core.mcp.forms.fields import Field
+    from app.core.mcp.forms.model import FormModel
 
-    from PySide6.QtGui import QKeyEvent
-
-    from app.core.mcp.forms.fields import Choice, Field
-
-# A longer list of choices can be searched by typing.
-FEW_CHOICES = 7
-TALL_LINES = 4
-JSON_LINES = 5
+NESTED = (ObjectEditor, RecordsEditor, MapEditor)
+# A longer label wraps.
+SHORT_LABEL = 24
+# Objects inside each other that are edited as forms.
+DEEPEST = 3
 
 
-class FieldRow(QWidget):
-    """A field of the form. `changed(FieldEntry)` carries its new content."""
+def row_of(model: FormModel, place: int, entry: FieldEntry, default: str, depth: int = 0) -> FieldRow:
+    """The row for the field at a place of a model. `depth` counts the objects around it."""
+    field = model.fields[place]
+    # A schema may have itself as a member.
+    if field.kind is not FieldKind.JSON or depth >= DEEPEST:
+        return FieldRow(field, entry, default)
+    return FieldRow(field, entry, default, model.nested(field.name), model.values_of(field.name), depth)
 
-    changed = Signal(object)
 
-    def __init__(self, field: Field, entry: FieldEntry, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+class FieldRow(MemberRow):
+    """A field of the form. `changed(FieldEntry)` carries its new content.
+
+    `default` is the text that the tool proposes. It is selected when the field gets the focus, until it was changed.
+    `nested` is the form for an object, or for the items of a list of objects; `values` that for each value of an object
+    whose names are free.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        entry: FieldEntry,
+        default: str = "",
+        nested: FormModel | None = None,
+        values: FormModel | None = None,
+        depth: int = 0,
+    ) -> None:
+        super().__init__()
         self.field = field
-        self._entry = entry
+        self._entry, self._default = entry, default
+        self._nested, self._values, self._depth = nested, values, depth
+        self._as_text = False
         current = theme()
-        self._name = f"{field.label}, {field.summary}" + (self.tr(", required") if field.required else "")
-        label = Text(field.label, "strong")
-        kind = Text(self._kind_words(), "caption", "muted")
-        self._actions = QHBoxLayout()
-        self._actions.setSpacing(current.px(tokens.SPACE_1))
+        self.label = beginning(field.label, LABEL_LIMIT)
+        self._name = f"{self.label}, {self._kind()}" + (self.tr(", required") if field.required else "")
         head = QHBoxLayout()
         head.setSpacing(current.px(tokens.SPACE_2))
-        head.addWidget(label)
-        head.addWidget(kind)
-        head.addStretch()
-        head.addLayout(self._actions)
-        self._editor_room = QVBoxLayout()
+        long = len(self.label) > SHORT_LABEL
+        head.addWidget(Text(self.label, "strong", wrap=long, selectable=True), int(long))
+        head.addWidget(Text(self._kind_words(), "caption", "muted", wrap=True, selectable=True), 1)
+        # The editor comes before the buttons in the order of Tab and for assistive technology, so it is made first.
+        self._room = QWidget(self)
+        self._editor_room = QVBoxLayout(self._room)
         self._editor_room.setContentsMargins(0, 0, 0, 0)
+        self._buttons = QWidget(self)
+        self._buttons.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._actions = QHBoxLayout(self._buttons)
+        self._actions.setContentsMargins(0, 0, 0, 0)
+        self._actions.setSpacing(current.px(tokens.SPACE_1))
+        head.addWidget(self._buttons)
         # The row itself while the argument has no editor, because it is left out or null.
         self.editor: QWidget = self
         self.error = FieldError(self)
@@ -63,12 +93,14 @@ class FieldRow(QWidget):
         box.setSpacing(current.px(tokens.SPACE_1))
         box.addLayout(head)
         if field.description:
-            box.addWidget(Text(field.description, "caption", "muted", wrap=True, selectable=True))
-        box.addLayout(self._editor_room)
-        hints = "  ·  ".join(field.hints)
+            box.addWidget(BoundedText(field.description, "caption", "muted", name=self._name))
+        box.addWidget(self._room)
+        hints = "  ·  ".join(beginning(hint, LABEL_LIMIT) for hint in field.hints)
         if hints:
-            box.addWidget(Text(hints, "caption", "muted", wrap=True))
-        self._error_room = box
+            box.addWidget(Text(hints, "caption", "muted", wrap=True, selectable=True))
+        self._why = Text("", "caption", "muted", wrap=True)
+        box.addWidget(self._why)
+        self._box = box
         box.addWidget(self.error)
         self._build()
 
@@ -77,33 +109,67 @@ class FieldRow(QWidget):
         """The content of the field."""
         return self._entry
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether the field is shown as a form of its own."""
+        return isinstance(self.editor, NESTED)
+
     def set_presence(self, presence: Presence) -> None:
         """Send the value, send null, or leave the argument out. The typed text is kept."""
-        self._change_entry(presence=presence)
+        focused = holds_focus(self)
+        text = self._entry.text
+        if presence is Presence.VALUE and self._has_form and not text.strip():
+            text = self._empty_text()
+        self._change_entry(presence=presence, text=text)
+        self._rebuild(focus=focused or presence is Presence.VALUE)
+
+    def _rebuild(self, *, focus: bool) -> None:
+        before = anchor_of(self)
+        if holds_focus(self):
+            # Qt would move the focus out of the button that goes, to anywhere.
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
         self._build()
-        if presence is Presence.VALUE and self.editor is not self:
-            self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+        if before is not None:
+            order_after(before, [self])
+        # The pressed button has gone, so the focus goes to what took its place.
+        if focus:
+            self.take_focus()
+
+    def take_focus(self) -> None:
+        """Put the focus on the editor, or on the button that brings one."""
+        if isinstance(self.editor, NESTED):
+            self.editor.take_focus()
+            return
+        target = self.editor if self.editor is not self else first_stop(self)
+        if target is not None:
+            target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def say(self, problem: str) -> None:
-        """Show a problem; empty for none."""
+        wrong = self.editor.find_problems() if problem and isinstance(self.editor, NESTED) else 0
+        if wrong:
+            problem = self.tr("1 value to fix") if wrong == 1 else self.tr("%n values to fix", "", wrong)
         self.error.say(problem)
 
+    @property
+    def _has_form(self) -> bool:
+        """Whether there is a form for the JSON of this field."""
+        return self._nested is not None or self._values is not None
+
+    def _kind(self) -> str:
+        if not self._has_form:
+            return self.field.summary
+        words = self.tr("list of objects") if self._is_list else self.tr("object")
+        return self.tr("{0} or null").format(words) if self.field.nullable else words
+
     def _kind_words(self) -> str:
-        words = self.field.name if self.field.title and self.field.title != self.field.name else ""
-        parts = (words, self.field.summary, self.tr("required") if self.field.required else "")
+        field = self.field
+        name = beginning(field.name, LABEL_LIMIT) if field.title and field.title != field.name else ""
+        parts = (name, self._kind(), self.tr("required") if field.required else "")
         return "  ·  ".join(part for part in parts if part)
 
-    def _change_entry(
-        self, *, presence: Presence | None = None, text: str | None = None, items: tuple[str, ...] | None = None
-    ) -> None:
-        was = self._entry
-        self._entry = FieldEntry(
-            # Whoever types a value wants it to be sent.
-            presence or Presence.VALUE,
-            was.text if text is None else text,
-            was.items if items is None else items,
-            was.as_json,
-        )
+    def _change_entry(self, **changes: Any) -> None:
+        # Whoever types a value wants it to be sent.
+        self._entry = replace(self._entry, **{"presence": Presence.VALUE, **changes})
         self.error.say("")
         self.changed.emit(self._entry)
 
@@ -113,222 +179,123 @@ class FieldRow(QWidget):
         field, presence = self.field, self._entry.presence
         # A required argument always has its editor: it starts absent, but cannot be left out.
         left_out = presence is Presence.ABSENT and not field.required
-        if left_out or presence is Presence.NULL:
+        if self._is_nothing(left_out):
             words = self.tr("— not sent —") if left_out else self.tr("null")
-            note = Text(words, tone="muted")
-            self._editor_room.addWidget(note)
+            self._editor_room.addWidget(Text(words, tone="muted"))
             self.editor = self
         else:
             self.editor = self._make_editor()
+            if isinstance(self.editor, TextField) and self._default:
+                self.editor.propose(self._default)
             self._editor_room.addWidget(self.editor)
+            show_now(self.editor)
+        why = self._why_json() if self.editor is not self else ""
+        self._why.setText(why)
+        self._why.setVisible(bool(why))
         self._add_buttons(left_out, presence)
         self._replace_error()
 
+    def _why_json(self) -> str:
+        """Why the argument is edited as JSON."""
+        if self.is_nested:
+            return ""
+        if self.field.kind is FieldKind.JSON:
+            return self.tr("Edited as JSON. {0}").format(self.field.why) if self.field.why else ""
+        return self.tr("Edited as JSON. The value does not fit the tool's schema.") if self._entry.as_json else ""
+
+    def _is_nothing(self, left_out: bool) -> bool:
+        """Whether nothing is edited. A required argument that may not be null has its editor, to be filled in."""
+        null = self._entry.presence is Presence.NULL and (self.field.nullable or not self.field.required)
+        return left_out or null
+
     def _add_buttons(self, left_out: bool, presence: Presence) -> None:
-        named = self.field.label
-        if left_out or presence is Presence.NULL:
-            self._button(self.tr("Set"), self.tr("Set {0}").format(named), Presence.VALUE)
+        if self._is_nothing(left_out):
+            self._button(self.tr("Set"), self.tr("Set {0}").format(self.label), Presence.VALUE)
+        if self._has_form and self.editor is not self:
+            self._add_mode_button()
         if self.field.nullable and presence is not Presence.NULL:
-            self._button(self.tr("null"), self.tr("Send null for {0}").format(named), Presence.NULL)
+            self._button(self.tr("null"), self.tr("Send null for {0}").format(self.label), Presence.NULL)
         if not self.field.required and not left_out:
-            self._button(self.tr("Leave out"), self.tr("Leave {0} out").format(named), Presence.ABSENT)
+            self._button(self.tr("Leave out"), self.tr("Leave out {0}").format(self.label), Presence.ABSENT)
+
+    def _add_mode_button(self) -> None:
+        words, name = (
+            (self.tr("Form"), self.tr("Form: edit {0} as a form"))
+            if self._as_text or not isinstance(self.editor, NESTED)
+            else ("JSON", self.tr("JSON: edit {0} as JSON"))
+        )
+        button = QuietButton(words, kind="flat", clicked=self._toggle_text)
+        button.setAccessibleName(name.format(self.label))
+        self._actions.addWidget(button)
+        show_now(button)
+
+    def _toggle_text(self) -> None:
+        """Edit as JSON what is edited as a form, or the other way round."""
+        as_form = not isinstance(self.editor, NESTED)
+        if as_form and self._make_nested() is None:
+            self.error.say(self.tr("This JSON cannot be shown as a form."))
+            return
+        self._as_text = not as_form
+        self._rebuild(focus=True)
 
     def _button(self, text: str, name: str, presence: Presence) -> None:
         button = QuietButton(text, kind="flat", clicked=lambda: self.set_presence(presence))
         button.setAccessibleName(name)
         self._actions.addWidget(button)
+        show_now(button)
 
     def _replace_error(self) -> None:
         """Tie the error to the new editor: assistive technology reads it as that editor's description."""
         said = self.error.text()
-        self._error_room.removeWidget(self.error)
+        self._box.removeWidget(self.error)
+        self.error.hide()
         self.error.deleteLater()
         self.error = FieldError(self.editor)
-        self._error_room.addWidget(self.error)
+        self._box.addWidget(self.error)
         if said:
             self.error.say(said)
 
     def _make_editor(self) -> QWidget:
         field, entry = self.field, self._entry
+        nested = None if self._as_text else self._make_nested()
+        if nested is not None:
+            return nested
         if entry.as_json or field.kind is FieldKind.JSON:
-            return self._code(entry.text, JSON_LINES)
+            return json_editor(entry.text, self._name, self._put_text)
         if field.kind is FieldKind.LIST:
             return ListEditor(field, entry.items, lambda items: self._change_entry(items=items), self._name)
-        return scalar_editor(
-            field.kind,
-            field.choices,
-            entry,
-            self._name,
-            lambda text: self._change_entry(text=text),
-            tall=field.multiline,
-        )
+        return scalar_editor(field.kind, field.choices, entry.text, self._name, self._put_text, tall=field.multiline)
 
-    def _code(self, text: str, lines: int) -> QWidget:
-        edit = CodeEdit(self._name)
-        edit.setPlainText(text)
-        edit.setFixedHeight(edit.fontMetrics().lineSpacing() * lines + theme().px(tokens.SPACE_4))
-        edit.setToolTip(plain_tip(self.field.why))
-        edit.setPlaceholderText("JSON")
-        edit.textChanged.connect(lambda: self._change_entry(text=edit.toPlainText()))
-        return edit
+    def _make_nested(self) -> QWidget | None:
+        """The editor of an object or of a list of objects; None where the text is neither."""
+        text = self._entry.text if self._entry.text.strip() else self._empty_text()
+        if self._values is not None:
+            pairs = pairs_of(self._values, text)
+            if pairs is None:
+                return None
+            return MapEditor(self._values, pairs, self.label, self._put_text, self._member)
+        model = self._nested
+        if model is None:
+            return None
+        if self._is_list:
+            drafts = drafts_of(model, text)
+            return None if drafts is None else RecordsEditor(model, drafts, self.label, self._put_text, self._member)
+        draft = draft_of(model, text)
+        if draft is None:
+            return None
+        return ObjectEditor(model, draft, self.label, lambda new: self._put_text(json_of(model, new)), self._member)
 
+    @property
+    def _is_list(self) -> bool:
+        return self.field.reason is Reason.ITEMS_NOT_PLAIN
 
-def scalar_editor(
-    kind: FieldKind | None,
-    choices: Sequence[Choice],
-    entry: FieldEntry,
-    name: str,
-    put: Callable[[str], None],
-    *,
-    tall: bool = False,
-) -> QWidget:
-    """The editor of one plain value. It calls `put` with the text that the form model expects."""
-    if kind is FieldKind.BOOLEAN:
-        return _yes_or_no(entry, name, put)
-    if kind is FieldKind.CONST:
-        return Text(choices[0].label if choices else entry.text, selectable=True)
-    if kind is FieldKind.CHOICE:
-        return _choice(choices, entry, name, put)
-    if kind is FieldKind.TEXT and (tall or "\n" in entry.text):
-        edit = CodeEdit(name, wrap=True)
-        edit.setPlainText(entry.text)
-        edit.setFixedHeight(edit.fontMetrics().lineSpacing() * TALL_LINES + theme().px(tokens.SPACE_4))
-        edit.textChanged.connect(lambda: put(edit.toPlainText()))
-        return edit
-    line = QLineEdit(entry.text)
-    line.setAccessibleName(name)
-    # Qt's own limit of 32,767 characters would cut off a longer value without a word.
-    line.setMaxLength(1_000_000)
-    if kind in {FieldKind.INTEGER, FieldKind.NUMBER}:
-        line.setMaximumWidth(theme().px(240))
-    line.textChanged.connect(put)
-    return line
+    def _empty_text(self) -> str:
+        if self._is_list:
+            return "[]"
+        return "{}" if self._nested is None else json_of(self._nested, self._nested.seed())
 
+    def _member(self, model: FormModel, place: int, entry: FieldEntry, default: str) -> MemberRow:
+        return row_of(model, place, entry, default, self._depth + 1)
 
-def _yes_or_no(entry: FieldEntry, name: str, put: Callable[[str], None]) -> QWidget:
-    choice = Segmented([("true", tr("Yes"), "", "accent"), ("false", tr("No"), "", "accent")], name)
-    choice.set_value(entry.text or None)
-    choice.chosen.connect(put)
-    return choice
-
-
-def _choice(choices: Sequence[Choice], entry: FieldEntry, name: str, put: Callable[[str], None]) -> QWidget:
-    select = Select(name, [(choice.key, choice.label) for choice in choices])
-    select.setCurrentIndex(select.findData(entry.text))
-    select.setMaximumWidth(theme().px(360))
-    select.setMinimumContentsLength(12)
-    select.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    if len(choices) > FEW_CHOICES:
-        select.setEditable(True)
-        select.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        completer = select.completer()
-        if completer is not None:
-            completer.setFilterMode(Qt.MatchFlag.MatchContains)
-            completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
-        if entry.text and select.currentIndex() < 0:
-            select.setEditText(entry.text)
-        # A text that names no choice is kept: the model says what is wrong with it when the tool is called.
-        keys = {choice.label: choice.key for choice in choices}
-        select.editTextChanged.connect(lambda text: put(keys.get(text) or text))
-        edit = select.lineEdit()
-        if edit is not None:
-            edit.setAccessibleName(name)
-    else:
-        select.setPlaceholderText(select.tr("Choose…"))
-        select.currentIndexChanged.connect(lambda at: put(str(select.itemData(at))))
-    return select
-
-
-class ListEditor(QWidget):
-    """Plain values one below the other: add, remove, move with Alt+Up and Alt+Down, paste one on each line."""
-
-    def __init__(self, field: Field, items: tuple[str, ...], put: Callable[[tuple[str, ...]], None], name: str) -> None:
-        super().__init__()
-        self.setAccessibleName(name)
-        self._field, self._put, self._name = field, put, name
-        self._items = list(items)
-        self._editors: list[QWidget] = []
-        self._rows = QVBoxLayout()
-        self._rows.setSpacing(theme().px(tokens.SPACE_1))
-        self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add_item)
-        self._add.setAccessibleName(self.tr("Add an item to {0}").format(field.label))
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(theme().px(tokens.SPACE_1))
-        box.addLayout(self._rows)
-        box.addWidget(self._add)
-        self.setFocusProxy(self._add)
-        self._build()
-
-    def add_item(self) -> None:
-        """Add an empty item."""
-        self._items.append("")
-        self._tell(build=True)
-        self._editors[-1].setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def remove_item(self, place: int) -> None:
-        """Remove an item."""
-        if 0 <= place < len(self._items):
-            del self._items[place]
-            self._tell(build=True)
-            near = self._editors[min(place, len(self._editors) - 1)] if self._editors else self._add
-            near.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def move_item(self, place: int, by: int) -> None:
-        """Swap an item with its neighbour."""
-        other = place + by
-        if 0 <= place < len(self._items) and 0 <= other < len(self._items):
-            self._items[place], self._items[other] = self._items[other], self._items[place]
-            self._tell(build=True)
-            self._editors[other].setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def _set(self, place: int, text: str) -> None:
-        # Several lines were pasted: each becomes an item.
-        if "\n" in text:
-            self._items[place : place + 1] = [line for line in text.splitlines() if line.strip()]
-            self._tell(build=True)
-        else:
-            self._items[place] = text
-            self._tell()
-
-    def _setter(self, place: int) -> Callable[[str], None]:
-        return lambda text: self._set(place, text)
-
-    def _remover(self, place: int) -> Callable[[], None]:
-        return lambda: self.remove_item(place)
-
-    def _tell(self, *, build: bool = False) -> None:
-        self._put(tuple(self._items))
-        if build:
-            self._build()
-
-    def _build(self) -> None:
-        clear_layout(self._rows)
-        self._editors = []
-        for place, text in enumerate(self._items):
-            name = self.tr("{0}, item {1}").format(self._field.label, place + 1)
-            editor = scalar_editor(
-                self._field.item,
-                self._field.choices,
-                FieldEntry(Presence.VALUE, text),
-                name,
-                self._setter(place),
-            )
-            remove = IconButton(self.tr("Remove {0}").format(name), "cross", clicked=self._remover(place))
-            line = QWidget()
-            row = QHBoxLayout(line)
-            row.setContentsMargins(0, 0, 0, 0)
-            row.addWidget(editor, 1)
-            row.addWidget(remove)
-            self._editors.append(editor)
-            self._rows.addWidget(line)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        moves = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}
-        by = moves.get(Qt.Key(event.key()))
-        place = next((n for n, e in enumerate(self._editors) if e.hasFocus()), -1)
-        if by is not None and place >= 0 and event.modifiers() == Qt.KeyboardModifier.AltModifier:
-            self.move_item(place, by)
-        else:
-            super().keyPressEvent(event)
+    def _put_text(self, text: str) -> None:
+        self._change_entry(text=text)

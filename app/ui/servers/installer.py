@@ -13,6 +13,7 @@ from app.core.errors import Facts, OutcomeUnknown, Rejected
 from app.core.mcp.servers.definitions import HttpServer
 from app.ui.servers.connect_flow import ConnectStage
 from app.ui.servers.kinds import installation_of
+from app.ui.servers.wording import server_name, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -58,7 +59,7 @@ class ServerInstaller(QObject):
     def reconnect(self, server: Server) -> None:
         """Sign in to a server again."""
         if isinstance(server.definition, HttpServer):
-            self._flow.sign_in(server.id, server.title, partial(self._own().begin_sign_in, server.id))
+            self._flow.sign_in(server.id, server_name(server), partial(self._own().begin_sign_in, server.id))
             return
         backend, kept = self._controller.backend, installation_of(server)
         if backend is None or kept is None:
@@ -67,7 +68,7 @@ class ServerInstaller(QObject):
         # Where no sign-in was needed, nothing but the time of its change says that the new one is complete.
         self._flow.begin(
             backend,
-            server.title,
+            server_name(server),
             backend.store.authorize(kept.id),
             lambda each: each.id == kept.id and (needed or each.updated_at != kept.updated_at),
         )
@@ -80,7 +81,7 @@ class ServerInstaller(QObject):
         before = {each.id for each in self._controller.installations()}
         self._flow.begin(
             backend,
-            template.name or template.url,
+            shown_name(template.name or template.url),
             backend.store.install(template, api_key or None),
             lambda each: each.id not in before and (each.template_id == template.id or each.url == template.url),
         )
@@ -89,7 +90,7 @@ class ServerInstaller(QObject):
         """What asks the user for more permissions at one of their own servers; it takes the scopes."""
 
         async def ask(scopes: Sequence[str]) -> None:
-            await self._flow.allow(server.title, partial(self._own().begin_sign_in, server.id, scopes=scopes))
+            await self._flow.allow(server_name(server), partial(self._own().begin_sign_in, server.id, scopes=scopes))
 
         return ask
 
@@ -122,7 +123,7 @@ class ServerInstaller(QObject):
             self._custom_page.reset()
             self.added.emit(kept.id)
             if oauth and client is not None:
-                self._flow.sign_in(kept.id, kept.title, partial(own.begin_sign_in, kept.id, client=client))
+                self._flow.sign_in(kept.id, shown_name(kept.title), partial(own.begin_sign_in, kept.id, client=client))
 
         def failed(error: BurrowError) -> None:
             self._custom_page.add_button.setEnabled(True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer
 from app.core.mcp.servers.server import ServerState
-from app.ui.servers.wording import auth_words, tr
+from app.ui.servers.wording import auth_words, shown_name, tr
 from app.ui.translation import marked
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _own(own: OwnServer, state: ServerState) -> ServerKind:
         how = tr("Its own sign-in, at {0}").format(known.key.issuer)
     return ServerKind(
         connect=tr(OWN[state]) if can_sign_in and state in OWN else "",
-        connect_title=tr("{0} asks you to sign in").format(own.title),
+        connect_title=tr("{0} asks you to sign in").format(shown_name(own.title)),
         connect_text=tr("Your browser opens. The sign-in is for this server only."),
         removal=tr("Burrow removes it and signs out of it.") if known is not None else tr("Burrow removes it."),
         signs_in=known is not None,

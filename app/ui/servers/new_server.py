@@ -8,9 +8,11 @@ from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
+from app.marks import revealed, revealed_name
 from app.ui.servers.blocks import is_web
-from app.ui.servers.wording import auth_words, category_of
+from app.ui.servers.wording import auth_words, category_of, shown_name
 from app.ui.theme import theme, tokens
+from app.ui.widgets.bounded_text import FoldedText
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.column import ScrollColumn
@@ -97,7 +99,7 @@ class TemplatePage(QWidget):
         self._keys: dict[str, tuple[str, str]] = {}
         self.page = TitledPage()
         area = ScrollColumn(self.tr("Available server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
-        self.description = Text("", wrap=True, selectable=True)
+        self.description = FoldedText(self.tr("Description of the server"))
         self.facts = KeyValueGrid()
         self.key = LabelledField(
             self.tr("API key"),
@@ -132,10 +134,10 @@ class TemplatePage(QWidget):
             self.key.set_text(self._keys.get(template.id, ("", ""))[1])
             self.page.card.clear()
         self.template, self._installed = template, installed
-        self.page.set_title(template.name or template.url)
-        self.description.setText(template.description)
+        self.page.set_title(shown_name(template.name or template.url))
+        self.description.set_text(revealed(template.description))
         self.facts.clear()
-        self.facts.add(self.tr("Address"), template.url, path=True, mono=True)
+        self.facts.add(self.tr("Address"), revealed_name(template.url), path=True, mono=True)
         self.facts.add(self.tr("Authentication"), auth_words(template.auth_type))
         self.facts.add(self.tr("Category"), category_of(template))
         with_key = template.auth_type == "api_key"
@@ -171,7 +173,7 @@ class TemplatePage(QWidget):
         if self.template is None:
             return
         if self.key.raw:
-            self._keys[self.template.id] = (self.template.name or self.template.url, self.key.raw)
+            self._keys[self.template.id] = (shown_name(self.template.name or self.template.url), self.key.raw)
         else:
             self._keys.pop(self.template.id, None)
 

@@ -18,7 +18,7 @@ from app.core.errors import (
 )
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.tool_session import CallPhase, ToolSession
-from app.ui.servers.wording import CallState
+from app.ui.servers.wording import CallState, server_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,7 +105,7 @@ class OutcomePresenter:
         words = (NOT_GRANTED.get(session.help) if session.not_granted else None) or LACKING[session.help]
         parts = {
             "tool": session.tool.label,
-            "server": session.server.title,
+            "server": server_name(session.server),
             "scopes": format_scopes(need.scopes),
             "granted": _granted(session.granted),
         }

@@ -14,6 +14,7 @@ from app.ui.servers.connect_flow import ServerConnectFlow
 from app.ui.servers.controller import ServerController
 from app.ui.servers.drafts import ToolDrafts
 from app.ui.servers.installer import ServerInstaller
+from app.ui.servers.menus import ServerMenus
 from app.ui.servers.new_server_draft import NewServerDraft
 from app.ui.servers.pages import ServerPages
 from app.ui.servers.policies import PolicyActions
@@ -22,7 +23,7 @@ from app.ui.servers.server_pane import ServerPane
 from app.ui.servers.still_allowed import StillAllowed
 from app.ui.servers.tool_calls import ToolCalls
 from app.ui.settings import UiSettings
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import RememberedSplitter
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
     from app.ui.servers.server_page import ServerPage
 
-LIST_WIDTH = 232
 WIDTHS = "servers.widths"
 NEEDS_PERSON = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
@@ -63,7 +63,8 @@ class ServersPlace(Place):
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
-        width = theme().px(LIST_WIDTH)
+        self.menus = ServerMenus(navigator, self.controller, self.calls.desk, self.pane, self.pages)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.ui.servers.wording import policy_words
+from app.ui.servers.wording import policy_words, server_name, shown_name
 from app.ui.widgets.undo import Undoable, UndoKind, undo_words
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ class PolicyActions(QObject):
             server = self._controller.server(outcome.server_id)
             if server is not None and server.id != self._shown_id():
                 # Another server is in view by now.
-                words = f"{server.title}: {words}"
+                words = f"{server_name(server)}: {words}"
             page.card.show_note(
                 words,
                 outcome.error.facts.detail or outcome.error.cause,
-                ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
+                ", ".join(shown_name(name) for name in names[:8]) + ("…" if len(names) > 8 else ""),
                 [(self.tr("Try again"), retry), (self.tr("Close"), page.card.clear)],
                 tone="bad",
             )
@@ -94,7 +94,7 @@ class PolicyActions(QObject):
             )
             done = Undoable(
                 kind,
-                {f"{outcome.server_id}/{name}": name for name, _ in outcome.before},
+                {f"{outcome.server_id}/{name}": shown_name(name) for name, _ in outcome.before},
                 lambda: self._restore(outcome),
             )
             page.undo.add(done)

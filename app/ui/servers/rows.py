@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.marks import revealed_name
 from app.ui.servers.policy import policy_state
 from app.ui.servers.wording import (
     OTHER_AREA,
@@ -16,6 +19,8 @@ from app.ui.servers.wording import (
     claim_of,
     first_line,
     searched,
+    server_name,
+    shown_name,
     state_of,
     tools_counted,
     tr,
@@ -40,22 +45,23 @@ def server_row(server: Server, *, waiting: bool = False) -> Row:
     state = call_state(CallState.WAITING) if waiting else state_of(server)
     # The store counts 0 tools for a server that it has not asked yet.
     count = tools_counted(server.tool_count or None)
-    parts = (server.title, state.word, count)
+    name = server_name(server)
+    parts = (name, state.word, count)
     return Row(
         server.id,
-        server.title,
+        name,
         count,
         state,
         accessible=", ".join(part for part in parts if part),
-        tooltip="\n".join(part for part in (server.url, server.trouble or "") if part),
+        tooltip="\n".join(revealed_name(part) for part in (server.url, server.trouble or "") if part),
     )
 
 
 def template_row(template: ServerTemplate) -> Row:
     """Title, authentication and description."""
     auth = auth_words(template.auth_type)
-    detail = f"{auth}  ·  {first_line(template.description)}" if template.description else auth
-    return Row(template.id, template.name or template.url, detail, tooltip=template.url)
+    detail = f"{auth}  ·  {shown_name(first_line(template.description))}" if template.description else auth
+    return Row(template.id, shown_name(template.name or template.url), detail, tooltip=revealed_name(template.url))
 
 
 def template_groups(templates: Iterable[ServerTemplate], needle: str, category: str) -> list[Group]:
@@ -85,8 +91,10 @@ class ToolIndex:
     def __init__(self, tools: Sequence[ToolInfo] = ()) -> None:
         self.tools = tuple(tools)
         named = areas([tool.name for tool in tools]) if len(tools) >= GROUPED_FROM else [""] * len(tools)
+        alike = Counter(_looks(tool.label) for tool in tools)
         self._tools = [
-            _IndexedTool(tool, tool_row(tool), searched(tool), area) for tool, area in zip(tools, named, strict=True)
+            _IndexedTool(tool, tool_row(tool, named=alike[_looks(tool.label)] > 1), searched(tool), area)
+            for tool, area in zip(tools, named, strict=True)
         ]
         self._by_key = {known.row.key: known.tool for known in self._tools}
 
@@ -114,23 +122,30 @@ def key_of(tool: ToolInfo) -> str:
     return f"{tool.row}:{tool.name}"
 
 
-def tool_row(tool: ToolInfo) -> Row:
-    """Name, claims, description and policy."""
+def _looks(label: str) -> str:
+    """Equal for labels that a person would take for one another (Unicode NFKC, without case)."""
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def tool_row(tool: ToolInfo, *, named: bool = False) -> Row:
+    """Title, claims, description and policy. `named`: with its name, because another tool has the same title."""
     claim = claim_of(tool)
-    words = tool.problem or first_line(tool.description)[:SHOWN_DESCRIPTION]
+    name = revealed_name(tool.name)
+    label = f"{tool.label}  ({name})" if named and name not in {"", tool.label} else tool.label
+    words = tool.problem or shown_name(first_line(tool.description)[:SHOWN_DESCRIPTION])
     detail = "  ·  ".join(part for part in (claim, words) if part)
     policy = policy_state(tool.policy) if tool.policy is not None and tool.problem is None else None
     locked = tr("locked by the team") if tool.locked else ""
-    spoken = (tool.label, policy.word if policy else "", locked, claim, tool.problem or "")
+    spoken = (label, policy.word if policy else "", locked, claim, tool.problem or "")
     return Row(
         key_of(tool),
-        tool.label,
+        label,
         detail,
         side=policy,
         struck=tool.problem is not None,
         trailing=tr("locked") if tool.locked else "",
         accessible=", ".join(part for part in spoken if part),
-        tooltip=tool.problem or (tool.name if tool.title else ""),
+        tooltip=tool.problem or (name if tool.title else ""),
     )
 
 

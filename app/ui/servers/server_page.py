@@ -8,19 +8,20 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
+from app.marks import revealed, revealed_name
 from app.ui.servers.controller import UNUSABLE
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
-from app.ui.servers.wording import state_of
+from app.ui.servers.wording import server_name, state_of
 from app.ui.theme import theme, tokens
+from app.ui.widgets.bounded_text import FoldedText
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import CheckBox, TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
-from app.ui.widgets.text import Text
 from app.ui.widgets.waiting import CANCEL_AFTER, WORDS_AFTER, WaitClock
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class ServerPage(QWidget):
         self.stack.addWidget(self.split)
         self.stack.addWidget(self.about)
         self.page.set_body(self.stack)
+        self.page.edge.follow(self.about)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.page)
@@ -97,14 +99,14 @@ class ServerPage(QWidget):
             self.page.banner.clear()
             self.tabs.setCurrentIndex(TOOLS)
         self.server = server
-        self.page.set_title(server.title)
+        self.page.set_title(server_name(server))
         self.page.status.set_state(state_of(server))
         kind, busy = kind_of(server), server.id in controller.busy
         self.enabled.setVisible(kind.enabled is not None)
         self.enabled.setChecked(kind.enabled is not False)
         # Not disabled meanwhile: it would lose the focus to another control.
         self._busy = busy
-        self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server.title))
+        self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server_name(server)))
         self.enabled.setToolTip(self.tr("Switch this server on or off"))
         self.connect_button.setText(kind.connect or self.tr("Reconnect"))
         self._fill_about(server)
@@ -188,7 +190,7 @@ class ServerPage(QWidget):
             self.remove_wanted.emit()
 
         self.page.card.show_note(
-            self.tr("Remove {0}?").format(server.title),
+            self.tr("Remove {0}?").format(server_name(server)),
             removal,
             "",
             [(self.tr("Remove"), remove), (self.tr("Keep"), self.page.card.clear)],
@@ -222,7 +224,7 @@ class ServerPage(QWidget):
         server = self.server
         if server is None or not self._waiting:
             return
-        words = self.tr("Connecting to {0}… {1} s").format(server.title, self.wait.seconds)
+        words = self.tr("Connecting to {0}… {1} s").format(server_name(server), self.wait.seconds)
         actions = [(self.tr("Cancel"), self.cancel_wanted.emit)] if self.wait.seconds >= CANCEL_AFTER else []
         if self.tools.index.tools:
             self.page.banner.show_message(words, "info", secondary=actions, glyph="clock")
@@ -240,7 +242,7 @@ class ServerPage(QWidget):
 
     def _build_about(self) -> ScrollColumn:
         area = ScrollColumn(self.tr("About the server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
-        self.description = Text("", wrap=True, selectable=True)
+        self.description = FoldedText(self.tr("Description of the server"))
         self.facts = KeyValueGrid()
         self.remove_button = QuietButton(self.tr("Remove server…"), "trash", kind="danger", clicked=self.ask_remove)
         self.sign_in_button = QuietButton(
@@ -261,13 +263,12 @@ class ServerPage(QWidget):
         return area
 
     def _fill_about(self, server: Server) -> None:
-        self.description.setText(server.description)
-        self.description.setVisible(bool(server.description))
+        self.description.set_text(revealed(server.description))
         self.facts.clear()
-        self.facts.add(self.tr("Address"), server.url, path=True, mono=True)
+        self.facts.add(self.tr("Address"), revealed_name(server.url), path=True, mono=True)
         self.facts.add(self.tr("State"), state_of(server).word)
         if server.trouble:
-            self.facts.add(self.tr("Error"), server.trouble)
+            self.facts.add(self.tr("Error"), revealed(server.trouble))
         if server.tool_count is not None:
             self.facts.add(self.tr("Tools"), str(server.tool_count))
         self.facts.add(self.tr("Protocol"), server.protocol or self.tr("Not negotiated yet"))

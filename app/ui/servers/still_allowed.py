@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from app.marks import revealed_name
 from app.ui.bridge import Generation
-from app.ui.servers.wording import policy_words
+from app.ui.servers.wording import policy_words, server_name, shown_name
 
 if TYPE_CHECKING:
     from app.core.backend import Backend
@@ -49,8 +48,8 @@ class StillAllowed(QObject):
             return
         first = left[0]
         server = self._controller.server(first.server)
-        tool = revealed_name(first.tool)
-        named = tool if server is None else self.tr("{0} of {1}").format(tool, revealed_name(server.title))
+        tool = shown_name(first.tool)
+        named = tool if server is None else self.tr("{0} of {1}").format(tool, server_name(server))
         if len(left) == 1:
             words = self.tr("{0} is still allowed. It could not be set back to {1}, and Burrow tries again.")
         else:

@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import FormModel
 from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
@@ -18,7 +17,7 @@ from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.policy import Policy, SegmentedPolicy
 from app.ui.servers.result import ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
-from app.ui.servers.wording import claims_of
+from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
@@ -26,15 +25,18 @@ from app.ui.widgets.described import Described
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import duration
+from app.ui.widgets.title_row import TitleRow
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QPaintEvent
 
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.forms.validation import ValidationResult
+    from app.core.mcp.tools import ToolInfo
     from app.ui.bridge import Bridge
 
 # What a form holds: its draft, and the text of its JSON editor.
@@ -76,9 +78,10 @@ class ToolPage(QWidget):
 
     def show_session(self, session: ToolSession) -> None:
         """Show a session, with form and result as they were left."""
-        if session is self._session:
+        if session is self._session and self.form.owner is session:
             self._fill()
             return
+        # Before anything that may fail: no tool may stand over the arguments of another one.
         self.leave()
         self._session = session
         session.changed.connect(self._show_phase)
@@ -87,14 +90,14 @@ class ToolPage(QWidget):
         self._schema_button.set_icon_name("chevron-right")
         self.area.verticalScrollBar().setValue(0)
         self._fill()
-        self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        self._show_form(session)
         self._show_phase()
 
     def show_draft(self) -> None:
         """Fill the form with the session's draft, which was restored."""
         session = self._session
         if session is not None:
-            self.form.show_model(self.form.model, session.draft, session.json_text)
+            self._show_form(session)
             self._show_phase()
 
     def use_arguments(self, arguments: dict[str, Any]) -> Typed:
@@ -128,6 +131,7 @@ class ToolPage(QWidget):
             self._session.changed.disconnect(self._show_phase)
             self._session.progressed.disconnect(self._show_progress)
         self._session = None
+        self.form.clear()
         self._tick.stop()
 
     def update_tool(self) -> None:
@@ -135,8 +139,8 @@ class ToolPage(QWidget):
         self._fill()
         session = self._session
         # Only another schema needs another form: building one takes the focus out of the field that is being typed in.
-        if session is not None and session.tool.input_schema != self.form.model.schema:
-            self.form.show_model(FormModel(session.tool.input_schema), session.draft, session.json_text)
+        if session is not None and session.tool.input_schema != self.form.schema:
+            self._show_form(session)
 
     def run(self) -> None:
         """Check the form, then call the tool. What is wrong is shown, and nothing is sent then."""
@@ -155,20 +159,21 @@ class ToolPage(QWidget):
 
         def checked(verdict: ValidationResult) -> None:
             # The schema was checked in a worker thread. Another tool may be in view by now.
-            if session is not self._session:
+            if session is not self._session or self.form.owner is not session:
                 return
             if verdict.problems:
                 self.form.show_problems(verdict.problems, self.tr("The server will probably reject this"))
                 self.run_anyway.setVisible(True)
             else:
                 self._ask(session, arguments)
+            self.form.show_unchecked(verdict.unchecked)
 
         self._bridge.spawn(self, model.validate(arguments), done=checked, key="check")
 
     def run_as_is(self) -> None:
         """Send arguments that do not match the schema."""
         session = self._session
-        if session is None or session.busy or session.asks:
+        if session is None or session.busy or session.asks or self.form.owner is not session:
             return
         commit_composition()
         arguments = self.form.arguments()
@@ -198,6 +203,10 @@ class ToolPage(QWidget):
     def can_run(self) -> bool:
         return self._session is not None and not self._session.busy and not self._why_disabled()
 
+    def _show_form(self, session: ToolSession) -> None:
+        self.form.show_tool(session, session.tool.input_schema, session.draft, session.json_text)
+        self._show_run()
+
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
         session.draft, session.json_text = self.form.draft, self.form.text()
@@ -224,12 +233,11 @@ class ToolPage(QWidget):
         self.title = ElidedLabel("", "section", mode=Qt.TextElideMode.ElideRight)
         self.policy = SegmentedPolicy(self.tr("Policy"))
         self.policy.chosen.connect(self.policy_wanted)
-        head = QHBoxLayout()
-        head.setContentsMargins(wide, gap, wide, 0)
-        head.setSpacing(gap)
-        head.addWidget(self.back)
-        head.addWidget(self.title, 1)
-        head.addWidget(self.policy)
+        titles = TitleRow(self.title, self.back)
+        titles.addWidget(self.policy)
+        head = QVBoxLayout()
+        head.setContentsMargins(wide, gap, wide, gap)
+        head.addLayout(titles)
 
         self.area = ScrollColumn(self.tr("Tool"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         box = self.area.box
@@ -301,6 +309,7 @@ class ToolPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addLayout(head)
+        outer.addWidget(ScrollEdge(self.area))
         self.question = CallQuestion()
         self.question.declined.connect(self._decline)
         self.question.run_wanted.connect(self._agree)
@@ -319,9 +328,9 @@ class ToolPage(QWidget):
         tool, server = session.tool, session.server
         self.title.setText(tool.label)
         self.area.setAccessibleName(tool.label)
-        self.name.setText(tool.name)
+        self.name.setText(shown_name(tool.name))
         self.name.setVisible(bool(tool.title) and tool.title != tool.name)
-        self.description.set_text(tool.description)
+        self.description.set_text(tool.description.strip())
         clear_layout(self._claims)
         for claim in claims_of(tool):
             self._claims.addWidget(StatusWord(claim, "caption"))
@@ -330,10 +339,8 @@ class ToolPage(QWidget):
             self.problem.show_note(self.tr("This tool has a problem"), tool.problem, tone="attention")
         else:
             self.problem.clear()
-        schema = {"input": tool.input_schema}
-        if tool.output_schema is not None:
-            schema["output"] = tool.output_schema
-        self._schema.setPlainText(json.dumps(schema, indent=2, ensure_ascii=False, default=str)[:200_000])
+        if not self._schema.isHidden():
+            self._show_schema(tool)
         self.policy.setVisible(kind_of(server).policies and tool.problem is None)
         self._show_run()
 
@@ -346,14 +353,23 @@ class ToolPage(QWidget):
         self.lock.setText(reason)
         self.lock.setVisible(bool(reason))
 
+    def _show_schema(self, tool: ToolInfo) -> None:
+        """Write the schema out. Only while it is shown: a large one takes longer than all the rest."""
+        schema = {"input": tool.input_schema}
+        if tool.output_schema is not None:
+            schema["output"] = tool.output_schema
+        self._schema.set_text(json.dumps(schema, indent=2, ensure_ascii=False, default=str))
+
     def _toggle_schema(self) -> None:
         shown = self._schema.isHidden()
+        if shown and self._session is not None:
+            self._show_schema(self._session.tool)
         self._schema.setVisible(shown)
         self._schema_button.set_icon_name("chevron-down" if shown else "chevron-right")
 
     def _form_changed(self) -> None:
         session = self._session
-        if session is None:
+        if session is None or self.form.owner is not session:
             return
         session.draft, session.json_text = self.form.draft, self.form.text()
         session.touched = True
@@ -367,6 +383,8 @@ class ToolPage(QWidget):
             return ""
         if session.tool.problem and not session.tool.name:
             return self.tr("The tool has no name, so it cannot be called.")
+        if self.form.owner is not session:
+            return self.tr("The arguments are not shown, so the tool cannot be called.")
         return self.form.why_not_ready
 
     def _show_run(self) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtCore import QCoreApplication
 
 from app.core.mcp.servers.definitions import HostEndpoint, InstalledServer
 from app.core.mcp.servers.server import ServerState
+from app.marks import isolated, revealed_name
 from app.ui.servers.policy import policy_state
 from app.ui.theme.state import State, translated
 from app.ui.translation import marked
@@ -74,6 +75,8 @@ CATEGORIES = {
 }
 AUTH = {"oauth": "OAuth", "api_key": "API key"}
 OTHER_AREA = "Other"
+# In characters. A first line that begins later, or is longer, is not worth the time for each row.
+LOOKED_AT = 4_000
 # The words of a name in camelCase, snake_case or kebab-case.
 PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 
@@ -81,6 +84,16 @@ PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 def state_of(server: Server) -> State:
     """Glyph, word and tone of a server's state."""
     return translated(SERVER_STATES[server.state])
+
+
+def server_name(server: Server) -> str:
+    """What a server is called, with marks for characters that cannot be seen."""
+    return shown_name(server.title)
+
+
+def shown_name(name: str) -> str:
+    """A name from outside as it is shown: one name does not look like another, and reorders nothing beside it."""
+    return isolated(revealed_name(name))
 
 
 def is_own(server: Server) -> bool:
@@ -133,7 +146,7 @@ def claims_of(tool: ToolInfo) -> list[State]:
 
 def first_line(text: str) -> str:
     """The first line that is not empty."""
-    return next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")
+    return next((" ".join(line.split()) for line in text[:LOOKED_AT].splitlines() if line.strip()), "")
 
 
 def searched(tool: ToolInfo) -> str:

@@ -23,7 +23,7 @@ from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
 
 POLL_MS = 30_000
-LIST_WIDTH = 360
 
 
 class TasksPlace(Place):
@@ -62,7 +61,7 @@ class TasksPlace(Place):
         self.edits = TaskEdits(services, bridge, self)
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.pages)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
-        width = theme().px(LIST_WIDTH)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],

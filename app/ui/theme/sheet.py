@@ -62,7 +62,7 @@ QHeaderView::section {{ background: {c.window}; color: {c.muted}; border: none; 
   padding: {small}px {gap}px; font-size: {caption}px; }}
 QTabBar {{ border: none; background: transparent; }}
 QTabBar::tab {{ background: transparent; color: {c.muted}; border: none; border-bottom: 2px solid transparent;
-  padding: 0 {small}px; margin-right: {px(tokens.SPACE_4)}px; min-height: {inner}px; }}
+  padding: 0; margin-right: {px(tokens.SPACE_5)}px; min-height: {inner}px; min-width: {px(tokens.TARGET)}px; }}
 QTabBar::tab:selected {{ color: {c.text}; border-bottom-color: {c.accent}; }}
 QTabBar::tab:hover {{ color: {c.text}; }}
 QTabBar::tab:disabled {{ color: {c.disabled}; }}

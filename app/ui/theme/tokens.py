@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Tone = Literal["text", "muted", "accent", "good", "attention", "bad", "info"]
-TextRole = Literal["caption", "body", "strong", "section", "title", "mono"]
+TextRole = Literal["caption", "body", "strong", "lead", "section", "title", "mono"]
 
 
 class Colours(NamedTuple):
@@ -116,12 +116,18 @@ GLYPH = 14
 RING = 2
 SELECTION_BAR = 2
 RAIL = 208
+RAIL_NARROW = 64
+# Below this width of the window the rail shows only icons.
+WINDOW_WIDE = 840
+# The list of a place, until a person moves its edge.
+LIST = 320
 READING_WIDTH = 640
 
 FONT_PIXELS: dict[TextRole, float] = {
     "caption": 12,
     "body": 13,
     "strong": 13,
+    "lead": 15,
     "section": 15,
     "title": 20,
     "mono": 12.5,

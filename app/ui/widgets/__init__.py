@@ -22,11 +22,15 @@ Choices (`choices`)
     Segmented(options[(value, text, glyph, tone)], name)  .value() .set_value(v) .set_locked(reason)  signal chosen(str)
     CheckBox(text)                              use instead of QCheckBox (which cannot be seen in the dark)
     Select(name, options[(value, text)])        a QComboBox with its arrow; value is currentData()
+    SearchSelect(name, options)  (`search_select`)   the same for many choices: its popup has a filter
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
-Fields (`fields`, `jsontree`)
+Fields (`fields`, `plain_text`, `text_field`, `bounded_text`, `jsontree`)
+    PlainTextEdit()  .text() .set_text(t) .insert_text(t) .selected_text()   every character comes back as it was put in
+    TextField(name, text="", *, lines=1, most=10, mono=False)  .propose(t)   grows; signals edited(str) pasted()
+    BoundedText(text, role, tone, *, name="")   the beginning of a long text, the rest on request
     FilterField(placeholder)  changed(str) debounced 150 ms, down(), .clear_now() .set_text_quietly(text)
     CodeEdit(name, *, read_only=False, wrap=False, tabs=False)
-    JsonEdit(name)  .edit .text() .value() .set_value(v) .check() .line()  signal checked(bool)
+    JsonEdit(name, *, read=json.loads)  .edit .text() .value() .set_value(v) .check() .line()  signal checked(bool)
     FieldError(field)  .say(text)               the line under a field, tied to it
     KeyValueGrid()  .add(name, value | widget, path=False, mono=False) .clear()
     JsonTree(name)  .set_value(v, open_levels=1) .current_text() .copy_value() .copy_path()  signal copied(str)
@@ -41,6 +45,8 @@ Feedback (`feedback`)
     Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
 Pages (`page`)
     TitledPage(title)  .title .status .progress .undo .banner .card .set_title .add_action(w) .set_head(w) .set_body(w)
+    LazyColumn(count, make, name)  (`lazy_column`)   parts that are made when they come into view
+    order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`tab_order`)   where Tab goes
     ScrollColumn(name, side=, top=)  (`column`)  .box: one column of reading width that scrolls
     SidePane(name)  .box .add_padded(w)         RememberedSplitter(orientation, parts, sizes, remember)
 Rules (`guard`, `focus`, `announce`)

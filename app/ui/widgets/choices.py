@@ -25,7 +25,7 @@ from app.ui.widgets.tips import plain_tip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtGui import QPaintEvent, QWheelEvent
+    from PySide6.QtGui import QKeyEvent, QPaintEvent, QWheelEvent
 
 
 class _Segment(QRadioButton):
@@ -215,6 +215,16 @@ class Select(QComboBox):
         box = QRectF(left, (self.height() - side) / 2, side, side)
         icons.paint_icon(painter, "chevron-down", box, current.colour("muted"))
         painter.end()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        text = event.text()
+        if text and text.isprintable() and not text.isspace():
+            # Qt would choose the entry that begins with the letter. In the popup it is only marked.
+            self.showPopup()
+            self.view().keyboardSearch(text)
+        else:
+            super().keyPressEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         # The wheel scrolls the page. It must not change a value that comes to lie under the pointer.

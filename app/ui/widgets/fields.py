@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QTextOption
-from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import icons, theme, tokens
 from app.ui.widgets.feedback import repolish
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text import ElidedLabel, Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PySide6.QtGui import QKeyEvent, QPaintEvent
 
     from app.ui.theme.tokens import TextRole
@@ -88,7 +91,7 @@ class FilterField(QLineEdit):
             super().keyPressEvent(event)
 
 
-class CodeEdit(QPlainTextEdit):
+class CodeEdit(PlainTextEdit):
     """Monospace text. Tab leaves the field unless `tabs`; Esc is passed on."""
 
     def __init__(
@@ -122,15 +125,17 @@ class CodeEdit(QPlainTextEdit):
 class JsonEdit(QWidget):
     """A JSON editor. A line below it says whether the text is valid, or where the error is.
 
-    Emits `checked(ok)` 150 ms after the last key. An empty text counts as `{}`.
+    Emits `checked(ok)` 150 ms after the last key. An empty text counts as `{}`. `read` gives the value of a text or
+    raises ValueError. Where the error has `line` and `column`, or `lineno` and `colno`, they are shown.
     """
 
     checked = Signal(bool)
 
-    def __init__(self, name: str, *, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, *, read: Callable[[str], object] = json.loads, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.edit = CodeEdit(name)
-        self._line = Text(role="caption", tone="muted")
+        self._read = read
+        self._line = Text(role="caption", tone="muted", wrap=True)
         self._ok = True
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -145,31 +150,26 @@ class JsonEdit(QWidget):
 
     def text(self) -> str:
         """The text of the editor."""
-        return self.edit.toPlainText()
+        return self.edit.text()
 
     def set_value(self, value: object) -> None:
         """Show a value, indented."""
-        self.edit.setPlainText(json.dumps(value, indent=2, ensure_ascii=False))
+        self.edit.set_text(json.dumps(value, indent=2, ensure_ascii=False))
         self.check()
 
     def value(self) -> object:
         """The value. Raises ValueError with the position of the error. An empty text is an empty object."""
         text = self.text().strip()
-        return json.loads(text) if text else {}
+        return self._read(text) if text else {}
 
     def check(self) -> bool:
         """Check the text now; returns whether it is valid."""
         self._timer.stop()
         try:
             self.value()
-        except json.JSONDecodeError as error:
-            self._ok = False
-            words = self.tr("Line {0}, column {1}: {2}").format(error.lineno, error.colno, error.msg)
-            self._line.setText(words)
-            self._line.set_tone("bad")
         except (ValueError, RecursionError) as error:
             self._ok = False
-            self._line.setText(self.tr("Not JSON: {0}").format(error))
+            self._line.setText(self._problem(error))
             self._line.set_tone("bad")
         else:
             self._ok = True
@@ -178,6 +178,14 @@ class JsonEdit(QWidget):
         self.edit.setAccessibleDescription(self._line.text())
         self.checked.emit(self._ok)
         return self._ok
+
+    def _problem(self, error: Exception) -> str:
+        line, column = getattr(error, "lineno", 0), getattr(error, "colno", 0)
+        line, column = getattr(error, "line", line), getattr(error, "column", column)
+        said = str(getattr(error, "msg", error))
+        if not line:
+            return self.tr("Not JSON: {0}").format(said)
+        return self.tr("Line {0}, column {1}: {2}").format(line, column, said)
 
     def line(self) -> str:
         """The text of the line below."""

@@ -121,6 +121,9 @@ class Text(QLabel):
     def _apply_theme(self) -> None:
         current = theme()
         self.setFont(current.font(self._role))
+        if self._role == "title":
+            # As high as a control, so that titles are at one height whether or not a control stands beside them.
+            self.setMinimumHeight(current.px(tokens.CONTROL))
         palette = QPalette(self.palette())
         palette.setColor(QPalette.ColorRole.WindowText, current.colour(self._tone))
         self.setPalette(palette)
@@ -174,6 +177,7 @@ class StatusWord(QWidget):
         self._state = state
         self._role: TextRole = role
         self._suffix = ""
+        self._glyph_only = False
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         theme().changed.connect(self._apply_theme)
         self._apply_theme()
@@ -188,10 +192,18 @@ class StatusWord(QWidget):
         self._state, self._suffix = state, suffix
         self._apply_theme()
 
+    def set_glyph_only(self, glyph_only: bool) -> None:
+        """Leave the word out where there is no room for it. Whoever asks for that shows the word elsewhere."""
+        self._glyph_only = glyph_only
+        self.updateGeometry()
+        self.update()
+
     def sizeHint(self) -> QSize:
         current = theme()
         if self._state is None:
             return QSize(0, current.px(20))
+        if self._glyph_only:
+            return QSize(current.px(tokens.ICON), current.px(20))
         metrics = self.fontMetrics()
         width = current.px(tokens.ICON + 6) + metrics.horizontalAdvance(self._words()) + 2
         return QSize(width, max(current.px(20), metrics.height()))
@@ -222,6 +234,9 @@ class StatusWord(QWidget):
         side = current.px(tokens.ICON)
         painter = QPainter(self)
         paint_icon(painter, self._state.glyph, QRectF(0, (self.height() - side) / 2, side, side), colour)
+        if self._glyph_only:
+            painter.end()
+            return
         painter.setPen(colour)
         painter.setFont(self.font())
         rect = self.rect().adjusted(current.px(tokens.ICON + 6), 0, 0, 0)

@@ -42,7 +42,7 @@ class FieldEntry:
 
 def entry_of(item: Field, value: Any) -> FieldEntry:
     """The content of a field with `value`; as JSON if the field's editor cannot represent the value exactly."""
-    if value is None:
+    if value is None and (item.kind is not FieldKind.CONST or item.index_of(None) is None):
         return FieldEntry(Presence.NULL)
     if item.kind is FieldKind.LIST and item.item is not None and isinstance(value, list):
         texts = [_text(item, item.item, one) for one in value]

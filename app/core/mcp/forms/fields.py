@@ -92,7 +92,7 @@ class Field:
     def summary(self) -> str:
         """The kind in words, such as `list of text or null`."""
         words = NAMES[self.kind] if self.item is None else f"list of {NAMES[self.item]}"
-        return f"{words} or null" if self.nullable and self.kind is not FieldKind.CONST else words
+        return f"{words} or null" if self.nullable else words
 
     @property
     def why(self) -> str:
@@ -145,7 +145,8 @@ def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
         title=_text(found.get("title")),
         description=_text(found.get("description")),
         required=required,
-        nullable=nullable(found, root),
+        # Null as the only value is a fixed value, and no state beside it.
+        nullable=nullable(found, root) and not (shape.kind is FieldKind.CONST and shape.choices[0].value is None),
         item=shape.item,
         choices=shape.choices,
         hints=hints_of(found, shape.kind, root),
