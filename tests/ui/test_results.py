@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 from PySide6.QtCore import QBuffer, QIODevice, Qt
 from PySide6.QtGui import QGuiApplication, QImage, QKeySequence, QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
 from app.core.mcp.json_text import write_json
 from app.core.mcp.results.exact import exact_data
@@ -592,3 +592,17 @@ async def test_a_line_of_megabytes_is_cut_without_measuring_all_of_it(qapp: QApp
     label.grab()
     assert time.process_time() - before < 0.3
     label.deleteLater()
+
+
+async def test_the_copy_menu_offers_the_value_under_the_focus_first(qapp: QApplication) -> None:
+    async with shown(qapp) as on:
+        on.show({"content": [], "structuredContent": [{"a": Decimal("1.10")}]})
+        on.view.activateWindow()
+        await until(lambda: on.view.data.table.isVisible() and on.view.isActiveWindow())
+        on.view.data.table.setFocus()
+        QTest.keySequence(on.view.data.table, QKeySequence("Ctrl+Shift+C"))
+        menu = qapp.activePopupWidget()
+        assert isinstance(menu, QMenu)
+        assert [action.text() for action in menu.actions()][:2] == ["Copy value", "Copy row as JSON"]
+        QTest.keyClick(menu, Qt.Key.Key_Return)
+        assert QGuiApplication.clipboard().text() == "1.10"

@@ -249,6 +249,7 @@ class ResultView(QWidget):
         """Offer the forms in which the result and its call can be copied."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.data.add_copy_actions(menu)
         if self._result is not None:
             menu.addAction(self.tr("Copy result as text"), self.copy_text).setEnabled(bool(self._result.blocks))
             menu.addAction(self.tr("Copy result as JSON"), self.copy_json)
