@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 CONTENT, DATA, RAW, HISTORY = range(4)
 # A larger answer is read in a worker thread.
 OFF_LOOP_BYTES = 64 * 1024
+LOWEST = 170
 LONGEST_PROBLEM = 300
 LONGEST_IN_CARD = 1_000
 # The forms in which a call can be copied, and what they are called.
@@ -80,18 +81,19 @@ class ResultView(QWidget):
         )
         keys = QShortcut(QKeySequence("Ctrl+Shift+C"), self, self.open_copy_menu)
         keys.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        about_call = QWidget()
-        line = QHBoxLayout(about_call)
+        state = QWidget()
+        line = QHBoxLayout(state)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(current.px(tokens.SPACE_3))
-        for part in (Text(self.tr("Result"), "section"), self.status, self.copy_button, self.formatted):
-            line.addWidget(part)
-        # The tabs go below where both do not fit beside each other.
+        line.addWidget(Text(self.tr("Result"), "section"))
+        line.addWidget(self.status)
+        # What does not fit beside the rest goes below it.
         head_widget = QWidget()
         head = FlowLayout(head_widget)
         head.setSpacing(current.px(tokens.SPACE_3))
-        head.addWidget(about_call)
-        head.addWidget(self.tabs)
+        for part in (state, self.copy_button, self.formatted, self.tabs):
+            part.setMinimumHeight(current.px(tokens.CONTROL))
+            head.addWidget(part)
         beside = QVBoxLayout()
         beside.setContentsMargins(current.px(tokens.SPACE_4), current.px(tokens.SPACE_2), current.px(tokens.SPACE_4), 0)
         beside.addWidget(head_widget)
@@ -129,6 +131,11 @@ class ResultView(QWidget):
         body.addWidget(self._spare, 1)
         box.addLayout(body, 1)
         self._set_body(shown=False)
+
+    def minimumSizeHint(self) -> QSize:
+        # In a low window the form above gives way, or the answer would be out of view.
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), max(hint.height(), theme().px(LOWEST)))
 
     def show_result(self, result: CallResult, output_schema: dict[str, Any] | None = None) -> None:
         """Show a tool's result, which may be one that the tool calls an error.

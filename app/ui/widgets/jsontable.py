@@ -28,6 +28,8 @@ SHOWN_CHARACTERS = 300
 COLUMN_WIDTH = 160
 NARROWEST, WIDEST = 60, 320
 MEASURED_ROWS = 50
+# Python refuses to write integers of more than 4,300 digits.
+LONG_NUMBER_BITS = 10_000
 ABSENT = object()
 
 
@@ -65,8 +67,16 @@ class ObjectModel(QAbstractTableModel):
         """A value as text: strings as they are, everything else as JSON, nothing for an absent one."""
         if value is ABSENT:
             return ""
-        if isinstance(value, str):
-            return value
+        # Most cells, and a table may have a million: writing JSON in general takes ten times as long.
+        match value:
+            case str():
+                return value
+            case None:
+                return "null"
+            case bool():
+                return "true" if value else "false"
+            case int() if value.bit_length() < LONG_NUMBER_BITS:
+                return str(value)
         try:
             return self._write(value)
         except (ValueError, RecursionError):
