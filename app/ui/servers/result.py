@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 CONTENT, DATA, RAW, HISTORY = range(4)
 # A larger answer is read in a worker thread.
 OFF_LOOP_BYTES = 64 * 1024
-LOWEST = 170
+LOWEST, LOWEST_PAGE = 140, 72
 LONGEST_PROBLEM = 300
 LONGEST_IN_CARD = 1_000
 # The forms in which a call can be copied, and what they are called.
@@ -107,6 +107,8 @@ class ResultView(QWidget):
         self.raw = self._raw_page.text
         self.history = HistoryPage()
         self.stack = QStackedWidget()
+        # Each page scrolls. Of itself the stack is as tall as the tallest of them needs to be.
+        self.stack.setMinimumHeight(current.px(LOWEST_PAGE))
         for page in (self.area, self.data, self._raw_page, self.history):
             self.stack.addWidget(page)
         box = QVBoxLayout(self)
