@@ -58,7 +58,7 @@ async def test_a_call_that_says_it_may_destroy_is_not_made_before_the_person_agr
         await until(lambda: backend.servers.calls)
         assert backend.servers.calls[0].arguments == {"query": "x"}
         assert not backend.servers.calls[0].once
-        assert page.stack.currentWidget() is page.splitter
+        assert page.stack.currentWidget() is page.form_page
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ async def test_the_question_stays_with_its_tool(qapp: QApplication) -> None:
         await asked(on, "posthog/wipe", query="x")
         page = on.place.page.tool
         await on.open("posthog/find")
-        assert page.stack.currentWidget() is page.splitter
+        assert page.stack.currentWidget() is page.form_page
         await on.open("posthog/wipe")
         assert page.stack.currentWidget() is page.question
 

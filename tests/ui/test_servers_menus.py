@@ -79,7 +79,7 @@ async def test_the_menu_of_a_row_acts_on_that_row(qapp: QApplication) -> None:
         assert on.place.page.server.id == "posthog"
         choose(menu_of(table, "i1"), "Remove…")
         await settle()
-        assert "Remove Vendor 1?" in on.place.page.page.card.text()
+        assert "Remove Vendor 1?" in on.place.page.question.text
         choose(menu_of(table, "i1"), "Switch off")
         await until(lambda: ("update", "i1", False) in backend.store.asked)
         choose(menu_of(table, "own-1"), "Copy address")

@@ -191,9 +191,9 @@ async def test_a_server_is_removed_after_a_question(qapp: QApplication) -> None:
         on.place.open_item("own-1")
         await settle()
         on.place.page.ask_remove()
-        card = on.place.page.page.card
-        assert "Burrow removes it" in card.text()
-        actions(card)["Remove"]()
+        question = on.place.page.question
+        assert "Burrow removes it" in question.text
+        actions(question)["Remove"]()
         await until(lambda: services.own_servers.removed == ["own-1"])
 
 

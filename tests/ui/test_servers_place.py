@@ -586,7 +586,7 @@ async def test_a_server_is_switched_off_and_removed_after_a_question(qapp: QAppl
         await until(lambda: on.place.controller.servers[0].state is ServerState.DISABLED)
         on.place.page.ask_remove()
         assert ("remove", "i1") not in backend.store.asked
-        actions(on.place.page.page.card)["Remove"]()
+        actions(on.place.page.question)["Remove"]()
         await until(lambda: on.place.controller.servers == ())
         assert "No servers yet" in on.place.pane.no_servers.accessibleName()
 

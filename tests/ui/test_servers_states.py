@@ -206,3 +206,87 @@ async def test_a_hung_refresh_says_so_above_the_tools_that_are_known(qapp: QAppl
         actions(banner)["Cancel"]()
         await until(lambda: hung.cancelled)
         assert banner.text() == "Cancelled. Showing the last list."
+
+
+async def test_the_next_start_opens_the_server_of_the_last_time(qapp: QApplication) -> None:
+    kept: dict[str, object] = {}
+    for start in range(3):
+        async with desk(qapp) as on:
+            on.services.storage.settings.values = kept
+            servers = [ledger(ServerState.READY), installed(installation(8, name="Mail"))]
+            # At the third start it is gone.
+            backend = FakeBackend(servers[: 1 if start == 2 else 2], {"i7": [tool("list_invoices")]})
+            await on.show(backend)
+            assert on.place.page.server is not None
+            assert on.place.page.server.id == ["i7", "i8", "i7"][start]
+            assert on.place.pane.servers.current_key() == on.place.page.server.id
+            on.place.open_item("i8")
+            await settle()
+
+
+async def test_no_server_is_highlighted_beside_the_form_of_a_new_one(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        await on.show(FakeBackend([ledger(ServerState.READY)], {"i7": [tool("list_invoices")]}))
+        on.place.selection.add_server()
+        assert on.place.pane.servers.selected_keys() == ()
+        on.place.refresh()
+        await settle()
+        assert on.place.pages.shows_custom
+        assert on.place.pane.servers.selected_keys() == ()
+        on.place.pages.custom.left.emit()
+        assert on.place.pane.servers.selected_keys() == ("i7",)
+        assert on.place.page.isVisible()
+
+
+async def test_a_list_that_does_not_come_is_told_and_can_be_left(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(qapp) as on:
+        backend = FakeBackend([ledger(ServerState.READY)], {"i7": [tool("list_invoices")]})
+
+        async def hang(*, refresh: bool = False) -> tuple[Server, ...]:
+            await asyncio.get_running_loop().create_future()
+            return ()
+
+        monkeypatch.setattr(backend.servers, "list", hang)
+        await on.show(backend)
+        pane, late = on.place.pane, {"seconds": 0.0}
+        pane.wait._now = lambda: on.place.controller.list_asked_at + late["seconds"]
+        pane.wait.check()
+        assert pane.no_servers.accessibleName() == ""
+        for seconds, words, buttons in ((3.4, "Loading servers… 3 s", []), (5, "Loading servers… 5 s", ["Cancel"])):
+            late["seconds"] = seconds
+            pane.wait.check()
+            await settle()
+            assert pane.no_servers.accessibleName() == words
+            assert list(actions(pane.no_servers)) == buttons
+        monkeypatch.undo()
+        actions(pane.no_servers)["Cancel"]()
+        await settle()
+        assert "Cancelled" in pane.no_servers.accessibleName()
+        actions(pane.no_servers)["Try again"]()
+        await until(lambda: shown(on)[0] == ["list_invoices"])
+
+
+async def test_a_host_that_does_not_answer_a_connection_is_told_and_can_be_left(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = FakeBackend([ledger(ServerState.SIGN_IN)])
+        await on.show(backend)
+
+        async def hang() -> str:
+            await asyncio.get_running_loop().create_future()
+            return ""
+
+        on.place.connecting.begin(backend, "Ledger", hang(), lambda _each: False)  # type: ignore[arg-type]
+        installer, banner = on.place.installer, on.place.pages.banner
+        began = installer.wait._since
+        assert began is not None
+        assert banner.isHidden()
+        for seconds, buttons in ((2.5, []), (6.0, ["Cancel"])):
+            installer.wait._now = lambda at=began + seconds: at  # type: ignore[misc]
+            installer.wait.check()
+            await settle()
+            assert banner.text() == f"Connecting to Ledger… {int(seconds)} s"
+            assert list(actions(banner)) == buttons
+        actions(banner)["Cancel"]()
+        assert banner.isHidden()

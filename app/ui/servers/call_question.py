@@ -15,9 +15,11 @@ from app.ui.servers.wording import destroys_words, server_name
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State
 from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import CodeEdit, KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.hairline import Hairline
 from app.ui.widgets.question import YesButton
 from app.ui.widgets.text import StatusWord, Text
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 # In characters. More is laid out when it is asked for.
 SHOWN = 50_000
+LINES = 4
 FIXED = "const"
 
 
@@ -64,20 +67,29 @@ class CallQuestion(QWidget):
         self.run = YesButton(self.tr("Run"), clicked=self.run_wanted.emit)
         self.once = YesButton(self.tr("Run once"), clicked=self.once_wanted.emit)
         self.always = YesButton(self.tr("Always allow and run"), clicked=self.always_wanted.emit)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(wide, gap, wide, gap)
-        box.setSpacing(gap)
-        for part in (self.title, self.claim, self.words, self.facts, self.fixed):
-            box.addWidget(part)
+        self.arguments.setMinimumHeight(self.arguments.fontMetrics().lineSpacing() * LINES)
+        # In a small window this scrolls, and the answers stay in view. The arguments come before the explanation.
+        area = ScrollColumn(self.tr("The call"), side=tokens.SPACE_4, top=tokens.SPACE_2)
+        for part in (self.title, self.claim, self.facts, self.fixed):
+            area.box.addWidget(part)
         line = QHBoxLayout()
         line.addWidget(caption, 1)
         line.addWidget(self.all_button)
-        box.addLayout(line)
-        box.addWidget(self.arguments, 1)
+        area.box.addLayout(line)
+        area.box.addWidget(self.arguments, 1)
+        area.box.addWidget(self.words)
         buttons = FlowLayout()
+        room = QVBoxLayout()
+        room.setContentsMargins(wide, gap, wide, gap)
+        room.addLayout(buttons)
         for button in (self.no, self.run, self.once, self.always):
             buttons.addWidget(button)
-        box.addLayout(buttons)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addWidget(area, 1)
+        box.addWidget(Hairline())
+        box.addLayout(room)
 
     def show_session(self, session: ToolSession) -> None:
         """Show the call that a session asks about."""
@@ -88,6 +100,7 @@ class CallQuestion(QWidget):
         self.claim.set_state(State("warning", destroys_words(), "bad"))
         self.words.setText(self._why(locked=tool.locked) if asks else "")
         self.words.setVisible(asks)
+        self.once.setAccessibleDescription(self.words.text())
         self.facts.put(self.tr("Server"), f"{server_name(session.server)}  ·  {revealed_name(session.server.url)}")
         self.facts.put(self.tr("Tool"), revealed_name(tool.name))
         arguments = session.arguments or {}

@@ -92,6 +92,8 @@ class ServerController(QObject):
         self.tool_errors: dict[str, BurrowError]
         self.loading_tools: set[str]
         self.asked_at: dict[str, float]
+        self.list_asked_at: float
+        self.offers_asked_at: float
         self._failed_as: dict[str, _Reached]
         self.templates: tuple[ServerTemplate, ...] | None
         self.template_error: BurrowError | None
@@ -149,8 +151,20 @@ class ServerController(QObject):
             return await servers.list(refresh=refresh)
 
         self.loading, self.error = True, None
+        self.list_asked_at = monotonic()
         self._spawn(read(), self._loaded, self._not_loaded, key="list")
         self.changed.emit()
+
+    def cancel_list(self) -> None:
+        """Stop loading the list of servers, or of those on offer. What is known stays."""
+        stopped = LoadingCancelled("The list was not loaded.")
+        if self.loading:
+            self._generation.cancel("list")
+            self._not_loaded(stopped)
+        if self.loading_templates:
+            self._generation.cancel("templates")
+            self.loading_templates, self.template_error = False, stopped
+            self.templates_changed.emit()
 
     def load_with_tools(self, server_id: str) -> None:
         """Load the list again, then a server's tools if they were asked for before.
@@ -202,6 +216,7 @@ class ServerController(QObject):
         if backend is None or self.loading_templates or (self.templates is not None and not refresh):
             return
         self.loading_templates, self.template_error = True, None
+        self.offers_asked_at = monotonic()
 
         async def read() -> tuple[ServerTemplate, ...]:
             if backend.project is None:
@@ -291,6 +306,7 @@ class ServerController(QObject):
         self.tool_errors = {}
         self.loading_tools = set()
         self.asked_at = {}
+        self.list_asked_at = self.offers_asked_at = 0.0
         self._failed_as = {}
         self.templates = None
         self.template_error = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
@@ -14,6 +15,7 @@ from app.core.mcp.servers.definitions import HttpServer
 from app.ui.servers.connect_flow import ConnectStage
 from app.ui.servers.kinds import installation_of
 from app.ui.servers.wording import server_name, shown_name
+from app.ui.widgets.waiting import CANCEL_AFTER, WaitClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -54,6 +56,8 @@ class ServerInstaller(QObject):
         self._template_page.connect_wanted.connect(self._install_offered)
         self._custom_page.add_wanted.connect(self._add_by_address)
         flow.changed.connect(self._show)
+        self.wait = WaitClock(self)
+        self.wait.ticked.connect(self._show_asking)
         flow.connected.connect(self._connected)
 
     def reconnect(self, server: Server) -> None:
@@ -153,11 +157,18 @@ class ServerInstaller(QObject):
             self._custom_page.reset()
         self.done.emit(server_id, self._flow.title)
 
+    def _show_asking(self) -> None:
+        """The host has not answered yet."""
+        words = self.tr("Connecting to {0}… {1} s").format(self._flow.title, self.wait.seconds)
+        cancel = [(self.tr("Cancel"), self._flow.cancel)] if self.wait.seconds >= CANCEL_AFTER else []
+        self._banner.show_message(words, "info", secondary=cancel, glyph="clock")
+
     def _show(self) -> None:
         flow = self._flow
         busy = flow.stage in {ConnectStage.ASKING, ConnectStage.WAITING}
         self._template_page.set_busy(busy)
         self._custom_page.add_button.setEnabled(not busy)
+        self.wait.set_since(monotonic() if flow.stage is ConnectStage.ASKING else None)
         if flow.stage is ConnectStage.WAITING:
             self._banner.show_message(
                 self.tr("Waiting for your browser to connect {0}…").format(flow.title),

@@ -66,4 +66,5 @@ class ServerPages(QWidget):
         # What could be undone belongs to the former account.
         self.server.page.undo.drop()
         self.server.page.card.clear()
+        self.server.question.withdraw()
         self.banner.clear()

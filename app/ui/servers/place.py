@@ -53,7 +53,7 @@ class ServersPlace(Place):
         self.pane = ServerPane(self.controller)
         self.pages = ServerPages(bridge)
         self.new_server_draft = NewServerDraft(services, bridge, self.pages.custom, self.pages.template, self)
-        self.selection = ServerSelection(self.controller, self.pane, self.pages)
+        self.selection = ServerSelection(self.controller, self.pane, self.pages, settings)
         self.calls = ToolCalls(context, self.controller, self.drafts, self.selection, self.pane, self.pages)
         self.policies = PolicyActions(self.controller, self.page, bridge, self)
         self.installer = ServerInstaller(

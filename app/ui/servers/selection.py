@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from app.ui.servers.controller import ServerController
     from app.ui.servers.pages import ServerPages
     from app.ui.servers.server_pane import ServerPane
+    from app.ui.settings import UiSettings
+
+# Followed by the account. The setting has the id of a server.
+LAST = "servers.last"
 
 
 class ServerSelection(QObject):
@@ -28,11 +32,16 @@ class ServerSelection(QObject):
     server_shown = Signal(object)
     tool_wanted = Signal(str)
 
-    def __init__(self, controller: ServerController, pane: ServerPane, pages: ServerPages) -> None:
+    def __init__(
+        self, controller: ServerController, pane: ServerPane, pages: ServerPages, settings: UiSettings
+    ) -> None:
         super().__init__(pages)
+        self._settings = settings
         self._controller, self._pane, self._pages = controller, pane, pages
         # A server, and perhaps the name of one of its tools, that was asked for and is not loaded yet.
         self._wanted: tuple[str, str] | None = None
+        # What was shown before the form of a new server. It is no longer highlighted meanwhile.
+        self._before = ""
         controller.changed.connect(self._update)
         controller.templates_changed.connect(self._update_templates)
         pane.server_picked.connect(self._picked)
@@ -62,6 +71,10 @@ class ServerSelection(QObject):
 
     def add_server(self) -> None:
         """Open the form of a server by its address."""
+        if not self._pages.shows_custom:
+            shown = self._pane.templates if self._pane.available else self._pane.servers
+            self._before = shown.current_key() or ""
+            shown.select_key(None, quiet=True)
         self._pages.custom.show_locations(store=self._controller.backend is not None)
         self._pages.turn_to(self._pages.custom)
         self._pages.custom.focus_first()
@@ -131,10 +144,13 @@ class ServerSelection(QObject):
                 self.server_shown.emit(now)
                 self._load_tools(now)
         self.follow_wanted()
-        # The first server is shown by itself, unless another one was asked for and is still being loaded.
-        if page.server is None and self._wanted is None and not self._pane.available:
+        # The server of the last time, else the first one, is shown by itself, unless another one was asked for and is
+        # still being loaded.
+        idle = page.server is None and self._wanted is None
+        if idle and not self._pane.available and not self._pages.shows_custom:
             if controller.servers and self._pane.servers.current_key() is None:
-                self._pane.servers.select_first()
+                if not self._pane.servers.select_key(self._last()):
+                    self._pane.servers.select_first()
             elif self._pages.shows_nothing:
                 self.show_nothing()
 
@@ -152,9 +168,25 @@ class ServerSelection(QObject):
     def _show_server(self, server: Server) -> None:
         page = self._pages.server
         page.show_server(server, self._controller)
+        self._remember(server)
         self.server_shown.emit(server)
         self._pages.turn_to(page)
         self._load_tools(server)
+
+    def _last(self) -> str:
+        """The server that was shown last, at any time."""
+        last = self._settings.get(self._last_key)
+        return last if isinstance(last, str) else ""
+
+    def _remember(self, server: Server) -> None:
+        if self._last() != server.id:
+            self._settings.put(self._last_key, server.id)
+
+    @property
+    def _last_key(self) -> str:
+        backend = self._controller.backend
+        scope = None if backend is None else backend.scope
+        return LAST if scope is None else f"{LAST}:{scope.host}:{scope.account}"
 
     def _load_tools(self, server: Server) -> None:
         """Load the tools of the server in view, once, as soon as it can be used."""
@@ -201,8 +233,10 @@ class ServerSelection(QObject):
         pane = self._pane
         self.show_nothing()
         if pane.available:
+            pane.templates.select_key(pane.templates.current_key() or self._before, quiet=True)
             self._template_picked(pane.templates.current_key() or "")
             pane.templates.setFocus(Qt.FocusReason.BacktabFocusReason)
         else:
+            pane.servers.select_key(pane.servers.current_key() or self._before, quiet=True)
             self._picked(pane.servers.current_key() or "")
             pane.servers.setFocus(Qt.FocusReason.BacktabFocusReason)

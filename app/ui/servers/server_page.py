@@ -22,6 +22,7 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
+from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.waiting import CANCEL_AFTER, WORDS_AFTER, WaitClock
 
 if TYPE_CHECKING:
@@ -79,7 +80,15 @@ class ServerPage(QWidget):
         self.stack = QStackedWidget()
         self.stack.addWidget(self.split)
         self.stack.addWidget(self.about)
-        self.page.set_body(self.stack)
+        # Before it is removed. Enter is never the yes.
+        self.question = InlineQuestion()
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.question)
+        column.addWidget(self.stack, 1)
+        self.page.set_body(body)
         self.page.edge.follow(self.about)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -96,6 +105,7 @@ class ServerPage(QWidget):
             self.close_tool()
             self.tools.clear()
             self.page.card.clear()
+            self.question.withdraw()
             self.page.banner.clear()
             self.tabs.setCurrentIndex(TOOLS)
         self.server = server
@@ -184,18 +194,8 @@ class ServerPage(QWidget):
         removal = "" if server is None else kind_of(server).removal
         if server is None or not removal:
             return
-
-        def remove() -> None:
-            self.page.card.clear()
-            self.remove_wanted.emit()
-
-        self.page.card.show_note(
-            self.tr("Remove {0}?").format(server_name(server)),
-            removal,
-            "",
-            [(self.tr("Remove"), remove), (self.tr("Keep"), self.page.card.clear)],
-            tone="bad",
-        )
+        words = self.tr("Remove {0}?").format(server_name(server))
+        self.question.ask(f"{words} {removal}", self.tr("Remove"), self.remove_wanted.emit)
 
     def _show_error(self, error: BurrowError) -> None:
         again = (self.tr("Try again"), self.refresh_wanted.emit)

@@ -17,6 +17,7 @@ from app.ui.widgets.feedback import EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import SidePane
+from app.ui.widgets.waiting import CANCEL_AFTER, WORDS_AFTER, WaitClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,8 @@ class ServerPane(SidePane):
         self.tabs = TabStrip([self.tr("Installed"), self.tr("Available")], self.tr("Servers"))
         self.tabs.currentChanged.connect(self._show_tab)
         self.progress = ProgressLine(self.tr("Loading servers"))
+        self.wait = WaitClock(self)
+        self.wait.ticked.connect(self._show_waiting)
         self.servers = ListTable(self.tr("Installed servers"), two_lines=True)
         self.servers.picked.connect(self.server_picked)
         self.servers.opened.connect(self.server_opened)
@@ -110,6 +113,7 @@ class ServerPane(SidePane):
             self.progress.start()
         else:
             self.progress.stop()
+        self._set_wait()
         self.tabs.setTabVisible(AVAILABLE, controller.backend is not None)
         self._show_rows()
         self._installed.setCurrentWidget(self.servers if controller.servers else self.no_servers)
@@ -129,7 +133,7 @@ class ServerPane(SidePane):
                 [browse] if connected else [add],
                 glyph="servers",
             )
-        else:
+        elif not self._waited:
             self.no_servers.show_state("")
 
     def set_waiting(self, server_ids: frozenset[str]) -> None:
@@ -152,13 +156,40 @@ class ServerPane(SidePane):
                 self.no_templates, controller.template_error, lambda: controller.load_templates(refresh=True)
             )
         elif controller.templates is None:
-            self.no_templates.show_state("")
+            if not self._waited:
+                self.no_templates.show_state("")
         elif needle or category:
             self.no_templates.show_state(
                 self.tr("No servers match"), "", [(self.tr("Clear search"), self._clear)], glyph="search"
             )
         else:
             self.no_templates.show_state(self.tr("No servers are available here"), glyph="servers")
+
+    @property
+    def _waited(self) -> bool:
+        """Whether the wait is so long that it is told."""
+        return self.wait.seconds >= WORDS_AFTER
+
+    def _set_wait(self) -> None:
+        controller = self._controller
+        if self.available:
+            self.wait.set_since(controller.offers_asked_at if controller.loading_templates else None)
+        else:
+            self.wait.set_since(controller.list_asked_at if controller.loading else None)
+
+    def _show_waiting(self) -> None:
+        """Say for how long the list has not come, where there is none; after a while, offer to stop waiting."""
+        controller = self._controller
+        empty = self.no_templates if self.available else self.no_servers
+        if controller.templates if self.available else controller.servers:
+            return
+        words = self.tr("Loading servers… {0} s").format(self.wait.seconds)
+        offered = self.wait.seconds >= CANCEL_AFTER
+        if self.wait.seconds in {WORDS_AFTER, CANCEL_AFTER} or empty.accessibleName() == "":
+            empty.show_state(words, "", [(self.tr("Cancel"), controller.cancel_list)] if offered else [], glyph="clock")
+        else:
+            # The button stays, and with it the focus.
+            empty.say(words)
 
     def show_installed(self) -> None:
         """Show the list of installed servers."""
@@ -181,6 +212,7 @@ class ServerPane(SidePane):
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))
+        self._set_wait()
         if tab == AVAILABLE:
             self._controller.load_templates()
             self.show_templates()

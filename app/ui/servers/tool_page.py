@@ -7,7 +7,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.servers.call_question import CallQuestion
@@ -25,6 +24,7 @@ from app.ui.widgets.described import Described
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.hairline import Hairline
 from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
@@ -32,7 +32,7 @@ from app.ui.widgets.times import duration
 from app.ui.widgets.title_row import TitleRow
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent, QPaintEvent
+    from PySide6.QtGui import QKeyEvent
 
     from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.forms.validation import ValidationResult
@@ -286,7 +286,7 @@ class ToolPage(QWidget):
         above.setContentsMargins(0, 0, 0, 0)
         above.setSpacing(0)
         above.addWidget(self.area, 1)
-        above.addWidget(_Hairline())
+        above.addWidget(Hairline())
         above.addLayout(bar)
         above.addWidget(self.progress)
         self.result = ResultView(self._bridge)
@@ -308,16 +308,21 @@ class ToolPage(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        outer.addLayout(head)
-        outer.addWidget(ScrollEdge(self.area))
+        self.form_page = QWidget()
+        page = QVBoxLayout(self.form_page)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.setSpacing(0)
+        page.addLayout(head)
+        page.addWidget(ScrollEdge(self.area))
+        page.addWidget(self.splitter, 1)
         self.question = CallQuestion()
         self.question.declined.connect(self._decline)
         self.question.run_wanted.connect(self._agree)
         self.question.once_wanted.connect(self._run_once)
         self.question.always_wanted.connect(self.allow_wanted)
-        # In the place of form and result: what is asked about are the arguments in the question, and no others.
+        # In the place of all the rest: what is asked about are the arguments in the question, and no others.
         self.stack = QStackedWidget()
-        self.stack.addWidget(self.splitter)
+        self.stack.addWidget(self.form_page)
         self.stack.addWidget(self.question)
         outer.addWidget(self.stack, 1)
 
@@ -413,7 +418,7 @@ class ToolPage(QWidget):
         self._show_progress()
         if session.asks:
             self.question.show_session(session)
-        self._turn_to(self.question if session.asks else self.splitter)
+        self._turn_to(self.question if session.asks else self.form_page)
         self.result.setVisible(self._outcome.show(session))
         self.show_history_button()
         self._announce(session)
@@ -473,17 +478,3 @@ class ToolPage(QWidget):
                 self.left.emit()
         else:
             super().keyPressEvent(event)
-
-
-class _Hairline(QWidget):
-    """A line of the border's colour."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFixedHeight(1)
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), theme().colour("border"))
-        painter.end()
