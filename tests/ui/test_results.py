@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 from PySide6.QtCore import QBuffer, QIODevice, Qt
 from PySide6.QtGui import QGuiApplication, QImage, QKeySequence, QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
 from app.core.mcp.json_text import write_json
 from app.core.mcp.results.exact import exact_data
@@ -219,6 +219,21 @@ async def test_thousands_of_texts_open_at_once_and_each_comes_into_view(qapp: QA
                 for each in on.find(ExactText)
             )
         )
+
+
+async def test_fifty_thousand_blocks_cost_little_more_than_reading_them(qapp: QApplication) -> None:
+    async with shown(qapp) as on:
+        result = call_result(texts(*("text" for _ in range(50_000))), 0.1)
+        before = time.process_time()
+        on.view.show_result(result)
+        await until(lambda: len(on.find(ExactText)) >= 10)
+        bar = on.view.area.verticalScrollBar()
+        await until(lambda: bar.maximum() > 500_000)
+        for place in (1, 3, 2):
+            bar.setValue(bar.maximum() * place // 3)
+            await until(lambda: any(not each.visibleRegion().isEmpty() for each in on.find(ExactText)))
+        assert time.process_time() - before < 4.0
+        assert len(on.find(ExactText)) < 600
 
 
 @pytest.mark.parametrize(
@@ -551,3 +566,43 @@ async def test_an_output_schema_of_any_shape_is_tried(qapp: QApplication) -> Non
         for schema in schemas:
             on.view.show_result(call_result({"structuredContent": {"a": 1}}, 0.1), schema)
             await asyncio.sleep(0.05)
+
+
+async def test_an_error_of_megabytes_shows_its_beginning_in_the_card_and_the_rest_below(qapp: QApplication) -> None:
+    async with shown(qapp) as on:
+        words = "It broke.\n" * 200_000
+        before = time.process_time()
+        on.view.show_card(None, 0.1, "The call failed", words, detail=words)
+        on.view.grab()
+        assert time.process_time() - before < 1.0
+        assert len(on.view.card.text()) < 5_000
+        assert [each.source for each in on.find(ExactText)] == [words, words]
+        on.view.show_card(None, 0.1, "The call failed", "Short.")
+        assert not on.view.stack.isVisible()
+
+
+async def test_a_line_of_megabytes_is_cut_without_measuring_all_of_it(qapp: QApplication) -> None:
+    from app.ui.widgets.text import ElidedLabel
+
+    apply_theme(qapp, "light", 1.0)
+    label = ElidedLabel("word " * 1_000_000)
+    label.resize(200, 20)
+    label.show()
+    before = time.process_time()
+    label.grab()
+    assert time.process_time() - before < 0.3
+    label.deleteLater()
+
+
+async def test_the_copy_menu_offers_the_value_under_the_focus_first(qapp: QApplication) -> None:
+    async with shown(qapp) as on:
+        on.show({"content": [], "structuredContent": [{"a": Decimal("1.10")}]})
+        on.view.activateWindow()
+        await until(lambda: on.view.data.table.isVisible() and on.view.isActiveWindow())
+        on.view.data.table.setFocus()
+        QTest.keySequence(on.view.data.table, QKeySequence("Ctrl+Shift+C"))
+        menu = qapp.activePopupWidget()
+        assert isinstance(menu, QMenu)
+        assert [action.text() for action in menu.actions()][:2] == ["Copy value", "Copy row as JSON"]
+        QTest.keyClick(menu, Qt.Key.Key_Return)
+        assert QGuiApplication.clipboard().text() == "1.10"

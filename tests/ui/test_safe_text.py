@@ -7,6 +7,7 @@ import http.server
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import process_time
 from typing import ClassVar
 
 import pytest
@@ -180,6 +181,37 @@ def test_a_very_long_text_is_not_formatted() -> None:
     assert looks_like_markdown("a **b** c")
     assert not looks_like_markdown("plain words, 3 * 4 * 5")
     assert not looks_like_markdown("# Title\n" + "x" * 60_000)
+
+
+HOSTILE = [
+    "> " * 25_000 + "x",
+    "- " * 25_000 + "x",
+    "[" * 50_000,
+    "![a](b)" * 7_000,
+    "[a](b)" * 8_000,
+    "# a\n" * 12_000,
+    "|a|b|\n|-|-|\n" + "|c|d|\n" * 900,
+    "|a" * 12_000 + "|\n" + "|-" * 12_000 + "|\n",
+    "a\n\n" * 16_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=[text[:8].encode("unicode_escape").decode() for text in HOSTILE])
+def test_hostile_markdown_takes_no_long_time(qapp: QApplication, text: str) -> None:
+    apply_theme(qapp, "light", 1.0)
+    view = Prose("Text")
+    view.resize(600, 400)
+    view.show()
+    before = process_time()
+    view.set_text(text)
+    qapp.processEvents()
+    assert process_time() - before < 1.5
+    view.deleteLater()
+
+
+def test_a_table_of_thousands_of_rows_is_not_formatted() -> None:
+    assert looks_like_markdown("|a|b|\n|-|-|\n" + "|c|d|\n" * 900)
+    assert not looks_like_markdown("|a|b|\n|-|-|\n" + "|c|d|\n" * 8_000)
 
 
 def test_the_height_follows_the_content(qapp: QApplication) -> None:

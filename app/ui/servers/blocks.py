@@ -24,6 +24,7 @@ from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.exact_text import TALLEST, ExactText
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.jsontree import JsonTree
 from app.ui.widgets.pictures import Picture
 from app.ui.widgets.prose import Prose, looks_like_markdown
@@ -119,12 +120,16 @@ def text_widget(text: str, name: str, tools: BlockTools) -> QWidget:
         tr("The first {0} of {1}").format(size_words(SHOWN_CHARACTERS), size_words(len(text))),
         "caption",
         "muted",
-        wrap=True,
     )
     more = QuietButton(tr("Show all"), "chevron-down", clicked=lambda: _show_all(edit, more, words))
     save = QuietButton(tr("Save full text…"), "download", clicked=lambda: tools.save(name, encoded(text)))
+    line = QWidget()
+    flow = FlowLayout(line)
+    for part in (words, more, save):
+        part.setMinimumHeight(theme().px(tokens.CONTROL))
+        flow.addWidget(part)
     box = _box()
-    _fill(box, _line(words, more, save), edit)
+    _fill(box, line, edit)
     return box
 
 
@@ -301,12 +306,11 @@ def _fill(box: QWidget, *parts: QWidget) -> None:
         layout.addWidget(part)
 
 
-def _line(words: QWidget, *buttons: QWidget) -> QWidget:
+def _line(words: QWidget, button: QWidget) -> QWidget:
     line = QWidget()
     row = QHBoxLayout(line)
     row.setContentsMargins(0, 0, 0, 0)
     row.setSpacing(theme().px(tokens.SPACE_2))
     row.addWidget(words, 1)
-    for button in buttons:
-        row.addWidget(button)
+    row.addWidget(button)
     return line

@@ -40,8 +40,9 @@ class CallDesk(QObject):
         self._services, self._bridge, self._navigator = context.services, context.bridge, context.navigator
         self._page, self._tool, self._view = page, page.tool, page.tool.result
         self._shown: ToolSession | None = None
-        self._view.set_formatted(self._services.storage.settings.get(FORMATTED, False) is True)
+        self._set_formatted(self._services.storage.settings.get(FORMATTED, False) is True)
         self._view.formatted_changed.connect(self._keep_formatted)
+        self._tool.description.formatted_changed.connect(self._keep_formatted)
         self._view.copy_wanted.connect(self._copy)
         self._view.data.copied.connect(lambda _text: self._navigator.status(self.tr("Copied")))
         self._view.history.use_wanted.connect(self._use)
@@ -152,7 +153,13 @@ class CallDesk(QObject):
         QGuiApplication.clipboard().setText(text)
         self._navigator.status(self.tr("Copied. It has no token: set BURROW_TOKEN where the server asks for one."))
 
+    def _set_formatted(self, on: bool) -> None:
+        self._view.set_formatted(on)
+        self._tool.description.set_formatted(on)
+
     def _keep_formatted(self, on: bool) -> None:
+        """Results and descriptions are shown in one way, in this window and after the next start."""
+        self._set_formatted(on)
         self._bridge.spawn(self, self._services.storage.settings.set(FORMATTED, on), failed=_not_kept)
 
 

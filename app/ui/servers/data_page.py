@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.mcp.json_text import write_json
 from app.core.mcp.results.exact import DEPTH, Exact, written
@@ -72,6 +72,13 @@ class DataPage(QWidget):
         self.view.setCurrentIndex(1 if whole else 0)
         self.view.blockSignals(False)
         self._show()
+
+    def add_copy_actions(self, menu: QMenu) -> None:
+        """Add to a menu what can be copied of the part that has the focus, if one has."""
+        for part in (self.tree, self.table):
+            if part.hasFocus():
+                part.add_copy_actions(menu)
+                menu.addSeparator()
 
     def _show(self) -> None:
         chosen = self.view.currentData()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from app.marks import revealed
 from app.ui.servers.blocks import size_words
@@ -13,6 +13,7 @@ from app.ui.servers.wording import CallState, call_state, tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.exact_text import ExactText
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
 from app.ui.widgets.times import absolute, duration, moment_at, relative
@@ -58,12 +59,10 @@ class HistoryPage(QWidget):
         self.clear_button = QuietButton(tr("Clear history"), kind="flat", clicked=self.clear_wanted.emit)
         self.note = Text("", "caption", "muted", wrap=True)
         self.detail = ExactText(tr("The call"), fitted=False)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(theme().px(tokens.SPACE_2))
-        buttons.addWidget(self.use)
-        buttons.addWidget(self.again)
-        buttons.addStretch()
-        buttons.addWidget(self.clear_button)
+        buttons = QWidget()
+        row = FlowLayout(buttons)
+        for button in (self.use, self.again, self.clear_button):
+            row.addWidget(button)
         side = QWidget()
         box = QVBoxLayout(side)
         box.setContentsMargins(theme().px(tokens.SPACE_3), 0, 0, 0)
@@ -81,7 +80,7 @@ class HistoryPage(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(theme().px(tokens.SPACE_2))
-        outer.addLayout(buttons)
+        outer.addWidget(buttons)
         outer.addWidget(splitter, 1)
         self._show()
 

@@ -22,6 +22,7 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,7 +149,7 @@ class TemplatePage(QWidget):
         self.connect_button.setVisible(installed is None)
         self.open_button.setVisible(installed is not None)
         self.docs_button.setVisible(is_web(template.docs_url))
-        self.docs_button.setToolTip(template.docs_url)
+        self.docs_button.setToolTip(plain_tip(template.docs_url))
         if installed is not None:
             self.note.setText(self.tr("Installed."))
         elif with_key:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QCoreApplication, QObject
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QImage
 
     from app.ui.bridge import Bridge
+
+T = TypeVar("T")
 
 # The pixels of all pictures of a result together. A file of some kilobytes may claim any size, and each pixel takes
 # four bytes while it is decoded.
@@ -40,6 +43,7 @@ class PictureLoader(QObject):
         super().__init__(parent)
         self._bridge = bridge
         self._turn = asyncio.Lock()
+        self._decoding = threading.Lock()
         self.start()
 
     def start(self) -> None:
@@ -58,7 +62,7 @@ class PictureLoader(QObject):
     async def _decode(self, data: bytes, form: str) -> LoadedPicture:
         # One at a time: each may take as much memory as the budget allows.
         async with self._turn:
-            size = await asyncio.to_thread(picture_size, data, form)
+            size = await asyncio.to_thread(self._alone, picture_size, data, form)
             width, height = size.width(), size.height()
             if size.isEmpty():
                 return LoadedPicture(reason=_tr("It is damaged."))
@@ -66,10 +70,15 @@ class PictureLoader(QObject):
                 return LoadedPicture(
                     width, height, reason=_tr("The pictures of this result are too large to show together.")
                 )
-            image = await asyncio.to_thread(decode_picture, data, form)
+            image = await asyncio.to_thread(self._alone, decode_picture, data, form)
             if image.isNull():
                 return LoadedPicture(width, height, reason=_tr("It is damaged."))
             return LoadedPicture(width, height, image)
+
+    def _alone(self, work: Callable[[bytes, str], T], data: bytes, form: str) -> T:
+        # A picture that left the view stops waiting for its worker thread, which goes on.
+        with self._decoding:
+            return work(data, form)
 
     def _within_budget(self, data: bytes, pixels: int) -> bool:
         if id(data) in self._counted:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.servers.blocks import SHOWN_CHARACTERS, size_words
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.exact_text import ExactText
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -24,18 +25,18 @@ class RawPage(QWidget):
         self._save, self._body = save, b""
         self.text = ExactText(self.tr("Raw result"), fitted=False)
         self.text.completed.connect(self._completed)
-        self._note = Text("", "caption", "muted", wrap=True)
+        self._note = Text("", "caption", "muted")
         self.more = QuietButton(self.tr("Show all"), "chevron-down", clicked=self._show_all)
         keep = QuietButton(self.tr("Save full answer…"), "download", clicked=self._save_body)
-        line = QHBoxLayout()
-        line.setSpacing(theme().px(tokens.SPACE_2))
-        line.addWidget(self._note, 1)
-        line.addWidget(self.more)
-        line.addWidget(keep)
+        line = QWidget()
+        flow = FlowLayout(line)
+        for part in (self._note, self.more, keep):
+            part.setMinimumHeight(theme().px(tokens.CONTROL))
+            flow.addWidget(part)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_1))
-        box.addLayout(line)
+        box.addWidget(line)
         box.addWidget(self.text, 1)
 
     def show_body(self, body: bytes, *, exact: bool) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 CONTENT, DATA, RAW, HISTORY = range(4)
 # A larger answer is read in a worker thread.
 OFF_LOOP_BYTES = 64 * 1024
+LOWEST, LOWEST_PAGE = 140, 72
 LONGEST_PROBLEM = 300
+LONGEST_IN_CARD = 1_000
 # The forms in which a call can be copied, and what they are called.
 COPIED_CALLS = (("curl", "Copy call as curl"), ("python", "Copy call as Python"), ("command", "Copy call as a command"))
 
@@ -79,18 +81,19 @@ class ResultView(QWidget):
         )
         keys = QShortcut(QKeySequence("Ctrl+Shift+C"), self, self.open_copy_menu)
         keys.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        about_call = QWidget()
-        line = QHBoxLayout(about_call)
+        state = QWidget()
+        line = QHBoxLayout(state)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(current.px(tokens.SPACE_3))
-        for part in (Text(self.tr("Result"), "section"), self.status, self.copy_button, self.formatted):
-            line.addWidget(part)
-        # The tabs go below where both do not fit beside each other.
+        line.addWidget(Text(self.tr("Result"), "section"))
+        line.addWidget(self.status)
+        # What does not fit beside the rest goes below it.
         head_widget = QWidget()
         head = FlowLayout(head_widget)
         head.setSpacing(current.px(tokens.SPACE_3))
-        head.addWidget(about_call)
-        head.addWidget(self.tabs)
+        for part in (state, self.copy_button, self.formatted, self.tabs):
+            part.setMinimumHeight(current.px(tokens.CONTROL))
+            head.addWidget(part)
         beside = QVBoxLayout()
         beside.setContentsMargins(current.px(tokens.SPACE_4), current.px(tokens.SPACE_2), current.px(tokens.SPACE_4), 0)
         beside.addWidget(head_widget)
@@ -104,6 +107,8 @@ class ResultView(QWidget):
         self.raw = self._raw_page.text
         self.history = HistoryPage()
         self.stack = QStackedWidget()
+        # Each page scrolls. Of itself the stack is as tall as the tallest of them needs to be.
+        self.stack.setMinimumHeight(current.px(LOWEST_PAGE))
         for page in (self.area, self.data, self._raw_page, self.history):
             self.stack.addWidget(page)
         box = QVBoxLayout(self)
@@ -128,6 +133,11 @@ class ResultView(QWidget):
         body.addWidget(self._spare, 1)
         box.addLayout(body, 1)
         self._set_body(shown=False)
+
+    def minimumSizeHint(self) -> QSize:
+        # In a low window the form above gives way, or the answer would be out of view.
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), max(hint.height(), theme().px(LOWEST)))
 
     def show_result(self, result: CallResult, output_schema: dict[str, Any] | None = None) -> None:
         """Show a tool's result, which may be one that the tool calls an error.
@@ -166,9 +176,13 @@ class ResultView(QWidget):
 
     def set_formatted(self, on: bool) -> None:
         """Show Markdown as such, or as text, without emitting `formatted_changed`."""
+        if on == self.formatted.isChecked():
+            return
         self.formatted.blockSignals(True)
         self.formatted.setChecked(on)
         self.formatted.blockSignals(False)
+        if self._result is not None:
+            self._fill_blocks(self._result)
 
     def show_card(
         self,
@@ -190,9 +204,16 @@ class ResultView(QWidget):
         else:
             took = duration(seconds) if seconds is not None else ""
             self.status.set_state(call_state(state) if state is not None else None, took)
-        self.card.show_note(title, cause, advice, actions, tone=tone, detail=detail)
+        self.card.show_note(
+            title[:LONGEST_PROBLEM], _beginning(cause), advice, actions, tone=tone, detail=_beginning(detail)
+        )
         self.tabs.setTabText(CONTENT, self.tr("Outcome"))
         self._set_body(shown=False)
+        # What does not fit into the card stands below it.
+        long = [TextBlock(words) for words in (cause, detail) if len(words) > LONGEST_IN_CARD]
+        self._pictures.start()
+        self.area.set_parts([block_part(words, self._tools) for words in long])
+        self._has_content = bool(long)
         self.tabs.setCurrentIndex(CONTENT)
         self._show_tab()
 
@@ -237,6 +258,7 @@ class ResultView(QWidget):
         """Offer the forms in which the result and its call can be copied."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.data.add_copy_actions(menu)
         if self._result is not None:
             menu.addAction(self.tr("Copy result as text"), self.copy_text).setEnabled(bool(self._result.blocks))
             menu.addAction(self.tr("Copy result as JSON"), self.copy_json)
@@ -281,7 +303,7 @@ class ResultView(QWidget):
         )
 
     def _set_body(self, *, shown: bool) -> None:
-        self._has_body = shown
+        self._has_content = shown
         for tab in (DATA, RAW):
             self.tabs.setTabVisible(tab, shown)
         self.tabs.setTabVisible(CONTENT, True)
@@ -341,7 +363,7 @@ class ResultView(QWidget):
         tab = max(self.tabs.currentIndex(), 0)
         self._fit_tabs()
         self.stack.setCurrentIndex(tab)
-        shown = self._has_body or tab == HISTORY
+        shown = self._has_content or tab == HISTORY
         self.stack.setVisible(shown)
         self._spare.setVisible(not shown)
         self._about.setVisible(tab != HISTORY)
@@ -364,6 +386,10 @@ class ResultView(QWidget):
                 self._raw_page.show_body(body, exact=False)
 
         self._bridge.spawn(self, asyncio.to_thread(_body_of, result), done=done, key="raw")
+
+
+def _beginning(words: str) -> str:
+    return revealed(words[:LONGEST_IN_CARD]) + ("…" if len(words) > LONGEST_IN_CARD else "")
 
 
 def _mismatch(output_schema: dict[str, Any], result: CallResult) -> tuple[FieldProblem, ...]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from app.marks import revealed
 from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
@@ -19,9 +18,9 @@ from app.ui.servers.result import ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
-from app.ui.widgets.bounded_text import FoldedText
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.described import Described
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
@@ -245,7 +244,7 @@ class ToolPage(QWidget):
         self.name = Text("", "mono", "muted", wrap=True, selectable=True)
         self._claims = QVBoxLayout()
         self._claims.setSpacing(current.px(2))
-        self.description = FoldedText(self.tr("Description of the tool"))
+        self.description = Described(self.tr("Description of the tool"))
         self.lock = Text("", "caption", "muted", wrap=True)
         self.problem = InlineCard()
         self._schema_button = QuietButton(self.tr("Schema"), "chevron-right", kind="flat", clicked=self._toggle_schema)
@@ -336,7 +335,7 @@ class ToolPage(QWidget):
         self.area.setAccessibleName(tool.label)
         self.name.setText(shown_name(tool.name))
         self.name.setVisible(bool(tool.title) and tool.title != tool.name)
-        self.description.set_text(revealed(tool.description.strip()))
+        self.description.set_text(tool.description.strip())
         clear_layout(self._claims)
         for claim in claims_of(tool):
             self._claims.addWidget(StatusWord(claim, "caption"))

@@ -12,6 +12,7 @@ from app.ui.shell.credential_words import credential_note, credential_state, ren
 from app.ui.theme import theme, tokens
 from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import ElidedLabel, StatusWord
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ class StatusCorner(QFrame):
         status = status or CredentialStatus(CredentialState.SIGNED_OUT)
         state = credential_state(status)
         self.word.set_state(state)
-        self.word.setToolTip(credential_note(status) or (state.word if self._narrow else ""))
+        self.word.setToolTip(plain_tip(credential_note(status) or (state.word if self._narrow else "")))
         if left:
             # No event comes when a renewal turns two seconds old.
             self._timer.start(round(left * 1000) + 10)

@@ -15,6 +15,7 @@ from app.ui.shell import signin_words
 from app.ui.shell.signin_words import Waiting
 from app.ui.shell.vault_words import VaultPhase, other_stores, phase_of, vault_words
 from app.ui.widgets.feedback import Banner
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
@@ -156,7 +157,7 @@ class SignInRow(Banner):
             sign_in = (self.tr("Sign in"), lambda: self.sign_in_wanted.emit(self.sign_in.key))
             details = (self.tr("Details"), lambda: self.details_wanted.emit(self.sign_in.key))
             self.show_message(words, "attention", sign_in, [details], glyph="key")
-            self.setToolTip(self.sign_in.status.reason or "")
+            self.setToolTip(plain_tip(self.sign_in.status.reason or ""))
         self._speak(self.phase.value, assertive=True)
 
     def _show_browser(self, title: str) -> None:
@@ -180,7 +181,7 @@ class SignInRow(Banner):
             wanted = partial(self._want_store, status.store)
             others = [(name, partial(self._want_store, store)) for store, name in other_stores(status)]
             self.show_message(words, "attention", (self.tr("Try again"), wanted), others, glyph="lock")
-            self.setToolTip(status.reason or "")
+            self.setToolTip(plain_tip(status.reason or ""))
         self._speak(words, assertive=phase_of(status, generation) is not VaultPhase.RENEWED)
 
     def _show_back(self, title: str) -> None:

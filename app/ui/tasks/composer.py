@@ -24,6 +24,7 @@ from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -274,7 +275,7 @@ class Composer(QWidget):
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
         for button, keys in ((self.send, "Ctrl+Return"), (self.send_and_run, "Ctrl+Shift+Return")):
             button.setEnabled(not wrong)
-            button.setToolTip(wrong or with_keys(button.text(), keys))
+            button.setToolTip(plain_tip(wrong) or with_keys(button.text(), keys))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)

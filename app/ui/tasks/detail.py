@@ -268,7 +268,7 @@ class TaskPage(QWidget):
         self.pin_button.setText(self.tr("Unpin") if self._pinned else self.tr("Pin"))
         self.archive_button.setText(self.tr("Unarchive") if task.archived else self.tr("Archive"))
         self.run_button.setEnabled(can_run(task))
-        self.run_button.setToolTip(self._about_running(task))
+        self.run_button.setToolTip(plain_tip(self._about_running(task)))
         self._show_cancel(task)
         explanation = queued_explanation(task.latest_run, embedded=self._embedded)
         if explanation is None:

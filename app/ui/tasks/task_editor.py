@@ -16,6 +16,7 @@ from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +127,7 @@ class TaskEditor(QWidget):
     def _show_buttons(self) -> None:
         wrong = next((row.mistake() for name, row in self.rows.items() if name in self._names and row.too_long), "")
         self.save_button.setEnabled(not wrong)
-        self.save_button.setToolTip(wrong or with_keys(self.tr("Save"), "Ctrl+Return"))
+        self.save_button.setToolTip(plain_tip(wrong) or with_keys(self.tr("Save"), "Ctrl+Return"))
 
     def _save(self) -> None:
         for name in self._names:

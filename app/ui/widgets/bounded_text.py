@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
-from app.ui.widgets.fields import CodeEdit
+from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.tab_order import anchor_of, order_after
 from app.ui.widgets.text import Text
 
@@ -29,7 +29,7 @@ class BoundedText(QWidget):
         super().__init__(parent)
         self._text, self._name = text, name
         self._label = Text(beginning(text, SHOWN), role, tone, wrap=True, selectable=True)
-        self._all: CodeEdit | None = None
+        self._all: ExactText | None = None
         self._box = QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(theme().px(tokens.SPACE_1))
@@ -42,14 +42,14 @@ class BoundedText(QWidget):
 
     def text(self) -> str:
         """What is shown."""
-        return self._label.text() if self._all is None else self._all.text()
+        return self._label.text() if self._all is None else self._all.source
 
     def show_all(self) -> None:
         """Show the whole text in a field that scrolls, which gets the focus."""
         if self._all is not None or self.more is None:
             return
-        self._all = CodeEdit(self._name or self.tr("Whole text"), read_only=True, wrap=True)
-        self._all.set_text(self._text)
+        self._all = ExactText(self._name or self.tr("Whole text"), fitted=False)
+        self._all.set_source(self._text, len(self._text))
         self._all.setFixedHeight(self._all.fontMetrics().lineSpacing() * LINES)
         before = anchor_of(self)
         self._box.addWidget(self._all)

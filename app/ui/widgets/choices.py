@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 from app.ui.theme import icons, theme, tokens
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.mnemonics import mnemonic_flag
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,9 +152,9 @@ class Segmented(QWidget):
     def set_locked(self, reason: str) -> None:
         """Disable and say why; an empty reason enables again."""
         self.setEnabled(not reason)
-        self.setToolTip(reason)
+        self.setToolTip(plain_tip(reason))
         for button in self._buttons.values():
-            button.setToolTip(reason)
+            button.setToolTip(plain_tip(reason))
             button.setAccessibleDescription(reason)
 
 

@@ -8,12 +8,11 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetricsF, QGuiApplication, QKeySequence, QTextCursor
-from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
+from PySide6.QtGui import QFontMetricsF, QGuiApplication, QKeySequence, QTextCursor, QTextOption
+from PySide6.QtWidgets import QMenu, QPlainTextEdit, QSizePolicy, QWidget
 
 from app.marks import revealed
 from app.ui.theme import theme, tokens
-from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _LINE_END = re.compile("\r?\n")
 _MARK_END = "›"
 
 
-class ExactText(CodeEdit):
+class ExactText(QPlainTextEdit):
     """Text as tall as its content up to a limit, above which it scrolls.
 
     Characters that cannot be seen are shown as marks; what is copied has the characters themselves. Emits
@@ -38,7 +37,15 @@ class ExactText(CodeEdit):
     completed = Signal()
 
     def __init__(self, name: str, *, fitted: bool = True, parent: QWidget | None = None) -> None:
-        super().__init__(name, read_only=True, wrap=True, parent=parent)
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setReadOnly(True)
+        self.setTabChangesFocus(True)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        # By itself a read-only text can be selected with the mouse only.
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
         self._fitted = fitted
         self._source = ""
         # Where each line of the document begins and ends in the source.
@@ -48,6 +55,8 @@ class ExactText(CodeEdit):
         self.setUndoRedoEnabled(False)
         self._next = QTimer(self, singleShot=True, interval=0)
         self._next.timeout.connect(self._step)
+        self._apply_theme()
+        theme().changed.connect(self._apply_theme)
         if fitted:
             self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit())
@@ -92,6 +101,10 @@ class ExactText(CodeEdit):
         made = QMimeData()
         made.setText(self.selected_source())
         return made
+
+    def _apply_theme(self) -> None:
+        self.setFont(theme().font("mono"))
+        self.setTabStopDistance(self.fontMetrics().horizontalAdvance("  "))
 
     def _step(self) -> None:
         if self._read < self._limit:

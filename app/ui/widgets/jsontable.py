@@ -28,6 +28,8 @@ SHOWN_CHARACTERS = 300
 COLUMN_WIDTH = 160
 NARROWEST, WIDEST = 60, 320
 MEASURED_ROWS = 50
+# Python refuses to write integers of more than 4,300 digits.
+LONG_NUMBER_BITS = 10_000
 ABSENT = object()
 
 
@@ -65,8 +67,16 @@ class ObjectModel(QAbstractTableModel):
         """A value as text: strings as they are, everything else as JSON, nothing for an absent one."""
         if value is ABSENT:
             return ""
-        if isinstance(value, str):
-            return value
+        # Most cells, and a table may have a million: writing JSON in general takes ten times as long.
+        match value:
+            case str():
+                return value
+            case None:
+                return "null"
+            case bool():
+                return "true" if value else "false"
+            case int() if value.bit_length() < LONG_NUMBER_BITS:
+                return str(value)
         try:
             return self._write(value)
         except (ValueError, RecursionError):
@@ -135,7 +145,7 @@ class ObjectModel(QAbstractTableModel):
 
 
 class JsonTable(QTableView):
-    """A table of objects. Ctrl+C copies the cells that are selected, Ctrl+Shift+C offers other forms.
+    """A table of objects. Ctrl+C copies the cells that are selected, the menu offers other forms.
 
     A press on a heading sorts by it, up, down, and as the server sent it. `write` makes the JSON text of a value.
     Emits `copied(text)` after something was put on the clipboard, `opened(value)` for a cell with a value of its own.
@@ -246,13 +256,17 @@ class JsonTable(QTableView):
         if isinstance(value, dict | list):
             self.opened.emit(value)
 
-    def _menu(self, at: QPoint, column: int) -> None:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    def add_copy_actions(self, menu: QMenu) -> None:
+        """Add to a menu what can be copied of the selected cells and of the table."""
         menu.addAction(self.tr("Copy value"), QKeySequence(QKeySequence.StandardKey.Copy), self.copy_cells)
         menu.addAction(self.tr("Copy row as JSON"), self.copy_rows)
         menu.addAction(self.tr("Copy rows as CSV"), self.copy_rows_csv)
         menu.addAction(self.tr("Copy table as CSV"), self.copy_all_csv)
+
+    def _menu(self, at: QPoint, column: int) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.add_copy_actions(menu)
         menu.addSeparator()
         menu.addAction(self.tr("Sort by this column"), QKeySequence("S"), self.sort_by_current).setEnabled(column >= 0)
         menu.popup(self.viewport().mapToGlobal(at))
@@ -264,10 +278,9 @@ class JsonTable(QTableView):
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key, plain = event.key(), event.modifiers() == Qt.KeyboardModifier.NoModifier
-        shifted = event.modifiers() == (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy_cells()
-        elif key == Qt.Key.Key_Menu or (shifted and key == Qt.Key.Key_C):
+        elif key == Qt.Key.Key_Menu:
             index = self.currentIndex()
             self._menu(self.visualRect(index).bottomLeft(), index.column())
         elif plain and key == Qt.Key.Key_S:

@@ -236,12 +236,16 @@ class JsonTree(QTreeView):
     def _menu(self, at: QPoint) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addAction(self.tr("Copy value"), QKeySequence(QKeySequence.StandardKey.Copy), self.copy_value)
-        menu.addAction(self.tr("Copy as JSON"), self.copy_json)
-        menu.addAction(self.tr("Copy path"), self.copy_path)
+        self.add_copy_actions(menu)
         menu.addSeparator()
         menu.addAction(self.tr("Expand all below"), QKeySequence("*"), self.expand_below)
         menu.popup(self.viewport().mapToGlobal(at))
+
+    def add_copy_actions(self, menu: QMenu) -> None:
+        """Add to a menu what can be copied of the current line."""
+        menu.addAction(self.tr("Copy value"), QKeySequence(QKeySequence.StandardKey.Copy), self.copy_value)
+        menu.addAction(self.tr("Copy as JSON"), self.copy_json)
+        menu.addAction(self.tr("Copy path"), self.copy_path)
 
     def expand_below(self) -> None:
         """Open what is below the current line, the nearest first, up to a bound."""

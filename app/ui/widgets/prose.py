@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 # Qt reads Markdown at once, while the window waits: 0.1 s for a text of this length. A longer one is not formatted.
 LONGEST = 50_000
+# Qt takes quadratic time in the rows of a table: 4 s for 8,000. And its columns have no room.
+LONGEST_TABLE, WIDEST_TABLE = 1_000, 100
 LONGEST_SHOWN_ADDRESS = 300
 POINTS_PER_INCH = 72
 PICTURE = "\ufffc"
@@ -88,14 +90,20 @@ class Prose(QTextBrowser):
         # Qt computes the spacing of Markdown from the point size, which a font with a pixel size does not have.
         font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
         self.document().setDefaultFont(font)
-        self.document().setMarkdown(revealed(self._source[:LONGEST]), FEATURES)
-        self._name_pictures()
-        self._set_margins()
+        if is_quick(self._source):
+            self.document().setMarkdown(revealed(self._source), FEATURES)
+            self._name_pictures()
+            self._set_margins()
+        else:
+            self.document().setPlainText(revealed(self._source[:LONGEST]))
         self._fit()
 
     def _name_pictures(self) -> None:
         """Put words in the place of pictures."""
         document = self.document()
+        editing = QTextCursor(document)
+        # As one edit: else the document is laid out anew for each picture.
+        editing.beginEditBlock()
         cursor = document.find(PICTURE)
         while not cursor.isNull():
             form = cursor.charFormat()
@@ -106,6 +114,7 @@ class Prose(QTextBrowser):
                 plain.setForeground(theme().colour("muted"))
                 cursor.insertText(f"[{words[:LONGEST_SHOWN_ADDRESS]}: {image.name()[:LONGEST_SHOWN_ADDRESS]}]", plain)
             cursor = document.find(PICTURE, cursor)
+        editing.endEditBlock()
 
     def _set_margins(self) -> None:
         """Set the space between blocks and the size of headings, and wrap code on a background of its own."""
@@ -247,6 +256,12 @@ _INLINE_MARKS = re.compile(r"\*\*[^*\n]{1,200}\*\*|`[^`\n]{1,200}`|\[[^\]\n]{1,2
 
 def looks_like_markdown(text: str) -> bool:
     """Whether formatting would change how a text looks, and it is short enough to be formatted."""
+    return is_quick(text) and (_BLOCK_MARKS.search(text) is not None or _INLINE_MARKS.search(text) is not None)
+
+
+def is_quick(text: str) -> bool:
+    """Whether Qt formats a text without a noticeable wait."""
     if len(text) > LONGEST:
         return False
-    return _BLOCK_MARKS.search(text) is not None or _INLINE_MARKS.search(text) is not None
+    bars = [line.count("|") for line in text.splitlines() if "|" in line]
+    return len(bars) <= LONGEST_TABLE and max(bars, default=0) <= WIDEST_TABLE

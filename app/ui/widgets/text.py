@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.ui.theme.state import State
     from app.ui.theme.tokens import TextRole, Tone
 
+LONGEST_LINE = 2_000
 SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
 
 
@@ -154,7 +155,8 @@ class ElidedLabel(Text):
 
     def shown_text(self) -> str:
         """What fits, with the ellipsis."""
-        line = " ".join(self.text().split())
+        # Only the beginning can fit, and measuring a text of megabytes takes seconds.
+        line = " ".join(self.text()[:LONGEST_LINE].split())
         return self.fontMetrics().elidedText(line, self._mode, self.contentsRect().width())
 
     @guarded()
@@ -168,7 +170,7 @@ class ElidedLabel(Text):
     @guarded(default=False)
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ToolTip:
-            self.setToolTip(plain_tip(self.text()) if self.shown_text() != self.text() else "")
+            self.setToolTip(plain_tip(self.text()[:LONGEST_LINE]) if self.shown_text() != self.text() else "")
         return super().event(event)
 
 
