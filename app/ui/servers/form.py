@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import FormDraft, FormModel
+from app.core.mcp.forms.model import FormDraft, FormModel, Presence
 from app.core.mcp.json_text import NotJson, parse_json
 from app.ui.servers.form_fields import FieldRow, row_of
 from app.ui.servers.form_problems import ProblemCard
 from app.ui.servers.map_editor import MapEditor
-from app.ui.servers.nested_json import pairs_of
+from app.ui.servers.nested_json import json_of, pairs_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
@@ -280,11 +280,12 @@ class ArgumentForm(QWidget):
     def _to_json(self) -> bool:
         text = self.model.as_json(self._draft)
         if not isinstance(text, str):
-            # What is missing can be added in the JSON. What cannot be read has no JSON and would be lost.
-            text = FormModel({**self.model.schema, "required": []}).as_json(self._draft)
-        if not isinstance(text, str):
-            self.show_problems(text)
-            return False
+            # What is missing can be added in the JSON. What cannot be read has no JSON.
+            unread = [problem for problem in text if self._draft.entry(_argument(problem)).presence is Presence.VALUE]
+            if unread:
+                self.show_problems(unread)
+                return False
+            text = json_of(self.model, self._draft)
         self._clear_problems()
         self._json = True
         self._fill_json(text)
@@ -356,11 +357,11 @@ class ArgumentForm(QWidget):
         if self.owner is None or self._json:
             return
         try:
-            text = self.model.as_json(self._draft)
+            text = json_of(self.model, self._draft)
         except Exception:
             log.exception("The arguments could not be written as JSON")
             text = "{}"
-        self._show_without_form(self._draft, text if isinstance(text, str) else "{}")
+        self._show_without_form(self._draft, text)
 
     def _put_body(self, body: QWidget | None) -> None:
         former, self._body = self._body, body
