@@ -77,6 +77,9 @@ class PlainTextEdit(QPlainTextEdit):
     def setPlainText(self, text: str) -> None:
         self.set_text(text)
 
+    def insertPlainText(self, text: str) -> None:
+        self.insert_text(text)
+
     def selected_text(self) -> str:
         """The selected part of the text."""
         cursor = self.textCursor()
