@@ -327,6 +327,10 @@ def test_a_tool_without_arguments_has_an_empty_form(schema: Any) -> None:
         ({"type": "object", "additionalProperties": {"type": "integer"}}, Reason.NAMES_FREE),
         ({"type": "object", "properties": {}, "additionalProperties": True}, Reason.NAMES_FREE),
         ({"type": "object", "properties": [], "patternProperties": {"^x-": {}}}, Reason.NAMES_FREE),
+        ({"type": "object", "minProperties": 1}, Reason.NAMES_FREE),
+        ({"type": "object", "propertyNames": {"maxLength": 3}}, Reason.NAMES_FREE),
+        ({"type": "object", "unevaluatedProperties": {"type": "string"}}, Reason.NAMES_FREE),
+        ({"type": "object", "allOf": [{"additionalProperties": {"type": "string"}}]}, Reason.NAMES_FREE),
         ({"$ref": "#/$defs/map", "$defs": {"map": {"type": "object", "additionalProperties": {}}}}, Reason.NAMES_FREE),
         ({"type": "array"}, Reason.NO_OBJECT),
         ({"properties": 3}, Reason.NO_OBJECT),
@@ -350,6 +354,7 @@ def test_a_form_says_whether_other_arguments_are_accepted() -> None:
     named = {"type": "object", "properties": {"a": {"type": "string"}}}
     assert FormModel(named).open
     assert not FormModel({**named, "additionalProperties": False}).open
+    assert not FormModel({"allOf": [named], "unevaluatedProperties": False}).open
 
 
 TEXT, WHOLE = FieldKind.TEXT, FieldKind.INTEGER

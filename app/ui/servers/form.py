@@ -176,7 +176,7 @@ class ArgumentForm(QWidget):
         self._clear_problems()
         self._title = title
         for problem in problems:
-            self._problems.setdefault(problem.path.partition("/")[0], []).append(problem)
+            self._problems.setdefault(problem.argument, []).append(problem)
         self._checked = set(self._problems)
         for name in self._problems:
             self._say(name)
@@ -355,7 +355,7 @@ class ArgumentForm(QWidget):
             return
         name = row.field.name
         found = self.model.arguments(self._draft)
-        problems = [p for p in found if p.path.partition("/")[0] == name] if not isinstance(found, dict) else []
+        problems = [p for p in found if p.argument == name] if not isinstance(found, dict) else []
         if problems and name not in self._problems:
             self._problems[name] = problems
             self._say(name)
@@ -385,12 +385,12 @@ class ArgumentForm(QWidget):
         count = len(self._problems)
         words = self.tr("1 argument to fix") if count == 1 else self.tr("%n arguments to fix", "", count)
         order = {name: place for place, name in enumerate(self.rows)}
-        problems.sort(key=lambda problem: order.get(problem.path.partition("/")[0], -1))
+        problems.sort(key=lambda problem: order.get(problem.argument, -1))
         self.card.show_lines(self._title or words, [self._line(problem) for problem in problems])
 
     def _line(self, problem: FieldProblem) -> tuple[str, str, str]:
-        name, _, rest = problem.path.partition("/")
-        label = f"{self._label(name)} {rest}".strip()
+        name = problem.argument
+        label = f"{self._label(name)} {problem.path.removeprefix(name).removeprefix('/')}".strip()
         return name if name in self.rows and not self._json else "", label, self._said(name) or problem.message
 
     def _said(self, name: str) -> str:
