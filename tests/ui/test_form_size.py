@@ -208,3 +208,29 @@ def test_a_long_description_shows_its_beginning_and_the_rest_on_request(page: Pa
     text.more.click()
     assert text.text() == long
     assert len(row.label) <= 201
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "string"}},
+        {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "string"}}}},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+    ],
+)
+def test_tab_comes_to_the_first_and_to_later_items_before_the_button_that_adds_one(page: Page, schema: Any) -> None:
+    page.show({"type": "object", "properties": {"l": schema, "z": {"type": "string"}}, "required": ["l", "z"]})
+    add = page.form.rows["l"].editor._add  # type: ignore[attr-defined]
+    for _item in range(3):
+        add.click()
+        page.settle()
+    page.form.modes.findChildren(QWidget)[0].setFocus()
+    seen: list[QWidget] = []
+    while QApplication.focusWidget() is not page.run and len(seen) < 60:
+        QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        seen.append(QApplication.focusWidget())
+    inside = [place for place, widget in enumerate(seen) if page.form.rows["l"].editor.isAncestorOf(widget)]
+    assert len(inside) >= 7
+    assert seen[inside[-1]] is add
+    assert inside == list(range(inside[0], inside[-1] + 1))
+    assert seen[-2] is page.form.rows["z"].editor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from app.core.mcp.forms.fields import FieldKind
@@ -59,16 +58,6 @@ def json_editor(text: str, name: str, put: Put) -> TextField:
     return field
 
 
-def told_apart(choices: Sequence[Choice]) -> list[str]:
-    """The texts of choices. Choices that would look the same have their value beside the title."""
-    shown = [beginning(" ".join(choice.label.split()), LABEL_LIMIT) for choice in choices]
-    often = Counter(shown)
-    return [
-        f"{text} ({beginning(choice.key, LABEL_LIMIT)})" if often[text] > 1 or not text else text
-        for text, choice in zip(shown, choices, strict=True)
-    ]
-
-
 def _yes_or_no(text: str, name: str, put: Put) -> QWidget:
     choice = Segmented([("true", tr("Yes"), "", "accent"), ("false", tr("No"), "", "accent")], name)
     choice.set_value(text or None)
@@ -86,8 +75,8 @@ def _fixed(choices: Sequence[Choice], text: str, name: str) -> QWidget:
 def _choice(choices: Sequence[Choice], text: str, name: str, put: Put) -> QWidget:
     make = SearchSelect if len(choices) > FEW_CHOICES else Select
     select = make(name)
-    select.addItems(told_apart(choices))
-    # What is chosen goes by its place: texts of choices need not differ.
+    select.addItems([choice.label for choice in choices])
+    # What is chosen goes by its place, never by its text.
     select.setCurrentIndex(next((place for place, choice in enumerate(choices) if choice.key == text), -1))
     select.setPlaceholderText(tr("Choose…"))
     fit_to_contents(select)

@@ -14,6 +14,8 @@ from app.core.mcp.forms.model import FormDraft, FormModel
 from app.core.mcp.json_text import NotJson, parse_json
 from app.ui.servers.form_fields import FieldRow, row_of
 from app.ui.servers.form_problems import ProblemCard
+from app.ui.servers.map_editor import MapEditor
+from app.ui.servers.nested_json import pairs_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
@@ -62,7 +64,9 @@ class ArgumentForm(QWidget):
         self._problems: dict[str, list[FieldProblem]] = {}
         self._title = ""
         self._checked: set[str] = set()
-        self._body: LazyColumn | None = None
+        self._body: QWidget | None = None
+        # The form of each argument's value, where the names of the arguments are free.
+        self._values: FormModel | None = None
         self.rows: Mapping[str, FieldRow] = _Rows((), None)
         self.modes = Segmented(
             [(FORM, self.tr("Form"), "", "accent"), (JSON, "JSON", "", "accent")], self.tr("Edit arguments as")
@@ -136,7 +140,7 @@ class ArgumentForm(QWidget):
 
     def set_json(self, wanted: bool) -> bool:
         """Switch between form and JSON. Returns False and shows why when that would lose what was typed."""
-        if wanted == self._json or (self.model.whole_json and not wanted):
+        if wanted == self._json or (not self._has_form and not wanted):
             self._show_mode()
             return wanted == self._json
         moved = self._to_json() if wanted else self._to_form()
@@ -165,6 +169,11 @@ class ArgumentForm(QWidget):
                 return None
         else:
             draft = self._draft
+            wrong = self._body.find_problems() if isinstance(self._body, MapEditor) else 0
+            if wrong:
+                self.card.show_lines(self._count_words(wrong), [])
+                self.focus_first()
+                return None
         found = self.model.arguments(draft)
         if isinstance(found, dict):
             return found
@@ -200,9 +209,11 @@ class ArgumentForm(QWidget):
         if self._json:
             self.json.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
             return
+        if isinstance(self._body, MapEditor):
+            self._body.take_focus()
+            return
         # Only fields that are made are looked at: the first ones always are.
-        made = [row for row in (self._body.made() if self._body is not None else ()) if isinstance(row, FieldRow)]
-        first = next((row.editor for row in made if row.editor is not row), None)
+        first = next((row.editor for row in self._made() if row.editor is not row), None)
         if first is not None:
             first.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -210,9 +221,12 @@ class ArgumentForm(QWidget):
         """Build everything aside, then show it. Raises what the model or a field raises."""
         seed = model.seed()
         content = draft if draft is not None else seed
-        as_json = model.whole_json or text is not None
-        body = None if as_json else self._make_body(model, content, seed)
+        values = model.all_values()
+        as_json = text is not None or (model.whole_json and values is None)
+        body = None if as_json else self._make_body(model, values, content, seed)
+        as_json = as_json or body is None
         self._take(model, content, seed)
+        self._values = values
         if as_json:
             self._fill_json(text if text is not None else content.whole)
         self._json = as_json
@@ -232,9 +246,19 @@ class ArgumentForm(QWidget):
         self._put_body(None)
         self._show_mode()
 
+    @property
+    def _has_form(self) -> bool:
+        return not self.model.whole_json or self._values is not None
+
+    def _made(self) -> Iterator[FieldRow]:
+        """The rows that are made."""
+        made = self._body.made() if isinstance(self._body, LazyColumn) else ()
+        return (row for row in made if isinstance(row, FieldRow))
+
     def _take(self, model: FormModel, draft: FormDraft, seed: FormDraft) -> None:
         self._clear_problems()
         self.model, self._draft, self._seed = model, draft, seed
+        self._values = None
 
     def _fill_json(self, text: str) -> None:
         self._filling = True
@@ -261,7 +285,7 @@ class ArgumentForm(QWidget):
         # Arguments that no field can hold stay in the draft as `extra` and are sent too.
         try:
             draft = self.model.from_json(self._json_text())
-            body = self._make_body(self.model, draft, self._seed)
+            body = self._make_body(self.model, self._values, draft, self._seed)
         except NotJson as problem:
             self._refuse_form(f"{problem.message}.")
             return False
@@ -281,7 +305,21 @@ class ArgumentForm(QWidget):
     def _json_text(self) -> str:
         return self.json.text().strip() or "{}"
 
-    def _make_body(self, model: FormModel, draft: FormDraft, seed: FormDraft) -> LazyColumn:
+    def _make_body(
+        self, model: FormModel, values: FormModel | None, draft: FormDraft, seed: FormDraft
+    ) -> QWidget | None:
+        """The form, None where the arguments are JSON that it cannot show."""
+        if values is None:
+            return self._make_column(model, draft, seed)
+        pairs = pairs_of(values, draft.whole)
+        return None if pairs is None else MapEditor(values, pairs, self.tr("Arguments"), self._put_whole, row_of)
+
+    def _put_whole(self, text: str) -> None:
+        self._draft = replace(self._draft, whole=text)
+        self._clear_problems()
+        self.changed.emit()
+
+    def _make_column(self, model: FormModel, draft: FormDraft, seed: FormDraft) -> LazyColumn:
         fields = model.fields
 
         def make(place: int) -> QWidget:
@@ -315,9 +353,10 @@ class ArgumentForm(QWidget):
             text = "{}"
         self._show_without_form(self._draft, text if isinstance(text, str) else "{}")
 
-    def _put_body(self, body: LazyColumn | None) -> None:
+    def _put_body(self, body: QWidget | None) -> None:
         former, self._body = self._body, body
-        self.rows = _Rows(tuple(field.name for field in self.model.fields), body)
+        column = body if isinstance(body, LazyColumn) else None
+        self.rows = _Rows(tuple(field.name for field in self.model.fields), column)
         if body is not None:
             self._room.addWidget(body)
             order_after(self.modes.findChildren(QWidget)[-1], [body])
@@ -370,8 +409,8 @@ class ArgumentForm(QWidget):
 
     def _say(self, name: str) -> None:
         """Show what is wrong with a field at the field, if it is made."""
-        for row in self._body.made() if self._body is not None else ():
-            if isinstance(row, FieldRow) and row.field.name == name:
+        for row in self._made():
+            if row.field.name == name:
                 self._say_at(row)
 
     def _say_at(self, row: FieldRow) -> None:
@@ -382,22 +421,23 @@ class ArgumentForm(QWidget):
         if not problems:
             self.card.clear()
             return
-        count = len(self._problems)
-        words = self.tr("1 argument to fix") if count == 1 else self.tr("%n arguments to fix", "", count)
+        words = self._count_words(len(self._problems))
         order = {name: place for place, name in enumerate(self.rows)}
         problems.sort(key=lambda problem: order.get(problem.argument, -1))
         self.card.show_lines(self._title or words, [self._line(problem) for problem in problems])
 
+    def _count_words(self, count: int) -> str:
+        return self.tr("1 argument to fix") if count == 1 else self.tr("%n arguments to fix", "", count)
+
     def _line(self, problem: FieldProblem) -> tuple[str, str, str]:
         name = problem.argument
-        label = f"{self._label(name)} {problem.path.removeprefix(name).removeprefix('/')}".strip()
+        label = f"{self._label(name)} {problem.path[len(name) + 1 :]}".strip()
         return name if name in self.rows and not self._json else "", label, self._said(name) or problem.message
 
     def _said(self, name: str) -> str:
         """What the field says of itself, if it is one of several values and is made."""
-        made = self._body.made() if self._body is not None and not self._json else ()
-        rows = (row for row in made if isinstance(row, FieldRow) and row.field.name == name)
-        return next((row.error.text() for row in rows if row.is_nested), "")
+        rows = (row for row in self._made() if row.field.name == name and row.is_nested and not self._json)
+        return next((row.error.text() for row in rows), "")
 
     def _label(self, name: str) -> str:
         try:
@@ -408,7 +448,7 @@ class ArgumentForm(QWidget):
     def _show_mode(self) -> None:
         self._heading.setVisible(True)
         fields = bool(self.model.fields or self._draft.extra or self._json)
-        self.modes.setVisible(not self.model.whole_json and fields)
+        self.modes.setVisible(self._values is not None or (not self.model.whole_json and fields))
         self.modes.set_value(JSON if self._json else FORM)
         self.json.setVisible(self._json)
         if self._body is not None:
@@ -419,7 +459,7 @@ class ArgumentForm(QWidget):
 
     def _note_words(self) -> str:
         if self.model.whole_json:
-            return self.tr("Edited as JSON: {0}").format(self.model.reason)
+            return self.tr("Edited as JSON: {0}").format(self.model.reason) if self._json else self.model.reason
         if not self._json and not self.model.fields and not self._draft.extra:
             return self.tr("This tool takes no arguments.")
         if not self._json and self._draft.extra:

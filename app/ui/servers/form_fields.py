@@ -13,7 +13,8 @@ from app.core.mcp.forms.model import FieldEntry, Presence
 from app.core.mcp.forms.reasons import Reason
 from app.ui.servers.field_editors import LABEL_LIMIT, json_editor, scalar_editor
 from app.ui.servers.list_editor import ListEditor
-from app.ui.servers.nested_json import draft_of, drafts_of, json_of
+from app.ui.servers.map_editor import MapEditor
+from app.ui.servers.nested_json import draft_of, drafts_of, json_of, pairs_of
 from app.ui.servers.object_editor import MemberRow, ObjectEditor, RecordsEditor
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import BoundedText, beginning
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from app.core.mcp.forms.fields import Field
     from app.core.mcp.forms.model import FormModel
 
-NESTED = (ObjectEditor, RecordsEditor)
+NESTED = (ObjectEditor, RecordsEditor, MapEditor)
 # A longer label wraps.
 SHORT_LABEL = 24
 # Objects inside each other that are edited as forms.
@@ -39,15 +40,17 @@ def row_of(model: FormModel, place: int, entry: FieldEntry, default: str, depth:
     """The row for the field at a place of a model. `depth` counts the objects around it."""
     field = model.fields[place]
     # A schema may have itself as a member.
-    nested = model.nested(field.name) if field.kind is FieldKind.JSON and depth < DEEPEST else None
-    return FieldRow(field, entry, default, nested, depth)
+    if field.kind is not FieldKind.JSON or depth >= DEEPEST:
+        return FieldRow(field, entry, default)
+    return FieldRow(field, entry, default, model.nested(field.name), model.values_of(field.name), depth)
 
 
 class FieldRow(MemberRow):
     """A field of the form. `changed(FieldEntry)` carries its new content.
 
     `default` is the text that the tool proposes. It is selected when the field gets the focus, until it was changed.
-    `nested` is the form for an object, or for the items of a list of objects.
+    `nested` is the form for an object, or for the items of a list of objects; `values` that for each value of an object
+    whose names are free.
     """
 
     def __init__(
@@ -56,12 +59,13 @@ class FieldRow(MemberRow):
         entry: FieldEntry,
         default: str = "",
         nested: FormModel | None = None,
+        values: FormModel | None = None,
         depth: int = 0,
     ) -> None:
         super().__init__()
         self.field = field
         self._entry, self._default = entry, default
-        self._nested, self._depth = nested, depth
+        self._nested, self._values, self._depth = nested, values, depth
         self._as_text = False
         current = theme()
         self.label = beginning(field.label, LABEL_LIMIT)
@@ -114,7 +118,7 @@ class FieldRow(MemberRow):
         """Send the value, send null, or leave the argument out. The typed text is kept."""
         focused = holds_focus(self)
         text = self._entry.text
-        if presence is Presence.VALUE and self._nested is not None and not text.strip():
+        if presence is Presence.VALUE and self._has_form and not text.strip():
             text = self._empty_text()
         self._change_entry(presence=presence, text=text)
         self._rebuild(focus=focused or presence is Presence.VALUE)
@@ -146,8 +150,13 @@ class FieldRow(MemberRow):
             problem = self.tr("1 value to fix") if wrong == 1 else self.tr("%n values to fix", "", wrong)
         self.error.say(problem)
 
+    @property
+    def _has_form(self) -> bool:
+        """Whether there is a form for the JSON of this field."""
+        return self._nested is not None or self._values is not None
+
     def _kind(self) -> str:
-        if self._nested is None:
+        if not self._has_form:
             return self.field.summary
         words = self.tr("list of objects") if self._is_list else self.tr("object")
         return self.tr("{0} or null").format(words) if self.field.nullable else words
@@ -202,7 +211,7 @@ class FieldRow(MemberRow):
     def _add_buttons(self, left_out: bool, presence: Presence) -> None:
         if self._is_nothing(left_out):
             self._button(self.tr("Set"), self.tr("Set {0}").format(self.label), Presence.VALUE)
-        if self._nested is not None and self.editor is not self:
+        if self._has_form and self.editor is not self:
             self._add_mode_button()
         if self.field.nullable and presence is not Presence.NULL:
             self._button(self.tr("null"), self.tr("Send null for {0}").format(self.label), Presence.NULL)
@@ -259,10 +268,15 @@ class FieldRow(MemberRow):
 
     def _make_nested(self) -> QWidget | None:
         """The editor of an object or of a list of objects; None where the text is neither."""
+        text = self._entry.text if self._entry.text.strip() else self._empty_text()
+        if self._values is not None:
+            pairs = pairs_of(self._values, text)
+            if pairs is None:
+                return None
+            return MapEditor(self._values, pairs, self.label, self._put_text, self._member)
         model = self._nested
         if model is None:
             return None
-        text = self._entry.text if self._entry.text.strip() else self._empty_text()
         if self._is_list:
             drafts = drafts_of(model, text)
             return None if drafts is None else RecordsEditor(model, drafts, self.label, self._put_text, self._member)
@@ -276,8 +290,9 @@ class FieldRow(MemberRow):
         return self.field.reason is Reason.ITEMS_NOT_PLAIN
 
     def _empty_text(self) -> str:
-        assert self._nested is not None
-        return "[]" if self._is_list else json_of(self._nested, self._nested.seed())
+        if self._is_list:
+            return "[]"
+        return "{}" if self._nested is None else json_of(self._nested, self._nested.seed())
 
     def _member(self, model: FormModel, place: int, entry: FieldEntry, default: str) -> MemberRow:
         return row_of(model, place, entry, default, self._depth + 1)

@@ -153,6 +153,7 @@ class ListEditor(QWidget):
             estimate=tokens.CONTROL,
             spacing=tokens.SPACE_1,
         )
+        self._column.follower = self._add
         self._box.insertWidget(0, self._column)
         if former is not None:
             order_after(self, [self._column])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.core.mcp.forms.entries import value_of
+from app.core.mcp.forms.entries import entry_of, value_of
 from app.core.mcp.forms.model import Presence
 from app.core.mcp.json_text import NotJson, parse_json, write_json
 from app.ui.widgets.bounded_text import beginning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.core.mcp.forms.fields import Field
     from app.core.mcp.forms.model import FieldEntry, FormDraft, FormModel
 
@@ -19,23 +21,40 @@ MEMBERS, LENGTH = 3, 40
 
 def json_of(model: FormModel, draft: FormDraft) -> str:
     """The JSON of an object's draft. What has no value yet stands in it as it was typed, so the text is not JSON."""
-    members: dict[str, str] = {}
-    for item in model.fields:
-        entry = draft.entry(item.name)
-        if entry.presence is Presence.NULL:
-            members[item.name] = "null"
-        elif entry.presence is Presence.VALUE:
-            try:
-                members[item.name] = write_json(value_of(item, entry))
-            except ValueError:
-                members[item.name] = f"‹{_typed(entry)}›"
-    members.update({name: write_json(value) for name, value in draft.extra.items()})
-    inside = ",\n".join(f"{write_json(name)}: {text}" for name, text in members.items())
+    entries = ((item, draft.entry(item.name)) for item in model.fields)
+    members = [(item.name, text_of(item, entry)) for item, entry in entries if entry.presence is not Presence.ABSENT]
+    members += [(name, write_json(value)) for name, value in draft.extra.items()]
+    return object_of(members)
+
+
+def object_of(members: Iterable[tuple[str, str]]) -> str:
+    """The JSON of an object from its names and the JSON of their values."""
+    inside = ",\n".join(f"{write_json(name)}: {text}" for name, text in members)
     text = f"{{{inside}}}"
     try:
         return write_json(parse_json(text))
     except NotJson:
         return text
+
+
+def text_of(item: Field, entry: FieldEntry) -> str:
+    """The JSON of a value; where it has none yet, what was typed in marks that no JSON has."""
+    if entry.presence is Presence.NULL:
+        return "null"
+    try:
+        return write_json(value_of(item, entry))
+    except ValueError:
+        return f"‹{_typed(entry)}›"
+
+
+def pairs_of(model: FormModel, text: str) -> list[tuple[str, FieldEntry]] | None:
+    """The names and values for the JSON text of an object; None if it is none. `model` has one field, the value."""
+    try:
+        value = parse_json(text)
+    except NotJson:
+        return None
+    item = model.fields[0]
+    return [(name, entry_of(item, one)) for name, one in value.items()] if isinstance(value, dict) else None
 
 
 def draft_of(model: FormModel, text: str) -> FormDraft | None:

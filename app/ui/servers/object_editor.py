@@ -127,6 +127,7 @@ class RecordsEditor(QWidget):
         )
         self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add)
         self._add.setAccessibleName(self.tr("Add item to {0}").format(name))
+        self._column.follower = self._add
         self._offer = OfferLine()
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class LazyColumn(QWidget):
     """`count` parts one below the other, which `make(place)` makes. `name(first, last)` is read for those not made.
 
-    Parts are made in chunks of `size`: the first chunks at once, the others when they are painted, when Tab comes to
+    Parts are made in chunks of `size`: the first at once, the others when they are painted, when Tab comes to
     them, or when `part` asks for one. `estimate` is the height of a part in device-independent pixels. A part stays
     once it is made.
     """
 
-    AT_ONCE = 2
+    AT_ONCE = 1
 
     def __init__(
         self,
@@ -41,6 +41,8 @@ class LazyColumn(QWidget):
     ) -> None:
         super().__init__(parent)
         self._make, self._name = make, name
+        # The control that Tab comes to after the parts. A first part is put before it.
+        self.follower: QWidget | None = None
         self._size, self._estimate, self._spacing = size, estimate, theme().px(spacing)
         self._box = QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
@@ -150,6 +152,7 @@ class LazyColumn(QWidget):
         self._chunks.insert(number, chunk)
         self._box.insertWidget(number, chunk)
         self._measure(chunk)
+        show_now(chunk)
         return chunk
 
     def _measure(self, chunk: _Chunk) -> None:
@@ -179,7 +182,10 @@ class LazyColumn(QWidget):
         before = next((stop for other in reversed(made[:place]) if (stop := last_stop(other)) is not None), None)
         if before is None:
             after = next((other for other in made[place + 1 :] if first_stop(other) is not None), None)
+            after = after if after is not None else self.follower
             before = anchor_of(after) if after is not None else None
+        while before is not None and (before is part or part.isAncestorOf(before)):
+            before = before.previousInFocusChain()
         if before is not None:
             order_after(before, [part])
 

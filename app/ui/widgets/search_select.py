@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QAbstractListModel, QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, Qt, Signal
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QEvent,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QPoint,
+    QSize,
+    Qt,
+    Signal,
+)
 from PySide6.QtWidgets import QComboBox, QFrame, QListView, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
@@ -27,6 +37,15 @@ class SearchSelect(Select):
 
     Typing opens the popup. Nothing is chosen before Enter or a click.
     """
+
+    WIDTH = 360
+
+    def sizeHint(self) -> QSize:
+        # By itself a drop-down list looks at each of its entries.
+        return QSize(theme().px(self.WIDTH), theme().px(tokens.CONTROL))
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(theme().px(self.WIDTH // 3), theme().px(tokens.CONTROL))
 
     @guarded()
     def showPopup(self) -> None:

@@ -14,7 +14,7 @@ from app.core.mcp.forms.entries import FieldEntry, Presence, entry_of, value_of
 from app.core.mcp.forms.fields import MISSING, Field, FieldKind, field_of
 from app.core.mcp.forms.reasons import Reason
 from app.core.mcp.forms.roots import arguments_of
-from app.core.mcp.forms.schemas import resolved, types_of
+from app.core.mcp.forms.schemas import free_values, resolved, types_of
 from app.core.mcp.forms.starting import members
 from app.core.mcp.forms.validation import FieldProblem, ValidationResult, validate
 from app.core.mcp.json_text import NotJson, exact_numbers, parse_json, write_json
@@ -101,6 +101,26 @@ class FormModel:
             return None
         model = FormModel(schema, self._document)
         return model if model.fields else None
+
+    def values_of(self, name: str) -> FormModel | None:
+        """The form of one field, for each value of an argument whose names are free; None for any other argument.
+
+        None also where the values may be anything, or are JSON themselves. Raises `KeyError`.
+        """
+        item = self._by_name[name]
+        return self._values(item.schema) if item.reason is Reason.OBJECT else None
+
+    def all_values(self) -> FormModel | None:
+        """As `values_of`, for the arguments themselves if their names are free."""
+        return self._values(self.schema) if self.reason == Reason.NAMES_FREE.value else None
+
+    def _values(self, schema: dict[str, Any]) -> FormModel | None:
+        free = free_values(schema)
+        if free is None:
+            return None
+        model = FormModel({"type": "object", "properties": {"value": free}, "required": ["value"]}, self._document)
+        field = model.fields[0]
+        return model if field.kind is not FieldKind.JSON or model.nested(field.name) is not None else None
 
     def seed(self) -> FormDraft:
         """The initial draft.

@@ -116,6 +116,17 @@ def required_of(schema: dict[str, Any]) -> list[str]:
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
+def free_values(schema: dict[str, Any]) -> Any:
+    """The schema of the values of an object whose names are free; None where there is none, or where there are more."""
+    if properties_of(schema) != {}:
+        return None
+    more, patterns = schema.get("additionalProperties"), schema.get("patternProperties")
+    ways = list(patterns.values()) if isinstance(patterns, dict) else []
+    if isinstance(more, dict):
+        ways.append(more)
+    return ways[0] if len(ways) == 1 and isinstance(ways[0], dict) else None
+
+
 def branches_of(schema: dict[str, Any], word: str) -> list[Any]:
     """The branches of `allOf`, `anyOf` or `oneOf`; empty for anything that is no list."""
     found = schema.get(word)
