@@ -36,6 +36,8 @@ FORM, JSON = "form", "json"
 # Device-independent pixels, and fields that are made together.
 FIELD_HEIGHT, CHUNK = 84, 6
 NOTE_LIMIT = 400
+# How many arguments are named of which a part was not checked.
+UNCHECKED_SHOWN = 3
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,9 @@ class ArgumentForm(QWidget):
         self.card = ProblemCard()
         self.card.wanted.connect(self.show_field)
         self._note = Text("", tone="muted", wrap=True, selectable=True)
+        self._unchecked = Text("", "caption", tone="muted", wrap=True, selectable=True)
+        # What was said of other arguments than these.
+        self.changed.connect(lambda: self.show_unchecked(()))
         self._room = QVBoxLayout()
         self.json = JsonEdit(self.tr("Arguments as JSON"), read=parse_json)
         self.json.edit.setMinimumHeight(self.json.edit.fontMetrics().lineSpacing() * JSON_LINES)
@@ -91,6 +96,7 @@ class ArgumentForm(QWidget):
         box.addLayout(head)
         box.addWidget(self.card)
         box.addWidget(self._note)
+        box.addWidget(self._unchecked)
         box.addLayout(self._room)
         box.addWidget(self.json)
         app = QApplication.instance()
@@ -118,7 +124,7 @@ class ArgumentForm(QWidget):
         self.owner = self.schema = None
         self._clear_problems()
         self._put_body(None)
-        for part in (self.json, self.modes, self._note, self._heading):
+        for part in (self.json, self.modes, self._note, self._unchecked, self._heading):
             part.setVisible(False)
 
     def show_tool(self, owner: object, schema: Any, draft: FormDraft | None = None, text: str | None = None) -> None:
@@ -195,6 +201,15 @@ class ArgumentForm(QWidget):
             self.show_field(first)
         return bool(problems)
 
+    def show_unchecked(self, unchecked: Sequence[FieldProblem]) -> None:
+        """Say what only the server can check of the arguments, until they change."""
+        lines = [self._line(one) for one in unchecked[:UNCHECKED_SHOWN]]
+        words = [f"{label}: {said}" if label else said for _name, label, said in lines]
+        if len(unchecked) > UNCHECKED_SHOWN:
+            words.append(self.tr("and %n more", "", len(unchecked) - UNCHECKED_SHOWN))
+        self._unchecked.setText("\n".join(words))
+        self._unchecked.setVisible(bool(words))
+
     def show_field(self, name: str) -> None:
         """Put the focus on a field and scroll it into view."""
         if self._json:
@@ -257,6 +272,7 @@ class ArgumentForm(QWidget):
 
     def _take(self, model: FormModel, draft: FormDraft, seed: FormDraft) -> None:
         self._clear_problems()
+        self.show_unchecked(())
         self.model, self._draft, self._seed = model, draft, seed
         self._values = None
 

@@ -123,6 +123,7 @@ class ToolPage(QWidget):
             # The schema was checked in a worker thread. Another tool may be in view by now.
             if session is not self._session:
                 return
+            self.form.show_unchecked(verdict.unchecked)
             if verdict.problems:
                 self.form.show_problems(verdict.problems, self.tr("The server will probably reject this"))
                 self.run_anyway.setVisible(True)
