@@ -242,6 +242,7 @@ def test_values_that_print_alike_are_different_choices() -> None:
     assert item.chosen("b") is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(JSON, st.sampled_from(["", "Same", "Same (1)", "1", " "])), max_size=12))
 def test_no_two_choices_look_the_same(values: list[tuple[Any, str]]) -> None:
     found = choices_of(values)
