@@ -10,7 +10,7 @@ from app.core.mcp.json_text import NotJson, parse_json, write_json
 
 KIND = "tool"
 # In characters. A longer draft lasts as long as the window.
-LONGEST = 1_000_000
+LONGEST = 16_000_000
 
 
 def encode(draft: FormDraft, text: str | None) -> dict[str, str] | None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import FormDraft, FormModel
+from app.core.mcp.forms.model import FormDraft, FormModel, Presence
 from app.core.mcp.json_text import NotJson, parse_json
 from app.ui.servers.form_fields import FieldRow, row_of
 from app.ui.servers.form_problems import ProblemCard
 from app.ui.servers.map_editor import MapEditor
-from app.ui.servers.nested_json import pairs_of
+from app.ui.servers.nested_json import json_of, pairs_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
@@ -36,8 +36,6 @@ FORM, JSON = "form", "json"
 # Device-independent pixels, and fields that are made together.
 FIELD_HEIGHT, CHUNK = 84, 6
 NOTE_LIMIT = 400
-# How many arguments are named of which a part was not checked.
-UNCHECKED_SHOWN = 3
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +80,7 @@ class ArgumentForm(QWidget):
         self.card = ProblemCard()
         self.card.wanted.connect(self.show_field)
         self._note = Text("", tone="muted", wrap=True, selectable=True)
-        self._unchecked = Text("", "caption", tone="muted", wrap=True, selectable=True)
-        # What was said of other arguments than these.
-        self.changed.connect(lambda: self.show_unchecked(()))
+        self._left_to_server = Text("", "caption", "muted", wrap=True, selectable=True)
         self._room = QVBoxLayout()
         self.json = JsonEdit(self.tr("Arguments as JSON"), read=parse_json)
         self.json.edit.setMinimumHeight(self.json.edit.fontMetrics().lineSpacing() * JSON_LINES)
@@ -96,7 +92,7 @@ class ArgumentForm(QWidget):
         box.addLayout(head)
         box.addWidget(self.card)
         box.addWidget(self._note)
-        box.addWidget(self._unchecked)
+        box.addWidget(self._left_to_server)
         box.addLayout(self._room)
         box.addWidget(self.json)
         app = QApplication.instance()
@@ -124,7 +120,7 @@ class ArgumentForm(QWidget):
         self.owner = self.schema = None
         self._clear_problems()
         self._put_body(None)
-        for part in (self.json, self.modes, self._note, self._unchecked, self._heading):
+        for part in (self.json, self.modes, self._note, self._heading):
             part.setVisible(False)
 
     def show_tool(self, owner: object, schema: Any, draft: FormDraft | None = None, text: str | None = None) -> None:
@@ -202,13 +198,11 @@ class ArgumentForm(QWidget):
         return bool(problems)
 
     def show_unchecked(self, unchecked: Sequence[FieldProblem]) -> None:
-        """Say what only the server can check of the arguments, until they change."""
-        lines = [self._line(one) for one in unchecked[:UNCHECKED_SHOWN]]
-        words = [f"{label}: {said}" if label else said for _name, label, said in lines]
-        if len(unchecked) > UNCHECKED_SHOWN:
-            words.append(self.tr("and %n more", "", len(unchecked) - UNCHECKED_SHOWN))
-        self._unchecked.setText("\n".join(words))
-        self._unchecked.setVisible(bool(words))
+        """Say what about the arguments was left to the server."""
+        lines = [self._line(problem) for problem in unchecked]
+        words = "\n".join(f"{label}: {words}" if label else words for _name, label, words in lines)
+        self._left_to_server.setText(beginning(words, NOTE_LIMIT))
+        self._left_to_server.setVisible(bool(words))
 
     def show_field(self, name: str) -> None:
         """Put the focus on a field and scroll it into view."""
@@ -272,7 +266,6 @@ class ArgumentForm(QWidget):
 
     def _take(self, model: FormModel, draft: FormDraft, seed: FormDraft) -> None:
         self._clear_problems()
-        self.show_unchecked(())
         self.model, self._draft, self._seed = model, draft, seed
         self._values = None
 
@@ -287,11 +280,12 @@ class ArgumentForm(QWidget):
     def _to_json(self) -> bool:
         text = self.model.as_json(self._draft)
         if not isinstance(text, str):
-            # What is missing can be added in the JSON. What cannot be read has no JSON and would be lost.
-            text = FormModel({**self.model.schema, "required": []}).as_json(self._draft)
-        if not isinstance(text, str):
-            self.show_problems(text)
-            return False
+            # What is missing can be added in the JSON. What cannot be read has no JSON.
+            unread = [problem for problem in text if self._draft.entry(problem.argument).presence is Presence.VALUE]
+            if unread:
+                self.show_problems(unread)
+                return False
+            text = json_of(self.model, self._draft)
         self._clear_problems()
         self._json = True
         self._fill_json(text)
@@ -363,11 +357,11 @@ class ArgumentForm(QWidget):
         if self.owner is None or self._json:
             return
         try:
-            text = self.model.as_json(self._draft)
+            text = json_of(self.model, self._draft)
         except Exception:
             log.exception("The arguments could not be written as JSON")
             text = "{}"
-        self._show_without_form(self._draft, text if isinstance(text, str) else "{}")
+        self._show_without_form(self._draft, text)
 
     def _put_body(self, body: QWidget | None) -> None:
         former, self._body = self._body, body
@@ -422,6 +416,7 @@ class ArgumentForm(QWidget):
         for name in former:
             self._say(name)
         self.card.clear()
+        self.show_unchecked(())
 
     def _say(self, name: str) -> None:
         """Show what is wrong with a field at the field, if it is made."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     MakeRow = Callable[[FormModel, int, FieldEntry, str], "MemberRow"]
 
 CHUNK, FIELD_HEIGHT, CARD_HEIGHT = 4, 84, 38
+# Values found wrong after which no more items are opened.
+OPENED = 20
 
 
 class MemberRow(QWidget):
@@ -187,12 +189,14 @@ class RecordsEditor(QWidget):
             self._offer.clear()
 
     def find_problems(self) -> int:
-        """Open the items with something wrong and say what. Returns how many values are wrong."""
+        """Open the first items with something wrong and say what. Returns how many values in them are wrong."""
         wrong = 0
         for place, draft in enumerate(self.drafts):
             if any(problem_of(item, draft.entry(item.name)) for item in self._model.fields):
                 self._wrong = place if not wrong else self._wrong
                 wrong += self.card(place).open().find_problems()
+            if wrong >= OPENED:
+                break
         return wrong
 
     def take_focus(self) -> None:

@@ -121,14 +121,14 @@ class ToolPage(QWidget):
 
         def checked(verdict: ValidationResult) -> None:
             # The schema was checked in a worker thread. Another tool may be in view by now.
-            if session is not self._session:
+            if session is not self._session or self.form.owner is not session:
                 return
-            self.form.show_unchecked(verdict.unchecked)
             if verdict.problems:
                 self.form.show_problems(verdict.problems, self.tr("The server will probably reject this"))
                 self.run_anyway.setVisible(True)
             else:
                 self._ask(session, arguments)
+            self.form.show_unchecked(verdict.unchecked)
 
         self._bridge.spawn(self, model.validate(arguments), done=checked, key="check")
 

@@ -18,7 +18,7 @@ from PySide6.QtCore import (
 from PySide6.QtWidgets import QComboBox, QFrame, QListView, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.choices import Select
+from app.ui.widgets.choices import Select, typed
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
@@ -53,8 +53,8 @@ class SearchSelect(Select):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        text = event.text()
-        if text and text.isprintable() and not text.isspace():
+        text = typed(event)
+        if text:
             self._open(text)
         else:
             super().keyPressEvent(event)
