@@ -187,7 +187,7 @@ class ArgumentForm(QWidget):
         self._clear_problems()
         self._title = title
         for problem in problems:
-            self._problems.setdefault(_argument(problem), []).append(problem)
+            self._problems.setdefault(problem.argument, []).append(problem)
         self._checked = set(self._problems)
         for name in self._problems:
             self._say(name)
@@ -281,7 +281,7 @@ class ArgumentForm(QWidget):
         text = self.model.as_json(self._draft)
         if not isinstance(text, str):
             # What is missing can be added in the JSON. What cannot be read has no JSON.
-            unread = [problem for problem in text if self._draft.entry(_argument(problem)).presence is Presence.VALUE]
+            unread = [problem for problem in text if self._draft.entry(problem.argument).presence is Presence.VALUE]
             if unread:
                 self.show_problems(unread)
                 return False
@@ -404,7 +404,7 @@ class ArgumentForm(QWidget):
             return
         name = row.field.name
         found = self.model.arguments(self._draft)
-        problems = [p for p in found if _argument(p) == name] if not isinstance(found, dict) else []
+        problems = [p for p in found if p.argument == name] if not isinstance(found, dict) else []
         if problems and name not in self._problems:
             self._problems[name] = problems
             self._say(name)
@@ -434,14 +434,14 @@ class ArgumentForm(QWidget):
             return
         words = self._count_words(len(self._problems))
         order = {name: place for place, name in enumerate(self.rows)}
-        problems.sort(key=lambda problem: order.get(_argument(problem), -1))
+        problems.sort(key=lambda problem: order.get(problem.argument, -1))
         self.card.show_lines(self._title or words, [self._line(problem) for problem in problems])
 
     def _count_words(self, count: int) -> str:
         return self.tr("1 argument to fix") if count == 1 else self.tr("%n arguments to fix", "", count)
 
     def _line(self, problem: FieldProblem) -> tuple[str, str, str]:
-        name = _argument(problem)
+        name = problem.argument
         label = f"{self._label(name)} {problem.path[len(name) + 1 :]}".strip()
         return name if name in self.rows and not self._json else "", label, self._said(name) or problem.message
 
@@ -488,11 +488,6 @@ class ArgumentForm(QWidget):
         if why != self._why:
             self._why = why
             self.ready_changed.emit()
-
-
-def _argument(problem: FieldProblem) -> str:
-    """The name of the argument that a problem is about; empty for all together."""
-    return problem.argument or problem.path.partition("/")[0]
 
 
 class _Rows(Mapping[str, FieldRow]):
