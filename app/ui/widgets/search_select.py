@@ -133,6 +133,9 @@ class ChoicePopup(QFrame):
             return False
         key: Qt.Key = event.key()  # type: ignore[attr-defined] # the type says that it is a key
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            modifiers: Qt.KeyboardModifier = event.modifiers()  # type: ignore[attr-defined] # as above
+            if modifiers & ~Qt.KeyboardModifier.KeypadModifier:
+                return True
             self._take(self.list.currentIndex().row())
             return True
         if key in (Qt.Key.Key_Down, Qt.Key.Key_Up, Qt.Key.Key_PageDown, Qt.Key.Key_PageUp):
