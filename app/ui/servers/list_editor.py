@@ -17,6 +17,7 @@ from app.ui.widgets.focus_chain import first_stop, order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text_field import TextField
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,7 +252,7 @@ class _ItemRow(QWidget):
         self.editor.setAccessibleName(name)
         words = self.tr("Remove {0}").format(name)
         self._remove.setAccessibleName(words)
-        self._remove.setToolTip(words)
+        self._remove.setToolTip(plain_tip(words))
 
 
 def _lines(text: str) -> list[str]:

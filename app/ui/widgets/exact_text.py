@@ -7,7 +7,7 @@ from array import array
 from math import ceil
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QGuiApplication, QKeySequence, QTextCursor
 from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
 
@@ -15,8 +15,10 @@ from app.marks import revealed
 from app.ui.theme import theme, tokens
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.plain_text import mime_data
 
 if TYPE_CHECKING:
+    from PySide6.QtCore import QMimeData
     from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QResizeEvent
 
 TALLEST = 420
@@ -89,9 +91,7 @@ class ExactText(CodeEdit):
 
     @guarded()
     def createMimeDataFromSelection(self) -> QMimeData:
-        made = QMimeData()
-        made.setText(self.selected_source())
-        return made
+        return mime_data(self.selected_source())
 
     def _step(self) -> None:
         if self._read < self._limit:

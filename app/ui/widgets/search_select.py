@@ -22,6 +22,7 @@ from app.ui.widgets.choices import Select, typed
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,10 +191,18 @@ class _Choices(QAbstractListModel):
 
     @guarded()
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        shown = {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole}
-        if role == Qt.ItemDataRole.SizeHintRole:
-            return QSize(0, theme().px(tokens.ROW_DENSE))
-        return self._texts[self.places[index.row()]] if index.isValid() and role in shown else None
+        if not index.isValid():
+            return None
+        text = self._texts[self.places[index.row()]]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return text
+            case Qt.ItemDataRole.ToolTipRole:
+                return plain_tip(text)
+            case Qt.ItemDataRole.SizeHintRole:
+                return QSize(0, theme().px(tokens.ROW_DENSE))
+            case _:
+                return None
 
 
 def fit_to_contents(select: QComboBox) -> None:
