@@ -15,6 +15,8 @@ from PySide6.QtGui import QKeyEvent, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind
+from app.ui.tasks.field_inputs import TextInput
 from app.ui.widgets.fields import CodeEdit, JsonEdit
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text_field import TextField
@@ -44,7 +46,8 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 @given(text=TEXTS)
 def test_every_code_point_comes_back(qapp: QApplication, text: str) -> None:
     json_edit = JsonEdit("JSON")
-    for edit in (PlainTextEdit(), CodeEdit("Code"), TextField("Text"), json_edit.edit):
+    description = next(field for field in TASK_FIELDS if field.kind is TaskFieldKind.TEXT)
+    for edit in (PlainTextEdit(), CodeEdit("Code"), TextField("Text"), json_edit.edit, TextInput(description)):
         edit.set_text(text)
         assert edit.text() == text
         assert edit.toPlainText() == text

@@ -72,7 +72,7 @@ class PlainTextEdit(QPlainTextEdit):
         self.ensureCursorVisible()
 
     def toPlainText(self) -> str:
-        return self.text()
+        return PlainTextEdit.text(self)
 
     def setPlainText(self, text: str) -> None:
         self.set_text(text)
