@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
@@ -23,6 +23,7 @@ from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.focus_chain import anchor_of, first_stop, holds_focus, order_after, show_now
+from app.ui.widgets.folding_row import FoldingRow
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from app.core.mcp.forms.model import FormModel
 
 NESTED = (ObjectEditor, RecordsEditor, MapEditor)
-# A longer label wraps.
-SHORT_LABEL = 24
+# A longer label has a line of its own, and wraps.
+SHORT_LABEL = 22
+# Device-independent pixels that label and kind need beside the buttons.
+HEAD_LEAST = 160
 # Objects inside each other that are edited as forms.
 DEEPEST = 3
 
@@ -71,10 +74,10 @@ class FieldRow(MemberRow):
         current = theme()
         self.label = shown_name(field.label)
         self._name = f"{self.label}, {self._kind()}" + (self.tr(", required") if field.required else "")
-        head = QHBoxLayout()
-        head.setSpacing(current.px(tokens.SPACE_2))
         long = len(self.label) > SHORT_LABEL
-        head.addWidget(Text(self.label, "strong", wrap=long, selectable=True), int(long))
+        head = QBoxLayout(QBoxLayout.Direction.TopToBottom if long else QBoxLayout.Direction.LeftToRight)
+        head.setSpacing(0 if long else current.px(tokens.SPACE_2))
+        head.addWidget(Text(self.label, "strong", wrap=long, selectable=True))
         head.addWidget(Text(self._kind_words(), "caption", "muted", wrap=True, selectable=True), 1)
         # The editor comes before the buttons in the order of Tab and for assistive technology, so it is made first.
         self._room = QWidget(self)
@@ -85,14 +88,13 @@ class FieldRow(MemberRow):
         self._actions = QHBoxLayout(self._buttons)
         self._actions.setContentsMargins(0, 0, 0, 0)
         self._actions.setSpacing(current.px(tokens.SPACE_1))
-        head.addWidget(self._buttons)
         # The row itself while the argument has no editor, because it is left out or null.
         self.editor: QWidget = self
         self.error = FieldError(self)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_1))
-        box.addLayout(head)
+        box.addWidget(FoldingRow(head, self._buttons, HEAD_LEAST))
         if field.description:
             box.addWidget(BoundedText(revealed(field.description), "caption", "muted", name=self._name))
         box.addWidget(self._room)
