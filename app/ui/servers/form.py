@@ -508,7 +508,7 @@ class ArgumentForm(QWidget):
             try:
                 self.model.from_json(self._json_text())
             except NotJson as problem:
-                why = self.tr("The arguments are not JSON: {0}.").format(problem.message)
+                why = self.tr("The arguments cannot be sent: {0}.").format(problem.message)
         if why != self._why:
             self._why = why
             self.ready_changed.emit()

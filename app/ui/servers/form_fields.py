@@ -35,7 +35,7 @@ NESTED = (ObjectEditor, RecordsEditor, MapEditor)
 # A longer label has a line of its own, and wraps.
 SHORT_LABEL = 22
 # Device-independent pixels that label and kind need beside the buttons.
-HEAD_LEAST = 160
+HEAD_LEAST = 110
 # Objects inside each other that are edited as forms.
 DEEPEST = 3
 
