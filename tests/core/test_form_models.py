@@ -242,6 +242,7 @@ def test_values_that_print_alike_are_different_choices() -> None:
     assert item.chosen("b") is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(JSON, st.sampled_from(["", "Same", "Same (1)", "1", " "])), max_size=12))
 def test_no_two_choices_look_the_same(values: list[tuple[Any, str]]) -> None:
     found = choices_of(values)
@@ -327,6 +328,10 @@ def test_a_tool_without_arguments_has_an_empty_form(schema: Any) -> None:
         ({"type": "object", "additionalProperties": {"type": "integer"}}, Reason.NAMES_FREE),
         ({"type": "object", "properties": {}, "additionalProperties": True}, Reason.NAMES_FREE),
         ({"type": "object", "properties": [], "patternProperties": {"^x-": {}}}, Reason.NAMES_FREE),
+        ({"type": "object", "minProperties": 1}, Reason.NAMES_FREE),
+        ({"type": "object", "propertyNames": {"maxLength": 3}}, Reason.NAMES_FREE),
+        ({"type": "object", "unevaluatedProperties": {"type": "string"}}, Reason.NAMES_FREE),
+        ({"type": "object", "allOf": [{"additionalProperties": {"type": "string"}}]}, Reason.NAMES_FREE),
         ({"$ref": "#/$defs/map", "$defs": {"map": {"type": "object", "additionalProperties": {}}}}, Reason.NAMES_FREE),
         ({"type": "array"}, Reason.NO_OBJECT),
         ({"properties": 3}, Reason.NO_OBJECT),
@@ -350,6 +355,7 @@ def test_a_form_says_whether_other_arguments_are_accepted() -> None:
     named = {"type": "object", "properties": {"a": {"type": "string"}}}
     assert FormModel(named).open
     assert not FormModel({**named, "additionalProperties": False}).open
+    assert not FormModel({"allOf": [named], "unevaluatedProperties": False}).open
 
 
 TEXT, WHOLE = FieldKind.TEXT, FieldKind.INTEGER

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PySide6.QtWidgets import QApplication
 
 from app.core.mcp.forms.model import FormModel, Presence
@@ -105,6 +108,51 @@ def test_a_default_of_any_depth_has_a_form(qapp: QApplication, depth: int) -> No
     assert form.owner == "tool"
 
 
+NAMES = st.sampled_from(["a", "b", "c d", "$ref", "e/f", ""])
+VALUES = st.sampled_from(
+    [None, True, 0, -1.5, 10**30, "", "a\n\u2029b", "\ud800", [], {}, [1, "1"], {"a": 1}, "#", "#/$defs/a"]
+)
+WORDS = st.sampled_from(
+    ["default", "const", "title", "description", "format", "pattern", "minimum", "maxLength", "required", "$ref"]
+)
+TYPES = st.sampled_from(["string", "integer", "number", "boolean", "array", "object", ["string", "null"], 5])
+
+
+def deeper(schemas: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    keywords = {
+        "type": TYPES,
+        "properties": st.dictionaries(NAMES, schemas, max_size=3),
+        "required": st.lists(NAMES, max_size=3),
+        "items": schemas,
+        "additionalProperties": schemas,
+        "patternProperties": st.dictionaries(NAMES, schemas, max_size=2),
+        "enum": st.lists(VALUES, max_size=9),
+        "anyOf": st.lists(schemas, max_size=2),
+        "allOf": st.lists(schemas, max_size=2),
+        "if": schemas,
+        "$defs": st.dictionaries(NAMES, schemas, max_size=1),
+    }
+    return st.fixed_dictionaries({}, optional={**keywords, "default": VALUES, "title": VALUES})
+
+
+SCHEMAS = st.recursive(st.dictionaries(WORDS, VALUES, max_size=3) | VALUES, deeper, max_leaves=12)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(schema=SCHEMAS, presence=st.sampled_from(list(Presence)))
+def test_any_schema_has_a_form_of_its_own(qapp: QApplication, schema: Any, presence: Presence) -> None:
+    form = ArgumentForm()
+    form.show_tool("tool", schema)
+    for name in form.rows:
+        form.rows[name].set_presence(presence)
+    form.arguments()
+    form.toggle_json()
+    form.toggle_json()
+    form.show_tool("again", schema, form.draft, form.text())
+    assert form.owner == "again"
+    assert "could not make a form" not in form._note.text()
+
+
 def test_an_empty_form_belongs_to_nobody_and_shows_nothing(qapp: QApplication) -> None:
     form = ArgumentForm()
     form.show_tool("first", FIRST)
@@ -142,3 +190,18 @@ async def test_a_tool_is_never_called_with_the_arguments_of_another(
         page.run()
         await until(lambda: bool(backend.servers.calls))
         assert [(call.tool, call.arguments) for call in backend.servers.calls] == [("second", {})]
+
+
+@pytest.mark.parametrize("needed", [{"required": ["a", "n"]}, {"allOf": [{"required": ["a", "n"]}]}])
+def test_what_is_missing_is_no_reason_against_json(qapp: QApplication, needed: Any) -> None:
+    form = ArgumentForm()
+    properties = {"a": {"type": "string"}, "n": {"type": "integer"}, "b": {"type": "string"}}
+    form.show_tool("tool", {"type": "object", "properties": properties, **needed})
+    form.rows["b"].set_presence(Presence.VALUE)
+    form.rows["b"].editor.setPlainText("typed")  # type: ignore[attr-defined]
+    assert form.set_json(True)
+    assert json.loads(form.json.text()) == {"b": "typed"}
+    assert form.set_json(False)
+    form.rows["n"].editor.setPlainText("12x")  # type: ignore[attr-defined]
+    assert not form.set_json(True)
+    assert form.rows["n"].error.text() == "It must be a whole number."

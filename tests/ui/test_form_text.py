@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -10,10 +15,13 @@ from PySide6.QtGui import QKeyEvent, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind
+from app.ui.tasks.field_inputs import TextInput
 from app.ui.widgets.fields import CodeEdit, JsonEdit
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text_field import TextField
 
+ROOT = Path(__file__).parents[2]
 # Every code point, the ones that Qt changes more often.
 ODD = "\n\r\u2028\u2029\ufdd0\ufdd1\u00a0\0\ufeff\ufffe\uffff\ufffd\ufffc\ud83d\ude00\U0001f600\t\x0b\x0c\x85"
 CODE_POINTS = st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=()))
@@ -38,7 +46,8 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 @given(text=TEXTS)
 def test_every_code_point_comes_back(qapp: QApplication, text: str) -> None:
     json_edit = JsonEdit("JSON")
-    for edit in (PlainTextEdit(), CodeEdit("Code"), TextField("Text"), json_edit.edit):
+    description = next(field for field in TASK_FIELDS if field.kind is TaskFieldKind.TEXT)
+    for edit in (PlainTextEdit(), CodeEdit("Code"), TextField("Text"), json_edit.edit, TextInput(description)):
         edit.set_text(text)
         assert edit.text() == text
         assert edit.toPlainText() == text
@@ -92,6 +101,23 @@ def test_a_copy_is_what_was_selected(qapp: QApplication) -> None:
     field.selectAll()
     field.copy()
     assert qapp.clipboard().text() == "a\u00a0b\r\nc\u2029d"
+
+
+def test_a_process_ends_well_with_a_copy_in_its_clipboard() -> None:
+    program = (
+        "from PySide6.QtWidgets import QApplication\n"
+        "app = QApplication([])\n"
+        "from app.ui.widgets.text_field import TextField\n"
+        "field = TextField('Text', 'copied')\n"
+        "field.selectAll()\n"
+        "field.copy()\n"
+        "print(QApplication.clipboard().text())\n"
+    )
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (0, "copied\n")
 
 
 def test_a_new_line_is_the_one_that_the_text_uses(qapp: QApplication) -> None:

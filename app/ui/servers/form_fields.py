@@ -6,22 +6,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
 from app.core.mcp.forms.reasons import Reason
-from app.ui.servers.field_editors import LABEL_LIMIT, json_editor, scalar_editor
+from app.marks import revealed
+from app.ui.servers.field_editors import json_editor, scalar_editor, shown_name
 from app.ui.servers.list_editor import ListEditor
 from app.ui.servers.map_editor import MapEditor
 from app.ui.servers.nested_json import draft_of, drafts_of, json_of, pairs_of
 from app.ui.servers.object_editor import MemberRow, ObjectEditor, RecordsEditor
 from app.ui.theme import theme, tokens
-from app.ui.widgets.bounded_text import BoundedText, beginning
+from app.ui.widgets.bounded_text import BoundedText
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import FieldError
-from app.ui.widgets.tab_order import anchor_of, first_stop, holds_focus, order_after, show_now
+from app.ui.widgets.focus_chain import anchor_of, first_stop, holds_focus, order_after, show_now
+from app.ui.widgets.folding_row import FoldingRow
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from app.core.mcp.forms.model import FormModel
 
 NESTED = (ObjectEditor, RecordsEditor, MapEditor)
-# A longer label wraps.
-SHORT_LABEL = 24
+# A longer label has a line of its own, and wraps.
+SHORT_LABEL = 22
+# Device-independent pixels that label and kind need beside the buttons.
+HEAD_LEAST = 110
 # Objects inside each other that are edited as forms.
 DEEPEST = 3
 
@@ -68,12 +72,12 @@ class FieldRow(MemberRow):
         self._nested, self._values, self._depth = nested, values, depth
         self._as_text = False
         current = theme()
-        self.label = beginning(field.label, LABEL_LIMIT)
+        self.label = shown_name(field.label)
         self._name = f"{self.label}, {self._kind()}" + (self.tr(", required") if field.required else "")
-        head = QHBoxLayout()
-        head.setSpacing(current.px(tokens.SPACE_2))
         long = len(self.label) > SHORT_LABEL
-        head.addWidget(Text(self.label, "strong", wrap=long, selectable=True), int(long))
+        head = QBoxLayout(QBoxLayout.Direction.TopToBottom if long else QBoxLayout.Direction.LeftToRight)
+        head.setSpacing(0 if long else current.px(tokens.SPACE_2))
+        head.addWidget(Text(self.label, "strong", wrap=long, selectable=True))
         head.addWidget(Text(self._kind_words(), "caption", "muted", wrap=True, selectable=True), 1)
         # The editor comes before the buttons in the order of Tab and for assistive technology, so it is made first.
         self._room = QWidget(self)
@@ -84,18 +88,17 @@ class FieldRow(MemberRow):
         self._actions = QHBoxLayout(self._buttons)
         self._actions.setContentsMargins(0, 0, 0, 0)
         self._actions.setSpacing(current.px(tokens.SPACE_1))
-        head.addWidget(self._buttons)
         # The row itself while the argument has no editor, because it is left out or null.
         self.editor: QWidget = self
         self.error = FieldError(self)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_1))
-        box.addLayout(head)
+        box.addWidget(FoldingRow(head, self._buttons, HEAD_LEAST))
         if field.description:
-            box.addWidget(BoundedText(field.description, "caption", "muted", name=self._name))
+            box.addWidget(BoundedText(revealed(field.description), "caption", "muted", name=self._name))
         box.addWidget(self._room)
-        hints = "  ·  ".join(beginning(hint, LABEL_LIMIT) for hint in field.hints)
+        hints = "  ·  ".join(shown_name(hint) for hint in field.hints)
         if hints:
             box.addWidget(Text(hints, "caption", "muted", wrap=True, selectable=True))
         self._why = Text("", "caption", "muted", wrap=True)
@@ -163,7 +166,7 @@ class FieldRow(MemberRow):
 
     def _kind_words(self) -> str:
         field = self.field
-        name = beginning(field.name, LABEL_LIMIT) if field.title and field.title != field.name else ""
+        name = shown_name(field.name) if field.title and field.title != field.name else ""
         parts = (name, self._kind(), self.tr("required") if field.required else "")
         return "  ·  ".join(part for part in parts if part)
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHOWN = 8
-NAME_LIMIT = 40
+# Characters of a label, and those beside which the problem fits.
+NAME_LIMIT, SHORT = 24, 12
 
 
 class ProblemCard(QFrame):
@@ -56,14 +57,18 @@ class ProblemCard(QFrame):
         grid.setColumnStretch(1, 1)
         for number, (name, label, words) in enumerate(lines[:SHOWN]):
             said = Text(words, wrap=True, selectable=True)
-            if name:
-                grid.addWidget(self._link(name, label, words), number, 0, Qt.AlignmentFlag.AlignTop)
-                grid.addWidget(said, number, 1, Qt.AlignmentFlag.AlignVCenter)
+            if not name:
+                grid.addWidget(said, 2 * number, 0, 1, 2)
+                continue
+            grid.addWidget(self._link(name, label, words), 2 * number, 0, Qt.AlignmentFlag.AlignTop)
+            if max(len(shown) for _, shown, _ in lines[:SHOWN]) <= SHORT:
+                grid.addWidget(said, 2 * number, 1, Qt.AlignmentFlag.AlignVCenter)
             else:
-                grid.addWidget(said, number, 0, 1, 2)
+                said.setIndent(theme().px(tokens.SPACE_2))
+                grid.addWidget(said, 2 * number + 1, 0, 1, 2)
         more = len(lines) - SHOWN
         if more > 0:
-            grid.addWidget(Text(self.tr("and %n more", "", more), tone="muted"), SHOWN, 0, 1, 2)
+            grid.addWidget(Text(self.tr("and %n more", "", more), tone="muted"), 2 * SHOWN, 0, 1, 2)
         self._lines.addWidget(self._list)
         if former is not None:
             former.hide()
@@ -83,5 +88,8 @@ class ProblemCard(QFrame):
 
     def _link(self, name: str, label: str, words: str) -> QuietButton:
         link = QuietButton(beginning(label, NAME_LIMIT), kind="flat", clicked=lambda: self.wanted.emit(name))
+        font = link.font()
+        font.setUnderline(True)
+        link.setFont(font)
         link.setAccessibleName(self.tr("Go to {0}: {1}").format(beginning(label, LABEL_LIMIT), words))
         return link

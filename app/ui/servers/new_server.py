@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.marks import revealed, revealed_name
 from app.ui.servers.blocks import is_web
@@ -20,6 +20,7 @@ from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError, KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
+from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
@@ -43,9 +44,9 @@ class LabelledField(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_1))
         caption = Text(label, "strong")
-        self.edit: QLineEdit | QPlainTextEdit
+        self.edit: QLineEdit | PlainTextEdit
         if tall:
-            self.edit = QPlainTextEdit()
+            self.edit = PlainTextEdit()
             self.edit.setTabChangesFocus(True)
             self.edit.setFixedHeight(theme().px(64))
         else:

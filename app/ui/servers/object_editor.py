@@ -12,9 +12,10 @@ from app.ui.servers.nested_json import json_of, problem_of, summary
 from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.focus_chain import order_after, reveal
+from app.ui.widgets.folding_row import FoldingRow
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import order_after, reveal
 from app.ui.widgets.text import ElidedLabel
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     MakeRow = Callable[[FormModel, int, FieldEntry, str], "MemberRow"]
 
 CHUNK, FIELD_HEIGHT, CARD_HEIGHT = 4, 84, 38
+# Values found wrong after which no more items are opened.
+OPENED = 20
+# Device-independent pixels that the line of a card needs beside its buttons.
+LINE_LEAST = 140
 
 
 class MemberRow(QWidget):
@@ -126,7 +131,7 @@ class RecordsEditor(QWidget):
             len(drafts), self._make, self._words, size=12, estimate=CARD_HEIGHT, spacing=tokens.SPACE_1
         )
         self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add)
-        self._add.setAccessibleName(self.tr("Add item to {0}").format(name))
+        self._add.setAccessibleName(self.tr("Add item: {0}").format(name))
         self._column.follower = self._add
         self._offer = OfferLine()
         box = QVBoxLayout(self)
@@ -187,12 +192,14 @@ class RecordsEditor(QWidget):
             self._offer.clear()
 
     def find_problems(self) -> int:
-        """Open the items with something wrong and say what. Returns how many values are wrong."""
+        """Open the first items with something wrong and say what. Returns how many values in them are wrong."""
         wrong = 0
         for place, draft in enumerate(self.drafts):
             if any(problem_of(item, draft.entry(item.name)) for item in self._model.fields):
                 self._wrong = place if not wrong else self._wrong
                 wrong += self.card(place).open().find_problems()
+            if wrong >= OPENED:
+                break
         return wrong
 
     def take_focus(self) -> None:
@@ -282,12 +289,16 @@ class RecordCard(QFrame):
         head.setSpacing(0)
         head.addWidget(self.line)
         head.addWidget(self._summary, 1)
+        buttons = QWidget()
+        row = QHBoxLayout(buttons)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
         for tool in self._tools:
-            head.addWidget(tool)
+            row.addWidget(tool)
         self._box = QVBoxLayout(self)
         small = current.px(tokens.SPACE_1)
         self._box.setContentsMargins(small, small, small, small)
-        self._box.addLayout(head)
+        self._box.addWidget(FoldingRow(head, buttons, LINE_LEAST))
         self._show_summary()
 
     def set_number(self, place: int, name: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QListView, QPlainTextEdit, QSizePolicy
+from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QListView, QSizePolicy
 
 from app.core.posthog.task_fields import TaskFieldKind
 from app.ui.theme import theme
 from app.ui.translation import translate
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.submit_key import is_submit
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class LineInput(QLineEdit):
         """A line has no suggestions."""
 
 
-class TextInput(QPlainTextEdit):
+class TextInput(PlainTextEdit):
     """Several lines. Ctrl+Enter is left to the form. `typed()` when the user changed it."""
 
     typed = Signal()

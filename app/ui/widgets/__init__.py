@@ -49,7 +49,7 @@ Pages (`page`)
     TitleRow(title, lead=None)  (`title_row`)   .addWidget(control): beside the title, or below it where it has no room
     ScrollEdge(*areas)  (`scroll_edge`)  .follow(area)   a line under a head while an area is scrolled
     LazyColumn(count, make, name)  (`lazy_column`)   parts that are made when they come into view
-    order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`tab_order`)   where Tab goes
+    order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`focus_chain`)   where Tab goes
     ScrollColumn(name, side=, top=)  (`column`)  .box: one column of reading width that scrolls
     SidePane(name)  .set_head(main, *others) .box .add_padded(w)
     RememberedSplitter(orientation, parts, sizes, remember)

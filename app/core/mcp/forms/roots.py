@@ -96,11 +96,7 @@ class _Collected:
                 self.reason = Reason.NO_OBJECT
             return None
         self.described = self.described or bool(types) or "properties" in node
-        more = node.get("additionalProperties")
-        self.closed = self.closed or (certain and more is False)
-        self.names_free = (
-            self.names_free or more is True or isinstance(more, dict) or bool(node.get("patternProperties"))
-        )
+        self._take_other_names(node, certain=certain)
         known = self._certain if certain else self._possible
         for name, schema in properties.items():
             known.setdefault(name, []).append(schema)
@@ -120,6 +116,16 @@ class _Collected:
             for branch in dependent.values() if isinstance(dependent, dict) else ():
                 self._take_branch(branch, certain=False)
         return required
+
+    def _take_other_names(self, node: dict[str, Any], *, certain: bool) -> None:
+        """Whether arguments that are not named are invited, or refused."""
+        rules = [node.get("additionalProperties"), node.get("unevaluatedProperties")]
+        self.closed = self.closed or (certain and False in [rule for rule in rules if isinstance(rule, bool)])
+        invited = [rule is True or isinstance(rule, dict) for rule in rules]
+        least = node.get("minProperties")
+        needed = isinstance(least, int) and least > 0
+        spoken_of = any(node.get(word) not in (None, {}, []) for word in ("patternProperties", "propertyNames"))
+        self.names_free = self.names_free or any(invited) or needed or spoken_of
 
     def _take_union(self, branches: list[Any]) -> dict[str, None]:
         """What all branches require. A branch that is null, no object's or nothing does not count."""

@@ -33,12 +33,15 @@ class FieldProblem:
     """What is wrong with one argument, or what about it was not checked.
 
     `path` is its name, or names and indexes joined by `/`; empty for the arguments as a whole. `argument` is the name
-    alone, which may hold a `/` itself.
+    alone, which may hold a `/` itself; by default it is the path up to the first one.
     """
 
     path: str
     message: str
     argument: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "argument", self.argument or self.path.partition("/")[0])
 
 
 @dataclass(frozen=True)
