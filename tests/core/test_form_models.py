@@ -179,6 +179,28 @@ def test_references_in_a_circle_end() -> None:
     assert model["a"].reason is Reason.REFERENCE
 
 
+@pytest.mark.parametrize(
+    "reference",
+    ["#/$defs/a", "#a", "a.json", "https://x.test/a.json", "a.json#", "#/$defs/list/0", "a.json#/properties/b"],
+)
+def test_a_reference_inside_the_document_is_followed_however_it_is_written(reference: str) -> None:
+    inner = {"$id": "a.json", "$anchor": "a", "type": "string", "properties": {"b": {"type": "string"}}}
+    document = {"$id": "https://x.test/root.json", "$defs": {"a": inner, "list": [{"type": "string"}]}}
+    assert only({"$ref": reference}, **document).kind is FieldKind.TEXT
+
+
+def test_null_for_what_a_server_does_not_state_is_read_over() -> None:
+    unset = dict.fromkeys(["const", "enum", "anyOf", "allOf", "oneOf", "$ref", "items", "default", "title", "pattern"])
+    item = only({**unset, "type": "string", "default": "x"})
+    assert (item.kind, item.nullable, item.default) == (FieldKind.TEXT, False, "x")
+    assert only(None).reason is Reason.UNSTATED
+
+
+def test_a_fixed_value_wins_over_a_default() -> None:
+    model = FormModel({"properties": {"x": {"const": "a", "default": "b"}}, "required": ["x"]})
+    assert model.arguments(model.seed()) == {"x": "a"}
+
+
 def arguments(count: int) -> dict[str, Any]:
     kinds = [
         {"type": "string", "description": "What it is for"},
@@ -207,6 +229,28 @@ def test_a_form_of_ten_thousand_arguments_costs_what_its_size_says() -> None:
 
     cost(100)
     assert cost(10_000) < 40 * cost(1_000)
+
+
+@pytest.mark.serial
+def test_arguments_that_share_something_large_cost_no_more_than_it() -> None:
+    wide = {"type": "object", "properties": {f"m{n}": {"type": "string"} for n in range(2_000)}}
+    schema = {
+        "properties": {f"a{n}": {"$ref": ("#choices", "#/$defs/wide", "#/$defs/far")[n % 3]} for n in range(3_000)},
+        "required": [f"a{n}" for n in range(3_000)],
+        "$defs": {
+            "choices": {"$anchor": "choices", "enum": [f"v{n}" for n in range(4_000)], "default": "v3999"},
+            "wide": wide,
+            "far": {"$ref": "#last"},
+            **{f"d{n}": {"$anchor": f"anchor{n}"} for n in range(3_000)},
+            "last": {"$anchor": "last", "type": "integer"},
+        },
+    }
+    started = process_time()
+    model = FormModel(schema)
+    model.arguments(model.seed())
+    assert process_time() - started < 5
+    assert model["a0"].choices is model["a3"].choices
+    assert model["a2"].kind is FieldKind.INTEGER
 
 
 def test_choices_with_one_title_are_told_apart_and_sent_as_chosen() -> None:

@@ -8,7 +8,7 @@ left to the check of the whole schema.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.forms.reasons import Reason
 from app.core.mcp.forms.schemas import (
@@ -21,6 +21,9 @@ from app.core.mcp.forms.schemas import (
     same_schema,
     types_of,
 )
+
+if TYPE_CHECKING:
+    from app.core.mcp.forms.document import SchemaDocument
 
 # How many schemas are looked into, and how deep: they may refer to each other.
 SCHEMAS_LIMIT = 2_000
@@ -42,7 +45,7 @@ class Arguments:
     reason: Reason | None = None
 
 
-def arguments_of(schema: Any, document: Any) -> Arguments:
+def arguments_of(schema: Any, document: SchemaDocument) -> Arguments:
     """The arguments of a root schema, whose references point into `document`. Never raises."""
     if schema is True or schema == {}:
         return Arguments(reason=Reason.ARGUMENTS_UNSTATED)
@@ -59,7 +62,7 @@ def arguments_of(schema: Any, document: Any) -> Arguments:
 class _Collected:
     """What a root and the schemas that it is made of say about the arguments."""
 
-    def __init__(self, document: Any) -> None:
+    def __init__(self, document: SchemaDocument) -> None:
         self.reason: Reason | None = None
         # Whether free names are invited, whether all others are refused, and whether arguments are spoken of at all.
         self.names_free = self.closed = self.described = False

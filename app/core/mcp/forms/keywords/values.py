@@ -109,16 +109,18 @@ def _type(_run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Pro
 def _enum(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
     if not isinstance(wanted, list):
         raise Untried(UNREADABLE)
-    known = run.enumerations.get(id(wanted))
+    known = run.keys.get(id(wanted))
     if known is None:
-        known = run.enumerations[id(wanted)] = frozenset(key_of(run, item) for item in wanted)
+        known = run.keys[id(wanted)] = frozenset(key_of(run, item) for item in wanted)
     if key_of(run, value) in known:
         return ()
     return (Problem(spot.path, "It must be one of the values offered.", "enum"),)
 
 
 def _const(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
-    if key_of(run, wanted) == key_of(run, value):
+    if id(wanted) not in run.keys:
+        run.keys[id(wanted)] = key_of(run, wanted)
+    if run.keys[id(wanted)] == key_of(run, value):
         return ()
     return (Problem(spot.path, f"It must be {shown(wanted)}.", "const"),)
 
