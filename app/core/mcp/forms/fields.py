@@ -193,6 +193,8 @@ def _scalar(schema: dict[str, Any], document: SchemaDocument) -> _Shape | None:
 
 def _enumerated(schema: dict[str, Any], document: SchemaDocument) -> _Shape | None:
     """The shape for values that are listed one by one; None if they are not."""
+    if not (schema.keys() & LISTING or "const" in schema):
+        return None
     values = [schema.get(word) for word in LISTING]
     # Several arguments may share a long enumeration by reference. It is read once.
     shared = not states_const(schema) and any(isinstance(value, list) for value in values)
@@ -281,9 +283,13 @@ def _list(schema: dict[str, Any], document: SchemaDocument) -> _Shape:
 
 
 def _default(schema: dict[str, Any]) -> Any:
-    if "default" not in schema or deeper_than(schema["default"], VALUE_DEPTH):
+    default = schema.get("default", MISSING)
+    # These can be written as they are, and most defaults are one of them.
+    if default is MISSING or isinstance(default, str | bool):
+        return default
+    if deeper_than(default, VALUE_DEPTH):
         return MISSING
-    default = exact_numbers(schema["default"])
+    default = exact_numbers(default)
     try:
         write_json(default, indent=None)
     except NotJson:
