@@ -147,6 +147,7 @@ def _add_mcp(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     call = add(group, "call", mcp.call, "Call a tool.", acts=True)
     call.add_argument("names", nargs="+", metavar="[SERVER] TOOL", help="the server's id or title, and the tool's name")
     call.add_argument("--args", default="{}", metavar="JSON", help="one JSON object; - reads it from standard input")
+    call.add_argument("--yes", action="store_true", help="call a tool that may destroy without a question")
     for command in (tools, call):
         which = command.add_mutually_exclusive_group()
         which.add_argument("--url", help="the address of a server; sign in to it with: burrow login --url URL")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import shlex
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.cli.common import connect, services_of
-from app.cli.terminal import data, line, printable, read_text, say
+from app.cli.pasted import can_paste, pasted_lines
+from app.cli.terminal import column, data, line, printable, read_text, say
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
+from app.core.mcp.forms.mismatch import mismatch
+from app.core.mcp.json_text import NotJson, parse_json, write_json
 from app.core.mcp.results.blocks import LinkBlock, ResourceBlock, TextBlock
 from app.core.mcp.servers.definitions import HttpServer, SseServer, StdioServer
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.definitions import OwnServer
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.server import Server
+    from app.core.mcp.tools import ToolInfo
     from app.core.services import Services
 
 FAILED = 1
@@ -62,7 +66,10 @@ async def list_tools(options: argparse.Namespace) -> int:
         else:
             for tool in tools:
                 words = tool.description.splitlines()
-                line(f"{printable(tool.name):<32} {tool.policy or '-':<16} {printable(words[0] if words else '')}")
+                line(f"{column(tool.name, 32)} {tool.policy or '-':<16} {printable(words[0] if words else '')}")
+                if tool.problem is not None:
+                    line(f"{'':<32} {'problem':<16} {printable(tool.problem)}")
+        _say_note(servers, server)
     return 0
 
 
@@ -71,16 +78,59 @@ async def call(options: argparse.Namespace) -> int:
     arguments = _arguments(options.args)
     *named, name = _named(options, options.names, "SERVER", "TOOL")
     async with _chosen(options, named[0] if named else None) as (servers, server):
-        tools = await servers.tools(server.id)
-        tool = next((tool for tool in tools if tool.name == name), None)
-        if tool is None:
-            raise NotFound(f"{server.title} has no tool {name}.", action="List them with: burrow mcp tools")
-        running = servers.start_call(server.id, tool, arguments)
+        tool = await _listed(servers, server, name)
+        if tool is not None and tool.annotations.may_destroy and not options.yes:
+            await _ask(server, tool, arguments, options)
+        # The list may be older than the tool: what the server does not have, it refuses itself.
+        running = servers.start_call(server.id, name if tool is None else tool, arguments)
         running.progress.subscribe(_show_progress)
         # Ctrl+C cancels this, and with it the call, at the server too.
         result = await running.result()
         _show_result(result, options)
+        if tool is not None and tool.output_schema is not None and not result.is_error:
+            for problem in await asyncio.to_thread(mismatch, tool.output_schema, result.structured):
+                where = printable(problem.path or "as a whole")
+                say(f"burrow: The result does not match the tool's outputSchema, {where}: {printable(problem.message)}")
         return FAILED if result.is_error else 0
+
+
+async def _listed(servers: Servers, server: Server, name: str) -> ToolInfo | None:
+    """What the server says about a tool; None when it does not list it, or cannot be asked.
+
+    A list from before is enough if the tool is in it.
+    """
+    for refresh in (False, True):
+        try:
+            tools = await servers.tools(server.id, refresh=refresh)
+        except BurrowError:
+            # The call will fail for the same reason, or not need the list.
+            return None
+        found = next((tool for tool in tools if tool.name == name), None)
+        if found is not None:
+            return found
+    return None
+
+
+async def _ask(server: Server, tool: ToolInfo, arguments: dict[str, Any], options: argparse.Namespace) -> None:
+    """Ask whether to call a tool that is claimed to destroy. Raises `Rejected` without a yes."""
+    claim = f"{printable(tool.name)} of {printable(server.title)} says that it may destroy something."
+    if options.args == "-" or not can_paste():
+        raise Rejected(f"{claim} It was not called.", action="Add --yes to call it without a question.")
+    say(f"{claim} Its arguments:")
+    say(write_json(arguments))
+    say("Type yes to call it, or no:")
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    with pasted_lines(lines.put_nowait):
+        answer = await lines.get()
+    if answer.casefold() != "yes":
+        raise Rejected(f"{printable(tool.name)} was not called.", action="Type yes, or add --yes, to call it.")
+
+
+def _say_note(servers: Servers, server: Server) -> None:
+    """Say what is odd about the server's list of tools."""
+    note = next((each.tools_note for each in servers.listed if each.id == server.id), "")
+    if note:
+        say(f"burrow: {note}")
 
 
 def _named(options: argparse.Namespace, names: Sequence[str], *wanted: str) -> list[str]:
@@ -188,17 +238,12 @@ def _record(server: Server) -> dict[str, Any]:
 
 def _arguments(given: str) -> dict[str, Any]:
     try:
-        text = read_text() if given == "-" else given
-        arguments = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as problem:
-        raise Rejected(f"--args is not JSON: {problem}.", action="Give one JSON object.") from None
+        arguments = parse_json(read_text() if given == "-" else given)
+    except NotJson as problem:
+        raise Rejected(f"--args is not JSON: {problem.message}.", action="Give one JSON object.") from None
     if not isinstance(arguments, dict):
         raise Rejected("--args must be one JSON object.", action='For example: --args \'{"name": "value"}\'')
     return arguments
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no JSON number")
 
 
 def _show_progress(progress: Progress) -> None:
@@ -222,4 +267,4 @@ def _show_result(result: CallResult, options: argparse.Namespace) -> None:
     if not result.blocks and result.structured is not None:
         data(result.structured)
     if not result.blocks and result.structured is None:
-        say("Done. The tool returned no content.")
+        say("The tool failed and gave no reason." if result.is_error else "Done. The tool returned no content.")

@@ -13,10 +13,15 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from app.core.errors import Rejected
+from app.core.mcp.json_text import NotJson, write_json
+from app.marks import FIRST_STRONG_ISOLATE, POP_ISOLATE, isolated, revealed, revealed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# How deeply what is written as JSON may be nested. The encoder needs the interpreter's stack.
+DEPTH = 500
+ISOLATES = FIRST_STRONG_ISOLATE + POP_ISOLATE
 CLOSED = OSError(errno.EBADF, "it is closed")
 
 
@@ -48,8 +53,17 @@ def prepare() -> None:
 
 
 def printable(text: str) -> str:
-    """One line without control characters: a server's text must not drive the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    """One line in which everything can be seen: a server's text must neither drive the terminal nor look like another.
+
+    Right-to-left text is isolated, so that it does not reorder what stands beside it.
+    """
+    return isolated(revealed_name(" ".join(text.splitlines())))
+
+
+def column(text: str, width: int) -> str:
+    """`printable` text, padded to `width` columns. What is isolated takes no more of them."""
+    shown = printable(text)
+    return shown + " " * (width - len(shown.strip(ISOLATES)))
 
 
 def line(text: str) -> None:
@@ -58,12 +72,19 @@ def line(text: str) -> None:
 
 
 def data(value: object) -> None:
-    """Write data as JSON; everything unprintable in it is escaped, which reads back as the same value."""
+    """Write data as JSON; everything unprintable in it is escaped, which reads back as the same value.
+
+    What is no JSON value, such as a number that is not finite, is said instead.
+    """
     encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
     plain = (encoding or "").lower().replace("-", "") != "utf8"
-    text = json.dumps(value, ensure_ascii=plain, indent=2 if _is_terminal(sys.stdout) else None)
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    try:
+        text = write_json(value, indent=2 if _is_terminal(sys.stdout) else None, depth=DEPTH)
+    except NotJson as problem:
+        say(f"burrow: The output cannot be written as JSON: {problem.message}.")
+        return
+    if not text.isprintable() or (plain and not text.isascii()):
+        text = "".join(c if c == "\n" or _is_plain(c, ascii_only=plain) else json.dumps(c)[1:-1] for c in text)
     output.write(f"{text}\n")
 
 
@@ -126,8 +147,10 @@ def _is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
+def _is_plain(character: str, *, ascii_only: bool) -> bool:
+    return character.isprintable() and (character.isascii() or not ascii_only)
+
+
 def _harmless(text: str, stream: TextIO | None) -> str:
-    """On a terminal, control characters other than line ends and tabs are shown, not obeyed."""
-    if not _is_terminal(stream):
-        return text
-    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+    """On a terminal, what is invisible or drives it is shown as a mark. A file gets the text as it is."""
+    return revealed(text) if _is_terminal(stream) else text

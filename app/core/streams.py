@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.core.auth.http.clients import transport_error
 from app.core.errors import Facts, ProtocolTrouble
+from app.core.wire_text import without_byte_order_mark
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -74,7 +75,7 @@ class AnswerStream:
     async def _bounded(self) -> AsyncIterator[bytes]:
         """The body, of which no event may be longer than the limit."""
         waiting = 0
-        async for chunk in self.chunks():
+        async for chunk in without_byte_order_mark(self.chunks()):
             end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n"), chunk.rfind(b"\r\r"))
             waiting = waiting + len(chunk) if end < 0 else len(chunk) - end
             if waiting > EVENT_LIMIT:

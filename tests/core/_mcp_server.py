@@ -19,7 +19,7 @@ ENVELOPE = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
 
 @dataclass
 class Reply:
-    """One HTTP answer. `body`: a JSON-RPC result or error is wrapped; bytes go as they are.
+    """One HTTP answer. `body`: a JSON-RPC result or error is wrapped; bytes go as they are, `%ID%` is the request's id.
 
     `drop`: "before" closes without an answer, "middle" after half the body. `hold` waits before the end. `stream`:
     parts of an event stream, each a JSON-RPC message (a dict) or raw bytes; the last may be the result.
@@ -128,6 +128,7 @@ class Scripted(RawServer):
         body = reply.body
         if body is None:
             body = b"" if reply.result is None and reply.error is None else json.dumps(_wrapped(reply, seen)).encode()
+        body = with_id(body, seen.message)
         headers = {"content-type": reply.content_type, "content-length": str(len(body)), **reply.headers}
         writer.write(_head(reply.status, headers))
         writer.write(body[: len(body) // 2] if reply.drop == "middle" else body)
@@ -146,7 +147,7 @@ class Scripted(RawServer):
                 await self._hold(part, reader)
                 continue
             data = part if isinstance(part, bytes) else b"event: message\ndata: " + _dumped(part, seen) + b"\n\n"
-            writer.write(data)
+            writer.write(with_id(data, seen.message))
             await writer.drain()
         if reply.drop == "middle":
             writer.transport.abort()
@@ -197,6 +198,12 @@ def _dumped(part: dict[str, Any], seen: Seen) -> bytes:
     if message.get("method") == "notifications/progress":
         message["params"] = {"progressToken": seen.message["params"]["_meta"]["progressToken"], **message["params"]}
     return json.dumps(message).encode()
+
+
+def with_id(text: bytes, message: dict[str, Any]) -> bytes:
+    """The text with the id of the request in the place of `%ID%`, with or without quotes around it."""
+    identity = json.dumps(message.get("id")).encode()
+    return text.replace(b'"%ID%"', identity).replace(b"%ID%", identity)
 
 
 def _head(status: int, headers: dict[str, str]) -> bytes:

@@ -47,6 +47,11 @@ def call(identity: object, arguments: dict[str, object]) -> None:
         case "be noisy":
             sys.stdout.write("Starting up…\n\n{not json\n")
             send(["a list"])
+        case "say":
+            line = str(arguments["line"]).replace('"%ID%"', json.dumps(identity))
+            sys.stdout.buffer.write(line.encode("latin-1") + b"\n")
+            sys.stdout.buffer.flush()
+            return
         case "flood":
             text = "x" * int(str(arguments["size"]))
         case "leave a child":

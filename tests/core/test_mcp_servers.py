@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from time import monotonic
 from typing import Any
 
@@ -28,6 +29,7 @@ from app.core.errors import (
 )
 from app.core.hosts import Host
 from app.core.mcp.protocol.calls import CallCancelled
+from app.core.mcp.protocol.pages import REPEATS
 from app.core.mcp.results.blocks import ImageBlock, LinkBlock, TextBlock
 from app.core.mcp.servers.account import McpAccount
 from app.core.mcp.servers.host_source import HostSource
@@ -264,6 +266,24 @@ async def test_lists_are_shown_at_once_on_the_next_start_and_refreshed_behind() 
         assert told
         assert len(await second.list()) == 3
         assert [row.name for row in await second.tools("workspace")] == ["echo", "count", "new"]
+
+
+async def test_numbers_that_a_double_would_change_are_the_same_on_the_next_start() -> None:
+    exact = b'{"name":"exact","inputSchema":{"type":"object","properties":{"n":{"maximum":1e400,"minimum":0.1}}}}'
+    body = b'{"jsonrpc":"2.0","id":"%ID%","result":{"tools":[' + exact + b'],"nextCursor":"","resultType":"complete"}}'
+    async with world() as w:
+        w.own.always["tools/list"] = Reply(body=body)
+        first = w.servers()
+        rows = await first.tools("workspace")
+        assert rows[0].input_schema["properties"]["n"] == {"maximum": Decimal("1e400"), "minimum": 0.1}
+        assert next(server for server in first.listed if server.id == "workspace").tools_note == REPEATS
+        await first.close()
+        second = w.servers()
+        told: list[str] = []
+        second.tools_changed.subscribe(told.append)
+        assert await second.tools("workspace") == rows
+        await refreshed(second, "tools")
+        assert told == []
 
 
 @pytest.mark.parametrize("change", [{"project": 2}, {"scope": Scope("workspace", "ben")}])

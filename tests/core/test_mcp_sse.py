@@ -23,7 +23,7 @@ from app.core.errors import (
 from app.core.mcp.protocol import http_client
 from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.sse_transport import SseTransport
-from tests.core._mcp_server import LEGACY, real_server
+from tests.core._mcp_server import LEGACY, real_server, with_id
 from tests.core._raw_server import RawRequest, RawServer
 
 TOOL = {"name": "run", "inputSchema": {"type": "object"}}
@@ -34,7 +34,7 @@ class SseServer(RawServer):
     """Its stream and what it does with a call are set by the test.
 
     `refuse`: the status of the POST of a call, which is then not carried out. `cut`: the stream is closed instead of
-    an answer. `opens`: the status of the stream.
+    an answer. `event`: sent instead of an answer. `opens`: the status of the stream.
     """
 
     def __init__(self) -> None:
@@ -45,6 +45,7 @@ class SseServer(RawServer):
         self.refuse = 0
         self.cut = False
         self.error: dict[str, Any] | None = None
+        self.event = b""
         self.size = 0
         self.seen: list[dict[str, str]] = []
         self._stream: asyncio.StreamWriter | None = None
@@ -89,6 +90,8 @@ class SseServer(RawServer):
                 assert self._stream is not None
                 if self.cut:
                     self._stream.transport.abort()
+                elif self.event:
+                    self._stream.write(with_id(self.event, message))
                 elif self.error is not None:
                     self._say(message, error=self.error)
                 else:

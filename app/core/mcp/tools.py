@@ -20,6 +20,11 @@ class Annotations:
         """Whether calling twice is claimed to do no more than calling once."""
         return self.read_only is True or self.idempotent is True
 
+    @property
+    def may_destroy(self) -> bool:
+        """Whether the tool is claimed to destroy. A claim to read only goes before it (MCP, `ToolAnnotations`)."""
+        return self.destructive is True and self.read_only is not True
+
 
 @dataclass(frozen=True)
 class ToolInfo:

@@ -20,9 +20,9 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.fields import JsonEdit
+from app.ui.widgets.focus_chain import holds_focus, order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import holds_focus, order_after, reveal
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from app.ui.widgets.bounded_text import BoundedText, beginning
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import FieldError
-from app.ui.widgets.tab_order import anchor_of, first_stop, holds_focus, order_after, show_now
+from app.ui.widgets.focus_chain import anchor_of, first_stop, holds_focus, order_after, show_now
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 

@@ -13,9 +13,9 @@ from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.focus_chain import first_stop, order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import first_stop, order_after, reveal
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ListEditor(QWidget):
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(theme().px(tokens.SPACE_1))
         self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add_item)
-        self._add.setAccessibleName(self.tr("Add item to {0}").format(self._label))
+        self._add.setAccessibleName(self.tr("Add item: {0}").format(self._label))
         self._all = QuietButton("", kind="flat", clicked=self.show_all)
         self._offer = OfferLine()
         self._box.addWidget(self._all, 0, Qt.AlignmentFlag.AlignLeft)

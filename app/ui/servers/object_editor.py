@@ -12,9 +12,9 @@ from app.ui.servers.nested_json import json_of, problem_of, summary
 from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.focus_chain import order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import order_after, reveal
 from app.ui.widgets.text import ElidedLabel
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class RecordsEditor(QWidget):
             len(drafts), self._make, self._words, size=12, estimate=CARD_HEIGHT, spacing=tokens.SPACE_1
         )
         self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add)
-        self._add.setAccessibleName(self.tr("Add item to {0}").format(name))
+        self._add.setAccessibleName(self.tr("Add item: {0}").format(name))
         self._column.follower = self._add
         self._offer = OfferLine()
         box = QVBoxLayout(self)

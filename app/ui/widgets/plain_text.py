@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtCore import QMimeData, QStringListModel, Qt
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor, QTextFormat
 from PySide6.QtWidgets import QPlainTextEdit
 
@@ -77,6 +77,9 @@ class PlainTextEdit(QPlainTextEdit):
     def setPlainText(self, text: str) -> None:
         self.set_text(text)
 
+    def insertPlainText(self, text: str) -> None:
+        self.insert_text(text)
+
     def selected_text(self) -> str:
         """The selected part of the text."""
         cursor = self.textCursor()
@@ -88,7 +91,10 @@ class PlainTextEdit(QPlainTextEdit):
             self.insert_text(source.text())
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        data = QMimeData()
+        # Made by Qt: the process crashes at its end if the clipboard still holds a QMimeData that Python made.
+        model = QStringListModel([""])
+        data = model.mimeData([model.index(0)])
+        data.clear()
         data.setText(self.selected_text())
         return data
 

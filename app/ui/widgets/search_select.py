@@ -108,7 +108,7 @@ class ChoicePopup(QFrame):
 
     def open_below(self, control: QWidget, place: int, text: str) -> None:
         """Show the popup below a control, with the choice at `place` as the current one."""
-        row = max(self.list.sizeHintForRow(0), theme().px(24)) if self._texts else theme().px(24)
+        row = max(self.list.sizeHintForRow(0), theme().px(tokens.ROW_DENSE))
         self.list.setFixedHeight(row * min(ROWS, max(1, len(self._texts))) + 2)
         self.setFixedWidth(max(control.width(), theme().px(240)))
         self.adjustSize()
@@ -188,6 +188,8 @@ class _Choices(QAbstractListModel):
     @guarded()
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         shown = {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole}
+        if role == Qt.ItemDataRole.SizeHintRole:
+            return QSize(0, theme().px(tokens.ROW_DENSE))
         return self._texts[self.places[index.row()]] if index.isValid() and role in shown else None
 
 

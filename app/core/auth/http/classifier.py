@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.challenges import read_challenges
 from app.core.auth.http.target import CredentialAtStake
+from app.core.wire_text import mended_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,11 +116,11 @@ class Reply:
 
     @cached_property
     def json(self) -> dict[str, Any] | None:
-        """The body as a JSON object; None when it is anything else. A byte order mark is ignored."""
+        """The body as a JSON object; None when it is anything else. It is mended first (`mended_json`)."""
         if len(self.body) > LONGEST_BODY:
             return None
         try:
-            text = self.body.decode().removeprefix(BYTE_ORDER_MARK).strip()
+            text = mended_json(self.body).decode().strip()
         except UnicodeDecodeError:
             return None
         value = _decoded(text) if text.startswith("{") else None

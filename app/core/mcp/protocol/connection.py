@@ -22,6 +22,7 @@ from app.core.error_mapping import concerns_token
 from app.core.errors import BurrowError, ProtocolTrouble, TimedOut
 from app.core.mcp.protocol.errors import FailedExchange, error_for
 from app.core.mcp.protocol.exact_arguments import prepare_arguments
+from app.core.mcp.protocol.pages import PageWalk
 from app.core.mcp.tool_list import read_tools
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ OPEN_SECONDS = 45.0
 LIST_SECONDS = 60.0
 CLOSE_SECONDS = 0.5
 ABANDON_SECONDS = 0.3
-PAGES_LIMIT = 100
-TOOLS_LIMIT = 5_000
 HEADER_MISMATCH = -32020
 SESSION_MODULE = "app.core.mcp.protocol.session"
 
@@ -147,9 +146,10 @@ class Connection:
         self._closed = False
         self._tool_problem: Callable[[dict[str, Any]], str | None] | None = None
         self.protocol: str | None = None
+        self.tools_note = ""
 
     async def tools(self, *, admit: Admit | None = None) -> list[ToolInfo]:
-        """The whole tool list, following `nextCursor` for at most 100 pages.
+        """The whole tool list. `tools_note` then says what is odd about it, if anything is.
 
         `admit` is awaited when the session is open, before anything is sent. Its exceptions are raised.
         """
@@ -181,7 +181,7 @@ class Connection:
             # The server requires headers that mirror arguments, and the tool list may have been outdated. It refuses
             # such a request before it executes it. Reading the list tells the SDK which headers to send.
             if session.modern and exchange.error is not None and exchange.error.code == HEADER_MISMATCH:
-                await self._pages(session, until=name)
+                await self._walk(session, PageWalk(), until=name)
                 exchange = await session.call_tool(name, prepared, placeholders, on_progress)
             return exchange
 
@@ -214,43 +214,32 @@ class Connection:
             await asyncio.wait(late, timeout=ABANDON_SECONDS)
 
     async def _tools(self, admit: Admit | None) -> list[ToolInfo]:
-        items: list[Any] = []
+        walk = PageWalk()
 
         async def gather(session: McpSession) -> Exchange:
+            nonlocal walk
             if admit is not None:
                 await admit()
-            items.clear()
+            walk = PageWalk()
             self._tool_problem = session.tool_problem
-            return await self._pages(session, into=items)
+            return await self._walk(session, walk)
 
         await self._request(gather)
-        return read_tools(items, self._tool_problem)
+        self.tools_note = walk.note
+        return read_tools(walk.items, self._tool_problem)
 
-    async def _pages(self, session: McpSession, *, into: list[Any] | None = None, until: str | None = None) -> Exchange:
-        """Read `tools/list` to its end, or until a page has the tool `until`. Returns the last exchange.
-
-        The pages' tools are appended to `into`.
-        """
-        cursor: str | None = None
-        seen: set[str] = set()
-        for _page in range(PAGES_LIMIT):
-            exchange = await session.list_page(cursor)
-            page = exchange.result
-            if page is None:
-                return exchange
-            tools = page.get("tools")
-            if not isinstance(tools, list):
-                raise ProtocolTrouble("The server's tool list is not a list.")
-            if into is not None:
-                into.extend(tools[: TOOLS_LIMIT - len(into)])
-            cursor = page.get("nextCursor")
-            named = until is not None and any(isinstance(tool, dict) and tool.get("name") == until for tool in tools)
-            # A cursor that was seen before would make the list endless.
-            if named or not isinstance(cursor, str) or not cursor or cursor in seen:
-                return exchange
-            if into is not None and len(into) >= TOOLS_LIMIT:
-                return exchange
-            seen.add(cursor)
+    async def _walk(self, session: McpSession, walk: PageWalk, *, until: str | None = None) -> Exchange:
+        """Read `tools/list` to its end, or until a page has the tool `until`. Returns the last exchange that counts."""
+        exchange: Exchange | None = None
+        while not walk.ended:
+            answered, exchange = exchange, await session.list_page(walk.cursor)
+            if exchange.result is None:
+                return answered if answered is not None and walk.stop_at(exchange) else exchange
+            walk.add(exchange.result)
+            tools = exchange.result["tools"]
+            if until is not None and any(isinstance(tool, dict) and tool.get("name") == until for tool in tools):
+                break
+        assert exchange is not None
         return exchange
 
     async def _request(
@@ -424,7 +413,9 @@ def _credential_refused(exchange: Exchange, at_stake: CredentialAtStake) -> bool
 
 
 def _not_mcp(exchange: Exchange) -> str | None:
-    """What is wrong with an HTTP response that is no failure and no MCP; the SDK reports a misleading error for it."""
+    """What is wrong with a response that is no failure and no MCP; the SDK reports a misleading error for it."""
+    if exchange.malformed:
+        return exchange.malformed
     if exchange.status is None or exchange.status >= 400 or exchange.by_message:
         return None
     if 300 <= exchange.status < 400:

@@ -42,7 +42,9 @@ class Exchange:
     - `in_session`: the request named a session.
     - `bearer` is the fingerprint of the `Authorization` header, empty without one.
     - `refresh_failure` is why a refused token could not be refreshed.
-    - `raw_result` is the result as it was received, `result` what the connection returns.
+    - `raw_result` is the result as it was received, `received` the message that it was in; `result` is what the
+      connection returns.
+    - `malformed` is why what was received is no answer, as a sentence.
     """
 
     id: int | str
@@ -65,7 +67,9 @@ class Exchange:
     in_session: bool = False
     bearer: str = ""
     refresh_failure: BurrowError | None = None
+    malformed: str = ""
     raw_result: dict[str, Any] | None = None
+    received: bytes = b""
     result: dict[str, Any] | None = None
     error: RpcError | None = None
 

@@ -21,8 +21,9 @@ from app.core.auth.http.target import REFRESH_FAILURE
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
 from app.core.mcp.protocol.exchange import EVENT_STREAM, NO_RESPONSE, media_type, send_context
-from app.core.mcp.protocol.result_tap import intercepted
+from app.core.mcp.protocol.result_tap import intercepted, without_results
 from app.core.urls import origin_of
+from app.core.wire_text import mended_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -117,7 +118,12 @@ class RecordingHttpClient(httpx2.AsyncClient):
 
     def intercepted(self, response: httpx2.Response, exchange: Exchange | None) -> httpx2.Response:
         """A success as the SDK is to see it."""
-        return response if exchange is None else intercepted(response, exchange)
+        if exchange is not None:
+            return intercepted(response, exchange)
+        if response.request.method != "GET" or media_type(response.headers) != EVENT_STREAM:
+            return response
+        # The rest of a stream that broke has the answer to a request. The stream for notifications has none.
+        return without_results(response, self._open_exchanges if send_context.get() is not None else {})
 
     def exchange_of(self, request: httpx2.Request) -> Exchange | None:
         """The exchange that waits for the response; None for a notification and for a GET."""
@@ -185,7 +191,7 @@ async def _with_body(response: httpx2.Response, exchange: Exchange | None) -> ht
             if size >= ERROR_BODY_LIMIT:
                 break
     await response.aclose()
-    body = b"".join(parts)[:ERROR_BODY_LIMIT]
+    body = mended_json(b"".join(parts)[:ERROR_BODY_LIMIT])
     if exchange is not None:
         exchange.body = body
         exchange.exceeded_limit, exchange.cut_off = None, False

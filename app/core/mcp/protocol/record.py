@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.mcp.protocol.exchange import Exchange
@@ -86,6 +87,8 @@ def _shortened(value: object, depth: int, left: list[int]) -> Any:
     match value:
         case None | bool() | int() | float():
             return value
+        case Decimal():
+            return str(value)
         case str():
             return value if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]}… ({len(value)} characters)"
         case dict() if depth > 0:

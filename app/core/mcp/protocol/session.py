@@ -31,6 +31,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
 from app import __version__
+from app.core.errors import ProtocolTrouble
 from app.core.mcp.protocol import http_client
 from app.core.mcp.protocol.exchange import (
     NO_RESPONSE,
@@ -41,6 +42,7 @@ from app.core.mcp.protocol.exchange import (
     SessionRefused,
     send_context,
 )
+from app.core.mcp.protocol.handshake import HANDSHAKE_METHODS, mended_handshake
 from app.core.mcp.protocol.transport import OpenExchanges
 
 if TYPE_CHECKING:
@@ -287,7 +289,15 @@ async def open_session(
                 await negotiate_auto(sdk)
         except MCPError as failure:
             raise SessionRefused(last[-1]) from failure
+        except ValidationError as failure:
+            raise ProtocolTrouble(_not_as_defined(failure)) from None
         yield McpSession(sdk, last[-1].bearer if last else "")
+
+
+def _not_as_defined(failure: ValidationError) -> str:
+    """Which parts of the answer the SDK's models refused."""
+    parts = {".".join(map(str, problem["loc"])) for problem in failure.errors(include_url=False, include_input=False)}
+    return f"The server's answer to the handshake is not as MCP defines it: {', '.join(sorted(parts))}."
 
 
 def decisive(exchange: Exchange) -> bool:
@@ -300,7 +310,9 @@ def decisive(exchange: Exchange) -> bool:
 
 def _for_typed_layer(method: str, raw: dict[str, Any], version: str | None) -> dict[str, Any]:
     """What the SDK's typed layer is to see of a result."""
-    # Before there is a revision, the SDK needs the results of the handshake unchanged.
+    if method in HANDSHAKE_METHODS:
+        return mended_handshake(method, raw)
+    # Before there is a revision, the SDK needs results unchanged.
     if method not in PLACEHOLDER_RESULTS or version is None:
         return dict(raw)
     if version not in MODERN_PROTOCOL_VERSIONS:

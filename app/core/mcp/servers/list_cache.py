@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.errors import StorageTrouble
+from app.core.mcp.json_text import write_json
+from app.core.mcp.protocol.messages import read_json
 from app.core.mcp.tool_list import read_tools
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SERVERS_ENTRY = "mcp-servers"
 TOOLS_ENTRY = "mcp-tools"
 LIMIT = 4 * 1024 * 1024
+# How deeply a list may be nested. The encoder needs the interpreter's stack.
+DEPTH = 500
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class ServerListCache:
             return None
         try:
             cached = await self._cache.get(self._scope, f"{name}/{self._project}")
-            return None if cached is None else json.loads(cached.payload)
+            return None if cached is None else read_json(cached.payload)
         except (StorageTrouble, ValueError, RecursionError):
             return None
 
@@ -81,7 +84,7 @@ class ServerListCache:
         if self._scope is None:
             return
         try:
-            payload = await asyncio.to_thread(lambda: json.dumps(value).encode())
+            payload = await asyncio.to_thread(lambda: write_json(value, indent=None, depth=DEPTH).encode())
             if len(payload) <= LIMIT:
                 await self._cache.put(self._scope, f"{name}/{self._project}", payload)
         except (StorageTrouble, ValueError, RecursionError) as failure:

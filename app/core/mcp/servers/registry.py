@@ -337,7 +337,12 @@ class Servers:
         known = len(self._tools[server.id]) if server.id in self._tools else kept
         if before is None:
             return replace(server, tool_count=known)
-        return replace(server, tool_count=known or before.tool_count, protocol=before.protocol)
+        return replace(
+            server,
+            tool_count=known or before.tool_count,
+            protocol=before.protocol,
+            tools_note=before.tools_note,
+        )
 
     async def _fetch_tools(self, server: Server, *, strict: bool) -> tuple[ToolInfo, ...]:
         source = self._source_of[server.id]
@@ -364,7 +369,13 @@ class Servers:
 
     async def _live_tools(self, server: Server, source: ServerSource) -> Sequence[ToolInfo]:
         admit = source.admission()
-        return await self._watched(server, lambda connection: connection.tools(admit=admit))
+
+        async def read(connection: Connection) -> tuple[Sequence[ToolInfo], str]:
+            return await connection.tools(admit=admit), connection.tools_note
+
+        tools, note = await self._watched(server, read)
+        self._update(server.id, tools_note=note)
+        return tools
 
     async def _synced_policies(
         self, server: Server, source: ServerSource, live: Sequence[ToolInfo], policies: tuple[StoreTool, ...]

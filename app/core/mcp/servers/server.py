@@ -34,7 +34,7 @@ class Server:
     """A server of the list.
 
     `tool_count` is None until known. `trouble` holds the server's own words while `state` is not READY. `protocol` is
-    the revision agreed on, None before the first connection.
+    the revision agreed on, None before the first connection. `tools_note` says what is odd about its list of tools.
     """
 
     definition: ServerDefinition
@@ -42,6 +42,7 @@ class Server:
     tool_count: int | None = None
     trouble: str | None = None
     protocol: str | None = None
+    tools_note: str = ""
 
     @property
     def id(self) -> str:
