@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -14,7 +16,7 @@ from app.core.mcp.forms.choices import choices_of
 from app.core.mcp.forms.fields import Field, FieldKind
 from app.core.mcp.forms.model import FormDraft, FormModel, Presence
 from app.core.mcp.forms.reasons import Reason
-from app.core.mcp.json_text import same_json
+from app.core.mcp.json_text import parse_json, same_json
 
 KEYWORDS = [
     "$ref",
@@ -86,7 +88,14 @@ ODD: list[Any] = [
 # Kept from Hypothesis, which prints its samples.
 HUGE = 10**5_000
 ODD += [{"a": 1}, {"$ref": "#"}, {"a": {"$ref": "#/properties/a"}}, ["a", "a", 1, None, {}], [{"const": 1}, None, 3]]
-LEAVES = st.sampled_from(ODD) | st.sampled_from(TYPES) | st.sampled_from(REFERENCES) | st.text(max_size=4) | st.floats()
+LEAVES = (
+    st.sampled_from(ODD)
+    | st.sampled_from(TYPES)
+    | st.sampled_from(REFERENCES)
+    | st.text(max_size=4)
+    | st.floats()
+    | st.decimals()
+)
 JSON: st.SearchStrategy[Any] = st.recursive(
     LEAVES,
     lambda inner: (
@@ -187,6 +196,27 @@ def test_a_reference_inside_the_document_is_followed_however_it_is_written(refer
     inner = {"$id": "a.json", "$anchor": "a", "type": "string", "properties": {"b": {"type": "string"}}}
     document = {"$id": "https://x.test/root.json", "$defs": {"a": inner, "list": [{"type": "string"}]}}
     assert only({"$ref": reference}, **document).kind is FieldKind.TEXT
+
+
+CORPORA = sorted((Path(__file__).parent.parent / "corpora").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", CORPORA, ids=lambda path: path.stem)
+def test_a_schema_with_exact_numbers_gives_the_same_form(path: Path) -> None:
+    text = path.read_text("utf-8")
+    exact = parse_json(text, depth=200)["tools"]
+    for tool, same in zip(json.loads(text)["tools"], exact, strict=True):
+        one, two = FormModel(tool["inputSchema"]), FormModel(same["inputSchema"])
+        assert one.fields == two.fields
+        assert one.seed() == two.seed()
+
+
+def test_limits_that_are_exact_numbers_are_hints() -> None:
+    item = only(
+        {"type": "number", "minimum": Decimal("0.10"), "maximum": Decimal("1E+3"), "maxLength": Decimal("1E+3")}
+    )
+    assert item.hints == ("at least 0.10", "at most 1E+3", "at most 1E+3 characters")
+    assert only({"type": "string", "maxLength": Decimal("1000")}).multiline
 
 
 def test_null_for_what_a_server_does_not_state_is_read_over() -> None:

@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from app.core.mcp.json_faults import exponent_at, place_of, syntax_words, too_deep_at, twice_at, word_at
 
@@ -21,6 +21,7 @@ DEPTH_LIMIT = 64
 # Python refuses to convert more digits than 4,300 between int and str.
 DIGITS_LIMIT = 4_000
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+Number = int | float | Decimal
 TOO_DEEP = "It is nested too deeply"
 
 
@@ -130,6 +131,11 @@ def exact_numbers(value: Any) -> Any:
             return [exact_numbers(item) for item in value]
         case _:
             return value
+
+
+def is_number(value: object) -> TypeGuard[Number]:
+    """Whether a value is a number of JSON. Booleans are not, although Python says so."""
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def same_json(one: object, two: object) -> bool:

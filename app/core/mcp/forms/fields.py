@@ -20,7 +20,7 @@ from app.core.mcp.forms.schemas import (
     states_const,
     types_of,
 )
-from app.core.mcp.json_text import NotJson, deeper_than, exact_numbers, same_json, write_json
+from app.core.mcp.json_text import NotJson, deeper_than, exact_numbers, is_number, same_json, write_json
 
 if TYPE_CHECKING:
     from app.core.mcp.forms.document import SchemaDocument
@@ -302,7 +302,7 @@ def _long(name: str, schema: dict[str, Any]) -> bool:
     default = schema.get("default")
     return (
         name.lower() in LONG_NAMES
-        or (isinstance(longest, int | float) and longest > LONG_TEXT)
+        or (is_number(longest) and longest > LONG_TEXT)
         or (isinstance(default, str) and "\n" in default)
         or "contentMediaType" in schema
     )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.core.mcp.json_text import is_number
+
 if TYPE_CHECKING:
     from app.core.mcp.forms.document import SchemaDocument
 
@@ -192,7 +194,7 @@ def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any] | None:
         first, second = one[name], two[name]
         if same_schema(first, second) or name in HINTS:
             continue
-        if name in LOWER_LIMITS | UPPER_LIMITS and _is_number(first) and _is_number(second):
+        if name in LOWER_LIMITS | UPPER_LIMITS and is_number(first) and is_number(second):
             both[name] = (max if name in LOWER_LIMITS else min)(first, second)
         elif name == "type" and [first, second] in NUMERIC:
             both[name] = "integer"
@@ -210,7 +212,3 @@ def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any] | None:
 
 def _compatible(rest: dict[str, Any], branch: dict[str, Any]) -> bool:
     return all(name in NOTES or name not in branch or same_schema(branch[name], value) for name, value in rest.items())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.mcp.forms.equality import equality_key
 from app.core.mcp.forms.evaluation import UNREADABLE, Problem, Untried
 from app.core.mcp.forms.patterns import UntriedPattern, matches
-from app.core.mcp.json_text import NotJson, deeper_than, write_json
+from app.core.mcp.json_text import NotJson, deeper_than, is_number, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +30,6 @@ TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "object": ("an object", lambda value: isinstance(value, dict)),
     "string": ("text", lambda value: isinstance(value, str)),
 }
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a number of JSON. Booleans are not, although Python says so."""
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def is_text(value: object) -> bool:
