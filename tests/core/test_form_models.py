@@ -518,6 +518,13 @@ def test_a_root_made_of_several_schemas_has_the_arguments_of_all(
     assert [item.name for item in model.fields if item.required] == required
 
 
+@pytest.mark.parametrize("other", [True, {}, {"$ref": "#/nowhere"}, {"$ref": "#"}])
+def test_an_argument_is_required_only_if_every_branch_requires_it(other: Any) -> None:
+    named = {"properties": {"a": {"type": "string"}}, "required": ["a"]}
+    assert not FormModel({"anyOf": [named, other]})["a"].required
+    assert FormModel({"anyOf": [named, False, {"type": "null"}, {"type": "string"}]})["a"].required
+
+
 PLACE = {
     "type": "object",
     "properties": {

@@ -131,13 +131,16 @@ class _Collected:
         self.names_free = self.names_free or any(invited) or needed or spoken_of
 
     def _take_union(self, branches: list[Any]) -> dict[str, None]:
-        """What all branches require. A branch that is null, no object's or nothing does not count."""
-        each = [
-            required
-            for branch in branches
-            if not is_null(branch, self._document)
-            and (required := self._take_branch(branch, certain=False)) is not None
-        ]
+        """What all branches require. A branch that is null or no object's does not count."""
+        each: list[dict[str, None]] = []
+        for branch in branches:
+            if branch is False or is_null(branch, self._document):
+                continue
+            # What accepts anything, or cannot be read, may require nothing.
+            if not isinstance(branch, dict) or followed(branch, self._document) is None:
+                each.append({})
+            elif (required := self._take_branch(branch, certain=False)) is not None:
+                each.append(required)
         return {name: None for name in each[0] if all(name in other for other in each)} if each else {}
 
     def _take_branch(self, branch: Any, *, certain: bool) -> dict[str, None] | None:
