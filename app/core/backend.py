@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.core.embedded import EmbeddedWorkspace
     from app.core.hosts import Host
     from app.core.lab import Lab
+    from app.core.mcp.servers.single_calls import SingleCalls
     from app.core.mcp.servers.source import ServerSource
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
@@ -111,7 +112,20 @@ class Backend:
             admit=self.admit,
             key=self.credential.key,
         )
-        return HostSource(account), StoreSource(account, self.store)
+        return HostSource(account), StoreSource(account, self.store, self.single_calls)
+
+    @cached_property
+    def single_calls(self) -> SingleCalls:
+        """The tools that are allowed for one call."""
+        from app.core.mcp.servers.single_calls import SingleCalls
+        from app.core.posthog.store import McpStore
+
+        return SingleCalls(
+            self.storage.raised_policies,
+            lambda project: McpStore(self.fetcher, lambda: project),
+            lambda: self.scope,
+            lambda: self.project.id if self.project else None,
+        )
 
     @cached_property
     def step_up(self) -> StepUp:
@@ -206,6 +220,8 @@ class Backend:
         """Stop everything that this backend started; the credential stays with whoever opened it."""
         for unsubscribe in self._subscriptions:
             unsubscribe()
+        if "single_calls" in self.__dict__:
+            await self.single_calls.close()
         await self._background.close()
 
     async def _learned(self) -> None:
@@ -237,6 +253,8 @@ class Backend:
             raise
         if changed:
             self.changed.emit(self)
+        # A former process may have died during a call that it had allowed.
+        self.single_calls.set_back_soon()
         await self._account.remember()
 
     def _keep_asking(self) -> None:

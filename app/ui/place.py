@@ -131,11 +131,19 @@ class Place(QWidget):
 
     @property
     def unsaved(self) -> bool:
-        """Whether something that was typed is not saved yet; `flush` saves it."""
-        return False
+        """Whether something that was typed is not saved yet. What `flush` cannot save is in `unsaved_text`."""
+        return bool(self.unsaved_text())
+
+    def unsaved_text(self) -> str:
+        """What was typed here and would be lost if the window closed now; empty if nothing.
+
+        The user reads and copies it before they decide, so it has no secrets, and paragraphs between its parts. What
+        waits in `Drafts.unsaved` need not be in it.
+        """
+        return ""
 
     async def flush(self) -> None:
-        """Write what is still held back; awaited before the app ends."""
+        """Write what is still held back; awaited before the window closes. `unsaved_text` then has what is left."""
 
 
 class RecoveryDetector:

@@ -149,15 +149,16 @@ def test_a_draft_is_still_there_after_a_crash_and_a_restart_without_signing_in_a
         sign_in_to_own_server(window, workspace.url)
         window.key("ctrl+n")
         window.find("Description", "text")
-        window.type("A title under way")
+        window.type("Half a task under way")
         drafts = window.data / "burrow.sqlite3"
-        window.until(lambda: "A title under way" in stored_drafts(drafts))
+        window.until(lambda: "Half a task under way" in stored_drafts(drafts))
         window.process.kill()
         window.process.wait(10)
         window.start()
         window.find(re.compile("HED-"), "cell")
-        window.key("ctrl+n")
-        window.until(lambda: window.find("Title", "text").text() == "A title under way")
+        x, y = window.find(re.compile("^Half a task under way, "), "cell").middle
+        window.desktop.xdotool("mousemove", str(x), str(y), "click", "1")
+        window.until(lambda: window.find("Description", "text").text() == "Half a task under way")
 
 
 def stored_drafts(database: Path) -> str:

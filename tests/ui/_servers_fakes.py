@@ -25,6 +25,8 @@ from app.core.mcp.tool_list import read_tools
 from app.core.mcp.tools import Annotations, ToolInfo
 from app.core.posthog.types import Installation, Project, ServerTemplate, User
 from app.core.sign_ins import SignIns
+from app.core.storage import RaisedPolicy, Scope
+from app.core.storage.calls import StoredCall
 from app.ui.servers.kinds import installation_of
 from tests.ui._tasks_fakes import ANA, FakeCredential, FakeHost, FakeNavigator, settle, until
 from tests.ui._tasks_fakes import FakeServices as TasksServices
@@ -77,8 +79,8 @@ def text_answer(text: str = "ok", **fields: Any) -> dict[str, Any]:
 class FakeCall:
     """A call the server has received; the test answers it."""
 
-    def __init__(self, server: str, tool: str, arguments: dict[str, Any]) -> None:
-        self.server, self.tool, self.arguments = server, tool, arguments
+    def __init__(self, server: str, tool: str, arguments: dict[str, Any], *, once: bool = False) -> None:
+        self.server, self.tool, self.arguments, self.once = server, tool, arguments, once
         self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.report: Any = None
         self.cancelled = False
@@ -118,8 +120,8 @@ class FakeServers:
         self._maybe_fail(f"tools {server_id}")
         return tuple(self.kept.get(server_id, ()))
 
-    def start_call(self, server_id: str, tool: ToolInfo, arguments: dict[str, Any]) -> ToolCall:
-        call = FakeCall(server_id, tool.name, arguments)
+    def start_call(self, server_id: str, tool: ToolInfo, arguments: dict[str, Any], *, once: bool = False) -> ToolCall:
+        call = FakeCall(server_id, tool.name, arguments, once=once)
         self.calls.append(call)
 
         async def run(report: Any) -> dict[str, Any]:
@@ -131,6 +133,9 @@ class FakeServers:
                 raise
 
         return ToolCall(run, silence=self.silence)
+
+    def address_of(self, server: Server) -> str:
+        return server.url
 
     async def set_policy(self, server_id: str, name: str, state: str) -> ToolInfo | None:
         self.at_once += 1
@@ -266,11 +271,30 @@ class FakePendingSignIn:
         await self.answer
 
 
+class FakeCalls:
+    """The history of calls, by account, server and tool."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Any, ...], list[StoredCall]] = {}
+
+    async def add(self, scope: Scope, server: str, tool: str, call: StoredCall) -> None:
+        calls = self.kept.setdefault((scope, server, tool), [])
+        calls.insert(0, call._replace(number=len(calls) + 1))
+
+    async def list(self, scope: Scope, server: str, tool: str) -> tuple[StoredCall, ...]:
+        return tuple(self.kept.get((scope, server, tool), ()))
+
+    async def clear(self, scope: Scope, server: str, tool: str) -> None:
+        self.kept.pop((scope, server, tool), None)
+
+
 class FakeServices(TasksServices):
     """The services; `servers` are those of the backend that is shown, or the test's own."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.calls = FakeCalls()
+        self.storage.calls = self.calls  # type: ignore[attr-defined]
         self.backend_changed: Event[Any] = Event()
         self.own_servers = FakeOwnServers()
         self.signed_out_servers = FakeServers([], {})
@@ -287,12 +311,29 @@ class FakeServices(TasksServices):
         self.backend_changed.emit(backend)
 
 
+class FakeSingleCalls:
+    """What could not be set back is the test's to say."""
+
+    def __init__(self) -> None:
+        self.changed: Event[None] = Event()
+        self.still_allowed: tuple[RaisedPolicy, ...] = ()
+        self.tried = 0
+
+    def become(self, *still_allowed: RaisedPolicy) -> None:
+        self.still_allowed = still_allowed
+        self.changed.emit(None)
+
+    def set_back_soon(self) -> None:
+        self.tried += 1
+
+
 class FakeBackend:
     def __init__(self, servers: list[Server] | None = None, tools: dict[str, list[ToolInfo]] | None = None) -> None:
         self.host = FakeHost()
         self.credential = FakeCredential()
         self.servers = FakeServers(servers if servers is not None else [own()], tools or {})
         self.store = FakeStore(self.servers)
+        self.single_calls = FakeSingleCalls()
         self.scope = ANA
         self.project: Project | None = Project(1, "web")
         self.account = User(uuid="ana", first_name="ana")

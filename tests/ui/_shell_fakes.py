@@ -306,6 +306,7 @@ class FakePlace(Place):
     def __init__(self, context: Context, name: str) -> None:
         super().__init__(context)
         self.name = name
+        self.typed = ""
         self.asked: list[str] = []
         side = SidePane(name)
         self.filter = FilterField(f"Filter {name}")
@@ -358,6 +359,9 @@ class FakePlace(Place):
             )
             for row, title in (("1", "checkout crash"), ("2", "backfill"))
         ]
+
+    def unsaved_text(self) -> str:
+        return self.typed
 
     def _key(self) -> str:
         return "Ctrl+N" if self.name == "tasks" else "Ctrl+Shift+N"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,8 +17,10 @@ from app.core.auth.status import CredentialState, CredentialStatus, Trouble
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
+from app.core.posthog.task_fields import cleaned, texts_of
+from app.core.posthog.tasks import ChangedMeanwhile
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
-from app.core.storage import Cached, OutboxItem, Scope
+from app.core.storage import Cached, Draft, OutboxItem, Scope
 from app.ui.tasks.wording import matches
 
 NOW = datetime.now(UTC)
@@ -111,6 +113,16 @@ class FakeTasks:
         self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), title=title, title_manually_set=True)
         return self.tasks[task_id]
 
+    async def edit(self, task_id: str, *, since: Mapping[str, str] | None = None, **texts: str) -> Task:
+        await self._enter("edit", task_id, texts)
+        there = texts_of(self._found(task_id))
+        changed = [name for name in texts if since is not None and there[name] not in {since[name], texts[name]}]
+        if changed:
+            raise ChangedMeanwhile(changed)
+        sent = {name: text for name, text in cleaned(texts).items() if name in texts}
+        self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), **sent)
+        return self.tasks[task_id]
+
     async def archive(self, task_id: str, archived: bool) -> Task:
         await self._enter("archive", task_id, archived)
         self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), archived=archived)
@@ -160,13 +172,33 @@ class FakeDrafts:
     def __init__(self) -> None:
         self.kept: dict[tuple[Scope, str, str], dict[str, str]] = {}
         self.saved = Event[dict[str, str]]()
+        # The ids of those that another window has open.
+        self.elsewhere: set[str] = set()
 
     async def save(self, scope: Scope, kind: str, name: str, fields: dict[str, str]) -> None:
         self.kept[scope, kind, name] = dict(fields)
         self.saved.emit(fields)
 
-    async def load(self, scope: Scope, kind: str, name: str) -> dict[str, str] | None:
+    async def load(self, scope: Scope, kind: str, name: str, copy: str | None = None) -> dict[str, str] | None:
         return self.kept.get((scope, kind, name))
+
+    async def list(self, scope: Scope, kind: str | None = None) -> tuple[Draft, ...]:
+        return tuple(
+            Draft(its_kind, name, fields, 1.7e9, held_elsewhere=name in self.elsewhere)
+            for (owner, its_kind, name), fields in self.kept.items()
+            if owner == scope and kind in {None, its_kind}
+        )
+
+    async def release(self, scope: Scope, kind: str, name: str) -> None:
+        """Nobody else loads anything here."""
+
+    def release_soon(self, scope: Scope, kind: str, name: str) -> None:
+        """Nobody else loads anything here."""
+
+    def titles(self, scope: Scope) -> list[str]:
+        """The titles, or where there is none the descriptions, of the drafts of tasks."""
+        kept = [fields for (owner, kind, _), fields in self.kept.items() if (owner, kind) == (scope, "task")]
+        return [fields["title"] or fields["description"] for fields in kept]
 
     async def discard(self, scope: Scope, kind: str, name: str) -> None:
         self.kept.pop((scope, kind, name), None)

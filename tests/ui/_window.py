@@ -24,6 +24,7 @@ from app.ui.shell.window import MainWindow
 from app.ui.signin.connector import HostConnector
 from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
+from app.ui.theme.apply import Mode
 from tests.conftest import RunningWorkspace
 from tests.ui._spares import SPARES
 from tests.ui._tasks_fakes import settle, until
@@ -158,13 +159,16 @@ async def living(
     opens: tuple[str, ...] = (),
     loads: bool = True,
     starts: bool = False,
+    mode: Mode = "light",
+    scale: float = 1.0,
+    size: tuple[int, int] = (1100, 720),
 ) -> AsyncIterator[Living]:
     """A window, signed in, with its tasks loaded and `place` in view; nothing pops up besides `opens`.
 
     On the embedded workspace, or on `running`, where somebody has signed in before (`sign_in_before`). The embedded one
-    runs already, unless Burrow `starts` it. Without `loads` what is shown are the saved lists.
+    runs already, unless Burrow `starts` it. Without `loads` what is shown are the saved lists. `size` is the window's.
     """
-    apply_theme(qapp, "light", 1.0)
+    apply_theme(qapp, mode, scale)
     if running is None and not starts:
         SPARES.lend(folder)
     services, bridge = Services(folder), Bridge()
@@ -172,7 +176,7 @@ async def living(
     window = MainWindow(services, bridge, PLACES, connecting)
     popups = Popups(window, opens)
     qapp.installEventFilter(popups)
-    window.resize(1100, 720)
+    window.resize(*size)
     window.show()
     window.activateWindow()
     try:
@@ -198,6 +202,7 @@ async def living(
         window.deleteLater()
         await settle()
         qapp.removeEventFilter(popups)
+        apply_theme(qapp, "light", 1.0)
     assert popups.found == [], popups.found
 
 

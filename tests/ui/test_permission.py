@@ -69,6 +69,8 @@ class Writing:
     async def refused(self) -> None:
         """Run it; the workspace refuses."""
         self.page.run()
+        await until(lambda: self.session.asks or self.session.phase is CallPhase.FAILED, 15)
+        actions(self.page.question)["Run"]()
         await until(lambda: self.session.phase is CallPhase.FAILED, 15)
         await settle()
 

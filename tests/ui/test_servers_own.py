@@ -221,8 +221,8 @@ async def test_a_real_server_is_added_signed_in_to_and_healed_without_an_account
             on.place.controller.start(None)
             await on.add("Ledger", workspace.url + LEDGER)
             await until(lambda: on.titles == ["Ledger"], 10)
-            await until(lambda: on.place.page.connect_button.isVisibleTo(on.place), 10)
-            on.place.page.connect_button.click()
+            await until(lambda: "Sign in" in actions(on.place.page.tools.empty), 10)
+            actions(on.place.page.tools.empty)["Sign in"]()
             await until(lambda: opened, 10)
             await agree(opened[-1])
             [server] = services.own_servers.servers

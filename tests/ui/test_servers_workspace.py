@@ -49,7 +49,7 @@ async def test_tools_are_called_and_every_kind_of_result_is_shown(qapp: QApplica
     async with living(qapp, tmp_path) as (place, _):
         view = place.page.tool.result
         assert await call(place, "workspace/list_tasks", "{}") is CallPhase.DONE
-        assert view.tabs.isTabEnabled(1)
+        assert view.tabs.isTabVisible(1)
         assert view.tree.values.rowCount() > 0
 
         assert await call(place, "workspace/chart_events", '{"events": ["$pageview"]}') is CallPhase.DONE
@@ -98,7 +98,7 @@ async def test_a_tool_that_asks_runs_once_it_is_allowed(qapp: QApplication, tmp_
         postbox = next(s for s in place.controller.servers if s.title == "Postbox")
         text = '{"mailbox": "hello", "to": ["a@b.example"], "subject": "s", "body": "b"}'
         assert await call(place, f"{postbox.id}/send_message", text) is CallPhase.ASKING
-        actions(place.page.tool.result.card)["Always allow and run"]()
+        actions(place.page.tool.question)["Always allow and run"]()
         session = place.page.tool.session
         assert session is not None
         await until(lambda: session.phase in {CallPhase.DONE, CallPhase.FAILED}, 10)

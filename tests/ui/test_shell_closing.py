@@ -13,14 +13,14 @@ from app.core.errors import StorageTrouble
 from app.core.storage import Draft, Scope
 from app.core.storage.database import Database
 from app.core.storage.storage import FILE_NAME
-from app.ui.shell.closing import UnsavedDialog
+from app.ui.shell.closing import UnsavedDialog, words_of
 from app.ui.shell.window import MainWindow
 from tests.conftest import RunningWorkspace
 from tests.ui._screens import nameless, render
 from tests.ui._shell_fakes import FakeBackend, FakeServices
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import living, sign_in_before
-from tests.ui.test_shell import opened
+from tests.ui.test_shell import opened, place
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support|propagateSizeHints", extend=True)
 
@@ -77,6 +77,33 @@ async def test_the_text_can_be_copied_and_the_window_closed_all_the_same() -> No
         await until(lambda: not window.isVisible())
 
 
+async def test_text_that_a_place_stores_nowhere_is_asked_about_shown_and_copied() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        place(window).typed = "https://mcp.example\nHalf an address"
+        window.close()
+        await until(lambda: window.closing is not None and window.closing.dialog is not None)
+        dialog = dialog_of(window)
+        assert window.isVisible()
+        assert "Half an address" in dialog.preview.toPlainText()
+        dialog.copy_button.click()
+        assert "Half an address" in QGuiApplication.clipboard().text()
+        dialog.close_button.click()
+        await until(lambda: not window.isVisible())
+
+
+async def test_the_text_of_a_place_is_copied_together_with_the_drafts_that_a_full_disk_refused() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        place(window).typed = "Half an address"
+        dialog = await asked(window, services)
+        assert "Half an address" in dialog.text
+        assert "Half a thought" in dialog.text
+        dialog.reject()
+        await settle()
+        assert window.isVisible()
+
+
 async def test_a_window_closes_by_itself_once_everything_is_saved() -> None:
     services = FakeServices(FakeBackend())
     async with opened(services) as window:
@@ -126,5 +153,10 @@ async def test_a_real_draft_on_a_disk_that_takes_nothing_is_asked_about_and_save
 
 
 def test_the_question_in_every_look(qapp: QApplication, tmp_path: Path) -> None:
-    pictures = render(lambda: UnsavedDialog(FULL, [TYPED], None), "closing", tmp_path, size=(460, 160))
+    pictures = render(
+        lambda: UnsavedDialog("What you typed could not be saved", FULL.cause, [words_of(TYPED)], None),
+        "closing",
+        tmp_path,
+        size=(460, 300),
+    )
     assert all(picture.stat().st_size > 0 for picture in pictures)

@@ -23,7 +23,7 @@ from app.ui.widgets import guard
 from app.ui.widgets.buttons import IconButton, QuietButton, with_keys
 from app.ui.widgets.choices import CheckBox, Select, TabStrip
 from app.ui.widgets.column import ScrollColumn
-from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, ProgressLine
 from app.ui.widgets.fields import FieldError, FilterField, JsonEdit, KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.focus import show_focus_ring
@@ -596,33 +596,6 @@ def test_progress_has_a_name_only_while_it_shows(qtbot) -> None:
     line.stop()
     assert interface.text(QAccessible.Text.Name) == ""
     assert line.isVisible()
-
-
-def test_an_offer_to_undo_can_be_taken_once_and_expires(qtbot) -> None:
-    whole, bar, field = QWidget(), UndoBar(), QLineEdit()
-    box = QVBoxLayout(whole)
-    box.addStretch()
-    for each in (field, bar):
-        box.addWidget(each)
-    shown(qtbot, whole)
-    field.setFocus()
-    undone: list[bool] = []
-    bar.offer("Archived “x”.", lambda: undone.append(True))
-    bar.undo()
-    bar.undo()
-    assert undone == [True]
-    with qtbot.waitSignal(bar.expired):
-        bar.offer("Archived “y”.", lambda: undone.append(True), seconds=0.01)
-    assert not bar.open
-    assert undone == [True]
-
-
-def test_a_second_offer_settles_the_first(qtbot) -> None:
-    bar = shown(qtbot, UndoBar())
-    bar.offer("one", lambda: None)
-    with qtbot.waitSignal(bar.expired):
-        bar.offer("two", lambda: None)
-    assert bar.open
 
 
 def test_a_splitter_tells_its_sizes_when_a_person_moves_it(qtbot) -> None:

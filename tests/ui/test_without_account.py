@@ -24,6 +24,7 @@ from app.ui.signin.first_run import FirstRun
 from app.ui.theme import apply_theme
 from tests.conftest import RunningWorkspace
 from tests.core.test_own_servers import AN_HOUR, LEDGER, agree, lab_of
+from tests.ui._servers_fakes import actions
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import sign_in_before
 
@@ -170,8 +171,8 @@ async def test_an_own_server_is_added_signed_in_to_and_healed_with_no_account_an
         form.name.edit.setText("Ledger")
         form.url.edit.setText(workspace.url + LEDGER)
         form.submit()
-        await until(lambda: place.page.connect_button.isVisibleTo(place), 10)
-        place.page.connect_button.click()
+        await until(lambda: "Sign in" in actions(place.page.tools.empty), 10)
+        actions(place.page.tools.empty)["Sign in"]()
         await until(lambda: browser, 10)
         await agree(browser[-1])
         [server] = on.services.own_servers.servers

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.core.errors import NotFound
+from app.core.errors import BurrowError, NotFound
 from app.core.posthog.task_fields import TITLE_LENGTH, cleaned, one_line, texts_of
 from app.core.posthog.types import NewTask, Page, Task, TaskQuery, TaskRun
 from app.core.posthog.wire import bounded, decode_one, decode_page, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.core.fetcher import Admission, Fetcher
 
@@ -36,6 +36,17 @@ class _Model(msgspec.Struct):
 
 class _Models(msgspec.Struct):
     models: list[_Model] | None = None
+
+
+class ChangedMeanwhile(BurrowError):
+    """Somebody else changed the fields `names` of the task since the user began to edit them. Nothing was sent."""
+
+    title = "Changed on the server meanwhile"
+    action = "Compare both texts, then save yours or keep the server's."
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__("Somebody else changed the task.")
+        self.names = tuple(names)
 
 
 class Tasks:
@@ -79,9 +90,19 @@ class Tasks:
         """Set the title, and keep the server from choosing another one."""
         return await self.edit(id, title=title)
 
-    async def edit(self, id: str, **texts: str) -> Task:  # noqa: A002
-        """Change fields of `task_fields` by their names; an empty text empties a field that can be empty."""
+    async def edit(self, id: str, *, since: Mapping[str, str] | None = None, **texts: str) -> Task:  # noqa: A002
+        """Change fields of `task_fields` by their names; an empty text empties a field that can be empty.
+
+        `since` has the texts of these fields when the user began. The API has no conditional change, so the task is
+        asked for first, and `ChangedMeanwhile` raised where it has other ones.
+        """
         sent = cleaned(texts)
+        if since is not None:
+            there = cleaned(texts_of(await self.get(id)))
+            base = cleaned(since)
+            changed = [name for name in texts if there[name] not in {base[name], sent[name]}]
+            if changed:
+                raise ChangedMeanwhile(changed)
         body: dict[str, object] = {name: sent[name] for name in texts}
         if "title" in texts:
             body["title_manually_set"] = True

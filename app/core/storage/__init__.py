@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from app.core.storage.storage import Storage
-from app.core.storage.values import ActivityRow, Cached, Draft, OutboxItem, Scope
+from app.core.storage.values import ActivityRow, Cached, Draft, OutboxItem, RaisedPolicy, Scope
 
-__all__ = ["ActivityRow", "Cached", "Draft", "OutboxItem", "Scope", "Storage"]
+__all__ = ["ActivityRow", "Cached", "Draft", "OutboxItem", "RaisedPolicy", "Scope", "Storage"]

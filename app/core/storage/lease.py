@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 NOBODY = ""
+LOCKS_FOLDER = "locks"
 
 
 class Lease:

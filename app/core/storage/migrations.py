@@ -9,7 +9,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x42757277
 
 # What a database of the current version must have. If one is missing, the file is damaged.
-TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log"})
+TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies", "calls"})
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -51,5 +51,33 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # The process that sends the item (`lease.py`), or nobody.
         "ALTER TABLE outbox ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    ),
+    (
+        # A draft has a copy for each process that writes it (`drafts.py`), and `owner` is the process that holds one.
+        "ALTER TABLE drafts RENAME TO drafts_of_one_copy",
+        """CREATE TABLE drafts (
+            host TEXT NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, copy TEXT NOT NULL,
+            fields TEXT NOT NULL, saved_at REAL NOT NULL, owner TEXT NOT NULL,
+            PRIMARY KEY (host, account, kind, id, copy)
+        ) WITHOUT ROWID""",
+        "INSERT INTO drafts SELECT host, account, kind, id, '', fields, saved_at, '' FROM drafts_of_one_copy",
+        "DROP TABLE drafts_of_one_copy",
+    ),
+    (
+        # The policies that are raised for one call (`raised_policies.py`).
+        """CREATE TABLE raised_policies (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, account TEXT NOT NULL,
+            project INTEGER NOT NULL, server TEXT NOT NULL, tool TEXT NOT NULL, former TEXT NOT NULL,
+            owner TEXT NOT NULL, over INTEGER NOT NULL DEFAULT 0
+        )""",
+    ),
+    (
+        # The calls of tools (`calls.py`).
+        """CREATE TABLE calls (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, account TEXT NOT NULL,
+            server TEXT NOT NULL, tool TEXT NOT NULL, at REAL NOT NULL, seconds REAL NOT NULL, outcome TEXT NOT NULL,
+            arguments TEXT NOT NULL, omitted TEXT NOT NULL, result TEXT NOT NULL, size INTEGER NOT NULL
+        )""",
+        "CREATE INDEX calls_of_a_tool ON calls (host, account, server, tool, number)",
     ),
 )

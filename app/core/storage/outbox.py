@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.errors import StorageTrouble
-from app.core.storage.lease import NOBODY, Lease
+from app.core.storage.lease import LOCKS_FOLDER, NOBODY, Lease
 from app.core.storage.repository import Repository, Unreadable, json_object, moment, text
 from app.core.storage.values import OutboxItem
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAITING = "waiting"
-LOCKS_FOLDER = "locks"
 LOCK_PREFIX = "outbox-"
 
 _COLUMNS = "number, id, kind, payload, created_at, state, owner"

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
 from app.core.storage.cache import Cache
+from app.core.storage.calls import Calls
 from app.core.storage.database import Database
 from app.core.storage.drafts import Drafts
 from app.core.storage.grant_log import GrantLog
 from app.core.storage.log import ActivityLog
 from app.core.storage.outbox import Outbox
+from app.core.storage.raised_policies import RaisedPolicies
 from app.core.storage.settings import Settings
 from app.core.storage.writer import Writer
 
@@ -23,7 +25,7 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, the outbox, cached answers, the activity record, and the events of grants.
+    """Settings, drafts, outbox, raised policies, cached answers, calls of tools, activity, and events of grants.
 
     Every method waits for the writer's thread, except `Settings.get` and `ActivityLog.add`.
     """
@@ -35,7 +37,9 @@ class Storage:
         self.settings = Settings(database, self._writer)
         self.drafts = Drafts(database, self._writer)
         self.outbox = Outbox(database, self._writer)
+        self.raised_policies = RaisedPolicies(database, self._writer)
         self.cache = Cache(database, self._writer)
+        self.calls = Calls(database, self._writer)
         self.activity = ActivityLog(database, self._writer)
         self.grants = GrantLog(database, self._writer)
         database.replaced = self.settings.restore
@@ -69,5 +73,7 @@ class Storage:
     def _finish(self) -> None:
         with contextlib.suppress(StorageTrouble):
             self.drafts.flush()
+        self.drafts.close()
         self.outbox.close()
+        self.raised_policies.close()
         self._database.close()

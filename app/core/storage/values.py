@@ -16,12 +16,18 @@ class Scope(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What the user was typing. `saved_at` is in Unix seconds."""
+    """What the user was typing. `saved_at` is in Unix seconds.
+
+    `copy` tells apart what several processes typed into one draft. While it is `held_elsewhere`, another process that
+    lives has it open.
+    """
 
     kind: str
     id: str
     fields: dict[str, str]
     saved_at: float
+    copy: str = ""
+    held_elsewhere: bool = False
 
 
 class OutboxItem(NamedTuple):
@@ -36,6 +42,16 @@ class OutboxItem(NamedTuple):
     created_at: float
     state: str
     claimed_elsewhere: bool = False
+
+
+class RaisedPolicy(NamedTuple):
+    """A tool that is allowed for one call, and the approval state that it is to have again after that."""
+
+    number: int
+    project: int
+    server: str
+    tool: str
+    former: str
 
 
 class Cached(NamedTuple):

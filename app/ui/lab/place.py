@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
 from app.ui.context import Command
@@ -205,7 +205,12 @@ class LabPlace(Place):
             self.tr("What Burrow did"), columns, lambda record: record.id
         )
         column.addWidget(self.events, 1)
-        return panel
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setMinimumWidth(panel.minimumWidth())
+        area.setWidget(panel)
+        return area
 
     def _counter(self, name: str) -> QWidget:
         cell = QWidget()

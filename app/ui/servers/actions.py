@@ -46,6 +46,7 @@ class ServerActions(QObject):
         page.enabled_wanted.connect(lambda on: self._with_server(lambda s: controller.set_enabled(s.id, on)))
         page.remove_wanted.connect(lambda: self._with_server(lambda s: controller.remove(s.id)))
         page.refresh_wanted.connect(lambda: self._with_server(lambda s: controller.load_tools(s.id, refresh=True)))
+        page.cancel_wanted.connect(lambda: self._with_server(lambda s: controller.cancel_tools(s.id)))
         page.sign_in_wanted.connect(self._sign_in)
         page.tool.sign_in_wanted.connect(self._sign_in)
         page.tool.permission_wanted.connect(self._ask_permission)

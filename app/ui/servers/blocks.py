@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QFontMetricsF, QGuiApplication, QImageReader, QPainter, QPixmap, QTextOption
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.mcp.results.blocks import AudioBlock, ImageBlock, LinkBlock, OtherBlock, ResourceBlock, TextBlock
+from app.core.mcp.results.blocks import (
+    AudioBlock,
+    ImageBlock,
+    LinkBlock,
+    OtherBlock,
+    ResourceBlock,
+    TextBlock,
+    UndecodedBlock,
+)
+from app.core.mcp.results.media import RASTER
+from app.marks import isolated, revealed, revealed_name
 from app.ui.servers.wording import tr
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
-from app.ui.widgets.fields import CodeEdit
-from app.ui.widgets.guard import guarded
+from app.ui.widgets.exact_text import TALLEST, ExactText
 from app.ui.widgets.jsontree import JsonTree
+from app.ui.widgets.pictures import Picture
+from app.ui.widgets.prose import Prose, looks_like_markdown
 from app.ui.widgets.text import ElidedLabel, Text
+from app.ui.widgets.viewed_column import Viewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PySide6.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
-
     from app.core.mcp.results.blocks import Block
+    from app.ui.servers.picture_loader import LoadedPicture, PictureLoader
 
 SHOWN_CHARACTERS = 200 * 1024
-# A picture of a few kilobytes may claim a size that takes gigabytes of memory once it is decoded.
-LARGEST_SIDE = 16_000
-TALLEST_TEXT = 420
-LONGEST_WRAPPED = 4_000
+LONGEST_DESCRIPTION = 2_000
+LONGEST_NAME = 300
+LINE_HEIGHT = 18
+FILE_HEIGHT, LINK_HEIGHT, PICTURE_HEIGHT, TREE_HEIGHT = 32, 110, 320, 170
 SUFFIXES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
     "image/gif": ".gif",
     "image/webp": ".webp",
+    "image/bmp": ".bmp",
+    "image/tiff": ".tiff",
+    "image/x-icon": ".ico",
+    "image/avif": ".avif",
     "image/svg+xml": ".svg",
     "audio/wav": ".wav",
     "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg",
+    "audio/flac": ".flac",
+    "audio/mp4": ".m4a",
+    "video/mp4": ".mp4",
+    "video/webm": ".webm",
     "application/pdf": ".pdf",
+    "application/zip": ".zip",
+    "application/gzip": ".gz",
     "application/json": ".json",
     "text/markdown": ".md",
     "text/html": ".html",
@@ -46,70 +68,98 @@ SUFFIXES = {
 }
 
 
-def block_widget(block: Block, save: Callable[[str, bytes], None], read: Callable[[str], None]) -> QWidget:
-    """A widget for a block. `save(name, data)` saves a file, `read(uri)` reads a resource from the server."""
+@dataclass(frozen=True)
+class BlockTools:
+    """What the blocks of a result need: `save(name, data)` saves a file, `read(uri)` reads a resource from the server.
+
+    `formatted` shows Markdown as such.
+    """
+
+    save: Callable[[str, bytes], None]
+    read: Callable[[str], None]
+    pictures: PictureLoader
+    formatted: bool = False
+
+
+def block_part(block: Block, tools: BlockTools) -> Viewed:
+    """A block as a part of a column, which is built when it comes into view."""
+    return Viewed(lambda: block_widget(block, tools), _height(block))
+
+
+def block_widget(block: Block, tools: BlockTools) -> QWidget:
+    """A widget for a block."""
     match block:
         case TextBlock(text=text):
-            return text_widget(text, "result.txt", save)
+            return text_widget(text, "result.txt", tools)
         case ImageBlock(data=data, mime=mime):
-            return picture_widget(data, mime, save)
+            return _binary(tr("Picture"), data, mime, tools, f"picture{suffix(mime)}")
         case AudioBlock(data=data, mime=mime):
-            return _file(tr("Audio"), data, mime, save)
+            return _binary(tr("Audio"), data, mime, tools, f"audio{suffix(mime)}")
         case LinkBlock():
-            return LinkCard(block, read)
-        case ResourceBlock(uri=uri, text=text, blob=blob, mime=mime):
-            return _resource(uri, text, blob, mime, save)
+            return LinkCard(block, tools.read)
+        case ResourceBlock():
+            return _resource(block, tools)
+        case UndecodedBlock():
+            return _undecoded(block, tools)
         case OtherBlock(raw=raw):
             return _other(raw)
 
 
-def text_widget(text: str, name: str, save: Callable[[str, bytes], None]) -> QWidget:
-    """Plain text that can be selected. Of a long text it shows the beginning and offers the whole as a file."""
-    shown = text[:SHOWN_CHARACTERS]
-    edit = FittedText(tr("Text of the result"))
-    if any(len(line) > LONGEST_WRAPPED for line in shown.split("\n")):
-        # Wrapping takes quadratic time in the length of a line: 8 s for one of 200 KB, 0.15 s without.
-        edit.setWordWrapMode(QTextOption.WrapMode.NoWrap)
-    edit.setPlainText(shown)
+def text_widget(text: str, name: str, tools: BlockTools) -> QWidget:
+    """Text that can be selected. Of a long one it shows the beginning, and offers the rest and the whole as a file."""
+    if tools.formatted and looks_like_markdown(text):
+        prose = Prose(tr("Text of the result"))
+        prose.set_text(text)
+        return prose
+    edit = ExactText(tr("Text of the result"))
+    edit.set_source(text, SHOWN_CHARACTERS)
     if len(text) <= SHOWN_CHARACTERS:
         return edit
-    box = _box()
-    beginning, whole = size_words(SHOWN_CHARACTERS), size_words(len(text))
-    note = _note(
-        tr("The first {0} of {1}").format(beginning, whole),
-        QuietButton(tr("Save full text…"), "download", clicked=lambda: save(name, text.encode())),
+    words = Text(
+        tr("The first {0} of {1}").format(size_words(SHOWN_CHARACTERS), size_words(len(text))),
+        "caption",
+        "muted",
+        wrap=True,
     )
-    _fill(box, note, edit)
-    return box
-
-
-def picture_widget(data: bytes, mime: str, save: Callable[[str, bytes], None]) -> QWidget:
-    """A picture, fitted to the width; a file where it cannot be shown."""
-    pixmap = read_picture(data)
-    if pixmap is None:
-        return _file(tr("This picture cannot be shown"), data, mime, save)
+    more = QuietButton(tr("Show all"), "chevron-down", clicked=lambda: _show_all(edit, more, words))
+    save = QuietButton(tr("Save full text…"), "download", clicked=lambda: tools.save(name, encoded(text)))
     box = _box()
-    words = f"{pixmap.width()} × {pixmap.height()}  ·  {mime}  ·  {size_words(len(data))}"
-    button = QuietButton(tr("Save…"), "download", clicked=lambda: save(f"picture{suffix(mime)}", data))
-    button.setAccessibleName(tr("Save picture"))
-    _fill(box, Picture(pixmap), _note(words, button))
+    _fill(box, _line(words, more, save), edit)
     return box
 
 
-def read_picture(data: bytes) -> QPixmap | None:
-    """The picture in `data`; None when there is none or when it is far too large."""
-    buffer = QBuffer()
-    buffer.setData(QByteArray(data))
-    if not buffer.open(QIODevice.OpenModeFlag.ReadOnly):
-        return None
-    reader = QImageReader(buffer)
-    if not reader.canRead():
-        return None
-    size = reader.size()
-    if size.width() > LARGEST_SIDE or size.height() > LARGEST_SIDE:
-        return None
-    image = reader.read()
-    return None if image.isNull() else QPixmap.fromImage(image)
+def encoded(text: str) -> bytes:
+    """The text as a file has it. A lone surrogate, which no encoding can hold, becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+class PictureBox(QWidget):
+    """A picture that is being decoded, then the picture; or why there is none, with the file to save."""
+
+    def __init__(self, kind: str, data: bytes, mime: str, tools: BlockTools, name: str) -> None:
+        super().__init__()
+        self._kind, self._data, self._mime, self._tools, self._name = kind, data, mime, tools, name
+        self.picture: Picture | None = None
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(theme().px(tokens.SPACE_1))
+        self._note: QWidget = _file(tr("Reading the picture…"), data, mime, tools, name)
+        self._layout.addWidget(self._note)
+        tools.pictures.load(self, data, mime, self._loaded)
+
+    def _loaded(self, found: LoadedPicture) -> None:
+        size = f"{found.width} × {found.height}" if found.width else ""
+        self._layout.removeWidget(self._note)
+        self._note.hide()
+        self._note.deleteLater()
+        if found.image is None:
+            words = tr("This picture is not shown. {0}").format(found.reason)
+            self._note = _file(words, self._data, self._mime, self._tools, self._name, size)
+        else:
+            self.picture = Picture(found.image)
+            self._layout.addWidget(self.picture)
+            self._note = _file("", self._data, self._mime, self._tools, self._name, size)
+        self._layout.addWidget(self._note)
 
 
 def suffix(mime: str) -> str:
@@ -131,113 +181,6 @@ def is_web(uri: str) -> bool:
     return uri.startswith(("https://", "http://")) and not any(ord(character) <= 32 for character in uri)
 
 
-class FittedText(CodeEdit):
-    """Read-only text as tall as its content up to a limit, above which it scrolls."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, read_only=True, wrap=True)
-        self._tall = 0
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit())
-
-    def sizeHint(self) -> QSize:
-        return QSize(super().sizeHint().width(), self._tall or super().sizeHint().height())
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(0, min(self._tall, theme().px(TALLEST_TEXT)))
-
-    def _fit(self) -> None:
-        # The document of a QPlainTextEdit measures its height in lines.
-        lines = max(1, int(self.document().size().height()))
-        margins = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
-        wanted = ceil(lines * QFontMetricsF(self.font()).lineSpacing() + margins)
-        tall = min(wanted, theme().px(TALLEST_TEXT))
-        fits = wanted <= theme().px(TALLEST_TEXT)
-        off, needed = Qt.ScrollBarPolicy.ScrollBarAlwaysOff, Qt.ScrollBarPolicy.ScrollBarAsNeeded
-        self.setVerticalScrollBarPolicy(off if fits else needed)
-        if tall != self._tall:
-            self._tall = tall
-            self.updateGeometry()
-
-    @guarded()
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit()
-
-
-class Picture(QWidget):
-    """A picture fitted to the width. A click or Enter switches to full size and back."""
-
-    enlarged = Signal(bool)
-
-    def __init__(self, pixmap: QPixmap) -> None:
-        super().__init__()
-        self.pixmap = pixmap
-        self._full = False
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setAccessibleName(tr("Picture, {0} by {1}").format(pixmap.width(), pixmap.height()))
-        self.setToolTip(tr("Click for full size"))
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
-
-    @property
-    def full(self) -> bool:
-        """Whether it is shown at full size."""
-        return self._full
-
-    def toggle(self) -> None:
-        """Switch between fitted and full size."""
-        self._full = not self._full
-        self.setToolTip(tr("Click to fit the width") if self._full else tr("Click for full size"))
-        self.setMinimumWidth(self.pixmap.width() if self._full else 0)
-        self.updateGeometry()
-        self.update()
-        self.enlarged.emit(self._full)
-
-    def sizeHint(self) -> QSize:
-        return self.pixmap.size()
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(0, self.heightForWidth(max(self.width(), 1)))
-
-    def hasHeightForWidth(self) -> bool:
-        return True
-
-    @guarded(default=0)
-    def heightForWidth(self, width: int) -> int:
-        return max(1, round(self.pixmap.height() * self._share(width)))
-
-    def _share(self, width: int) -> float:
-        return 1.0 if self._full else min(1.0, width / max(1, self.pixmap.width()))
-
-    @guarded()
-    def paintEvent(self, event: QPaintEvent) -> None:
-        share = self._share(self.width())
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawPixmap(0, 0, round(self.pixmap.width() * share), round(self.pixmap.height() * share), self.pixmap)
-        painter.end()
-
-    @guarded()
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.updateGeometry()
-
-    @guarded()
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
-            self.toggle()
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
-            self.toggle()
-        else:
-            super().keyPressEvent(event)
-
-
 class LinkCard(QFrame):
     """A link with its full address. A web link opens in the browser; any other is read from the server."""
 
@@ -248,12 +191,14 @@ class LinkCard(QFrame):
         box = QVBoxLayout(self)
         box.setContentsMargins(*([current.px(tokens.SPACE_3)] * 4))
         box.setSpacing(current.px(tokens.SPACE_1))
-        title = link.title or link.name or link.uri
-        box.addWidget(Text(title, "strong", wrap=True))
+        title = isolated(revealed_name((link.title or link.name or link.uri)[:LONGEST_NAME]))
+        box.addWidget(Text(title, "strong", wrap=True, selectable=True))
         if link.description:
-            box.addWidget(Text(link.description, tone="muted", wrap=True, selectable=True))
-        address = Text(link.uri, "mono", "muted", wrap=True, selectable=True)
-        address.setAccessibleName(tr("Address {0}").format(link.uri))
+            words = revealed(link.description[:LONGEST_DESCRIPTION])
+            box.addWidget(Text(words, tone="muted", wrap=True, selectable=True))
+        shown = revealed_name(link.uri[:LONGEST_DESCRIPTION])
+        address = Text(shown, "mono", "muted", wrap=True, selectable=True)
+        address.setAccessibleName(tr("Address {0}").format(shown))
         box.addWidget(address)
         buttons = QHBoxLayout()
         buttons.setSpacing(current.px(tokens.SPACE_2))
@@ -272,25 +217,38 @@ class LinkCard(QFrame):
         box.addLayout(buttons)
 
 
-def _resource(uri: str, text: str | None, blob: bytes | None, mime: str, save: Callable[[str, bytes], None]) -> QWidget:
-    name = uri.rstrip("/").rpartition("/")[2] or "resource"
+def _resource(block: ResourceBlock, tools: BlockTools) -> QWidget:
+    name = block.uri.rstrip("/").rpartition("/")[2][:LONGEST_NAME] or f"resource{suffix(block.mime)}"
+    words = "  ·  ".join(part for part in (revealed_name(block.uri[:LONGEST_DESCRIPTION]), block.mime) if part)
     box = _box()
-    head = ElidedLabel(f"{uri}  ·  {mime}" if mime else uri, "caption", "muted")
-    if text is not None:
-        body = text_widget(text, name, save)
-    elif blob is not None and mime.startswith("image/"):
-        body = picture_widget(blob, mime, save)
+    if block.text is not None:
+        body = text_widget(block.text, name, tools)
     else:
-        body = _file(tr("Binary content"), blob or b"", mime, save, name)
-    _fill(box, head, body)
+        body = _binary(tr("Binary content"), block.blob or b"", block.mime, tools, name)
+    _fill(box, *([ElidedLabel(words, "caption", "muted")] if words else []), body)
     return box
 
 
-def _file(words: str, data: bytes, mime: str, save: Callable[[str, bytes], None], name: str = "") -> QWidget:
-    chosen = name or f"result{suffix(mime)}"
-    button = QuietButton(tr("Save…"), "download", clicked=lambda: save(chosen, data))
-    button.setAccessibleName(tr("Save {0}").format(chosen))
-    return _note("  ·  ".join(part for part in (words, mime, size_words(len(data))) if part), button)
+def _binary(kind: str, data: bytes, mime: str, tools: BlockTools, name: str) -> QWidget:
+    """A picture where it is one, whatever block it came in; else a file."""
+    if mime in RASTER or mime.startswith("image/"):
+        return PictureBox(kind, data, mime, tools, name)
+    return _file(kind, data, mime, tools, name)
+
+
+def _undecoded(block: UndecodedBlock, tools: BlockTools) -> QWidget:
+    words = {
+        "image": tr("This picture cannot be shown: its data is not base64."),
+        "audio": tr("This recording cannot be read: its data is not base64."),
+    }.get(block.kind, tr("This content cannot be read: its data is not base64."))
+    return _file(words, encoded(block.text), block.mime, tools, "data.txt")
+
+
+def _file(words: str, data: bytes, mime: str, tools: BlockTools, name: str, size: str = "") -> QWidget:
+    button = QuietButton(tr("Save…"), "download", clicked=lambda: tools.save(name, data))
+    button.setAccessibleName(tr("Save {0}").format(revealed_name(name)))
+    shown = "  ·  ".join(part for part in (words, size, mime[:LONGEST_NAME], size_words(len(data))) if part)
+    return _line(Text(shown, "caption", "muted", wrap=True), button)
 
 
 def _other(raw: object) -> QWidget:
@@ -300,6 +258,28 @@ def _other(raw: object) -> QWidget:
     tree.setMinimumHeight(theme().px(140))
     _fill(box, Text(tr("Burrow does not know this kind of content."), "caption", "muted", wrap=True), tree)
     return box
+
+
+def _height(block: Block) -> int:
+    match block:
+        case TextBlock(text=text) | ResourceBlock(text=str(text)):
+            beginning = text[:SHOWN_CHARACTERS]
+            return min(TALLEST, (beginning.count("\n") + len(beginning) // 100 + 2) * LINE_HEIGHT)
+        case ImageBlock():
+            return PICTURE_HEIGHT
+        case LinkBlock():
+            return LINK_HEIGHT
+        case OtherBlock():
+            return TREE_HEIGHT
+        case _:
+            return FILE_HEIGHT
+
+
+def _show_all(edit: ExactText, button: QuietButton, words: Text) -> None:
+    edit.setFocus()
+    button.hide()
+    words.setText(tr("All of {0}").format(size_words(len(edit.source))))
+    edit.show_all()
 
 
 def _open(uri: str) -> None:
@@ -321,10 +301,12 @@ def _fill(box: QWidget, *parts: QWidget) -> None:
         layout.addWidget(part)
 
 
-def _note(words: str, button: QWidget) -> QWidget:
+def _line(words: QWidget, *buttons: QWidget) -> QWidget:
     line = QWidget()
     row = QHBoxLayout(line)
     row.setContentsMargins(0, 0, 0, 0)
-    row.addWidget(Text(words, "caption", "muted", wrap=True), 1)
-    row.addWidget(button)
+    row.setSpacing(theme().px(tokens.SPACE_2))
+    row.addWidget(words, 1)
+    for button in buttons:
+        row.addWidget(button)
     return line

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.auth.grant.journal import SIGNED_IN
 from app.core.errors import BurrowError
+from app.core.mcp.servers.server import ServerState
 from app.ui.bridge import Generation
 from app.ui.place import RecoveryDetector
 from app.ui.servers.kinds import installation_of
@@ -34,6 +35,23 @@ POLICY_AT_ONCE = 4
 STALE_SECONDS = 30.0
 # Setting several policies announces the same server once for each tool.
 SETTLE_MS = 30
+
+# Nothing is asked of a server in these states: the person has to act first.
+UNUSABLE = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT, ServerState.DISABLED})
+
+
+class LoadingCancelled(BurrowError):
+    """The person did not want to wait for a server any longer."""
+
+    title = "Cancelled"
+    action = "Try again when the server answers."
+
+
+class _Reached(NamedTuple):
+    """What decides whether a server answers: its address, and what it needs."""
+
+    address: str
+    state: ServerState | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,8 @@ class ServerController(QObject):
         self.tools: dict[str, tuple[ToolInfo, ...]]
         self.tool_errors: dict[str, BurrowError]
         self.loading_tools: set[str]
+        self.asked_at: dict[str, float]
+        self._failed_as: dict[str, _Reached]
         self.templates: tuple[ServerTemplate, ...] | None
         self.template_error: BurrowError | None
         self.loading_templates: bool
@@ -163,13 +183,18 @@ class ServerController(QObject):
                 self._sync_once(server_id)
 
         def failed(error: BurrowError) -> None:
-            self.loading_tools.discard(server_id)
-            self.tool_errors[server_id] = error
-            self.tools_changed.emit(server_id)
+            self._tools_failed(server_id, error)
 
         work = self._services.servers.tools(server_id, refresh=refresh)
-        self._spawn(work, done, failed, key=f"tools {server_id}")
+        self.asked_at[server_id] = monotonic()
+        self._spawn(work, done, failed, key=_tools_key(server_id))
         self.tools_changed.emit(server_id)
+
+    def cancel_tools(self, server_id: str) -> None:
+        """Stop loading a server's tools. What was known of them stays."""
+        if server_id in self.loading_tools:
+            self._generation.cancel(_tools_key(server_id))
+            self._tools_failed(server_id, LoadingCancelled("Its tools were not loaded."))
 
     def load_templates(self, *, refresh: bool = False) -> None:
         """Load the templates of the store, once unless `refresh`."""
@@ -256,6 +281,8 @@ class ServerController(QObject):
         self.tools = {}
         self.tool_errors = {}
         self.loading_tools = set()
+        self.asked_at = {}
+        self._failed_as = {}
         self.templates = None
         self.template_error = None
         self.loading_templates = False
@@ -307,7 +334,28 @@ class ServerController(QObject):
         known = {server.id for server in servers}
         for gone in set(self.tools) - known:
             self.tools.pop(gone)
+        for gone in set(self.tool_errors) - known:
+            self.tool_errors.pop(gone)
+        self._ask_again_what_changed()
         self.changed.emit()
+
+    def _tools_failed(self, server_id: str, error: BurrowError) -> None:
+        self.loading_tools.discard(server_id)
+        self.tool_errors[server_id] = error
+        # As it is now: what the failure did to the state of the server may not have been delivered yet.
+        server = next((each for each in self._services.servers.listed if each.id == server_id), None)
+        self._failed_as[server_id] = _reached(server)
+        self.tools_changed.emit(server_id)
+
+    def _ask_again_what_changed(self) -> None:
+        """A failure says nothing about a server that is reached in another way since, or works again."""
+        for server in self.servers:
+            if server.id in self.tool_errors and self._failed_as.get(server.id) != _reached(server):
+                self._failed_as[server.id] = _reached(server)
+                if server.state in UNUSABLE:
+                    self.tool_errors.pop(server.id)
+                else:
+                    self.load_tools(server.id, refresh=True)
 
     def _tools_announced(self, server_id: str) -> None:
         """The services refreshed a server's tools or set a policy: load what they know, once for many such events."""
@@ -374,6 +422,19 @@ def installed_for(template: ServerTemplate, installations: Sequence[Installation
         (each for each in installations if each.template_id == template.id or (each.url and each.url == template.url)),
         None,
     )
+
+
+def _tools_key(server_id: str) -> str:
+    return f"tools {server_id}"
+
+
+def _reached(server: Server | None) -> _Reached:
+    if server is None:
+        return _Reached("", None)
+    kept = installation_of(server)
+    # Trouble is what a failure makes of a server, and no change of it.
+    usable = None if server.state not in UNUSABLE else server.state
+    return _Reached(f"{server.url} {kept.proxy_url if kept is not None else ''}", usable)
 
 
 def _ignore(_error: BurrowError) -> None:

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.core.errors import BurrowError
 from app.core.mcp.forms.model import FormModel
+from app.core.mcp.servers.own_source import THIS_MACHINE
 from app.ui.servers import draft_text
 from app.ui.servers.rows import key_of
+from app.ui.servers.wording import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from app.core.errors import BurrowError
+    from app.core.mcp.forms.model import FieldEntry
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
@@ -32,6 +35,8 @@ class ToolDrafts(QObject):
         self._services, self._bridge = services, bridge
         self._scope: Scope | None = None
         self._unsaved: dict[tuple[str, str], ToolSession] = {}
+        # What the storage cannot keep lasts as long as the window.
+        self._too_long: dict[tuple[str, str], ToolSession] = {}
         self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
         self._save_soon.timeout.connect(self._save)
 
@@ -39,6 +44,7 @@ class ToolDrafts(QObject):
         """Save what is typed for the former account, and use the drafts of `scope` from now on."""
         self._save()
         self._scope = scope
+        self._too_long.clear()
 
     def typed(self, session: ToolSession) -> None:
         """Save the draft of a session soon."""
@@ -47,28 +53,44 @@ class ToolDrafts(QObject):
 
     def load(self, session: ToolSession) -> None:
         """Restore the draft of a session, unless the person has typed something by then."""
-        if self._scope is None:
+        scope = self._scope_of(session)
+        if scope is None:
             return
 
         def done(kept: dict[str, str] | None) -> None:
-            found = draft_text.decode(kept, FormModel(session.tool.input_schema)) if kept else None
+            if kept is None:
+                return
+            found = draft_text.decode(kept, FormModel(session.tool.input_schema))
             if found is None or session.touched:
+                # What is typed from here on must not replace the stored text, which nobody has seen.
+                drafts.release_soon(*draft)
                 return
             session.draft, session.json_text = found
             self.loaded.emit(session)
 
-        work = self._services.storage.drafts.load(self._scope, draft_text.KIND, _name(session))
-        self._bridge.spawn(session, work, done=done, failed=_not_saved)
+        drafts, draft = self._services.storage.drafts, (scope, draft_text.KIND, _name(session))
+        self._bridge.spawn(session, drafts.load(*draft), done=done, failed=_not_saved)
 
     @property
     def unsaved(self) -> bool:
         """Whether arguments that were typed are not saved yet."""
-        return bool(self._unsaved) and self._scope is not None
+        return bool(self._unsaved or self._too_long)
+
+    def unsaved_text(self) -> str:
+        """What is typed and cannot be stored: arguments that are too long, or of nobody's account."""
+        parts = [f"{session.tool.label}\n{_text(session)}" for session in self._too_long.values()]
+        return "\n\n".join(parts)
 
     async def flush(self) -> None:
-        """Save all drafts now; awaited before the app ends."""
+        """Save all drafts now; awaited before the app ends. Raises the first failure once all were tried."""
+        failures = []
         for work in self._pending_saves():
-            await work
+            try:
+                await work
+            except BurrowError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def _save(self) -> None:
         for work in self._pending_saves():
@@ -79,18 +101,38 @@ class ToolDrafts(QObject):
         # Taken out before anything is awaited: what is typed from here on is a new draft to save.
         waiting, self._unsaved = self._unsaved, {}
         works: list[Coroutine[Any, Any, None]] = []
-        for session in waiting.values():
-            if self._scope is None or session.draft is None:
+        for key, session in waiting.items():
+            scope, draft = self._scope_of(session), session.draft
+            if draft is None:
                 continue
-            kept = draft_text.encode(session.draft, session.json_text)
-            if kept is not None:
-                works.append(self._services.storage.drafts.save(self._scope, draft_text.KIND, _name(session), kept))
+            kept = None if scope is None else draft_text.encode(draft, session.json_text)
+            if scope is None or kept is None:
+                self._too_long[key] = session
+                continue
+            self._too_long.pop(key, None)
+            works.append(self._services.storage.drafts.save(scope, draft_text.KIND, _name(session), kept))
         return works
+
+    def _scope_of(self, session: ToolSession) -> Scope | None:
+        """Whose draft it is. A server that the user added belongs to this computer, with and without an account."""
+        return THIS_MACHINE if is_own(session.server) else self._scope
 
 
 def _name(session: ToolSession) -> str:
     return f"{session.server.id}/{session.tool.name}"
 
 
+def _text(session: ToolSession) -> str:
+    """The arguments as they were typed."""
+    if session.json_text is not None or session.draft is None:
+        return session.json_text or ""
+    entries = session.draft.entries.items()
+    return "\n".join(f"{name}: {entry.text or ', '.join(entry.items)}" for name, entry in entries if _typed(entry))
+
+
+def _typed(entry: FieldEntry) -> bool:
+    return bool(entry.text or entry.items)
+
+
 def _not_saved(_error: BurrowError) -> None:
-    """A draft that could not be saved or loaded stays in memory only."""
+    """A draft that could not be saved or loaded stays in memory. The storage asks about it when the window closes."""

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormDraft, FormModel, Presence
 from app.core.mcp.json_text import WHITE_SPACE, NotJson, parse_json
+from app.ui.servers.field_editors import shown_name
 from app.ui.servers.form_fields import FieldRow, row_of
 from app.ui.servers.form_problems import ProblemCard
 from app.ui.servers.map_editor import MapEditor
@@ -24,6 +25,7 @@ from app.ui.widgets.focus_chain import holds_focus, order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text import Text
+from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,6 +130,7 @@ class ArgumentForm(QWidget):
 
         A schema for which no form can be made is edited as JSON, with the reason.
         """
+        edited = self._edited_field() if owner is self.owner else None
         self.clear()
         try:
             self._show(FormModel(schema), draft, text)
@@ -135,6 +138,8 @@ class ArgumentForm(QWidget):
             log.exception("No form could be made for a schema; its arguments are edited as JSON")
             self._show_without_form(draft, text)
         self.owner, self.schema = owner, schema
+        if edited is not None:
+            self._edit_again(*edited)
 
     def show_model(self, model: FormModel, draft: FormDraft | None = None, text: str | None = None) -> None:
         """Show other content for the same owner."""
@@ -225,6 +230,24 @@ class ArgumentForm(QWidget):
         first = next((row.editor for row in self._made() if row.editor is not row), None)
         if first is not None:
             first.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _edited_field(self) -> tuple[str, int] | None:
+        """The field that has the focus, and where the cursor is in its text."""
+        row = next((row for row in self._made() if holds_focus(row)), None)
+        if row is None:
+            return None
+        return row.field.name, row.editor.textCursor().position() if isinstance(row.editor, TextField) else 0
+
+    def _edit_again(self, name: str, place: int) -> None:
+        """Go on in a field of the same name. Nothing is selected: the next key must not replace what was typed."""
+        if self._json or name not in self.rows:
+            return
+        row = self.rows[name]
+        row.take_focus()
+        if isinstance(row.editor, TextField):
+            cursor = row.editor.textCursor()
+            cursor.setPosition(min(place, row.editor.document().characterCount() - 1))
+            row.editor.setTextCursor(cursor)
 
     def _show(self, model: FormModel, draft: FormDraft | None, text: str | None) -> None:
         """Build everything aside, then show it. Raises what the model or a field raises."""
@@ -453,9 +476,9 @@ class ArgumentForm(QWidget):
 
     def _label(self, name: str) -> str:
         try:
-            return self.model[name].label
+            return shown_name(self.model[name].label)
         except KeyError:
-            return name
+            return shown_name(name)
 
     def _show_mode(self) -> None:
         self._heading.setVisible(True)
@@ -475,7 +498,7 @@ class ArgumentForm(QWidget):
         if not self._json and not self.model.fields and not self._draft.extra:
             return self.tr("This tool takes no arguments.")
         if not self._json and self._draft.extra:
-            names = beginning(", ".join(self._draft.extra), NOTE_LIMIT)
+            names = beginning(", ".join(map(shown_name, self._draft.extra)), NOTE_LIMIT)
             return self.tr("Also sent, although the tool does not declare it: {0}").format(names)
         return ""
 

@@ -11,16 +11,19 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayou
 from app.ui.servers.blocks import is_web
 from app.ui.servers.wording import auth_words, category_of
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError, KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
+from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PySide6.QtGui import QKeyEvent
 
     from app.core.errors import BurrowError
@@ -32,6 +35,7 @@ class LabelledField(QWidget):
 
     def __init__(self, label: str, hint: str = "", *, secret: bool = False, tall: bool = False) -> None:
         super().__init__()
+        self.label = label
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_1))
@@ -56,8 +60,20 @@ class LabelledField(QWidget):
 
     @property
     def text(self) -> str:
-        found = self.edit.text() if isinstance(self.edit, QLineEdit) else self.edit.toPlainText()
-        return found.strip()
+        """What is sent: without blanks around it."""
+        return self.raw.strip()
+
+    @property
+    def raw(self) -> str:
+        """What was typed."""
+        return self.edit.text() if isinstance(self.edit, QLineEdit) else self.edit.toPlainText()
+
+    def set_text(self, text: str) -> None:
+        """Replace what was typed."""
+        if isinstance(self.edit, QLineEdit):
+            self.edit.setText(text)
+        else:
+            self.edit.setPlainText(text)
 
     def clear(self) -> None:
         """Empty the field."""
@@ -76,6 +92,8 @@ class TemplatePage(QWidget):
         super().__init__(parent)
         self.template: ServerTemplate | None = None
         self._installed: str | None = None
+        # The titles of servers and the keys that were typed for them, by the id of the template.
+        self._keys: dict[str, tuple[str, str]] = {}
         self.page = TitledPage()
         area = ScrollColumn(self.tr("Available server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = Text("", wrap=True, selectable=True)
@@ -108,7 +126,9 @@ class TemplatePage(QWidget):
     def show_template(self, template: ServerTemplate, installed: str | None) -> None:
         """Show a server; `installed` is the id of its installation, if there is one."""
         if self.template is None or self.template.id != template.id:
+            self._keep_key()
             self.key.clear()
+            self.key.set_text(self._keys.get(template.id, ("", ""))[1])
             self.page.card.clear()
         self.template, self._installed = template, installed
         self.page.set_title(template.name or template.url)
@@ -119,6 +139,9 @@ class TemplatePage(QWidget):
         self.facts.add(self.tr("Category"), category_of(template))
         with_key = template.auth_type == "api_key"
         self.key.setVisible(with_key and installed is None)
+        if installed is not None:
+            # The host has the key, or needs none.
+            self.key.clear()
         self.connect_button.setVisible(installed is None)
         self.open_button.setVisible(installed is not None)
         self.docs_button.setVisible(is_web(template.docs_url))
@@ -132,6 +155,24 @@ class TemplatePage(QWidget):
                 self.tr("Your browser opens. Allow the connection there, with the account that you use here.")
             )
         self.note.setVisible(bool(self.note.text()))
+
+    def typed_keys(self) -> list[str]:
+        """The titles of the servers that a key was typed for and that are not installed."""
+        self._keep_key()
+        return [title for title, _ in self._keys.values()]
+
+    def forget_keys(self) -> None:
+        """Another account: forget what was typed."""
+        self._keys.clear()
+        self.key.clear()
+
+    def _keep_key(self) -> None:
+        if self.template is None:
+            return
+        if self.key.raw:
+            self._keys[self.template.id] = (self.template.name or self.template.url, self.key.raw)
+        else:
+            self._keys.pop(self.template.id, None)
 
     def set_busy(self, busy: bool) -> None:
         """While a server is being connected, no other can be."""
@@ -164,14 +205,19 @@ class TemplatePage(QWidget):
 
 
 class CustomServerPage(QWidget):
-    """The form of a server by its address. Emits `add_wanted()` when the fields are complete, and `left()`."""
+    """The form of a server by its address.
+
+    Emits `add_wanted()` when the fields are complete, `typed()` when the person changed one, and `left()`.
+    """
 
     add_wanted = Signal()
+    typed = Signal()
     left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.page = TitledPage(self.tr("Add a server"))
+        self.back = IconButton(self.tr("Back to the list"), "back", keys="Esc", clicked=self.left.emit)
+        self.page = TitledPage(self.tr("Add a server"), lead=self.back)
         self.name = LabelledField(self.tr("Name"))
         self.url = LabelledField(self.tr("Address"), self.tr("The URL of its MCP endpoint, https://…"))
         self.description = LabelledField(self.tr("Description"), tall=True)
@@ -189,6 +235,14 @@ class CustomServerPage(QWidget):
             self.tr("Client id"), self.tr("For servers without dynamic client registration.")
         )
         self.client_secret = LabelledField(self.tr("Client secret"), secret=True)
+        self._open_fields = {
+            "name": self.name,
+            "url": self.url,
+            "description": self.description,
+            "client_id": self.client_id,
+        }
+        for typed in (*self._open_fields.values(), self.key, self.client_secret):
+            typed.edit.textChanged.connect(lambda *_: self.typed.emit())
         self._advanced_open = False
         self.location = Segmented(
             [("store", self.tr("In PostHog"), "", "accent"), ("own", self.tr("On this computer"), "", "accent")],
@@ -196,6 +250,8 @@ class CustomServerPage(QWidget):
         )
         self.location.set_value("store")
         self.location.chosen.connect(lambda _value: self._show_location())
+        self.location.chosen.connect(lambda _value: self.typed.emit())
+        self.auth.chosen.connect(lambda _value: self.typed.emit())
         self.location_words = Text("", "caption", "muted", wrap=True)
         # With a parent from the start: a card without one would open as a window.
         self.limits = InlineCard(self)
@@ -206,7 +262,7 @@ class CustomServerPage(QWidget):
         )
         self.card = InlineCard()
         self.add_button = PrimaryButton(self.tr("Add server"), keys="Ctrl+Return", clicked=self.submit)
-        cancel = QuietButton(self.tr("Close"), clicked=self.left.emit)
+        cancel = QuietButton(self.tr("Cancel"), clicked=self.left.emit)
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button)
         buttons.addWidget(cancel)
@@ -255,6 +311,7 @@ class CustomServerPage(QWidget):
 
     def submit(self) -> None:
         """Check the fields, then emit `add_wanted`."""
+        commit_composition()
         self.card.clear()
         needed = [
             (self.name, bool(self.name.text), self.tr("This field is required.")),
@@ -285,6 +342,28 @@ class CustomServerPage(QWidget):
         for field in (self.name, self.url, self.description, self.key, self.client_id, self.client_secret):
             field.clear()
         self.card.clear()
+
+    def typed_fields(self) -> dict[str, str]:
+        """What was typed and chosen, without secrets; empty when nothing was typed."""
+        texts = {name: field.raw for name, field in self._open_fields.items()}
+        if not any(texts.values()):
+            return {}
+        return {**texts, "auth": self.auth.value() or "", "location": self.location.value() or ""}
+
+    def fill(self, fields: Mapping[str, str]) -> None:
+        """Put back what `typed_fields` gave."""
+        for name, field in self._open_fields.items():
+            field.set_text(fields.get(name, ""))
+        for choice, name in ((self.auth, "auth"), (self.location, "location")):
+            if fields.get(name):
+                choice.set_value(fields[name])
+        self._advanced_open = self._advanced_open or bool(self.client_id.text)
+        self._show_auth()
+        self._show_location()
+
+    def typed_secrets(self) -> list[str]:
+        """The labels of the secret fields that have a value."""
+        return [field.label for field in (self.key, self.client_secret) if field.raw]
 
     def focus_first(self) -> None:
         self.name.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)

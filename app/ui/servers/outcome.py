@@ -68,23 +68,20 @@ class OutcomePresenter:
         self,
         view: ResultView,
         *,
-        allow: Callable[[], None],
         reconnect: Callable[[], None],
         sign_in: Callable[[], None],
         permit: Callable[[], None],
     ) -> None:
         self._view = view
-        self._allow, self._reconnect, self._sign_in, self._permit = allow, reconnect, sign_in, permit
+        self._reconnect, self._sign_in, self._permit = reconnect, sign_in, permit
 
     def show(self, session: ToolSession) -> bool:
-        """Show a call; returns False when there is nothing to show."""
+        """Show a call; returns False when there is nothing to show. What a call asks first is in `CallQuestion`."""
         match session.phase:
-            case CallPhase.IDLE | CallPhase.RUNNING:
+            case CallPhase.IDLE | CallPhase.RUNNING | CallPhase.ASKING | CallPhase.CONFIRMING:
                 return False
             case CallPhase.DONE if session.result is not None:
                 self._view.show_result(session.result)
-            case CallPhase.ASKING:
-                self._asking(session)
             case CallPhase.ALLOWING if session.need is not None:
                 self._allowing(session, session.need)
             case CallPhase.BLOCKED:
@@ -102,17 +99,6 @@ class OutcomePresenter:
             case _:
                 return False
         return True
-
-    def _asking(self, session: ToolSession) -> None:
-        self._view.show_card(
-            None,
-            None,
-            _tr("{0} needs your approval").format(session.tool.label),
-            _tr("You cannot allow a single call: the MCP store keeps one policy for all calls of a tool."),
-            _tr("The arguments are kept."),
-            [(_tr("Always allow and run"), self._allow), (_tr("Not now"), session.dismiss)],
-            tone="attention",
-        )
 
     def _lacking(self, session: ToolSession, need: MissingScopes) -> None:
         """The call was refused because a permission is missing (faults row 46)."""
@@ -195,7 +181,7 @@ class OutcomePresenter:
             case SignInNeeded() if session.signed_in_again:
                 title, cause = _tr("You are signed in again"), _tr("{0} was not called.").format(session.tool.label)
                 advice, tone, state = _tr("Run it with the same arguments?"), "info", None
-                actions = [(_tr("Run"), session.again), (_tr("Not now"), session.dismiss)]
+                actions = [(_tr("Run"), session.resume), (_tr("Not now"), session.dismiss)]
             case SignInNeeded():
                 advice = (
                     _tr("The call is kept and runs after you sign in.")

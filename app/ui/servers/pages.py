@@ -1,4 +1,4 @@
-"""The pages beside the list, and above them the bar that shows the progress of connecting a server."""
+"""The pages beside the list, and above them the bars about connecting a server and about tools still allowed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class ServerPages(QWidget):
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
         self.banner = Banner()
+        self.allowed_banner = Banner()
         self.nothing = EmptyState()
         self.server = ServerPage(bridge)
         self.template = TemplatePage()
@@ -35,6 +36,7 @@ class ServerPages(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.banner)
+        column.addWidget(self.allowed_banner)
         column.addWidget(self.stack, 1)
 
     @property
@@ -61,5 +63,7 @@ class ServerPages(QWidget):
         self.server.close_tool()
         self.server.server = None
         self.server.tools.clear()
-        self.custom.reset()
+        # What could be undone belongs to the former account.
+        self.server.page.undo.drop()
+        self.server.page.card.clear()
         self.banner.clear()

@@ -14,23 +14,27 @@ from app.ui.servers.connect_flow import ServerConnectFlow
 from app.ui.servers.controller import ServerController
 from app.ui.servers.drafts import ToolDrafts
 from app.ui.servers.installer import ServerInstaller
+from app.ui.servers.new_server_draft import NewServerDraft
 from app.ui.servers.pages import ServerPages
 from app.ui.servers.policies import PolicyActions
 from app.ui.servers.selection import ServerSelection
 from app.ui.servers.server_pane import ServerPane
+from app.ui.servers.still_allowed import StillAllowed
 from app.ui.servers.tool_calls import ToolCalls
 from app.ui.settings import UiSettings
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PySide6.QtGui import QKeyEvent
+
     from app.ui.context import Command, Context
     from app.ui.place import Identity
     from app.ui.servers.server_page import ServerPage
 
-LIST_WIDTH = 232
 WIDTHS = "servers.widths"
 NEEDS_PERSON = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
@@ -47,16 +51,18 @@ class ServersPlace(Place):
         self.drafts = ToolDrafts(services, bridge, self)
         self.pane = ServerPane(self.controller)
         self.pages = ServerPages(bridge)
+        self.new_server_draft = NewServerDraft(services, bridge, self.pages.custom, self.pages.template, self)
         self.selection = ServerSelection(self.controller, self.pane, self.pages)
         self.calls = ToolCalls(context, self.controller, self.drafts, self.selection, self.pane, self.pages)
         self.policies = PolicyActions(self.controller, self.page, bridge, self)
         self.installer = ServerInstaller(
             lambda: services.own_servers, bridge, self.controller, self.connecting, self.pages
         )
+        self.still_allowed = StillAllowed(self.controller, self.pages.allowed_banner, navigator, bridge)
         self.server_actions = ServerActions(
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
-        width = theme().px(LIST_WIDTH)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],
@@ -99,9 +105,12 @@ class ServersPlace(Place):
         self.pages.start()
         self.calls.sessions.close()
         # Saves what was typed in the former sessions first, for the former account.
-        self.drafts.start(backend.scope if backend is not None else None)
+        scope = backend.scope if backend is not None else None
+        self.drafts.start(scope)
+        self.new_server_draft.start(scope)
         self.pane.reset()
         self.selection.start()
+        self.still_allowed.start(backend)
         self.controller.start(backend, fresh=fresh)
 
     def activate(self) -> None:
@@ -149,11 +158,26 @@ class ServersPlace(Place):
 
     @property
     def unsaved(self) -> bool:
-        return self.drafts.unsaved
+        return self.drafts.unsaved or self.new_server_draft.unsaved
+
+    def unsaved_text(self) -> str:
+        return "\n\n".join(filter(None, (self.drafts.unsaved_text(), self.new_server_draft.unsaved_text())))
 
     async def flush(self) -> None:
         """Save what is being typed."""
-        await self.drafts.flush()
+        try:
+            await self.drafts.flush()
+        finally:
+            await self.new_server_draft.flush()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # Esc that nothing nearer takes, such as in the list beside the tool.
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if plain and event.key() == Qt.Key.Key_Escape and self.calls.busy:
+            self.page.tool.cancel()
+        else:
+            super().keyPressEvent(event)
 
     def _count(self) -> None:
         self.count_changed.emit(sum(server.state in NEEDS_PERSON for server in self.controller.servers))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from app.ui.servers.wording import policy_words
+from app.ui.widgets.undo import Undoable, UndoKind, undo_words
 
 if TYPE_CHECKING:
     from app.core.errors import BurrowError
@@ -73,8 +74,13 @@ class PolicyActions(QObject):
                 page.card.clear()
                 self._controller.set_policies(outcome.server_id, names, outcome.state)
 
+            words = self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word)
+            server = self._controller.server(outcome.server_id)
+            if server is not None and server.id != self._shown_id():
+                # Another server is in view by now.
+                words = f"{server.title}: {words}"
             page.card.show_note(
-                self.tr("{0} of {1} could not be set to {2}").format(len(names), len(names) + count, word),
+                words,
                 outcome.error.facts.detail or outcome.error.cause,
                 ", ".join(names[:8]) + ("…" if len(names) > 8 else ""),
                 [(self.tr("Try again"), retry), (self.tr("Close"), page.card.clear)],
@@ -83,13 +89,19 @@ class PolicyActions(QObject):
             if self._page.tool.session is not None:
                 self._page.tool.update_tool()
         if count:
-            words = (
-                self.tr("{0} set to {1}").format(outcome.before[0][0], word)
-                if count == 1
-                else self.tr("{0} tools set to {1}").format(count, word)
+            kind = UndoKind(
+                self.tr("{0} set to {1}").format("{0}", word), self.tr("{0} tools set to {1}").format("{0}", word)
             )
-            page.undo.offer(words, lambda: self._restore(outcome))
-            self.said.emit(words)
+            done = Undoable(
+                kind,
+                {f"{outcome.server_id}/{name}": name for name, _ in outcome.before},
+                lambda: self._restore(outcome),
+            )
+            page.undo.add(done)
+            self.said.emit(undo_words([done]))
+
+    def _shown_id(self) -> str | None:
+        return None if self._page.server is None else self._page.server.id
 
     def _restore(self, outcome: PolicyOutcome) -> None:
         """Set each tool back to what it was. The tools may have had different policies, and a change sets one."""

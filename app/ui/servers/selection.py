@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from app.ui.servers.controller import installed_for
+from app.ui.servers.controller import UNUSABLE, installed_for
 from app.ui.servers.rows import key_of
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ class ServerSelection(QObject):
             else:
                 page.show_server(now, controller)
                 self.server_shown.emit(now)
+                self._load_tools(now)
         self.follow_wanted()
         # The first server is shown by itself, unless another one was asked for and is still being loaded.
         if page.server is None and self._wanted is None and not self._pane.available:
@@ -150,12 +151,17 @@ class ServerSelection(QObject):
 
     def _show_server(self, server: Server) -> None:
         page = self._pages.server
-        new = page.server is None or page.server.id != server.id
         page.show_server(server, self._controller)
         self.server_shown.emit(server)
         self._pages.turn_to(page)
-        if new and server.id not in self._controller.tools:
-            self._controller.load_tools(server.id)
+        self._load_tools(server)
+
+    def _load_tools(self, server: Server) -> None:
+        """Load the tools of the server in view, once, as soon as it can be used."""
+        controller = self._controller
+        known = server.id in controller.tools or server.id in controller.tool_errors
+        if not known and server.id not in controller.loading_tools and server.state not in UNUSABLE:
+            controller.load_tools(server.id)
 
     def _show_tool(self, tool: ToolInfo) -> None:
         tools = self._pages.server.tools

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.errors import SignInNeeded
+from app.ui.servers.controller import UNUSABLE
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.tool_page import ToolPage
 from app.ui.servers.tools_pane import ToolsPane
@@ -20,6 +21,7 @@ from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
+from app.ui.widgets.waiting import CANCEL_AFTER, WORDS_AFTER, WaitClock
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
@@ -35,24 +37,29 @@ TOOLS, ABOUT = range(2)
 
 
 class ServerPage(QWidget):
-    """Emits `enabled_wanted(bool)`, `remove_wanted()`, `connect_wanted()`, `refresh_wanted()`, `sign_in_wanted()`."""
+    """Emits `enabled_wanted(bool)`, `remove_wanted()`, `connect_wanted()`, `refresh_wanted()`, `sign_in_wanted()`, and
+    `cancel_wanted()` when the person no longer wants to wait for the tools."""
 
     enabled_wanted = Signal(bool)
     remove_wanted = Signal()
     connect_wanted = Signal()
     refresh_wanted = Signal()
     sign_in_wanted = Signal()
+    cancel_wanted = Signal()
 
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.server: Server | None = None
+        self._busy = False
         current = theme()
         self.page = TitledPage()
         self.enabled = CheckBox(self.tr("On"))
-        self.enabled.clicked.connect(self.enabled_wanted)
+        self.enabled.clicked.connect(self._toggle)
         self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
         self.page.add_action(self.enabled)
         self.page.add_action(self.connect_button)
+        self.wait = WaitClock(self)
+        self.wait.ticked.connect(self._show_waiting)
         self.tabs = TabStrip([self.tr("Tools"), self.tr("About")], self.tr("Sections of the server page"))
         self.tabs.currentChanged.connect(self._show_tab)
         self.page.set_head(self.tabs)
@@ -72,6 +79,7 @@ class ServerPage(QWidget):
         self.stack.addWidget(self.split)
         self.stack.addWidget(self.about)
         self.page.set_body(self.stack)
+        self.page.edge.follow(self.about)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.page)
@@ -95,16 +103,20 @@ class ServerPage(QWidget):
         kind, busy = kind_of(server), server.id in controller.busy
         self.enabled.setVisible(kind.enabled is not None)
         self.enabled.setChecked(kind.enabled is not False)
-        self.enabled.setEnabled(not busy)
+        # Not disabled meanwhile: it would lose the focus to another control.
+        self._busy = busy
         self.enabled.setAccessibleName(self.tr("{0} is switched on").format(server.title))
         self.enabled.setToolTip(self.tr("Switch this server on or off"))
-        self.connect_button.setVisible(bool(kind.connect))
         self.connect_button.setText(kind.connect or self.tr("Reconnect"))
         self._fill_about(server)
         self.show_tools(controller)
 
     def show_tools(self, controller: ServerController) -> None:
-        """Show the server's tools as they are now."""
+        """Show the server's tools as they are now, or what keeps them from being listed.
+
+        What the person has to do first comes from the state of the server, as in the header and in the list: an error
+        may be older than the state.
+        """
         server = self.server
         if server is None:
             return
@@ -113,7 +125,10 @@ class ServerPage(QWidget):
             self.page.progress.start()
         else:
             self.page.progress.stop()
-        error = controller.tool_errors.get(server.id)
+        error = None if server.state in UNUSABLE else controller.tool_errors.get(server.id)
+        self.wait.set_since(controller.asked_at.get(server.id) if loading else None)
+        # One button: where there are tools it is beside the title, else below the words that explain it.
+        self.connect_button.setVisible(bool(kind_of(server).connect and tools))
         if tools:
             self.tools.set_tools(tools, policies=kind_of(server).policies)
             if error is not None:
@@ -122,14 +137,21 @@ class ServerPage(QWidget):
                     "attention",
                     secondary=[(self.tr("Try again"), self.refresh_wanted.emit)],
                 )
-            else:
+            elif not self._waiting:
                 self.page.banner.clear()
+        elif server.state in UNUSABLE:
+            self.page.banner.clear()
+            self._show_what_to_do(server)
         elif error is not None:
             self.page.banner.clear()
-            self._show_error(server, error)
+            self._show_error(error)
+        elif self._waiting:
+            self._show_waiting()
         elif loading or tools is None:
+            self.page.banner.clear()
             self.tools.show_empty("" if loading else self.tr("Not loaded yet"))
         else:
+            self.page.banner.clear()
             self.tools.show_empty(
                 self.tr("No tools"),
                 self.tr("The server offers no tools."),
@@ -174,18 +196,45 @@ class ServerPage(QWidget):
             tone="bad",
         )
 
-    def _show_error(self, server: Server, error: BurrowError) -> None:
-        kind, title, actions = kind_of(server), error.title, [(self.tr("Try again"), self.refresh_wanted.emit)]
-        text = f"{error.cause}\n{error.advice}"
+    def _show_error(self, error: BurrowError) -> None:
+        again = (self.tr("Try again"), self.refresh_wanted.emit)
+        sign_in = (self.tr("Sign in"), self.sign_in_wanted.emit)
+        self.tools.show_empty(
+            error.title, f"{error.cause}\n{error.advice}", [sign_in if isinstance(error, SignInNeeded) else again]
+        )
+
+    def _show_what_to_do(self, server: Server) -> None:
+        """The server is off, or needs a sign-in."""
+        kind = kind_of(server)
         if kind.connect:
-            # The button beside the title connects it, so the card has none.
-            title, text, actions = kind.connect_title, kind.connect_text, []
-        elif isinstance(error, SignInNeeded):
-            actions = [(self.tr("Sign in"), self.sign_in_wanted.emit)]
-        elif kind.enabled is False:
-            title, text = self.tr("Switched off"), self.tr("Nobody can use its tools.")
-            actions = [(self.tr("Switch on"), self._switch_on)]
-        self.tools.show_empty(title, text, actions)
+            self.tools.show_empty(
+                kind.connect_title, kind.connect_text, [(kind.connect, self.connect_wanted.emit)], primary=True
+            )
+        else:
+            actions = [(self.tr("Switch on"), self._switch_on)] if kind.enabled is False else []
+            self.tools.show_empty(self.tr("Switched off"), self.tr("Nobody can use its tools."), actions)
+
+    @property
+    def _waiting(self) -> bool:
+        return self.wait.seconds >= WORDS_AFTER
+
+    def _show_waiting(self) -> None:
+        """Say for how long the server has not answered; after a while, offer to stop waiting."""
+        server = self.server
+        if server is None or not self._waiting:
+            return
+        words = self.tr("Connecting to {0}… {1} s").format(server.title, self.wait.seconds)
+        actions = [(self.tr("Cancel"), self.cancel_wanted.emit)] if self.wait.seconds >= CANCEL_AFTER else []
+        if self.tools.index.tools:
+            self.page.banner.show_message(words, "info", secondary=actions, glyph="clock")
+        else:
+            self.tools.show_waiting(words, actions)
+
+    def _toggle(self, wanted: bool) -> None:
+        if self._busy:
+            self.enabled.setChecked(not wanted)
+        else:
+            self.enabled_wanted.emit(wanted)
 
     def _switch_on(self) -> None:
         self.enabled_wanted.emit(True)
@@ -227,7 +276,8 @@ class ServerPage(QWidget):
         for label, value in kind.facts:
             self.facts.add(label, value)
         self.remove_button.setVisible(bool(kind.removal))
-        self.sign_in_button.setVisible(kind.signs_in)
+        # Not beside the button that finishes a sign-in.
+        self.sign_in_button.setVisible(kind.signs_in and not kind.connect)
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))

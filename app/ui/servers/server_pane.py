@@ -11,7 +11,7 @@ from app.core.errors import Offline, SignInNeeded
 from app.ui.servers.rows import server_row, template_groups
 from app.ui.servers.wording import CATEGORIES, category_words
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.buttons import PrimaryButton
 from app.ui.widgets.choices import Select, TabStrip
 from app.ui.widgets.feedback import EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
@@ -45,7 +45,9 @@ class ServerPane(SidePane):
         self.setAccessibleName(self.tr("Servers"))
         self._controller = controller
         self._waiting: frozenset[str] = frozenset()
-        self.add_button = QuietButton(self.tr("Add server"), "plus", keys="Ctrl+Shift+N", clicked=self.add_wanted.emit)
+        self.add_button = PrimaryButton(
+            self.tr("Add server"), "plus", keys="Ctrl+Shift+N", clicked=self.add_wanted.emit
+        )
         self.tabs = TabStrip([self.tr("Installed"), self.tr("Available")], self.tr("Servers"))
         self.tabs.currentChanged.connect(self._show_tab)
         self.progress = ProgressLine(self.tr("Loading servers"))
@@ -76,7 +78,7 @@ class ServerPane(SidePane):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme().px(tokens.SPACE_2))
         search = QVBoxLayout()
-        side = theme().px(tokens.SPACE_3)
+        side = theme().px(tokens.SPACE_4)
         search.setContentsMargins(side, 0, side, 0)
         search.setSpacing(theme().px(tokens.SPACE_2))
         search.addWidget(self.filter)
@@ -86,7 +88,7 @@ class ServerPane(SidePane):
         self.stack = QStackedWidget()
         self.stack.addWidget(self._installed)
         self.stack.addWidget(offers)
-        self.add_padded(self.add_button)
+        self.set_head(self.add_button)
         self.add_padded(self.tabs)
         self.box.addWidget(self.progress)
         self.box.addWidget(self.stack, 1)

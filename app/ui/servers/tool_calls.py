@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QFileDialog
 
+from app.ui.servers.call_desk import CallDesk
 from app.ui.servers.sessions import ToolSessions
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ToolCalls(QObject):
         self._controller, self._drafts, self._selection = controller, drafts, selection
         self._pane, self._pages, self._page, self._tool = pane, pages, pages.server, pages.server.tool
         self.sessions = ToolSessions(context.services, context.bridge, self)
+        self.desk = CallDesk(context, pages.server, self)
         self.sessions.changed.connect(self._show_waiting)
         controller.tools_changed.connect(self._tools_changed)
         selection.server_shown.connect(self._server_shown)
@@ -95,6 +97,7 @@ class ToolCalls(QObject):
             return
         session = self._session(server, tool)
         self._tool.result.set_waiting(session.waiting)
+        self.desk.turn_to(session)
         self._tool.show_session(session)
         self._page.open_tool()
         if focus and not self._page.wide:
@@ -104,6 +107,7 @@ class ToolCalls(QObject):
         found = self.sessions.get(server, tool)
         if found is None:
             found = self.sessions.open(server, tool)
+            self.desk.follow(found)
             self._drafts.load(found)
         return found
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
+from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.outcome import OutcomePresenter
@@ -23,15 +24,21 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.scroll_edge import ScrollEdge
+from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import duration
+from app.ui.widgets.title_row import TitleRow
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QPaintEvent
 
+    from app.core.mcp.forms.model import FormDraft
     from app.core.mcp.forms.validation import ValidationResult
     from app.ui.bridge import Bridge
 
+# What a form holds: its draft, and the text of its JSON editor.
+Typed: TypeAlias = "tuple[FormDraft, str | None]"
 # How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
@@ -92,6 +99,31 @@ class ToolPage(QWidget):
             self._show_form(session)
             self._show_phase()
 
+    def use_arguments(self, arguments: dict[str, Any]) -> Typed:
+        """Fill the form with arguments. Returns what it had before, for `restore`."""
+        former = self.form.draft, self.form.text()
+        self.restore((self.form.model.draft_from(arguments), None))
+        return former
+
+    def restore(self, typed: Typed) -> None:
+        """Fill the form with what it had."""
+        session = self._session
+        if session is not None:
+            session.draft, session.json_text = typed
+            session.touched = True
+            self.form.show_model(self.form.model, *typed)
+            self._form_changed()
+
+    def show_history_button(self) -> None:
+        """Offer the history while no result is in view, which has a tab for it."""
+        self.history_button.setVisible(self.result.history.has_calls and self.result.isHidden())
+
+    def show_history(self) -> None:
+        """Show the earlier calls of the tool."""
+        self.result.setVisible(self.result.show_history())
+        self.history_button.hide()
+        self.result.history.table.setFocus()
+
     def leave(self) -> None:
         """Show no tool."""
         if self._session is not None:
@@ -114,6 +146,11 @@ class ToolPage(QWidget):
         session = self._session
         if session is None or session.busy or self._why_disabled():
             return
+        if session.asks:
+            # Ctrl+Enter is no answer either.
+            self.question.take_focus()
+            return
+        commit_composition()
         arguments = self.form.arguments()
         if arguments is None:
             return
@@ -135,20 +172,30 @@ class ToolPage(QWidget):
     def run_as_is(self) -> None:
         """Send arguments that do not match the schema."""
         session = self._session
-        if session is None or self.form.owner is not session:
+        if session is None or session.busy or session.asks or self.form.owner is not session:
             return
+        commit_composition()
         arguments = self.form.arguments()
         if arguments is not None:
             self._ask(session, arguments)
 
     def run_again(self) -> None:
         """Repeat the last call, whatever is in the form."""
-        if self._session is not None and not self._session.busy and not self._session.tool.problem:
-            self._session.again()
+        session = self._session
+        if session is None or session.busy or session.tool.problem:
+            return
+        if not session.asks:
+            session.again()
+        if session.asks:
+            self.question.take_focus()
 
     def cancel(self) -> None:
-        """Cancel the running call."""
-        if self._session is not None:
+        """Cancel the running call, or withdraw one that asks."""
+        if self._session is None:
+            return
+        if self._session.asks:
+            self._decline()
+        else:
             self._session.cancel()
 
     @property
@@ -163,6 +210,20 @@ class ToolPage(QWidget):
         self.run_anyway.setVisible(False)
         session.draft, session.json_text = self.form.draft, self.form.text()
         session.ask(arguments)
+        if session.asks:
+            self.question.take_focus()
+
+    def _decline(self) -> None:
+        if self._session is not None:
+            self._session.dismiss()
+
+    def _agree(self) -> None:
+        if self._session is not None:
+            self._session.agree()
+
+    def _run_once(self) -> None:
+        if self._session is not None:
+            self._session.run_once()
 
     def _build(self) -> None:
         current = theme()
@@ -171,12 +232,11 @@ class ToolPage(QWidget):
         self.title = ElidedLabel("", "section", mode=Qt.TextElideMode.ElideRight)
         self.policy = SegmentedPolicy(self.tr("Policy"))
         self.policy.chosen.connect(self.policy_wanted)
-        head = QHBoxLayout()
-        head.setContentsMargins(wide, gap, wide, 0)
-        head.setSpacing(gap)
-        head.addWidget(self.back)
-        head.addWidget(self.title, 1)
-        head.addWidget(self.policy)
+        titles = TitleRow(self.title, self.back)
+        titles.addWidget(self.policy)
+        head = QVBoxLayout()
+        head.setContentsMargins(wide, gap, wide, gap)
+        head.addLayout(titles)
 
         self.area = ScrollColumn(self.tr("Tool"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         box = self.area.box
@@ -207,6 +267,8 @@ class ToolPage(QWidget):
         self.run_anyway = QuietButton(self.tr("Run anyway"), clicked=self.run_as_is)
         self.run_anyway.setVisible(False)
         self.cancel_button = QuietButton(self.tr("Cancel"), "stop", keys="Ctrl+.", clicked=self.cancel)
+        self.history_button = QuietButton(self.tr("History"), "clock", kind="flat", clicked=self.show_history)
+        self.history_button.setVisible(False)
         self.words = ElidedLabel("", tone="muted", mode=Qt.TextElideMode.ElideRight)
         self.progress = ProgressLine(self.tr("The call is running"))
         bar = QHBoxLayout()
@@ -216,6 +278,7 @@ class ToolPage(QWidget):
         bar.addWidget(self.cancel_button)
         bar.addWidget(self.run_anyway)
         bar.addWidget(self.words, 1)
+        bar.addWidget(self.history_button)
 
         upper = QWidget()
         above = QVBoxLayout(upper)
@@ -230,7 +293,6 @@ class ToolPage(QWidget):
         self.result.save_wanted.connect(self.save_wanted)
         self._outcome = OutcomePresenter(
             self.result,
-            allow=self.allow_wanted.emit,
             reconnect=self.reconnect_wanted.emit,
             sign_in=self.sign_in_wanted.emit,
             permit=self.permission_wanted.emit,
@@ -246,7 +308,17 @@ class ToolPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addLayout(head)
-        outer.addWidget(self.splitter, 1)
+        outer.addWidget(ScrollEdge(self.area))
+        self.question = CallQuestion()
+        self.question.declined.connect(self._decline)
+        self.question.run_wanted.connect(self._agree)
+        self.question.once_wanted.connect(self._run_once)
+        self.question.always_wanted.connect(self.allow_wanted)
+        # In the place of form and result: what is asked about are the arguments in the question, and no others.
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.splitter)
+        self.stack.addWidget(self.question)
+        outer.addWidget(self.stack, 1)
 
     def _fill(self) -> None:
         session = self._session
@@ -332,8 +404,25 @@ class ToolPage(QWidget):
             self._tick.stop()
         self._show_run()
         self._show_progress()
+        if session.asks:
+            self.question.show_session(session)
+        self._turn_to(self.question if session.asks else self.splitter)
         self.result.setVisible(self._outcome.show(session))
+        self.show_history_button()
         self._announce(session)
+
+    def _turn_to(self, part: QWidget) -> None:
+        """Show the question or the form. The focus goes with it: to the answer that calls nothing, and back."""
+        former = self.stack.currentWidget()
+        focused = QApplication.focusWidget()
+        had_focus = former is not None and focused is not None and former.isAncestorOf(focused)
+        self.stack.setCurrentWidget(part)
+        if had_focus and part is not former:
+            if part is self.question:
+                self.question.take_focus()
+            else:
+                button = self.cancel_button if self.cancel_button.isVisibleTo(self) else self.run_button
+                button.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _announce(self, session: ToolSession) -> None:
         words = {
@@ -342,6 +431,7 @@ class ToolPage(QWidget):
             CallPhase.CANCELLED: self.tr("{0} cancelled"),
             CallPhase.FAILED: self.tr("{0} failed"),
             CallPhase.ASKING: self.tr("{0} needs your approval"),
+            CallPhase.CONFIRMING: self.tr("{0} needs your approval"),
             CallPhase.ALLOWING: self.tr("{0} waits for your browser"),
             CallPhase.QUIET: self.tr("Still no answer from {0}"),
         }.get(session.phase)
@@ -370,7 +460,7 @@ class ToolPage(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
         if plain and event.key() == Qt.Key.Key_Escape:
-            if self._session is not None and self._session.busy:
+            if self._session is not None and (self._session.busy or self._session.asks):
                 self.cancel()
             else:
                 self.left.emit()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.core.mcp.tools import ToolInfo
     from app.core.services import Services
     from app.core.sign_ins import SignIn
+    from app.core.storage import Scope
     from app.ui.bridge import Bridge
 
 PERMISSION = "permission"
@@ -41,8 +42,10 @@ class CallPhase(Enum):
     """The phase of a call."""
 
     IDLE = "idle"
-    # The policy is Ask: the person has to allow the tool first.
+    # The policy is Ask: the person has to allow the tool, or this call of it, first.
     ASKING = "asking"
+    # The tool says that it may destroy something: the person has to agree to this call first.
+    CONFIRMING = "confirming"
     # A permission is missing, and the browser asks for it.
     ALLOWING = "allowing"
     BLOCKED = "blocked"
@@ -88,10 +91,17 @@ class ToolSession(QObject):
         self.not_granted = False
         self.not_asked: BurrowError | None = None
         self._call: ToolCall | None = None
+        # What the person has agreed to for the call with these arguments: to make it, and to allow the tool for it.
+        self._agreed = self._once = False
         # Whether the call was repeated after a sign-in without asking. That happens once for each `ask`, so a server
         # that refuses every token does not make the session call for ever.
         self._repeated = False
         bridge.listen(self, services.sign_ins.changed, lambda _nothing: self._sign_in_changed())
+
+    @property
+    def scope(self) -> Scope | None:
+        """The account that the session was opened for; None for a server of the user's own."""
+        return self._scope
 
     @property
     def running(self) -> bool:
@@ -102,6 +112,11 @@ class ToolSession(QObject):
     def busy(self) -> bool:
         """Whether a call is running or waits for the browser."""
         return self.running or self.phase is CallPhase.ALLOWING
+
+    @property
+    def asks(self) -> bool:
+        """Whether a call waits for the person's answer."""
+        return self.phase in {CallPhase.ASKING, CallPhase.CONFIRMING}
 
     @property
     def need(self) -> MissingScopes | None:
@@ -146,26 +161,52 @@ class ToolSession(QObject):
         return None if self._backend is None else self._backend.step_up
 
     def ask(self, arguments: dict[str, Any]) -> None:
-        """Call the tool if its policy allows that, else ask or say why not."""
+        """Call the tool if its policy allows that and it does not claim to destroy, else ask or say why not."""
         if self.busy:
             return
         self.arguments = arguments
-        self._repeated = self.signed_in_again = False
-        # The store's proxy enforces the policy (docs/wire.md, "Installation proxy"). Looking at it here saves a call
-        # that is sure to be refused.
-        if kind_of(self.server).policies and self.tool.policy in {Policy.ASK, Policy.BLOCK}:
-            self._end(CallPhase.BLOCKED if self.tool.policy == Policy.BLOCK else CallPhase.ASKING)
-            return
-        self._start()
+        self._repeated = self.signed_in_again = self._agreed = self._once = False
+        self._start_if_agreed()
 
     def again(self) -> None:
-        """Repeat the last call."""
+        """Repeat the last call, as a new one: what has to be asked is asked again."""
         if self.arguments is not None:
             self.ask(self.arguments)
+
+    def resume(self) -> None:
+        """Make the call that was kept. What the person agreed to for it still holds."""
+        if self.arguments is not None and not self.busy:
+            self._start_if_agreed()
+
+    def agree(self) -> None:
+        """The person agreed to the call that says it may destroy something."""
+        if self.phase is CallPhase.CONFIRMING:
+            self._agreed = True
+            self._start_if_agreed()
+
+    def run_once(self) -> None:
+        """The person allowed the tool for the call that asked."""
+        if self.phase is CallPhase.ASKING:
+            self._agreed = self._once = True
+            self._start()
 
     def allowed(self) -> None:
         """The person allowed the tool: make the call that asked."""
         if self.phase is CallPhase.ASKING and self.arguments is not None:
+            self._agreed = True
+            self._start()
+
+    def _start_if_agreed(self) -> None:
+        # The store's proxy enforces the policy (docs/wire.md, "Installation proxy"). Looking at it here saves a call
+        # that is sure to be refused.
+        policy = self.tool.policy if kind_of(self.server).policies else None
+        if policy == Policy.BLOCK:
+            self._end(CallPhase.BLOCKED)
+        elif policy == Policy.ASK and not self._once:
+            self._end(CallPhase.ASKING)
+        elif self.tool.annotations.may_destroy and not self._agreed:
+            self._end(CallPhase.CONFIRMING)
+        else:
             self._start()
 
     def permit(self, browser: Callable[[Sequence[str]], Awaitable[None]]) -> None:
@@ -220,7 +261,7 @@ class ToolSession(QObject):
         self.not_asked = None
         self.started = monotonic()
         self.phase = CallPhase.RUNNING
-        self._call = self._services.servers.start_call(self.server.id, self.tool, self.arguments)
+        self._call = self._services.servers.start_call(self.server.id, self.tool, self.arguments, once=self._once)
         self._bridge.listen(self, self._call.progress, self._heard(self._call))
         self._wait()
         self.changed.emit()
@@ -260,6 +301,7 @@ class ToolSession(QObject):
             self._end(CallPhase.CANCELLED)
         elif isinstance(error, PolicyRefused) and error.facts.code == "-32001":
             # The policy was set to Ask since the tools were loaded (docs/wire.md, "Installation proxy").
+            self._once = False
             self._end(CallPhase.ASKING)
         else:
             self._end(CallPhase.FAILED)

@@ -15,6 +15,7 @@ from app.ui.widgets.feedback import EmptyState, InlineCard
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
+from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ToolsPane(QWidget):
         super().__init__(parent)
         self.index = ToolIndex()
         self._policies = False
+        self._said: tuple[str, str, tuple[str, ...], str] = ("", "", (), "")
         self._waiting: frozenset[str] = frozenset()
         current = theme()
         gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_3)
@@ -49,7 +51,7 @@ class ToolsPane(QWidget):
         self.count = Text("", "caption", "muted")
         # Without type-ahead: letters set the policy of the selected tools.
         self.table = ListTable(self.tr("Tools"), two_lines=True, multi=True, type_ahead=False)
-        self.filter.changed.connect(self._search)
+        self.filter.changed.connect(self._typed)
         self.filter.down.connect(self._enter_list)
         self.table.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
         self.table.opened.connect(self.opened)
@@ -63,9 +65,12 @@ class ToolsPane(QWidget):
         head.addWidget(self.filter, 1)
         head.addWidget(self.count)
         self.card = InlineCard()
+        self.question = InlineQuestion()
+        self._asked: tuple[str, ...] = ()
         card_room = QHBoxLayout()
         card_room.setContentsMargins(wide, 0, wide, 0)
         card_room.addWidget(self.card)
+        card_room.setSpacing(0)
         self.empty = EmptyState()
         self.stack = QStackedWidget()
         self.stack.addWidget(self.table)
@@ -84,6 +89,7 @@ class ToolsPane(QWidget):
         box.setSpacing(gap)
         box.addWidget(self._head)
         box.addLayout(card_room)
+        box.addWidget(self.question)
         box.addWidget(self.stack, 1)
         box.addWidget(self._bar)
 
@@ -91,6 +97,7 @@ class ToolsPane(QWidget):
         """Show a server's tools. `policies`: whether the store keeps policies for them."""
         self._policies = policies
         if self.index.tools != tuple(tools):
+            self._withdraw()
             self.index = ToolIndex(tools)
         self._search(self.filter.text().strip())
 
@@ -100,19 +107,34 @@ class ToolsPane(QWidget):
             self._waiting = keys
             self._set(self.index.groups(self.filter.text().strip(), keys))
 
-    def show_empty(self, title: str, text: str = "", actions: Sequence[Action] = ()) -> None:
-        """Say why there is nothing."""
+    def show_empty(
+        self, title: str, text: str = "", actions: Sequence[Action] = (), *, primary: bool = False, glyph: str = "tool"
+    ) -> None:
+        """Say why there is nothing. With `primary` the first action is a filled button."""
+        # Said again, it keeps its buttons, and the focus that one of them may have.
+        said = (title, text, tuple(words for words, _ in actions), glyph)
+        if said == self._said and self.stack.currentWidget() is self.empty:
+            return
+        self._said = said
         self.index = ToolIndex()
         self.table.set_groups([])
         self._head.setVisible(False)
         self._bar.setVisible(False)
-        self.empty.show_state(title, text, actions, glyph="tool")
+        self.empty.show_state(title, text, actions, glyph=glyph if title else "", primary=primary)
         self.stack.setCurrentWidget(self.empty)
+
+    def show_waiting(self, words: str, actions: Sequence[Action]) -> None:
+        """Say what is waited for. Only the words change from second to second, so a button keeps the focus."""
+        if self._said[2:] == (tuple(name for name, _ in actions), "clock"):
+            self.empty.say(words)
+            self._said = (words, *self._said[1:])
+        else:
+            self.show_empty(words, "", actions, glyph="clock")
 
     def clear(self) -> None:
         """Clear list and search."""
         self.filter.set_text_quietly("")
-        self.card.clear()
+        self._withdraw()
         self.show_empty("")
 
     def tool(self, key: str | None) -> ToolInfo | None:
@@ -128,6 +150,7 @@ class ToolsPane(QWidget):
         left = len(chosen) - len(usable)
         # The control is a command here, not a state: the selected tools may have different policies.
         self.bulk.set_value(None)
+        self.card.clear()
         if not usable:
             self.card.show_note(self.tr("Nothing to change"), self.tr("The selected tools are locked or unusable."))
             return
@@ -137,20 +160,21 @@ class ToolsPane(QWidget):
         word = policy_words(state)
         title = self.tr("Set {0} tools to {1}?").format(len(usable), word)
         cause = self.tr("{0} locked or unusable tools stay as they are.").format(left) if left else ""
-        self.card.show_note(
-            title,
-            cause,
-            "",
-            [
-                (self.tr("Set {0} tools").format(len(usable)), lambda: self._confirm(usable, state)),
-                (self.tr("Cancel"), self.card.clear),
-            ],
-            tone="info",
-        )
+        yes = self.tr("Set {0} tools to {1}").format(len(usable), word)
+        self.question.ask(f"{title} {cause}".strip(), yes, lambda: self._confirm(usable, state))
+        self._asked = self.table.selected_keys()
 
     def _confirm(self, keys: list[str], state: str) -> None:
-        self.card.clear()
         self.policies_wanted.emit(keys, state)
+
+    def _withdraw(self) -> None:
+        """What was asked or said is about other rows than those that are shown and selected now."""
+        self.card.clear()
+        self.question.withdraw()
+
+    def _typed(self, needle: str) -> None:
+        self._withdraw()
+        self._search(needle)
 
     def _search(self, needle: str) -> None:
         groups = self.index.groups(needle, self._waiting)
@@ -159,6 +183,7 @@ class ToolsPane(QWidget):
         self.count.setText(str(total) if shown == total else self.tr("{0} of {1}").format(shown, total))
         self._head.setVisible(total > 0)
         self._set(groups)
+        self._said = ("", "", (), "")
         if shown == 0 and needle:
             self.empty.show_state(
                 self.tr("No tools match “{0}”").format(needle),
@@ -186,7 +211,10 @@ class ToolsPane(QWidget):
             self.opened.emit(key)
 
     def _show_selected(self) -> None:
-        count = len(self.table.selected_keys())
+        selected = self.table.selected_keys()
+        if self.question.open and selected != self._asked:
+            self._withdraw()
+        count = len(selected)
         self._bar.setVisible(self._policies and count > 1)
         self.selected.setText(self.tr("{0} selected").format(count))
         self.bulk.set_value(None)
@@ -194,6 +222,9 @@ class ToolsPane(QWidget):
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
         state = POLICY_KEYS.get(Qt.Key(event.key())) if event.key() in POLICY_KEYS else None
+        # A held key would go on with what the first press has changed.
+        if event.isAutoRepeat():
+            state = None
         if state and event.modifiers() == Qt.KeyboardModifier.NoModifier and self.table.hasFocus():
             self.want_policy(state)
         else:

@@ -60,7 +60,7 @@ CALL_STATES: Mapping[CallState, State] = {
     CallState.DONE: State("check", marked("State", "Done"), "good"),
     CallState.TOOL_ERROR: State("warning", marked("State", "Tool error"), "attention"),
     CallState.PROTOCOL_ERROR: State("cross", marked("State", "Protocol error"), "bad"),
-    CallState.CANCELLED: State("stop", marked("State", "Cancelled"), "muted"),
+    CallState.CANCELLED: State("cancelled", marked("State", "Cancelled"), "muted"),
     CallState.UNKNOWN: State("question", marked("State", "Outcome unknown"), "attention"),
     CallState.WAITING: State("clock", marked("State", "Waiting for sign-in"), "attention"),
 }
@@ -96,14 +96,18 @@ def call_state(state: CallState) -> State:
 def claim_of(tool: ToolInfo) -> str:
     """The most serious claim about a tool; empty when there is none."""
     hints = tool.annotations
-    # `destructiveHint` means something only for a tool that is not read-only (MCP, "Tool annotations").
-    if hints.destructive is True and hints.read_only is not True:
-        return tr("says it may destroy data")
+    if hints.may_destroy:
+        return destroys_words()
     if hints.read_only is True:
         return tr("says it only reads")
     if hints.read_only is False:
         return tr("says it writes")
     return ""
+
+
+def destroys_words() -> str:
+    """The claim of a tool that may destroy."""
+    return tr("says it may destroy data")
 
 
 def claims_of(tool: ToolInfo) -> list[State]:
@@ -116,8 +120,8 @@ def claims_of(tool: ToolInfo) -> list[State]:
         found.append(State("edit", tr("says it writes"), "attention"))
     else:
         found.append(State("question", tr("does not say whether it writes"), "muted"))
-    if hints.destructive is True and hints.read_only is not True:
-        found.append(State("warning", tr("says it may destroy data"), "bad"))
+    if hints.may_destroy:
+        found.append(State("warning", destroys_words(), "bad"))
     if hints.destructive is False and hints.read_only is not True:
         found.append(State("plus", tr("says it only adds"), "muted"))
     if hints.idempotent is True and hints.read_only is not True:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.ui.shell.place_stack import PlaceStack
 
 WIDTH = 460
+PREVIEW = 120
 
 
 class ClosingGuard(QObject):
@@ -49,27 +50,46 @@ class ClosingGuard(QObject):
         await self._drafts.retry()
 
     def _saved(self, _nothing: None) -> None:
-        self._allowed = True
-        self._window.close()
+        left = self._stack.unsaved_texts()
+        if left:
+            # Not what failed to be stored, but what nothing stores: only the user can say what becomes of it.
+            self._open(self.tr("What you typed is not finished"), "", left)
+        else:
+            self._close()
 
     def _ask(self, error: BurrowError) -> None:
+        texts = [typed for draft in self._drafts.unsaved if (typed := words_of(draft))]
+        why = f"{error.cause} {error.advice}".strip()
+        self._open(self.tr("What you typed could not be saved"), why, [*self._stack.unsaved_texts(), *texts])
+
+    def _open(self, title: str, why: str, texts: Sequence[str]) -> None:
         if self.dialog is None:
-            self.dialog = UnsavedDialog(error, self._drafts.unsaved, self._window)
-            self.dialog.accepted.connect(lambda: self._saved(None))
+            self.dialog = UnsavedDialog(title, why, texts, self._window)
+            self.dialog.accepted.connect(self._close)
             self.dialog.finished.connect(self._answered)
             self.dialog.open()
+
+    def _close(self) -> None:
+        self._allowed = True
+        self._window.close()
 
     def _answered(self, _result: int) -> None:
         self.dialog = None
 
 
-class UnsavedDialog(QDialog):
-    """Accepted: close all the same. Rejected: stay. The text can be copied before either."""
+def words_of(draft: Draft) -> str:
+    """What was typed into a draft, a line for each field. What is about the text begins with an underscore."""
+    return "\n".join(text for name, text in draft.fields.items() if text and not name.startswith("_"))
 
-    def __init__(self, error: BurrowError, drafts: Sequence[Draft], parent: QWidget | None) -> None:
+
+class UnsavedDialog(QDialog):
+    """Accepted: close all the same. Rejected: stay. The text can be read and copied before either."""
+
+    def __init__(self, title: str, why: str, texts: Sequence[str], parent: QWidget | None) -> None:
+        """`why` says what failed, if anything did; `texts` are what would be lost."""
         super().__init__(parent)
-        self.text = "\n\n".join("\n".join(filter(None, draft.fields.values())) for draft in drafts)
-        title = self.tr("What you typed could not be saved")
+        # Drafts and places may tell of the same text.
+        self.text = "\n\n".join(dict.fromkeys(texts))
         self.setWindowTitle(title)
         current = theme()
         self.setMinimumWidth(current.px(WIDTH))
@@ -77,11 +97,19 @@ class UnsavedDialog(QDialog):
         box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
         box.setSpacing(current.px(tokens.SPACE_3))
         box.addWidget(Text(title, "section", wrap=True))
-        words = self.tr("{0} If you close Burrow now, it is lost.").format(f"{error.cause} {error.advice}".strip())
+        words = f"{why} {self.tr('If you close Burrow now, it is lost.')}".strip()
         box.addWidget(Text(words, tone="muted", wrap=True, selectable=True))
+        self.preview = QPlainTextEdit(self.text)
+        self.preview.setReadOnly(True)
+        self.preview.setTabChangesFocus(True)
+        self.preview.setAccessibleName(self.tr("What you typed"))
+        self.preview.setFixedHeight(current.px(PREVIEW))
+        box.addWidget(self.preview)
+        self.preview.setVisible(bool(self.text))
         box.addStretch(1)
         self.stay_button = PrimaryButton(self.tr("Stay"), clicked=self.reject)
         self.copy_button = QuietButton(self.tr("Copy text"), "copy", clicked=self.copy)
+        self.copy_button.setEnabled(bool(self.text))
         self.close_button = QuietButton(self.tr("Close anyway"), clicked=self.accept)
         row = QHBoxLayout()
         row.setSpacing(current.px(tokens.SPACE_2))

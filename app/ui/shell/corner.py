@@ -37,7 +37,10 @@ class _AccountLabel(NamedTuple):
 
 
 class StatusCorner(QFrame):
-    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` asks to switch to that account."""
+    """Emits a signal for each choice of its menus. `account_wanted(KnownAccount)` asks to switch to that account.
+
+    `unsaid(words)`: what it has no room to say while it is narrow, for another place in the window; else empty.
+    """
 
     account_wanted = Signal(object)
     all_accounts_wanted = Signal()
@@ -49,6 +52,7 @@ class StatusCorner(QFrame):
     details_wanted = Signal()
     host_wanted = Signal()
     mode_wanted = Signal(str)
+    unsaid = Signal(str)
 
     def __init__(self, connector: HostConnector | None = None, parent: QWidget | None = None) -> None:
         """`connector` knows the accounts, and whether one can be added."""
@@ -56,10 +60,9 @@ class StatusCorner(QFrame):
         self._connector = connector
         self._backend: Backend | None = None
         self._message = ""
+        self._narrow = False
         # With what it is about. The corner is refreshed at every change of the status, and a label reads all accounts.
         self._label: tuple[object, _AccountLabel] | None = None
-        # Whether the account button lost the focus as it was hidden, and to which widget.
-        self._lost_focus: tuple[bool, QWidget | None] = (False, None)
         self.project = RowButton("project", "chevron-up")
         self.project.clicked.connect(self._open_projects)
         self.account = RowButton("user", "chevron-up")
@@ -68,11 +71,11 @@ class StatusCorner(QFrame):
         self.note = ElidedLabel("", "caption", "muted", mode=Qt.TextElideMode.ElideRight)
         current = theme()
         box = QVBoxLayout(self)
-        gap = current.px(tokens.SPACE_1)
-        box.setContentsMargins(gap, gap, gap, current.px(tokens.SPACE_2))
+        gap, side = current.px(tokens.SPACE_1), current.px(tokens.SPACE_2)
+        box.setContentsMargins(side, gap, side, side)
         box.setSpacing(0)
         words = QVBoxLayout()
-        words.setContentsMargins(current.px(tokens.SPACE_2), gap, gap, 0)
+        words.setContentsMargins(side, gap, gap, 0)
         words.setSpacing(gap)
         words.addWidget(self.word)
         words.addWidget(self.note)
@@ -94,12 +97,18 @@ class StatusCorner(QFrame):
         self._message = text
         self.refresh()
 
+    def set_narrow(self, narrow: bool) -> None:
+        """Show icons only, or words too."""
+        self._narrow = narrow
+        self.word.set_glyph_only(narrow)
+        self.refresh()
+
     def refresh(self) -> None:
         """Read the backend again."""
         backend = self._backend
         self.project.setVisible(backend is not None and backend.project is not None)
         without = backend is None and self._connector is not None and self._connector.without_account
-        self._show_account_button(backend is not None or without)
+        self.account.setVisible(backend is not None or without)
         status = None if backend is None else backend.credential.status
         # Before the word is chosen: a renewal that becomes two seconds old in between then either shows its word now or
         # has the timer look again. The other way round it could do neither.
@@ -107,12 +116,16 @@ class StatusCorner(QFrame):
         status = status or CredentialStatus(CredentialState.SIGNED_OUT)
         state = credential_state(status)
         self.word.set_state(state)
-        self.word.setToolTip(credential_note(status))
+        self.word.setToolTip(credential_note(status) or (state.word if self._narrow else ""))
         if left:
             # No event comes when a renewal turns two seconds old.
             self._timer.start(round(left * 1000) + 10)
         self.note.setText(self._message)
-        self.note.setVisible(bool(self._message))
+        self.note.setVisible(bool(self._message) and not self._narrow)
+        # The usual state is in the tooltip. Any other is worth its words.
+        usual = status.state is CredentialState.SIGNED_IN and status.trouble is None
+        words = [self._message] if usual else [state.word, self._message]
+        self.unsaid.emit(" · ".join(filter(None, words)) if self._narrow else "")
         if without:
             self.account.set_words(self.tr("No account"), self.tr("No account. Sign in"))
         if backend is None:
@@ -132,20 +145,6 @@ class StatusCorner(QFrame):
             accounts = self._connector.accounts if self._connector is not None else ()
             self._label = subject, _account_label(backend, accounts, self.tr("Account"))
         return self._label[1]
-
-    def _show_account_button(self, shown: bool) -> None:
-        """Between two accounts there is none. The focus that Qt takes from the hidden button comes back to it."""
-        window = self.window()
-        if not shown and window.focusWidget() is self.account:
-            self.account.setVisible(False)
-            self._lost_focus = True, window.focusWidget()
-        self.account.setVisible(shown)
-        lost, given_to = self._lost_focus
-        if shown and lost:
-            self._lost_focus = False, None
-            # Where the focus has moved on, the user moved it.
-            if window.focusWidget() is given_to:
-                self.account.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _open_projects(self) -> None:
         from PySide6.QtGui import QAction, QActionGroup

@@ -111,6 +111,10 @@ class PlaceStack(QStackedWidget):
         """Whether a place has something typed that is not saved yet."""
         return any(place.unsaved for place in self._built.values())
 
+    def unsaved_texts(self) -> list[str]:
+        """What was typed and would be lost if the window closed now, that of the place in view first."""
+        return [text for _, place in self.built() if (text := place.unsaved_text())]
+
     async def flush(self) -> None:
         """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
         import asyncio

@@ -67,7 +67,7 @@ class PreviousAccountBanner(Banner):
 
         async def discard() -> None:
             for draft in drafts:
-                await self._storage.drafts.discard(scope, draft.kind, draft.id)
+                await self._storage.drafts.remove(scope, draft)
             for item in unsent:
                 await self._storage.outbox.remove(item.id)
 

@@ -1,4 +1,7 @@
-"""The navigation rail: the places with their counts. It is one focus stop; arrow keys move in it."""
+"""The navigation rail: the places with their counts. It is one focus stop; arrow keys move in it.
+
+In a narrow window it shows icons only; their words are in the tooltips and in what is read aloud.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.ui.place_info import PlaceInfo
+    from app.ui.shell.corner import StatusCorner
+
+MOST_SHOWN = 9
 
 
 class Rail(QFrame):
@@ -22,11 +28,13 @@ class Rail(QFrame):
 
     chosen = Signal(str)
 
-    def __init__(self, corner: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(self, corner: StatusCorner, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("pane", "rail")
         self._entries: tuple[PlaceInfo, ...] = ()
         self._counts: dict[str, int] = {}
+        self._corner = corner
+        self.narrow = False
         self.list = ListTable(self.tr("Places"), align_glyphs=True)
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.list.picked.connect(self._pick)
@@ -54,20 +62,35 @@ class Rail(QFrame):
         """Select a place without emitting `chosen`."""
         self.list.select_key(place, quiet=True)
 
+    def set_narrow(self, narrow: bool) -> None:
+        """Show icons only, or words too."""
+        if narrow != self.narrow:
+            self.narrow = narrow
+            self._corner.set_narrow(narrow)
+            self._fit()
+            self._show()
+
     def _show(self) -> None:
         self.list.set_rows(
             [
                 Row(
                     entry.id,
-                    entry.label,
+                    "" if self.narrow else entry.label,
                     state=State(entry.icon, "", "muted"),
-                    trailing=str(self._counts[entry.id]) if self._counts.get(entry.id) else "",
+                    trailing=self._count(entry),
                     accessible=self._spoken(entry),
-                    tooltip=f"{entry.label} ({entry.keys})",
+                    tooltip=self._tooltip(entry),
                 )
                 for entry in self._entries
             ]
         )
+
+    def _count(self, entry: PlaceInfo) -> str:
+        count = self._counts.get(entry.id, 0)
+        return f"{MOST_SHOWN}+" if self.narrow and count > MOST_SHOWN else str(count or "")
+
+    def _tooltip(self, entry: PlaceInfo) -> str:
+        return f"{self._spoken(entry) if self.narrow else entry.label} ({entry.keys})"
 
     def _spoken(self, entry: PlaceInfo) -> str:
         count = self._counts.get(entry.id)
@@ -78,4 +101,4 @@ class Rail(QFrame):
             self.chosen.emit(key)
 
     def _fit(self) -> None:
-        self.setFixedWidth(theme().px(tokens.RAIL))
+        self.setFixedWidth(theme().px(tokens.RAIL_NARROW if self.narrow else tokens.RAIL))

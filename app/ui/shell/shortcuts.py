@@ -46,6 +46,8 @@ class Shortcuts(QObject):
 
     def _listen(self, keys: str, meaning: str) -> None:
         shortcut = QShortcut(QKeySequence(keys), self._window)
+        # A command runs once for each press: a key that is held would run it again on whatever is shown by then.
+        shortcut.setAutoRepeat(False)
         self._bound.setdefault(meaning, []).append(shortcut)
         shortcut.activated.connect(lambda: self._pressed(meaning))
 

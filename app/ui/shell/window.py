@@ -14,16 +14,19 @@ from app.ui.shell.appearance import Appearance, restore_appearance
 from app.ui.shell.backend_follower import BackendFollower
 from app.ui.shell.corner import StatusCorner
 from app.ui.shell.drawer_host import DrawerHost
+from app.ui.shell.footnote import Footnote
 from app.ui.shell.layout import SMALLEST, WindowLayout
 from app.ui.shell.pages import WindowPages
 from app.ui.shell.panes import holds_focus, move_focus, visible_panes
 from app.ui.shell.place_stack import PlaceStack
 from app.ui.shell.rail import Rail
 from app.ui.shell.signin_bar import SignInBar
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.focus import show_focus_ring
+from app.ui.widgets.focus_keeper import keep_focus
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mnemonics import show_mnemonics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +59,7 @@ class MainWindow(QWidget):
         follower: which host is connected, as whom, and how its credential stands.
         pages: the first page, or everything below.
         rail, corner: the places at the left, and below them project, account and state.
+        footnote: what the corner says, below the place, while the window is too narrow for it there.
         bar, previous_account: the sign-in bar, and what another account left here.
         stack: the places, each built when it is first shown.
         drawers: the stack, and below it the activity drawer.
@@ -96,6 +100,8 @@ class MainWindow(QWidget):
         self.corner = StatusCorner(connector)
         self.rail = Rail(self.corner)
         self.bar = SignInBar()
+        self.footnote = Footnote()
+        self.corner.unsaid.connect(self.footnote.say)
         self.stack = PlaceStack(self.context, places)
         # Each of the next two asks the other: the layout has the height of the drawer.
         self.drawers = DrawerHost(self.stack, services, bridge, settings, lambda: self.layout_memory.changed())
@@ -107,8 +113,11 @@ class MainWindow(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.pages)
-        self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
+        self._fit_text()
+        theme().changed.connect(self._fit_text)
         show_focus_ring(self)
+        keep_focus(self)
+        show_mnemonics(self)
         self.layout_memory.restore()
         if paint_first:
             self.rail.set_places(self.stack.available())
@@ -250,6 +259,7 @@ class MainWindow(QWidget):
         self._column.setSpacing(0)
         self._column.addWidget(self.bar)
         self._column.addWidget(self.drawers, 1)
+        self._column.addWidget(self.footnote)
         whole = QWidget()
         row = QHBoxLayout(whole)
         row.setContentsMargins(0, 0, 0, 0)
@@ -402,9 +412,18 @@ class MainWindow(QWidget):
         if event.type() == QEvent.Type.WindowStateChange and self.isVisible():
             self.layout_memory.changed()
 
+    def _fit_text(self) -> None:
+        """Have room for the text size in force."""
+        self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
+        self._fit_rail()
+
+    def _fit_rail(self) -> None:
+        self.rail.set_narrow(self.width() < theme().px(tokens.WINDOW_WIDE))
+
     @guarded()
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
+        self._fit_rail()
         # Before it is shown the size is that of `restore`, not a choice of the user.
         if self.isVisible():
             self.layout_memory.changed()

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLineEdit, QScr
 
 from app.core.errors import Rejected
 from app.core.hosts import parse_host
+from app.ui.signin.wording import words_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Segmented
@@ -64,8 +65,10 @@ class FirstRun(QScrollArea):
         self._sign_in: BrowserSignIn | None = None
         self._adding: Host | None = None
         self._accounts: tuple[KnownAccount, ...] = ()
+        # The last attempt, unless it needs a key: a key is not kept.
+        self._again: Callable[[], None] | None = None
         self.account_buttons: list[RowButton] = []
-        self.try_button = PrimaryButton(self.tr("Try it here"), "home", clicked=on_workspace)
+        self.try_button = PrimaryButton(self.tr("Try it here"), "home", clicked=lambda: self._attempt(on_workspace))
         self.try_button.setAccessibleDescription(self.tr("A workspace on this computer, without an account"))
         self.back_button = QuietButton("", "back", kind="flat", clicked=on_leave)
         self.back_button.setVisible(False)
@@ -78,7 +81,7 @@ class FirstRun(QScrollArea):
         column.addStretch(2)
         column.addWidget(self.back_button)
         self._title = Text("", "title", wrap=True)
-        self._sentence = Text("", "section", "muted", wrap=True)
+        self._sentence = Text("", "lead", "muted", wrap=True)
         column.addWidget(self._title)
         column.addWidget(self._sentence)
         self._waiting = self._build_waiting()
@@ -195,7 +198,9 @@ class FirstRun(QScrollArea):
             self._key_error.say(error.cause)
             self._key.setFocus()
         else:
-            self._card.show_error(error)
+            words = words_of(error)
+            again = [(self.tr("Try again"), self._again)] if self._again is not None and error.retryable else []
+            self._card.show_note(words.title, error.cause, words.advice, again, tone="bad")
 
     def shown_error(self) -> str:
         """The text of the error that is shown, for tests."""
@@ -235,8 +240,9 @@ class FirstRun(QScrollArea):
 
     def _account_button(self, account: KnownAccount, place: str) -> RowButton:
         def go_on() -> None:
-            if self._on_account is not None:
-                self._on_account(account)
+            use = self._on_account
+            if use is not None:
+                self._attempt(lambda: use(account))
 
         button = RowButton("user", "chevron-right", kind="quiet", keeps_tail=True, clicked=go_on)
         name = f"{account.name} ({place})"
@@ -376,7 +382,11 @@ class FirstRun(QScrollArea):
     def _start(self) -> None:
         host = self._host_text()
         if host is not None:
-            self._on_host(host)
+            self._attempt(lambda: self._on_host(host))
+
+    def _attempt(self, attempt: Callable[[], None]) -> None:
+        self._again = attempt
+        attempt()
 
     def _start_with_key(self) -> None:
         host, key = self._host_text(), self._key.text().strip()
@@ -386,6 +396,7 @@ class FirstRun(QScrollArea):
         elif host is not None:
             # A secret does not stay on the screen.
             self._key.clear()
+            self._again = None
             self._on_key(host, key)
 
     def _toggle_key(self) -> None:

@@ -8,9 +8,11 @@ from PySide6.QtCore import QObject, QPoint, Qt
 from PySide6.QtWidgets import QMenu
 
 from app.ui.context import Command
+from app.ui.tasks import undoing
 from app.ui.tasks.pane import pending_id_of, task_id_of
 from app.ui.tasks.rows import TASK, Grouping
 from app.ui.tasks.wording import can_run, title_of
+from app.ui.widgets.undo import undo_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.pages import TaskPages
     from app.ui.tasks.pane import TaskPane
     from app.ui.tasks.selection import TaskSelection
+    from app.ui.widgets.undo import Undoable
 
 
 class TaskActions(QObject):
@@ -42,7 +45,7 @@ class TaskActions(QObject):
         pane.delete_wanted.connect(self._delete)
         pane.menu_wanted.connect(self._open_menu)
         pages.detail_built.connect(self._connect_detail)
-        controller.deleter.offered.connect(self._deleted)
+        controller.undoable.connect(self._announce_undo)
 
     def commands(self) -> Sequence[Command]:
         """For the palette and the keys of the place."""
@@ -53,10 +56,11 @@ class TaskActions(QObject):
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self._run, "", group, self._can_run),
             Command("tasks.rename", tr("Rename task"), self._rename, "F2", group, shown),
+            Command("tasks.edit", tr("Edit task"), self._edit, "Ctrl+E", group, shown),
             Command("tasks.pin", tr("Pin or unpin task"), self._toggle_pinned, "", group, shown),
             Command("tasks.archive", tr("Archive or unarchive task"), self._toggle_archived, "", group, shown),
             Command("tasks.delete", tr("Delete task"), self._delete, "", group, shown),
-            Command("tasks.undo", tr("Undo delete"), undo.undo, "Ctrl+Z", group, lambda: undo.open),
+            Command("tasks.undo", tr("Undo the last changes of tasks"), undo.undo, "Ctrl+Z", group, lambda: undo.open),
             Command(
                 "tasks.archived",
                 tr("Show or hide archived tasks"),
@@ -84,7 +88,6 @@ class TaskActions(QObject):
 
     def _connect_detail(self, page: TaskPage) -> None:
         controller = self._controller
-        page.renamed.connect(lambda title: self._about_task(lambda i: controller.rename(i, title)))
         page.pin.connect(lambda pinned: self._about_task(lambda i: controller.pin(i, pinned)))
         page.archive.connect(lambda archived: self._about_task(lambda i: controller.archive(i, archived)))
         page.run.connect(self._run)
@@ -122,6 +125,12 @@ class TaskActions(QObject):
             self._selection.show_task(task_id)
             self._pages.detail.begin_rename()
 
+    def _edit(self) -> None:
+        task_id = self._selection.task_id
+        if task_id is not None:
+            self._selection.show_task(task_id)
+            self._pages.detail.begin_edit()
+
     def _toggle_pinned(self) -> None:
         self._about_task(lambda i: self._controller.pin(i, not self._controller.cache.is_pinned(i)))
 
@@ -135,9 +144,17 @@ class TaskActions(QObject):
         pending_id = pending_id_of(self._pane.table.current_key() or "")
         if self._pages.shows_unsent and pending_id is not None:
             return
-        task_id = self._selection.task_id
-        if task_id is None:
+        task = self._task()
+        if task is None:
             return
+        if self._pane.undo.holds(undoing.deleted()):
+            # Deleting several in a row may be a slip, and what was deleted is seen in the bar only.
+            words = self.tr("Delete “{0}” too?").format(title_of(task))
+            self._pane.question.ask(words, self.tr("Delete"), lambda: self._delete_now(task.id))
+        else:
+            self._delete_now(task.id)
+
+    def _delete_now(self, task_id: str) -> None:
         neighbour = self._neighbour(TASK + task_id)
         had_list = self._pane.table.hasFocus()
         self._controller.delete(task_id)
@@ -154,8 +171,8 @@ class TaskActions(QObject):
         place = keys.index(key)
         return keys[place + 1] if place + 1 < len(keys) else keys[place - 1]
 
-    def _deleted(self, title: str) -> None:
-        self._navigator.announce(self.tr("Deleted {0}. You can undo this below the list.").format(title))
+    def _announce_undo(self, action: Undoable) -> None:
+        self._navigator.announce(self.tr("{0}. You can undo this below the list.").format(undo_words([action])))
 
     def _open_menu(self, key: str, at: QPoint) -> None:
         task_id = task_id_of(key)
@@ -170,6 +187,7 @@ class TaskActions(QObject):
         run = menu.addAction(self.tr("Run"), self._run)
         run.setEnabled(can_run(task))
         menu.addAction(self.tr("Rename"), self._rename)
+        menu.addAction(self.tr("Edit"), self._edit)
         menu.addAction(self.tr("Unpin") if pinned else self.tr("Pin"), self._toggle_pinned)
         menu.addAction(self.tr("Unarchive") if task.archived else self.tr("Archive"), self._toggle_archived)
         menu.addSeparator()

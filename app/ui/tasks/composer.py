@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.core.errors import Rejected
-from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, one_line, texts_of
+from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, texts_of
 from app.core.posthog.types import new_task
-from app.ui.bridge import Generation
-from app.ui.tasks.field_inputs import CONTEXT, INPUTS, FieldInput, LineInput, SuggestedInput, TextInput, is_send_key
+from app.ui.tasks.field_inputs import FieldInput, LineInput, SuggestedInput, TextInput
+from app.ui.tasks.field_rows import TaskFieldRow
+from app.ui.tasks.open_draft import OpenDraft
 from app.ui.theme import theme, tokens
-from app.ui.translation import translate
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
-from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.submit_key import commit_composition, is_submit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask
     from app.core.services import Services
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge, Job
     from app.ui.widgets.feedback import Action
-
-KIND = "task"
-DRAFT = "new"
-SAVE_WITHIN_MS = 500
 
 
 class Composer(QWidget):
@@ -48,15 +43,13 @@ class Composer(QWidget):
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._services = services
-        self._bridge = bridge
-        self._scope: Scope | None = None
-        self._generation = Generation(bridge, self)
-        self._dirty = False
-        self.inputs: dict[str, FieldInput] = {each.name: INPUTS[each.kind](each) for each in TASK_FIELDS}
-        self._errors: dict[str, FieldError] = {}
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
-        self._save_soon.timeout.connect(self.save_now)
+        self.rows = {each.name: TaskFieldRow(each) for each in TASK_FIELDS}
+        self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
+        self.draft = OpenDraft(services, bridge, self.fields, self)
+        self.draft.loaded.connect(self._loaded)
+        self.draft.missing.connect(self._missing)
+        self.draft.saved.connect(self._saved)
+        self.draft.failed.connect(self._not_saved)
         self._build()
 
     @property
@@ -81,45 +74,65 @@ class Composer(QWidget):
         return {name: each.text() for name, each in self.inputs.items()}
 
     def start(self, scope: Scope | None) -> None:
-        """Save what is typed for the former account, empty the fields, and load the draft of this account."""
-        if scope == self._scope:
+        """Save what is typed for the former account, empty the fields, and load what was open for this account."""
+        if scope == self.draft.scope:
             return
-        # While the scope is still that of the former account, whose text this is.
-        self.save_now()
-        self._generation.renew()
-        self._scope = scope
+        # What was typed while there was no account belongs to whoever signs in next.
+        kept = self.fields() if self.draft.scope is None else {}
+        self.draft.start(scope)
         self._put({})
         self.set_repositories(())
         self._say("")
-        if scope is not None:
-            load = self._services.storage.drafts.load(scope, KIND, DRAFT)
-            self._generation.spawn(load, done=self._loaded, failed=self._not_saved)
+        if any(kept.values()):
+            self._fill(kept)
+
+    def begin(self) -> None:
+        """Keep what is typed as a draft, and begin an empty one."""
+        if not self.empty:
+            self.draft.begin()
+            self._put({})
+            self._say("")
+
+    def open_draft(self, draft: Draft) -> None:
+        """Keep what is typed as a draft, and go on with one that is stored."""
+        if draft.id != self.draft.id:
+            self.draft.open(draft)
+            self._put({})
+            self._say("")
+
+    def open_copy(self, draft: Draft) -> None:
+        """Keep what is typed as a draft, and begin another one with the text of `draft`."""
+        self.begin()
+        self._fill(draft.fields)
 
     def set_repositories(self, names: Sequence[str]) -> None:
         """Offer these repositories. What is typed stays."""
         self.repository.suggest(names)
 
     def restore(self, new: NewTask) -> None:
-        """Fill the fields with a task's text, as after a send that was refused."""
-        self._put(texts_of(new))
-        self._dirty = True
-        self.save_now()
+        """Begin a draft with a task's text, as after a send that was refused. What is typed is kept as another one."""
+        self.begin()
+        self._fill(texts_of(new))
 
     def clear(self) -> None:
         """Empty the fields and forget the draft."""
+        self.draft.discard()
         self._put({})
-        self._dirty = False
-        self._save_soon.stop()
         self._say("")
-        if self._scope is not None:
-            discard = self._services.storage.drafts.discard(self._scope, KIND, DRAFT)
-            self._bridge.spawn(self, discard, failed=self._not_saved, key="draft")
+
+    def discard_draft(self, draft: Draft | None = None) -> None:
+        """Discard a draft, by default the one in view, and offer to undo that."""
+        if draft is not None:
+            self.open_draft(draft)
+        kept = draft.fields if draft is not None and self.empty else self.fields()
+        self.clear()
+        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:
         """Show why sending failed: at the field that the error names, else as a card above the buttons."""
         attr = error.facts.attr if isinstance(error, Rejected) else None
-        if attr in self._errors:
-            self._errors[attr].say(error.cause)
+        if attr in self.rows:
+            self.rows[attr].say(error.cause)
             self.card.clear()
             return
         self.card.show_error(error, actions)
@@ -131,40 +144,30 @@ class Composer(QWidget):
         """Check the fields, then emit `submitted`."""
         self._clear_errors()
         self.card.clear()
-        typed = self.fields()
-        lines = {each.name: one_line(typed[each.name]) for each in TASK_FIELDS if each.kind is TaskFieldKind.LINE}
-        new = new_task(typed | lines)
-        wrong = self._first_mistake(new)
+        wrong = self._first_mistake()
         if wrong is not None:
             name, words = wrong
-            self._errors[name].say(words)
-            self.inputs[name].setFocus(Qt.FocusReason.OtherFocusReason)
+            self.rows[name].say(words)
+            self.rows[name].focus()
             return
-        self.submitted.emit(new)
+        self.submitted.emit(new_task({name: row.cleaned() for name, row in self.rows.items()}))
 
     @property
     def unsaved(self) -> bool:
         """Whether the draft changed since it was last saved."""
-        return self._dirty and self._scope is not None
+        return self.draft.dirty
+
+    def unsaved_text(self) -> str:
+        """What is typed and cannot be saved, because there is no account to save it for."""
+        return "" if self.draft.scope is not None else "\n\n".join(filter(None, self.fields().values()))
 
     def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
-        self._save_soon.stop()
-        if not self._dirty or self._scope is None:
-            return None
-        self._dirty = False
-        drafts, fields = self._services.storage.drafts, self.fields()
-        if any(fields.values()):
-            job = drafts.save(self._scope, KIND, DRAFT, fields)
-        else:
-            job = drafts.discard(self._scope, KIND, DRAFT)
-        # Not in the generation: a draft that is saved while the account changes must still be written.
-        return self._bridge.spawn(self, job, done=self._saved, failed=self._not_saved)
+        return self.draft.save_now()
 
     def focus_first(self) -> None:
-        """Focus the title, or the description if there is a title."""
-        target = self.description if self.title.text() else self.title
-        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        """Focus the description, which is all that a task needs."""
+        self.description.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _build(self) -> None:
         current = theme()
@@ -172,7 +175,7 @@ class Composer(QWidget):
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
-        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self._discard)
+        self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_draft)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
 
@@ -183,12 +186,8 @@ class Composer(QWidget):
         box.addWidget(Text(self.tr("New task"), "title"))
         box.addSpacing(current.px(tokens.SPACE_2))
         for field in TASK_FIELDS:
-            name, widget = field.name, self.inputs[field.name]
-            text = field.kind is TaskFieldKind.TEXT
-            box.addLayout(self._label(translate(CONTEXT, field.label), widget, optional=not text))
-            box.addWidget(widget, 1 if text else 0)
-            self._errors[name] = FieldError(widget)
-            box.addWidget(self._errors[name])
+            row = self.rows[field.name]
+            box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.card)
         buttons = FlowLayout()
@@ -201,63 +200,58 @@ class Composer(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
 
-        for name, widget in self.inputs.items():
-            widget.typed.connect(partial(self._typed, name))
-            widget.installEventFilter(self)
-        self._show_discard()
+        for row in self.rows.values():
+            row.typed.connect(self._typed)
+            row.input.installEventFilter(self)
+        self.rows["title"].move_wanted.connect(self._move_title)
+        self._show_buttons()
 
-    def _label(self, words: str, buddy: QWidget, *, optional: bool) -> QHBoxLayout:
-        label = QLabel(words)
-        label.setBuddy(buddy)
-        plain = words.replace("&", "")
-        buddy.setAccessibleName(plain)
-        row = QHBoxLayout()
-        row.setSpacing(theme().px(tokens.SPACE_2))
-        row.addWidget(label)
-        if optional:
-            row.addWidget(Text(self.tr("optional"), "caption", "muted"))
-        row.addStretch()
-        return row
-
-    def _first_mistake(self, new: NewTask) -> tuple[str, str] | None:
-        texts = texts_of(new)
-        if not new.description and not new.title:
+    def _first_mistake(self) -> tuple[str, str] | None:
+        if not self.rows["description"].cleaned() and not self.rows["title"].cleaned():
             return "description", self.tr("Describe what should be done.")
-        for field in TASK_FIELDS:
-            if field.pattern is not None and texts[field.name] and not field.pattern.fullmatch(texts[field.name]):
-                return field.name, translate(CONTEXT, field.mistake)
-        return None
+        return next(((name, words) for name, row in self.rows.items() if (words := row.mistake())), None)
 
-    def _typed(self, name: str) -> None:
-        self._errors[name].say("")
-        self._dirty = True
-        self._show_discard()
-        # Not restarted by each key: who types without a pause loses half a second of text at most.
-        if not self._save_soon.isActive():
-            self._save_soon.start()
+    def _move_title(self) -> None:
+        """Put a title that is too long before the description, which has no limit."""
+        title, description = self.title.text().strip(), self.description.text()
+        self.rows["title"].put("")
+        self.description.setPlainText(f"{title}\n\n{description}".rstrip())
+        self.rows["description"].focus()
 
-    def _put(self, fields: dict[str, str]) -> None:
-        for name, widget in self.inputs.items():
-            widget.put(fields.get(name, ""))
-        self._clear_errors()
+    def _typed(self) -> None:
+        self._show_buttons()
+        self.draft.typed()
+
+    def _put(self, fields: Mapping[str, str]) -> None:
+        for name, row in self.rows.items():
+            row.put(fields.get(name, ""))
         self.card.clear()
-        self._dirty = False
-        self._show_discard()
+        self._show_buttons()
+
+    def _fill(self, fields: Mapping[str, str]) -> None:
+        """Show what the draft is to have, and save it."""
+        self._put(fields)
+        self.draft.typed()
+        self.draft.save_now()
 
     def _clear_errors(self) -> None:
-        for error in self._errors.values():
-            error.say("")
+        for row in self.rows.values():
+            row.say("")
 
-    def _show_discard(self) -> None:
+    def _show_buttons(self) -> None:
         self.discard.setEnabled(not self.empty)
+        wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
+        self.send.setEnabled(not wrong)
+        self.send.setToolTip(wrong or with_keys(self.send.text(), "Ctrl+Return"))
 
-    def _loaded(self, fields: dict[str, str] | None) -> None:
-        # What was typed while the draft was being read is newer.
-        if fields and self.empty:
-            self._put(fields)
-            self._say(self.tr("Draft restored"))
+    def _loaded(self, fields: dict[str, str]) -> None:
+        self._put(fields)
+        self._say(self.tr("Draft opened"))
 
-    def _saved(self, _: object) -> None:
+    def _missing(self) -> None:
+        self._say(self.tr("That draft was discarded, or another window has it open."))
+
+    def _saved(self) -> None:
         self._say("" if self.empty else self.tr("Draft saved"))
 
     def _not_saved(self, error: BurrowError) -> None:
@@ -267,16 +261,10 @@ class Composer(QWidget):
         self._state.set_tone("bad" if tone_bad else "muted")
         self._state.setText(words)
 
-    def _discard(self) -> None:
-        kept = self.fields()
-        self.clear()
-        self.card.show_note(self.tr("Draft discarded"), actions=[(self.tr("Undo"), self._restorer(kept))], tone="info")
-
-    def _restorer(self, kept: dict[str, str]) -> Callable[[], None]:
+    def _restorer(self, kept: Mapping[str, str]) -> Callable[[], None]:
         def restore() -> None:
-            self._put(kept)
-            self._dirty = True
-            self.save_now()
+            self.begin()
+            self._fill(kept)
 
         return restore
 
@@ -292,7 +280,8 @@ class Composer(QWidget):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_send_key(event):
+        if is_submit(event):
+            commit_composition()
             self.submit()
         elif event.key() == Qt.Key.Key_Escape and event.modifiers() == Qt.KeyboardModifier.NoModifier:
             self._leave()

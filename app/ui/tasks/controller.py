@@ -9,20 +9,26 @@ import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.errors import NotFound, OutcomeUnknown
+from app.core.posthog.task_fields import cleaned, texts_of
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 from app.ui.bridge import Generation
+from app.ui.tasks import undoing
 from app.ui.tasks.cache import TaskCache
 from app.ui.tasks.deletion import TaskDeleter
 from app.ui.tasks.outbox import may_have_arrived
+from app.ui.tasks.wording import title_of
+from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    import asyncio
+    from collections.abc import Callable, Coroutine, Mapping
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.tasks.cache import PendingEdit
+    from app.ui.widgets.undo import UndoKind
 
 PAGE = 50
 SEARCH_DELAY_MS = 250
@@ -55,12 +61,17 @@ class FailedAction:
 class TaskController(QObject):
     """The tasks of one project of one account.
 
-    `changed` when the cache changed, `load_changed` when `load` did, `saved_shown` once the list of the last start is
-    shown, `failed(FailedAction)` when an action was rolled back, `runs_changed(task_id)`, `gone(task_id)` when the
-    server no longer has a task, `repositories_changed`, `reached` when the server answered.
+    `changed` when the cache changed, `undoable(Undoable)` when something was done that can be undone,
+    `not_undoable(Undoable)` when it did not take effect, `edited(task_id)` when the server has taken a text,
+    `load_changed` when `load` did, `saved_shown` once the list of the last start is shown, `failed(FailedAction)` when
+    an action was rolled back, `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task,
+    `repositories_changed`, `reached` when the server answered.
     """
 
     changed = Signal()
+    undoable = Signal(object)
+    not_undoable = Signal(object)
+    edited = Signal(str)
     saved_shown = Signal()
     load_changed = Signal()
     failed = Signal(object)
@@ -84,6 +95,8 @@ class TaskController(QObject):
         self.deleter = TaskDeleter(services, bridge, self)
         self.deleter.changed.connect(self.changed)
         self.deleter.failed.connect(self._not_deleted)
+        # Of each task that was changed: its changes reach the server one after the other.
+        self._turns: dict[str, asyncio.Lock] = {}
         self._search_soon = QTimer(self, singleShot=True, interval=SEARCH_DELAY_MS)
         self._search_soon.timeout.connect(self.refresh)
 
@@ -96,6 +109,7 @@ class TaskController(QObject):
         """Drop everything of the former account, then show the saved list and load a fresh one."""
         self._generation.renew()
         self._search_soon.stop()
+        self._turns.clear()
         self.connected_to = backend
         self._backend = backend if backend is not None and backend.project is not None else None
         self.cache.clear()
@@ -184,31 +198,76 @@ class TaskController(QObject):
             self.spawn(self._backend.tasks.repositories(), self._know_repositories, _ignore, key="repositories")
 
     def rename(self, task_id: str, title: str) -> None:
-        if (backend := self._backend) is not None:
+        self.edit(task_id, {"title": title})
+
+    def edit(self, task_id: str, texts: Mapping[str, str], since: Mapping[str, str] | None = None) -> None:
+        """Change what is written in a task; `edited(task_id)` once the server has it. `since`: see `Tasks.edit`."""
+        task = self.cache.get(task_id)
+        if task is not None:
+            former = {name: text for name, text in texts_of(task).items() if name in texts}
+            kind = undoing.renamed() if set(texts) == {"title"} else undoing.edited()
+            done = self._offer_undo(kind, task_id, title_of(task), lambda: self._edit(task_id, former))
+            self._edit(task_id, texts, since, done)
+
+    def _edit(
+        self,
+        task_id: str,
+        texts: Mapping[str, str],
+        since: Mapping[str, str] | None = None,
+        undoable: Undoable | None = None,
+    ) -> None:
+        backend = self._backend
+        if backend is None:
+            return
+        sent = {name: text for name, text in cleaned(texts).items() if name in texts}
+        title = sent.get("title")
+        if title is not None and len(sent) == 1:
             self._act(
                 self.cache.edit(task_id, title=title, title_manually_set=True),
-                backend.tasks.rename(task_id, title),
+                lambda: backend.tasks.rename(task_id, title),
                 self.tr("Not renamed"),
                 lambda: self.rename(task_id, title),
                 text=title,
+                done=self.edited.emit,
+                undoable=undoable,
             )
+            return
+        shown: dict[str, Any] = {**sent} if title is None else {**sent, "title_manually_set": True}
+        self._act(
+            self.cache.edit(task_id, **shown),
+            lambda: backend.tasks.edit(task_id, since=since, **texts),
+            self.tr("Not saved"),
+            lambda: self.edit(task_id, texts),
+            text="\n".join(texts.values()),
+            done=self.edited.emit,
+            undoable=undoable,
+        )
 
     def pin(self, task_id: str, pinned: bool) -> None:
+        self._pin(task_id, pinned, self._offer_undo_of(undoing.pinned(pinned), task_id, self._pin, not pinned))
+
+    def _pin(self, task_id: str, pinned: bool, undoable: Undoable | None = None) -> None:
         if (backend := self._backend) is not None:
             self._act(
                 self.cache.edit(task_id, pinned=pinned),
-                backend.tasks.pin(task_id, pinned),
+                lambda: backend.tasks.pin(task_id, pinned),
                 self.tr("Not pinned") if pinned else self.tr("Not unpinned"),
                 lambda: self.pin(task_id, pinned),
+                undoable=undoable,
             )
 
     def archive(self, task_id: str, archived: bool) -> None:
+        undoable = self._offer_undo_of(undoing.archived(archived), task_id, self._archive, not archived)
+        self._archive(task_id, archived, undoable)
+
+    def _archive(self, task_id: str, archived: bool, undoable: Undoable | None = None) -> None:
         if (backend := self._backend) is not None:
             self._act(
                 self.cache.edit(task_id, archived=archived),
-                backend.tasks.archive(task_id, archived),
+                lambda: backend.tasks.archive(task_id, archived),
                 self.tr("Not archived") if archived else self.tr("Not unarchived"),
                 lambda: self.archive(task_id, archived),
+                undoable=undoable,
             )
 
     def run(self, task_id: str) -> None:
@@ -216,7 +275,7 @@ class TaskController(QObject):
             self._act(
                 # Without an id: it stands for the run that the server is about to make.
                 self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
-                backend.tasks.run(task_id),
+                lambda: backend.tasks.run(task_id),
                 self.tr("Run not started"),
                 lambda: self.run(task_id),
                 done=self.fetch,
@@ -224,7 +283,10 @@ class TaskController(QObject):
 
     def delete(self, task_id: str) -> None:
         """Hide a task at once. The deletion is sent when the time to undo is over."""
-        self.deleter.delete(task_id)
+        task, edit = self.cache.get(task_id), self.deleter.delete(task_id)
+        if task is not None and edit is not None:
+            undo, settle = (lambda: self.deleter.undo(edit)), (lambda: self.deleter.commit(edit))
+            self._offer_undo(undoing.deleted(), task_id, title_of(task), undo, settle)
 
     def put(self, task: Task) -> None:
         """Add a task that the server has just created."""
@@ -235,12 +297,13 @@ class TaskController(QObject):
     def _act(
         self,
         edit: PendingEdit,
-        call: Coroutine[Any, Any, Task | None],
+        call: Callable[[], Coroutine[Any, Any, Task | None]],
         words: str,
         again: Callable[[], None],
         *,
         text: str = "",
         done: Callable[[str], None] | None = None,
+        undoable: Undoable | None = None,
     ) -> None:
         """Show `edit` until the server has answered `call`, then settle it; or roll it back and emit `failed`."""
         self.changed.emit()
@@ -254,6 +317,8 @@ class TaskController(QObject):
 
         def rolled_back(error: BurrowError) -> None:
             self.cache.roll_back(edit)
+            if undoable is not None:
+                self.not_undoable.emit(undoable)
             self.changed.emit()
             unknown = may_have_arrived(error)
             if unknown:
@@ -261,7 +326,35 @@ class TaskController(QObject):
                 self.fetch(edit.task)
             self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
 
-        self.spawn(call, settled, rolled_back)
+        self.spawn(self._in_turn(edit.task, call), settled, rolled_back)
+
+    async def _in_turn(self, task_id: str, call: Callable[[], Coroutine[Any, Any, Task | None]]) -> Task | None:
+        """Send a change after the earlier ones of its task: an undo would otherwise overtake what it undoes."""
+        import asyncio
+
+        async with self._turns.setdefault(task_id, asyncio.Lock()):
+            return await call()
+
+    def _offer_undo(
+        self,
+        kind: UndoKind,
+        task_id: str,
+        name: str,
+        undo: Callable[[], None],
+        settle: Callable[[], None] | None = None,
+    ) -> Undoable:
+        made = Undoable(kind, {task_id: name}, undo, settle)
+        self.undoable.emit(made)
+        return made
+
+    def _offer_undo_of(
+        self, kind: UndoKind, task_id: str, change: Callable[[str, bool], None], former: bool
+    ) -> Undoable | None:
+        """Offer to undo a change of a task that is either so or not."""
+        task = self.cache.get(task_id)
+        return (
+            None if task is None else self._offer_undo(kind, task_id, title_of(task), lambda: change(task_id, former))
+        )
 
     def _not_deleted(self, task_id: str, error: BurrowError) -> None:
         self.failed.emit(FailedAction(task_id, self.tr("Not deleted"), error, lambda: self.delete(task_id)))

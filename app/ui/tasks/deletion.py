@@ -14,9 +14,10 @@ from PySide6.QtCore import QObject, Signal
 
 from app.core.errors import NotFound
 from app.ui.bridge import Generation
-from app.ui.tasks.wording import title_of
 
 if TYPE_CHECKING:
+    import asyncio
+
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.services import Services
@@ -29,15 +30,17 @@ KIND = "task.delete"
 logger = logging.getLogger(__name__)
 
 
-class TaskDeleter(QObject):
-    """At most one deletion can be undone. A further one sends the one before it.
+# The fetcher lets six requests to a host through at a time. The rest is for what the person looks at meanwhile.
+MOST_AT_ONCE = 4
 
-    `offered(title)` when there is something to undo, `withdrawn` when there is nothing any more, `changed` when the
-    cache changed, `failed(task_id, BurrowError)` when the server refused and the task is shown again.
+
+class TaskDeleter(QObject):
+    """Hides tasks, and deletes them when it is told that the time to undo is over.
+
+    `changed` when the cache changed, `failed(task_id, BurrowError)` when the server refused and the task is shown
+    again.
     """
 
-    offered = Signal(str)
-    withdrawn = Signal()
     changed = Signal()
     failed = Signal(str, object)
 
@@ -49,7 +52,9 @@ class TaskDeleter(QObject):
         self._backend: Backend | None = None
         self._scope: Scope | None = None
         self._cache: TaskCache | None = None
-        self._open: PendingEdit | None = None
+        # Hidden, and not sent yet.
+        self._open: list[PendingEdit] = []
+        self._gate: asyncio.Semaphore | None = None
         # The number of an edit to the id of its intent in the outbox.
         self._item_ids: dict[int, str] = {}
         self._jobs: list[Job] = []
@@ -63,21 +68,18 @@ class TaskDeleter(QObject):
         self._scope = backend.scope if backend is not None else None
         self._item_ids.clear()
         self._jobs.clear()
-        if self._open is not None:
-            self._open = None
-            self.withdrawn.emit()
+        self._open.clear()
         if backend is not None and backend.scope is not None and backend.project is not None:
             read = self._read(backend.scope, backend.project.id)
             self._generation.spawn(read, done=self._resume, failed=_not_stored)
 
-    def delete(self, task_id: str) -> None:
-        """Hide a task and offer to undo that."""
+    def delete(self, task_id: str) -> PendingEdit | None:
+        """Hide a task until `undo` or `commit`. None if it is not known."""
         backend, cache = self._backend, self._cache
-        task = cache.get(task_id) if cache is not None else None
-        if backend is None or backend.project is None or cache is None or task is None:
-            return
-        self.commit()
-        edit = self._open = cache.edit(task_id, hidden=True)
+        if backend is None or backend.project is None or cache is None or cache.get(task_id) is None:
+            return None
+        edit = cache.edit(task_id, hidden=True)
+        self._open.append(edit)
         if backend.scope is not None:
             payload = {"id": task_id, "project": backend.project.id}
             self._generation.spawn(
@@ -86,28 +88,27 @@ class TaskDeleter(QObject):
                 failed=_not_stored,
             )
         self.changed.emit()
-        self.offered.emit(title_of(task))
+        return edit
 
-    def undo(self) -> None:
+    def undo(self, edit: PendingEdit) -> None:
         """Show the task again. Nothing was sent."""
-        edit, self._open = self._open, None
-        if edit is None or self._cache is None:
+        if edit not in self._open or self._cache is None:
             return
+        self._open.remove(edit)
         self._cache.roll_back(edit)
         self._forget(edit)
         self.changed.emit()
-        self.withdrawn.emit()
 
-    def commit(self) -> None:
-        """Send the deletion that could still be undone, if there is one."""
-        edit, self._open = self._open, None
-        if edit is not None:
+    def commit(self, edit: PendingEdit) -> None:
+        """Send a deletion that could still be undone."""
+        if edit in self._open:
+            self._open.remove(edit)
             self._send(edit)
-            self.withdrawn.emit()
 
     async def flush(self) -> None:
-        """Send it and wait for the answer; awaited before the app ends."""
-        self.commit()
+        """Send every deletion and wait for the answers; awaited before the app ends."""
+        for edit in tuple(self._open):
+            self.commit(edit)
         for job in tuple(self._jobs):
             await job.wait()
 
@@ -125,8 +126,12 @@ class TaskDeleter(QObject):
         )
 
     async def _delete(self, backend: Backend, scope: Scope | None, task_id: str) -> None:
-        # Another process can sign in to another account at any time: this deletion is not for that one.
-        await backend.tasks.delete(task_id, admission=await backend.admit(scope))
+        import asyncio
+
+        self._gate = self._gate or asyncio.Semaphore(MOST_AT_ONCE)
+        async with self._gate:
+            # Another process can sign in to another account at any time: this deletion is not for that one.
+            await backend.tasks.delete(task_id, admission=await backend.admit(scope))
 
     def _deleted(self, edit: PendingEdit) -> None:
         if self._cache is not None:

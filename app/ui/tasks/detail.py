@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import shiboken6
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
+    QApplication,
     QFrame,
     QHBoxLayout,
     QLineEdit,
@@ -14,10 +16,11 @@ from PySide6.QtWidgets import (
 )
 
 from app.core.posthog.task_fields import TASK_FIELDS, texts_of
+from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.field_inputs import CONTEXT
-from app.ui.tasks.markdown import MarkdownView, open_web_link
+from app.ui.tasks.markdown import open_web_link
+from app.ui.tasks.task_editor import TaskEditor
 from app.ui.tasks.wording import (
-    TITLE_LIMIT,
     archived_state,
     can_run,
     pull_request_of,
@@ -36,11 +39,12 @@ from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import RelativeTime, duration
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-    from PySide6.QtGui import QFocusEvent, QKeyEvent
+    from PySide6.QtGui import QKeyEvent
 
     from app.core.posthog.types import Page, Task, TaskRun
     from app.ui.tasks.controller import FailedAction
@@ -51,10 +55,13 @@ RUNS_SHOWN = 20
 class TaskPage(QWidget):
     """Shows what it is given, and emits a signal for each action.
 
-    `renamed(text)`, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc.
+    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `left()` on Esc;
+    `task_changed(task_id)` when another task is shown. What is typed into a task is in `editor`; whoever keeps it calls
+    `show_edit` and `end_edit`.
     """
 
-    renamed = Signal(str)
+    edit_wanted = Signal(list)
+    task_changed = Signal(str)
     pin = Signal(bool)
     archive = Signal(bool)
     delete = Signal()
@@ -68,6 +75,8 @@ class TaskPage(QWidget):
         self._pinned = False
         self._embedded = False
         self._shown_facts: object = None
+        # What had the focus before the editor.
+        self._back: QWidget | None = None
         self._build()
 
     @property
@@ -75,57 +84,80 @@ class TaskPage(QWidget):
         return self._task.id if self._task is not None else None
 
     def show_task(self, task: Task, runs: Page[TaskRun] | None, *, pinned: bool, embedded: bool) -> None:
-        """Show a task as it is now. A change of task ends renaming and clears the card."""
-        if self._task is None or self._task.id != task.id:
-            self._end_rename()
+        """Show a task as it is now. A change of task clears the card."""
+        another = self._task is None or self._task.id != task.id
+        if another:
+            self.end_edit()
             self.card.clear()
             self._area.verticalScrollBar().setValue(0)
         self._task, self._runs, self._pinned, self._embedded = task, runs, pinned, embedded
         self._fill(task)
+        if another:
+            self.task_changed.emit(task.id)
 
     def clear(self) -> None:
         """Forget the task."""
         self._task = self._runs = self._shown_facts = None
-        self._end_rename()
+        self.end_edit()
         self.card.clear()
         self.title.setText("")
         self._description.set_text("")
         self._facts.clear()
         clear_layout(self._run_rows)
 
-    def begin_rename(self, text: str | None = None) -> None:
+    @property
+    def edit(self) -> QLineEdit:
+        """The input of the title, while it is edited."""
+        return self.editor.title
+
+    def begin_rename(self) -> None:
         """Make the title editable."""
-        if self._task is None:
+        self._begin_edit(["title"], "title")
+
+    def begin_edit(self) -> None:
+        """Make everything editable that a person writes into a task."""
+        self._begin_edit([each.name for each in TASK_FIELDS], "description")
+
+    def show_edit(self, texts: Mapping[str, str]) -> None:
+        """Show what is typed into these fields."""
+        self.editor.show_texts(texts)
+        self._show_texts()
+
+    def end_edit(self) -> None:
+        """Show the task again instead of what is typed. The focus goes back to where it came from."""
+        if not self.editor.names:
             return
-        self.edit.setText(text if text is not None else self._task.title)
-        self._titles.set_editing(True)
-        self.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        self.edit.selectAll()
+        had_focus = self.editor.isAncestorOf(self.focusWidget()) if self.focusWidget() is not None else False
+        self.editor.close_now()
+        self._show_texts()
+        back, self._back = self._back, None
+        if had_focus:
+            usable = back is not None and shiboken6.isValid(back) and back.isVisible()
+            target = back if back is not None and usable else self.rename_button
+            target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def show_failure(self, failure: FailedAction) -> None:
-        """Say that an action was rolled back and why, and offer to repeat it."""
-        again: Callable[[], None] = failure.again
-        if failure.text:
-            text = failure.text
+        """Say that an action was rolled back and why, and offer to repeat it, unless that is done in the editor."""
+        again = failure.again
 
-            def again() -> None:
-                self.card.clear()
-                self.begin_rename(text)
-        else:
-            repeat = failure.again
+        def repeat() -> None:
+            self.card.clear()
+            again()
 
-            def again() -> None:
-                self.card.clear()
-                repeat()
-
+        typed = bool(failure.text) and bool(self.editor.names)
         cause = failure.error.cause if failure.error.cause != failure.words else ""
-        self.card.show_note(
-            failure.words,
-            cause,
-            failure.error.advice,
-            [(self.tr("Edit and try again") if failure.text else self.tr("Try again"), again)],
-            tone="bad",
-        )
+        actions = [] if typed else [(self.tr("Try again"), repeat)]
+        self.card.show_note(failure.words, cause, failure.error.advice, actions, tone="bad")
+
+    def _begin_edit(self, names: list[str], first: str) -> None:
+        if self._task is None:
+            return
+        if not self.editor.names:
+            self._back = QApplication.focusWidget()
+        self.edit_wanted.emit(names)
+        if first in self.editor.names:
+            self.editor.focus(first)
+            self._area.ensureWidgetVisible(self.editor)
 
     def focus_first(self) -> None:
         """Focus the page, so that keys scroll it."""
@@ -135,11 +167,8 @@ class TaskPage(QWidget):
         current = theme()
         gap = current.px(tokens.SPACE_2)
         self.title = Text(role="title", wrap=True, selectable=True)
-        self.edit = _TitleEdit(self.tr("Title"))
-        self.edit.setMaxLength(TITLE_LIMIT)
-        self.edit.committed.connect(self._commit_rename)
-        self.edit.given_up.connect(self._end_rename)
-        self._titles = _TitleStack(self.title, self.edit)
+        self.editor = TaskEditor()
+        self.editor.card.shown.connect(lambda _shown: self._show_texts())
         self._state = StatusWord(role="strong")
         self._archived = StatusWord(archived_state())
         self._place = ElidedLabel(tone="muted")
@@ -151,6 +180,7 @@ class TaskPage(QWidget):
 
         self.run_button = PrimaryButton(self.tr("Run"), clicked=self.run.emit)
         self.rename_button = QuietButton(self.tr("Rename"), "edit", keys="F2", clicked=self.begin_rename)
+        self.edit_button = QuietButton(self.tr("Edit"), keys="Ctrl+E", clicked=self.begin_edit)
         self.pin_button = QuietButton(self.tr("Pin"), "pin", clicked=lambda: self.pin.emit(not self._pinned))
         self.archive_button = QuietButton(self.tr("Archive"), "archive", clicked=self._toggle_archived)
         self.delete_button = QuietButton(
@@ -160,6 +190,7 @@ class TaskPage(QWidget):
         for button in (
             self.run_button,
             self.rename_button,
+            self.edit_button,
             self.pin_button,
             self.archive_button,
             self.delete_button,
@@ -168,14 +199,15 @@ class TaskPage(QWidget):
 
         self.card = InlineCard()
         self.queued = InlineCard()
-        self._description = MarkdownView(self.tr("Description"))
+        self._description = DescriptionView(self.tr("Description"))
         self._facts = KeyValueGrid()
         self._run_rows = QVBoxLayout()
         self._run_rows.setSpacing(current.px(tokens.SPACE_2))
 
         self._area = ScrollColumn(self.tr("Task"))
         box = self._area.box
-        box.addWidget(self._titles)
+        box.addWidget(self.title)
+        box.addWidget(self.editor)
         box.addLayout(second)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(actions)
@@ -221,8 +253,7 @@ class TaskPage(QWidget):
             head, _, rest = explanation.partition(". ")
             self.queued.show_note(head + ("." if rest else ""), rest, tone="info")
         self._description.set_text(task.description)
-        self._description.setVisible(bool(task.description.strip()))
-        self._description_title.setVisible(bool(task.description.strip()))
+        self._show_texts()
         facts = (texts_of(task), task.created_at, task.created_by, task.latest_run, task.last_activity_at, self._runs)
         # Rows are made anew, so only for other facts: a selection in them and the focus would be lost.
         if facts != self._shown_facts:
@@ -254,7 +285,7 @@ class TaskPage(QWidget):
         link = pull_request_of(run)
         if link is not None:
             button = QuietButton(self.tr("Open pull request"), "external", clicked=lambda: open_web_link(link))
-            button.setToolTip(link)
+            button.setToolTip(plain_tip(link))
             button.setAccessibleDescription(link)
             self._facts.add(self.tr("Result"), button)
 
@@ -280,21 +311,13 @@ class TaskPage(QWidget):
         if self._task is not None:
             self.archive.emit(not self._task.archived)
 
-    def _commit_rename(self, text: str) -> None:
-        title = " ".join(text.split())
-        changed = self._task is not None and bool(title) and title != self._task.title
-        self._end_rename()
-        if changed:
-            self.renamed.emit(title)
-
-    def _end_rename(self) -> None:
-        if not self._titles.editing:
-            return
-        # Qt moves the focus when the field is hidden.
-        had_focus = self.edit.hasFocus()
-        self._titles.set_editing(False)
-        if had_focus:
-            self.rename_button.setFocus(Qt.FocusReason.OtherFocusReason)
+    def _show_texts(self) -> None:
+        """Hide what is in the editor, unless the two differ by somebody else's doing."""
+        hidden = () if self.editor.card.isVisibleTo(self.editor) else self.editor.names
+        self.title.setVisible("title" not in hidden)
+        shown = self._task is not None and bool(self._task.description.strip()) and "description" not in hidden
+        self._description.setVisible(shown)
+        self._description_title.setVisible(shown)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -305,61 +328,6 @@ class TaskPage(QWidget):
             self.left.emit()
         else:
             super().keyPressEvent(event)
-
-
-class _TitleEdit(QLineEdit):
-    """Enter or leaving the field accepts the text, Esc rejects it."""
-
-    committed = Signal(str)
-    given_up = Signal()
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.setAccessibleName(name)
-        self._apply_theme()
-        theme().changed.connect(self._apply_theme)
-
-    def _apply_theme(self) -> None:
-        self.setFont(theme().font("section"))
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.committed.emit(self.text())
-        elif event.key() == Qt.Key.Key_Escape:
-            self.given_up.emit()
-        else:
-            super().keyPressEvent(event)
-
-    @guarded()
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        # A menu, or a look at another window, does not end the editing.
-        kept = (Qt.FocusReason.PopupFocusReason, Qt.FocusReason.ActiveWindowFocusReason)
-        # Hidden: Enter or Esc has ended the editing already, and the focus leaves because of that.
-        if event.reason() not in kept and not self.isHidden():
-            self.committed.emit(self.text())
-
-
-class _TitleStack(QWidget):
-    """The title or its editor. As tall as the one that is shown, even if the title wraps."""
-
-    def __init__(self, title: QWidget, edit: QWidget) -> None:
-        super().__init__()
-        self._title, self._edit = title, edit
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.addWidget(title)
-        box.addWidget(edit)
-        edit.hide()
-
-    @property
-    def editing(self) -> bool:
-        return not self._edit.isHidden()
-
-    def set_editing(self, editing: bool) -> None:
-        self._title.setVisible(not editing)
-        self._edit.setVisible(editing)
 
 
 class _RunRow(QFrame):

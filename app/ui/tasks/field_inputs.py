@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QPlainTextEdit, QSizePolicy
+from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QListView, QPlainTextEdit, QSizePolicy
 
 from app.core.posthog.task_fields import TaskFieldKind
 from app.ui.theme import theme
 from app.ui.translation import translate
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.submit_key import is_submit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 TEXT_AT_LEAST = 96
 CONTEXT = "TaskFields"
+# By itself a line takes 32,767 characters and cuts the rest.
+UNLIMITED = 2**31 - 1
 
 
 class LineInput(QLineEdit):
@@ -31,8 +34,8 @@ class LineInput(QLineEdit):
 
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        if field.longest:
-            self.setMaxLength(field.longest)
+        # What is too long is said beside the field: a text that was pasted is never cut.
+        self.setMaxLength(UNLIMITED)
         self.setPlaceholderText(translate(CONTEXT, field.hint))
         self.textChanged.connect(lambda _text: self.typed.emit())
 
@@ -71,7 +74,7 @@ class TextInput(QPlainTextEdit):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if is_send_key(event):
+        if is_submit(event):
             event.ignore()
         else:
             super().keyPressEvent(event)
@@ -87,12 +90,19 @@ class SuggestedInput(QComboBox):
         self.setEditable(True)
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        with QSignalBlocker(self):
+            self.addItem("")
+            self.setCurrentIndex(-1)
+        popup = self.view()
+        if isinstance(popup, QListView):
+            popup.setRowHidden(0, True)
         completer = QCompleter(self.model(), self)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.setCompleter(completer)
         line = self.lineEdit()
         if line is not None:
+            line.setMaxLength(UNLIMITED)
             line.setPlaceholderText(translate(CONTEXT, field.hint))
             line.setAccessibleName(translate(CONTEXT, field.caption))
         self.editTextChanged.connect(lambda _text: self.typed.emit())
@@ -107,14 +117,18 @@ class SuggestedInput(QComboBox):
             self.setEditText(text)
 
     def suggest(self, texts: Sequence[str]) -> None:
-        """Offer these texts. What is typed stays."""
-        typed = self.text()
-        with QSignalBlocker(self):
-            self.clear()
-            # Adding selects the first one, which nobody chose.
-            self.addItems(list(texts))
-            self.setCurrentIndex(-1)
-            self.setEditText(typed)
+        """Offer these texts. What is typed stays, with its cursor and what can be undone in it."""
+        # Row by row, and without moving the current one: a box that is emptied, or whose current item goes or moves,
+        # writes into its field. So does one that gets its first item, hence the empty row, which nobody sees.
+        current = self.currentIndex()
+        wanted = [text for text in dict.fromkeys(texts) if text and text != self.itemText(max(current, 0))]
+        rows = [row for row in range(1, self.count()) if row != current]
+        for row, text in zip(rows, wanted, strict=False):
+            self.setItemText(row, text)
+        self.addItems(wanted[len(rows) :])
+        for row in reversed(rows[len(wanted) :]):
+            if row > current:
+                self.removeItem(row)
 
 
 FieldInput = LineInput | TextInput | SuggestedInput
@@ -123,9 +137,3 @@ INPUTS: dict[TaskFieldKind, type[FieldInput]] = {
     TaskFieldKind.TEXT: TextInput,
     TaskFieldKind.SUGGESTED: SuggestedInput,
 }
-
-
-def is_send_key(event: QKeyEvent) -> bool:
-    """Whether this is Ctrl+Enter, with either Enter key."""
-    modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-    return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and modifiers == Qt.KeyboardModifier.ControlModifier

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, QUrl
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QFont, QTextCursor, QTextDocument, QTextFormat, QTextOption
 from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
 
 from app.ui.tasks.wording import is_web_address, keep_line_breaks
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.prose import nothing_loaded
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
 FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
-LONGEST = 200_000
 POINTS_PER_INCH = 72
+FIT_AFTER_MS = 100
 
 
 class MarkdownView(QTextBrowser):
@@ -27,6 +28,9 @@ class MarkdownView(QTextBrowser):
         super().__init__(parent)
         self._source = ""
         self._height = 0
+        self._fitted_width = -1
+        self._fit_soon = QTimer(self, singleShot=True, interval=FIT_AFTER_MS)
+        self._fit_soon.timeout.connect(self._fit)
         self.setAccessibleName(name)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setProperty("prose", "true")
@@ -59,14 +63,14 @@ class MarkdownView(QTextBrowser):
 
     def loadResource(self, kind: int, name: QUrl | str) -> object:
         """Load nothing: a description must not read files or call servers."""
-        return None
+        return nothing_loaded()
 
     def _render(self) -> None:
         font = QFont(theme().font("body"))
         # Qt computes the spacing of Markdown from the point size, which a font with a pixel size does not have.
         font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
         self.document().setDefaultFont(font)
-        self.document().setMarkdown(keep_line_breaks(self._source[:LONGEST]), FEATURES)
+        self.document().setMarkdown(keep_line_breaks(self._source), FEATURES)
         self._set_margins()
         self._fit()
 
@@ -100,6 +104,9 @@ class MarkdownView(QTextBrowser):
         cursor.endEditBlock()
 
     def _fit(self) -> None:
+        if self._fit_soon.isActive():
+            self._fit_soon.stop()
+        self._fitted_width = self.viewport().width()
         self.document().setTextWidth(self.viewport().width())
         height = round(self.document().size().height()) + 2
         if height != self._height:
@@ -109,7 +116,13 @@ class MarkdownView(QTextBrowser):
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit()
+        if self.viewport().width() == self._fitted_width:
+            return
+        # Out of view: once it is resized no more.
+        if self._fitted_width >= 0 and self.visibleRegion().isEmpty():
+            self._fit_soon.start()
+        else:
+            self._fit()
 
 
 def open_web_link(link: QUrl | str) -> None:

@@ -133,6 +133,10 @@ class TaskPages(QStackedWidget):
         """Whether something that was typed is not saved yet."""
         return self._composer is not None and self._composer.unsaved
 
+    def unsaved_text(self) -> str:
+        """What was typed and would be lost if the window closed now."""
+        return self._composer.unsaved_text() if self._composer is not None else ""
+
     def save_draft(self) -> Job | None:
         """Save what is typed now."""
         return self._composer.save_now() if self._composer is not None else None

@@ -17,13 +17,16 @@ from app.ui.tasks.rows import PENDING, TASK, Grouping, RowCache, build_groups
 from app.ui.tasks.wording import TaskGroup, needs_you, send_group
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
-from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine, UndoBar
+from app.ui.widgets.feedback import Banner, EmptyState, ProgressLine
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
+from app.ui.widgets.menus import CheckMenu
 from app.ui.widgets.page import SidePane
+from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
 from app.ui.widgets.times import relative, ticker
+from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +36,11 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.ui.tasks.controller import TaskController
+    from app.ui.tasks.drafts import TaskDrafts
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.preferences import ListPreferences
 
 LOADING_WORDS_AFTER_MS = 2000
-UNDO_SECONDS = 6.0
 SIGNED_OUT_STATES = frozenset({CredentialState.SIGNED_OUT, CredentialState.NEEDS_SIGN_IN})
 JUST_NOW_SECONDS = 60.0
 
@@ -54,7 +57,9 @@ class TaskTable(ListTable):
         if plain and event.key() == Qt.Key.Key_F2:
             self.rename.emit()
         elif plain and event.key() == Qt.Key.Key_Delete:
-            self.delete.emit()
+            # A key that is held repeats by itself, and each time another row has become the current one.
+            if not event.isAutoRepeat():
+                self.delete.emit()
         else:
             super().keyPressEvent(event)
 
@@ -89,12 +94,14 @@ class TaskPane(SidePane):
         self,
         controller: TaskController,
         outbox: OutboxSender,
+        drafts: TaskDrafts,
         preferences: ListPreferences,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(self.tr("Tasks"), parent)
         self._controller = controller
         self._outbox = outbox
+        self._drafts = drafts
         self._preferences = preferences
         self._rows = RowCache()
         # What the empty page shows. To show the same again would replace its buttons and take the focus from them.
@@ -111,8 +118,9 @@ class TaskPane(SidePane):
         controller.changed.connect(self._rows_soon.start)
         controller.load_changed.connect(self._show_load)
         outbox.changed.connect(self._rows_soon.start)
-        controller.deleter.offered.connect(self._offer_undo)
-        controller.deleter.withdrawn.connect(self._end_undo)
+        drafts.changed.connect(self._rows_soon.start)
+        controller.undoable.connect(self.undo.add)
+        controller.not_undoable.connect(self.undo.withdraw)
         ticker().tick.connect(self._rows_soon.start)
         self._show_load()
 
@@ -130,7 +138,8 @@ class TaskPane(SidePane):
         self.filter.set_text_quietly("")
         self._archived.setChecked(False)
         self.table.select_key(None, quiet=True)
-        self.undo.settle()
+        self.question.withdraw()
+        self.undo.drop()
         self.show_now()
         self.table.scrollToTop()
 
@@ -160,12 +169,6 @@ class TaskPane(SidePane):
         self.view_button = QuietButton(self.tr("View"), "filter", kind="flat")
         self.view_button.setAccessibleName(self.tr("View: grouping, order, archive"))
         self.view_button.setMenu(self._view_menu())
-        top = QWidget()
-        row = QHBoxLayout(top)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.new_button)
-        row.addStretch()
-        row.addWidget(self.view_button)
         self.filter = FilterField(self.tr("Filter tasks  (/)"))
         self.filter.setAccessibleName(self.tr("Filter tasks"))
         self.filter.textChanged.connect(self._filtered)
@@ -196,10 +199,9 @@ class TaskPane(SidePane):
         foot.addWidget(self.count, 1)
         foot.addWidget(self.more)
         self.undo = UndoBar()
-        self.undo.expired.connect(self._controller.deleter.commit)
+        self.question = InlineQuestion()
         self.box.setSpacing(0)
-        self.box.addSpacing(current.px(tokens.SPACE_1))
-        self.add_padded(top)
+        self.set_head(self.new_button, self.view_button)
         self.box.addSpacing(current.px(tokens.SPACE_2))
         self.add_padded(self.filter)
         self.box.addSpacing(current.px(tokens.SPACE_2) - tokens.SELECTION_BAR)
@@ -207,14 +209,15 @@ class TaskPane(SidePane):
         self.box.addWidget(self.note)
         self.box.addWidget(self.stack, 1)
         self.box.addWidget(self._foot)
+        self.box.addWidget(self.question)
         self.box.addWidget(self.undo)
 
     def _view_menu(self) -> QMenu:
-        menu = QMenu(self)
+        menu = CheckMenu(parent=self)
         menu.setAccessibleName(self.tr("View"))
         self._group_actions: dict[Grouping, QAction] = {}
         groups = QActionGroup(menu)
-        menu.addSection(self.tr("Group by"))
+        menu.add_heading(self.tr("Group by"))
         for grouping, words in (
             (Grouping.STATE, self.tr("State")),
             (Grouping.REPOSITORY, self.tr("Repository")),
@@ -227,7 +230,7 @@ class TaskPane(SidePane):
             self._group_actions[grouping] = action
             menu.addAction(action)
         orders = QActionGroup(menu)
-        menu.addSection(self.tr("Order"))
+        menu.add_heading(self.tr("Order"))
         for ordering, words in ((NEWEST, self.tr("Newest first")), (RECENT_ACTIVITY, self.tr("Latest activity first"))):
             action = orders.addAction(words)
             action.setCheckable(True)
@@ -266,7 +269,8 @@ class TaskPane(SidePane):
     def _show_rows(self) -> None:
         controller = self._controller
         tasks = controller.cache.visible(controller.query)
-        pending = () if controller.query.archived or controller.query.search else self._outbox.pending
+        local = not controller.query.archived and not controller.query.search
+        pending = self._outbox.pending if local else ()
         self.table.set_groups(
             build_groups(
                 tasks,
@@ -275,6 +279,7 @@ class TaskPane(SidePane):
                 pinned=controller.cache.is_pinned,
                 ordering=controller.query.ordering,
                 cache=self._rows,
+                drafts=self._drafts.all if local else (),
             )
         )
         waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
@@ -401,14 +406,6 @@ class TaskPane(SidePane):
             self.note.show_message(
                 f"{error.title}. {saved}", "attention", secondary=[(self.tr("Try again"), self._controller.refresh)]
             )
-
-    def _offer_undo(self, title: str) -> None:
-        short = title if len(title) <= 60 else title[:59] + "…"
-        self.undo.offer(self.tr("Deleted “{0}”").format(short), self._controller.deleter.undo, seconds=UNDO_SECONDS)
-
-    def _end_undo(self) -> None:
-        """The deletion was sent or undone: there is nothing left to undo."""
-        self.undo.settle()
 
 
 def task_id_of(key: str) -> str | None:

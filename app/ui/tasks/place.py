@@ -13,13 +13,17 @@ from app.ui.place import Place, RecoveryDetector
 from app.ui.settings import UiSettings
 from app.ui.tasks.actions import TaskActions
 from app.ui.tasks.controller import TaskController
+from app.ui.tasks.draft_actions import DraftActions
+from app.ui.tasks.drafts import TaskDrafts
+from app.ui.tasks.editing import TaskEditing
+from app.ui.tasks.edits import TaskEdits
 from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
 from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
     from app.ui.place import Identity
 
 POLL_MS = 30_000
-LIST_WIDTH = 360
 
 
 class TasksPlace(Place):
@@ -49,12 +52,16 @@ class TasksPlace(Place):
         self.controller = TaskController(services, bridge, self)
         self.controller.query = msgspec.structs.replace(self.controller.query, ordering=self.preferences.ordering)
         self.outbox = OutboxSender(services, bridge, self)
-        self.pane = TaskPane(self.controller, self.outbox, self.preferences)
+        self.drafts = TaskDrafts(services, bridge, self)
+        self.pane = TaskPane(self.controller, self.outbox, self.drafts, self.preferences)
         self.pages = TaskPages(context, self.controller)
         self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
         self.submission = TaskSubmission(navigator, self.controller, self.outbox, self.selection, self.pane, self.pages)
-        width = theme().px(LIST_WIDTH)
+        self.edits = TaskEdits(services, bridge, self)
+        self.editing = TaskEditing(navigator, self.controller, self.edits, self.pages)
+        self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
+        width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
             Qt.Orientation.Horizontal,
             [self.pane, self.pages],
@@ -81,8 +88,10 @@ class TasksPlace(Place):
         self._generation.renew()
         # The composer first: it saves what was being typed for the former account.
         self.pages.start(backend)
+        self.edits.start(backend)
         self.controller.start(backend)
         self.outbox.start(backend)
+        self.drafts.start(backend.scope if backend is not None else None)
         self.pane.reset()
         self.selection.start(backend)
         self._recovery = RecoveryDetector(backend.credential.status) if backend is not None else None
@@ -120,13 +129,17 @@ class TasksPlace(Place):
 
     @property
     def unsaved(self) -> bool:
-        return self.pages.unsaved
+        return self.pages.unsaved or self.edits.unsaved or bool(self.unsaved_text())
+
+    def unsaved_text(self) -> str:
+        return self.pages.unsaved_text()
 
     async def flush(self) -> None:
-        """Save the draft, and send the deletion that could still be undone."""
+        """Save the draft, and send the deletions that could still be undone."""
         saving = self.pages.save_draft()
-        if saving is not None:
-            await saving.wait()
+        for job in [*([] if saving is None else [saving]), *self.edits.save_now()]:
+            await job.wait()
+        self.pane.undo.settle()
         await self.controller.deleter.flush()
 
     def _status_changed(self, status: CredentialStatus) -> None:
@@ -141,6 +154,7 @@ class TasksPlace(Place):
         if self.backend is not None and self.isVisible() and self.window().isActiveWindow():
             self.controller.refresh()
             self.selection.fetch_shown()
+            self.drafts.refresh()
 
     def showEvent(self, event: QShowEvent) -> None:
         self._poll.start()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
+from app.core.posthog.types import new_task
 from app.ui.tasks.cache import LONG_AGO, moment_of
 from app.ui.tasks.wording import (
     SendState,
@@ -16,6 +17,7 @@ from app.ui.tasks.wording import (
     group_of,
     heading,
     no_repository,
+    open_elsewhere,
     send_group,
     send_state,
     state_of,
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Task
+    from app.core.storage import Draft
 
 TASK = "task:"
 PENDING = "pending:"
+DRAFT = "draft:"
 REPOSITORY = "repository:"
 
 
@@ -112,8 +116,9 @@ def build_groups(
     ordering: str = "",
     now: datetime | None = None,
     cache: RowCache | None = None,
+    drafts: Iterable[Draft] = (),
 ) -> list[Group]:
-    """Groups in display order, the pinned tasks first; within a group the order of `tasks`."""
+    """Groups in display order, drafts and pinned tasks first; within a group the order of `tasks`."""
     now = now or datetime.now(UTC)
     cache = cache or RowCache()
     cache.begin(now)
@@ -124,6 +129,8 @@ def build_groups(
         rows.setdefault(group[0], []).append(row)
         titles[group[0]] = group[1]
 
+    for draft in drafts:
+        put(_state_group(TaskGroup.DRAFTS), _draft_row(draft, now))
     for item in sorted(pending, key=lambda p: p.created_at, reverse=True):
         put(_group(grouping, send_group(item.state), item.new.repository), _pending_row(item, now))
     for task in tasks:
@@ -173,6 +180,33 @@ def _pending_row(item: PendingTask, now: datetime) -> Row:
         trailing=relative(item.created_at, now),
         muted=item.state is SendState.SENDING,
         tooltip=f"{title}\n{state.word}",
+    )
+
+
+def draft_key(draft_id: str, copy: str) -> str:
+    """The key of the row of a draft."""
+    return f"{DRAFT}{draft_id}/{copy}"
+
+
+def draft_of_key(key: str) -> tuple[str, str] | None:
+    """The id and copy of the draft of a row; None for another row."""
+    if not key.startswith(DRAFT):
+        return None
+    draft_id, _, copy = key[len(DRAFT) :].rpartition("/")
+    return draft_id, copy
+
+
+def _draft_row(draft: Draft, now: datetime) -> Row:
+    new = new_task(draft.fields)
+    title = title_of(new)
+    saved = datetime.fromtimestamp(draft.saved_at, UTC)
+    return Row(
+        draft_key(draft.id, draft.copy),
+        title,
+        new.repository or "",
+        open_elsewhere() if draft.held_elsewhere else None,
+        trailing=relative(saved, now),
+        tooltip=lambda: "\n".join(part for part in (title, new.repository or "", absolute(saved)) if part),
     )
 
 

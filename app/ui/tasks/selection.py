@@ -91,11 +91,21 @@ class TaskSelection(QObject):
         self._controller.fetch(task_id)
 
     def new_task(self) -> None:
-        """Open the composer."""
+        """Open the composer with an empty draft."""
+        self._pages.composer.begin()
+        self._pane.table.select_key(None, quiet=True)
+        self.show_composer()
+
+    def show_composer(self) -> None:
+        """Show the composer with what is in it."""
         self._wanted = None
         self._pages.turn_to(self._pages.composer)
         self._controller.fetch_repositories()
         self._pages.composer.focus_first()
+
+    def forget_wanted(self) -> None:
+        """Another page was chosen: a task that is still being loaded must not replace it."""
+        self._wanted = None
 
     def show_task(self, task_id: str) -> None:
         """Show a task, and the failed action on it that was not shown yet."""

@@ -115,24 +115,14 @@ class TaskSubmission(QObject):
         return self._pages.shows_unsent and self._pages.pending_id == pending_id
 
     def _take_back(self) -> None:
-        """Undo: put the text back into the composer, unless that holds another draft."""
-        pending_id, composer = self._pages.pending_id, self._pages.composer
-        item = self._outbox.get(pending_id) if pending_id is not None else None
-        if item is None:
-            return
-        if not composer.empty:
-            self._pages.unsent.card.show_note(
-                self.tr("You have another draft"),
-                self.tr("Send or discard that one first; this one stays here."),
-                actions=[(self.tr("Show the draft"), self._selection.new_task)],
-                tone="attention",
-            )
-            return
-        self._outbox.take_back(item.id, self._taken_back)
+        """Undo: make the text a draft again."""
+        pending_id = self._pages.pending_id
+        if pending_id is not None:
+            self._outbox.take_back(pending_id, self._taken_back)
 
     def _taken_back(self, new: NewTask) -> None:
         self._pages.composer.restore(new)
-        self._selection.new_task()
+        self._selection.show_composer()
 
     def _discard(self) -> None:
         self._about_pending(self._outbox.discard)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from app.ui.tasks.markdown import MarkdownView
+from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.wording import SendState, send_state, title_of
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
@@ -38,7 +38,7 @@ class UnsentTask(QWidget):
         self._state = StatusWord(role="strong")
         self._repository = ElidedLabel(tone="muted")
         self.card = InlineCard()
-        self._description = MarkdownView(self.tr("Description"))
+        self._description = DescriptionView(self.tr("Description"))
         self._area = ScrollColumn(self.tr("Task not on the server yet"))
         for widget in (self.title, self._state, self._repository, self.card, self._description):
             self._area.box.addWidget(widget)

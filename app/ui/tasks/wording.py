@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from app.core.posthog.types import Task, TaskRun
 
 TITLE_LIMIT = 255
+# What begins and ends a block of code (CommonMark 4.5).
+FENCES = frozenset({"```", "~~~"})
 
 
 class TaskGroup(Enum):
     """The headings of the list grouped by state, in their order. The value is the untranslated heading."""
 
+    DRAFTS = marked("Tasks", "Drafts")
     PINNED = marked("Tasks", "Pinned")
     RUNNING = marked("Tasks", "Running")
     NEEDS_YOU = marked("Tasks", "Needs you")
@@ -40,7 +43,7 @@ RUN_STATES: Mapping[str, State] = {
     "in_progress": State("play", marked("State", "Running"), "accent"),
     "completed": State("check", marked("State", "Done"), "good"),
     "failed": State("cross", marked("State", "Failed"), "bad"),
-    "cancelled": State("stop", marked("State", "Cancelled"), "muted"),
+    "cancelled": State("cancelled", marked("State", "Cancelled"), "muted"),
 }
 ARCHIVED = State("archive", marked("State", "Archived"), "muted")
 
@@ -74,6 +77,11 @@ SEND_STATES = {
     SendState.UNKNOWN: (State("question", marked("Tasks", "Sent, outcome unknown"), "attention"), TaskGroup.NEEDS_YOU),
     SendState.FAILED: (State("warning", marked("Tasks", "Not sent"), "bad"), TaskGroup.NEEDS_YOU),
 }
+
+
+def open_elsewhere() -> State:
+    """The state of a draft that another window has open."""
+    return State("external", _tr("Open in another window"), "info")
 
 
 def run_state(status: str) -> State:
@@ -183,7 +191,7 @@ def keep_line_breaks(markdown: str) -> str:
     fence = ""
     for line in markdown.replace("\r\n", "\n").split("\n"):
         mark = line.lstrip()[:3]
-        if mark in {"```", "~~~"} and fence in {"", mark}:
+        if mark in FENCES and fence in {"", mark}:
             fence = "" if fence else mark
             lines.append(line)
         elif fence or not line.strip() or line.startswith(("    ", "\t")):

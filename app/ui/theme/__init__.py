@@ -5,7 +5,7 @@ from app.ui.theme import apply_theme, theme, tokens
 apply_theme(app, "system", scale=1.0)     once, in the composition root; again to switch
 theme()                                   the Theme in force: .colours .scale .mode .changed (signal)
 theme().px(8)                             a length of the design in device-independent pixels at this text size
-theme().font("caption")                   caption | body | strong | section | title | mono
+theme().font("caption")                   caption | body | strong | lead | section | title | mono
 theme().colour("muted")                   QColor of a field of tokens.Colours
 icons.icon("refresh", "muted")            QIcon; icons.paint_icon(painter, name, rect, colour)
 State(glyph, word, tone)                  a state as it is shown; `state.translated` for those of a table

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, cast
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontInfo, QPalette
 from PySide6.QtWidgets import QApplication
 
 from app.ui.theme import tokens
@@ -38,6 +38,7 @@ class Theme(QObject):
         self.colours: Colours = tokens.LIGHT
         self._general = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
         self._fixed = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+        self._emphasis = self._find_emphasis()
         self._fonts: dict[TextRole, QFont] = {}
         self._qcolours: dict[str, QColor] = {}
         self.applied = False
@@ -81,7 +82,7 @@ class Theme(QObject):
             self._app.setStyle("Fusion")
         self._app.setFont(self.font("body"))
         self._app.setPalette(self._palette())
-        self._app.setStyleSheet(stylesheet(colours, self.px))
+        self._app.setStyleSheet(stylesheet(colours, self.px, self._emphasis))
         self.changed.emit()
 
     def follow_system(self) -> None:
@@ -112,8 +113,14 @@ class Theme(QObject):
         else:
             # Figures of one width, so that numbers do not move while they count.
             font.setFeature(QFont.Tag("tnum"), 1)
-        font.setWeight(QFont.Weight.Medium if role in tokens.MEDIUM_ROLES else QFont.Weight.Normal)
+        font.setWeight(QFont.Weight(self._emphasis) if role in tokens.MEDIUM_ROLES else QFont.Weight.Normal)
         return font
+
+    def _find_emphasis(self) -> int:
+        """The medium weight, or the next heavier one that the system's font has: without a face Qt paints the usual."""
+        family = QFontInfo(self._general).family()
+        found = {QFontDatabase.weight(family, style) for style in QFontDatabase.styles(family)}
+        return next((weight for weight in tokens.EMPHASIS if weight in found), tokens.EMPHASIS[0])
 
     def _palette(self) -> QPalette:
         role = QPalette.ColorRole

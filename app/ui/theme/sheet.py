@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 CELL_MARGIN = 3
 
 
-def stylesheet(colours: Colours, px: Callable[[float], int]) -> str:
-    """The sheet for a scheme; `px` scales a length with the text size."""
+def stylesheet(colours: Colours, px: Callable[[float], int], emphasis: int) -> str:
+    """The sheet for a scheme; `px` scales a length with the text size, `emphasis` is the weight of the main button."""
     c = colours
     # The height within the border of one pixel.
     inner = px(tokens.CONTROL) - 2
@@ -32,7 +32,7 @@ QPushButton:hover, QToolButton:hover {{ background: {c.hover}; }}
 QPushButton:pressed, QToolButton:pressed, QToolButton:checked {{ background: {c.raised}; border-color: {c.muted}; }}
 QPushButton:disabled, QToolButton:disabled {{ color: {c.muted}; background: {c.window}; }}
 QPushButton[kind="primary"] {{ background: {c.accent}; color: {c.on_accent}; border-color: {c.accent};
-  font-weight: 500; }}
+  font-weight: {emphasis}; }}
 QPushButton[kind="primary"]:hover {{ background: {c.accent_hover}; border-color: {c.accent_hover}; }}
 QPushButton[kind="primary"]:disabled {{ background: {c.raised}; color: {c.muted}; border-color: {c.border}; }}
 QPushButton[kind="danger"]:enabled {{ color: {c.bad}; }}
@@ -44,24 +44,28 @@ QToolButton::menu-indicator, QPushButton::menu-indicator {{ image: none; width: 
 QLineEdit, QComboBox, QAbstractSpinBox, QDateTimeEdit {{ background: {c.surface}; color: {c.text};
   border: 1px solid {c.border}; border-radius: {radius}px; padding: 0 {gap}px; min-height: {inner}px;
   selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
+QLineEdit, QComboBox, QPlainTextEdit, QTextEdit {{ placeholder-text-color: {c.muted}; }}
 QLineEdit:disabled, QComboBox:disabled, QPlainTextEdit:disabled {{ background: {c.window}; color: {c.muted}; }}
 QLineEdit[wrong="true"], QComboBox[wrong="true"], QPlainTextEdit[wrong="true"] {{ border-color: {c.bad}; }}
+QComboBox {{ combobox-popup: 0; }}
 QComboBox::drop-down {{ border: none; width: {px(24)}px; }}
-QComboBox QAbstractItemView {{ background: {c.surface}; border: 1px solid {c.border}; outline: none;
-  selection-background-color: {c.selection}; selection-color: {c.text}; }}
 QPlainTextEdit, QTextEdit {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border};
   border-radius: {radius}px; padding: {small}px; selection-background-color: {c.accent};
   selection-color: {c.on_accent}; }}
-QTableView, QTreeView, QListView {{ background: transparent; border: none; outline: none; color: {c.text};
+QAbstractItemView {{ background: {c.surface}; border: 1px solid {c.border}; outline: none; color: {c.text};
   selection-background-color: {c.selection}; selection-color: {c.text}; gridline-color: {c.border}; }}
+QAbstractItemView[ground="page"] {{ background: transparent; border: none; }}
+QListView::item {{ min-height: {px(tokens.TARGET)}px; padding: 0 {small}px; }}
+QListView::item:hover {{ background: {c.hover}; }}
+QListView::item:selected {{ background: {c.selection}; color: {c.text}; }}
 QHeaderView::section {{ background: {c.window}; color: {c.muted}; border: none; border-bottom: 1px solid {c.border};
   padding: {small}px {gap}px; font-size: {caption}px; }}
 QTabBar {{ border: none; background: transparent; }}
 QTabBar::tab {{ background: transparent; color: {c.muted}; border: none; border-bottom: 2px solid transparent;
-  padding: 0 {small}px; margin-right: {px(tokens.SPACE_4)}px; min-height: {inner}px; }}
+  padding: 0; margin-right: {px(tokens.SPACE_5)}px; min-height: {inner}px; min-width: {px(tokens.TARGET)}px; }}
 QTabBar::tab:selected {{ color: {c.text}; border-bottom-color: {c.accent}; }}
 QTabBar::tab:hover {{ color: {c.text}; }}
-QTabBar::tab:disabled {{ color: {c.border}; }}
+QTabBar::tab:disabled {{ color: {c.disabled}; }}
 QMenu {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border}; border-radius: {radius}px;
   padding: {small}px; }}
 QMenu::item {{ padding: {px(6)}px {px(24)}px {px(6)}px {wide}px; border-radius: {small}px; }}

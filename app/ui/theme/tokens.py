@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Tone = Literal["text", "muted", "accent", "good", "attention", "bad", "info"]
-TextRole = Literal["caption", "body", "strong", "section", "title", "mono"]
+TextRole = Literal["caption", "body", "strong", "lead", "section", "title", "mono"]
 
 
 class Colours(NamedTuple):
-    """The colours of one scheme, as `#RRGGBB`. `*_fill` are the backgrounds of banners and cards of that tone."""
+    """The colours of one scheme, as `#RRGGBB`. `*_fill` are the backgrounds of banners and cards of that tone.
+
+    `disabled` is for the words of what cannot be chosen where `muted` is already the colour of what can.
+    """
 
     window: str
     surface: str
@@ -19,6 +22,7 @@ class Colours(NamedTuple):
     border: str
     text: str
     muted: str
+    disabled: str
     accent: str
     on_accent: str
     accent_hover: str
@@ -42,6 +46,7 @@ LIGHT = Colours(
     border="#E2E2DD",
     text="#1B1D21",
     muted="#5B616C",
+    disabled="#767C86",
     accent="#A8501C",
     on_accent="#FFFFFF",
     accent_hover="#8F4317",
@@ -65,6 +70,7 @@ DARK = Colours(
     border="#32353C",
     text="#E9EAEC",
     muted="#9CA3AF",
+    disabled="#757C87",
     accent="#F0A46E",
     on_accent="#1B1D21",
     accent_hover="#F6BC93",
@@ -86,7 +92,7 @@ TONED_FILLS = ("good_fill", "attention_fill", "bad_fill", "info_fill")
 
 def high_contrast(colours: Colours) -> Colours:
     """The same scheme with lines and secondary text as strong as the text itself."""
-    return colours._replace(border=colours.muted, muted=colours.text)
+    return colours._replace(border=colours.muted, muted=colours.text, disabled=colours.muted)
 
 
 SPACE_1 = 4
@@ -103,21 +109,31 @@ ROW = 32
 ROW_TWO_LINES = 50
 ROW_DENSE = 28
 CONTROL = 30
+# The least height and width of what can be clicked (WCAG 2.2, 2.5.8).
+TARGET = 24
 ICON = 16
 GLYPH = 14
 RING = 2
 SELECTION_BAR = 2
 RAIL = 208
+RAIL_NARROW = 64
+# Below this width of the window the rail shows only icons.
+WINDOW_WIDE = 840
+# The list of a place, until a person moves its edge.
+LIST = 320
 READING_WIDTH = 640
 
 FONT_PIXELS: dict[TextRole, float] = {
     "caption": 12,
     "body": 13,
     "strong": 13,
+    "lead": 15,
     "section": 15,
     "title": 20,
     "mono": 12.5,
 }
+# The weights of CSS, in the order in which they are taken where a font has no medium face.
+EMPHASIS = (500, 600, 700)
 MEDIUM_ROLES = frozenset({"strong", "section", "title"})
 
 FILTER_DEBOUNCE_MS = 150

@@ -38,7 +38,9 @@ Feedback (`feedback`)
     Banner()  .show_message(text, tone, primary=(words, act), secondary=[(words, act)]) .clear()
     InlineCard()  .show_note(title, cause, advice, actions, tone=, detail=) .show_error(error, actions) .clear()
     EmptyState(title, text, actions, glyph="", primary=False)  .show_state(...)
-    ProgressLine(name)  .start() .stop() .set_fraction(f)     UndoBar()  .offer(text, undo, seconds=8) .undo() expired()
+    ProgressLine(name)  .start() .stop() .set_fraction(f)
+    UndoBar()  .add(Undoable(kind, subjects, undo, settle)) .withdraw(u) .undo() .settle() .drop()  expired()  (`undo`)
+    InlineQuestion()  .ask(text, yes, act) .withdraw()  answered(bool)  (`question`)
     FlowLayout(centred=False)  (`flow`)         a row of controls that wraps
     Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
 Pages (`page`)

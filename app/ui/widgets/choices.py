@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPainterPath, QPen
+from PySide6.QtGui import QFontMetrics, QPainter, QPainterPath, QPen
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app.ui.theme import icons, theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mnemonics import mnemonic_flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,9 @@ class _Segment(QRadioButton):
 
     def sizeHint(self) -> QSize:
         current = theme()
-        width = self.fontMetrics().horizontalAdvance(self.text()) + current.px(2 * tokens.SPACE_3)
+        # The chosen one is set in a heavier weight, and must not grow when it is chosen.
+        width = max(QFontMetrics(current.font(role)).horizontalAdvance(self.text()) for role in ("body", "strong"))
+        width += current.px(2 * tokens.SPACE_3)
         if self._glyph:
             width += current.px(tokens.ICON + tokens.SPACE_1)
         return QSize(width, current.px(tokens.CONTROL - 4))
@@ -175,7 +178,7 @@ class CheckBox(QCheckBox):
         words = self.rect().adjusted(side + current.px(tokens.SPACE_2), 0, 0, 0)
         if self.isRightToLeft():
             words = self.rect().adjusted(0, 0, -side - current.px(tokens.SPACE_2), 0)
-        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextShowMnemonic, self.text())
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | mnemonic_flag(), self.text())
         painter.end()
 
     def sizeHint(self) -> QSize:

@@ -20,7 +20,7 @@ class ScrollColumn(QScrollArea):
     its controls should have it. `side` and `top` are margins."""
 
     def __init__(
-        self, name: str, parent: QWidget | None = None, *, side: int = tokens.SPACE_5, top: int = tokens.SPACE_4
+        self, name: str, parent: QWidget | None = None, *, side: int = tokens.SPACE_4, top: int = tokens.SPACE_3
     ) -> None:
         super().__init__(parent)
         current = theme()

@@ -1,4 +1,4 @@
-"""Feedback within a page: banner, cards for errors and notes, empty states, progress, undo."""
+"""Feedback within a page: banner, cards for errors and notes, empty states, progress."""
 
 from __future__ import annotations
 
@@ -276,6 +276,11 @@ class EmptyState(QWidget):
             make = PrimaryButton if primary and number == 0 else QuietButton
             self._buttons.addWidget(make(words, clicked=act))
 
+    def say(self, title: str) -> None:
+        """Change the title only: the buttons stay, and with them the focus."""
+        self._title.setText(title)
+        self.setAccessibleName(f"{title} {self._text.text()}".strip())
+
 
 class ProgressLine(QWidget):
     """A 2 px progress line. It appears after 150 ms, and keeps its room when idle.
@@ -347,73 +352,6 @@ class ProgressLine(QWidget):
             length = width * 0.25
             painter.fillRect(QRectF(self._phase * (width + length) - length, 0, length, self.height()), accent)
         painter.end()
-
-
-class UndoBar(QFrame):
-    """Offers to undo what was just done, for a few seconds; longer, within a limit, while it has pointer or focus."""
-
-    EXTENSION_MS = 2000
-    MOST_EXTENSIONS = 15
-
-    expired = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setVisible(False)
-        self.setProperty("bar", "info")
-        self._undo: Callable[[], None] | None = None
-        self._extensions = 0
-        self._text = Text(wrap=True)
-        self._button = QuietButton(self.tr("Undo"), keys="Ctrl+Z", clicked=self.undo)
-        current = theme()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(
-            *(current.px(m) for m in (tokens.SPACE_4, tokens.SPACE_1, tokens.SPACE_2, tokens.SPACE_1))
-        )
-        row.addWidget(self._text, 1)
-        row.addWidget(self._button)
-        self._timer = QTimer(self, singleShot=True)
-        self._timer.timeout.connect(self._end)
-
-    def offer(self, text: str, undo: Callable[[], None], seconds: float = 8.0) -> None:
-        """Say what was done and offer to undo it. An open offer expires first."""
-        self.settle()
-        self._undo = undo
-        self._text.setText(text)
-        self._button.setAccessibleName(self.tr("Undo: {0}").format(text))
-        self.setVisible(True)
-        self._extensions = 0
-        self._timer.start(round(seconds * 1000))
-
-    @property
-    def open(self) -> bool:
-        """Whether there is something to undo."""
-        return self._undo is not None
-
-    def undo(self) -> None:
-        """Undo it, if the offer is open."""
-        # Taken first: undoing may offer to undo itself.
-        undo, self._undo = self._undo, None
-        self._timer.stop()
-        self.setVisible(False)
-        if undo is not None:
-            undo()
-
-    def settle(self) -> None:
-        """Let the offer expire now."""
-        if self._undo is None:
-            return
-        self._undo = None
-        self._timer.stop()
-        self.setVisible(False)
-        self.expired.emit()
-
-    def _end(self) -> None:
-        if self._extensions < self.MOST_EXTENSIONS and (self.underMouse() or self._button.hasFocus()):
-            self._extensions += 1
-            self._timer.start(self.EXTENSION_MS)
-        else:
-            self.settle()
 
 
 def repolish(widget: QWidget) -> None:

@@ -14,6 +14,7 @@ from app.ui.widgets.feedback import repolish
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text import ElidedLabel, Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,6 +228,7 @@ class KeyValueGrid(QWidget):
         """Add a line; returns the widget that shows the value."""
         shown = value if isinstance(value, QWidget) else self._label(value, path=path, mono=mono)
         label = QLabel(name)
+        label.setTextFormat(Qt.TextFormat.PlainText)
         label.setForegroundRole(label.palette().ColorRole.PlaceholderText)
         label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         label.setBuddy(shown)
@@ -251,7 +253,7 @@ class KeyValueGrid(QWidget):
         if text.text() != value:
             text.setText(value)
             text.setAccessibleName(f"{name}: {value}")
-        text.setToolTip(tooltip)
+        text.setToolTip(plain_tip(tooltip))
         for part in (label_widget, text):
             part.setVisible(bool(value))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import (
     QAbstractItemModel,
@@ -19,8 +21,13 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QMenu, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
+from app.marks import revealed
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -28,34 +35,46 @@ FETCH = 500
 SHOWN_CHARACTERS = 300
 
 
+# "Expand all below" opens no more lines than this: each takes time, and a value may have millions.
+OPENED_LINES = 2_000
+LONGEST_NAME = 200
+
+
 class _Node:
-    __slots__ = ("children", "fetched", "key", "parent", "place", "value")
+    __slots__ = ("children", "key", "members", "parent", "place", "value")
 
     def __init__(self, parent: _Node | None, place: int, key: str, value: Any) -> None:
         self.parent, self.place, self.key, self.value = parent, place, key, value
         self.children: list[_Node] = []
-        self.fetched = 0
+        # The members that have no node yet.
+        self.members: Iterator[tuple[str, Any]] | None = None
 
     def total(self) -> int:
         return len(self.value) if isinstance(self.value, dict | list | tuple) else 0
 
+    @property
+    def fetched(self) -> int:
+        return len(self.children)
+
     def fetch(self, count: int) -> None:
-        value = self.value
-        names = list(value)[self.fetched : self.fetched + count] if isinstance(value, dict) else None
-        for step in range(min(count, self.total() - self.fetched)):
-            number = self.fetched + step
-            key, child = (str(names[step]), value[names[step]]) if names is not None else (str(number), value[number])
-            self.children.append(_Node(self, number, key, child))
-        self.fetched = len(self.children)
+        if self.members is None:
+            value = self.value
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            self.members = ((str(key), child) for key, child in pairs)
+        for key, child in islice(self.members, count):
+            self.children.append(_Node(self, len(self.children), key, child))
 
     def path(self) -> str:
         """As in `$.items[3].name`."""
-        if self.parent is None:
-            return "$"
-        before = self.parent.path()
-        if isinstance(self.parent.value, dict):
-            return f"{before}.{self.key}" if self.key.isidentifier() else f"{before}[{json.dumps(self.key)}]"
-        return f"{before}[{self.key}]"
+        parts: list[str] = []
+        node = self
+        while (above := node.parent) is not None:
+            if not isinstance(above.value, dict):
+                parts.append(f"[{node.key}]")
+            else:
+                parts.append(f".{node.key}" if node.key.isidentifier() else f"[{json.dumps(node.key)}]")
+            node = above
+        return "$" + "".join(reversed(parts))
 
 
 class JsonModel(QAbstractItemModel):
@@ -130,13 +149,13 @@ class JsonModel(QAbstractItemModel):
             return None
         node = self.node(index)
         if role == Qt.ItemDataRole.DisplayRole:
-            return node.key if index.column() == 0 else _shown(node)
+            return revealed(node.key[:LONGEST_NAME]) if index.column() == 0 else _shown(node)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{node.key}: {_shown(node)}"
+            return f"{revealed(node.key[:LONGEST_NAME])}: {_shown(node)}"
         if role == Qt.ItemDataRole.ForegroundRole:
             return QColor(theme().colour("muted" if index.column() == 0 else _tone(node.value)))
         if role == Qt.ItemDataRole.ToolTipRole and index.column() == 1 and isinstance(node.value, str):
-            return node.value[:2000] if len(node.value) > SHOWN_CHARACTERS else None
+            return plain_tip(revealed(node.value[:2000])) if len(node.value) > SHOWN_CHARACTERS else None
         return None
 
 
@@ -149,13 +168,16 @@ class _LineDelegate(QStyledItemDelegate):
 class JsonTree(QTreeView):
     """A JSON value as a tree: arrows open and close, Ctrl+C copies the value of the current line.
 
-    Emits `copied(text)` after something was put on the clipboard.
+    `write` makes the JSON text of a value; it may raise `ValueError` or `RecursionError`. Emits `copied(text)` after
+    something was put on the clipboard.
     """
 
     copied = Signal(str)
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, parent: QWidget | None = None, *, write: Callable[[Any], str] | None = None) -> None:
         super().__init__(parent)
+        self._write = write if write is not None else _written
+        self.setProperty("ground", "page")
         self.setAccessibleName(name)
         self.values = JsonModel(self)
         self.setModel(self.values)
@@ -181,9 +203,19 @@ class JsonTree(QTreeView):
         self.setColumnWidth(0, min(self.columnWidth(0), theme().px(280)))
 
     def current_text(self) -> str:
-        """The current line's value: strings as they are, everything else as JSON."""
+        """The current line's value: strings as they are, everything else as JSON. Empty if it is nested too deeply."""
         node = self.values.node(self.currentIndex())
-        return node.value if isinstance(node.value, str) else json.dumps(node.value, indent=2, ensure_ascii=False)
+        if isinstance(node.value, str):
+            return node.value
+        try:
+            return self._write(node.value)
+        except (ValueError, RecursionError):
+            return ""
+
+    def copy_json(self) -> None:
+        """Put the current line's value on the clipboard as JSON, strings in quotes."""
+        value = self.values.node(self.currentIndex()).value
+        self._copy(json.dumps(value, ensure_ascii=False) if isinstance(value, str) else self.current_text())
 
     def copy_value(self) -> None:
         """Put the current line's value on the clipboard."""
@@ -204,16 +236,34 @@ class JsonTree(QTreeView):
     def _menu(self, at: QPoint) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addAction(self.tr("Copy value"), self.copy_value)
+        menu.addAction(self.tr("Copy value"), QKeySequence(QKeySequence.StandardKey.Copy), self.copy_value)
+        menu.addAction(self.tr("Copy as JSON"), self.copy_json)
         menu.addAction(self.tr("Copy path"), self.copy_path)
         menu.addSeparator()
-        menu.addAction(self.tr("Expand all below"), lambda: self.expandRecursively(self.currentIndex(), 8))
+        menu.addAction(self.tr("Expand all below"), QKeySequence("*"), self.expand_below)
         menu.popup(self.viewport().mapToGlobal(at))
+
+    def expand_below(self) -> None:
+        """Open what is below the current line, the nearest first, up to a bound."""
+        waiting, left = [self.currentIndex()], OPENED_LINES
+        while waiting and left > 0:
+            index = waiting.pop(0)
+            self.expand(index)
+            rows = min(self.values.rowCount(index), left)
+            left -= rows
+            children = (self.values.index(row, 0, index) for row in range(rows))
+            waiting.extend(child for child in children if self.values.hasChildren(child))
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy_value()
+        elif event.key() == Qt.Key.Key_Asterisk:
+            self.expand_below()
+        elif event.key() == Qt.Key.Key_Menu or (
+            event.key() == Qt.Key.Key_F10 and event.modifiers() == Qt.KeyboardModifier.ShiftModifier
+        ):
+            self._menu(self.visualRect(self.currentIndex()).bottomLeft())
         elif event.key() == Qt.Key.Key_Escape:
             event.ignore()
         else:
@@ -228,8 +278,20 @@ def _shown(node: _Node) -> str:
         return _tr("1 item") if len(value) == 1 else _tr("%n items", len(value))
     if isinstance(value, str):
         cut = value[:SHOWN_CHARACTERS]
-        return json.dumps(cut, ensure_ascii=False) + ("…" if len(value) > SHOWN_CHARACTERS else "")
-    return json.dumps(value, ensure_ascii=False, default=str)
+        return revealed(json.dumps(cut, ensure_ascii=False)) + ("…" if len(value) > SHOWN_CHARACTERS else "")
+    # Python refuses to write integers of more than 4,300 digits.
+    return str(value)[:SHOWN_CHARACTERS] if isinstance(value, Decimal) else _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)[:SHOWN_CHARACTERS]
+    except ValueError:
+        return f"{value:#x}"[:SHOWN_CHARACTERS]
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 def _tone(value: Any) -> str:
@@ -237,7 +299,7 @@ def _tone(value: Any) -> str:
         return "muted"
     if isinstance(value, bool):
         return "accent"
-    return "info" if isinstance(value, int | float) else "good"
+    return "info" if isinstance(value, int | float | Decimal) else "good"
 
 
 def _tr(text: str, n: int = -1) -> str:

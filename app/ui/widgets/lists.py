@@ -97,13 +97,13 @@ class RowDelegate(QStyledItemDelegate):
     def _paint_heading(self, painter: QPainter, rect: QRect, line: Heading) -> None:
         current = theme()
         side = current.px(12)
-        left = rect.left() + current.px(tokens.SPACE_2)
+        left = rect.left() + current.px(tokens.SPACE_4)
         name = "chevron-right" if line.folded else "chevron-down"
         box = QRectF(left, rect.center().y() - side / 2 + 1, side, side)
         paint_icon(painter, name, box, current.colour("muted"))
         painter.setFont(current.font("caption"))
         painter.setPen(current.colour("muted"))
-        words = rect.adjusted(current.px(tokens.SPACE_2 + 12 + tokens.SPACE_1), 0, -current.px(tokens.SPACE_3), 0)
+        words = rect.adjusted(current.px(tokens.SPACE_4 + 12 + tokens.SPACE_1), 0, -current.px(tokens.SPACE_3), 0)
         if line.note:
             painter.drawText(words, RIGHT, line.note)
         metrics = painter.fontMetrics()
@@ -163,7 +163,7 @@ class RowDelegate(QStyledItemDelegate):
     def _paint_glyph(self, painter: QPainter, rect: QRect, row: Row) -> QRect:
         """Paint the state's glyph; returns the room left for words."""
         current = theme()
-        left = current.px(tokens.SPACE_3 + row.level * tokens.SPACE_4)
+        left = current.px(tokens.SPACE_4 + row.level * tokens.SPACE_4)
         if row.state is not None or self._view.align_glyphs:
             side = current.px(tokens.ICON)
             if row.state is not None:
@@ -242,6 +242,7 @@ class ListTable(QTableView):
         has it); leave it out only where a group heading already says the word. `type_ahead=False` frees letters."""
         super().__init__(parent)
         self.setAccessibleName(name)
+        self.setProperty("ground", "page")
         self.two_lines, self.show_words, self.align_glyphs = two_lines, show_words, align_glyphs
         # Whether the current row has a ring: the focus came by keyboard, or a key was pressed since.
         self.keyboard_focus = False

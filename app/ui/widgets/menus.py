@@ -1,4 +1,7 @@
-"""A menu whose check marks are icons of the theme: the platform's do not grow with the text."""
+"""A menu with headings, whose check marks are icons of the theme: the platform's do not grow with the text.
+
+The stylesheet draws `QMenu.addSection` as a line without its words. Use `CheckMenu.add_heading`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from app.ui.theme.icons import paint_icon
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QPaintEvent
+    from PySide6.QtGui import QAction, QPaintEvent
 
 
 class CheckMenu(QMenu):
@@ -22,6 +25,15 @@ class CheckMenu(QMenu):
     def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(title, parent)
         self.setProperty("checks", "painted")
+
+    def add_heading(self, words: str) -> QAction:
+        """Name the entries that follow. It cannot be chosen; above it is a line, except at the top."""
+        if not self.isEmpty():
+            self.addSeparator()
+        heading = self.addAction(words)
+        heading.setFont(theme().font("caption"))
+        heading.setEnabled(False)
+        return heading
 
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -5,36 +5,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QHBoxLayout, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine, UndoBar
+from app.ui.widgets.feedback import Banner, InlineCard, ProgressLine
+from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.text import ElidedLabel, StatusWord
+from app.ui.widgets.title_row import TitleRow
+from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from app.ui.widgets.buttons import PrimaryButton
 
 
 class TitledPage(QWidget):
     """Title, status word and actions in one row; below them progress, undo, a card, then the body.
 
-    Parts: `.title` (ElidedLabel), `.status` (StatusWord), `.progress`, `.undo`, `.banner`, `.card` (InlineCard).
+    Parts: `.title` (ElidedLabel), `.status` (StatusWord), `.progress`, `.undo`, `.banner`, `.card` (InlineCard),
+    `.edge` (ScrollEdge): a line while the body is scrolled. A body that scrolls is followed; where the area is inside
+    the body, call `page.edge.follow(area)`.
     """
 
-    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, title: str = "", parent: QWidget | None = None, *, lead: QWidget | None = None) -> None:
+        """`lead` stands before the title, such as a button that leads back."""
         super().__init__(parent)
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         self.title = ElidedLabel(title, "title", mode=Qt.TextElideMode.ElideRight)
         self.status = StatusWord()
-        self._actions = QHBoxLayout()
-        self._actions.setSpacing(gap)
-        self._row = QHBoxLayout()
-        self._row.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, gap)
-        self._row.setSpacing(current.px(tokens.SPACE_3))
-        self._row.addWidget(self.title, 1)
+        self._row = TitleRow(self.title, lead)
         self._row.addWidget(self.status)
-        self._row.addLayout(self._actions)
+        room_of_row = QVBoxLayout()
+        room_of_row.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, gap)
+        room_of_row.addLayout(self._row)
+        self.edge = ScrollEdge()
         self.progress = ProgressLine()
         self.undo = UndoBar()
         self.banner = Banner()
@@ -54,12 +60,13 @@ class TitledPage(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
-        box.addLayout(self._row)
+        box.addLayout(room_of_row)
         box.addLayout(self._head)
         box.addWidget(self.progress)
         box.addWidget(self.banner)
         box.addWidget(self.undo)
         box.addWidget(card_room)
+        box.addWidget(self.edge)
         box.addWidget(body, 1)
 
     def set_title(self, title: str) -> None:
@@ -68,7 +75,7 @@ class TitledPage(QWidget):
 
     def add_action(self, widget: QWidget) -> None:
         """Put a control at the right end of the title row."""
-        self._actions.addWidget(widget)
+        self._row.addWidget(widget)
 
     def set_head(self, widget: QWidget) -> None:
         """Put something (tabs, a filter) between the title row and the body, with the page's side margins."""
@@ -84,29 +91,40 @@ class TitledPage(QWidget):
         side = current.px(tokens.SPACE_4) if margins else 0
         self._body.setContentsMargins(side, 0, side, side)
         self._body.addWidget(widget, 1)
+        if isinstance(widget, QAbstractScrollArea):
+            self.edge.follow(widget)
 
 
 class SidePane(QFrame):
-    """The left part of a place. Add widgets to `.box`."""
+    """The left part of a place. Call `set_head`, then add widgets to `.box`."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("pane", "side")
         self.setAccessibleName(name)
         self.box = QVBoxLayout(self)
-        self.box.setContentsMargins(0, theme().px(tokens.SPACE_2), 0, 0)
+        self.box.setContentsMargins(0, theme().px(tokens.SPACE_3), 0, 0)
         self.box.setSpacing(theme().px(tokens.SPACE_2))
         self.setMinimumWidth(theme().px(180))
 
+    def set_head(self, main: PrimaryButton, *others: QWidget) -> None:
+        """Put the place's main button at the height of the titles of its pages; other controls at the right."""
+        row = self._padded()
+        row.addWidget(main)
+        row.addStretch(1)
+        for other in others:
+            row.addWidget(other)
+
     def add_padded(self, widget: QWidget) -> None:
         """Add a control with the pane's side margins."""
+        self._padded().addWidget(widget)
+
+    def _padded(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        side = theme().px(tokens.SPACE_3)
+        side = theme().px(tokens.SPACE_4)
         row.setContentsMargins(side, 0, side, 0)
-        if isinstance(widget, QPushButton):
-            widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        row.addWidget(widget)
         self.box.addLayout(row)
+        return row
 
 
 class RememberedSplitter(QSplitter):

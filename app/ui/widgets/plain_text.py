@@ -91,12 +91,7 @@ class PlainTextEdit(QPlainTextEdit):
             self.insert_text(source.text())
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        # Made by Qt: the process crashes at its end if the clipboard still holds a QMimeData that Python made.
-        model = QStringListModel([""])
-        data = model.mimeData([model.index(0)])
-        data.clear()
-        data.setText(self.selected_text())
-        return data
+        return mime_data(self.selected_text())
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -175,6 +170,18 @@ class PlainTextEdit(QPlainTextEdit):
             else:
                 yield _units(block.text(), max(0, start - first), end - first)
             block = block.next()
+
+
+def mime_data(text: str) -> QMimeData:
+    """A text for the clipboard.
+
+    Made by Qt: the process crashes at its end if the clipboard still holds a QMimeData that Python made.
+    """
+    model = QStringListModel([""])
+    data = model.mimeData([model.index(0)])
+    data.clear()
+    data.setText(text)
+    return data
 
 
 def _separator(block: QTextBlock) -> int:

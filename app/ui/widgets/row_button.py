@@ -1,4 +1,7 @@
-"""A button as wide as its column: an icon, words that elide, a muted tail, and a chevron at the end."""
+"""A button as wide as its column: an icon, words that elide, a muted tail, and a chevron at the end.
+
+Where there is no room for words only the icon is shown. The tooltip says all of it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +51,13 @@ class RowButton(QuietButton):
         """Set what is shown and what is read aloud. `tail` elides in the middle."""
         self._words, self._tail = words, tail
         self.setText(words)
-        self.setToolTip(tooltip or (f"{words} · {tail}" if tail else words))
+        self.setToolTip(plain_tip(tooltip or (f"{words} · {tail}" if tail else words)))
         self.setAccessibleName(name)
 
     def shown(self, room: int) -> tuple[str, str]:
         """Words and tail, elided to `room` pixels."""
+        if room <= 0:
+            return "", ""
         metrics = self.fontMetrics()
         if self._keeps_tail and self._tail:
             tail = metrics.elidedText(f" · {self._tail}", Qt.TextElideMode.ElideMiddle, room // 2)
@@ -86,6 +92,9 @@ class RowButton(QuietButton):
             painter.setPen(current.colour(tone))
             painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
             words.setLeft(words.left() + self.fontMetrics().horizontalAdvance(text))
+        if words.width() <= 0:
+            painter.end()
+            return
         arrow = QRectF(self.width() - pad - chevron, middle - chevron / 2, chevron, chevron)
         paint_icon(painter, self._chevron, arrow, current.colour("muted"))
         painter.end()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -199,7 +200,7 @@ class RowModel(QAbstractTableModel):
             if role == Qt.ItemDataRole.AccessibleDescriptionRole:
                 return line.detail
             if role == Qt.ItemDataRole.ToolTipRole:
-                return (line.tooltip() if callable(line.tooltip) else line.tooltip) or None
+                return plain_tip(line.tooltip() if callable(line.tooltip) else line.tooltip or "") or None
         return None
 
     @guarded(default=Qt.ItemFlag.NoItemFlags)

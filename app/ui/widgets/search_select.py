@@ -22,6 +22,7 @@ from app.ui.widgets.choices import Select, typed
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +134,9 @@ class ChoicePopup(QFrame):
             return False
         key: Qt.Key = event.key()  # type: ignore[attr-defined] # the type says that it is a key
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            modifiers: Qt.KeyboardModifier = event.modifiers()  # type: ignore[attr-defined] # as above
+            if modifiers & ~Qt.KeyboardModifier.KeypadModifier:
+                return True
             self._take(self.list.currentIndex().row())
             return True
         if key in (Qt.Key.Key_Down, Qt.Key.Key_Up, Qt.Key.Key_PageDown, Qt.Key.Key_PageUp):
@@ -187,10 +191,18 @@ class _Choices(QAbstractListModel):
 
     @guarded()
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        shown = {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole}
-        if role == Qt.ItemDataRole.SizeHintRole:
-            return QSize(0, theme().px(tokens.ROW_DENSE))
-        return self._texts[self.places[index.row()]] if index.isValid() and role in shown else None
+        if not index.isValid():
+            return None
+        text = self._texts[self.places[index.row()]]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return text
+            case Qt.ItemDataRole.ToolTipRole:
+                return plain_tip(text)
+            case Qt.ItemDataRole.SizeHintRole:
+                return QSize(0, theme().px(tokens.ROW_DENSE))
+            case _:
+                return None
 
 
 def fit_to_contents(select: QComboBox) -> None:

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import glyph_icon
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +140,7 @@ class ColumnModel(QAbstractTableModel, Generic[T]):
         if role == Qt.ItemDataRole.DecorationRole and column.glyph is not None:
             return glyph_icon(column.glyph(item), column.tone(item) if column.tone is not None else "text")
         if role == Qt.ItemDataRole.ToolTipRole:
-            return column.tooltip(item) if column.tooltip is not None else None
+            return plain_tip(column.tooltip(item)) if column.tooltip is not None else None
         return None
 
 
@@ -167,6 +168,7 @@ class DataTable(QTableView, Generic[T]):
         super().__init__(parent)
         self.setAccessibleName(name)
         self.setProperty("padded", "true")
+        self.setProperty("ground", "page")
         self._columns = tuple(columns)
         self.values: ColumnModel[T] = ColumnModel(columns, key, self)
         self.setModel(self.values)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPalette
-from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mnemonics import mnemonic_flag
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QPaintEvent
@@ -61,6 +63,9 @@ class Text(QLabel):
 
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:
+        if self.buddy() is not None and not self.wordWrap():
+            self._paint_caption()
+            return
         if self.wordWrap():
             # QLabel would lay a new text or size out while it paints, without breaking long words; asking for the
             # height does it before. That asks for another paint too: once for each layout, or painting never ends.
@@ -71,6 +76,21 @@ class Text(QLabel):
         super().paintEvent(event)
         if self._break_long_words():
             self.update()
+
+    def _paint_caption(self) -> None:
+        """Paint the caption of a field. Its letter is underlined while Alt is held."""
+        painter = QPainter(self)
+        place = QStyle.visualAlignment(self.layoutDirection(), self.alignment())
+        self.style().drawItemText(
+            painter,
+            self.contentsRect(),
+            int(place) | int(mnemonic_flag()),
+            self.palette(),
+            self.isEnabled(),
+            self.text(),
+            self.foregroundRole(),
+        )
+        painter.end()
 
     def _break_long_words(self) -> bool:
         """Let long words break; returns whether that changed the layout. QLabel resets this with each new layout."""
@@ -100,6 +120,9 @@ class Text(QLabel):
     def _apply_theme(self) -> None:
         current = theme()
         self.setFont(current.font(self._role))
+        if self._role == "title":
+            # As high as a control, so that titles are at one height whether or not a control stands beside them.
+            self.setMinimumHeight(current.px(tokens.CONTROL))
         palette = QPalette(self.palette())
         palette.setColor(QPalette.ColorRole.WindowText, current.colour(self._tone))
         self.setPalette(palette)
@@ -140,7 +163,7 @@ class ElidedLabel(Text):
     @guarded(default=False)
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ToolTip:
-            self.setToolTip(self.text() if self.shown_text() != self.text() else "")
+            self.setToolTip(plain_tip(self.text()) if self.shown_text() != self.text() else "")
         return super().event(event)
 
 
@@ -152,6 +175,7 @@ class StatusWord(QWidget):
         self._state = state
         self._role: TextRole = role
         self._suffix = ""
+        self._glyph_only = False
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         theme().changed.connect(self._apply_theme)
         self._apply_theme()
@@ -166,10 +190,18 @@ class StatusWord(QWidget):
         self._state, self._suffix = state, suffix
         self._apply_theme()
 
+    def set_glyph_only(self, glyph_only: bool) -> None:
+        """Leave the word out where there is no room for it. Whoever asks for that shows the word elsewhere."""
+        self._glyph_only = glyph_only
+        self.updateGeometry()
+        self.update()
+
     def sizeHint(self) -> QSize:
         current = theme()
         if self._state is None:
             return QSize(0, current.px(20))
+        if self._glyph_only:
+            return QSize(current.px(tokens.ICON), current.px(20))
         metrics = self.fontMetrics()
         width = current.px(tokens.ICON + 6) + metrics.horizontalAdvance(self._words()) + 2
         return QSize(width, max(current.px(20), metrics.height()))
@@ -200,6 +232,9 @@ class StatusWord(QWidget):
         side = current.px(tokens.ICON)
         painter = QPainter(self)
         paint_icon(painter, self._state.glyph, QRectF(0, (self.height() - side) / 2, side, side), colour)
+        if self._glyph_only:
+            painter.end()
+            return
         painter.setPen(colour)
         painter.setFont(self.font())
         rect = self.rect().adjusted(current.px(tokens.ICON + 6), 0, 0, 0)

@@ -82,15 +82,24 @@ def clock(moment: datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`340 ms`, `2.1 s`, `4 min 12 s`, `2 h 5 min`."""
-    locale = QLocale()
-    if seconds < 1:
+    """`340 ms`, `2.1 s`, `4 min 12 s`, `2 h 5 min`, `3 d 4 h`; the smaller unit only where there is some of it."""
+    if round(seconds * 1000) < 1000:
         return _tr("{0} ms").format(round(seconds * 1000))
-    if seconds < MINUTE:
-        return _tr("{0} s").format(locale.toString(seconds, "f", 1))
+    if round(seconds, 1) < MINUTE:
+        number = QLocale().toString(float(seconds), "f", 1)
+        return _tr("{0} s").format(number.removesuffix(f"{QLocale().decimalPoint()}{QLocale().zeroDigit()}"))
     if seconds < HOUR:
-        return _tr("{0} min {1} s").format(int(seconds // MINUTE), int(seconds % MINUTE))
-    return _tr("{0} h {1} min").format(int(seconds // HOUR), int(seconds % HOUR // MINUTE))
+        return _units(max(int(seconds), MINUTE), MINUTE, _tr("{0} min"), 1, _tr("{0} s"))
+    if seconds < DAY:
+        return _units(int(seconds), HOUR, _tr("{0} h"), MINUTE, _tr("{0} min"))
+    return _units(int(seconds), DAY, _tr("{0} d"), HOUR, _tr("{0} h"))
+
+
+def _units(seconds: int, large: int, large_words: str, small: int, small_words: str) -> str:
+    """A length in two units, rounded down; without the smaller one where there is none of it."""
+    words = large_words.format(seconds // large)
+    rest = seconds % large // small
+    return f"{words} {small_words.format(rest)}" if rest else words
 
 
 class Ticker(QObject):

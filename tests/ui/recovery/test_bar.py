@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 
 from app.core.auth.status import CredentialState
 from app.core.lab import Lab
+from app.core.storage import Draft
 from app.ui.shell import signin_bar
 from app.ui.shell.details import SignInDetails
 from app.ui.shell.signin_bar import SignInBar
@@ -72,11 +73,11 @@ async def test_a_draft_is_typed_and_kept_while_the_bar_stands(qapp: QApplication
         composer.description.setPlainText("Kept while nobody is signed in")
         scope, drafts = alive.backend.scope, alive.services.storage.drafts
         assert scope is not None
-        kept: dict[str, str] | None = None
-        while kept is None or not kept["description"]:
-            kept = await drafts.load(scope, "task", "new")
+        kept: tuple[Draft, ...] = ()
+        while not kept:
+            kept = await drafts.list(scope, "task")
             assert monotonic() - typed_at < 2.0
-        assert kept["description"] == "Kept while nobody is signed in"
+        assert [draft.fields["description"] for draft in kept] == ["Kept while nobody is signed in"]
         await alive.sign_in_again()
         await until(lambda: alive.word == "Signed in", 10)
         await settle()

@@ -29,6 +29,12 @@ class ProgressReport(Protocol):
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
 
 
+class CallReport(ProgressReport, Protocol):
+    """What a running call reports: its progress, and the message with its result, as it was received."""
+
+    def received(self, message: bytes) -> None: ...
+
+
 class CallCancelled(BurrowError):
     """The user cancelled a call. What the server had begun may have taken effect."""
 
@@ -44,7 +50,7 @@ class ToolCall:
 
     def __init__(
         self,
-        run: Callable[[ProgressReport], Awaitable[dict[str, Any]]],
+        run: Callable[[CallReport], Awaitable[dict[str, Any]]],
         *,
         silence: float = SILENCE_SECONDS,
         longest: float = LONGEST_SECONDS,
@@ -103,16 +109,31 @@ class ToolCall:
         """Cancel the call, here and at the server. Safe to call at any time."""
         self._task.cancel()
 
-    async def _drive(self, run: Callable[[ProgressReport], Awaitable[dict[str, Any]]]) -> CallResult:
-        raw = await run(self._report)
+    async def _drive(self, run: Callable[[CallReport], Awaitable[dict[str, Any]]]) -> CallResult:
+        report = _Report(self._progressed)
+        raw = await run(report)
         seconds = monotonic() - self.started
         if _base64_characters(raw) > OFF_LOOP_BYTES:
-            return await asyncio.to_thread(call_result, raw, seconds)
-        return call_result(raw, seconds)
+            return await asyncio.to_thread(call_result, raw, seconds, report.message)
+        return call_result(raw, seconds, report.message)
 
-    async def _report(self, progress: float, total: float | None, message: str | None) -> None:
+    def _progressed(self, progress: Progress) -> None:
         self._heard = monotonic()
-        self.progress.emit(Progress(progress, total, message))
+        self.progress.emit(progress)
+
+
+class _Report:
+    """The `CallReport` of one call."""
+
+    def __init__(self, progressed: Callable[[Progress], None]) -> None:
+        self._progressed = progressed
+        self.message = b""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        self._progressed(Progress(progress, total, message))
+
+    def received(self, message: bytes) -> None:
+        self.message = message
 
 
 def _base64_characters(raw: dict[str, Any]) -> int:

@@ -166,10 +166,12 @@ class Connection:
         *,
         repeatable: bool,
         on_progress: ProgressReport,
+        on_message: Callable[[bytes], None] | None = None,
         admit: Admit | None = None,
     ) -> dict[str, Any]:
         """The raw result of `tools/call`. `repeatable`: executing the tool twice does no harm.
 
+        `on_message` is called with the message that held the result, as it was received, where its bytes are known.
         `admit` is awaited when the session is open, each time before the call is sent. Its exceptions are raised.
         """
         prepared, placeholders = prepare_arguments(arguments)
@@ -183,6 +185,8 @@ class Connection:
             if session.modern and exchange.error is not None and exchange.error.code == HEADER_MISMATCH:
                 await self._walk(session, PageWalk(), until=name)
                 exchange = await session.call_tool(name, prepared, placeholders, on_progress)
+            if on_message is not None and exchange.received:
+                on_message(exchange.received)
             return exchange
 
         return _complete(await self._request(send, repeatable=repeatable, calling=True))

@@ -13,6 +13,8 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class ImageBlock:
+    """`mime` is what the first bytes show, else what the server says (`media.actual_type`); so for the others."""
+
     data: bytes = field(repr=False)
     mime: str
 
@@ -21,6 +23,16 @@ class ImageBlock:
 class AudioBlock:
     data: bytes = field(repr=False)
     mime: str
+
+
+@dataclass(frozen=True)
+class UndecodedBlock:
+    """Binary content that is not base64: `text` is what the server sent instead. `kind` as in the block's `type`."""
+
+    kind: str
+    text: str = field(repr=False)
+    mime: str = ""
+    uri: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class OtherBlock:
     raw: Any
 
 
-Block: TypeAlias = TextBlock | ImageBlock | AudioBlock | LinkBlock | ResourceBlock | OtherBlock
+Block: TypeAlias = TextBlock | ImageBlock | AudioBlock | LinkBlock | ResourceBlock | UndecodedBlock | OtherBlock
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class CallResult:
 
     `is_error` is the tool's own statement. Such a result is content to show, not an exception. `structured` is None
     both when it is absent and when it is null; `raw` has the difference. `seconds` is the duration of the call.
+    `message` is the message that held the result, byte for byte; empty where its bytes are not known.
     """
 
     blocks: tuple[Block, ...]
@@ -67,6 +80,7 @@ class CallResult:
     is_error: bool
     raw: dict[str, Any]
     seconds: float
+    message: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.results.blocks import (
@@ -15,20 +13,25 @@ from app.core.mcp.results.blocks import (
     OtherBlock,
     ResourceBlock,
     TextBlock,
+    UndecodedBlock,
 )
+from app.core.mcp.results.media import actual_type, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def call_result(raw: dict[str, Any], seconds: float) -> CallResult:
+def call_result(raw: object, seconds: float, message: bytes = b"") -> CallResult:
     """The result of `tools/call`. What cannot be parsed becomes an `OtherBlock`, so that the user sees it."""
+    if not isinstance(raw, dict):
+        return CallResult((OtherBlock(raw),), None, False, {}, seconds, message)
     return CallResult(
         blocks=_blocks(raw.get("content"), block),
         structured=raw.get("structuredContent"),
         is_error=raw.get("isError") is True,
         raw=raw,
         seconds=seconds,
+        message=message,
     )
 
 
@@ -44,13 +47,13 @@ def block(raw: object) -> Block:
     match raw:
         case {"type": "text", "text": str(text)}:
             return TextBlock(text)
-        case {"type": "image", "data": str(data), "mimeType": str(mime)}:
-            # A block that is invalid is shown as it is. Dropping it would hide a part of the result.
-            image = _decoded(data)
-            return OtherBlock(raw) if image is None else ImageBlock(image, mime)
-        case {"type": "audio", "data": str(data), "mimeType": str(mime)}:
-            audio = _decoded(data)
-            return OtherBlock(raw) if audio is None else AudioBlock(audio, mime)
+        case {"type": "image" | "audio" as kind, "data": str(data)}:
+            found = decode(data)
+            claimed = _text(raw, "mimeType")
+            if found is None:
+                return UndecodedBlock(kind, data, claimed)
+            mime = actual_type(found.data, claimed or found.mime)
+            return ImageBlock(found.data, mime) if kind == "image" else AudioBlock(found.data, mime)
         case {"type": "resource_link", "uri": str(uri)}:
             return LinkBlock(
                 uri=uri,
@@ -60,19 +63,22 @@ def block(raw: object) -> Block:
                 mime=_text(raw, "mimeType"),
             )
         case {"type": "resource", "resource": dict(resource)}:
-            found = _resource(resource)
-            return OtherBlock(raw) if isinstance(found, OtherBlock) else found
+            resource_block = _resource(resource)
+            return OtherBlock(raw) if isinstance(resource_block, OtherBlock) else resource_block
         case _:
             return OtherBlock(raw)
 
 
 def _resource(raw: object) -> Block:
     match raw:
-        case {"uri": str(uri), "text": str(text)}:
-            return ResourceBlock(uri, text=text, mime=_text(raw, "mimeType"))
-        case {"uri": str(uri), "blob": str(data)}:
-            blob = _decoded(data)
-            return OtherBlock(raw) if blob is None else ResourceBlock(uri, blob=blob, mime=_text(raw, "mimeType"))
+        case {"text": str(text)}:
+            return ResourceBlock(_text(raw, "uri"), text=text, mime=_text(raw, "mimeType"))
+        case {"blob": str(data)}:
+            uri, claimed = _text(raw, "uri"), _text(raw, "mimeType")
+            found = decode(data)
+            if found is None:
+                return UndecodedBlock("resource", data, claimed, uri)
+            return ResourceBlock(uri, blob=found.data, mime=actual_type(found.data, claimed or found.mime))
         case _:
             return OtherBlock(raw)
 
@@ -83,14 +89,6 @@ def _blocks(raw: object, one: Callable[[object], Block]) -> tuple[Block, ...]:
     if not isinstance(raw, list):
         return (OtherBlock(raw),)
     return tuple(one(item) for item in raw)
-
-
-def _decoded(data: str) -> bytes | None:
-    # Without `validate` invalid characters are skipped, and a broken image would be shown as if it were whole.
-    try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _text(raw: Any, name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,7 @@ from app.core.mcp.protocol.listening import REAL
 from app.core.mcp.protocol.record import MessageRecorder, record_message
 from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.servers.connections import ServerConnections
+from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
 from app.core.mcp.servers.policies import from_store, merge_policy
 from app.core.mcp.servers.refused_probes import RefusedProbes
@@ -39,7 +41,7 @@ from app.core.mcp.tools import ToolInfo
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
-    from app.core.mcp.protocol.calls import ProgressReport
+    from app.core.mcp.protocol.calls import CallReport
     from app.core.mcp.protocol.connection import Connection, Endpoint
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
@@ -159,24 +161,44 @@ class Servers:
                 return kept
         return await self._fetch_tools(server, strict=refresh)
 
-    def start_call(self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any]) -> ToolCall:
-        """Call a tool, as the account that is shown now. What goes wrong is raised by the call's `result`."""
+    def address_of(self, server: Server) -> str:
+        """Where a server is called: its own address, or that of the host's proxy."""
+        source = self._source_of.get(server.id)
+        if isinstance(server.definition, InstalledServer) and source is not None:
+            return source.address(server.definition)
+        return server.definition.address
+
+    def start_call(
+        self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
+    ) -> ToolCall:
+        """Call a tool, as the account that is shown now. What goes wrong is raised by the call's `result`.
+
+        With `once`, a tool whose policy is Ask is allowed for this call, and its policy set back after it.
+        """
         admissions = {name: source.admission() for name, source in self._sources.items()}
 
-        async def run(report: ProgressReport) -> dict[str, Any]:
+        async def run(report: CallReport) -> dict[str, Any]:
             server = await self._server(server_id)
             name = tool.name if isinstance(tool, ToolInfo) else tool
             info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
             if not name:
                 raise Rejected("This tool has no name, so it cannot be called.")
             repeatable = server.trusted and info is not None and info.annotations.repeatable
-            admit = admissions.get(self._source_of[server_id].name)
-            return await self._watched(
-                server,
-                lambda connection: connection.call(
-                    name, arguments, repeatable=repeatable, on_progress=report, admit=admit
-                ),
-            )
+            source = self._source_of[server_id]
+            admit = admissions.get(source.name)
+            allowed = source.allowed_once(server.definition, info) if once and info is not None else nullcontext()
+            async with allowed:
+                return await self._watched(
+                    server,
+                    lambda connection: connection.call(
+                        name,
+                        arguments,
+                        repeatable=repeatable,
+                        on_progress=report,
+                        on_message=report.received,
+                        admit=admit,
+                    ),
+                )
 
         call = ToolCall(run)
         self._calls[call] = server_id

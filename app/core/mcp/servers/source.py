@@ -16,6 +16,7 @@ from app.core.mcp.servers.server import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from app.core.auth.http.target import Target
     from app.core.errors import BurrowError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from app.core.mcp.protocol.sign_in_gate import CredentialSource
     from app.core.mcp.protocol.transport import Transport
     from app.core.mcp.servers.definitions import ServerDefinition
+    from app.core.mcp.tools import ToolInfo
     from app.core.posthog.types import StoreTool
     from app.core.storage.values import Scope
 
@@ -109,6 +111,10 @@ class ServerSource(ABC):
     async def set_policy(self, definition: ServerDefinition, tool: str, state: str) -> StoreTool:
         """Set a tool's approval state. Raises `Rejected` where no policies are kept."""
         raise Rejected("Policies are kept for installed servers only.", action="Install the server to set one.")
+
+    def allowed_once(self, definition: ServerDefinition, tool: ToolInfo) -> AbstractAsyncContextManager[None]:
+        """Within this, a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""
+        raise Rejected("Policies are kept for installed servers only.")
 
     def heard(self, definition: ServerDefinition, exchange: Exchange) -> None:  # noqa: B027 - most need not listen
         """One of its servers answered, or did not."""

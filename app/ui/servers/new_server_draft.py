@@ -1,0 +1,111 @@
+"""Keeps what is typed about new servers: in the drafts of the account, and the secrets in memory only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer
+
+from app.core.mcp.servers.own_source import THIS_MACHINE
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from app.core.errors import BurrowError
+    from app.core.services import Services
+    from app.core.storage import Scope
+    from app.ui.bridge import Bridge
+    from app.ui.servers.new_server import CustomServerPage, TemplatePage
+
+KIND, ID = "server", "new"
+SAVE_AFTER_MS = 500
+
+
+class NewServerDraft(QObject):
+    """The draft of the form of a server by its address. Without an account it belongs to this computer."""
+
+    def __init__(
+        self, services: Services, bridge: Bridge, page: CustomServerPage, offered: TemplatePage, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._services, self._bridge, self._page, self._offered = services, bridge, page, offered
+        self._scope: Scope = THIS_MACHINE
+        self._filling = self._pending = self._touched = False
+        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
+        self._save_soon.timeout.connect(self._save)
+        page.typed.connect(self._typed)
+
+    def start(self, scope: Scope | None) -> None:
+        """Keep what was typed for the former account, and show what was typed for this one."""
+        self._save()
+        self._scope = scope or THIS_MACHINE
+        self._touched = False
+        self._fill({})
+        self._offered.forget_keys()
+        self._bridge.cancel(self, "load")
+        self._bridge.spawn(
+            self,
+            self._services.storage.drafts.load(self._scope, KIND, ID),
+            done=self._loaded,
+            failed=_only_in_memory,
+            key="load",
+        )
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something is not saved yet, or never will be."""
+        return self._pending or bool(self.unsaved_text())
+
+    def unsaved_text(self) -> str:
+        """Which secrets were typed, not what they are: they are not stored before the server is added."""
+        found = [self.tr("Add a server: {0}").format(label) for label in self._page.typed_secrets()]
+        found += [self.tr("{0}: API key").format(title) for title in self._offered.typed_keys()]
+        return "\n".join(self.tr("{0} (not stored)").format(each) for each in found)
+
+    async def flush(self) -> None:
+        """Save what is being typed."""
+        self._save_soon.stop()
+        if self._pending:
+            self._pending = False
+            await self._stored()
+
+    def _typed(self) -> None:
+        if not self._filling:
+            self._touched = self._pending = True
+            self._save_soon.start()
+
+    def _save(self) -> None:
+        self._save_soon.stop()
+        if self._pending:
+            self._pending = False
+            self._bridge.spawn(self, self._stored(), failed=_only_in_memory)
+
+    def _stored(self) -> Coroutine[Any, Any, None]:
+        """Stores what is typed now, for whom it is typed now, whenever it is awaited."""
+        drafts, fields = self._services.storage.drafts, self._page.typed_fields()
+        if fields:
+            return drafts.save(self._scope, KIND, ID, fields)
+        return drafts.discard(self._scope, KIND, ID)
+
+    def _loaded(self, fields: dict[str, str] | None) -> None:
+        if fields is None:
+            return
+        if self._touched:
+            # What is typed from here on must not replace the stored text, which nobody has seen.
+            self._services.storage.drafts.release_soon(self._scope, KIND, ID)
+            return
+        self._fill(fields)
+
+    def _fill(self, fields: dict[str, str]) -> None:
+        self._filling = True
+        try:
+            if fields:
+                self._page.fill(fields)
+            else:
+                self._page.reset()
+        finally:
+            self._filling = False
+
+
+def _only_in_memory(_error: BurrowError) -> None:
+    """A draft that could not be saved stays in memory. The storage asks about it when the window closes."""

@@ -1,0 +1,184 @@
+"""What is being edited in tasks and not sent yet. It is a draft: it survives another page, another place, a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.core.posthog.task_fields import BY_NAME
+from app.ui.bridge import Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.core.backend import Backend
+    from app.core.errors import BurrowError
+    from app.core.services import Services
+    from app.core.storage import Scope
+    from app.ui.bridge import Bridge, Job
+
+KIND = "task.edit"
+SAVE_WITHIN_MS = 500
+# Before the name of a field: what the server had when the user began.
+BASE = "_base."
+
+
+@dataclass(frozen=True)
+class TaskEdit:
+    """`texts` is what is typed and `base` what the server had at the beginning, by the names of the edited fields."""
+
+    task_id: str
+    base: Mapping[str, str]
+    texts: Mapping[str, str]
+    sending: bool = False
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """The texts that differ from what the server had."""
+        return {
+            name: text
+            for name, text in self.texts.items()
+            if BY_NAME[name].clean(text) != BY_NAME[name].clean(self.base[name])
+        }
+
+
+class TaskEdits(QObject):
+    """The edits of one project of one account. `changed(task_id)`; `failed(BurrowError)` when one cannot be stored."""
+
+    changed = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._drafts, self._bridge = services.storage.drafts, bridge
+        self._generation = Generation(bridge, self)
+        self._scope: Scope | None = None
+        self._project: int | None = None
+        self._edits: dict[str, TaskEdit] = {}
+        self._dirty: set[str] = set()
+        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
+        self._save_soon.timeout.connect(self.save_now)
+
+    def start(self, backend: Backend | None) -> None:
+        """Save what is typed for the former account or project, and load what is kept for this one."""
+        self.save_now()
+        self._generation.renew()
+        for task_id in self._edits:
+            self._release(task_id)
+        self._edits.clear()
+        self._scope = backend.scope if backend is not None else None
+        self._project = backend.project.id if backend is not None and backend.project is not None else None
+        if self._scope is not None and self._project is not None:
+            self._generation.spawn(self._read(self._scope), done=self._loaded, failed=_ignore)
+
+    def get(self, task_id: str) -> TaskEdit | None:
+        """The edit of a task; None if there is none."""
+        return self._edits.get(task_id)
+
+    def all(self) -> tuple[TaskEdit, ...]:
+        """Every edit."""
+        return tuple(self._edits.values())
+
+    def begin(self, task_id: str, texts: Mapping[str, str]) -> None:
+        """Edit these fields of a task, which have these texts now. What is typed in others already stays."""
+        known = self._edits.get(task_id) or TaskEdit(task_id, {}, {})
+        self._put(replace(known, base={**texts, **known.base}, texts={**texts, **known.texts}))
+
+    def typed(self, task_id: str, texts: Mapping[str, str]) -> None:
+        """The user changed something."""
+        known = self._edits.get(task_id)
+        if known is not None:
+            # Quietly: the page that it was typed into shows it.
+            self._edits[task_id] = replace(known, texts={**known.texts, **texts})
+            self._dirty.add(task_id)
+            if not self._save_soon.isActive():
+                self._save_soon.start()
+
+    def rebase(self, task_id: str, base: Mapping[str, str]) -> None:
+        """The user has seen what the server has now."""
+        known = self._edits.get(task_id)
+        if known is not None:
+            self._put(replace(known, base={**known.base, **base}))
+
+    def sending(self, task_id: str, sending: bool) -> None:
+        """Whether the edit is on its way to the server."""
+        known = self._edits.get(task_id)
+        if known is not None and known.sending is not sending:
+            self._put(replace(known, sending=sending))
+
+    def drop(self, task_id: str) -> TaskEdit | None:
+        """Forget an edit, and return it."""
+        known = self._edits.pop(task_id, None)
+        self._dirty.discard(task_id)
+        if known is not None:
+            if self._scope is not None:
+                work = self._drafts.discard(self._scope, KIND, self._name(task_id))
+                self._bridge.spawn(self, work, failed=self.failed.emit)
+            self.changed.emit(task_id)
+        return known
+
+    def restore(self, edit: TaskEdit) -> None:
+        """Take up an edit again that was dropped."""
+        self._put(edit)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something that was typed is not stored yet."""
+        return bool(self._dirty) and self._scope is not None
+
+    def save_now(self) -> list[Job]:
+        """Store what is not stored yet."""
+        self._save_soon.stop()
+        dirty, self._dirty = self._dirty, set()
+        jobs = []
+        for task_id in dirty:
+            edit = self._edits.get(task_id)
+            if edit is not None and self._scope is not None:
+                fields = dict(edit.texts) | {BASE + name: text for name, text in edit.base.items()}
+                work = self._drafts.save(self._scope, KIND, self._name(task_id), fields)
+                jobs.append(self._bridge.spawn(self, work, failed=self.failed.emit))
+        return jobs
+
+    def _put(self, edit: TaskEdit) -> None:
+        self._edits[edit.task_id] = edit
+        # An edit without a change is not worth a draft.
+        if edit.changes:
+            self._dirty.add(edit.task_id)
+            self._save_soon.start()
+        self.changed.emit(edit.task_id)
+
+    def _release(self, task_id: str) -> None:
+        if self._scope is not None:
+            self._drafts.release_soon(self._scope, KIND, self._name(task_id))
+
+    async def _read(self, scope: Scope) -> list[TaskEdit]:
+        found = []
+        for draft in await self._drafts.list(scope, KIND):
+            project, _, task_id = draft.id.partition("/")
+            if draft.held_elsewhere or project != str(self._project):
+                continue
+            fields = await self._drafts.load(scope, KIND, draft.id)
+            if fields is not None:
+                found.append(edit_of(task_id, fields))
+        return found
+
+    def _loaded(self, edits: list[TaskEdit]) -> None:
+        for edit in edits:
+            if edit.changes and edit.task_id not in self._edits:
+                self._edits[edit.task_id] = edit
+                self.changed.emit(edit.task_id)
+
+    def _name(self, task_id: str) -> str:
+        return f"{self._project}/{task_id}"
+
+
+def edit_of(task_id: str, fields: Mapping[str, str]) -> TaskEdit:
+    """An edit as it was stored. Fields that this version does not know are left out."""
+    texts = {name: text for name, text in fields.items() if name in BY_NAME}
+    return TaskEdit(task_id, {name: fields.get(BASE + name, "") for name in texts}, texts)
+
+
+def _ignore(_error: BurrowError) -> None:
+    """They are read again at the next start."""

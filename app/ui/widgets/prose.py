@@ -1,0 +1,252 @@
+"""Markdown that others wrote: selectable, as tall as its content, and without loading or opening anything by itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, QUrl, Signal
+from PySide6.QtGui import (
+    QDesktopServices,
+    QFont,
+    QGuiApplication,
+    QImage,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextFormat,
+    QTextFrameFormat,
+    QTextOption,
+    QTextTable,
+)
+from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QTextBrowser, QToolTip, QWidget
+
+from app.marks import revealed, revealed_name
+from app.ui.theme import theme, tokens
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QContextMenuEvent, QResizeEvent
+
+FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
+# Qt reads Markdown at once, while the window waits: 0.1 s for a text of this length. A longer one is not formatted.
+LONGEST = 50_000
+LONGEST_SHOWN_ADDRESS = 300
+POINTS_PER_INCH = 72
+PICTURE = "\ufffc"
+
+
+class Prose(QTextBrowser):
+    """Shows Markdown without its HTML and its pictures. A link shows its whole address before it opens in the browser,
+    and only http and https open.
+    """
+
+    link_asked = Signal(str)
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._source = ""
+        self._height = 0
+        self.setAccessibleName(name)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setProperty("prose", "true")
+        self.setOpenLinks(False)
+        self.setTabChangesFocus(True)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.document().setDocumentMargin(0)
+        self.anchorClicked.connect(self._ask)
+        self.highlighted.connect(self._hint)
+        theme().changed.connect(self._render)
+
+    def set_text(self, text: str) -> None:
+        """Show a text. If it is shown already, its selection stays."""
+        if text != self._source:
+            self._source = text
+            self._render()
+
+    @property
+    def text(self) -> str:
+        """The Markdown as it was given."""
+        return self._source
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._height)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, self._height)
+
+    def loadResource(self, kind: int, name: QUrl | str) -> object:
+        """Load nothing: a text must not read files or call servers."""
+        return nothing_loaded()
+
+    def _render(self) -> None:
+        font = QFont(theme().font("body"))
+        # Qt computes the spacing of Markdown from the point size, which a font with a pixel size does not have.
+        font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
+        self.document().setDefaultFont(font)
+        self.document().setMarkdown(revealed(self._source[:LONGEST]), FEATURES)
+        self._name_pictures()
+        self._set_margins()
+        self._fit()
+
+    def _name_pictures(self) -> None:
+        """Put words in the place of pictures."""
+        document = self.document()
+        cursor = document.find(PICTURE)
+        while not cursor.isNull():
+            form = cursor.charFormat()
+            if form.isImageFormat():
+                image = form.toImageFormat()
+                words = image.stringProperty(int(QTextFormat.Property.ImageAltText)) or self.tr("picture")
+                plain = QTextCharFormat()
+                plain.setForeground(theme().colour("muted"))
+                cursor.insertText(f"[{words[:LONGEST_SHOWN_ADDRESS]}: {image.name()[:LONGEST_SHOWN_ADDRESS]}]", plain)
+            cursor = document.find(PICTURE, cursor)
+
+    def _set_margins(self) -> None:
+        """Set the space between blocks and the size of headings, and wrap code on a background of its own."""
+        current = theme()
+        gap, tight = current.px(tokens.SPACE_2), current.px(2)
+        former = ""
+        cursor = QTextCursor(self.document())
+        cursor.beginEditBlock()
+        block = self.document().begin()
+        while block.isValid():
+            cursor.setPosition(block.position())
+            form = block.blockFormat()
+            code = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.nonBreakableLines()
+            in_table = cursor.currentTable() is not None
+            kind = "table" if in_table else "code" if code else "list" if block.textList() is not None else "text"
+            if not former or in_table:
+                top = 0
+            elif kind != former or kind == "text":
+                top = gap
+            else:
+                top = tight if kind == "list" else 0
+            form.setTopMargin(top)
+            form.setBottomMargin(0)
+            if code:
+                form.setNonBreakableLines(False)
+                form.setBackground(current.colour("raised"))
+            cursor.setBlockFormat(form)
+            if form.headingLevel():
+                self._size_heading(cursor, form.headingLevel())
+            former = kind
+            block = block.next()
+        self._frame_tables()
+        cursor.endEditBlock()
+
+    def _size_heading(self, cursor: QTextCursor, level: int) -> None:
+        cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
+        form = QTextCharFormat()
+        # Qt's own sizes are those of a page, three times as large as the text beside it.
+        form.setProperty(QTextFormat.Property.FontSizeAdjustment, {1: 2, 2: 1}.get(level, 0))
+        cursor.mergeCharFormat(form)
+
+    def _frame_tables(self) -> None:
+        current = theme()
+        for frame in self.document().rootFrame().childFrames():
+            if not isinstance(frame, QTextTable):
+                continue
+            form = frame.format()
+            form.setBorderCollapse(True)
+            form.setBorder(1)
+            form.setBorderBrush(current.colour("border"))
+            form.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
+            form.setCellPadding(current.px(tokens.SPACE_1))
+            form.setCellSpacing(0)
+            form.setTopMargin(current.px(tokens.SPACE_2))
+            frame.setFormat(form)
+            for column in range(frame.columns()):
+                cell = frame.cellAt(0, column)
+                cursor = cell.firstCursorPosition()
+                # Behind a block of code Qt begins a table with an empty line.
+                if cursor.block() != cell.lastCursorPosition().block() and not cursor.block().text():
+                    cursor.deleteChar()
+                cursor.setPosition(cell.lastCursorPosition().position(), QTextCursor.MoveMode.KeepAnchor)
+                bold = QTextCharFormat()
+                bold.setFontWeight(QFont.Weight.DemiBold)
+                cursor.mergeCharFormat(bold)
+
+    def _fit(self) -> None:
+        self.document().setTextWidth(self.viewport().width())
+        height = round(self.document().size().height()) + 2
+        if height != self._height:
+            self._height = height
+            self.updateGeometry()
+
+    @guarded()
+    def _hint(self, url: QUrl) -> None:
+        """Show where a link leads while the pointer or the keyboard is on it."""
+        address = url.toString()
+        at = self.cursor().pos() if self.underMouse() else self.mapToGlobal(self.rect().bottomLeft())
+        QToolTip.showText(at, plain_tip(revealed_name(address[:LONGEST_SHOWN_ADDRESS])) if address else "", self)
+
+    def _ask(self, url: QUrl) -> None:
+        """Show the whole address, and open it only after that."""
+        address = url.toString(QUrl.ComponentFormattingOption.FullyEncoded)
+        self.link_asked.emit(address)
+        menu = link_menu(address, self)
+        at = self.cursor().pos() if self.underMouse() else self.mapToGlobal(self.cursorRect().bottomLeft())
+        menu.popup(at)
+
+    @guarded()
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        # Qt's own menu has "Copy link location" only for what it calls a link, and icons of the platform.
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        copy = menu.addAction(self.tr("Copy"), self.copy)
+        copy.setEnabled(self.textCursor().hasSelection())
+        menu.addAction(self.tr("Copy Markdown"), lambda: QGuiApplication.clipboard().setText(self._source))
+        menu.addAction(self.tr("Select all"), self.selectAll)
+        menu.popup(event.globalPos())
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+
+def link_menu(address: str, parent: QWidget) -> QMenu:
+    """A menu with a whole address and what can be done with it."""
+    menu = QMenu(parent)
+    menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    for at in range(0, min(len(address), 10 * LONGEST_SHOWN_ADDRESS), 100):
+        line = menu.addAction(revealed_name(address[at : at + 100]).replace("&", "&&"))
+        line.setEnabled(False)
+    menu.addSeparator()
+    opening = menu.addAction(menu.tr("Open in browser"), lambda: QDesktopServices.openUrl(QUrl(address)))
+    opening.setEnabled(is_web(address))
+    menu.addAction(menu.tr("Copy address"), lambda: QGuiApplication.clipboard().setText(address))
+    return menu
+
+
+def is_web(address: str) -> bool:
+    """Whether an address may be opened in the browser: another scheme could name a file or a program."""
+    url = QUrl(address, QUrl.ParsingMode.StrictMode)
+    return url.isValid() and url.scheme() in {"http", "https"} and bool(url.host())
+
+
+def nothing_loaded() -> QImage:
+    """The answer to `loadResource` that loads nothing.
+
+    For an answer without content Qt reads the file or the `data:` address itself (`QTextDocument::loadResource`).
+    """
+    image = QImage(1, 1, QImage.Format.Format_ARGB32)
+    image.fill(0)
+    return image
+
+
+_BLOCK_MARKS = re.compile(r"^(#{1,6} |[-*+] |\d{1,3}[.)] |> |```|\|.*\|\s*$)", re.MULTILINE)
+_INLINE_MARKS = re.compile(r"\*\*[^*\n]{1,200}\*\*|`[^`\n]{1,200}`|\[[^\]\n]{1,200}\]\([^)\s]{1,500}\)")
+
+
+def looks_like_markdown(text: str) -> bool:
+    """Whether formatting would change how a text looks, and it is short enough to be formatted."""
+    if len(text) > LONGEST:
+        return False
+    return _BLOCK_MARKS.search(text) is not None or _INLINE_MARKS.search(text) is not None

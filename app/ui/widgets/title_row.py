@@ -1,0 +1,114 @@
+"""The head of a page: title at the left, controls at the right; below the title where both do not fit side by side."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, QRect, QSize, Qt
+from PySide6.QtWidgets import QLayout, QLayoutItem, QStyle, QWidget
+
+from app.ui.theme import theme, tokens
+from app.ui.widgets.guard import guarded
+
+# The room that a title needs at least to have the controls beside it.
+LEAST_TITLE = 160
+
+
+class TitleRow(QLayout):
+    """Its first line is as high as a control, so that titles are at one height on every page.
+
+    `lead` stands before the title, such as a button that leads back. Add the controls with `addWidget`.
+    """
+
+    def __init__(self, title: QWidget, lead: QWidget | None = None, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._items: list[QLayoutItem] = []
+        self.setContentsMargins(0, 0, 0, 0)
+        self.setSpacing(theme().px(tokens.SPACE_3))
+        self._first = [each for each in (lead, title) if each is not None]
+        for each in self._first:
+            self.addWidget(each)
+
+    def addItem(self, item: QLayoutItem) -> None:
+        self._items.append(item)
+        self.invalidate()
+
+    def count(self) -> int:
+        return len(self._items)
+
+    def itemAt(self, index: int) -> QLayoutItem | None:
+        return self._items[index] if 0 <= index < len(self._items) else None
+
+    def takeAt(self, index: int) -> QLayoutItem | None:
+        return self._items.pop(index) if 0 <= index < len(self._items) else None
+
+    def expandingDirections(self) -> Qt.Orientation:
+        return Qt.Orientation.Horizontal
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    @guarded(default=0)
+    def heightForWidth(self, width: int) -> int:
+        lines = self._lines(width)
+        return sum(self._height(line) for line in lines) + theme().px(tokens.SPACE_1) * (len(lines) - 1)
+
+    def sizeHint(self) -> QSize:
+        shown = self._shown()
+        return QSize(self._width(shown), self._height(shown))
+
+    def minimumSize(self) -> QSize:
+        width = max((item.minimumSize().width() for item in self._shown()), default=0)
+        return QSize(width, theme().px(tokens.CONTROL))
+
+    @guarded()
+    def setGeometry(self, rect: QRect) -> None:
+        super().setGeometry(rect)
+        y = rect.y()
+        for number, line in enumerate(self._lines(rect.width())):
+            height = self._height(line)
+            self._place(line, QRect(rect.x(), y, rect.width(), height), first=number == 0)
+            y += height + theme().px(tokens.SPACE_1)
+
+    def _place(self, line: list[QLayoutItem], rect: QRect, *, first: bool) -> None:
+        """Put items into a line. In the first one the title takes the room that the others leave."""
+        parent = self.parentWidget()
+        direction = parent.layoutDirection() if parent is not None else Qt.LayoutDirection.LeftToRight
+        left = rect.width() - self._width(line)
+        x = rect.x()
+        for item in line:
+            size = item.sizeHint()
+            if first and item is self._title():
+                size.setWidth(max(size.width() + left, 0))
+            size = size.boundedTo(rect.size())
+            corner = QPoint(x, rect.y() + (rect.height() - size.height()) // 2)
+            item.setGeometry(QStyle.visualRect(direction, rect, QRect(corner, size)))
+            x += size.width() + self.spacing()
+
+    def _lines(self, width: int) -> list[list[QLayoutItem]]:
+        """The items of each line: all in one, or the controls in lines below the title."""
+        shown = self._shown()
+        head = [item for item in shown if item.widget() in self._first]
+        controls = [item for item in shown if item not in head]
+        title = self._title()
+        others = [item for item in shown if item is not title]
+        room = width - self._width(others) - (self.spacing() if others else 0)
+        if not controls or room >= min(title.sizeHint().width(), theme().px(LEAST_TITLE)):
+            return [shown]
+        lines = [head]
+        for item in controls:
+            if lines[-1] is not head and self._width([*lines[-1], item]) <= width:
+                lines[-1].append(item)
+            else:
+                lines.append([item])
+        return lines
+
+    def _title(self) -> QLayoutItem:
+        return self._items[len(self._first) - 1]
+
+    def _shown(self) -> list[QLayoutItem]:
+        return [item for item in self._items if not item.isEmpty()]
+
+    def _width(self, line: list[QLayoutItem]) -> int:
+        return sum(item.sizeHint().width() for item in line) + self.spacing() * max(0, len(line) - 1)
+
+    def _height(self, line: list[QLayoutItem]) -> int:
+        return max([theme().px(tokens.CONTROL), *(item.sizeHint().height() for item in line)])
