@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import jsonschema
@@ -217,6 +217,16 @@ def test_a_check_that_takes_too_long_ends_and_says_so() -> None:
     assert [problem.message for problem in found.unchecked] == [
         "The rest is checked by the server: the check took too long."
     ]
+
+
+@pytest.mark.parametrize("word", ["items", "additionalProperties", "propertyNames", "patternProperties"])
+def test_a_value_of_a_million_members_ends_when_the_time_is_over(word: str) -> None:
+    value: Any = [1] * 1_000_000 if word == "items" else dict.fromkeys(map(str, range(1_000_000)), 1)
+    started = process_time()
+    rules = {"type": ["integer", "string"]}
+    found = check({word: {".": rules} if word == "patternProperties" else rules}, value, seconds=0.05)
+    assert process_time() - started < 1.5
+    assert not found.complete
 
 
 def test_many_problems_are_cut_and_said() -> None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from app.core.mcp.forms.document import SchemaDocument
 from app.core.mcp.forms.schemas import states_const
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     Keyword = Callable[["Evaluation", Any, Any, "Spot"], "Sequence[Problem]"]
 
@@ -32,6 +32,7 @@ TOO_LONG = "the check took too long"
 UNREADABLE = "it cannot be read"
 
 Path = tuple[str | int, ...]
+Item = TypeVar("Item")
 
 
 class Problem(NamedTuple):
@@ -156,6 +157,14 @@ class Evaluation:
             self._over = self._over or monotonic() > self._end
         if self._over:
             raise Untried(TOO_LONG)
+
+    def in_time(self, items: Iterable[Item], spot: Spot, keyword: str) -> Iterator[Item]:
+        """The items of a value, until the time is over: then the rest is noted as skipped."""
+        for item in items:
+            if self._over:
+                self.skip(spot.path, keyword, TOO_LONG)
+                return
+            yield item
 
     def _run(self, schema: dict[str, Any], value: Any, spot: Spot) -> list[Problem]:
         problems: list[Problem] = []
