@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import jsonschema
@@ -143,6 +143,8 @@ def test_what_cannot_be_tried_is_not_said_where_it_does_not_matter(part: Any) ->
             [{"a": 1}, 3],
             [],
         ),
+        ({"type": "string", "const": None}, ["a"], [1]),
+        ({"$ref": "b", "$defs": {"x": {"$id": "b", "type": "integer"}}}, [1], ["a"]),
         ({"properties": [], "required": True, "patternProperties": []}, [{"a": 1}], []),
         (True, [1], []),
         (False, [], [1]),
@@ -215,6 +217,16 @@ def test_a_check_that_takes_too_long_ends_and_says_so() -> None:
     assert [problem.message for problem in found.unchecked] == [
         "The rest is checked by the server: the check took too long."
     ]
+
+
+@pytest.mark.parametrize("word", ["items", "additionalProperties", "propertyNames", "patternProperties"])
+def test_a_value_of_a_million_members_ends_when_the_time_is_over(word: str) -> None:
+    value: Any = [1] * 1_000_000 if word == "items" else dict.fromkeys(map(str, range(1_000_000)), 1)
+    started = process_time()
+    rules = {"type": ["integer", "string"]}
+    found = check({word: {".": rules} if word == "patternProperties" else rules}, value, seconds=0.05)
+    assert process_time() - started < 1.5
+    assert not found.complete
 
 
 def test_many_problems_are_cut_and_said() -> None:

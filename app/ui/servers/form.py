@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormDraft, FormModel, Presence
-from app.core.mcp.json_text import NotJson, parse_json
+from app.core.mcp.json_text import WHITE_SPACE, NotJson, parse_json
 from app.ui.servers.field_editors import shown_name
 from app.ui.servers.form_fields import FieldRow, row_of
 from app.ui.servers.form_problems import ProblemCard
@@ -337,7 +337,8 @@ class ArgumentForm(QWidget):
         self.card.show_lines(self.tr("This text cannot be shown as a form"), [("", "", why)])
 
     def _json_text(self) -> str:
-        return self.json.text().strip() or "{}"
+        text = self.json.text()
+        return text if text.strip(WHITE_SPACE) else "{}"
 
     def _make_body(
         self, model: FormModel, values: FormModel | None, draft: FormDraft, seed: FormDraft

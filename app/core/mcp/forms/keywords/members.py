@@ -40,7 +40,8 @@ def _properties(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequenc
     found: dict[str, list[Problem]] = {name: [] for name in value if name in schemas}
     spot.seen.names.update(found)
     # Plain values first: a list that takes all the time does not keep them from being checked.
-    for name in sorted(found, key=lambda name: isinstance(value[name], dict | list | tuple)):
+    ordered = sorted(found, key=lambda name: isinstance(value[name], dict | list | tuple))
+    for name in run.in_time(ordered, spot, "properties"):
         found[name] = run.check(schemas[name], value[name], (*spot.path, name)).problems
     return [problem for problems in found.values() for problem in problems]
 
@@ -48,7 +49,7 @@ def _properties(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequenc
 def _pattern_properties(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
     schemas = _named(wanted)
     problems: list[Problem] = []
-    for name, item in value.items() if isinstance(value, dict) else ():
+    for name, item in run.in_time(value.items() if isinstance(value, dict) else (), spot, "patternProperties"):
         for pattern, schema in schemas.items():
             run.spend(1)
             try:
@@ -67,11 +68,14 @@ def _additional_properties(run: Evaluation, wanted: Any, value: Any, spot: Spot)
     if not isinstance(value, dict):
         return ()
     known, patterns = _named(spot.schema.get("properties") or {}), _named(spot.schema.get("patternProperties") or {})
-    others = [
-        name for name in value if name not in known and not any(pattern_matches(pattern, name) for pattern in patterns)
-    ]
+    others = [name for name in value if name not in known and not _named_by(run, patterns, name)]
     spot.seen.names.update(others)
     return _others(run, wanted, value, others, spot)
+
+
+def _named_by(run: Evaluation, patterns: Iterable[str], name: str) -> bool:
+    run.spend(1)
+    return any(pattern_matches(pattern, name) for pattern in patterns)
 
 
 def _unevaluated_properties(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
@@ -88,11 +92,14 @@ def _others(run: Evaluation, wanted: Any, value: dict[str, Any], others: list[st
     if wanted is False:
         names = ", ".join(shown(name) for name in others[:NAMES_SHOWN]) + ("…" if len(others) > NAMES_SHOWN else "")
         return (Problem(spot.path, UNKNOWN_NAME.format(names), "additionalProperties"),) if others else ()
-    return [problem for name in others for problem in run.check(wanted, value[name], (*spot.path, name)).problems]
+    names_in_time = run.in_time(others, spot, "additionalProperties")
+    return [
+        problem for name in names_in_time for problem in run.check(wanted, value[name], (*spot.path, name)).problems
+    ]
 
 
 def _property_names(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
-    names = value if isinstance(value, dict) else ()
+    names = run.in_time(value if isinstance(value, dict) else (), spot, "propertyNames")
     found = (problem for name in names for problem in run.check(wanted, name, (*spot.path, name)).problems)
     return [problem._replace(words=f"The name is not accepted: {problem.words}") for problem in found]
 
@@ -108,7 +115,7 @@ def _missing(wanted: Any, value: dict[str, Any], spot: Spot) -> list[Problem]:
     if not isinstance(wanted, list):
         raise Untried(UNREADABLE)
     names = [name for name in wanted if isinstance(name, str) and name not in value]
-    return [Problem((*spot.path, name), "It is required.", "required") for name in names]
+    return [Problem((*spot.path, name), "This field is required.", "required") for name in names]
 
 
 def _dependent(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
@@ -149,7 +156,7 @@ def _rest_items(run: Evaluation, wanted: Any, value: Any, spot: Spot, before: An
     if not _is_list(value):
         return ()
     first = len(before) if isinstance(before, list) else 0
-    return _each(run, [(number, wanted) for number in range(first, len(value))], value, spot)
+    return _each(run, ((number, wanted) for number in range(first, len(value))), value, spot)
 
 
 def _unevaluated_items(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
@@ -163,7 +170,7 @@ def _unevaluated_items(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> 
 
 def _each(run: Evaluation, schemas: Iterable[tuple[int, Any]], value: Any, spot: Spot) -> list[Problem]:
     problems: list[Problem] = []
-    for number, schema in schemas:
+    for number, schema in run.in_time(schemas, spot, "items"):
         spot.seen.places.add(number)
         problems += run.check(schema, value[number], (*spot.path, number)).problems
     return problems
