@@ -138,6 +138,14 @@ def test_what_a_window_types_without_having_loaded_the_draft_does_not_replace_it
     assert second.ask("load", *TOOL) == {"text": "of yesterday"}
 
 
+def test_of_several_copies_the_newest_that_nobody_holds_is_loaded(opens: Opens) -> None:
+    first, second = opens(), opens()
+    first.ask("save", *TOOL, {"text": "of yesterday"})
+    first.close()
+    second.ask("save", *TOOL, {"text": "being written"})
+    assert opens().ask("load", *TOOL) == {"text": "of yesterday"}
+
+
 def test_one_of_several_copies_is_opened_by_its_name(opens: Opens) -> None:
     first, second = opens(), opens()
     first.ask("save", *TOOL, {"text": "one"})

@@ -238,6 +238,8 @@ async def test_files_go_to_the_task_of_unknown_outcome_that_is_found_on_the_serv
         await until(lambda: window.names == ["notes.txt"])
         window.composer.submit()
         await until(lambda: window.place.outbox.pending and window.place.outbox.pending[0].state.value == "unknown")
+        assert window.place.pages.unsent._files.text() == "Files: notes.txt"
+        assert window.place.pages.unsent._files.isVisible()
         tasks.tasks["t9"] = task(9, "Read the notes", description="Read the notes", created_at=datetime.now(UTC))
         window.place.submission._found("p1", tasks.tasks["t9"])
         await until(lambda: not window.place.outbox.pending)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from app.core.storage.attachments import decode
 from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.wording import SendState, send_state, title_of
 from app.ui.widgets.column import ScrollColumn
@@ -39,8 +40,9 @@ class UnsentTask(QWidget):
         self._repository = ElidedLabel(tone="muted")
         self.card = InlineCard()
         self._description = DescriptionView(self.tr("Description"))
+        self._files = Text(role="caption", tone="muted", wrap=True)
         self._area = ScrollColumn(self.tr("Task not on the server yet"))
-        for widget in (self.title, self._state, self._repository, self.card, self._description):
+        for widget in (self.title, self._state, self._repository, self.card, self._description, self._files):
             self._area.box.addWidget(widget)
         self._area.box.addStretch()
         outer = QVBoxLayout(self)
@@ -63,6 +65,9 @@ class UnsentTask(QWidget):
         self._repository.setVisible(bool(item.new.repository))
         self._description.set_text(item.new.description)
         self._description.setVisible(item.new.description.strip() != title_of(item.new))
+        names = [each.name for each in decode(item.files)]
+        self._files.setText(self.tr("Files: {0}").format(", ".join(names)))
+        self._files.setVisible(bool(names))
         title, cause, actions, tone = self._words(item)
         self.card.show_note(title, cause, actions=actions, tone=tone)
 
