@@ -15,8 +15,10 @@ from PySide6.QtGui import QColor, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from app.core.errors import OutcomeUnknown, ServerTrouble
+from app.core.posthog.types import NewTask
 from app.core.storage import Storage
 from app.core.storage import attachments as module
+from app.core.storage.attachments import encode
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.tasks.composer import Composer
@@ -241,6 +243,22 @@ async def test_files_go_to_the_task_of_unknown_outcome_that_is_found_on_the_serv
         await until(lambda: not window.place.outbox.pending)
         window.place.files.refresh()
         await until(lambda: [file.name for file in window.place.files.get("t9")] == ["notes.txt"])
+
+
+async def test_the_files_of_a_task_that_is_deleted_are_forgotten(opens: Opens, notes: Path) -> None:
+    async with opens() as window:
+        window.place.outbox.send(
+            NewTask(description="Read the notes"),
+            files=encode([window.storage.attachments.add_file(notes)]),
+        )
+        await until(lambda: any(window.place.files.get(task_id) for task_id in window.tasks.tasks))
+        [task_id] = window.tasks.tasks
+        window.place.controller.delete(task_id)
+        window.place.pane.undo.settle()
+        await until(lambda: not window.tasks.tasks)
+        await asyncio.sleep(0.1)
+        assert window.place.files.get(task_id) == ()
+        assert await window.storage.drafts.list(ANA) == ()
 
 
 async def test_a_run_that_could_not_be_started_leaves_the_files_and_the_next_one_gets_them(

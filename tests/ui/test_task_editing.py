@@ -247,6 +247,19 @@ async def test_a_change_of_another_field_does_not_stand_in_the_way(opens: Opens)
         assert window.tasks.tasks["t1"].title == "Theirs"
 
 
+async def test_what_is_typed_into_a_task_that_somebody_deletes_becomes_a_draft(opens: Opens) -> None:
+    async with opens() as window:
+        await window.select("t1")
+        window.page.begin_edit()
+        window.type("description", "Mine")
+        del window.tasks.tasks["t1"]
+        window.place.refresh()
+        await until(lambda: window.place.drafts.all)
+        [draft] = window.place.drafts.all
+        assert draft.fields == {"title": "First", "description": "Mine", "repository": "acme/web"}
+        assert [each.kind for each in await window.storage.drafts.list(ANA)] == ["task"]
+
+
 async def test_cancel_gives_up_and_undo_brings_the_text_back(opens: Opens) -> None:
     async with opens() as window:
         await window.select("t1")

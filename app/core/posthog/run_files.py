@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -56,6 +55,9 @@ async def stage(fetcher: Fetcher, path: str, files: Sequence[RunFile]) -> list[s
     `path` is that of the task's staged artifacts. Nothing is started, so this can be repeated. Raises `Rejected` on a
     server that takes no files, and what the requests raise.
     """
+    # Here, because the window is painted before anything is uploaded, and the import takes 50 ms.
+    import asyncio
+
     announced = [
         {"name": each.name, "type": TYPE, "source": SOURCE, "size": each.size, "content_type": each.type}
         for each in files

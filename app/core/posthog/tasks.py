@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.errors import BurrowError, NotFound
-from app.core.posthog.run_files import stage
 from app.core.posthog.task_fields import TITLE_LENGTH, cleaned, one_line, texts_of
 from app.core.posthog.types import NewTask, Page, Task, TaskQuery, TaskRun
 from app.core.posthog.wire import bounded, decode_one, decode_page, segment
@@ -144,7 +143,12 @@ class Tasks:
 
         The files are uploaded first: if that fails, no run was started.
         """
-        staged = await stage(self._fetcher, self._path(id, "staged_artifacts").rstrip("/"), files) if files else []
+        staged: list[str] = []
+        if files:
+            # Few runs have any.
+            from app.core.posthog.run_files import stage
+
+            staged = await stage(self._fetcher, self._path(id, "staged_artifacts").rstrip("/"), files)
         # A permission mode can be sent only with a model, so the first one that the server offers is named.
         body: dict[str, object] = {"mode": "interactive", **await self._agent()}
         if staged:

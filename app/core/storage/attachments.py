@@ -8,7 +8,6 @@ about to name it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -74,6 +73,8 @@ class Attachments:
 
     def read(self, attachment: Attachment) -> bytes:
         """The content of an attachment."""
+        import hashlib
+
         try:
             content = self._path(attachment.digest).read_bytes()
         except OSError as failure:
@@ -137,6 +138,8 @@ def decode(text: object) -> tuple[Attachment, ...]:
 
 
 def _copy(name: str, kind: str, parts: Iterator[bytes], write: Callable[[bytes], object]) -> tuple[str, int]:
+    import hashlib
+
     limit = LARGEST_PDF if kind == PDF else LARGEST
     found, size = hashlib.sha256(), 0
     for part in parts:

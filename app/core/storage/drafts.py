@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.core.errors import StorageTrouble
 from app.core.storage.attachments import FIELD
@@ -49,8 +49,7 @@ class _Unsaved:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """The copy that this process holds, and when it was saved as far as this process knows."""
 
     copy: str

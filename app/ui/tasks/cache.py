@@ -205,6 +205,10 @@ class TaskCache:
     def is_hidden(self, task_id: str) -> bool:
         return any(edit.hidden for edit in self._edits if edit.task == task_id)
 
+    def is_gone(self, task_id: str) -> bool:
+        """Whether the server no longer has a task, as far as is known."""
+        return task_id in self._gone
+
     def is_pinned(self, task_id: str) -> bool:
         for edit in reversed(self._edits):
             if edit.task == task_id and edit.pinned is not None:

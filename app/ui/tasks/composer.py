@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.core.errors import Rejected
@@ -277,6 +278,8 @@ class Composer(QWidget):
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)
+        # Whoever opens a draft goes on writing.
+        self.description.moveCursor(QTextCursor.MoveOperation.End)
         self._say(self.tr("Draft opened"))
 
     def _missing(self) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.core.posthog.task_fields import BY_NAME, TASK_FIELDS, texts_of
-from app.core.posthog.tasks import ChangedMeanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +46,7 @@ class TaskEditing(QObject):
         controller.edited.connect(self._accepted)
         controller.failed.connect(self._refused)
         controller.changed.connect(self._compare)
+        controller.gone.connect(self._gone)
 
     def _connect_detail(self, page: TaskPage) -> None:
         page.task_changed.connect(self._show)
@@ -131,6 +131,8 @@ class TaskEditing(QObject):
         edit = self._edits.get(failure.task_id)
         if edit is None or not edit.sending:
             return
+        from app.core.posthog.tasks import ChangedMeanwhile
+
         self._edits.sending(failure.task_id, False)
         if isinstance(failure.error, ChangedMeanwhile):
             self._controller.fetch(failure.task_id)
@@ -138,7 +140,8 @@ class TaskEditing(QObject):
                 self._pages.detail.editor.say_changed(failure.error.names)
 
     def _compare(self) -> None:
-        """Say at once when somebody else changes what is being edited, and forget an edit that the server has."""
+        """Say at once when somebody else changes what is being edited, and forget what is of no use any more."""
+        self._files.forget_those(self._controller.cache.is_gone)
         for edit in self._edits.all():
             task = self._controller.cache.get(edit.task_id)
             if task is None or edit.sending:
@@ -148,6 +151,11 @@ class TaskEditing(QObject):
                 self._edits.drop(edit.task_id)
             elif edit.task_id == self._pages.task_id and (changed := self._changed_meanwhile(edit)):
                 self._pages.detail.editor.say_changed(changed)
+
+    def _gone(self, task_id: str) -> None:
+        """The task was deleted elsewhere: what is typed into it is not lost with it."""
+        if self._edits.keep_as_draft(task_id):
+            self._navigator.announce(self.tr("The task was deleted elsewhere. What you typed is kept as a draft."))
 
     def _changed_meanwhile(self, edit: TaskEdit) -> list[str]:
         task = self._controller.cache.get(edit.task_id)

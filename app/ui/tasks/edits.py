@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.posthog.task_fields import BY_NAME
 from app.ui.bridge import Generation
+from app.ui.tasks.open_draft import KIND as DRAFT_KIND
+from app.ui.tasks.open_draft import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,7 @@ SAVE_WITHIN_MS = 500
 BASE = "_base."
 
 
-@dataclass(frozen=True)
-class TaskEdit:
+class TaskEdit(NamedTuple):
     """`texts` is what is typed and `base` what the server had at the beginning, by the names of the edited fields."""
 
     task_id: str
@@ -45,9 +45,13 @@ class TaskEdit:
 
 
 class TaskEdits(QObject):
-    """The edits of one project of one account. `changed(task_id)`; `failed(BurrowError)` when one cannot be stored."""
+    """The edits of one project of one account. `changed(task_id)`; `failed(BurrowError)` when one cannot be stored.
+
+    `kept` when one has become a draft of a new task.
+    """
 
     changed = Signal(str)
+    kept = Signal()
     failed = Signal(object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
@@ -84,14 +88,14 @@ class TaskEdits(QObject):
     def begin(self, task_id: str, texts: Mapping[str, str]) -> None:
         """Edit these fields of a task, which have these texts now. What is typed in others already stays."""
         known = self._edits.get(task_id) or TaskEdit(task_id, {}, {})
-        self._put(replace(known, base={**texts, **known.base}, texts={**texts, **known.texts}))
+        self._put(known._replace(base={**texts, **known.base}, texts={**texts, **known.texts}))
 
     def typed(self, task_id: str, texts: Mapping[str, str]) -> None:
         """The user changed something."""
         known = self._edits.get(task_id)
         if known is not None:
             # Quietly: the page that it was typed into shows it.
-            self._edits[task_id] = replace(known, texts={**known.texts, **texts})
+            self._edits[task_id] = known._replace(texts={**known.texts, **texts})
             self._dirty.add(task_id)
             if not self._save_soon.isActive():
                 self._save_soon.start()
@@ -100,13 +104,13 @@ class TaskEdits(QObject):
         """The user has seen what the server has now."""
         known = self._edits.get(task_id)
         if known is not None:
-            self._put(replace(known, base={**known.base, **base}))
+            self._put(known._replace(base={**known.base, **base}))
 
     def sending(self, task_id: str, sending: bool) -> None:
         """Whether the edit is on its way to the server."""
         known = self._edits.get(task_id)
         if known is not None and known.sending is not sending:
-            self._put(replace(known, sending=sending))
+            self._put(known._replace(sending=sending))
 
     def drop(self, task_id: str) -> TaskEdit | None:
         """Forget an edit, and return it."""
@@ -118,6 +122,17 @@ class TaskEdits(QObject):
                 self._bridge.spawn(self, work, failed=self.failed.emit)
             self.changed.emit(task_id)
         return known
+
+    def keep_as_draft(self, task_id: str) -> bool:
+        """The task is gone: what was typed into it becomes a draft of a new one. False if nothing was typed."""
+        known = self._edits.get(task_id)
+        if known is None or not known.changes or self._scope is None:
+            self.drop(task_id)
+            return False
+        fields = {name: known.texts.get(name, "") for name in BY_NAME}
+        work = self._move(self._scope, task_id, fields)
+        self._bridge.spawn(self, work, done=lambda _nothing: self.kept.emit(), failed=self.failed.emit)
+        return True
 
     def restore(self, edit: TaskEdit) -> None:
         """Take up an edit again that was dropped."""
@@ -163,6 +178,13 @@ class TaskEdits(QObject):
             if fields is not None:
                 found.append(edit_of(task_id, fields))
         return found
+
+    async def _move(self, scope: Scope, task_id: str, fields: dict[str, str]) -> None:
+        name = new_id()
+        await self._drafts.save(scope, DRAFT_KIND, name, fields)
+        await self._drafts.release(scope, DRAFT_KIND, name)
+        # In this order: should this process die in between, the text is there twice.
+        self.drop(task_id)
 
     def _loaded(self, edits: list[TaskEdit]) -> None:
         for edit in edits:

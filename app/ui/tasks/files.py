@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.posthog.run_files import RunFile
 from app.core.storage.attachments import FIELD, decode, encode
 from app.ui.bridge import Generation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.core.backend import Backend
     from app.core.errors import BurrowError
+    from app.core.posthog.run_files import RunFile
     from app.core.services import Services
     from app.core.storage import Draft, Scope
     from app.core.storage.attachments import Attachment
@@ -61,6 +63,12 @@ class TaskFiles(QObject):
         """The files of a task."""
         return self._files.get(task_id, ())
 
+    def forget_those(self, gone: Callable[[str], bool]) -> None:
+        """Forget the files of tasks that are gone."""
+        for task_id, files in list(self._files.items()):
+            if files and gone(task_id):
+                self._set(task_id, ())
+
     def remove(self, task_id: str, file: Attachment) -> None:
         """Take a file away from a task."""
         self._set(task_id, tuple(each for each in self.get(task_id) if each != file))
@@ -73,6 +81,9 @@ class TaskFiles(QObject):
         files = self._of(await self._storage.drafts.list(scope, KIND)).get(task_id, ())
         if not files:
             return []
+        # It is not needed before the first paint.
+        from app.core.posthog.run_files import RunFile
+
         self._sent.add(task_id)
         read = self._storage.attachments.read
         return [RunFile(each.name, each.type, each.size, partial(read, each)) for each in files]

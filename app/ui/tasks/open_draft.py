@@ -45,7 +45,7 @@ class OpenDraft(QObject):
         self._loading = False
         # The draft of the list that is being read.
         self._opening: Draft | None = None
-        self.id = _new_id()
+        self.id = new_id()
         # What was open in this window for each account, to be opened again when that account is back.
         self._left: dict[Scope, str] = {}
         self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
@@ -101,7 +101,7 @@ class OpenDraft(QObject):
             else:
                 work = self._drafts.discard(self._scope, KIND, self.id)
             self._bridge.spawn(self, work, done=lambda _nothing: self.stored.emit(), failed=self.failed.emit)
-        self.id = _new_id()
+        self.id = new_id()
 
     def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
@@ -125,7 +125,7 @@ class OpenDraft(QObject):
         self._opening = None
         if self._scope is not None:
             self._drafts.release_soon(self._scope, KIND, self.id)
-        self.id = _new_id()
+        self.id = new_id()
 
     def _load(self, draft_id: str, copy: str | None = None) -> None:
         if self._scope is None:
@@ -142,7 +142,7 @@ class OpenDraft(QObject):
         # Typed while it was being read: a draft of its own, beside the stored one.
         if fields is not None and self._scope is not None:
             self._drafts.release_soon(self._scope, KIND, self.id)
-        self.id = _new_id()
+        self.id = new_id()
         if self._dirty:
             self.save_now()
         elif fields is None:
@@ -150,7 +150,7 @@ class OpenDraft(QObject):
 
     def _not_loaded(self, error: BurrowError) -> None:
         self._loading, self._opening = False, None
-        self.id = _new_id()
+        self.id = new_id()
         self.failed.emit(error)
 
     def _saved(self, _nothing: None) -> None:
@@ -161,5 +161,6 @@ class OpenDraft(QObject):
         self.failed.emit(error)
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """The id of another draft."""
     return os.urandom(16).hex()

@@ -85,6 +85,7 @@ class TasksPlace(Place):
         self.controller.saved_shown.connect(self.pages.build_soon)
         self.controller.reached.connect(self.outbox.drain)
         self.outbox.sent.connect(lambda _id, _task: self.files.refresh())
+        self.edits.kept.connect(self.drafts.refresh)
         self.outbox.waiting_sent.connect(self.waiting_sent)
         self.outbox.gone_elsewhere.connect(self.controller.refresh)
         self.selection.show_nothing()
