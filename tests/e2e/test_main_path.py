@@ -75,7 +75,7 @@ def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_
         sign_in_to_own_server(window, workspace.url)
 
         window.key("ctrl+n")
-        window.find("Description", "text")
+        window.find("Create task", "push button")
         window.key("shift+Tab")
         window.type("Fix the login page")
         window.key("Tab")
@@ -94,7 +94,7 @@ def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_
 
         window.key("ctrl+1")
         window.key("ctrl+n")
-        window.find("Description", "text")
+        window.find("Create task", "push button")
         window.key("shift+Tab")
         window.type("Half a thought")
         window.key("Tab")
@@ -150,7 +150,7 @@ def test_a_draft_is_still_there_after_a_crash_and_a_restart_without_signing_in_a
     with RunningWindow(tmp_path / "window") as window:
         sign_in_to_own_server(window, workspace.url)
         window.key("ctrl+n")
-        window.find("Description", "text")
+        window.find("Create task", "push button")
         window.type("Half a task under way")
         drafts = window.data / "burrow.sqlite3"
         window.until(lambda: "Half a task under way" in stored_drafts(drafts))

@@ -23,7 +23,7 @@ def test_two_drafts_a_rename_and_an_edit_by_keyboard_alone(
         sign_in_to_own_server(window, workspace.url)
         window.find(re.compile("HED-"), "cell")
         window.key("ctrl+n")
-        window.find("Description", "text")
+        window.find("Create task", "push button")
         window.type("First thought")
         window.key("ctrl+n")
         window.find(re.compile("^First thought, "), "cell")

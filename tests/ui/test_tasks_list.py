@@ -231,6 +231,19 @@ async def test_the_menu_keys_open_the_menu_at_the_row(qapp: QApplication, key: Q
         menu.close()
 
 
+async def test_archiving_from_the_list_goes_on_to_the_next_row(qapp: QApplication) -> None:
+    async with task_desk(qapp, numbered(4)) as desk:
+        await desk.select("task:t2")
+        desk.press(Qt.Key.Key_Menu)
+        menu = await opened_menu(qapp)
+        next(action for action in menu.actions() if action.text() == "Archive").trigger()
+        menu.close()
+        await settle()
+        assert desk.place.pages.detail.task_id == "t3"
+        assert desk.place.pane.table.selected_keys() == ("task:t3",)
+        assert desk.place.pane.undo.text == "“Task 2” archived"
+
+
 async def test_the_menu_of_several_acts_on_all_of_them(qapp: QApplication) -> None:
     async with task_desk(qapp, numbered(4)) as desk:
         await desk.select("task:t2")

@@ -242,8 +242,26 @@ async def test_a_last_task_that_was_deleted_meanwhile_is_said_at_start(qapp: QAp
         del tasks.tasks["t2"]
         await desk.show(FakeBackend(tasks))
         nothing = desk.place.pages.nothing
-        await until(lambda: "deleted" in nothing.accessibleName())
+        await until(lambda: "This task was deleted" in nothing.accessibleName())
         desk.button(nothing, "Show the next task").click()
+        assert desk.place.pages.detail.task_id == "t1"
+
+
+async def test_a_deleted_last_task_is_said_once_and_a_link_to_nowhere_is_not_remembered(qapp: QApplication) -> None:
+    tasks = FakeTasks(numbered(3))
+    async with task_desk(qapp, tasks) as desk:
+        await desk.select("task:t2")
+        kept = desk.services.storage.settings.values
+        await until(lambda: kept.get("tasks.last"))
+        del tasks.tasks["t2"]
+        desk.place.refresh()
+        await until(lambda: kept["tasks.last"] == {})
+        desk.place.open_item("nowhere")
+        await until(lambda: "Task not found" in desk.place.pages.nothing.accessibleName())
+        assert kept["tasks.last"] == {}
+        desk.place.set_backend(None)
+        await desk.show(FakeBackend(tasks))
+        await until(lambda: desk.place.pages.shows_detail)
         assert desk.place.pages.detail.task_id == "t1"
 
 

@@ -215,8 +215,8 @@ class TaskActions(QObject):
 
     def _archive(self, archived: bool) -> None:
         ids = self._selection.task_ids
-        if len(ids) == 1:
-            # It stays in view, where it can be taken back.
+        if len(ids) == 1 and not self._pane.table.hasFocus():
+            # Whoever reads the page keeps it. Whoever works in the list goes on to the next row.
             self._controller.archive(ids[0], archived)
         else:
             self._take_away(ids, lambda i: self._controller.archive(i, archived))

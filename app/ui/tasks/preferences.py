@@ -57,10 +57,11 @@ class ListPreferences:
         found = self._last_tasks().get(project)
         return found if isinstance(found, str) else None
 
-    def set_last_task(self, project: str, task_id: str) -> None:
-        """Remember the task that is open in a project."""
+    def set_last_task(self, project: str, task_id: str | None) -> None:
+        """Remember the task that is open in a project, or forget it."""
         kept = {key: found for key, found in self._last_tasks().items() if key != project}
-        kept[project] = task_id
+        if task_id is not None:
+            kept[project] = task_id
         self._settings.put(LAST, dict(list(kept.items())[-LAST_KEPT:]))
 
     def _last_tasks(self) -> dict[str, object]:

@@ -149,10 +149,10 @@ class TaskSelection(QObject):
         if self._controller.cache.get(task_id) is not None:
             self.show_task(task_id)
             self._scroll_to_shown()
+            self._remember(task_id)
         else:
             self._wanted = task_id
         self._controller.fetch(task_id)
-        self._remember(task_id)
 
     def new_task(self) -> None:
         """Open the composer with an empty draft."""
@@ -374,6 +374,7 @@ class TaskSelection(QObject):
     def _update(self) -> None:
         """The cache changed: update the page."""
         if self._wanted is not None and self._controller.cache.get(self._wanted) is not None:
+            self._remember(self._wanted)
             self.show_task(self._wanted)
             self._scroll_to_shown()
         if self._pages.shows_several:
@@ -409,10 +410,18 @@ class TaskSelection(QObject):
 
     def _gone(self, task_id: str) -> None:
         """The server does not have a task."""
+        last = self._project is not None and self._preferences.last_task(self._project) == task_id
+        if last and self._project is not None:
+            # Said once, not at each start.
+            self._preferences.set_last_task(self._project, None)
         if self._wanted == task_id:
             self._wanted = None
-            words = self.tr("It may have been deleted, or it belongs to another project.")
-            self._show_missing(self.tr("Task not found"), words)
+            if last:
+                words = self.tr("The task that was open last is no longer on the server.")
+                self._show_missing(self.tr("This task was deleted"), words)
+            else:
+                words = self.tr("It may have been deleted, or it belongs to another project.")
+                self._show_missing(self.tr("Task not found"), words)
         elif self._pages.task_id == task_id:
             shown, title = self._pages.shows_detail, self._pages.detail.title.text()
             self._pages.detail.clear()
