@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -14,7 +16,7 @@ from app.core.mcp.forms.choices import choices_of
 from app.core.mcp.forms.fields import Field, FieldKind
 from app.core.mcp.forms.model import FormDraft, FormModel, Presence
 from app.core.mcp.forms.reasons import Reason
-from app.core.mcp.json_text import same_json
+from app.core.mcp.json_text import parse_json, same_json
 
 KEYWORDS = [
     "$ref",
@@ -86,7 +88,14 @@ ODD: list[Any] = [
 # Kept from Hypothesis, which prints its samples.
 HUGE = 10**5_000
 ODD += [{"a": 1}, {"$ref": "#"}, {"a": {"$ref": "#/properties/a"}}, ["a", "a", 1, None, {}], [{"const": 1}, None, 3]]
-LEAVES = st.sampled_from(ODD) | st.sampled_from(TYPES) | st.sampled_from(REFERENCES) | st.text(max_size=4) | st.floats()
+LEAVES = (
+    st.sampled_from(ODD)
+    | st.sampled_from(TYPES)
+    | st.sampled_from(REFERENCES)
+    | st.text(max_size=4)
+    | st.floats()
+    | st.decimals()
+)
 JSON: st.SearchStrategy[Any] = st.recursive(
     LEAVES,
     lambda inner: (
@@ -179,6 +188,49 @@ def test_references_in_a_circle_end() -> None:
     assert model["a"].reason is Reason.REFERENCE
 
 
+@pytest.mark.parametrize(
+    "reference",
+    ["#/$defs/a", "#a", "a.json", "https://x.test/a.json", "a.json#", "#/$defs/list/0", "a.json#/properties/b"],
+)
+def test_a_reference_inside_the_document_is_followed_however_it_is_written(reference: str) -> None:
+    inner = {"$id": "a.json", "$anchor": "a", "type": "string", "properties": {"b": {"type": "string"}}}
+    document = {"$id": "https://x.test/root.json", "$defs": {"a": inner, "list": [{"type": "string"}]}}
+    assert only({"$ref": reference}, **document).kind is FieldKind.TEXT
+
+
+CORPORA = sorted((Path(__file__).parent.parent / "corpora").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", CORPORA, ids=lambda path: path.stem)
+def test_a_schema_with_exact_numbers_gives_the_same_form(path: Path) -> None:
+    text = path.read_text("utf-8")
+    exact = parse_json(text, depth=200)["tools"]
+    for tool, same in zip(json.loads(text)["tools"], exact, strict=True):
+        one, two = FormModel(tool["inputSchema"]), FormModel(same["inputSchema"])
+        assert one.fields == two.fields
+        assert one.seed() == two.seed()
+
+
+def test_limits_that_are_exact_numbers_are_hints() -> None:
+    item = only(
+        {"type": "number", "minimum": Decimal("0.10"), "maximum": Decimal("1E+3"), "maxLength": Decimal("1E+3")}
+    )
+    assert item.hints == ("at least 0.10", "at most 1E+3", "at most 1E+3 characters")
+    assert only({"type": "string", "maxLength": Decimal("1000")}).multiline
+
+
+def test_null_for_what_a_server_does_not_state_is_read_over() -> None:
+    unset = dict.fromkeys(["const", "enum", "anyOf", "allOf", "oneOf", "$ref", "items", "default", "title", "pattern"])
+    item = only({**unset, "type": "string", "default": "x"})
+    assert (item.kind, item.nullable, item.default) == (FieldKind.TEXT, False, "x")
+    assert only(None).reason is Reason.UNSTATED
+
+
+def test_a_fixed_value_wins_over_a_default() -> None:
+    model = FormModel({"properties": {"x": {"const": "a", "default": "b"}}, "required": ["x"]})
+    assert model.arguments(model.seed()) == {"x": "a"}
+
+
 def arguments(count: int) -> dict[str, Any]:
     kinds = [
         {"type": "string", "description": "What it is for"},
@@ -207,6 +259,28 @@ def test_a_form_of_ten_thousand_arguments_costs_what_its_size_says() -> None:
 
     cost(100)
     assert cost(10_000) < 40 * cost(1_000)
+
+
+@pytest.mark.serial
+def test_arguments_that_share_something_large_cost_no_more_than_it() -> None:
+    wide = {"type": "object", "properties": {f"m{n}": {"type": "string"} for n in range(2_000)}}
+    schema = {
+        "properties": {f"a{n}": {"$ref": ("#choices", "#/$defs/wide", "#/$defs/far")[n % 3]} for n in range(3_000)},
+        "required": [f"a{n}" for n in range(3_000)],
+        "$defs": {
+            "choices": {"$anchor": "choices", "enum": [f"v{n}" for n in range(4_000)], "default": "v3999"},
+            "wide": wide,
+            "far": {"$ref": "#last"},
+            **{f"d{n}": {"$anchor": f"anchor{n}"} for n in range(3_000)},
+            "last": {"$anchor": "last", "type": "integer"},
+        },
+    }
+    started = process_time()
+    model = FormModel(schema)
+    model.arguments(model.seed())
+    assert process_time() - started < 5
+    assert model["a0"].choices is model["a3"].choices
+    assert model["a2"].kind is FieldKind.INTEGER
 
 
 def test_choices_with_one_title_are_told_apart_and_sent_as_chosen() -> None:
@@ -242,6 +316,7 @@ def test_values_that_print_alike_are_different_choices() -> None:
     assert item.chosen("b") is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(JSON, st.sampled_from(["", "Same", "Same (1)", "1", " "])), max_size=12))
 def test_no_two_choices_look_the_same(values: list[tuple[Any, str]]) -> None:
     found = choices_of(values)
@@ -327,6 +402,10 @@ def test_a_tool_without_arguments_has_an_empty_form(schema: Any) -> None:
         ({"type": "object", "additionalProperties": {"type": "integer"}}, Reason.NAMES_FREE),
         ({"type": "object", "properties": {}, "additionalProperties": True}, Reason.NAMES_FREE),
         ({"type": "object", "properties": [], "patternProperties": {"^x-": {}}}, Reason.NAMES_FREE),
+        ({"type": "object", "minProperties": 1}, Reason.NAMES_FREE),
+        ({"type": "object", "propertyNames": {"maxLength": 3}}, Reason.NAMES_FREE),
+        ({"type": "object", "unevaluatedProperties": {"type": "string"}}, Reason.NAMES_FREE),
+        ({"type": "object", "allOf": [{"additionalProperties": {"type": "string"}}]}, Reason.NAMES_FREE),
         ({"$ref": "#/$defs/map", "$defs": {"map": {"type": "object", "additionalProperties": {}}}}, Reason.NAMES_FREE),
         ({"type": "array"}, Reason.NO_OBJECT),
         ({"properties": 3}, Reason.NO_OBJECT),
@@ -350,6 +429,7 @@ def test_a_form_says_whether_other_arguments_are_accepted() -> None:
     named = {"type": "object", "properties": {"a": {"type": "string"}}}
     assert FormModel(named).open
     assert not FormModel({**named, "additionalProperties": False}).open
+    assert not FormModel({"allOf": [named], "unevaluatedProperties": False}).open
 
 
 TEXT, WHOLE = FieldKind.TEXT, FieldKind.INTEGER
@@ -436,6 +516,13 @@ def test_a_root_made_of_several_schemas_has_the_arguments_of_all(
     assert not model.whole_json, model.reason
     assert {item.name: item.kind for item in model.fields} == kinds
     assert [item.name for item in model.fields if item.required] == required
+
+
+@pytest.mark.parametrize("other", [True, {}, {"$ref": "#/nowhere"}, {"$ref": "#"}])
+def test_an_argument_is_required_only_if_every_branch_requires_it(other: Any) -> None:
+    named = {"properties": {"a": {"type": "string"}}, "required": ["a"]}
+    assert not FormModel({"anyOf": [named, other]})["a"].required
+    assert FormModel({"anyOf": [named, False, {"type": "null"}, {"type": "string"}]})["a"].required
 
 
 PLACE = {

@@ -143,6 +143,8 @@ def test_what_cannot_be_tried_is_not_said_where_it_does_not_matter(part: Any) ->
             [{"a": 1}, 3],
             [],
         ),
+        ({"type": "string", "const": None}, ["a"], [1]),
+        ({"$ref": "b", "$defs": {"x": {"$id": "b", "type": "integer"}}}, [1], ["a"]),
         ({"properties": [], "required": True, "patternProperties": []}, [{"a": 1}], []),
         (True, [1], []),
         (False, [], [1]),

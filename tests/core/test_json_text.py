@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.mcp.json_text import DEPTH_LIMIT, NotJson, parse_json, same_json, write_json
@@ -124,11 +124,13 @@ def test_numbers_that_int_cannot_hold_are_sent_with_their_digits(text: str) -> N
     assert placeholders.restore(json.dumps(arguments)) == f'{{"x": {text}}}'
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_whatever_is_written_is_read_as_the_same_value(value: Any) -> None:
     assert same_json(parse_json(write_json(value)), value)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     places = []

@@ -134,7 +134,7 @@ def draw_a_chart(window: RunningWindow) -> None:
     window.key("Return")
     window.find("Chart events", "label")
     window.key("ctrl+Return")
-    window.find(re.compile("One argument is not valid"))
+    window.find(re.compile("1 argument to fix"))
     window.key("space")
     window.type("$pageview")
     window.key("ctrl+Return")

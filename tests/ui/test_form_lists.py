@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QMimeData, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QWidget
 
 from app.core.mcp.forms.model import Presence
 from app.ui.servers.form_fields import FieldRow
@@ -18,7 +18,7 @@ from tests.ui.test_form_size import Page
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
-LIST = {
+LIST: dict[str, Any] = {
     "type": "object",
     "properties": {"l": {"type": "array", "items": {"type": "string"}}, "z": {"type": "string"}},
     "required": ["l", "z"],
@@ -239,6 +239,8 @@ def test_the_card_follows_what_is_mended_and_does_not_judge_while_typing(page: P
     assert page.form.card.text().startswith("2 arguments to fix\n")
     QTest.keyClicks(QApplication.focusWidget(), "2")
     page.form.show_field("n")
+    press(Qt.Key.Key_Home)
+    press(Qt.Key.Key_Delete)
     QTest.keyClicks(QApplication.focusWidget(), "1")
     page.run.setFocus()
     assert page.form.card.isHidden()
@@ -263,3 +265,50 @@ def test_a_field_that_is_set_and_left_out_again_keeps_what_was_typed(page: Page)
     assert page.form.arguments() == {}
     row.set_presence(Presence.VALUE)
     assert page.form.arguments() == {"t": "kept"}
+
+
+def test_backspace_again_after_an_item_went_deletes_one_character(page: Page) -> None:
+    editor = list_of(page, ["first", ""])
+    editor.focus_item(1)
+    press(Qt.Key.Key_Backspace)
+    press(Qt.Key.Key_Backspace)
+    assert sent(page) == ["firs"]
+
+
+def test_a_form_that_changes_while_somebody_types_goes_on_where_they_were(page: Page) -> None:
+    page.show(LIST)
+    page.form.rows["z"].take_focus()
+    QTest.keyClicks(QApplication.focusWidget(), "typed")
+    changed = {**LIST, "properties": {"new": {"type": "string"}, **LIST["properties"]}}
+    page.form.show_tool(page, changed, page.form.draft)
+    assert page.focused_field() == "z"
+    QTest.keyClicks(QApplication.focusWidget(), "!")
+    assert page.form.draft.entry("z").text == "typed!"
+
+
+HIDDEN = ("a\u200bb", "a\u202eb", "a\u00a0b", "a\u2066b")
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_cannot_be_seen_in_the_words_of_a_tool_is_marked(page: Page, name: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            name: {"type": "string", "description": name},
+            "title": {"type": "string", "title": name},
+            "choice": {"enum": [name, "ab"]},
+            "fixed": {"const": name},
+        },
+        "required": ["choice", "fixed"],
+    }
+    page.show(schema)
+    said = [label.text() for label in page.form.findChildren(QLabel)]
+    select = page.form.rows["choice"].editor
+    assert isinstance(select, QComboBox)
+    said += [select.itemText(place) for place in range(2)]
+    mark = f"‹U+{ord(name[1]):04X}›"
+    assert sum(mark in text for text in said) >= 3
+    # No-break spaces are ordinary in sentences.
+    assert not [text for text in said if name in text and name != "a\u00a0b"]
+    select.setCurrentIndex(0)
+    assert page.form.arguments() == {"choice": name, "fixed": name}

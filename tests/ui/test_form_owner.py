@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -142,3 +143,18 @@ async def test_a_tool_is_never_called_with_the_arguments_of_another(
         page.run()
         await until(lambda: bool(backend.servers.calls))
         assert [(call.tool, call.arguments) for call in backend.servers.calls] == [("second", {})]
+
+
+@pytest.mark.parametrize("needed", [{"required": ["a", "n"]}, {"allOf": [{"required": ["a", "n"]}]}])
+def test_what_is_missing_is_no_reason_against_json(qapp: QApplication, needed: Any) -> None:
+    form = ArgumentForm()
+    properties = {"a": {"type": "string"}, "n": {"type": "integer"}, "b": {"type": "string"}}
+    form.show_tool("tool", {"type": "object", "properties": properties, **needed})
+    form.rows["b"].set_presence(Presence.VALUE)
+    form.rows["b"].editor.setPlainText("typed")  # type: ignore[attr-defined]
+    assert form.set_json(True)
+    assert json.loads(form.json.text()) == {"b": "typed"}
+    assert form.set_json(False)
+    form.rows["n"].editor.setPlainText("12x")  # type: ignore[attr-defined]
+    assert not form.set_json(True)
+    assert form.rows["n"].error.text() == "It must be a whole number."

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.core.mcp.forms.model import FormDraft, FormModel
 from app.core.mcp.forms.validation import FieldProblem, ValidationResult
 from app.ui.servers import draft_text
+from app.ui.servers.form import ArgumentForm
 from tests.ui._servers_fakes import FakeBackend, own, settle, tool, until
 from tests.ui.test_form_text import TEXTS
 from tests.ui.test_servers_place import desk
@@ -41,6 +43,20 @@ def test_what_was_typed_is_stored_and_restored_character_by_character(
     assert found[0].entry("text").text == text
     assert found[0].entry("list").items == tuple(items)
     assert (found[0].extra, found[0].whole, found[1]) == ({"more": extra}, whole, whole)
+
+
+@pytest.mark.parametrize("text", ["a\u00a0b", "a\u2028b\u2029c", "\ufdd0\ufdd1", "a\r\nb", "\ufeffx\ud800", "\u202ex"])
+def test_text_is_the_same_through_form_and_json_and_back(qapp: QApplication, text: str) -> None:
+    form = ArgumentForm()
+    form.show_tool("tool", SCHEMA, FormModel(SCHEMA).draft_from({"text": text, "list": [text, ""]}))
+    arguments = {"text": text, "list": [text, ""]}
+    for as_json in (True, False, True, False):
+        assert form.set_json(as_json)
+        assert form.arguments() == arguments
+    form.set_json(True)
+    form.json.edit.moveCursor(QTextCursor.MoveOperation.End)
+    form.json.edit.insertPlainText(" ")
+    assert form.arguments() == arguments
 
 
 def test_a_million_characters_are_stored() -> None:

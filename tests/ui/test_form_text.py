@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -14,6 +19,7 @@ from app.ui.widgets.fields import CodeEdit, JsonEdit
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text_field import TextField
 
+ROOT = Path(__file__).parents[2]
 # Every code point, the ones that Qt changes more often.
 ODD = "\n\r\u2028\u2029\ufdd0\ufdd1\u00a0\0\ufeff\ufffe\uffff\ufffd\ufffc\ud83d\ude00\U0001f600\t\x0b\x0c\x85"
 CODE_POINTS = st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=()))
@@ -92,6 +98,23 @@ def test_a_copy_is_what_was_selected(qapp: QApplication) -> None:
     field.selectAll()
     field.copy()
     assert qapp.clipboard().text() == "a\u00a0b\r\nc\u2029d"
+
+
+def test_a_process_ends_well_with_a_copy_in_its_clipboard() -> None:
+    program = (
+        "from PySide6.QtWidgets import QApplication\n"
+        "app = QApplication([])\n"
+        "from app.ui.widgets.text_field import TextField\n"
+        "field = TextField('Text', 'copied')\n"
+        "field.selectAll()\n"
+        "field.copy()\n"
+        "print(QApplication.clipboard().text())\n"
+    )
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (0, "copied\n")
 
 
 def test_a_new_line_is_the_one_that_the_text_uses(qapp: QApplication) -> None:

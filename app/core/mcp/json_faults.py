@@ -9,7 +9,7 @@ import json
 import re
 
 # A string, a number, a word such as NaN, or a sign. A backslash and the character after it belong together.
-TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|-?[A-Za-z]+|[{}\[\]:,]', re.DOTALL)
+TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]*|-?[A-Za-z]+|[{}\[\]:,]', re.DOTALL)
 EXPONENT = re.compile(r"^-?[0-9.]+[eE][+-]?0*[1-9][0-9]{16,}$")
 WORD = re.compile(r"-?[A-Za-z_$][\w$]*")
 # The messages of the standard library, by how they begin.

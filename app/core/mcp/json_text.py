@@ -13,28 +13,33 @@ import json
 import re
 import secrets
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from app.core.mcp.json_faults import exponent_at, place_of, syntax_words, too_deep_at, twice_at, word_at
 
 DEPTH_LIMIT = 64
 # Python refuses to convert more digits than 4,300 between int and str.
 DIGITS_LIMIT = 4_000
+# What may stand between the values of a JSON text. A no-break space may not.
+WHITE_SPACE = " \t\n\r"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+Number = int | float | Decimal
 TOO_DEEP = "It is nested too deeply"
 
 
 class NotJson(ValueError):
     """Text that is not JSON, or a value that JSON cannot represent.
 
-    `line` and `column` count from 1; both are 0 when the position is not known.
+    `msg` says what is wrong, `message` where too. `line` and `column` count from 1; both are 0 when the position is not
+    known.
     """
 
-    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, msg: str, line: int = 0, column: int = 0) -> None:
+        self.msg = msg
+        self.message = f"{msg} (line {line}, column {column})" if line else msg
         self.line = line
         self.column = column
+        super().__init__(self.message)
 
 
 def parse_json(text: str, *, depth: int = DEPTH_LIMIT) -> Any:
@@ -130,6 +135,11 @@ def exact_numbers(value: Any) -> Any:
             return [exact_numbers(item) for item in value]
         case _:
             return value
+
+
+def is_number(value: object) -> TypeGuard[Number]:
+    """Whether a value is a number of JSON. Booleans are not, although Python says so."""
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def same_json(one: object, two: object) -> bool:
@@ -244,4 +254,4 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _fault(text: str, words: str, at: int) -> NotJson:
     line, column = place_of(text, at)
-    return NotJson(f"{words} (line {line}, column {column})", line, column)
+    return NotJson(words, line, column)

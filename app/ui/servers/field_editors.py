@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.core.mcp.forms.fields import FieldKind
+from app.marks import isolated, revealed, revealed_name
 from app.ui.servers.wording import tr
 from app.ui.theme import theme
 from app.ui.widgets.bounded_text import BoundedText, beginning
@@ -28,6 +29,11 @@ JSON_LINES = 4
 # Characters of what a server calls a choice or an argument.
 LABEL_LIMIT = 200
 NUMBER_WIDTH = 240
+
+
+def shown_name(name: str) -> str:
+    """What a server calls something, for a line: bounded, and with marks for what cannot be seen."""
+    return isolated(revealed_name(beginning(name, LABEL_LIMIT)))
 
 
 def scalar_editor(
@@ -67,15 +73,15 @@ def _yes_or_no(text: str, name: str, put: Put) -> QWidget:
 
 def _fixed(choices: Sequence[Choice], text: str, name: str) -> QWidget:
     value = choices[0].key if choices else text
-    shown = BoundedText(tr("{0}  ·  fixed by the tool").format(value), name=name)
-    shown.setAccessibleName(tr("{0}: {1}, fixed by the tool").format(name, beginning(value, LABEL_LIMIT)))
+    shown = BoundedText(tr("{0}  ·  fixed by the tool").format(isolated(revealed(value))), name=name)
+    shown.setAccessibleName(tr("{0}: {1}, fixed by the tool").format(name, shown_name(value)))
     return shown
 
 
 def _choice(choices: Sequence[Choice], text: str, name: str, put: Put) -> QWidget:
     make = SearchSelect if len(choices) > FEW_CHOICES else Select
     select = make(name)
-    select.addItems([choice.label for choice in choices])
+    select.addItems([shown_name(choice.label) for choice in choices])
     # What is chosen goes by its place, never by its text.
     select.setCurrentIndex(next((place for place, choice in enumerate(choices) if choice.key == text), -1))
     select.setPlaceholderText(tr("Choose…"))

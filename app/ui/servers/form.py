@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.mcp.forms.model import FormDraft, FormModel
-from app.core.mcp.json_text import NotJson, parse_json
+from app.core.mcp.forms.model import FormDraft, FormModel, Presence
+from app.core.mcp.json_text import WHITE_SPACE, NotJson, parse_json
+from app.ui.servers.field_editors import shown_name
 from app.ui.servers.form_fields import FieldRow, row_of
 from app.ui.servers.form_problems import ProblemCard
 from app.ui.servers.map_editor import MapEditor
-from app.ui.servers.nested_json import pairs_of
+from app.ui.servers.nested_json import json_of, pairs_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.fields import JsonEdit
+from app.ui.widgets.focus_chain import holds_focus, order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import holds_focus, order_after, reveal
 from app.ui.widgets.text import Text
+from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,6 +130,7 @@ class ArgumentForm(QWidget):
 
         A schema for which no form can be made is edited as JSON, with the reason.
         """
+        edited = self._edited_field() if owner is self.owner else None
         self.clear()
         try:
             self._show(FormModel(schema), draft, text)
@@ -135,6 +138,8 @@ class ArgumentForm(QWidget):
             log.exception("No form could be made for a schema; its arguments are edited as JSON")
             self._show_without_form(draft, text)
         self.owner, self.schema = owner, schema
+        if edited is not None:
+            self._edit_again(*edited)
 
     def show_model(self, model: FormModel, draft: FormDraft | None = None, text: str | None = None) -> None:
         """Show other content for the same owner."""
@@ -187,7 +192,7 @@ class ArgumentForm(QWidget):
         self._clear_problems()
         self._title = title
         for problem in problems:
-            self._problems.setdefault(_argument(problem), []).append(problem)
+            self._problems.setdefault(problem.argument, []).append(problem)
         self._checked = set(self._problems)
         for name in self._problems:
             self._say(name)
@@ -225,6 +230,24 @@ class ArgumentForm(QWidget):
         first = next((row.editor for row in self._made() if row.editor is not row), None)
         if first is not None:
             first.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _edited_field(self) -> tuple[str, int] | None:
+        """The field that has the focus, and where the cursor is in its text."""
+        row = next((row for row in self._made() if holds_focus(row)), None)
+        if row is None:
+            return None
+        return row.field.name, row.editor.textCursor().position() if isinstance(row.editor, TextField) else 0
+
+    def _edit_again(self, name: str, place: int) -> None:
+        """Go on in a field of the same name. Nothing is selected: the next key must not replace what was typed."""
+        if self._json or name not in self.rows:
+            return
+        row = self.rows[name]
+        row.take_focus()
+        if isinstance(row.editor, TextField):
+            cursor = row.editor.textCursor()
+            cursor.setPosition(min(place, row.editor.document().characterCount() - 1))
+            row.editor.setTextCursor(cursor)
 
     def _show(self, model: FormModel, draft: FormDraft | None, text: str | None) -> None:
         """Build everything aside, then show it. Raises what the model or a field raises."""
@@ -280,11 +303,12 @@ class ArgumentForm(QWidget):
     def _to_json(self) -> bool:
         text = self.model.as_json(self._draft)
         if not isinstance(text, str):
-            # What is missing can be added in the JSON. What cannot be read has no JSON and would be lost.
-            text = FormModel({**self.model.schema, "required": []}).as_json(self._draft)
-        if not isinstance(text, str):
-            self.show_problems(text)
-            return False
+            # What is missing can be added in the JSON. What cannot be read has no JSON.
+            unread = [problem for problem in text if self._draft.entry(problem.argument).presence is Presence.VALUE]
+            if unread:
+                self.show_problems(unread)
+                return False
+            text = json_of(self.model, self._draft)
         self._clear_problems()
         self._json = True
         self._fill_json(text)
@@ -312,7 +336,8 @@ class ArgumentForm(QWidget):
         self.card.show_lines(self.tr("This text cannot be shown as a form"), [("", "", why)])
 
     def _json_text(self) -> str:
-        return self.json.text().strip() or "{}"
+        text = self.json.text()
+        return text if text.strip(WHITE_SPACE) else "{}"
 
     def _make_body(
         self, model: FormModel, values: FormModel | None, draft: FormDraft, seed: FormDraft
@@ -356,11 +381,11 @@ class ArgumentForm(QWidget):
         if self.owner is None or self._json:
             return
         try:
-            text = self.model.as_json(self._draft)
+            text = json_of(self.model, self._draft)
         except Exception:
             log.exception("The arguments could not be written as JSON")
             text = "{}"
-        self._show_without_form(self._draft, text if isinstance(text, str) else "{}")
+        self._show_without_form(self._draft, text)
 
     def _put_body(self, body: QWidget | None) -> None:
         former, self._body = self._body, body
@@ -403,7 +428,7 @@ class ArgumentForm(QWidget):
             return
         name = row.field.name
         found = self.model.arguments(self._draft)
-        problems = [p for p in found if _argument(p) == name] if not isinstance(found, dict) else []
+        problems = [p for p in found if p.argument == name] if not isinstance(found, dict) else []
         if problems and name not in self._problems:
             self._problems[name] = problems
             self._say(name)
@@ -433,14 +458,14 @@ class ArgumentForm(QWidget):
             return
         words = self._count_words(len(self._problems))
         order = {name: place for place, name in enumerate(self.rows)}
-        problems.sort(key=lambda problem: order.get(_argument(problem), -1))
+        problems.sort(key=lambda problem: order.get(problem.argument, -1))
         self.card.show_lines(self._title or words, [self._line(problem) for problem in problems])
 
     def _count_words(self, count: int) -> str:
         return self.tr("1 argument to fix") if count == 1 else self.tr("%n arguments to fix", "", count)
 
     def _line(self, problem: FieldProblem) -> tuple[str, str, str]:
-        name = _argument(problem)
+        name = problem.argument
         label = f"{self._label(name)} {problem.path[len(name) + 1 :]}".strip()
         return name if name in self.rows and not self._json else "", label, self._said(name) or problem.message
 
@@ -451,9 +476,9 @@ class ArgumentForm(QWidget):
 
     def _label(self, name: str) -> str:
         try:
-            return self.model[name].label
+            return shown_name(self.model[name].label)
         except KeyError:
-            return name
+            return shown_name(name)
 
     def _show_mode(self) -> None:
         self._heading.setVisible(True)
@@ -473,7 +498,7 @@ class ArgumentForm(QWidget):
         if not self._json and not self.model.fields and not self._draft.extra:
             return self.tr("This tool takes no arguments.")
         if not self._json and self._draft.extra:
-            names = beginning(", ".join(self._draft.extra), NOTE_LIMIT)
+            names = beginning(", ".join(map(shown_name, self._draft.extra)), NOTE_LIMIT)
             return self.tr("Also sent, although the tool does not declare it: {0}").format(names)
         return ""
 
@@ -487,11 +512,6 @@ class ArgumentForm(QWidget):
         if why != self._why:
             self._why = why
             self.ready_changed.emit()
-
-
-def _argument(problem: FieldProblem) -> str:
-    """The name of the argument that a problem is about; empty for all together."""
-    return problem.argument or problem.path.partition("/")[0]
 
 
 class _Rows(Mapping[str, FieldRow]):

@@ -11,17 +11,18 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
 from app.core.mcp.forms.reasons import Reason
-from app.ui.servers.field_editors import LABEL_LIMIT, json_editor, scalar_editor
+from app.marks import revealed
+from app.ui.servers.field_editors import json_editor, scalar_editor, shown_name
 from app.ui.servers.list_editor import ListEditor
 from app.ui.servers.map_editor import MapEditor
 from app.ui.servers.nested_json import draft_of, drafts_of, json_of, pairs_of
 from app.ui.servers.object_editor import MemberRow, ObjectEditor, RecordsEditor
 from app.ui.theme import theme, tokens
-from app.ui.widgets.bounded_text import BoundedText, beginning
+from app.ui.widgets.bounded_text import BoundedText
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import FieldError
-from app.ui.widgets.tab_order import anchor_of, first_stop, holds_focus, order_after, show_now
+from app.ui.widgets.focus_chain import anchor_of, first_stop, holds_focus, order_after, show_now
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
@@ -68,7 +69,7 @@ class FieldRow(MemberRow):
         self._nested, self._values, self._depth = nested, values, depth
         self._as_text = False
         current = theme()
-        self.label = beginning(field.label, LABEL_LIMIT)
+        self.label = shown_name(field.label)
         self._name = f"{self.label}, {self._kind()}" + (self.tr(", required") if field.required else "")
         head = QHBoxLayout()
         head.setSpacing(current.px(tokens.SPACE_2))
@@ -93,9 +94,9 @@ class FieldRow(MemberRow):
         box.setSpacing(current.px(tokens.SPACE_1))
         box.addLayout(head)
         if field.description:
-            box.addWidget(BoundedText(field.description, "caption", "muted", name=self._name))
+            box.addWidget(BoundedText(revealed(field.description), "caption", "muted", name=self._name))
         box.addWidget(self._room)
-        hints = "  ·  ".join(beginning(hint, LABEL_LIMIT) for hint in field.hints)
+        hints = "  ·  ".join(shown_name(hint) for hint in field.hints)
         if hints:
             box.addWidget(Text(hints, "caption", "muted", wrap=True, selectable=True))
         self._why = Text("", "caption", "muted", wrap=True)
@@ -163,7 +164,7 @@ class FieldRow(MemberRow):
 
     def _kind_words(self) -> str:
         field = self.field
-        name = beginning(field.name, LABEL_LIMIT) if field.title and field.title != field.name else ""
+        name = shown_name(field.name) if field.title and field.title != field.name else ""
         parts = (name, self._kind(), self.tr("required") if field.required else "")
         return "  ·  ".join(part for part in parts if part)
 

@@ -83,5 +83,8 @@ class ProblemCard(QFrame):
 
     def _link(self, name: str, label: str, words: str) -> QuietButton:
         link = QuietButton(beginning(label, NAME_LIMIT), kind="flat", clicked=lambda: self.wanted.emit(name))
+        font = link.font()
+        font.setUnderline(True)
+        link.setFont(font)
         link.setAccessibleName(self.tr("Go to {0}: {1}").format(beginning(label, LABEL_LIMIT), words))
         return link

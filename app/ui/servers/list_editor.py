@@ -6,16 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLocale, Qt, Signal
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.ui.servers.field_editors import LABEL_LIMIT, scalar_editor
+from app.ui.servers.field_editors import scalar_editor, shown_name
 from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
-from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.focus_chain import first_stop, order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import first_stop, order_after, reveal
 from app.ui.widgets.text_field import TextField
 from app.ui.widgets.tips import plain_tip
 
@@ -42,14 +42,14 @@ class ListEditor(QWidget):
     def __init__(self, field: Field, items: tuple[str, ...], put: Callable[[tuple[str, ...]], None], name: str) -> None:
         super().__init__()
         self.setAccessibleName(name)
-        self._field, self._put, self._label = field, put, beginning(field.label, LABEL_LIMIT)
+        self._field, self._put, self._label = field, put, shown_name(field.label)
         self._items = list(items)
         self._column: LazyColumn | None = None
         self._box = QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(theme().px(tokens.SPACE_1))
         self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add_item)
-        self._add.setAccessibleName(self.tr("Add item to {0}").format(self._label))
+        self._add.setAccessibleName(self.tr("Add item: {0}").format(self._label))
         self._all = QuietButton("", kind="flat", clicked=self.show_all)
         self._offer = OfferLine()
         self._box.addWidget(self._all, 0, Qt.AlignmentFlag.AlignLeft)
@@ -95,6 +95,8 @@ class ListEditor(QWidget):
         # Before the item goes: Qt would move the focus out of what is hidden, to anywhere.
         below = place + 1 < len(self._column)
         self.focus_item(place - 1 if (back and place) or not below else place + 1)
+        if back and place:
+            self._go_to_end(place - 1)
         text = self._items.pop(place)
         self._column.remove(place)
         self._changed(place)
@@ -103,6 +105,11 @@ class ListEditor(QWidget):
             self._offer.say(words, self.tr("Undo"), lambda: self.insert_item(min(place, len(self._items)), text))
         else:
             self._offer.clear()
+
+    def _go_to_end(self, place: int) -> None:
+        editor = self.editor(place)
+        if isinstance(editor, TextField):
+            editor.moveCursor(QTextCursor.MoveOperation.End)
 
     def move_item(self, place: int, by: int) -> None:
         """Swap an item with its neighbour."""

@@ -18,8 +18,8 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.fields import FieldError
+from app.ui.widgets.focus_chain import first_stop, reveal
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import first_stop, reveal
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class MapEditor(QWidget):
             len(pairs), self._make, self._words, size=12, estimate=tokens.CONTROL, spacing=tokens.SPACE_1
         )
         self._add = QuietButton(self.tr("Add entry"), "plus", clicked=self.add)
-        self._add.setAccessibleName(self.tr("Add entry to {0}").format(name))
+        self._add.setAccessibleName(self.tr("Add entry: {0}").format(name))
         self._column.follower = self._add
         self._offer = OfferLine()
         box = QVBoxLayout(self)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.core.mcp.forms.entries import entry_of, value_of
 from app.core.mcp.forms.model import Presence
 from app.core.mcp.json_text import NotJson, parse_json, write_json
+from app.marks import isolated, revealed_name
 from app.ui.widgets.bounded_text import beginning
 
 if TYPE_CHECKING:
@@ -94,8 +95,12 @@ def summary(model: FormModel, draft: FormDraft) -> str:
         entry = draft.entry(item.name)
         shown = ", ".join(entry.items) or entry.text
         if entry.presence is Presence.VALUE and shown.strip():
-            parts.append(f"{beginning(item.label, LENGTH)}: {beginning(' '.join(shown.split()), LENGTH)}")
+            parts.append(f"{_short(item.label)}: {_short(' '.join(shown.split()))}")
     return "  ·  ".join(parts[:MEMBERS])
+
+
+def _short(text: str) -> str:
+    return isolated(revealed_name(beginning(text, LENGTH)))
 
 
 def _typed(entry: FieldEntry) -> str:

@@ -12,9 +12,9 @@ from app.ui.servers.nested_json import json_of, problem_of, summary
 from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.focus_chain import order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
-from app.ui.widgets.tab_order import order_after, reveal
 from app.ui.widgets.text import ElidedLabel
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     MakeRow = Callable[[FormModel, int, FieldEntry, str], "MemberRow"]
 
 CHUNK, FIELD_HEIGHT, CARD_HEIGHT = 4, 84, 38
+# Values found wrong after which no more items are opened.
+OPENED = 20
 
 
 class MemberRow(QWidget):
@@ -126,7 +128,7 @@ class RecordsEditor(QWidget):
             len(drafts), self._make, self._words, size=12, estimate=CARD_HEIGHT, spacing=tokens.SPACE_1
         )
         self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add)
-        self._add.setAccessibleName(self.tr("Add item to {0}").format(name))
+        self._add.setAccessibleName(self.tr("Add item: {0}").format(name))
         self._column.follower = self._add
         self._offer = OfferLine()
         box = QVBoxLayout(self)
@@ -187,12 +189,14 @@ class RecordsEditor(QWidget):
             self._offer.clear()
 
     def find_problems(self) -> int:
-        """Open the items with something wrong and say what. Returns how many values are wrong."""
+        """Open the first items with something wrong and say what. Returns how many values in them are wrong."""
         wrong = 0
         for place, draft in enumerate(self.drafts):
             if any(problem_of(item, draft.entry(item.name)) for item in self._model.fields):
                 self._wrong = place if not wrong else self._wrong
                 wrong += self.card(place).open().find_problems()
+            if wrong >= OPENED:
+                break
         return wrong
 
     def take_focus(self) -> None:

@@ -46,7 +46,7 @@ Feedback (`feedback`)
 Pages (`page`)
     TitledPage(title)  .title .status .progress .undo .banner .card .set_title .add_action(w) .set_head(w) .set_body(w)
     LazyColumn(count, make, name)  (`lazy_column`)   parts that are made when they come into view
-    order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`tab_order`)   where Tab goes
+    order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`focus_chain`)   where Tab goes
     ScrollColumn(name, side=, top=)  (`column`)  .box: one column of reading width that scrolls
     SidePane(name)  .box .add_padded(w)         RememberedSplitter(orientation, parts, sizes, remember)
 Rules (`guard`, `focus`, `announce`)

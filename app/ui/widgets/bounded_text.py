@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.exact_text import ExactText
-from app.ui.widgets.tab_order import anchor_of, order_after
+from app.ui.widgets.focus_chain import anchor_of, order_after
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:

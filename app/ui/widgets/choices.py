@@ -218,8 +218,8 @@ class Select(QComboBox):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        text = event.text()
-        if text and text.isprintable() and not text.isspace():
+        text = typed(event)
+        if text:
             # Qt would choose the entry that begins with the letter. In the popup it is only marked.
             self.showPopup()
             self.view().keyboardSearch(text)
@@ -229,6 +229,13 @@ class Select(QComboBox):
     def wheelEvent(self, event: QWheelEvent) -> None:
         # The wheel scrolls the page. It must not change a value that comes to lie under the pointer.
         event.ignore()
+
+
+def typed(event: QKeyEvent) -> str:
+    """The letter that a key types; empty for Space, shortcuts and other keys."""
+    text = event.text()
+    shortcut = event.modifiers() & ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
+    return text if text.isprintable() and not text.isspace() and not shortcut else ""
 
 
 class TabStrip(QTabBar):

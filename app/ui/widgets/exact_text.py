@@ -7,15 +7,17 @@ from array import array
 from math import ceil
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QGuiApplication, QKeySequence, QTextCursor, QTextOption
 from PySide6.QtWidgets import QMenu, QPlainTextEdit, QSizePolicy, QWidget
 
 from app.marks import revealed
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.plain_text import mime_data
 
 if TYPE_CHECKING:
+    from PySide6.QtCore import QMimeData
     from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QResizeEvent
 
 TALLEST = 420
@@ -98,9 +100,7 @@ class ExactText(QPlainTextEdit):
 
     @guarded()
     def createMimeDataFromSelection(self) -> QMimeData:
-        made = QMimeData()
-        made.setText(self.selected_source())
-        return made
+        return mime_data(self.selected_source())
 
     def _apply_theme(self) -> None:
         self.setFont(theme().font("mono"))

@@ -159,8 +159,9 @@ class JsonEdit(QWidget):
 
     def value(self) -> object:
         """The value. Raises ValueError with the position of the error. An empty text is an empty object."""
-        text = self.text().strip()
-        return self._read(text) if text else {}
+        # White space before the value counts for the place of an error.
+        text = self.text()
+        return self._read(text) if text.strip(" \t\r\n") else {}
 
     def check(self) -> bool:
         """Check the text now; returns whether it is valid."""

@@ -9,8 +9,8 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
+from app.ui.widgets.focus_chain import anchor_of, first_stop, last_stop, order_after, reveal, show_now
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.tab_order import anchor_of, first_stop, last_stop, order_after, reveal, show_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtCore import QMimeData, QStringListModel, Qt
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor, QTextFormat
 from PySide6.QtWidgets import QPlainTextEdit
 
@@ -77,6 +77,9 @@ class PlainTextEdit(QPlainTextEdit):
     def setPlainText(self, text: str) -> None:
         self.set_text(text)
 
+    def insertPlainText(self, text: str) -> None:
+        self.insert_text(text)
+
     def selected_text(self) -> str:
         """The selected part of the text."""
         cursor = self.textCursor()
@@ -88,9 +91,7 @@ class PlainTextEdit(QPlainTextEdit):
             self.insert_text(source.text())
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        data = QMimeData()
-        data.setText(self.selected_text())
-        return data
+        return mime_data(self.selected_text())
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -169,6 +170,18 @@ class PlainTextEdit(QPlainTextEdit):
             else:
                 yield _units(block.text(), max(0, start - first), end - first)
             block = block.next()
+
+
+def mime_data(text: str) -> QMimeData:
+    """A text for the clipboard.
+
+    Made by Qt: the process crashes at its end if the clipboard still holds a QMimeData that Python made.
+    """
+    model = QStringListModel([""])
+    data = model.mimeData([model.index(0)])
+    data.clear()
+    data.setText(text)
+    return data
 
 
 def _separator(block: QTextBlock) -> int:

@@ -18,10 +18,11 @@ from PySide6.QtCore import (
 from PySide6.QtWidgets import QComboBox, QFrame, QListView, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.choices import Select
+from app.ui.widgets.choices import Select, typed
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +54,8 @@ class SearchSelect(Select):
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        text = event.text()
-        if text and text.isprintable() and not text.isspace():
+        text = typed(event)
+        if text:
             self._open(text)
         else:
             super().keyPressEvent(event)
@@ -108,7 +109,7 @@ class ChoicePopup(QFrame):
 
     def open_below(self, control: QWidget, place: int, text: str) -> None:
         """Show the popup below a control, with the choice at `place` as the current one."""
-        row = max(self.list.sizeHintForRow(0), theme().px(24)) if self._texts else theme().px(24)
+        row = max(self.list.sizeHintForRow(0), theme().px(tokens.ROW_DENSE))
         self.list.setFixedHeight(row * min(ROWS, max(1, len(self._texts))) + 2)
         self.setFixedWidth(max(control.width(), theme().px(240)))
         self.adjustSize()
@@ -133,6 +134,9 @@ class ChoicePopup(QFrame):
             return False
         key: Qt.Key = event.key()  # type: ignore[attr-defined] # the type says that it is a key
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            modifiers: Qt.KeyboardModifier = event.modifiers()  # type: ignore[attr-defined] # as above
+            if modifiers & ~Qt.KeyboardModifier.KeypadModifier:
+                return True
             self._take(self.list.currentIndex().row())
             return True
         if key in (Qt.Key.Key_Down, Qt.Key.Key_Up, Qt.Key.Key_PageDown, Qt.Key.Key_PageUp):
@@ -187,8 +191,18 @@ class _Choices(QAbstractListModel):
 
     @guarded()
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        shown = {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole}
-        return self._texts[self.places[index.row()]] if index.isValid() and role in shown else None
+        if not index.isValid():
+            return None
+        text = self._texts[self.places[index.row()]]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return text
+            case Qt.ItemDataRole.ToolTipRole:
+                return plain_tip(text)
+            case Qt.ItemDataRole.SizeHintRole:
+                return QSize(0, theme().px(tokens.ROW_DENSE))
+            case _:
+                return None
 
 
 def fit_to_contents(select: QComboBox) -> None:

@@ -31,7 +31,6 @@ BY_KEY = frozenset(
         Qt.FocusReason.TabFocusReason,
         Qt.FocusReason.BacktabFocusReason,
         Qt.FocusReason.ShortcutFocusReason,
-        Qt.FocusReason.OtherFocusReason,
     }
 )
 
@@ -98,7 +97,7 @@ class TextField(PlainTextEdit):
         if proposed and event.reason() == Qt.FocusReason.MouseFocusReason:
             # The click that gave the focus still has to place the cursor.
             QTimer.singleShot(0, self, self.selectAll)
-        elif event.reason() in BY_KEY and (proposed or self._lines == 1):
+        elif event.reason() not in AWAY and (proposed or (self._lines == 1 and event.reason() in BY_KEY)):
             self.selectAll()
 
     @guarded()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.json_text import DEPTH_LIMIT, NotJson, deeper_than, exact_numbers, write_json
@@ -28,7 +29,19 @@ class Choice:
     value: Any
 
 
-def choices_of(values: Iterable[tuple[Any, object]]) -> tuple[Choice, ...]:
+class Choices(tuple[Choice, ...]):
+    """The choices of an enumeration in their order."""
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each key."""
+        return {choice.key: place for place, choice in enumerate(self)}
+
+
+NO_CHOICES = Choices()
+
+
+def choices_of(values: Iterable[tuple[Any, object]]) -> Choices:
     """The choices for values with their titles, each value once.
 
     Values are the same if their JSON text is: 1, 1.0, true and "1" are four. Empty if a value cannot be written as
@@ -37,15 +50,15 @@ def choices_of(values: Iterable[tuple[Any, object]]) -> tuple[Choice, ...]:
     found: dict[str, tuple[Any, str]] = {}
     for value, title in values:
         if deeper_than(value, VALUE_DEPTH):
-            return ()
+            return NO_CHOICES
         exact = exact_numbers(value)
         try:
             key = write_json(exact, indent=None)
         except NotJson:
-            return ()
+            return NO_CHOICES
         found.setdefault(key, (exact, title if isinstance(title, str) else ""))
     labels = _labels({key: _shown(value, title, key) for key, (value, title) in found.items()})
-    return tuple(Choice(key, labels[key], value) for key, (value, _title) in found.items())
+    return Choices(Choice(key, labels[key], value) for key, (value, _title) in found.items())
 
 
 def _shown(value: Any, title: str, key: str) -> str:

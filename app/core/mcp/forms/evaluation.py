@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from app.core.mcp.forms.document import SchemaDocument
+from app.core.mcp.forms.schemas import states_const
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Keyword = Callable[["Evaluation", Any, Any, "Spot"], "Sequence[Problem]"]
 
@@ -91,9 +94,9 @@ class Evaluation:
     """
 
     def __init__(self, root: Any, keywords: Mapping[str, Keyword], seconds: float) -> None:
-        self.root = root
-        # The key sets of the enumerations, by the identity of their list.
-        self.enumerations: dict[int, frozenset[Hashable]] = {}
+        self.document = SchemaDocument(root)
+        # The equality keys of values in the schema, by their identity: many items may be compared with one list.
+        self.keys: dict[int, Any] = {}
         self.skipped: list[Problem] = []
         self._keywords = keywords
         self._end = monotonic() + seconds
@@ -107,7 +110,7 @@ class Evaluation:
     def check(self, schema: Any, value: Any, path: Path) -> Outcome:
         """Everything that `schema` says of `value`. Never raises."""
         seen = Seen()
-        if schema is True:
+        if schema is True or schema is None:
             return Outcome([], True, seen)
         if schema is False:
             return Outcome([Problem(path, "No value is valid here.", "false")], True, seen)
@@ -162,7 +165,7 @@ class Evaluation:
             keyword = self._keywords.get(name)
             wanted = schema[name]
             # Many servers write null for what they do not state.
-            if keyword is None or (wanted is None and name != "const"):
+            if keyword is None or (wanted is None and (name != "const" or not states_const(schema))):
                 continue
             try:
                 self.spend(1)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.core.mcp.forms.choices import VALUE_DEPTH, Choice, choices_of
+from app.core.mcp.forms.choices import NO_CHOICES, VALUE_DEPTH, Choice, Choices, choices_of
 from app.core.mcp.forms.hints import hints_of
 from app.core.mcp.forms.kinds import KIND_OF_TYPE, NAMES, FieldKind
 from app.core.mcp.forms.reasons import Reason
@@ -18,9 +17,13 @@ from app.core.mcp.forms.schemas import (
     is_null,
     nullable,
     resolved,
+    states_const,
     types_of,
 )
-from app.core.mcp.json_text import NotJson, deeper_than, exact_numbers, same_json, write_json
+from app.core.mcp.json_text import NotJson, deeper_than, exact_numbers, is_number, same_json, write_json
+
+if TYPE_CHECKING:
+    from app.core.mcp.forms.document import SchemaDocument
 
 __all__ = ["MISSING", "Choice", "Field", "FieldKind", "field_of"]
 
@@ -78,7 +81,7 @@ class Field:
     required: bool = False
     nullable: bool = False
     item: FieldKind | None = None
-    choices: tuple[Choice, ...] = ()
+    choices: Choices = NO_CHOICES
     hints: tuple[str, ...] = ()
     multiline: bool = False
     default: Any = MISSING
@@ -105,7 +108,7 @@ class Field:
 
     def chosen(self, text: str) -> int | None:
         """The place of the choice that a draft's text names; None if it names none."""
-        return self._places.get(text)
+        return self.choices.places.get(text)
 
     def index_of(self, value: Any) -> int | None:
         """The place of the choice with exactly this value: 1, 1.0, true and "1" are four. None if there is none."""
@@ -113,31 +116,34 @@ class Field:
             # Members may come in another order.
             return next((place for place, choice in enumerate(self.choices) if same_json(choice.value, value)), None)
         try:
-            return self._places.get(write_json(exact_numbers(value), indent=None))
+            return self.choices.places.get(write_json(exact_numbers(value), indent=None))
         except NotJson:
             return None
 
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {choice.key: place for place, choice in enumerate(self.choices)}
+
+# The keywords that list values, or titles of values.
+LISTING = ("enum", "enumNames", "oneOf", "anyOf")
 
 
 class _Shape(NamedTuple):
     kind: FieldKind
     item: FieldKind | None = None
-    choices: tuple[Choice, ...] = ()
+    choices: Choices = NO_CHOICES
     reason: Reason | None = None
 
 
-def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
+NOT_LISTED = _Shape(FieldKind.JSON)
+
+
+def field_of(name: str, schema: Any, document: SchemaDocument, *, required: bool) -> Field:
     """The field for a property. Never raises: a schema that is not supported is edited as JSON."""
     if schema is False:
         return Field(name, FieldKind.JSON, {}, required=required, reason=Reason.NO_VALUE)
-    found = resolved(schema, root)
+    found = resolved(schema, document)
     if found is None:
         reason = Reason.REFERENCE if isinstance(schema, dict) else Reason.UNREADABLE
         return Field(name, FieldKind.JSON, schema if isinstance(schema, dict) else {}, required=required, reason=reason)
-    shape = _shape(found, root)
+    shape = _shape(found, document)
     return Field(
         name=name,
         kind=shape.kind,
@@ -146,24 +152,24 @@ def field_of(name: str, schema: Any, root: Any, *, required: bool) -> Field:
         description=_text(found.get("description")),
         required=required,
         # Null as the only value is a fixed value, and no state beside it.
-        nullable=nullable(found, root) and not (shape.kind is FieldKind.CONST and shape.choices[0].value is None),
+        nullable=nullable(found, document) and not (shape.kind is FieldKind.CONST and shape.choices[0].value is None),
         item=shape.item,
         choices=shape.choices,
-        hints=hints_of(found, shape.kind, root),
+        hints=hints_of(found, shape.kind, document),
         multiline=shape.kind is FieldKind.TEXT and _long(name, found),
         default=_default(found),
         reason=shape.reason,
     )
 
 
-def _shape(schema: dict[str, Any], root: Any) -> _Shape:
+def _shape(schema: dict[str, Any], document: SchemaDocument) -> _Shape:
     # Values that are listed one by one come first: they say more than the type beside them.
-    scalar = _scalar(schema, root)
+    scalar = _scalar(schema, document)
     if scalar is not None:
         return scalar
     types = types_of(schema)
     if types == ("array",) or (not types and "items" in schema):
-        return _list(schema, root)
+        return _list(schema, document)
     if types == ("object",) or (not types and "properties" in schema):
         return _Shape(FieldKind.JSON, reason=Reason.OBJECT)
     if len(types) > 1 or any(word in schema for word in COMBINERS):
@@ -171,18 +177,34 @@ def _shape(schema: dict[str, Any], root: Any) -> _Shape:
     return _Shape(FieldKind.JSON, reason=Reason.UNSTATED)
 
 
-def _scalar(schema: dict[str, Any], root: Any) -> _Shape | None:
+def _scalar(schema: dict[str, Any], document: SchemaDocument) -> _Shape | None:
     """The shape of a single value; None for lists, objects and unions."""
-    values = _listed(schema, root)
-    if values is not None:
-        return _enumeration(schema, values)
-    if is_null(schema, root):
+    listed = _enumerated(schema, document)
+    if listed is not None:
+        return listed
+    if is_null(schema, document):
         return _enumeration({"const": None}, [(None, "")])
-    types = types_of(schema) or _types_of_branches(schema, root)
+    types = types_of(schema) or _types_of_branches(schema, document)
     if len(types) == 1:
         kind = KIND_OF_TYPE.get(types[0])
         return None if kind is None else _Shape(kind)
     return _Shape(FieldKind.NUMBER) if set(types) == {"integer", "number"} else None
+
+
+def _enumerated(schema: dict[str, Any], document: SchemaDocument) -> _Shape | None:
+    """The shape for values that are listed one by one; None if they are not."""
+    if not (schema.keys() & LISTING or "const" in schema):
+        return None
+    values = [schema.get(word) for word in LISTING]
+    # Several arguments may share a long enumeration by reference. It is read once.
+    shared = not states_const(schema) and any(isinstance(value, list) for value in values)
+    found = document.known(values) if shared else None
+    if found is None:
+        listed = _listed(schema, document)
+        found = None if listed is None else _enumeration(schema, listed)
+        if shared:
+            document.keep(values, found or NOT_LISTED)
+    return None if found is NOT_LISTED else found
 
 
 def _enumeration(schema: dict[str, Any], values: list[tuple[Any, object]]) -> _Shape:
@@ -193,13 +215,13 @@ def _enumeration(schema: dict[str, Any], values: list[tuple[Any, object]]) -> _S
     choices = choices_of(real)
     if not choices:
         return _Shape(FieldKind.JSON, reason=Reason.NOT_WRITABLE if real else Reason.NO_VALUE)
-    fixed = "const" in schema or real[0][0] is None
+    fixed = states_const(schema) or real[0][0] is None
     return _Shape(FieldKind.CONST if fixed else FieldKind.CHOICE, choices=choices)
 
 
-def _listed(schema: dict[str, Any], root: Any, depth: int = 0) -> list[tuple[Any, object]] | None:
+def _listed(schema: dict[str, Any], document: SchemaDocument, depth: int = 0) -> list[tuple[Any, object]] | None:
     """The values that a schema lists one by one, each with its title; None if it does not list them."""
-    if "const" in schema:
+    if states_const(schema):
         return [(schema["const"], schema.get("title"))]
     values = schema.get("enum")
     if isinstance(values, list):
@@ -213,8 +235,14 @@ def _listed(schema: dict[str, Any], root: Any, depth: int = 0) -> list[tuple[Any
             continue
         found: list[tuple[Any, object]] = []
         for branch in branches:
-            part = followed(branch, root) if isinstance(branch, dict) else None
-            listed = None if part is None else [(None, "")] if is_null(part, root) else _listed(part, root, depth + 1)
+            part = followed(branch, document) if isinstance(branch, dict) else None
+            listed = (
+                None
+                if part is None
+                else [(None, "")]
+                if is_null(part, document)
+                else _listed(part, document, depth + 1)
+            )
             if listed is None:
                 break
             found += listed
@@ -223,13 +251,13 @@ def _listed(schema: dict[str, Any], root: Any, depth: int = 0) -> list[tuple[Any
     return None
 
 
-def _types_of_branches(schema: dict[str, Any], root: Any) -> tuple[str, ...]:
+def _types_of_branches(schema: dict[str, Any], document: SchemaDocument) -> tuple[str, ...]:
     """The types of a union's branches if each has some; otherwise empty."""
     for word in ("oneOf", "anyOf"):
         found: dict[str, None] = {}
         for branch in branches_of(schema, word):
-            part = followed(branch, root) if isinstance(branch, dict) else None
-            if part is None or not (is_null(part, root) or types_of(part)):
+            part = followed(branch, document) if isinstance(branch, dict) else None
+            if part is None or not (is_null(part, document) or types_of(part)):
                 break
             found.update(dict.fromkeys(types_of(part)))
         else:
@@ -238,14 +266,14 @@ def _types_of_branches(schema: dict[str, Any], root: Any) -> tuple[str, ...]:
     return ()
 
 
-def _list(schema: dict[str, Any], root: Any) -> _Shape:
+def _list(schema: dict[str, Any], document: SchemaDocument) -> _Shape:
     if "prefixItems" in schema or isinstance(schema.get("items"), list):
         return _Shape(FieldKind.JSON, reason=Reason.POSITIONS)
-    items = resolved(schema["items"], root) if "items" in schema else {}
+    items = resolved(schema["items"], document) if "items" in schema else {}
     if items is None:
         return _Shape(FieldKind.JSON, reason=Reason.NO_VALUE if schema["items"] is False else Reason.REFERENCE)
     # A list with null in it would need a state for each item.
-    shape = None if nullable(items, root) else _scalar(items, root)
+    shape = None if nullable(items, document) else _scalar(items, document)
     if shape is None:
         unstated = not types_of(items) and not items.keys() & {*COMBINERS, "properties", "items", "enum"}
         return _Shape(FieldKind.JSON, reason=Reason.ITEMS_UNSTATED if unstated else Reason.ITEMS_NOT_PLAIN)
@@ -255,9 +283,13 @@ def _list(schema: dict[str, Any], root: Any) -> _Shape:
 
 
 def _default(schema: dict[str, Any]) -> Any:
-    if "default" not in schema or deeper_than(schema["default"], VALUE_DEPTH):
+    default = schema.get("default", MISSING)
+    # These can be written as they are, and most defaults are one of them.
+    if default is MISSING or isinstance(default, str | bool):
+        return default
+    if deeper_than(default, VALUE_DEPTH):
         return MISSING
-    default = exact_numbers(schema["default"])
+    default = exact_numbers(default)
     try:
         write_json(default, indent=None)
     except NotJson:
@@ -270,7 +302,7 @@ def _long(name: str, schema: dict[str, Any]) -> bool:
     default = schema.get("default")
     return (
         name.lower() in LONG_NAMES
-        or (isinstance(longest, int | float) and longest > LONG_TEXT)
+        or (is_number(longest) and longest > LONG_TEXT)
         or (isinstance(default, str) and "\n" in default)
         or "contentMediaType" in schema
     )

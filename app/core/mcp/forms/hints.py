@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.forms.kinds import FieldKind
 from app.core.mcp.forms.schemas import resolved
-from app.core.mcp.json_text import NotJson, write_json
+from app.core.mcp.json_text import NotJson, Number, is_number, write_json
+
+if TYPE_CHECKING:
+    from app.core.mcp.forms.document import SchemaDocument
 
 FORMATS = {
     "date": "a date, like 2026-07-28",
@@ -38,12 +41,12 @@ RANGES = (
 SHOWN_LIMIT = 200
 
 
-def hints_of(schema: dict[str, Any], kind: FieldKind, root: Any) -> tuple[str, ...]:
+def hints_of(schema: dict[str, Any], kind: FieldKind, document: SchemaDocument) -> tuple[str, ...]:
     """The phrases for a resolved schema, such as `at least 3 characters` or `each at most 5`."""
     hints = _ranges(schema)
     parts = [schema]
     if kind is FieldKind.LIST:
-        items = resolved(schema.get("items"), root) or {}
+        items = resolved(schema.get("items"), document) or {}
         hints += [f"each {words}" for words in _ranges(items)]
         parts.append(items)
         if schema.get("uniqueItems") is True:
@@ -60,20 +63,16 @@ def hints_of(schema: dict[str, Any], kind: FieldKind, root: Any) -> tuple[str, .
 def _ranges(schema: dict[str, Any]) -> list[str]:
     found = ((template, schema.get(name)) for name, template in RANGES if name in schema)
     return [
-        template.format(_digits(limit), s="" if limit == 1 else "s") for template, limit in found if _is_number(limit)
+        template.format(_digits(limit), s="" if limit == 1 else "s") for template, limit in found if is_number(limit)
     ]
 
 
-def _digits(limit: float) -> str:
+def _digits(limit: Number) -> str:
     # Python's own conversion refuses long whole numbers, and writes some floats that JSON cannot.
     try:
         return _cut(write_json(limit, indent=None))
     except NotJson:
         return str(limit)
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cut(words: str) -> str:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from app.core.mcp.forms.document import SchemaDocument
 from app.core.mcp.forms.entries import FieldEntry, Presence, entry_of, value_of
 from app.core.mcp.forms.fields import MISSING, Field, FieldKind, field_of
 from app.core.mcp.forms.reasons import Reason
 from app.core.mcp.forms.roots import arguments_of
 from app.core.mcp.forms.schemas import free_values, resolved, types_of
-from app.core.mcp.forms.starting import members
+from app.core.mcp.forms.starting import MEMBERS_LIMIT, members
 from app.core.mcp.forms.validation import FieldProblem, ValidationResult, validate
 from app.core.mcp.json_text import NotJson, exact_numbers, parse_json, write_json
 
@@ -67,9 +68,9 @@ class FormModel:
     the schema itself.
     """
 
-    def __init__(self, schema: Any, document: Any = None) -> None:
+    def __init__(self, schema: Any, document: SchemaDocument | None = None) -> None:
         self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
-        self._document = self.schema if document is None else document
+        self._document = SchemaDocument(self.schema) if document is None else document
         found = arguments_of(schema, self._document)
         self.reason = "" if found.reason is None else found.reason.value
         self.whole_json = found.reason is not None
@@ -129,8 +130,9 @@ class FormModel:
         members. Optional arguments are absent, with their default as the text to start from.
         """
         entries: dict[str, FieldEntry] = {}
+        left = [MEMBERS_LIMIT]
         for item in self.fields:
-            value = self._start(item)
+            value = self._start(item, left)
             if value is not MISSING:
                 entry = entry_of(item, value)
                 entries[item.name] = entry if item.required else replace(entry, presence=Presence.ABSENT)
@@ -187,15 +189,15 @@ class FormModel:
             raise NotJson("Arguments are an object in braces")
         return self.draft_from(value)
 
-    def _start(self, item: Field) -> Any:
+    def _start(self, item: Field, left: list[int]) -> Any:
+        if item.kind is FieldKind.CONST:
+            return item.choices[0].value
         if item.default is not MISSING:
             return item.default
-        if item.kind is FieldKind.CONST or (
-            item.required and item.kind is FieldKind.CHOICE and len(item.choices) == 1 and not item.nullable
-        ):
+        if item.required and item.kind is FieldKind.CHOICE and len(item.choices) == 1 and not item.nullable:
             return item.choices[0].value
         if item.required and item.reason is Reason.OBJECT:
-            found = members(item.schema, self._document)
+            found = members(item.schema, self._document, left)
             return MISSING if found is None else exact_numbers(found)
         return MISSING
 

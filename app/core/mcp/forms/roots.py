@@ -8,7 +8,7 @@ left to the check of the whole schema.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.forms.reasons import Reason
 from app.core.mcp.forms.schemas import (
@@ -21,6 +21,9 @@ from app.core.mcp.forms.schemas import (
     same_schema,
     types_of,
 )
+
+if TYPE_CHECKING:
+    from app.core.mcp.forms.document import SchemaDocument
 
 # How many schemas are looked into, and how deep: they may refer to each other.
 SCHEMAS_LIMIT = 2_000
@@ -42,7 +45,7 @@ class Arguments:
     reason: Reason | None = None
 
 
-def arguments_of(schema: Any, document: Any) -> Arguments:
+def arguments_of(schema: Any, document: SchemaDocument) -> Arguments:
     """The arguments of a root schema, whose references point into `document`. Never raises."""
     if schema is True or schema == {}:
         return Arguments(reason=Reason.ARGUMENTS_UNSTATED)
@@ -59,7 +62,7 @@ def arguments_of(schema: Any, document: Any) -> Arguments:
 class _Collected:
     """What a root and the schemas that it is made of say about the arguments."""
 
-    def __init__(self, document: Any) -> None:
+    def __init__(self, document: SchemaDocument) -> None:
         self.reason: Reason | None = None
         # Whether free names are invited, whether all others are refused, and whether arguments are spoken of at all.
         self.names_free = self.closed = self.described = False
@@ -96,11 +99,7 @@ class _Collected:
                 self.reason = Reason.NO_OBJECT
             return None
         self.described = self.described or bool(types) or "properties" in node
-        more = node.get("additionalProperties")
-        self.closed = self.closed or (certain and more is False)
-        self.names_free = (
-            self.names_free or more is True or isinstance(more, dict) or bool(node.get("patternProperties"))
-        )
+        self._take_other_names(node, certain=certain)
         known = self._certain if certain else self._possible
         for name, schema in properties.items():
             known.setdefault(name, []).append(schema)
@@ -121,14 +120,27 @@ class _Collected:
                 self._take_branch(branch, certain=False)
         return required
 
+    def _take_other_names(self, node: dict[str, Any], *, certain: bool) -> None:
+        """Whether arguments that are not named are invited, or refused."""
+        rules = [node.get("additionalProperties"), node.get("unevaluatedProperties")]
+        self.closed = self.closed or (certain and False in [rule for rule in rules if isinstance(rule, bool)])
+        invited = [rule is True or isinstance(rule, dict) for rule in rules]
+        least = node.get("minProperties")
+        needed = isinstance(least, int) and least > 0
+        spoken_of = any(node.get(word) not in (None, {}, []) for word in ("patternProperties", "propertyNames"))
+        self.names_free = self.names_free or any(invited) or needed or spoken_of
+
     def _take_union(self, branches: list[Any]) -> dict[str, None]:
-        """What all branches require. A branch that is null, no object's or nothing does not count."""
-        each = [
-            required
-            for branch in branches
-            if not is_null(branch, self._document)
-            and (required := self._take_branch(branch, certain=False)) is not None
-        ]
+        """What all branches require. A branch that is null or no object's does not count."""
+        each: list[dict[str, None]] = []
+        for branch in branches:
+            if branch is False or is_null(branch, self._document):
+                continue
+            # What accepts anything, or cannot be read, may require nothing.
+            if not isinstance(branch, dict) or followed(branch, self._document) is None:
+                each.append({})
+            elif (required := self._take_branch(branch, certain=False)) is not None:
+                each.append(required)
         return {name: None for name in each[0] if all(name in other for other in each)} if each else {}
 
     def _take_branch(self, branch: Any, *, certain: bool) -> dict[str, None] | None:

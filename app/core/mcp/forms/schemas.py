@@ -5,8 +5,12 @@ References are followed only inside the document, and only a limited number of t
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
+
+from app.core.mcp.json_text import is_number
+
+if TYPE_CHECKING:
+    from app.core.mcp.forms.document import SchemaDocument
 
 # How many references and unions are followed for one value: the schema may refer to itself.
 HOPS_LIMIT = 16
@@ -23,7 +27,7 @@ NUMERIC = (["integer", "number"], ["number", "integer"])
 HINTS = frozenset({"format", "pattern", "multipleOf", "additionalProperties", "contentMediaType", "contentEncoding"})
 
 
-def resolved(schema: Any, root: Any) -> dict[str, Any] | None:
+def resolved(schema: Any, document: SchemaDocument) -> dict[str, Any] | None:
     """`schema` with its references followed, and combinations replaced by what they come to where that is one schema.
 
     That is a union with a single branch besides null, and an `allOf` whose branches do not contradict each other. A
@@ -32,14 +36,15 @@ def resolved(schema: Any, root: Any) -> dict[str, Any] | None:
     """
     nullable = False
     for _hop in range(HOPS_LIMIT):
-        if schema is True:
+        # Many servers write null for what they do not state.
+        if schema is True or schema is None:
             schema = {}
         if not isinstance(schema, dict):
             return None
-        schema = followed(schema, root)
+        schema = followed(schema, document)
         if schema is None:
             return None
-        step = _collapsed(schema, root)
+        step = _collapsed(schema, document)
         if step is None:
             return {**schema, "x-null": True} if nullable else schema
         schema, null = step
@@ -47,34 +52,12 @@ def resolved(schema: Any, root: Any) -> dict[str, Any] | None:
     return None
 
 
-def follow(reference: object, root: Any) -> Any:
-    """The target of a local reference (`#`, `#/a/b`, `#anchor`); None for any other and when there is no target."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        return None
-    if reference == "#":
-        return root
-    if not reference.startswith("#/"):
-        return _anchored(reference[1:], root)
-    found = root
-    for part in unquote(reference[2:]).split("/"):
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-        elif isinstance(found, list) and name.isascii() and name.isdecimal() and len(name) < 10:
-            if int(name) >= len(found):
-                return None
-            found = found[int(name)]
-        else:
-            return None
-    return found
-
-
-def followed(schema: dict[str, Any], root: Any) -> dict[str, Any] | None:
+def followed(schema: dict[str, Any], document: SchemaDocument) -> dict[str, Any] | None:
     """`schema` with its own references followed, and what stands beside them; None if one leads nowhere."""
     for _hop in range(HOPS_LIMIT):
-        if "$ref" not in schema:
+        if schema.get("$ref") is None:
             return schema
-        target = follow(schema["$ref"], root)
+        target = document.follow(schema["$ref"])
         if target is True:
             target = {}
         if not isinstance(target, dict):
@@ -90,13 +73,18 @@ def types_of(schema: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in stated if name != "null") if "null" in stated else stated
 
 
-def nullable(schema: dict[str, Any], root: Any) -> bool:
+def nullable(schema: dict[str, Any], document: SchemaDocument) -> bool:
     """Whether null is valid, also as a branch of a union."""
     return _allows_null(schema) or any(
-        is_null(branch, root) or (isinstance(branch, dict) and _allows_null(followed(branch, root) or {}))
+        is_null(branch, document) or (isinstance(branch, dict) and _allows_null(followed(branch, document) or {}))
         for word in ("anyOf", "oneOf")
         for branch in branches_of(schema, word)
     )
+
+
+def states_const(schema: dict[str, Any]) -> bool:
+    """Whether there is a `const`. Null beside a type without null is one that a server wrote for "not stated"."""
+    return "const" in schema and (schema["const"] is not None or not types_of(schema) or "null" in _stated(schema))
 
 
 def properties_of(schema: dict[str, Any]) -> dict[str, Any] | None:
@@ -133,15 +121,15 @@ def branches_of(schema: dict[str, Any], word: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def is_null(schema: Any, root: Any) -> bool:
+def is_null(schema: Any, document: SchemaDocument) -> bool:
     """Whether null is the only valid value."""
     if isinstance(schema, dict) and set(schema) - NOTES == {"$ref"}:
-        schema = follow(schema["$ref"], root)
+        schema = document.follow(schema["$ref"])
     if not isinstance(schema, dict):
         return False
     return (
         schema.get("type") in ("null", ["null"])
-        or ("const" in schema and schema["const"] is None)
+        or (states_const(schema) and schema["const"] is None)
         or schema.get("enum") == [None]
     )
 
@@ -155,7 +143,7 @@ def same_schema(one: object, two: object) -> bool:
 
 
 def _allows_null(schema: dict[str, Any]) -> bool:
-    if "const" in schema:
+    if states_const(schema):
         return schema.get("x-null") is True or schema["const"] is None
     values = schema.get("enum")
     return (
@@ -172,18 +160,7 @@ def _stated(schema: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in stated if isinstance(name, str))) if isinstance(stated, list) else ()
 
 
-def _anchored(name: str, root: Any) -> Any:
-    if not isinstance(root, dict):
-        return None
-    for holder in ("$defs", "definitions"):
-        definitions = root.get(holder)
-        for schema in definitions.values() if isinstance(definitions, dict) else ():
-            if isinstance(schema, dict) and schema.get("$anchor") == name:
-                return schema
-    return None
-
-
-def _collapsed(schema: dict[str, Any], root: Any) -> tuple[dict[str, Any], bool] | None:
+def _collapsed(schema: dict[str, Any], document: SchemaDocument) -> tuple[dict[str, Any], bool] | None:
     """The schema with one `anyOf`, `oneOf` or `allOf` merged, and whether null was a branch; None if there is none."""
     for word in COMBINERS:
         branches = branches_of(schema, word)
@@ -191,21 +168,21 @@ def _collapsed(schema: dict[str, Any], root: Any) -> tuple[dict[str, Any], bool]
             continue
         rest = {name: value for name, value in schema.items() if name != word}
         if word == "allOf":
-            merged = _merged_all(rest, branches, root)
+            merged = _merged_all(rest, branches, document)
             if merged is not None:
                 return merged, False
             continue
-        real = [branch for branch in branches if not is_null(branch, root)]
+        real = [branch for branch in branches if not is_null(branch, document)]
         # If both sides restrict the same keyword differently, both restrictions apply, and merging would drop one.
         if len(real) == 1 and isinstance(real[0], dict) and _compatible(rest, real[0]):
             return {**real[0], **rest}, len(real) < len(branches)
     return None
 
 
-def _merged_all(rest: dict[str, Any], branches: list[Any], root: Any) -> dict[str, Any] | None:
+def _merged_all(rest: dict[str, Any], branches: list[Any], document: SchemaDocument) -> dict[str, Any] | None:
     whole: dict[str, Any] | None = rest
     for branch in branches:
-        part = {} if branch is True else followed(branch, root) if isinstance(branch, dict) else None
+        part = {} if branch is True else followed(branch, document) if isinstance(branch, dict) else None
         whole = None if part is None or whole is None else merged(whole, part)
     return whole
 
@@ -217,7 +194,7 @@ def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any] | None:
         first, second = one[name], two[name]
         if same_schema(first, second) or name in HINTS:
             continue
-        if name in LOWER_LIMITS | UPPER_LIMITS and _is_number(first) and _is_number(second):
+        if name in LOWER_LIMITS | UPPER_LIMITS and is_number(first) and is_number(second):
             both[name] = (max if name in LOWER_LIMITS else min)(first, second)
         elif name == "type" and [first, second] in NUMERIC:
             both[name] = "integer"
@@ -235,7 +212,3 @@ def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any] | None:
 
 def _compatible(rest: dict[str, Any], branch: dict[str, Any]) -> bool:
     return all(name in NOTES or name not in branch or same_schema(branch[name], value) for name, value in rest.items())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

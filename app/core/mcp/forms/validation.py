@@ -10,16 +10,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.core.mcp.forms.evaluation import TOO_LONG, Evaluation
-from app.core.mcp.forms.keywords import combined, members, values
-
 if TYPE_CHECKING:
     from app.core.mcp.forms.evaluation import Path, Problem
 
 SECONDS = 0.5
 PROBLEMS_LIMIT = 50
 UNCHECKED_LIMIT = 20
-KEYWORDS = {**values.KEYWORDS, **members.KEYWORDS, **combined.KEYWORDS}
 NOUNS = {
     "pattern": "The pattern",
     "patternProperties": "A pattern of names",
@@ -33,12 +29,15 @@ class FieldProblem:
     """What is wrong with one argument, or what about it was not checked.
 
     `path` is its name, or names and indexes joined by `/`; empty for the arguments as a whole. `argument` is the name
-    alone, which may hold a `/` itself.
+    alone, which may hold a `/` itself; by default it is the path up to the first one.
     """
 
     path: str
     message: str
     argument: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "argument", self.argument or self.path.partition("/")[0])
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,10 @@ def check(schema: Any, arguments: Any, *, seconds: float = SECONDS) -> Validatio
     It takes up to `seconds` and 10 ms more, and the interpreter lock is free in between. Numbers may be int, `Decimal`
     or float, and are compared exactly.
     """
+    # In the worker thread: a start that shows a form has 10 ms less to import.
+    from app.core.mcp.forms.evaluation import Evaluation
+    from app.core.mcp.forms.keywords.table import KEYWORDS
+
     run = Evaluation(schema, KEYWORDS, seconds)
     outcome = run.check(schema, arguments, ())
     problems = dict.fromkeys(_problem(problem) for problem in outcome.problems[: 2 * PROBLEMS_LIMIT])
@@ -76,6 +79,8 @@ def check(schema: Any, arguments: Any, *, seconds: float = SECONDS) -> Validatio
 
 def _first_each(skipped: list[Problem]) -> list[Problem]:
     """Each skipped keyword once. When the time was over, everything after it was skipped, which is said in one line."""
+    from app.core.mcp.forms.evaluation import TOO_LONG
+
     ended = [problem for problem in skipped if problem.words == TOO_LONG][:1]
     found = dict.fromkeys(problem for problem in skipped if problem.words != TOO_LONG)
     return [*found, *(problem._replace(path=(), keyword="") for problem in ended)]

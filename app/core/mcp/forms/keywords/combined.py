@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.forms.evaluation import UNREADABLE, Problem, Untried
-from app.core.mcp.forms.schemas import follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ def _branches(wanted: Any) -> list[Any]:
 
 
 def _reference(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
-    target = follow(wanted, run.root)
+    target = run.document.follow(wanted)
     if not isinstance(target, dict | bool):
         raise Untried("what it refers to is not in the schema")
     return _taken(run.check(target, value, spot.path), spot)

@@ -108,7 +108,7 @@ def _missing(wanted: Any, value: dict[str, Any], spot: Spot) -> list[Problem]:
     if not isinstance(wanted, list):
         raise Untried(UNREADABLE)
     names = [name for name in wanted if isinstance(name, str) and name not in value]
-    return [Problem((*spot.path, name), "It is required.", "required") for name in names]
+    return [Problem((*spot.path, name), "This field is required.", "required") for name in names]
 
 
 def _dependent(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:

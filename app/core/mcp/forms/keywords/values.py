@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.mcp.forms.equality import equality_key
 from app.core.mcp.forms.evaluation import UNREADABLE, Problem, Untried
 from app.core.mcp.forms.patterns import UntriedPattern, matches
-from app.core.mcp.json_text import NotJson, deeper_than, write_json
+from app.core.mcp.json_text import NotJson, deeper_than, is_number, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +30,6 @@ TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "object": ("an object", lambda value: isinstance(value, dict)),
     "string": ("text", lambda value: isinstance(value, str)),
 }
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a number of JSON. Booleans are not, although Python says so."""
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def is_text(value: object) -> bool:
@@ -109,16 +104,18 @@ def _type(_run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Pro
 def _enum(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
     if not isinstance(wanted, list):
         raise Untried(UNREADABLE)
-    known = run.enumerations.get(id(wanted))
+    known = run.keys.get(id(wanted))
     if known is None:
-        known = run.enumerations[id(wanted)] = frozenset(key_of(run, item) for item in wanted)
+        known = run.keys[id(wanted)] = frozenset(key_of(run, item) for item in wanted)
     if key_of(run, value) in known:
         return ()
     return (Problem(spot.path, "It must be one of the values offered.", "enum"),)
 
 
 def _const(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
-    if key_of(run, wanted) == key_of(run, value):
+    if id(wanted) not in run.keys:
+        run.keys[id(wanted)] = key_of(run, wanted)
+    if run.keys[id(wanted)] == key_of(run, value):
         return ()
     return (Problem(spot.path, f"It must be {shown(wanted)}.", "const"),)
 
