@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QSplitter, QWidget
+from PySide6.QtWidgets import QSplitter, QStackedWidget, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,7 @@ class Place(QWidget):
     - `waiting_sent()`: a change that had waited for the sign-in or the connection has been sent.
     - `waiting_changed()`: `waiting` or an answer of `waiting_for` changed.
     - `call_resumed()`: a call that had waited for the sign-in has been answered.
+    - `titled(str)`: what is open in it, for the title of the window; empty for nothing (`follow_titles`).
     - `saved_shown()`: what was saved at the last start is on the screen. Only where `shows_saved` is True: until then
       the window holds the network back.
     """
@@ -52,6 +53,7 @@ class Place(QWidget):
     waiting_changed = Signal()
     call_resumed = Signal()
     saved_shown = Signal()
+    titled = Signal(str)
 
     shows_saved = False
 
@@ -60,11 +62,35 @@ class Place(QWidget):
         self.context = context
         self._identity: Identity | None = None
         self._without_account = False
+        self._pages: QStackedWidget | None = None
 
     @property
     def backend(self) -> Backend | None:
         """The host whose things are shown."""
         return self._identity.backend if self._identity is not None else None
+
+    @property
+    def open_title(self) -> str:
+        """The title of what is open in the place; empty for nothing."""
+        page = self._pages.currentWidget() if self._pages is not None else None
+        return page.windowTitle() if page is not None else ""
+
+    def follow_titles(self, pages: QStackedWidget) -> None:
+        """Tell as `titled` what is open: the `windowTitle` of the page in view, whenever one of the two changes."""
+        self._pages = pages
+
+        def tell(*_: object) -> None:
+            self.titled.emit(self.open_title)
+
+        def follow(number: int) -> None:
+            page = pages.widget(number)
+            if page is not None:
+                page.windowTitleChanged.connect(tell)
+
+        for number in range(pages.count()):
+            follow(number)
+        pages.widgetAdded.connect(follow)
+        pages.currentChanged.connect(tell)
 
     @property
     def waiting(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -26,6 +27,7 @@ from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import ElidedLabel
 
 FIELDS = QLineEdit | QComboBox | QAbstractSpinBox
+LETTER = re.compile(r"&(\w)")
 # Lines of antialiasing and of rounding to whole pixels.
 SLACK = 1
 
@@ -134,3 +136,13 @@ def misnamed(root: QWidget) -> list[str]:
             if visible not in name.casefold():
                 found.append(f"{told(widget)} is called {name!r}")
     return found
+
+
+def mnemonics(root: QWidget) -> list[str]:
+    """The letters that Alt leads to in what is shown."""
+    texts = [each.text() for each in shown(root) if isinstance(each, QAbstractButton) or _is_caption(each)]
+    return [match.group(1).casefold() for text in texts if (match := LETTER.search(text.replace("&&", "")))]
+
+
+def _is_caption(widget: QWidget) -> bool:
+    return isinstance(widget, QLabel) and widget.buddy() is not None

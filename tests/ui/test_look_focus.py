@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, clear_layout
+from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.focus_keeper import keep_focus
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.rows import Row
@@ -117,6 +127,21 @@ def test_what_the_program_focuses_itself_keeps_the_focus(window: Window, qtbot) 
     assert chosen.hasFocus()
 
 
+def test_what_the_program_focuses_where_qt_found_nothing_keeps_the_focus(window: Window, qtbot) -> None:
+    pressed, chosen, near = QPushButton("Edit"), QLineEdit(), QPushButton("Near")
+    window.add(window.right, pressed, near, chosen)
+    window.rail.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    for other in (near, chosen):
+        other.setEnabled(False)
+    pressed.setFocus()
+    pressed.setEnabled(False)
+    for other in (near, chosen):
+        other.setEnabled(True)
+    chosen.setFocus()
+    qtbot.wait(20)
+    assert chosen.hasFocus()
+
+
 def test_a_button_that_destroys_is_never_what_gets_it(window: Window, qtbot) -> None:
     run, delete, back = QuietButton("Run"), QuietButton("Delete", kind="danger"), QuietButton("Back")
     window.add(window.right, back, QWidget(), run, delete)
@@ -192,6 +217,22 @@ def test_another_page_of_a_stack_that_takes_the_place_gets_it(window: Window, qt
     first.setFocus()
     stack.setCurrentWidget(second)
     qtbot.waitUntil(second.hasFocus)
+
+
+def test_a_dialog_keeps_its_focus_too(qtbot) -> None:
+    dialog = QDialog()
+    qtbot.addWidget(dialog)
+    box = QVBoxLayout(dialog)
+    pressed, near = QPushButton("Retry"), QPushButton("Near")
+    box.addWidget(pressed)
+    box.addWidget(near)
+    show_focus_ring(dialog)
+    dialog.open()
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    pressed.setFocus()
+    pressed.hide()
+    qtbot.waitUntil(near.hasFocus)
 
 
 @pytest.mark.parametrize("place", ["tasks", "servers", "lab"])

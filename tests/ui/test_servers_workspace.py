@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,3 +105,24 @@ async def test_a_tool_that_asks_runs_once_it_is_allowed(qapp: QApplication, tmp_
         await until(lambda: session.phase in {CallPhase.DONE, CallPhase.FAILED}, 10)
         kept = {tool.tool_name: tool.approval_state for tool in await backend.store.tools(postbox.id)}
         assert kept["send_message"] == "approved"
+
+
+async def test_a_tool_that_asks_runs_once_and_asks_again(qapp: QApplication, tmp_path: Path) -> None:
+    async with living(qapp, tmp_path) as (place, backend):
+        postbox = next(s for s in place.controller.servers if s.title == "Postbox")
+        text = '{"mailbox": "hello", "to": ["a@b.example"], "subject": "s", "body": "b"}'
+        assert await call(place, f"{postbox.id}/send_message", text) is CallPhase.ASKING
+        session = place.page.tool.session
+        assert session is not None
+        actions(place.page.tool.question)["Run once"]()
+        await until(lambda: session.phase in {CallPhase.DONE, CallPhase.FAILED}, 10)
+        assert session.phase is CallPhase.DONE
+        scope = backend.scope
+        assert scope is not None
+        async with asyncio.timeout(10):
+            while await place.context.services.storage.raised_policies.all(scope):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
+        kept = {tool.tool_name: tool.approval_state for tool in await backend.store.tools(postbox.id)}
+        assert kept["send_message"] == "needs_approval"
+        place.page.tool.run_again()
+        assert session.phase is CallPhase.ASKING

@@ -154,9 +154,14 @@ class LabPlace(Place):
         for fault in FAULTS:
             faults.box.addWidget(self._fault_row(fault))
         faults.box.addStretch(1)
-        widest = max(button.sizeHint().width() for button in self.buttons.values())
-        faults.setMinimumWidth(widest + theme().px(2 * tokens.SPACE_4 + tokens.SPACE_3))
+        self._fit()
+        theme().changed.connect(self._fit)
         return faults
+
+    def _fit(self) -> None:
+        """Have room for the widest button at the text size in force."""
+        widest = max(button.sizeHint().width() for button in self.buttons.values())
+        self._faults.setMinimumWidth(widest + theme().px(2 * tokens.SPACE_4 + tokens.SPACE_3))
 
     def _fault_row(self, fault: Fault) -> QWidget:
         current = theme()

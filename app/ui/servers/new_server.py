@@ -98,6 +98,7 @@ class TemplatePage(QWidget):
         # The titles of servers and the keys that were typed for them, by the id of the template.
         self._keys: dict[str, tuple[str, str]] = {}
         self.page = TitledPage()
+        self.page.windowTitleChanged.connect(self.setWindowTitle)
         area = ScrollColumn(self.tr("Available server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = FoldedText(self.tr("Description of the server"))
         self.facts = KeyValueGrid()
@@ -221,6 +222,7 @@ class CustomServerPage(QWidget):
         super().__init__(parent)
         self.back = IconButton(self.tr("Back to the list"), "back", keys="Esc", clicked=self.left.emit)
         self.page = TitledPage(self.tr("Add a server"), lead=self.back)
+        self.setWindowTitle(self.page.windowTitle())
         self.name = LabelledField(self.tr("Name"))
         self.url = LabelledField(self.tr("Address"), self.tr("The URL of its MCP endpoint, https://…"))
         self.description = LabelledField(self.tr("Description"), tall=True)

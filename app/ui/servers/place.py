@@ -74,6 +74,7 @@ class ServersPlace(Place):
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
+        self.follow_titles(self.pages.stack)
         self.controller.changed.connect(self._count)
         self.policies.said.connect(navigator.announce)
         self.policies.failed.connect(self.server_actions.show_failure)

@@ -89,6 +89,7 @@ class ServerPage(QWidget):
         column.addWidget(self.question)
         column.addWidget(self.stack, 1)
         self.page.set_body(body)
+        self.page.windowTitleChanged.connect(self.setWindowTitle)
         self.page.edge.follow(self.about)
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)

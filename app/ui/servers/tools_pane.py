@@ -46,7 +46,7 @@ class ToolsPane(QWidget):
         self._said: tuple[str, str, tuple[str, ...], str] = ("", "", (), "")
         self._waiting: frozenset[str] = frozenset()
         current = theme()
-        gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_3)
+        gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_4)
         self.filter = FilterField(self.tr("Name, text or argument"))
         self.count = Text("", "caption", "muted")
         # Without type-ahead: letters set the policy of the selected tools.

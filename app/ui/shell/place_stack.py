@@ -45,6 +45,12 @@ class PlaceStack(QStackedWidget):
         """The place in view."""
         return self._built.get(self.current_id)
 
+    @property
+    def label(self) -> str:
+        """The name of the place in view; empty while there is none."""
+        info = self._infos.get(self.current_id)
+        return info.label if info is not None else ""
+
     def place(self, place_id: str) -> Place | None:
         """A place, None until it was first shown."""
         return self._built.get(place_id)

@@ -21,10 +21,10 @@ from app.ui.shell.panes import holds_focus, move_focus, visible_panes
 from app.ui.shell.place_stack import PlaceStack
 from app.ui.shell.rail import Rail
 from app.ui.shell.signin_bar import SignInBar
+from app.ui.shell.titles import window_title
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.focus import show_focus_ring
-from app.ui.widgets.focus_keeper import keep_focus
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.mnemonics import show_mnemonics
 
@@ -89,7 +89,7 @@ class MainWindow(QWidget):
         """
         restore_appearance(services.storage.settings)
         super().__init__()
-        self.setWindowTitle("Burrow")
+        self.setWindowTitle(window_title(""))
         self.context = Context(services, bridge, self)
         self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
         settings = UiSettings(services.storage.settings, bridge, self)
@@ -116,7 +116,6 @@ class MainWindow(QWidget):
         self._fit_text()
         theme().changed.connect(self._fit_text)
         show_focus_ring(self)
-        keep_focus(self)
         show_mnemonics(self)
         self.layout_memory.restore()
         if paint_first:
@@ -135,7 +134,11 @@ class MainWindow(QWidget):
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.previous_account import PreviousAccountBanner
         from app.ui.shell.sign_in import SignInController
+        from app.ui.theme.app_icon import app_icon
+        from app.ui.widgets.accessible_roles import install_roles
 
+        install_roles(self)
+        QApplication.setWindowIcon(app_icon())
         self.dialogs = Dialogs(self, self._bridge)
         self.navigation = Navigation(self.stack)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
@@ -297,6 +300,8 @@ class MainWindow(QWidget):
         self.stack.made.connect(self._connect_place)
         self.stack.shown.connect(self._place_shown)
         self.stack.turned.connect(self.layout_memory.changed)
+        self.stack.turned.connect(self._show_title)
+        self.pages.currentChanged.connect(self._show_title)
         self.drawers.focus_left.connect(self.navigation.focus_place)
         QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
 
@@ -308,6 +313,7 @@ class MainWindow(QWidget):
         self._was_left = not active
 
     def _connect_place(self, place_id: str, place: Place) -> None:
+        place.titled.connect(self._show_title)
         place.count_changed.connect(lambda count: self._counted(place_id, count))
         place.waiting_sent.connect(self.bar.add_sent)
         place.call_resumed.connect(self.bar.add_repeated)
@@ -317,6 +323,12 @@ class MainWindow(QWidget):
             place.saved_shown.connect(self.sign_ins.start)
         else:
             self.sign_ins.start()
+
+    def _show_title(self, *_: object) -> None:
+        """Say in the title of the window what is open, else the place."""
+        place = self.stack.current if self.pages.shows_places else None
+        open_title = "" if place is None else place.open_title or self.stack.label
+        self.setWindowTitle(window_title(open_title))
 
     def _counted(self, place_id: str, count: int) -> None:
         self.rail.set_count(place_id, count)

@@ -19,6 +19,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import FieldError
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import Text
@@ -73,8 +74,9 @@ class FirstRun(QScrollArea):
         self.back_button = QuietButton("", "back", kind="flat", clicked=on_leave)
         self.back_button.setVisible(False)
         current = theme()
-        inner = QWidget()
-        inner.setMaximumWidth(current.px(tokens.READING_WIDTH))
+        inner = self._inner = QWidget()
+        theme().changed.connect(self._fit)
+        self._fit()
         column = QVBoxLayout(inner)
         column.setContentsMargins(*([current.px(tokens.SPACE_5)] * 4))
         column.setSpacing(current.px(tokens.SPACE_4))
@@ -113,6 +115,9 @@ class FirstRun(QScrollArea):
         self._pick_host("us")
         self._show_purpose()
         self.set_can_leave(False)
+
+    def _fit(self) -> None:
+        self._inner.setMaximumWidth(theme().px(tokens.READING_WIDTH))
 
     def set_can_leave(self, can_leave: bool, account: str = "") -> None:
         """Say whether there is something to go back to: the places, or an account."""
@@ -288,11 +293,9 @@ class FirstRun(QScrollArea):
         box.addLayout(host_row)
         box.addWidget(self._address)
         box.addWidget(self._address_error)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(theme().px(tokens.SPACE_2))
+        buttons = FlowLayout()
         buttons.addWidget(self.sign_in_button)
         buttons.addWidget(self.key_toggle)
-        buttons.addStretch()
         box.addLayout(buttons)
         words = self.tr(
             "The browser signs in as whoever is signed in there. "
@@ -332,12 +335,9 @@ class FirstRun(QScrollArea):
         self.link_button = QuietButton(self.tr("Copy link"), "link", clicked=self._copy_link)
         self.cancel_button = QuietButton(self.tr("Cancel"), clicked=self._cancel)
         self._browser_buttons = QWidget()
-        row = QHBoxLayout(self._browser_buttons)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme().px(tokens.SPACE_2))
+        row = FlowLayout(self._browser_buttons)
         for button in (self.again_button, self.link_button, self.cancel_button):
             row.addWidget(button)
-        row.addStretch()
         for part in (self._waiting_words, self._waiting_hint, self._progress, self._browser_buttons):
             box.addWidget(part)
         return card

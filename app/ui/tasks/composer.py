@@ -180,6 +180,7 @@ class Composer(QWidget):
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
 
+        self.setWindowTitle(self.tr("New task"))
         area = ScrollColumn(self.tr("New task"))
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         box = area.box

@@ -101,6 +101,7 @@ class TaskPage(QWidget):
         self.end_edit()
         self.card.clear()
         self.title.setText("")
+        self.setWindowTitle("")
         self._description.set_text("")
         self._facts.clear()
         clear_layout(self._run_rows)
@@ -236,6 +237,7 @@ class TaskPage(QWidget):
         title = title_of(task)
         if self.title.text() != title:
             self.title.setText(title)
+            self.setWindowTitle(title)
         state = state_of(task)
         self._state.set_state(state)
         self._archived.set_state(archived_state() if task.archived else None)

@@ -71,6 +71,7 @@ class TasksPlace(Place):
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
+        self.follow_titles(self.pages)
         self._poll = QTimer(self, interval=POLL_MS)
         self._poll.timeout.connect(self._refresh_if_active)
         self.pane.sign_in_wanted.connect(navigator.sign_in)

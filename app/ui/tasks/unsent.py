@@ -57,6 +57,7 @@ class UnsentTask(QWidget):
             return
         self._item = item
         self.title.setText(title_of(item.new))
+        self.setWindowTitle(self.title.text())
         self._state.set_state(send_state(item.state))
         self._repository.setText(item.new.repository or "")
         self._repository.setVisible(bool(item.new.repository))
@@ -80,6 +81,7 @@ class UnsentTask(QWidget):
         """Forget the task."""
         self._item = None
         self.title.setText("")
+        self.setWindowTitle("")
         self._description.set_text("")
         self.card.clear()
 

@@ -62,14 +62,17 @@ class _Segment(QRadioButton):
         painter.fillPath(outline, current.colour(ground if enabled or chosen else "window"))
         painter.strokePath(outline, QPen(current.colour("border"), 1))
         ink = current.colour(self._tone if chosen else "text" if enabled else "muted")
-        left = current.px(tokens.SPACE_3)
+        font = current.font("strong" if chosen else "body")
+        words = QFontMetrics(font).horizontalAdvance(self.text())
+        # Its width is that of the heavier words, so the lighter ones stand in the middle.
+        left = (self.width() - words - (current.px(tokens.ICON + tokens.SPACE_1) if self._glyph else 0)) // 2
         if self._glyph:
             side = current.px(tokens.ICON)
             colour = ink if chosen else current.colour("muted")
             icons.paint_icon(painter, self._glyph, QRectF(left, (self.height() - side) / 2, side, side), colour)
             left += current.px(tokens.ICON + tokens.SPACE_1)
         painter.setPen(ink)
-        painter.setFont(current.font("strong" if chosen else "body"))
+        painter.setFont(font)
         painter.drawText(self.rect().adjusted(left, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text())
         if chosen:
             bar = QRectF(self.rect()).adjusted(1, self.height() - tokens.SELECTION_BAR - 1, -1, -1)

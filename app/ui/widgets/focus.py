@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QWidget
 from shiboken6 import isValid
 
 from app.ui.theme import theme, tokens
+from app.ui.widgets.focus_keeper import keep_focus
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
 
@@ -126,5 +127,6 @@ class FocusRing(QWidget):
 
 
 def show_focus_ring(window: QWidget) -> FocusRing:
-    """Give a top-level window its ring. Call once for each window and dialog."""
+    """Give a top-level window its ring, and keep its focus (`focus_keeper`). Call once for each window and dialog."""
+    keep_focus(window)
     return FocusRing(window)

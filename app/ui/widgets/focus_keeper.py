@@ -1,7 +1,7 @@
 """Where the focus goes when its control is hidden, disabled or removed: to what stands nearest in the same part.
 
 Qt gives it to the next control of the window's tab order, which may be in another pane: the next arrow key would then
-change something else. `keep_focus(window)` once a top-level window.
+change something else. `focus.show_focus_ring(window)` calls `keep_focus`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class FocusKeeper(QObject):
         self._lost: _Control | None = None
         # Who got the focus of the lost control: Qt's choice, then ours. Anybody else got it from somebody.
         self._given: QWidget | None = None
+        # Between the loss and what Qt does with the focus, which may be nothing.
+        self._awaiting = False
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._settle)
         app = QApplication.instance()
@@ -58,11 +60,12 @@ class FocusKeeper(QObject):
             if current is not None and current.widget is old and _gone(old) and not self._is_lost(old):
                 # Qt moves the focus of a disabled control before it tells that it is disabled.
                 self._lose(self._described(old) if isValid(old) else current)
-            if self._soon.isActive() and self._lost is not None and (self._given is None or _gone(self._given)):
+            if self._awaiting:
                 self._given = new
             elif new is not self._given:
                 self._forget()
             self._follow(new)
+        self._awaiting = False
 
     def _is_lost(self, widget: QWidget) -> bool:
         return self._lost is not None and self._lost.widget is widget
@@ -95,6 +98,7 @@ class FocusKeeper(QObject):
             self._lost, self._given = control._replace(beside=frozenset(shown)), None
             if isValid(control.widget):
                 control.widget.installEventFilter(self)
+        self._awaiting = True
         # In a later turn of the loop: what takes its place may be shown after it is hidden.
         self._soon.start()
 
@@ -118,11 +122,12 @@ class FocusKeeper(QObject):
         elif (target := next(self._nearest(lost), None)) is not None:
             self._given = target
             self._give(target)
+        self._awaiting = False
 
     def _undisturbed(self) -> bool:
         """Whether the focus is where it went by itself."""
         focused: QWidget | None = self._window.focusWidget()
-        return focused is None or focused is self._given or self._given is None or _gone(focused)
+        return focused is None or focused is self._given or self._awaiting or _gone(focused)
 
     def _give(self, target: QWidget) -> None:
         if self._window.focusWidget() is not target:
@@ -159,8 +164,10 @@ class FocusKeeper(QObject):
             if self._current is not None and watched is self._current.widget and _gone(watched):
                 if self._window.isVisible():
                     self._lose(self._described(watched))
+                    # Of a hidden control Qt moves the focus after this event, of a disabled one before it.
+                    self._awaiting = event.type() == QEvent.Type.Hide
             elif self._lost is not None and watched is self._lost.widget and not _gone(watched):
-                self._soon.start()
+                self._settle()
         return False
 
 

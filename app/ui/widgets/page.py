@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QHBoxLayout, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from app.ui.widgets.buttons import PrimaryButton
 
 
+LEAST_PANE = 180
+
+
 class TitledPage(QWidget):
     """Title, status word and actions in one row; below them progress, undo, a card, then the body.
 
@@ -33,6 +36,7 @@ class TitledPage(QWidget):
         super().__init__(parent)
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
+        self.setWindowTitle(title)
         self.title = ElidedLabel(title, "title", mode=Qt.TextElideMode.ElideRight)
         self.status = StatusWord()
         self._row = TitleRow(self.title, lead)
@@ -70,8 +74,9 @@ class TitledPage(QWidget):
         box.addWidget(body, 1)
 
     def set_title(self, title: str) -> None:
-        """Change the title."""
+        """Change the title, which is that of the window too while the page is in view."""
         self.title.setText(title)
+        self.setWindowTitle(title)
 
     def add_action(self, widget: QWidget) -> None:
         """Put a control at the right end of the title row."""
@@ -105,11 +110,16 @@ class SidePane(QFrame):
         self.box = QVBoxLayout(self)
         self.box.setContentsMargins(0, theme().px(tokens.SPACE_3), 0, 0)
         self.box.setSpacing(theme().px(tokens.SPACE_2))
-        self.setMinimumWidth(theme().px(180))
+        self._head: QHBoxLayout | None = None
+
+    def minimumSizeHint(self) -> QSize:
+        """Wide enough for its main button at the text size in force."""
+        head = self._head.minimumSize().width() if self._head is not None else 0
+        return QSize(max(head, theme().px(LEAST_PANE)), super().minimumSizeHint().height())
 
     def set_head(self, main: PrimaryButton, *others: QWidget) -> None:
         """Put the place's main button at the height of the titles of its pages; other controls at the right."""
-        row = self._padded()
+        row = self._head = self._padded()
         row.addWidget(main)
         row.addStretch(1)
         for other in others:

@@ -49,6 +49,12 @@ class Row:
         states = [state.word for state in (self.state, self.side) if state is not None]
         return ", ".join(part for part in (self.title, *states, self.badge, self.detail, self.trailing) if part)
 
+    def hint(self) -> str:
+        """The tooltip: what may be elided in the row, then `tooltip` as far as it says more."""
+        more = self.tooltip() if callable(self.tooltip) else self.tooltip
+        words = [each for each in (self.title, self.detail) if each and each not in more]
+        return "\n".join(filter(None, [*words, more]))
+
 
 class Group(NamedTuple):
     """Rows under a heading that can be folded. `note` stands at the right of the heading."""
@@ -200,7 +206,7 @@ class RowModel(QAbstractTableModel):
             if role == Qt.ItemDataRole.AccessibleDescriptionRole:
                 return line.detail
             if role == Qt.ItemDataRole.ToolTipRole:
-                return plain_tip(line.tooltip() if callable(line.tooltip) else line.tooltip or "") or None
+                return plain_tip(line.hint()) or None
         return None
 
     @guarded(default=Qt.ItemFlag.NoItemFlags)

@@ -108,6 +108,11 @@ class Text(QLabel):
         document.setDefaultTextOption(option)
         return True
 
+    @property
+    def role(self) -> TextRole:
+        """Size and weight."""
+        return self._role
+
     def set_tone(self, tone: Tone) -> None:
         """Change the colour."""
         self._tone = tone
