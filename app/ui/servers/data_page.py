@@ -73,6 +73,12 @@ class DataPage(QWidget):
         self.view.blockSignals(False)
         self._show()
 
+    def show_reading(self) -> None:
+        """Say that a large value is being read."""
+        self.show_data(Exact())
+        self._note.setText(self.tr("Reading…"))
+        self._note.setVisible(True)
+
     def add_copy_actions(self, menu: QMenu) -> None:
         """Add to a menu what can be copied of the part that has the focus, if one has."""
         for part in (self.tree, self.table):

@@ -340,6 +340,7 @@ class ResultView(QWidget):
         if _size_of(result) <= OFF_LOOP_BYTES:
             done(exact_data(result))
         else:
+            self.data.show_reading()
             self._bridge.spawn(self, asyncio.to_thread(exact_data, result), done=done, key="data")
 
     def _check_promise(self, result: CallResult, output_schema: dict[str, Any]) -> None:

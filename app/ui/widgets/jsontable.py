@@ -6,9 +6,10 @@ import csv
 import io
 import json
 from decimal import Decimal
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QPoint, Qt, Signal
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
@@ -18,7 +19,7 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
@@ -30,6 +31,7 @@ NARROWEST, WIDEST = 60, 320
 MEASURED_ROWS = 50
 # Python refuses to write integers of more than 4,300 digits.
 LONG_NUMBER_BITS = 10_000
+COPY_SECONDS = 0.02
 ABSENT = object()
 
 
@@ -178,6 +180,10 @@ class JsonTable(QTableView):
         header.setSortIndicatorClearable(True)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         header.sortIndicatorChanged.connect(lambda column, order: self.values.sort(column, order))
+        self._parts: Iterator[str] = iter(())
+        self._made: list[str] = []
+        self._next = QTimer(self, singleShot=True, interval=0)
+        self._next.timeout.connect(self._copy_next)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(lambda at: self._menu(at, self.indexAt(at).column()))
         self.doubleClicked.connect(self._open)
@@ -210,42 +216,75 @@ class JsonTable(QTableView):
 
     def copy_cells(self) -> None:
         """Put the selected cells on the clipboard: one as it is, several as lines with tabs between."""
-        chosen = sorted(self.selectedIndexes(), key=lambda index: (index.row(), index.column()))
-        if len(chosen) <= 1:
+        cells = self._selected_cells()
+        if sum(len(columns) for columns in cells.values()) <= 1:
             current = self.currentIndex()
             self._copy(self.values.text(self.values.value(current)) if current.isValid() else "")
             return
-        lines: dict[int, list[str]] = {}
-        for index in chosen:
-            lines.setdefault(index.row(), []).append(self.values.text(self.values.value(index)))
-        self._copy("\n".join("\t".join(line) for line in lines.values()))
+        self._copy_soon(self._tabbed(cells))
 
     def copy_rows(self) -> None:
         """Put the selected rows on the clipboard as JSON: one as an object, several as a list."""
         rows = self._selected_rows()
-        if rows:
-            self._copy(self.values.text(rows[0] if len(rows) == 1 else rows))
+        if len(rows) == 1:
+            self._copy(self.values.text(rows[0]))
+        elif rows:
+            self._copy_soon(self._listed(rows))
 
     def copy_rows_csv(self) -> None:
         """Put the selected rows on the clipboard as CSV with the names of the columns (RFC 4180)."""
-        self._copy(self.csv(self._selected_rows()))
+        self._copy_soon(self.csv(self._selected_rows()))
 
     def copy_all_csv(self) -> None:
         """Put the whole table on the clipboard as CSV."""
-        self._copy(self.csv(self.values.rows))
+        self._copy_soon(self.csv(self.values.rows))
 
-    def csv(self, rows: Iterable[dict[str, Any]]) -> str:
-        """Rows as CSV with the names of the columns first."""
-        made = io.StringIO()
-        writer = csv.writer(made)
+    def csv(self, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+        """Rows as lines of CSV, the names of the columns first."""
         names = self.values.columns
-        writer.writerow(names)
-        writer.writerows([self.values.text(row.get(name, ABSENT)) for name in names] for row in rows)
-        return made.getvalue()
+        yield _csv_line(names)
+        for row in rows:
+            yield _csv_line(self.values.text(row.get(name, ABSENT)) for name in names)
+
+    def _tabbed(self, cells: dict[int, set[int]]) -> Iterator[str]:
+        for place, row in enumerate(sorted(cells)):
+            indexes = (self.values.index(row, column) for column in sorted(cells[row]))
+            line = "\t".join(self.values.text(self.values.value(index)) for index in indexes)
+            yield f"\n{line}" if place else line
+
+    def _listed(self, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+        for place, row in enumerate(rows):
+            yield ("[" if place == 0 else ",\n ") + self.values.text(row)
+        yield "]"
+
+    def _selected_cells(self) -> dict[int, set[int]]:
+        """The columns of the selected cells of each row."""
+        cells: dict[int, set[int]] = {}
+        # Asking for each index would take a second for a table that is selected as a whole.
+        for part in self.selectionModel().selection().toList():
+            columns = range(part.left(), part.right() + 1)
+            for row in range(part.top(), part.bottom() + 1):
+                cells.setdefault(row, set()).update(columns)
+        return cells
 
     def _selected_rows(self) -> list[dict[str, Any]]:
-        chosen = sorted({index.row() for index in self.selectedIndexes()}) or [self.currentIndex().row()]
+        chosen = sorted(self._selected_cells()) or [self.currentIndex().row()]
         return [self.values.rows[row] for row in chosen if row >= 0]
+
+    def _copy_soon(self, parts: Iterator[str]) -> None:
+        """Put text on the clipboard, a part of which is made in each turn of the loop if there is much of it."""
+        self._parts, self._made = parts, []
+        self._copy_next()
+
+    def _copy_next(self) -> None:
+        end = monotonic() + COPY_SECONDS
+        for part in self._parts:
+            self._made.append(part)
+            if monotonic() > end:
+                self._next.start()
+                return
+        self._copy("".join(self._made))
+        self._made = []
 
     def _copy(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
@@ -291,6 +330,12 @@ class JsonTable(QTableView):
             event.ignore()
         else:
             super().keyPressEvent(event)
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    made = io.StringIO()
+    csv.writer(made).writerow(cells)
+    return made.getvalue()
 
 
 def _is_number(value: Any) -> bool:
