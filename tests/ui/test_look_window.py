@@ -16,7 +16,7 @@ from app.ui.widgets.accessible_roles import HEADINGS, install_roles
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import ElidedLabel, Text
 from tests.ui._every_screen import every_screen, shown_window
-from tests.ui._tasks_fakes import settle
+from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import living
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
@@ -65,7 +65,7 @@ async def test_the_title_of_the_window_follows_what_is_open(qapp: QApplication, 
         alive.tasks.selection.new_task()
         assert window.windowTitle() == "New task — Burrow"
         window.go("servers")
-        await settle()
+        await until(lambda: bool(alive.servers.pane.servers.rows.lines()), 10)
         alive.servers.selection.show_nothing()
         assert window.windowTitle() == "Servers — Burrow"
         alive.servers.pane.servers.select_key(None, quiet=True)
