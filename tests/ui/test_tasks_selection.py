@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.errors import Offline, ServerTrouble
 from app.core.posthog.types import NewTask
+from app.ui.tasks import pages
 from app.ui.tasks.rows import TASK, Grouping, draft_of_key
 from app.ui.widgets.rows import Heading, Row
 from tests.ui._tasks_fakes import FakeBackend, FakeTasks, settle, task, until
@@ -224,6 +225,18 @@ async def test_at_start_the_task_that_was_last_open_is_open_and_highlighted(qapp
         await until(lambda: desk.place.pages.shows_detail)
         assert desk.place.pages.detail.task_id == "t2"
         assert desk.place.pane.table.selected_keys() == ("task:t2",)
+
+
+async def test_whoever_follows_the_page_hears_of_the_task_that_is_opened_at_start(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "BUILD_AFTER_MS", 300)
+    heard: list[str] = []
+    async with task_desk(qapp, numbered(3)) as desk:
+        assert not desk.place.pages.has_detail
+        desk.place.pages.detail_built.connect(lambda page: page.task_changed.connect(heard.append))
+        await until(lambda: desk.place.pages.shows_detail)
+        assert heard == ["t1"]
 
 
 async def test_at_the_first_start_the_first_task_is_open(qapp: QApplication) -> None:

@@ -77,6 +77,8 @@ class TaskSelection(QObject):
         self._failures: dict[str, FailedAction] = {}
         self._fetch_soon = QTimer(self, singleShot=True, interval=FETCH_AFTER_MS)
         self._fetch_soon.timeout.connect(self._stay)
+        self._resume_soon = QTimer(self, singleShot=True, interval=0)
+        self._resume_soon.timeout.connect(self._resume)
         self._sync_soon = QTimer(self, singleShot=True, interval=0)
         self._sync_soon.timeout.connect(self.sync)
         pane.chosen.connect(self._chosen)
@@ -88,7 +90,8 @@ class TaskSelection(QObject):
         pages.currentChanged.connect(lambda _page: self.sync())
         pages.composer_built.connect(self._connect_page)
         pages.detail_built.connect(self._connect_page)
-        pages.detail_built.connect(lambda _page: self._resume())
+        # Later: others connect to the page in this signal, and what is shown before they do they never hear of.
+        pages.detail_built.connect(lambda _page: self._resume_soon.start())
         pages.unsent_built.connect(self._connect_page)
         pages.several_built.connect(self._connect_page)
         controller.changed.connect(self._update)
