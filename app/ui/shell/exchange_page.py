@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QFont, QFontInfo, QGuiApplication
@@ -19,7 +19,9 @@ from app.ui.widgets.buttons import IconButton
 from app.ui.widgets.choices import TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.prose import nothing_loaded
 from app.ui.widgets.text import Text
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
@@ -147,7 +149,7 @@ class ExchangePage(QWidget):
         reason = NotAgain.NO_REQUEST if record is None else again(self._services, record, self.exchange)
         words = exchange_words.why_not(reason) if isinstance(reason, NotAgain) else ""
         self.again_button.setEnabled(not words)
-        self.again_button.setToolTip(words or self.tr("Send again, and compare the answers (Ctrl+R)"))
+        self.again_button.setToolTip(plain_tip(words) or self.tr("Send again, and compare the answers (Ctrl+R)"))
         self.again_button.setAccessibleDescription(words)
 
     def _show(self) -> None:
@@ -207,5 +209,5 @@ class _Browser(QTextBrowser):
         self.setHtml(page)
 
     @guarded()
-    def loadResource(self, kind: int, name: QUrl | str) -> Any:
-        return None
+    def loadResource(self, kind: int, name: QUrl | str) -> object:
+        return nothing_loaded()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, QUrl, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QDesktopServices,
     QFont,
@@ -36,6 +36,7 @@ LONGEST = 50_000
 LONGEST_TABLE, WIDEST_TABLE = 1_000, 100
 LONGEST_SHOWN_ADDRESS = 300
 POINTS_PER_INCH = 72
+FIT_AFTER_MS = 100
 PICTURE = "\ufffc"
 
 
@@ -50,6 +51,9 @@ class Prose(QTextBrowser):
         super().__init__(parent)
         self._source = ""
         self._height = 0
+        self._fitted_width = -1
+        self._fit_soon = QTimer(self, singleShot=True, interval=FIT_AFTER_MS)
+        self._fit_soon.timeout.connect(self._fit)
         self.setAccessibleName(name)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setProperty("prose", "true")
@@ -75,6 +79,10 @@ class Prose(QTextBrowser):
         """The Markdown as it was given."""
         return self._source
 
+    def prepared(self, text: str) -> str:
+        """The Markdown to format, which a kind of text may want changed."""
+        return text
+
     def sizeHint(self) -> QSize:
         return QSize(super().sizeHint().width(), self._height)
 
@@ -91,7 +99,7 @@ class Prose(QTextBrowser):
         font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
         self.document().setDefaultFont(font)
         if is_quick(self._source):
-            self.document().setMarkdown(revealed(self._source), FEATURES)
+            self.document().setMarkdown(self.prepared(revealed(self._source)), FEATURES)
             self._name_pictures()
             self._set_margins()
         else:
@@ -182,7 +190,9 @@ class Prose(QTextBrowser):
                 cursor.mergeCharFormat(bold)
 
     def _fit(self) -> None:
-        self.document().setTextWidth(self.viewport().width())
+        self._fit_soon.stop()
+        self._fitted_width = self.viewport().width()
+        self.document().setTextWidth(self._fitted_width)
         height = round(self.document().size().height()) + 2
         if height != self._height:
             self._height = height
@@ -217,7 +227,13 @@ class Prose(QTextBrowser):
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit()
+        if self.viewport().width() == self._fitted_width:
+            return
+        # Out of view: once it is resized no more.
+        if self._fitted_width >= 0 and self.visibleRegion().isEmpty():
+            self._fit_soon.start()
+        else:
+            self._fit()
 
 
 def link_menu(address: str, parent: QWidget) -> QMenu:
