@@ -168,8 +168,15 @@ class Place(QWidget):
         """
         return ""
 
+    async def save_typed(self) -> None:
+        """Store what is typed; awaited before the window closes. `unsaved_text` then has what is left.
+
+        The user may still stay, so nothing that can be undone is settled here.
+        """
+
     async def flush(self) -> None:
-        """Write what is still held back; awaited before the window closes. `unsaved_text` then has what is left."""
+        """Write everything that is still held back; awaited before the app ends."""
+        await self.save_typed()
 
 
 class RecoveryDetector:

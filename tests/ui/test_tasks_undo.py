@@ -206,3 +206,15 @@ async def test_holding_delete_on_the_page_of_a_task_deletes_that_one(qapp: QAppl
         await settle()
         assert desk.place.pane.undo.text == "“Task 2” deleted"
         assert not desk.place.pane.question.open
+
+
+async def test_a_deletion_can_still_be_undone_by_a_person_who_closes_the_window_and_then_stays(
+    qapp: QApplication,
+) -> None:
+    async with task_desk(qapp, numbered(3)) as desk:
+        await desk.select("task:t1")
+        desk.press(Qt.Key.Key_Delete)
+        await desk.place.save_typed()
+        assert desk.place.pane.undo.text == "“Task 1” deleted"
+        desk.place.pane.undo.undo()
+        await until(lambda: "Task 1" in desk.titles)

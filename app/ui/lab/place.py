@@ -18,6 +18,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.page import RememberedSplitter, TitledPage
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import Text
@@ -241,7 +242,7 @@ class LabPlace(Place):
         column.setContentsMargins(side, current.px(tokens.SPACE_2), side, current.px(tokens.SPACE_3))
         words = self.tr("Burrow did not start this workspace. Paste the secret from its ready line to unlock the lab.")
         column.addWidget(Text(words, tone="muted", wrap=True))
-        self.secret = QLineEdit()
+        self.secret = LineEdit()
         self.secret.setEchoMode(QLineEdit.EchoMode.Password)
         self.secret.setAccessibleName(self.tr("Secret of the workspace"))
         self.secret.setPlaceholderText(self.tr("Secret of the workspace"))

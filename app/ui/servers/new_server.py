@@ -19,6 +19,7 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.fields import FieldError, KeyValueGrid
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.submit_key import commit_composition
@@ -50,7 +51,7 @@ class LabelledField(QWidget):
             self.edit.setTabChangesFocus(True)
             self.edit.setFixedHeight(theme().px(64))
         else:
-            self.edit = QLineEdit()
+            self.edit = LineEdit()
             if secret:
                 self.edit.setEchoMode(QLineEdit.EchoMode.Password)
         self.edit.setAccessibleName(label)

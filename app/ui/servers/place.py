@@ -169,7 +169,7 @@ class ServersPlace(Place):
     def unsaved_text(self) -> str:
         return "\n\n".join(filter(None, (self.drafts.unsaved_text(), self.new_server_draft.unsaved_text())))
 
-    async def flush(self) -> None:
+    async def save_typed(self) -> None:
         """Save what is being typed."""
         try:
             await self.drafts.flush()

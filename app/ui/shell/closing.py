@@ -46,7 +46,7 @@ class ClosingGuard(QObject):
         return False
 
     async def _save(self) -> None:
-        await self._stack.flush()
+        await self._stack.save_typed()
         await self._drafts.retry()
 
     def _saved(self, _nothing: None) -> None:

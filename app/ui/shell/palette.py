@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtWidgets import QApplication, QFrame, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
 from app.ui.shell.fuzzy import ranked
 from app.ui.shell.keymap import native
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.rows import Row
 from app.ui.widgets.text import Text
@@ -37,7 +38,7 @@ class Palette(QFrame):
         self._all: list[Command] = []
         # The widget that had the focus, which gets it back.
         self._focused_before: QWidget | None = None
-        self.field = QLineEdit()
+        self.field = LineEdit()
         self.field.setPlaceholderText(self.tr("Go to a task, a server, a command…"))
         self.field.setAccessibleName(self.tr("Palette"))
         self.field.textChanged.connect(lambda _text: self._show())

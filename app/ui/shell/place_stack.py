@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QStackedWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from app.core.backend import Backend
     from app.ui.context import Context
@@ -121,15 +121,13 @@ class PlaceStack(QStackedWidget):
         """What was typed and would be lost if the window closed now, that of the place in view first."""
         return [text for _, place in self.built() if (text := place.unsaved_text())]
 
-    async def flush(self) -> None:
-        """Let every place write what it still holds back: half a second of typing, a deletion that could be undone."""
-        import asyncio
+    async def save_typed(self) -> None:
+        """Let every place store what is typed: half a second of typing."""
+        await _all(place.save_typed() for place in self._built.values())
 
-        # Each with a limit of its own: one that hangs must not cost the others their text.
-        flushes = [asyncio.wait_for(place.flush(), FLUSH_SECONDS) for place in self._built.values()]
-        for failure in await asyncio.gather(*flushes, return_exceptions=True):
-            if isinstance(failure, BaseException):
-                log.warning("a place could not write what it held back: %s", type(failure).__name__)
+    async def flush(self) -> None:
+        """Let every place write what it still holds back, also a deletion that could be undone."""
+        await _all(place.flush() for place in self._built.values())
 
     def _build(self, place_id: str) -> Place:
         place = self._built[place_id] = self._infos[place_id].make(self._context)
@@ -138,3 +136,13 @@ class PlaceStack(QStackedWidget):
         self.made.emit(place_id, place)
         place.set_backend(self._backend)
         return place
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    import asyncio
+
+    # Each with a limit of its own: one that hangs must not cost the others their text.
+    limited = [asyncio.wait_for(work, FLUSH_SECONDS) for work in works]
+    for failure in await asyncio.gather(*limited, return_exceptions=True):
+        if isinstance(failure, BaseException):
+            log.warning("a place could not write what it held back: %s", type(failure).__name__)

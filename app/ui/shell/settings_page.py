@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLocale, QSignalBlocker, Qt
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.errors import BurrowError
 from app.core.preferences import ADDRESS, PROXY_ADDRESS, PROXY_MODE, PROXY_MODES, SYSTEM, preferences, use_preferences
@@ -21,6 +21,7 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class SettingsPage(QDialog):
         self._notices = {key: self._notice(key) for key in (known.NOTIFY_SIGN_IN, known.NOTIFY_CALLS)}
         self.proxy = Select(_tr("Proxy"), [(value, _tr(words)) for value, words in known.PROXIES])
         self.proxy.activated.connect(lambda _row: self._choose_proxy())
-        self.address = QLineEdit()
+        self.address = LineEdit()
         self.address.setAccessibleName(self.tr("Address of the proxy"))
         self.address.setPlaceholderText("http://proxy.example:3128")
         self.address.setMinimumWidth(theme().px(ADDRESS_WIDTH))

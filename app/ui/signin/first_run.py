@@ -21,6 +21,7 @@ from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import Text
 
@@ -271,7 +272,7 @@ class FirstRun(QScrollArea):
         options = [("us", self.tr("US cloud"), "", "accent"), ("eu", self.tr("EU cloud"), "", "accent")]
         self._host = Segmented([*options, (OWN, self.tr("Your server"), "", "accent")], self.tr("Server"))
         self._host.chosen.connect(self._pick_host)
-        self._address = QLineEdit()
+        self._address = LineEdit()
         self._address.setPlaceholderText("https://posthog.example.com")
         self._address.setAccessibleName(self.tr("Address of your server"))
         self._address.textEdited.connect(lambda _text: self._address_error.say(""))
@@ -279,7 +280,7 @@ class FirstRun(QScrollArea):
         self._address_error: FieldError = FieldError(self._address)
         self.sign_in_button = QuietButton(self.tr("Sign in with browser"), "external", clicked=self._start)
         self.key_toggle = QuietButton(self.tr("Use a personal API key"), "key", clicked=self._toggle_key)
-        self._key = QLineEdit()
+        self._key = LineEdit()
         self._key.setEchoMode(QLineEdit.EchoMode.Password)
         self._key.setPlaceholderText("phx_…")
         self._key.setAccessibleName(self.tr("Personal API key"))

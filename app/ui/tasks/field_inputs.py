@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QListView, QSizePolicy
+from PySide6.QtWidgets import QComboBox, QCompleter, QListView, QSizePolicy
 
 from app.core.posthog.task_fields import TaskFieldKind
 from app.ui.theme import theme
 from app.ui.translation import translate
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.line_edit import UNLIMITED, LineEdit
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.submit_key import is_submit
 
@@ -34,19 +35,15 @@ class FileTaker(Protocol):
 
 
 CONTEXT = "TaskFields"
-# By itself a line takes 32,767 characters and cuts the rest.
-UNLIMITED = 2**31 - 1
 
 
-class LineInput(QLineEdit):
+class LineInput(LineEdit):
     """One line. `typed()` when the user changed it."""
 
     typed = Signal()
 
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        # What is too long is said beside the field: a text that was pasted is never cut.
-        self.setMaxLength(UNLIMITED)
+        super().__init__(parent=parent)
         self.setPlaceholderText(translate(CONTEXT, field.hint))
         self.textChanged.connect(lambda _text: self.typed.emit())
 

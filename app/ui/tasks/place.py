@@ -143,11 +143,15 @@ class TasksPlace(Place):
     def unsaved_text(self) -> str:
         return self.pages.unsaved_text()
 
-    async def flush(self) -> None:
-        """Save the draft, and send the deletions that could still be undone."""
+    async def save_typed(self) -> None:
+        """Save the draft and the edits."""
         saving = self.pages.save_draft()
         for job in [*([] if saving is None else [saving]), *self.edits.save_now()]:
             await job.wait()
+
+    async def flush(self) -> None:
+        """Save what is typed, and send the deletions that could still be undone."""
+        await self.save_typed()
         self.pane.undo.settle()
         await self.controller.deleter.flush()
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QTextOption
-from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.ui.theme import icons, theme, tokens
 from app.ui.widgets.feedback import repolish
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text import ElidedLabel, Text
 from app.ui.widgets.tips import plain_tip
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from app.ui.theme.tokens import TextRole
 
 
-class FilterField(QLineEdit):
+class FilterField(LineEdit):
     """A filter. Emits `changed(text)` 150 ms after the last key. Esc clears it; when it is empty, Esc is passed on.
 
     Emits `down()` on Down and Enter, so that the list can take the focus.
@@ -34,7 +35,7 @@ class FilterField(QLineEdit):
     down = Signal()
 
     def __init__(self, placeholder: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent=parent)
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(placeholder)
         self._emitted = ""
