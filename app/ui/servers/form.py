@@ -483,8 +483,9 @@ class ArgumentForm(QWidget):
 
     def _show_mode(self) -> None:
         self._heading.setVisible(True)
-        fields = bool(self.model.fields or self._draft.extra or self._json)
-        self.modes.setVisible(self._values is not None or (not self.model.whole_json and fields))
+        # Where no argument is declared but any is accepted, JSON is the way to send one.
+        either = bool(self.model.fields or self._draft.extra or self._json or self.model.open)
+        self.modes.setVisible(self._values is not None or (not self.model.whole_json and either))
         self.modes.set_value(JSON if self._json else FORM)
         self.json.setVisible(self._json)
         if self._body is not None:
