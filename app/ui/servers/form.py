@@ -507,7 +507,9 @@ class ArgumentForm(QWidget):
             try:
                 self.model.from_json(self._json_text())
             except NotJson as problem:
-                why = self.tr("The arguments cannot be sent: {0}.").format(problem.message)
+                # JSON that is no object has no place where it is wrong.
+                words = self.tr("The arguments are not JSON: {0}.") if problem.line else "{0}."
+                why = words.format(problem.message)
         if why != self._why:
             self._why = why
             self.ready_changed.emit()
