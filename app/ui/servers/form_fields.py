@@ -23,7 +23,6 @@ from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.focus_chain import anchor_of, first_stop, holds_focus, order_after, show_now
-from app.ui.widgets.folding_row import FoldingRow
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 NESTED = (ObjectEditor, RecordsEditor, MapEditor)
 # A longer label has a line of its own, and wraps.
 SHORT_LABEL = 22
-# Device-independent pixels that label and kind need beside the buttons.
-HEAD_LEAST = 110
 # Objects inside each other that are edited as forms.
 DEEPEST = 3
 
@@ -77,8 +74,10 @@ class FieldRow(MemberRow):
         long = len(self.label) > SHORT_LABEL
         head = QBoxLayout(QBoxLayout.Direction.TopToBottom if long else QBoxLayout.Direction.LeftToRight)
         head.setSpacing(0 if long else current.px(tokens.SPACE_2))
-        head.addWidget(Text(self.label, "strong", wrap=long, selectable=True))
-        head.addWidget(Text(self._kind_words(), "caption", "muted", wrap=True, selectable=True), 1)
+        label = Text(self.label, "strong", wrap=long, selectable=True)
+        kind = Text(self._kind_words(), "caption", "muted", wrap=True, selectable=True)
+        head.addWidget(label)
+        head.addWidget(kind, 1)
         # The editor comes before the buttons in the order of Tab and for assistive technology, so it is made first.
         self._room = QWidget(self)
         self._editor_room = QVBoxLayout(self._room)
@@ -94,7 +93,11 @@ class FieldRow(MemberRow):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_1))
-        box.addWidget(FoldingRow(head, self._buttons, HEAD_LEAST))
+        top = QHBoxLayout()
+        top.setSpacing(current.px(tokens.SPACE_2))
+        top.addLayout(head, 1)
+        top.addWidget(self._buttons)
+        box.addLayout(top)
         if field.description:
             box.addWidget(BoundedText(revealed(field.description), "caption", "muted", name=self._name))
         box.addWidget(self._room)

@@ -13,7 +13,6 @@ from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.focus_chain import order_after, reveal
-from app.ui.widgets.folding_row import FoldingRow
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text import ElidedLabel
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 CHUNK, FIELD_HEIGHT, CARD_HEIGHT = 4, 84, 38
 # Values found wrong after which no more items are opened.
 OPENED = 20
-# Device-independent pixels that the line of a card needs beside its buttons.
-LINE_LEAST = 140
 
 
 class MemberRow(QWidget):
@@ -298,7 +295,8 @@ class RecordCard(QFrame):
         self._box = QVBoxLayout(self)
         small = current.px(tokens.SPACE_1)
         self._box.setContentsMargins(small, small, small, small)
-        self._box.addWidget(FoldingRow(head, buttons, LINE_LEAST))
+        head.addWidget(buttons)
+        self._box.addLayout(head)
         self._show_summary()
 
     def set_number(self, place: int, name: str) -> None:
