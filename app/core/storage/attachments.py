@@ -8,11 +8,10 @@ about to name it.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
 
 from app.core.errors import Rejected, StorageTrouble
 from app.core.private import make_private_folder
@@ -126,15 +125,25 @@ class Attachments:
 def encode(attachments: Iterable[Attachment]) -> str:
     """The names of attachments as a text to store; empty if there are none."""
     found = tuple(attachments)
-    return msgspec.json.encode(found).decode() if found else ""
+    return json.dumps(found) if found else ""
 
 
 def decode(text: object) -> tuple[Attachment, ...]:
     """Read what `encode` wrote. Anything else is nothing."""
     try:
-        return msgspec.json.decode(text, type=tuple[Attachment, ...]) if isinstance(text, str) and text else ()
-    except msgspec.MsgspecError:
+        stored = json.loads(text) if isinstance(text, str) and text else ()
+    except (ValueError, RecursionError):
         return ()
+    found = tuple(_attachment(each) for each in stored) if isinstance(stored, list) else ()
+    return () if None in found else tuple(each for each in found if each is not None)
+
+
+def _attachment(stored: object) -> Attachment | None:
+    match stored:
+        case [str(name), str(digest), int(size), str(kind)] if not isinstance(size, bool):
+            return Attachment(name, digest, size, kind)
+        case _:
+            return None
 
 
 def _copy(name: str, kind: str, parts: Iterator[bytes], write: Callable[[bytes], object]) -> tuple[str, int]:

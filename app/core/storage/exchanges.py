@@ -23,10 +23,6 @@ WAITING_BYTES = 8 * 1024 * 1024
 # Characters between two deletions: finding the oldest rows reads the whole table.
 TRIM_EVERY = 1024 * 1024
 
-# Not among the migrations: an earlier version accepts a table that it does not know, and loses nothing without it.
-_CREATE = """CREATE TABLE IF NOT EXISTS exchanges (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL
-)"""
 _TRIM = """DELETE FROM exchanges WHERE number <= (
     SELECT max(number) FROM (
         SELECT number, sum(length(content)) OVER (ORDER BY number DESC) AS size FROM exchanges
@@ -63,8 +59,6 @@ class ExchangeLog(Repository):
 
         def job() -> dict[str, Any] | None:
             self._flush()
-            if not self._exists():
-                return None
             rows = self._database.read("SELECT id, content FROM exchanges WHERE id = ?", (key,))
             found = self._readable("exchanges", ("id",), rows, _decode, told=False)
             return found[0][1] if found else None
@@ -76,8 +70,6 @@ class ExchangeLog(Repository):
 
         def job() -> dict[str, dict[str, Any]]:
             self._flush()
-            if not self._exists():
-                return {}
             rows = self._database.read("SELECT id, content FROM exchanges ORDER BY number")
             return dict(self._readable("exchanges", ("id",), rows, _decode, told=False))
 
@@ -90,13 +82,9 @@ class ExchangeLog(Repository):
             with self._lock:
                 self._waiting.clear()
                 self._waiting_bytes = 0
-            if self._exists():
-                self._database.write(lambda connection: connection.execute("DELETE FROM exchanges"), durable=False)
+            self._database.write(lambda connection: connection.execute("DELETE FROM exchanges"), durable=False)
 
         await self._run(job)
-
-    def _exists(self) -> bool:
-        return bool(self._database.read("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'exchanges'"))
 
     def _flush(self) -> None:
         with self._lock:
@@ -115,7 +103,6 @@ class ExchangeLog(Repository):
             log.warning("exchanges cannot be written: %s", error)
 
     def _insert(self, connection: sqlite3.Connection, rows: list[tuple[str, str]]) -> None:
-        connection.execute(_CREATE)
         connection.executemany("INSERT OR REPLACE INTO exchanges (id, content) VALUES (?, ?)", rows)
         self._since_trim += sum(len(content) for _, content in rows)
         if self._since_trim >= TRIM_EVERY:

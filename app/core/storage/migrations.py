@@ -80,4 +80,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX calls_of_a_tool ON calls (host, account, server, tool, number)",
     ),
+    (
+        # The headers, bodies and times of the newest requests (`exchanges.py`), by the id of their line of `activity`.
+        """CREATE TABLE exchanges (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL
+        )""",
+    ),
 )
