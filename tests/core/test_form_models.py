@@ -123,7 +123,10 @@ def use(model: FormModel) -> None:
         for presence in Presence:
             model.arguments(draft.put(item.name, presence))
     values = {"a": [1, {"b": None}], "x": "text", "": Decimal("0.10")}
-    assert same_json(model.arguments(model.draft_from(values)), values)
+    sent = model.arguments(model.draft_from(values))
+    # What is required and missing is said instead.
+    required = {item.name for item in model.fields if item.required}
+    assert same_json(sent, values) if required <= values.keys() else isinstance(sent, list)
 
 
 @settings(max_examples=300, deadline=None)

@@ -138,8 +138,16 @@ def exact_numbers(value: Any) -> Any:
 
 
 def is_number(value: object) -> TypeGuard[Number]:
-    """Whether a value is a number of JSON. Booleans are not, although Python says so."""
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    """Whether a value is a number of JSON. Booleans are not, although Python says so; NaN and the infinities neither."""
+    match value:
+        case bool():
+            return False
+        case Decimal():
+            return value.is_finite()
+        case float():
+            return value - value == 0
+        case _:
+            return isinstance(value, int)
 
 
 def same_json(one: object, two: object) -> bool:

@@ -60,7 +60,7 @@ class FocusKeeper(QObject):
             if current is not None and current.widget is old and _gone(old) and not self._is_lost(old):
                 # Qt moves the focus of a disabled control before it tells that it is disabled.
                 self._lose(self._described(old) if isValid(old) else current)
-            if self._awaiting:
+            if self._awaiting and self._may_be_qts(new):
                 self._given = new
             elif new is not self._given:
                 self._forget()
@@ -127,7 +127,14 @@ class FocusKeeper(QObject):
     def _undisturbed(self) -> bool:
         """Whether the focus is where it went by itself."""
         focused: QWidget | None = self._window.focusWidget()
-        return focused is None or focused is self._given or self._awaiting or _gone(focused)
+        if focused is None or focused is self._given or _gone(focused):
+            return True
+        # While the window is not active, nobody tells who got the focus.
+        return self._awaiting and self._may_be_qts(focused)
+
+    def _may_be_qts(self, widget: QWidget) -> bool:
+        """Whether Qt may have chosen this control: what is shown only since got the focus from the program."""
+        return self._lost is None or widget in self._lost.beside
 
     def _give(self, target: QWidget) -> None:
         if self._window.focusWidget() is not target:
