@@ -138,7 +138,7 @@ def exact_numbers(value: Any) -> Any:
 
 
 def is_number(value: object) -> TypeGuard[Number]:
-    """Whether a value is a number of JSON. Booleans are not, although Python says so; NaN and the infinities neither."""
+    """Whether a value is a number of JSON, which has no NaN and no infinities. Booleans are none, whatever Python says."""
     match value:
         case bool():
             return False
