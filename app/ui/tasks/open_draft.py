@@ -103,6 +103,21 @@ class OpenDraft(QObject):
             self._bridge.spawn(self, work, done=lambda _nothing: self.stored.emit(), failed=self.failed.emit)
         self.id = new_id()
 
+    @property
+    def loading(self) -> bool:
+        """Whether the draft is still being read."""
+        return self._loading
+
+    def set_aside(self) -> None:
+        """Begin another draft. This one stays stored, and this process keeps it."""
+        self.save_now()
+        self._another()
+
+    def resume(self, draft_id: str) -> None:
+        """Go on with a draft that was set aside. What is typed is saved."""
+        self._leave()
+        self.id = draft_id
+
     def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
         self._save_soon.stop()
@@ -120,11 +135,14 @@ class OpenDraft(QObject):
     def _leave(self) -> None:
         """Give the draft up, so that any window may open it, and begin another one."""
         self.save_now()
+        if self._scope is not None:
+            self._drafts.release_soon(self._scope, KIND, self.id)
+        self._another()
+
+    def _another(self) -> None:
         self._generation.renew()
         self._loading = self._dirty = False
         self._opening = None
-        if self._scope is not None:
-            self._drafts.release_soon(self._scope, KIND, self.id)
         self.id = new_id()
 
     def _load(self, draft_id: str, copy: str | None = None) -> None:
