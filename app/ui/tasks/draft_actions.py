@@ -38,6 +38,7 @@ class DraftActions(QObject):
         self._pane, self._pages = pane, pages
         selection.add_kind(RowKind(DRAFT, self._show, self._shown))
         pane.delete_wanted.connect(self._discard_selected)
+        selection.add_remover(DRAFT, self._discard_one)
         pane.table.menu_wanted.connect(self._open_menu)
         pages.composer_built.connect(self._connect_composer)
         drafts.changed.connect(self._select_open)
@@ -107,6 +108,11 @@ class DraftActions(QObject):
             self._navigator.status(self.tr("The draft is open in another window"))
             return
         self._ask_discard(draft.fields, lambda: self._discard_stored(draft))
+
+    def _discard_one(self, name: str) -> None:
+        draft = self._draft(DRAFT + name)
+        if draft is not None and not draft.held_elsewhere:
+            self._discard_stored(draft)
 
     def _discard_stored(self, draft: Draft) -> None:
         """Discard a draft of the list. If it is open, it goes with what was typed since it was stored."""

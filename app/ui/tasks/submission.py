@@ -51,6 +51,7 @@ class TaskSubmission(QObject):
         pages.composer_built.connect(self._connect_composer)
         pages.unsent_built.connect(self._connect_unsent)
         pane.delete_wanted.connect(self._discard_selected)
+        selection.add_remover(PENDING, self._discard_one)
         outbox.sent.connect(self._sent)
         outbox.run_wanted.connect(controller.run)
         outbox.refused.connect(self._refused)
@@ -150,12 +151,20 @@ class TaskSubmission(QObject):
         if item is not None and item.state is not SendState.SENDING:
             self._discard()
 
+    def _discard_one(self, pending_id: str) -> None:
+        item = self._outbox.get(pending_id)
+        if item is not None and item.state is not SendState.SENDING:
+            self._take_out(item)
+
     def _discard_now(self, item: PendingTask) -> None:
+        self._take_out(item)
+        self._selection.show_current()
+
+    def _take_out(self, item: PendingTask) -> None:
         fields = {**texts_of(item.new), FIELD: item.files}
         # In this order: should this process die in between, the text is there twice.
         draft_id = self._drafts.keep_aside(fields)
         self._outbox.discard(item.id)
-        self._selection.show_current()
         undo = partial(self._bring_back, draft_id, fields)
         settle = partial(self._drafts.forget, draft_id)
         self._pane.undo.add(Undoable(undoing.unsent_discarded(), {item.id: title_of(item.new)}, undo, settle))
