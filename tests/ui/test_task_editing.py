@@ -300,7 +300,7 @@ async def test_a_title_that_is_too_long_cannot_be_saved_and_is_not_cut(opens: Op
         assert window.tasks.tasks["t1"].description == "t" * length + "\n\nWhat it was"
 
 
-async def test_two_windows_that_edit_one_task_keep_both_texts(opens: Opens) -> None:
+async def test_two_windows_that_edit_one_task_keep_both_texts_and_the_next_one_shows_both(opens: Opens) -> None:
     tasks = server()
     async with opens(tasks) as first, opens(tasks) as second:
         for window, words in ((first, "One's"), (second, "Two's")):
@@ -309,6 +309,12 @@ async def test_two_windows_that_edit_one_task_keep_both_texts(opens: Opens) -> N
             window.type("description", words)
             await window.place.flush()
         found = {draft.fields["description"] for draft in await first.storage.drafts.list(ANA)}
+        assert found == {"One's", "Two's"}
+    async with opens(tasks) as next_one:
+        await next_one.select("t1")
+        assert next_one.page.editor.texts()["description"] == "Two's"
+        await until(lambda: [each.fields["description"] for each in next_one.place.drafts.all] == ["One's"])
+        found = {draft.fields["description"] for draft in await next_one.storage.drafts.list(ANA)}
         assert found == {"One's", "Two's"}
 
 

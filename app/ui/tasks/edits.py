@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.services import Services
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge, Job
 
 KIND = "task.edit"
@@ -129,8 +129,7 @@ class TaskEdits(QObject):
         if known is None or not known.changes or self._scope is None:
             self.drop(task_id)
             return False
-        fields = {name: known.texts.get(name, "") for name in BY_NAME}
-        work = self._move(self._scope, task_id, fields)
+        work = self._move(self._scope, task_id, known)
         self._bridge.spawn(self, work, done=lambda _nothing: self.kept.emit(), failed=self.failed.emit)
         return True
 
@@ -169,20 +168,33 @@ class TaskEdits(QObject):
             self._drafts.release_soon(self._scope, KIND, self._name(task_id))
 
     async def _read(self, scope: Scope) -> list[TaskEdit]:
-        found = []
+        """The newest edit of each task. Two windows may have edited one: the older text becomes a draft."""
+        found: dict[str, TaskEdit] = {}
         for draft in await self._drafts.list(scope, KIND):
             project, _, task_id = draft.id.partition("/")
             if draft.held_elsewhere or project != str(self._project):
                 continue
-            fields = await self._drafts.load(scope, KIND, draft.id)
+            if task_id in found:
+                await self._keep_other(scope, draft, edit_of(task_id, draft.fields))
+                continue
+            fields = await self._drafts.load(scope, KIND, draft.id, draft.copy)
             if fields is not None:
-                found.append(edit_of(task_id, fields))
-        return found
+                found[task_id] = edit_of(task_id, fields)
+        return list(found.values())
 
-    async def _move(self, scope: Scope, task_id: str, fields: dict[str, str]) -> None:
+    async def _keep_other(self, scope: Scope, draft: Draft, edit: TaskEdit) -> None:
+        if edit.changes:
+            await self._add_draft(scope, edit)
+        await self._drafts.remove(scope, draft)
+        self.kept.emit()
+
+    async def _add_draft(self, scope: Scope, edit: TaskEdit) -> None:
         name = new_id()
-        await self._drafts.save(scope, DRAFT_KIND, name, fields)
+        await self._drafts.save(scope, DRAFT_KIND, name, {name: edit.texts.get(name, "") for name in BY_NAME})
         await self._drafts.release(scope, DRAFT_KIND, name)
+
+    async def _move(self, scope: Scope, task_id: str, edit: TaskEdit) -> None:
+        await self._add_draft(scope, edit)
         # In this order: should this process die in between, the text is there twice.
         self.drop(task_id)
 
