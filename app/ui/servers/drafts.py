@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from app.core.errors import BurrowError
 from app.core.mcp.forms.model import FormModel
 from app.core.mcp.servers.own_source import THIS_MACHINE
+from app.ui.save_soon import SaveSoon
 from app.ui.servers import draft_text
 from app.ui.servers.rows import key_of
 from app.ui.servers.wording import is_own
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.servers.tool_session import ToolSession
-
-SAVE_AFTER_MS = 500
 
 
 class ToolDrafts(QObject):
@@ -37,8 +36,7 @@ class ToolDrafts(QObject):
         self._unsaved: dict[tuple[str, str], ToolSession] = {}
         # What the storage cannot keep lasts as long as the window.
         self._too_long: dict[tuple[str, str], ToolSession] = {}
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
-        self._save_soon.timeout.connect(self._save)
+        self._save_soon = SaveSoon(self._save, self)
 
     def start(self, scope: Scope | None) -> None:
         """Save what is typed for the former account, and use the drafts of `scope` from now on."""
@@ -49,7 +47,7 @@ class ToolDrafts(QObject):
     def typed(self, session: ToolSession) -> None:
         """Save the draft of a session soon."""
         self._unsaved[session.server.id, key_of(session.tool)] = session
-        self._save_soon.start()
+        self._save_soon.changed()
 
     def load(self, session: ToolSession) -> None:
         """Restore the draft of a session, unless the person has typed something by then."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject
 
 from app.core.mcp.servers.own_source import THIS_MACHINE
+from app.ui.save_soon import SaveSoon
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from app.ui.servers.new_server import CustomServerPage, TemplatePage
 
 KIND, ID = "server", "new"
-SAVE_AFTER_MS = 500
 
 
 class NewServerDraft(QObject):
@@ -31,8 +31,7 @@ class NewServerDraft(QObject):
         self._services, self._bridge, self._page, self._offered = services, bridge, page, offered
         self._scope: Scope = THIS_MACHINE
         self._filling = self._pending = self._touched = False
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
-        self._save_soon.timeout.connect(self._save)
+        self._save_soon = SaveSoon(self._save, self)
         page.typed.connect(self._typed)
 
     def start(self, scope: Scope | None) -> None:
@@ -72,7 +71,7 @@ class NewServerDraft(QObject):
     def _typed(self) -> None:
         if not self._filling:
             self._touched = self._pending = True
-            self._save_soon.start()
+            self._save_soon.changed()
 
     def _save(self) -> None:
         self._save_soon.stop()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from app.core.posthog.task_fields import BY_NAME
 from app.ui.bridge import Generation
+from app.ui.save_soon import SaveSoon
 from app.ui.tasks.open_draft import KIND as DRAFT_KIND
 from app.ui.tasks.open_draft import new_id
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge, Job
 
 KIND = "task.edit"
-SAVE_WITHIN_MS = 500
 # Before the name of a field: what the server had when the user began.
 BASE = "_base."
 
@@ -62,8 +62,7 @@ class TaskEdits(QObject):
         self._project: int | None = None
         self._edits: dict[str, TaskEdit] = {}
         self._dirty: set[str] = set()
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
-        self._save_soon.timeout.connect(self.save_now)
+        self._save_soon = SaveSoon(self.save_now, self)
 
     def start(self, backend: Backend | None) -> None:
         """Save what is typed for the former account or project, and load what is kept for this one."""
@@ -97,8 +96,7 @@ class TaskEdits(QObject):
             # Quietly: the page that it was typed into shows it.
             self._edits[task_id] = known._replace(texts={**known.texts, **texts})
             self._dirty.add(task_id)
-            if not self._save_soon.isActive():
-                self._save_soon.start()
+            self._save_soon.changed()
 
     def rebase(self, task_id: str, base: Mapping[str, str]) -> None:
         """The user has seen what the server has now."""
@@ -160,7 +158,7 @@ class TaskEdits(QObject):
         # An edit without a change is not worth a draft.
         if edit.changes:
             self._dirty.add(edit.task_id)
-            self._save_soon.start()
+            self._save_soon.changed()
         self.changed.emit(edit.task_id)
 
     def _release(self, task_id: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from app.ui.bridge import Generation
+from app.ui.save_soon import SaveSoon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge, Job
 
 KIND = "task"
-SAVE_WITHIN_MS = 500
 
 
 class OpenDraft(QObject):
@@ -48,8 +48,7 @@ class OpenDraft(QObject):
         self.id = new_id()
         # What was open in this window for each account, to be opened again when that account is back.
         self._left: dict[Scope, str] = {}
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
-        self._save_soon.timeout.connect(self.save_now)
+        self._save_soon = SaveSoon(self.save_now, self)
 
     @property
     def scope(self) -> Scope | None:
@@ -73,9 +72,7 @@ class OpenDraft(QObject):
     def typed(self) -> None:
         """The user changed something: save it soon."""
         self._dirty = True
-        # Not restarted by each key: who types without a pause loses half a second of text at most.
-        if not self._save_soon.isActive():
-            self._save_soon.start()
+        self._save_soon.changed()
 
     def begin(self) -> None:
         """Save what is typed, and begin another draft."""
