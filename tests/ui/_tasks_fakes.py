@@ -210,6 +210,10 @@ class FakeDrafts:
             if owner == scope and kind in {None, its_kind}
         )
 
+    async def others(self, scope: Scope, kind: str, name: str) -> tuple[Draft, ...]:
+        """No other window leaves anything behind here."""
+        return ()
+
     async def release(self, scope: Scope, kind: str, name: str) -> None:
         """Nobody else loads anything here."""
 

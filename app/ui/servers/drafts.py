@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
     from app.core.mcp.forms.model import FieldEntry
     from app.core.services import Services
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge
     from app.ui.servers.tool_session import ToolSession
 
 
 class ToolDrafts(QObject):
-    """The drafts of one account. `loaded(ToolSession)` when the draft of a session was restored."""
+    """The drafts of one account. `loaded(ToolSession)` when the draft of a session was restored.
+
+    `other_found(ToolSession)` when it is known whether another window left arguments of that tool behind.
+    """
 
     loaded = Signal(object)
+    other_found = Signal(object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -58,16 +62,44 @@ class ToolDrafts(QObject):
         def done(kept: dict[str, str] | None) -> None:
             if kept is None:
                 return
-            found = draft_text.decode(kept, FormModel(session.tool.input_schema))
-            if found is None or session.touched:
+            if session.touched or not self._restore(session, kept):
                 # What is typed from here on must not replace the stored text, which nobody has seen.
                 drafts.release_soon(*draft)
-                return
-            session.draft, session.json_text = found
-            self.loaded.emit(session)
+            self._look_for_other(scope, session)
 
         drafts, draft = self._services.storage.drafts, (scope, draft_text.KIND, _name(session))
         self._bridge.spawn(session, drafts.load(*draft), done=done, failed=_not_saved)
+
+    def show_other(self, session: ToolSession) -> None:
+        """Restore what another window left behind. What is in the form stays stored, and is the other one then."""
+        scope, other = self._scope_of(session), session.other
+        if scope is None or other is None:
+            return
+
+        def done(kept: dict[str, str] | None) -> None:
+            if kept is not None:
+                self._restore(session, kept)
+            self._look_for_other(scope, session)
+
+        self._save()
+        work = self._services.storage.drafts.change_to(scope, other)
+        self._bridge.spawn(session, work, done=done, failed=_not_saved)
+
+    def _restore(self, session: ToolSession, kept: dict[str, str]) -> bool:
+        found = draft_text.decode(kept, FormModel(session.tool.input_schema))
+        if found is None:
+            return False
+        session.draft, session.json_text = found
+        self.loaded.emit(session)
+        return True
+
+    def _look_for_other(self, scope: Scope, session: ToolSession) -> None:
+        def done(others: tuple[Draft, ...]) -> None:
+            session.other = next(iter(others), None)
+            self.other_found.emit(session)
+
+        work = self._services.storage.drafts.others(scope, draft_text.KIND, _name(session))
+        self._bridge.spawn(session, work, done=done, failed=_not_saved)
 
     @property
     def unsaved(self) -> bool:

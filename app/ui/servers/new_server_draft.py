@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.services import Services
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge
     from app.ui.servers.new_server import CustomServerPage, TemplatePage
 
@@ -92,8 +92,32 @@ class NewServerDraft(QObject):
         if self._touched:
             # What is typed from here on must not replace the stored text, which nobody has seen.
             self._services.storage.drafts.release_soon(self._scope, KIND, ID)
-            return
-        self._fill(fields)
+        else:
+            self._fill(fields)
+        self._look_for_other()
+
+    def _look_for_other(self) -> None:
+        work = self._services.storage.drafts.others(self._scope, KIND, ID)
+        self._bridge.spawn(self, work, done=self._offer_other, failed=_only_in_memory, key="load")
+
+    def _offer_other(self, others: tuple[Draft, ...]) -> None:
+        if others:
+            show = (self.tr("Show it"), lambda: self._show_other(others[0]))
+            self._page.card.show_note(
+                self.tr("Another server was typed in another window"), actions=[show], tone="info"
+            )
+
+    def _show_other(self, other: Draft) -> None:
+        """Show what another window left behind. What is in the form stays stored, and is the other one then."""
+        self._save()
+        work = self._services.storage.drafts.change_to(self._scope, other)
+        self._bridge.spawn(self, work, done=self._changed_to, failed=_only_in_memory, key="load")
+
+    def _changed_to(self, fields: dict[str, str] | None) -> None:
+        if fields is not None:
+            self._fill({})
+            self._fill(fields)
+        self._look_for_other()
 
     def _fill(self, fields: dict[str, str]) -> None:
         self._filling = True
