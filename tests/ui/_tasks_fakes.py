@@ -195,6 +195,7 @@ class FakeDrafts:
         self.saved = Event[dict[str, str]]()
         # The ids of those that another window has open.
         self.elsewhere: set[str] = set()
+        self.unsaved: tuple[Draft, ...] = ()
 
     async def save(self, scope: Scope, kind: str, name: str, fields: dict[str, str]) -> None:
         self.kept[scope, kind, name] = dict(fields)

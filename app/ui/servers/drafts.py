@@ -38,8 +38,9 @@ class ToolDrafts(QObject):
         self._services, self._bridge = services, bridge
         self._scope: Scope | None = None
         self._unsaved: dict[tuple[str, str], ToolSession] = {}
-        # What the storage cannot keep lasts as long as the window.
+        # What the storage cannot keep lasts as long as the window, and what it could not write yet.
         self._too_long: dict[tuple[str, str], ToolSession] = {}
+        self._failed: dict[tuple[str, str], ToolSession] = {}
         self._save_soon = SaveSoon(self._save, self)
 
     def start(self, scope: Scope | None) -> None:
@@ -107,8 +108,9 @@ class ToolDrafts(QObject):
         return bool(self._unsaved or self._too_long)
 
     def unsaved_text(self) -> str:
-        """What is typed and cannot be stored: arguments that are too long, or of nobody's account."""
-        parts = [f"{session.tool.label}\n{_text(session)}" for session in self._too_long.values()]
+        """What is typed and not stored: arguments that are too long, of nobody's account, or refused by the disk."""
+        sessions = [*self._too_long.values(), *self._unwritten()]
+        parts = [f"{session.tool.label}\n{_text(session)}" for session in sessions]
         return "\n\n".join(parts)
 
     async def flush(self) -> None:
@@ -140,8 +142,24 @@ class ToolDrafts(QObject):
                 self._too_long[key] = session
                 continue
             self._too_long.pop(key, None)
-            works.append(self._services.storage.drafts.save(scope, draft_text.KIND, _name(session), kept))
+            saving = self._services.storage.drafts.save(scope, draft_text.KIND, _name(session), kept)
+            works.append(self._watched(key, session, saving))
         return works
+
+    def _unwritten(self) -> list[ToolSession]:
+        """Those that failed and that the storage, which tries again, still has in memory only."""
+        if not self._failed:
+            return []
+        waiting = {(draft.kind, draft.id) for draft in self._services.storage.drafts.unsaved}
+        return [each for each in self._failed.values() if (draft_text.KIND, _name(each)) in waiting]
+
+    async def _watched(self, key: tuple[str, str], session: ToolSession, saving: Coroutine[Any, Any, None]) -> None:
+        try:
+            await saving
+        except BurrowError:
+            self._failed[key] = session
+            raise
+        self._failed.pop(key, None)
 
     def _scope_of(self, session: ToolSession) -> Scope | None:
         """Whose draft it is. A server that the user added belongs to this computer, with and without an account."""
@@ -157,7 +175,9 @@ def _text(session: ToolSession) -> str:
     if session.json_text is not None or session.draft is None:
         return session.json_text or ""
     entries = session.draft.entries.items()
-    return "\n".join(f"{name}: {entry.text or ', '.join(entry.items)}" for name, entry in entries if _typed(entry))
+    lines = [f"{name}: {entry.text or ', '.join(entry.items)}" for name, entry in entries if _typed(entry)]
+    # The arguments of a tool without a form.
+    return "\n".join([*lines, *([] if session.draft.whole == "{}" else [session.draft.whole])])
 
 
 def _typed(entry: FieldEntry) -> bool:
