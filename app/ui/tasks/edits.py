@@ -62,11 +62,16 @@ class TaskEdits(QObject):
         self._project: int | None = None
         self._edits: dict[str, TaskEdit] = {}
         self._dirty: set[str] = set()
+        # Given up, and still stored: should this process die now, they are there again at the next start.
+        self._aside: set[str] = set()
+        self._jobs: list[Job] = []
         self._save_soon = SaveSoon(self.save_now, self)
 
     def start(self, backend: Backend | None) -> None:
         """Save what is typed for the former account or project, and load what is kept for this one."""
         self.save_now()
+        for task_id in tuple(self._aside):
+            self.forget(task_id)
         self._generation.renew()
         for task_id in self._edits:
             self._release(task_id)
@@ -115,11 +120,36 @@ class TaskEdits(QObject):
         known = self._edits.pop(task_id, None)
         self._dirty.discard(task_id)
         if known is not None:
-            if self._scope is not None:
-                work = self._drafts.discard(self._scope, KIND, self._name(task_id))
-                self._bridge.spawn(self, work, failed=self.failed.emit)
+            self._discard(task_id)
             self.changed.emit(task_id)
         return known
+
+    def set_aside(self, task_id: str) -> TaskEdit | None:
+        """Give up an edit, and return it. It stays stored until `forget` or `restore`."""
+        self.save_now()
+        known = self._edits.pop(task_id, None)
+        if known is not None:
+            self._aside.add(task_id)
+            self.changed.emit(task_id)
+        return known
+
+    def forget(self, task_id: str) -> None:
+        """Delete what is stored of an edit that was given up, unless the task is being edited anew."""
+        self._aside.discard(task_id)
+        known = self._edits.get(task_id)
+        if known is None or not known.changes:
+            self._discard(task_id)
+
+    async def flush(self) -> None:
+        """Wait until what was given up is deleted; awaited before the app ends."""
+        for job in tuple(self._jobs):
+            await job.wait()
+
+    def _discard(self, task_id: str) -> None:
+        if self._scope is not None:
+            work = self._drafts.discard(self._scope, KIND, self._name(task_id))
+            self._jobs = [job for job in self._jobs if not job.done]
+            self._jobs.append(self._bridge.spawn(self, work, failed=self.failed.emit))
 
     def keep_as_draft(self, task_id: str) -> bool:
         """The task is gone: what was typed into it becomes a draft of a new one. False if nothing was typed."""
@@ -132,7 +162,12 @@ class TaskEdits(QObject):
         return True
 
     def restore(self, edit: TaskEdit) -> None:
-        """Take up an edit again that was dropped."""
+        """Take up an edit again that was given up. What was typed into the task since then becomes a draft."""
+        newer = self._edits.get(edit.task_id)
+        if newer is not None and newer.changes and self._scope is not None:
+            work = self._add_draft(self._scope, newer)
+            self._bridge.spawn(self, work, done=lambda _nothing: self.kept.emit(), failed=self.failed.emit)
+        self._aside.discard(edit.task_id)
         self._put(edit)
 
     @property

@@ -65,7 +65,7 @@ class TasksPlace(Place):
         )
         self.edits = TaskEdits(services, bridge, self)
         self.files = TaskFiles(services, bridge, self)
-        self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pages)
+        self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pane, self.pages)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
@@ -156,6 +156,7 @@ class TasksPlace(Place):
         await self.save_typed()
         self.pane.undo.settle()
         await self.drafts.flush()
+        await self.edits.flush()
         await self.controller.deleter.flush()
 
     def _status_changed(self, status: CredentialStatus) -> None:
