@@ -78,6 +78,9 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     window.show()
     painted.wait()
     window.fill()
+    from app.ui.held_keys import recognise_held_keys
+
+    held_keys = recognise_held_keys(app)
     # After `fill`, which shows the place, and before the loop, in which the first request is made.
     _hold_network(services, window)
 
@@ -114,6 +117,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
             await _tried(window.layout_memory.save())
             await _tried(bridge.close())
             await services.close()
+            if held_keys is not None:
+                app.removeNativeEventFilter(held_keys)
             for collector in collectors:
                 collector.stop()
         return 0

@@ -195,6 +195,7 @@ class FakeDrafts:
         self.saved = Event[dict[str, str]]()
         # The ids of those that another window has open.
         self.elsewhere: set[str] = set()
+        self.unsaved: tuple[Draft, ...] = ()
 
     async def save(self, scope: Scope, kind: str, name: str, fields: dict[str, str]) -> None:
         self.kept[scope, kind, name] = dict(fields)
@@ -209,6 +210,10 @@ class FakeDrafts:
             for (owner, its_kind, name), fields in self.kept.items()
             if owner == scope and kind in {None, its_kind}
         )
+
+    async def others(self, scope: Scope, kind: str, name: str) -> tuple[Draft, ...]:
+        """No other window leaves anything behind here."""
+        return ()
 
     async def release(self, scope: Scope, kind: str, name: str) -> None:
         """Nobody else loads anything here."""

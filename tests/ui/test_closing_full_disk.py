@@ -9,8 +9,11 @@ import pytest
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
+from app.core.mcp.forms.model import FormModel
+from app.ui.servers.tool_session import ToolSession
 from app.ui.shell.closing import UnsavedDialog
 from tests.conftest import RunningWorkspace
+from tests.ui._servers_fakes import tool
 from tests.ui._tasks_fakes import until
 from tests.ui._window import Living, living, sign_in_before
 
@@ -72,3 +75,29 @@ async def test_what_is_typed_is_shown_and_copied_and_closing_anyway_ends_quietly
         again.close_button.click()
         await until(lambda: not alive.window.isVisible(), 10)
         assert crashes == []
+
+
+async def test_arguments_of_a_tool_are_shown_as_they_were_typed(
+    qapp: QApplication, tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    folder = tmp_path / "app"
+    await sign_in_before(folder, workspace)
+    async with living(qapp, folder, running=workspace, opens=("UnsavedDialog",)) as alive:
+        alive.window.go("servers")
+        place = alive.servers
+        await until(lambda: place.controller.loaded, 10)
+        session = ToolSession(alive.window._bridge, alive.services, place.controller.servers[0], tool("Note"))
+        session.draft = FormModel(session.tool.input_schema).seed()
+        session.json_text = LONG
+        await fill(alive)
+        place.drafts.typed(session)
+        alive.window.close()
+        await until(lambda: dialog_of(alive) is not None, 10)
+        dialog = dialog_of(alive)
+        assert dialog is not None
+        assert LONG.strip() in dialog.text
+        assert session.tool.label in dialog.text
+        assert '"value"' not in dialog.text
+        assert "[]" not in dialog.text
+        dialog.close_button.click()
+        await until(lambda: not alive.window.isVisible(), 10)

@@ -267,8 +267,36 @@ async def test_cancel_gives_up_and_undo_brings_the_text_back(opens: Opens) -> No
         window.type("description", "Mine")
         QTest.keyClick(window.editor.rows["description"].input, Qt.Key.Key_Escape)
         assert not window.editor.isVisible()
-        button(window.page.card, "Undo").click()
+        assert window.place.pane.undo.text == "Changes of “First” discarded"
+        window.place.pane.undo.undo()
         assert window.editor.texts()["description"] == "Mine"
+
+
+async def test_what_was_typed_is_stored_until_giving_it_up_cannot_be_undone(opens: Opens) -> None:
+    async with opens() as window:
+        await window.select("t1")
+        window.page.begin_edit()
+        window.type("description", "Mine")
+        QTest.keyClick(window.editor.rows["description"].input, Qt.Key.Key_Escape)
+        await window.place.edits.flush()
+        await until(lambda: not window.storage.drafts.unsaved)
+        assert [each.fields["description"] for each in await window.storage.drafts.list(ANA)] == ["Mine"]
+        window.place.pane.undo.settle()
+        await window.place.edits.flush()
+        assert await window.storage.drafts.list(ANA) == ()
+
+
+async def test_undo_keeps_what_was_typed_into_the_task_since_then(opens: Opens) -> None:
+    async with opens() as window:
+        await window.select("t1")
+        for words in ("First", "Second"):
+            window.page.begin_edit()
+            window.type("description", words)
+            if words == "First":
+                QTest.keyClick(window.editor.rows["description"].input, Qt.Key.Key_Escape)
+        window.place.pane.undo.undo()
+        assert window.editor.texts()["description"] == "First"
+        await until(lambda: [each.fields["description"] for each in window.place.drafts.all] == ["Second"])
 
 
 async def test_escape_returns_to_the_list_that_f2_was_pressed_in(opens: Opens) -> None:
@@ -300,7 +328,7 @@ async def test_a_title_that_is_too_long_cannot_be_saved_and_is_not_cut(opens: Op
         assert window.tasks.tasks["t1"].description == "t" * length + "\n\nWhat it was"
 
 
-async def test_two_windows_that_edit_one_task_keep_both_texts(opens: Opens) -> None:
+async def test_two_windows_that_edit_one_task_keep_both_texts_and_the_next_one_shows_both(opens: Opens) -> None:
     tasks = server()
     async with opens(tasks) as first, opens(tasks) as second:
         for window, words in ((first, "One's"), (second, "Two's")):
@@ -309,6 +337,12 @@ async def test_two_windows_that_edit_one_task_keep_both_texts(opens: Opens) -> N
             window.type("description", words)
             await window.place.flush()
         found = {draft.fields["description"] for draft in await first.storage.drafts.list(ANA)}
+        assert found == {"One's", "Two's"}
+    async with opens(tasks) as next_one:
+        await next_one.select("t1")
+        assert next_one.page.editor.texts()["description"] == "Two's"
+        await until(lambda: [each.fields["description"] for each in next_one.place.drafts.all] == ["One's"])
+        found = {draft.fields["description"] for draft in await next_one.storage.drafts.list(ANA)}
         assert found == {"One's", "Two's"}
 
 

@@ -198,6 +198,46 @@ async def test_delete_on_an_unsent_row_discards_it_and_a_second_one_is_asked_abo
         assert [each.new.description for each in outbox.pending] == ["Second"]
 
 
+async def test_several_rows_are_deleted_with_the_drafts_and_unsent_tasks_among_them(qapp: QApplication) -> None:
+    tasks = FakeTasks(numbered(3))
+    async with task_desk(qapp, tasks) as desk:
+        tasks.fail["create"] = Offline("No connection.")
+        desk.place.outbox.send(NewTask(description="Unsent"))
+        await until(lambda: desk.services.storage.outbox.states == ["waiting-connection"])
+        desk.place.selection.new_task()
+        desk.place.pages.composer.description.setPlainText("Draft")
+        desk.place.pages.composer.save_now()
+        await until(lambda: "Draft" in desk.titles)
+        desk.press(Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        await settle()
+        desk.press(Qt.Key.Key_Delete)
+        pane = desk.place.pane
+        assert pane.question.text == "Delete 5 tasks, 2 of them not sent?"
+        pane.question.yes.click()
+        await settle()
+        assert desk.titles == []
+        pane.undo.undo()
+        await until(lambda: {"Unsent", "Draft", "Task 1", "Task 2", "Task 3"} <= set(desk.titles))
+
+
+async def test_several_drafts_are_discarded_together(qapp: QApplication) -> None:
+    async with task_desk(qapp, FakeTasks(numbered(1))) as desk:
+        for words in ("One", "Two"):
+            desk.place.selection.new_task()
+            desk.place.pages.composer.description.setPlainText(words)
+            desk.place.pages.composer.save_now()
+            await until(lambda words=words: words in desk.titles)  # type: ignore[misc]
+        rows = desk.place.pane.table.rows
+        keys = [line.key for line in rows.lines() if line.title in {"One", "Two"}]
+        desk.place.selection.show_several(keys)
+        assert desk.place.pages.several.delete_button.isEnabled()
+        desk.press(Qt.Key.Key_Delete)
+        assert desk.place.pane.question.text == "Discard 2 tasks that are not sent?"
+        desk.place.pane.question.yes.click()
+        await until(lambda: not {"One", "Two"} & set(desk.titles))
+        assert desk.place.pages.shows_detail
+
+
 async def test_holding_delete_on_the_page_of_a_task_deletes_that_one(qapp: QApplication) -> None:
     async with task_desk(qapp, numbered(6)) as desk:
         await desk.select("task:t2")

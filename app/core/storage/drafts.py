@@ -163,6 +163,17 @@ class Drafts(Repository):
 
         return await self._run(job)
 
+    async def others(self, scope: Scope, kind: str, id: str) -> tuple[Draft, ...]:  # noqa: A002
+        """The copies of a draft that no process holds, the last saved first: what other windows left behind."""
+        found = await self.list(scope, kind)
+        mine = await self._run(lambda: self._copy_of((scope, kind, id)))
+        return tuple(each for each in found if each.id == id and each.copy != mine and not each.held_elsewhere)
+
+    async def change_to(self, scope: Scope, other: Draft) -> dict[str, str] | None:
+        """Give up this process's copy, which stays stored, and load one that `others` gave."""
+        await self.release(scope, other.kind, other.id)
+        return await self.load(scope, other.kind, other.id, other.copy)
+
     async def attachments(self) -> set[str]:
         """The digests of the attachments that the drafts of all accounts name."""
 

@@ -11,6 +11,8 @@ from app.core.mcp.json_text import NotJson, parse_json, write_json
 KIND = "tool"
 # In characters. A longer draft lasts as long as the window.
 LONGEST = 16_000_000
+# With an underscore: nobody typed these texts as they are. Earlier versions stored them without one.
+ENTRIES, EXTRA, WHOLE = "_entries", "_extra", "_whole"
 
 
 def encode(draft: FormDraft, text: str | None) -> dict[str, str] | None:
@@ -21,7 +23,7 @@ def encode(draft: FormDraft, text: str | None) -> dict[str, str] | None:
     }
     try:
         # Entries are text as it was typed. Extra arguments are values, whose numbers have to stay exact.
-        kept = {"entries": json.dumps(entries), "extra": write_json(dict(draft.extra)), "whole": draft.whole}
+        kept = {ENTRIES: json.dumps(entries), EXTRA: write_json(dict(draft.extra)), WHOLE: draft.whole}
     except NotJson:
         return None
     if text is not None:
@@ -32,14 +34,16 @@ def encode(draft: FormDraft, text: str | None) -> dict[str, str] | None:
 def decode(kept: dict[str, str], model: FormModel) -> tuple[FormDraft, str | None] | None:
     """The draft and the text of the JSON editor; fields that the tool no longer has are left out."""
     known = {field.name for field in model.fields}
+    read = kept.get(ENTRIES, kept.get("entries", "{}"))
     try:
-        entries = {name: _entry(item) for name, item in json.loads(kept.get("entries", "{}")).items() if name in known}
-        extra = parse_json(kept.get("extra", "{}"))
+        entries = {name: _entry(item) for name, item in json.loads(read).items() if name in known}
+        extra = parse_json(kept.get(EXTRA, kept.get("extra", "{}")))
     except (ValueError, TypeError, AttributeError, IndexError, KeyError):
         return None
     if not isinstance(extra, dict):
         return None
-    return FormDraft({**model.seed().entries, **entries}, extra, kept.get("whole", "{}")), kept.get("json")
+    whole = kept.get(WHOLE, kept.get("whole", "{}"))
+    return FormDraft({**model.seed().entries, **entries}, extra, whole), kept.get("json")
 
 
 def _entry(item: Any) -> FieldEntry:

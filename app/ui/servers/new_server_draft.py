@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject
 
 from app.core.mcp.servers.own_source import THIS_MACHINE
+from app.ui.save_soon import SaveSoon
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from app.core.errors import BurrowError
     from app.core.services import Services
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge
     from app.ui.servers.new_server import CustomServerPage, TemplatePage
 
 KIND, ID = "server", "new"
-SAVE_AFTER_MS = 500
 
 
 class NewServerDraft(QObject):
@@ -31,8 +31,7 @@ class NewServerDraft(QObject):
         self._services, self._bridge, self._page, self._offered = services, bridge, page, offered
         self._scope: Scope = THIS_MACHINE
         self._filling = self._pending = self._touched = False
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
-        self._save_soon.timeout.connect(self._save)
+        self._save_soon = SaveSoon(self._save, self)
         page.typed.connect(self._typed)
 
     def start(self, scope: Scope | None) -> None:
@@ -72,7 +71,7 @@ class NewServerDraft(QObject):
     def _typed(self) -> None:
         if not self._filling:
             self._touched = self._pending = True
-            self._save_soon.start()
+            self._save_soon.changed()
 
     def _save(self) -> None:
         self._save_soon.stop()
@@ -93,8 +92,32 @@ class NewServerDraft(QObject):
         if self._touched:
             # What is typed from here on must not replace the stored text, which nobody has seen.
             self._services.storage.drafts.release_soon(self._scope, KIND, ID)
-            return
-        self._fill(fields)
+        else:
+            self._fill(fields)
+        self._look_for_other()
+
+    def _look_for_other(self) -> None:
+        work = self._services.storage.drafts.others(self._scope, KIND, ID)
+        self._bridge.spawn(self, work, done=self._offer_other, failed=_only_in_memory, key="load")
+
+    def _offer_other(self, others: tuple[Draft, ...]) -> None:
+        if others:
+            show = (self.tr("Show it"), lambda: self._show_other(others[0]))
+            self._page.card.show_note(
+                self.tr("Another server was typed in another window"), actions=[show], tone="info"
+            )
+
+    def _show_other(self, other: Draft) -> None:
+        """Show what another window left behind. What is in the form stays stored, and is the other one then."""
+        self._save()
+        work = self._services.storage.drafts.change_to(self._scope, other)
+        self._bridge.spawn(self, work, done=self._changed_to, failed=_only_in_memory, key="load")
+
+    def _changed_to(self, fields: dict[str, str] | None) -> None:
+        if fields is not None:
+            self._fill({})
+            self._fill(fields)
+        self._look_for_other()
 
     def _fill(self, fields: dict[str, str]) -> None:
         self._filling = True

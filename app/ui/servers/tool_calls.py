@@ -49,6 +49,8 @@ class ToolCalls(QObject):
         selection.server_shown.connect(self._server_shown)
         selection.tool_wanted.connect(lambda key: self._open(key, focus=False))
         drafts.loaded.connect(self._draft_loaded)
+        drafts.other_found.connect(self._other_found)
+        self._tool.other_wanted.connect(drafts.show_other)
         self._page.tools.opened.connect(lambda key: self._open(key, focus=True))
         self._page.tools.picked.connect(self._picked)
         self._tool.left.connect(self._page.back_to_list)
@@ -121,6 +123,10 @@ class ToolCalls(QObject):
     def _draft_loaded(self, session: ToolSession) -> None:
         if self._tool.session is session:
             self._tool.show_draft()
+
+    def _other_found(self, session: ToolSession) -> None:
+        if self._tool.session is session:
+            self._tool.show_other()
 
     def _read(self, uri: str) -> None:
         """Read a resource that the result links to, and show it below the result."""

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidg
 from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
+from app.ui.servers.offer_line import OfferLine
 from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.policy import Policy, SegmentedPolicy
 from app.ui.servers.result import ResultView
@@ -49,7 +50,8 @@ SCHEMA_LINES = 14
 class ToolPage(QWidget):
     """Shows a `ToolSession`, and emits a signal for each thing the person wants.
 
-    `left()` on Esc or Back; `said(text)` is to be announced; `drafted(ToolSession)` when its draft changed.
+    `left()` on Esc or Back; `said(text)` is to be announced; `drafted(ToolSession)` when its draft changed;
+    `other_wanted(ToolSession)` for the arguments that another window left behind.
     """
 
     policy_wanted = Signal(str)
@@ -60,6 +62,7 @@ class ToolPage(QWidget):
     read_wanted = Signal(str)
     save_wanted = Signal(str, object)
     drafted = Signal(object)
+    other_wanted = Signal(object)
     left = Signal()
     said = Signal(str)
 
@@ -91,7 +94,17 @@ class ToolPage(QWidget):
         self.area.verticalScrollBar().setValue(0)
         self._fill()
         self._show_form(session)
+        self.show_other()
         self._show_phase()
+
+    def show_other(self) -> None:
+        """Offer the arguments that another window left behind."""
+        session = self._session
+        if session is None or session.other is None:
+            self._other.clear()
+            return
+        words = self.tr("Other arguments of this tool were typed in another window.")
+        self._other.say(words, self.tr("Show them"), lambda: self.other_wanted.emit(session))
 
     def show_draft(self) -> None:
         """Fill the form with the session's draft, which was restored."""
@@ -251,6 +264,7 @@ class ToolPage(QWidget):
         self._schema_button.setAccessibleName(self.tr("Show or hide the schema"))
         self._schema = CodeEdit(self.tr("Schema of the arguments"), read_only=True)
         self._schema.setFixedHeight(self._schema.fontMetrics().lineSpacing() * SCHEMA_LINES)
+        self._other = OfferLine()
         self.form = ArgumentForm()
         self.form.changed.connect(self._form_changed)
         self.form.ready_changed.connect(self._show_run)
@@ -261,6 +275,7 @@ class ToolPage(QWidget):
         box.addWidget(self._schema_button)
         box.addWidget(self._schema)
         box.addSpacing(gap)
+        box.addWidget(self._other)
         box.addWidget(self.form)
         box.addStretch()
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.core.mcp.tools import ToolInfo
     from app.core.services import Services
     from app.core.sign_ins import SignIn
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge
 
 PERMISSION = "permission"
@@ -80,6 +80,8 @@ class ToolSession(QObject):
         self.draft: FormDraft | None = None
         self.json_text: str | None = None
         self.touched = False
+        # What another window left behind of this tool's arguments.
+        self.other: Draft | None = None
         self.phase = CallPhase.IDLE
         self.arguments: dict[str, Any] | None = None
         self.result: CallResult | None = None

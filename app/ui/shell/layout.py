@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QObject, QPoint, QSize, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from app.ui.settings import LARGEST
@@ -94,7 +94,9 @@ def _geometry(window: QWidget) -> list[int]:
     """Position and size of a window as JSON values: x, y, width, height, and 1 when maximized."""
     # Of a maximized window this is the size to go back to.
     normal = window.normalGeometry()
-    return [normal.x(), normal.y(), normal.width(), normal.height(), int(window.isMaximized())]
+    # `move` places the frame. Without its share the window would wander with each start.
+    at = normal.topLeft() - (window.geometry().topLeft() - window.frameGeometry().topLeft())
+    return [at.x(), at.y(), normal.width(), normal.height(), int(window.isMaximized())]
 
 
 def _place_window(window: QWidget, remembered: object) -> None:
@@ -113,9 +115,16 @@ def _place_window(window: QWidget, remembered: object) -> None:
     room = _room((shown_by or [window.screen()])[0])
     window.resize(QSize(width, height).boundedTo(room).expandedTo(SMALLEST))
     if shown_by:
-        window.move(x, y)
+        window.move(_inside(QPoint(x, y), window.size(), shown_by[0]))
     if maximized:
         window.setWindowState(Qt.WindowState.WindowMaximized)
+
+
+def _inside(at: QPoint, size: QSize, screen: QScreen) -> QPoint:
+    """The place nearest to `at` where nothing of the window is off the screen, as far as it has room for it."""
+    area, whole = screen.availableGeometry(), size + FRAME
+    right, bottom = area.right() + 1 - whole.width(), area.bottom() + 1 - whole.height()
+    return QPoint(max(area.left(), min(at.x(), right)), max(area.top(), min(at.y(), bottom)))
 
 
 def _room(screen: QScreen) -> QSize:

@@ -219,29 +219,39 @@ class TaskActions(QObject):
             # Whoever reads the page keeps it. Whoever works in the list goes on to the next row.
             self._controller.archive(ids[0], archived)
         else:
-            self._take_away(ids, lambda i: self._controller.archive(i, archived))
+            keys = [TASK + task_id for task_id in ids]
+            self._take_away(keys, lambda key: self._controller.archive(key.removeprefix(TASK), archived))
 
     def delete(self) -> None:
-        """Delete what is selected. Several tasks, and a further one within the time to undo, only after a question."""
-        tasks = self.tasks()
-        ids = tuple(task.id for task in tasks)
-        if len(tasks) > 1:
-            words, yes = self.tr("Delete {0} tasks?"), self.tr("Delete {0} tasks")
-            ask = self._pane.question.ask
-            ask(words.format(len(tasks)), yes.format(len(tasks)), lambda: self._delete_now(ids))
+        """Delete what is selected, and discard what is not sent.
+
+        Several rows, and a further task within the time to undo, only after a question.
+        """
+        keys, tasks = self._selection.shown, self.tasks()
+        if len(keys) > 1:
+            self._pane.question.ask(*self._question(len(keys), len(keys) - len(tasks)), lambda: self._delete_now(keys))
         elif tasks:
             words = self.tr("Delete “{0}” too?").format(title_of(tasks[0]))
-            self._pane.ask_from_second(undoing.deleted(), words, self.tr("Delete"), lambda: self._delete_now(ids))
+            self._pane.ask_from_second(undoing.deleted(), words, self.tr("Delete"), lambda: self._delete_now(keys))
 
-    def _delete_now(self, ids: Sequence[str]) -> None:
-        self._take_away(ids, self._controller.delete)
+    def _question(self, number: int, unsent: int) -> tuple[str, str]:
+        """The question about several rows, and the words of the yes."""
+        if unsent == number:
+            return self.tr("Discard {0} tasks that are not sent?").format(number), self.tr("Discard")
+        yes = self.tr("Delete {0} tasks").format(number)
+        if unsent:
+            return self.tr("Delete {0} tasks, {1} of them not sent?").format(number, unsent), yes
+        return self.tr("Delete {0} tasks?").format(number), yes
 
-    def _take_away(self, ids: Sequence[str], act: Callable[[str], None]) -> None:
-        """Act on tasks that leave the list by it. If they are in view, the row that takes their place is shown."""
-        shown = bool(set(ids) & set(self._selection.task_ids))
-        beside = self._pane.table.neighbour([TASK + task_id for task_id in ids])
-        for task_id in ids:
-            act(task_id)
+    def _delete_now(self, keys: Sequence[str]) -> None:
+        self._take_away(keys, self._selection.remove)
+
+    def _take_away(self, keys: Sequence[str], act: Callable[[str], None]) -> None:
+        """Act on rows that leave the list by it. If they are in view, the row that takes their place is shown."""
+        shown = bool(set(keys) & set(self._selection.shown))
+        beside = self._pane.table.neighbour(keys)
+        for key in keys:
+            act(key)
         if shown:
             self._selection.show_beside(beside)
         else:

@@ -42,14 +42,13 @@ if TYPE_CHECKING:
 class Composer(QWidget):
     """Emits `submitted(NewTask)` or `submitted_to_run(NewTask)` when the user sends, and `left` when they close it.
 
-    `discard_wanted` by its button, `discarded(draft id, fields)` when a draft was discarded.
+    `discard_wanted` by its button.
     """
 
     submitted = Signal(object)
     submitted_to_run = Signal(object)
     left = Signal()
     discard_wanted = Signal()
-    discarded = Signal(str, object)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -133,18 +132,16 @@ class Composer(QWidget):
         self._put({})
         self._say("")
 
-    def discard_draft(self, draft: Draft | None = None) -> None:
-        """Discard a draft, by default the one in view."""
-        if draft is not None:
-            self.open_draft(draft)
-        kept = draft.fields if draft is not None and self.empty else self.fields()
-        draft_id = self.draft.id
-        self.clear()
-        self.discarded.emit(draft_id, kept)
+    def set_aside(self) -> None:
+        """Empty the fields, and leave the draft as it is stored."""
+        self.draft.set_aside()
+        self._put({})
+        self._say("")
 
-    def bring_back(self, fields: Mapping[str, str]) -> None:
-        """Begin a draft with the texts of one that was discarded. What is typed is kept as another one."""
-        self.begin()
+    def bring_back(self, draft_id: str, fields: Mapping[str, str]) -> None:
+        """Go on with a draft that was set aside and has these texts. What is typed is kept as another one."""
+        self.draft.resume(draft_id)
+        self._say("")
         self._fill(fields)
 
     def show_error(self, error: BurrowError, actions: Sequence[Action] = ()) -> None:

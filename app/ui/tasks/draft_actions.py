@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QPoint, Qt
@@ -37,6 +38,7 @@ class DraftActions(QObject):
         self._pane, self._pages = pane, pages
         selection.add_kind(RowKind(DRAFT, self._show, self._shown))
         pane.delete_wanted.connect(self._discard_selected)
+        selection.add_remover(DRAFT, self._discard_one)
         pane.table.menu_wanted.connect(self._open_menu)
         pages.composer_built.connect(self._connect_composer)
         drafts.changed.connect(self._select_open)
@@ -46,7 +48,6 @@ class DraftActions(QObject):
         page.draft.loaded.connect(lambda _fields: self._drafts.refresh())
         page.draft.missing.connect(self._drafts.refresh)
         page.discard_wanted.connect(self._discard_open)
-        page.discarded.connect(self._offer_undo)
 
     def _draft(self, key: str) -> Draft | None:
         found = draft_of_key(key)
@@ -94,11 +95,11 @@ class DraftActions(QObject):
 
         def discard() -> None:
             if composer.draft.id == draft_id:
-                composer.discard_draft()
+                self._discard_now(draft_id, composer.fields())
                 return
             stored = next((each for each in self._drafts.all if each.id == draft_id), None)
             if stored is not None:
-                self._discard_now(stored)
+                self._discard_stored(stored)
 
         self._ask_discard(composer.fields(), discard)
 
@@ -106,23 +107,39 @@ class DraftActions(QObject):
         if draft.held_elsewhere:
             self._navigator.status(self.tr("The draft is open in another window"))
             return
-        self._ask_discard(draft.fields, lambda: self._discard_now(draft))
+        self._ask_discard(draft.fields, lambda: self._discard_stored(draft))
 
-    def _discard_now(self, draft: Draft) -> None:
-        self._pages.composer.discard_draft(draft)
+    def _discard_one(self, name: str) -> None:
+        draft = self._draft(DRAFT + name)
+        if draft is not None and not draft.held_elsewhere:
+            self._discard_stored(draft)
+
+    def _discard_stored(self, draft: Draft) -> None:
+        """Discard a draft of the list. If it is open, it goes with what was typed since it was stored."""
+        open_draft = self._pages.composer.draft
+        read = open_draft.id == draft.id and not open_draft.loading
+        if not read:
+            self._drafts.hold(draft)
+        self._discard_now(draft.id, self._pages.composer.fields() if read else draft.fields)
+
+    def _discard_now(self, draft_id: str, fields: Mapping[str, str]) -> None:
+        composer = self._pages.composer
+        if composer.draft.id == draft_id:
+            composer.set_aside()
+        self._drafts.set_aside(draft_id)
+        undo = partial(self._bring_back, draft_id, fields)
+        settle = partial(self._drafts.forget, draft_id)
+        self._pane.undo.add(Undoable(undoing.discarded(), {draft_id: title_of(new_task(fields))}, undo, settle))
+
+    def _bring_back(self, draft_id: str, fields: Mapping[str, str]) -> None:
+        self._pages.composer.bring_back(draft_id, fields)
+        self._drafts.take_back(draft_id)
         self._pages.turn_to(self._pages.composer)
 
     def _ask_discard(self, fields: Mapping[str, str], discard: Callable[[], None]) -> None:
         """Discard, but a further draft within the time to undo only after a question, as with tasks."""
         words = self.tr("Discard “{0}” too?").format(title_of(new_task(fields)))
         self._pane.ask_from_second(undoing.discarded(), words, self.tr("Discard"), discard)
-
-    def _offer_undo(self, draft_id: str, fields: Mapping[str, str]) -> None:
-        def undo() -> None:
-            self._pages.composer.bring_back(fields)
-            self._pages.turn_to(self._pages.composer)
-
-        self._pane.undo.add(Undoable(undoing.discarded(), {draft_id: title_of(new_task(fields))}, undo))
 
     def _select_open(self) -> None:
         """The row of the draft in view is the selected one, also once typing has made that row."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
 from app.core.posthog.task_fields import BY_NAME, TASK_FIELDS, texts_of
+from app.ui.tasks import undoing
+from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.edits import TaskEdit, TaskEdits
     from app.ui.tasks.files import TaskFiles
     from app.ui.tasks.pages import TaskPages
+    from app.ui.tasks.pane import TaskPane
 
 
 class TaskEditing(QObject):
@@ -31,11 +35,12 @@ class TaskEditing(QObject):
         controller: TaskController,
         edits: TaskEdits,
         files: TaskFiles,
+        pane: TaskPane,
         pages: TaskPages,
     ) -> None:
         super().__init__(pages)
         self._navigator, self._controller, self._edits, self._pages = navigator, controller, edits, pages
-        self._files = files
+        self._files, self._pane = files, pane
         controller.files_of = files.for_run
         controller.run_started.connect(files.forget)
         files.changed.connect(self._show_files)
@@ -95,14 +100,14 @@ class TaskEditing(QObject):
 
     def _cancel(self) -> None:
         task_id = self._pages.task_id
-        edit = self._edits.drop(task_id) if task_id is not None else None
-        if edit is not None and edit.changes:
-            undo = (self.tr("Undo"), lambda: self._take_up(edit))
-            self._pages.detail.card.show_note(self.tr("Changes discarded"), actions=[undo], tone="info")
-
-    def _take_up(self, edit: TaskEdit) -> None:
-        self._pages.detail.card.clear()
-        self._edits.restore(edit)
+        edit = self._edits.get(task_id) if task_id is not None else None
+        if edit is None or not edit.changes:
+            self._edits.drop(task_id or "")
+            return
+        self._edits.set_aside(edit.task_id)
+        undo, settle = partial(self._edits.restore, edit), partial(self._edits.forget, edit.task_id)
+        subject = {edit.task_id: self._pages.detail.title.text()}
+        self._pane.undo.add(Undoable(undoing.edit_discarded(), subject, undo, settle))
 
     def _show(self, task_id: str) -> None:
         """Show the edit of the task in view, unless it is on its way."""

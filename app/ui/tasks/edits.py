@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from app.core.posthog.task_fields import BY_NAME
 from app.ui.bridge import Generation
+from app.ui.save_soon import SaveSoon
 from app.ui.tasks.open_draft import KIND as DRAFT_KIND
 from app.ui.tasks.open_draft import new_id
 
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.services import Services
-    from app.core.storage import Scope
+    from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge, Job
 
 KIND = "task.edit"
-SAVE_WITHIN_MS = 500
 # Before the name of a field: what the server had when the user began.
 BASE = "_base."
 
@@ -62,12 +62,16 @@ class TaskEdits(QObject):
         self._project: int | None = None
         self._edits: dict[str, TaskEdit] = {}
         self._dirty: set[str] = set()
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
-        self._save_soon.timeout.connect(self.save_now)
+        # Given up, and still stored: should this process die now, they are there again at the next start.
+        self._aside: set[str] = set()
+        self._jobs: list[Job] = []
+        self._save_soon = SaveSoon(self.save_now, self)
 
     def start(self, backend: Backend | None) -> None:
         """Save what is typed for the former account or project, and load what is kept for this one."""
         self.save_now()
+        for task_id in tuple(self._aside):
+            self.forget(task_id)
         self._generation.renew()
         for task_id in self._edits:
             self._release(task_id)
@@ -97,8 +101,7 @@ class TaskEdits(QObject):
             # Quietly: the page that it was typed into shows it.
             self._edits[task_id] = known._replace(texts={**known.texts, **texts})
             self._dirty.add(task_id)
-            if not self._save_soon.isActive():
-                self._save_soon.start()
+            self._save_soon.changed()
 
     def rebase(self, task_id: str, base: Mapping[str, str]) -> None:
         """The user has seen what the server has now."""
@@ -117,11 +120,36 @@ class TaskEdits(QObject):
         known = self._edits.pop(task_id, None)
         self._dirty.discard(task_id)
         if known is not None:
-            if self._scope is not None:
-                work = self._drafts.discard(self._scope, KIND, self._name(task_id))
-                self._bridge.spawn(self, work, failed=self.failed.emit)
+            self._discard(task_id)
             self.changed.emit(task_id)
         return known
+
+    def set_aside(self, task_id: str) -> TaskEdit | None:
+        """Give up an edit, and return it. It stays stored until `forget` or `restore`."""
+        self.save_now()
+        known = self._edits.pop(task_id, None)
+        if known is not None:
+            self._aside.add(task_id)
+            self.changed.emit(task_id)
+        return known
+
+    def forget(self, task_id: str) -> None:
+        """Delete what is stored of an edit that was given up, unless the task is being edited anew."""
+        self._aside.discard(task_id)
+        known = self._edits.get(task_id)
+        if known is None or not known.changes:
+            self._discard(task_id)
+
+    async def flush(self) -> None:
+        """Wait until what was given up is deleted; awaited before the app ends."""
+        for job in tuple(self._jobs):
+            await job.wait()
+
+    def _discard(self, task_id: str) -> None:
+        if self._scope is not None:
+            work = self._drafts.discard(self._scope, KIND, self._name(task_id))
+            self._jobs = [job for job in self._jobs if not job.done]
+            self._jobs.append(self._bridge.spawn(self, work, failed=self.failed.emit))
 
     def keep_as_draft(self, task_id: str) -> bool:
         """The task is gone: what was typed into it becomes a draft of a new one. False if nothing was typed."""
@@ -129,13 +157,17 @@ class TaskEdits(QObject):
         if known is None or not known.changes or self._scope is None:
             self.drop(task_id)
             return False
-        fields = {name: known.texts.get(name, "") for name in BY_NAME}
-        work = self._move(self._scope, task_id, fields)
+        work = self._move(self._scope, task_id, known)
         self._bridge.spawn(self, work, done=lambda _nothing: self.kept.emit(), failed=self.failed.emit)
         return True
 
     def restore(self, edit: TaskEdit) -> None:
-        """Take up an edit again that was dropped."""
+        """Take up an edit again that was given up. What was typed into the task since then becomes a draft."""
+        newer = self._edits.get(edit.task_id)
+        if newer is not None and newer.changes and self._scope is not None:
+            work = self._add_draft(self._scope, newer)
+            self._bridge.spawn(self, work, done=lambda _nothing: self.kept.emit(), failed=self.failed.emit)
+        self._aside.discard(edit.task_id)
         self._put(edit)
 
     @property
@@ -161,7 +193,7 @@ class TaskEdits(QObject):
         # An edit without a change is not worth a draft.
         if edit.changes:
             self._dirty.add(edit.task_id)
-            self._save_soon.start()
+            self._save_soon.changed()
         self.changed.emit(edit.task_id)
 
     def _release(self, task_id: str) -> None:
@@ -169,20 +201,33 @@ class TaskEdits(QObject):
             self._drafts.release_soon(self._scope, KIND, self._name(task_id))
 
     async def _read(self, scope: Scope) -> list[TaskEdit]:
-        found = []
+        """The newest edit of each task. Two windows may have edited one: the older text becomes a draft."""
+        found: dict[str, TaskEdit] = {}
         for draft in await self._drafts.list(scope, KIND):
             project, _, task_id = draft.id.partition("/")
             if draft.held_elsewhere or project != str(self._project):
                 continue
-            fields = await self._drafts.load(scope, KIND, draft.id)
+            if task_id in found:
+                await self._keep_other(scope, draft, edit_of(task_id, draft.fields))
+                continue
+            fields = await self._drafts.load(scope, KIND, draft.id, draft.copy)
             if fields is not None:
-                found.append(edit_of(task_id, fields))
-        return found
+                found[task_id] = edit_of(task_id, fields)
+        return list(found.values())
 
-    async def _move(self, scope: Scope, task_id: str, fields: dict[str, str]) -> None:
+    async def _keep_other(self, scope: Scope, draft: Draft, edit: TaskEdit) -> None:
+        if edit.changes:
+            await self._add_draft(scope, edit)
+        await self._drafts.remove(scope, draft)
+        self.kept.emit()
+
+    async def _add_draft(self, scope: Scope, edit: TaskEdit) -> None:
         name = new_id()
-        await self._drafts.save(scope, DRAFT_KIND, name, fields)
+        await self._drafts.save(scope, DRAFT_KIND, name, {name: edit.texts.get(name, "") for name in BY_NAME})
         await self._drafts.release(scope, DRAFT_KIND, name)
+
+    async def _move(self, scope: Scope, task_id: str, edit: TaskEdit) -> None:
+        await self._add_draft(scope, edit)
         # In this order: should this process die in between, the text is there twice.
         self.drop(task_id)
 

@@ -61,8 +61,10 @@ class TaskMenus(QObject):
                 if not many:
                     self._add(menu, self.tr("Open in PostHog"), actions.open_in_browser)
             self._add(menu, self.tr("Copy task ids") if many else self.tr("Copy task id"), actions.copy_ids)
-            menu.addSeparator()
-            self._add(menu, self.tr("Delete"), actions.delete, "Del")
+        several = len(self._selection.shown) > 1
+        menu.addSeparator()
+        words = self.tr("Delete") if tasks else self.tr("Discard")
+        self._add(menu, words, actions.delete if tasks or several else self._pane.delete_wanted.emit, "Del")
         self._popup(menu, at)
 
     def _open_ground(self, at: QPoint) -> None:

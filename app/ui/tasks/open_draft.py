@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from app.ui.bridge import Generation
+from app.ui.save_soon import SaveSoon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge, Job
 
 KIND = "task"
-SAVE_WITHIN_MS = 500
 
 
 class OpenDraft(QObject):
@@ -48,8 +48,7 @@ class OpenDraft(QObject):
         self.id = new_id()
         # What was open in this window for each account, to be opened again when that account is back.
         self._left: dict[Scope, str] = {}
-        self._save_soon = QTimer(self, singleShot=True, interval=SAVE_WITHIN_MS)
-        self._save_soon.timeout.connect(self.save_now)
+        self._save_soon = SaveSoon(self.save_now, self)
 
     @property
     def scope(self) -> Scope | None:
@@ -73,9 +72,7 @@ class OpenDraft(QObject):
     def typed(self) -> None:
         """The user changed something: save it soon."""
         self._dirty = True
-        # Not restarted by each key: who types without a pause loses half a second of text at most.
-        if not self._save_soon.isActive():
-            self._save_soon.start()
+        self._save_soon.changed()
 
     def begin(self) -> None:
         """Save what is typed, and begin another draft."""
@@ -103,6 +100,21 @@ class OpenDraft(QObject):
             self._bridge.spawn(self, work, done=lambda _nothing: self.stored.emit(), failed=self.failed.emit)
         self.id = new_id()
 
+    @property
+    def loading(self) -> bool:
+        """Whether the draft is still being read."""
+        return self._loading
+
+    def set_aside(self) -> None:
+        """Begin another draft. This one stays stored, and this process keeps it."""
+        self.save_now()
+        self._another()
+
+    def resume(self, draft_id: str) -> None:
+        """Go on with a draft that was set aside. What is typed is saved."""
+        self._leave()
+        self.id = draft_id
+
     def save_now(self) -> Job | None:
         """Save the draft now, if it changed since it was last saved."""
         self._save_soon.stop()
@@ -120,11 +132,14 @@ class OpenDraft(QObject):
     def _leave(self) -> None:
         """Give the draft up, so that any window may open it, and begin another one."""
         self.save_now()
+        if self._scope is not None:
+            self._drafts.release_soon(self._scope, KIND, self.id)
+        self._another()
+
+    def _another(self) -> None:
         self._generation.renew()
         self._loading = self._dirty = False
         self._opening = None
-        if self._scope is not None:
-            self._drafts.release_soon(self._scope, KIND, self.id)
         self.id = new_id()
 
     def _load(self, draft_id: str, copy: str | None = None) -> None:

@@ -60,10 +60,12 @@ class TasksPlace(Place):
         self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages, self.preferences)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
         self.menus = TaskMenus(self.task_actions, self.selection, self.pane)
-        self.submission = TaskSubmission(navigator, self.controller, self.outbox, self.selection, self.pane, self.pages)
+        self.submission = TaskSubmission(
+            navigator, self.controller, self.outbox, self.drafts, self.selection, self.pane, self.pages
+        )
         self.edits = TaskEdits(services, bridge, self)
         self.files = TaskFiles(services, bridge, self)
-        self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pages)
+        self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pane, self.pages)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
@@ -150,9 +152,11 @@ class TasksPlace(Place):
             await job.wait()
 
     async def flush(self) -> None:
-        """Save what is typed, and send the deletions that could still be undone."""
+        """Save what is typed, and make final what could still be undone."""
         await self.save_typed()
         self.pane.undo.settle()
+        await self.drafts.flush()
+        await self.edits.flush()
         await self.controller.deleter.flush()
 
     def _status_changed(self, status: CredentialStatus) -> None:

@@ -62,6 +62,8 @@ class TaskSelection(QObject):
             RowKind(TASK, self.show_task, lambda: pages.task_id if pages.shows_detail else None),
             RowKind(PENDING, self.show_pending, lambda: pages.pending_id if pages.shows_unsent else None),
         ]
+        # How to remove a row of a prefix by its id.
+        self._removers: dict[str, Callable[[str], None]] = {TASK: controller.delete}
         # The rows of the page of several tasks.
         self._several: tuple[str, ...] = ()
         # The row that the notice in place of a task is about.
@@ -116,6 +118,16 @@ class TaskSelection(QObject):
     def add_kind(self, kind: RowKind) -> None:
         """Let the list have rows of another kind."""
         self._kinds.append(kind)
+
+    def add_remover(self, prefix: str, remove: Callable[[str], None]) -> None:
+        """Let rows whose keys begin with `prefix` be removed together with tasks; `remove` takes what follows it."""
+        self._removers[prefix] = remove
+
+    def remove(self, key: str) -> None:
+        """Delete a task, or discard what is not sent."""
+        for prefix, remove in self._removers.items():
+            if key.startswith(prefix):
+                remove(key[len(prefix) :])
 
     @property
     def shown(self) -> tuple[str, ...]:

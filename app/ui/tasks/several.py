@@ -71,12 +71,12 @@ class SeveralTasks(QWidget):
         self.pin_button.setText(self.tr("Pin") if self._pins else self.tr("Unpin"))
         self.archive_button.setText(self.tr("Archive") if self._archives else self.tr("Unarchive"))
         for button in (self.pin_button, self.archive_button, self.delete_button):
-            button.setEnabled(bool(tasks))
+            button.setEnabled(bool(tasks) or button is self.delete_button)
         names = [title_of(task) for task in tasks[:NAMED]]
         if len(tasks) > NAMED:
             names.append(self.tr("and {0} more").format(len(tasks) - NAMED))
         self.names.setText("\n".join(names))
-        self.note.setText(self.tr("{0} not sent yet: the actions leave them as they are.").format(unsent))
+        self.note.setText(self.tr("{0} not sent yet: Pin and Archive leave them as they are.").format(unsent))
         self.note.setVisible(unsent > 0)
 
     def focus_first(self) -> None:

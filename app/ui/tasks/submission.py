@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
+from app.core.posthog.task_fields import texts_of
+from app.core.storage.attachments import FIELD
 from app.ui.tasks import undoing
 from app.ui.tasks.pane import pending_id_of
 from app.ui.tasks.rows import PENDING, TASK
@@ -14,13 +16,14 @@ from app.ui.tasks.wording import SendState, title_of
 from app.ui.widgets.undo import Undoable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask, Task
     from app.ui.context import Navigator
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import TaskController
+    from app.ui.tasks.drafts import TaskDrafts
     from app.ui.tasks.outbox import OutboxSender
     from app.ui.tasks.pages import TaskPages
     from app.ui.tasks.pane import TaskPane
@@ -37,16 +40,18 @@ class TaskSubmission(QObject):
         navigator: Navigator,
         controller: TaskController,
         outbox: OutboxSender,
+        drafts: TaskDrafts,
         selection: TaskSelection,
         pane: TaskPane,
         pages: TaskPages,
     ) -> None:
         super().__init__(pages)
         self._navigator, self._controller, self._outbox = navigator, controller, outbox
-        self._selection, self._pane, self._pages = selection, pane, pages
+        self._drafts, self._selection, self._pane, self._pages = drafts, selection, pane, pages
         pages.composer_built.connect(self._connect_composer)
         pages.unsent_built.connect(self._connect_unsent)
         pane.delete_wanted.connect(self._discard_selected)
+        selection.add_remover(PENDING, self._discard_one)
         outbox.sent.connect(self._sent)
         outbox.run_wanted.connect(controller.run)
         outbox.refused.connect(self._refused)
@@ -146,11 +151,28 @@ class TaskSubmission(QObject):
         if item is not None and item.state is not SendState.SENDING:
             self._discard()
 
+    def _discard_one(self, pending_id: str) -> None:
+        item = self._outbox.get(pending_id)
+        if item is not None and item.state is not SendState.SENDING:
+            self._take_out(item)
+
     def _discard_now(self, item: PendingTask) -> None:
-        self._outbox.discard(item.id)
+        self._take_out(item)
         self._selection.show_current()
-        undo = partial(self._taken_back, item.new, item.files)
-        self._pane.undo.add(Undoable(undoing.unsent_discarded(), {item.id: title_of(item.new)}, undo))
+
+    def _take_out(self, item: PendingTask) -> None:
+        fields = {**texts_of(item.new), FIELD: item.files}
+        # In this order: should this process die in between, the text is there twice.
+        draft_id = self._drafts.keep_aside(fields)
+        self._outbox.discard(item.id)
+        undo = partial(self._bring_back, draft_id, fields)
+        settle = partial(self._drafts.forget, draft_id)
+        self._pane.undo.add(Undoable(undoing.unsent_discarded(), {item.id: title_of(item.new)}, undo, settle))
+
+    def _bring_back(self, draft_id: str, fields: Mapping[str, str]) -> None:
+        self._pages.composer.bring_back(draft_id, fields)
+        self._drafts.take_back(draft_id)
+        self._selection.show_composer()
 
     def _found(self, pending_id: str, task: Task) -> None:
         """A task of unknown outcome is on the server: it replaces the pending one."""

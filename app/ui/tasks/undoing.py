@@ -38,6 +38,11 @@ def edited() -> UndoKind:
     return UndoKind(_tr("“{0}” edited"), _tr("{0} tasks edited"))
 
 
+def edit_discarded() -> UndoKind:
+    """What was typed into a task and not saved. The name is that of the task."""
+    return UndoKind(_tr("Changes of “{0}” discarded"), _tr("Changes of {0} tasks discarded"))
+
+
 def pinned(pinned: bool) -> UndoKind:
     """Pinned or unpinned."""
     if pinned:
