@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormDraft, FormModel, Presence
 from app.core.mcp.json_text import WHITE_SPACE, NotJson, parse_json
@@ -23,6 +23,7 @@ from app.ui.widgets.choices import Segmented
 from app.ui.widgets.fields import JsonEdit
 from app.ui.widgets.focus_chain import holds_focus, order_after, reveal
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.head_row import HeadRow
 from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
@@ -76,9 +77,6 @@ class ArgumentForm(QWidget):
         self.modes.setToolTip("Ctrl+Shift+J")
         self.modes.chosen.connect(lambda mode: self.set_json(mode == JSON))
         self._heading = Text(self.tr("Arguments"), "section")
-        head = QHBoxLayout()
-        head.addWidget(self._heading, 1)
-        head.addWidget(self.modes)
         self.card = ProblemCard()
         self.card.wanted.connect(self.show_field)
         self._note = Text("", tone="muted", wrap=True, selectable=True)
@@ -91,7 +89,7 @@ class ArgumentForm(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_3))
-        box.addLayout(head)
+        box.addWidget(HeadRow([self._heading], self.modes))
         box.addWidget(self.card)
         box.addWidget(self._note)
         box.addWidget(self._left_to_server)
