@@ -29,7 +29,7 @@ from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
     from app.core.mcp.forms.fields import Field
-    from app.core.mcp.forms.model import FormModel
+    from app.core.mcp.forms.model import FormDraft, FormModel
 
 NESTED = (ObjectEditor, RecordsEditor, MapEditor)
 # Objects inside each other that are edited as forms.
@@ -279,7 +279,12 @@ class FieldRow(MemberRow):
         draft = draft_of(model, text)
         if draft is None:
             return None
-        return ObjectEditor(model, draft, self.label, lambda new: self._put_text(json_of(model, new)), self._member)
+
+        def put(new: FormDraft) -> None:
+            self._put_text(json_of(model, new))
+
+        # A form may have many objects, and most of them out of view.
+        return ObjectEditor(model, draft, self.label, put, self._member, later=True)
 
     @property
     def _is_list(self) -> bool:

@@ -48,7 +48,10 @@ class MemberRow(QWidget):
 
 
 class ObjectEditor(QFrame):
-    """The members of an object. Calls `put` with their draft when one changed."""
+    """The members of an object. Calls `put` with their draft when one changed.
+
+    With `later` no member is made before the editor comes into view.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class ObjectEditor(QFrame):
         name: str,
         put: Callable[[FormDraft], None],
         make_row: MakeRow,
+        *,
+        later: bool = False,
     ) -> None:
         super().__init__()
         self.setAccessibleName(name)
@@ -67,7 +72,13 @@ class ObjectEditor(QFrame):
         box = QVBoxLayout(self)
         box.setContentsMargins(theme().px(tokens.SPACE_4), 0, 0, 0)
         self._column = LazyColumn(
-            len(model.fields), self._make, self._words, size=CHUNK, estimate=FIELD_HEIGHT, spacing=tokens.SPACE_3
+            len(model.fields),
+            self._make,
+            self._words,
+            size=CHUNK,
+            estimate=FIELD_HEIGHT,
+            spacing=tokens.SPACE_3,
+            later=later,
         )
         box.addWidget(self._column)
 
