@@ -25,7 +25,8 @@ NAME_LIMIT, SHORT = 24, 12
 class ProblemCard(QFrame):
     """Hidden while there is nothing wrong. `wanted(str)` when a person wants to see the field of that name."""
 
-    wanted = Signal(str)
+    # The name of an argument, exactly: a string of Qt may not hold it.
+    wanted = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
