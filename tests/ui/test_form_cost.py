@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import process_time
 from typing import Any
 
 import pytest
@@ -78,3 +79,24 @@ def test_an_object_out_of_view_has_no_members_yet(page: Page) -> None:
     assert not page.form.rows["o300"].findChildren(FieldRow)
     page.form.show_field("o300")
     assert page.focused_field() == "m0"
+
+
+def test_titles_of_a_megabyte_are_told_apart_by_their_values() -> None:
+    long = "word " * 200_000
+    field = FormModel(required({"x": {"oneOf": [{"const": n, "title": long} for n in range(9)]}}))["x"]
+    labels = [choice.label for choice in field.choices]
+    assert all(label.endswith(f" ({n})") and len(label) < 300 for n, label in enumerate(labels))
+
+
+def test_what_is_wrong_with_ten_thousand_arguments_is_said_at_once(page: Page) -> None:
+    def cost(count: int) -> float:
+        page.show(required({f"f{n}": {"type": "string"} for n in range(count)}))
+        started = process_time()
+        assert page.form.arguments() is None
+        return process_time() - started
+
+    cost(100)
+    small = cost(500)
+    # Linear would be 20, quadratic 400.
+    assert cost(10_000) < 60 * small + 0.05
+    assert page.form.card.text().replace(",", "").startswith("10000 arguments to fix")

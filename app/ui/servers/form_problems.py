@@ -74,13 +74,12 @@ class ProblemCard(QFrame):
         if former is not None:
             former.hide()
             former.deleteLater()
-        self.setAccessibleName(
-            "\n".join([title, *(f"{label}: {words}" if label else words for _, label, words in lines)])
-        )
+        shown = [f"{label}: {words}" if label else words for _, label, words in lines[:SHOWN]]
+        self.setAccessibleName("\n".join([title, *shown]))
         self.setVisible(True)
 
     def text(self) -> str:
-        """Everything that is shown."""
+        """The title and the problems that are shown."""
         return self.accessibleName()
 
     def clear(self) -> None:

@@ -63,9 +63,11 @@ class Choices(Sequence[Choice]):
 
     @cached_property
     def _count(self) -> int:
-        texts = {value for value, _title in self._values if type(value) is str}
-        # Only among texts are values the same whenever Python says that they are.
-        return len(texts) if all(type(value) is str for value, _title in self._values) else len(self._made)
+        # Among texts, and among whole numbers, values are the same whenever Python says that they are.
+        kinds = {type(value) for value, _title in self._values}
+        if kinds <= {str} or kinds <= {int}:
+            return len({value for value, _title in self._values})
+        return len(self._made)
 
     @cached_property
     def _made(self) -> tuple[Choice, ...]:
@@ -73,7 +75,7 @@ class Choices(Sequence[Choice]):
         for value, title in self._values:
             exact = exact_numbers(value)
             found.setdefault(write_json(exact, indent=None), (exact, title if isinstance(title, str) else ""))
-        labels = _labels({key: _shown(value, title, key) for key, (value, title) in found.items()})
+        labels = _labels({key: _cut(_shown(value, title, key)) for key, (value, title) in found.items()})
         return tuple(Choice(key, labels[key], value) for key, (value, _title) in found.items())
 
 
@@ -90,8 +92,8 @@ def choices_of(values: Sequence[tuple[Any, object]]) -> Choices:
 
 
 def _can_be_written(value: Any) -> bool:
-    # Most values are text, which always can be.
-    if type(value) is str:
+    # Most values are texts or whole numbers, which always can be.
+    if isinstance(value, str | int):
         return True
     if deeper_than(value, VALUE_DEPTH):
         return False
@@ -120,8 +122,8 @@ def _labels(shown: dict[str, str]) -> dict[str, str]:
         label = words
         if count[_look(words)] > 1:
             # The text "1" beside the number 1: the quotes tell them apart. A title needs its value.
-            label = key if key in (words, f'"{words}"') else f"{words} ({key})"
-        labels[key] = _unused(_cut(label), used)
+            label = _cut(key) if key in (words, f'"{words}"') else f"{words} ({_cut(key)})"
+        labels[key] = _unused(label, used)
     return labels
 
 
