@@ -41,7 +41,7 @@ EVERY = {
 }
 
 
-@pytest.fixture(params=[(1.0, 400), (1.6, 640)])
+@pytest.fixture(params=[(1.0, 400), (1.6, 640), (1.6, 400)])
 def page(qapp: QApplication, request: pytest.FixtureRequest) -> Iterator[Page]:
     scale, width = request.param
     with look("dark", scale):

@@ -166,7 +166,7 @@ async def test_arguments_for_a_server_of_ones_own_are_kept_without_an_account(qa
         assert (scope, kind, name) == (THIS_MACHINE, "tool", "own-1/find")
 
 
-async def test_arguments_that_are_too_long_to_store_are_in_the_question_at_closing(
+async def test_arguments_that_are_too_long_to_store_are_said_and_are_in_the_question_at_closing(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(draft_text, "LONGEST", 1_000_000)
@@ -180,10 +180,12 @@ async def test_arguments_that_are_too_long_to_store_are_in_the_question_at_closi
         await on.place.flush()
         assert on.place.unsaved
         assert on.place.unsaved_text().startswith("find\nquery: x x")
+        assert on.place.page.tool.not_kept.isVisibleTo(on.place.page.tool.form_page)
         session.draft = form.model.draft_from({"query": "short"})
         on.place.drafts.typed(session)
         await on.place.flush()
         assert not on.place.unsaved
+        assert on.place.page.tool.not_kept.isHidden()
 
 
 @pytest.mark.parametrize("way", ["back", "cancel", "esc"])

@@ -138,6 +138,7 @@ class ToolDrafts(QObject):
             if draft is None:
                 continue
             kept = None if scope is None else draft_text.encode(draft, session.json_text)
+            session.set_storable(kept is not None or scope is None)
             if scope is None or kept is None:
                 self._too_long[key] = session
                 continue

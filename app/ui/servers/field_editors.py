@@ -14,11 +14,11 @@ from app.ui.widgets.search_select import SearchSelect, fit_to_contents
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from PySide6.QtWidgets import QWidget
 
-    from app.core.mcp.forms.fields import Choice
+    from app.core.mcp.forms.choices import Choices
 
     Put = Callable[[str], None]
 
@@ -37,7 +37,7 @@ def shown_name(name: str) -> str:
 
 
 def scalar_editor(
-    kind: FieldKind | None, choices: Sequence[Choice], text: str, name: str, put: Put, *, tall: bool = False
+    kind: FieldKind | None, choices: Choices, text: str, name: str, put: Put, *, tall: bool = False
 ) -> QWidget:
     """The editor of one plain value. It calls `put` with the text that the form model expects."""
     match kind:
@@ -71,20 +71,23 @@ def _yes_or_no(text: str, name: str, put: Put) -> QWidget:
     return choice
 
 
-def _fixed(choices: Sequence[Choice], text: str, name: str) -> QWidget:
+def _fixed(choices: Choices, text: str, name: str) -> QWidget:
     value = choices[0].key if choices else text
     shown = BoundedText(tr("{0}  ·  fixed by the tool").format(isolated(revealed(value))), name=name)
     shown.setAccessibleName(tr("{0}: {1}, fixed by the tool").format(name, shown_name(value)))
     return shown
 
 
-def _choice(choices: Sequence[Choice], text: str, name: str, put: Put) -> QWidget:
-    make = SearchSelect if len(choices) > FEW_CHOICES else Select
-    select = make(name)
-    select.addItems([shown_name(choice.label) for choice in choices])
-    # What is chosen goes by its place, never by its text.
-    select.setCurrentIndex(next((place for place, choice in enumerate(choices) if choice.key == text), -1))
-    select.setPlaceholderText(tr("Choose…"))
+def _choice(choices: Choices, text: str, name: str, put: Put) -> QWidget:
+    select: Select
+    if len(choices) > FEW_CHOICES:
+        select = SearchSelect(name, len(choices), lambda place: shown_name(choices[place].label), tr("Choose…"))
+    else:
+        select = Select(name)
+        select.setPlaceholderText(tr("Choose…"))
+        select.addItems([shown_name(choice.label) for choice in choices])
+    # What is chosen goes by its place, never by its text. Most drafts name no choice, and then none is made.
+    select.setCurrentIndex(choices.places.get(text, -1) if text else -1)
     fit_to_contents(select)
 
     def chosen(place: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.model import FormDraft, FormModel, Presence
 from app.core.mcp.json_text import WHITE_SPACE, NotJson, parse_json
@@ -23,12 +23,13 @@ from app.ui.widgets.choices import Segmented
 from app.ui.widgets.fields import JsonEdit
 from app.ui.widgets.focus_chain import holds_focus, order_after, reveal
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.head_row import HeadRow
 from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from app.core.mcp.forms.model import FieldEntry
     from app.core.mcp.forms.validation import FieldProblem
@@ -76,9 +77,6 @@ class ArgumentForm(QWidget):
         self.modes.setToolTip("Ctrl+Shift+J")
         self.modes.chosen.connect(lambda mode: self.set_json(mode == JSON))
         self._heading = Text(self.tr("Arguments"), "section")
-        head = QHBoxLayout()
-        head.addWidget(self._heading, 1)
-        head.addWidget(self.modes)
         self.card = ProblemCard()
         self.card.wanted.connect(self.show_field)
         self._note = Text("", tone="muted", wrap=True, selectable=True)
@@ -91,7 +89,7 @@ class ArgumentForm(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_3))
-        box.addLayout(head)
+        box.addWidget(HeadRow([self._heading], self.modes))
         box.addWidget(self.card)
         box.addWidget(self._note)
         box.addWidget(self._left_to_server)
@@ -194,8 +192,7 @@ class ArgumentForm(QWidget):
         for problem in problems:
             self._problems.setdefault(problem.argument, []).append(problem)
         self._checked = set(self._problems)
-        for name in self._problems:
-            self._say(name)
+        self._say(self._problems)
         self._show_card()
         first = next((name for name in self.rows if name in self._problems), None)
         if first is not None and not self._json:
@@ -204,7 +201,8 @@ class ArgumentForm(QWidget):
 
     def show_unchecked(self, unchecked: Sequence[FieldProblem]) -> None:
         """Say what about the arguments was left to the server."""
-        lines = [self._line(problem) for problem in unchecked]
+        said = self._said()
+        lines = [self._line(problem, said) for problem in unchecked]
         words = "\n".join(f"{label}: {words}" if label else words for _name, label, words in lines)
         self._left_to_server.setText(beginning(words, NOTE_LIMIT))
         self._left_to_server.setVisible(bool(words))
@@ -431,21 +429,22 @@ class ArgumentForm(QWidget):
         problems = [p for p in found if p.argument == name] if not isinstance(found, dict) else []
         if problems and name not in self._problems:
             self._problems[name] = problems
-            self._say(name)
+            self._say((name,))
             self._show_card()
 
     def _clear_problems(self) -> None:
         former, self._problems, self._title = self._problems, {}, ""
         self._checked = set()
-        for name in former:
-            self._say(name)
+        self._say(former)
         self.card.clear()
         self.show_unchecked(())
 
-    def _say(self, name: str) -> None:
-        """Show what is wrong with a field at the field, if it is made."""
+    def _say(self, names: Collection[str]) -> None:
+        """Show what is wrong with fields at those of them that are made."""
+        if not names:
+            return
         for row in self._made():
-            if row.field.name == name:
+            if row.field.name in names:
                 self._say_at(row)
 
     def _say_at(self, row: FieldRow) -> None:
@@ -459,20 +458,21 @@ class ArgumentForm(QWidget):
         words = self._count_words(len(self._problems))
         order = {name: place for place, name in enumerate(self.rows)}
         problems.sort(key=lambda problem: order.get(problem.argument, -1))
-        self.card.show_lines(self._title or words, [self._line(problem) for problem in problems])
+        said = self._said()
+        self.card.show_lines(self._title or words, [self._line(problem, said) for problem in problems])
 
     def _count_words(self, count: int) -> str:
         return self.tr("1 argument to fix") if count == 1 else self.tr("%n arguments to fix", "", count)
 
-    def _line(self, problem: FieldProblem) -> tuple[str, str, str]:
+    def _line(self, problem: FieldProblem, said: Mapping[str, str]) -> tuple[str, str, str]:
         name = problem.argument
         label = f"{self._label(name)} {problem.path[len(name) + 1 :]}".strip()
-        return name if name in self.rows and not self._json else "", label, self._said(name) or problem.message
+        return name if name in self.rows and not self._json else "", label, said.get(name) or problem.message
 
-    def _said(self, name: str) -> str:
-        """What the field says of itself, if it is one of several values and is made."""
-        rows = (row for row in self._made() if row.field.name == name and row.is_nested and not self._json)
-        return next((row.error.text() for row in rows), "")
+    def _said(self) -> dict[str, str]:
+        """What the fields of several values that are made say of themselves, by name."""
+        rows = self._made() if not self._json else ()
+        return {row.field.name: row.error.text() for row in rows if row.is_nested}
 
     def _label(self, name: str) -> str:
         try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
@@ -23,16 +23,15 @@ from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.focus_chain import anchor_of, first_stop, holds_focus, order_after, show_now
+from app.ui.widgets.head_row import HeadRow
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
     from app.core.mcp.forms.fields import Field
-    from app.core.mcp.forms.model import FormModel
+    from app.core.mcp.forms.model import FormDraft, FormModel
 
 NESTED = (ObjectEditor, RecordsEditor, MapEditor)
-# A longer label has a line of its own, and wraps.
-SHORT_LABEL = 22
 # Objects inside each other that are edited as forms.
 DEEPEST = 3
 
@@ -71,13 +70,8 @@ class FieldRow(MemberRow):
         current = theme()
         self.label = shown_name(field.label)
         self._name = f"{self.label}, {self._kind()}" + (self.tr(", required") if field.required else "")
-        long = len(self.label) > SHORT_LABEL
-        head = QBoxLayout(QBoxLayout.Direction.TopToBottom if long else QBoxLayout.Direction.LeftToRight)
-        head.setSpacing(0 if long else current.px(tokens.SPACE_2))
-        label = Text(self.label, "strong", wrap=long, selectable=True)
+        label = Text(self.label, "strong", wrap=True, selectable=True)
         kind = Text(self._kind_words(), "caption", "muted", wrap=True, selectable=True)
-        head.addWidget(label)
-        head.addWidget(kind, 1)
         # The editor comes before the buttons in the order of Tab and for assistive technology, so it is made first.
         self._room = QWidget(self)
         self._editor_room = QVBoxLayout(self._room)
@@ -93,11 +87,7 @@ class FieldRow(MemberRow):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_1))
-        top = QHBoxLayout()
-        top.setSpacing(current.px(tokens.SPACE_2))
-        top.addLayout(head, 1)
-        top.addWidget(self._buttons)
-        box.addLayout(top)
+        box.addWidget(HeadRow([label, kind], self._buttons))
         if field.description:
             box.addWidget(BoundedText(revealed(field.description), "caption", "muted", name=self._name))
         box.addWidget(self._room)
@@ -289,7 +279,12 @@ class FieldRow(MemberRow):
         draft = draft_of(model, text)
         if draft is None:
             return None
-        return ObjectEditor(model, draft, self.label, lambda new: self._put_text(json_of(model, new)), self._member)
+
+        def put(new: FormDraft) -> None:
+            self._put_text(json_of(model, new))
+
+        # A form may have many objects, and most of them out of view.
+        return ObjectEditor(model, draft, self.label, put, self._member, later=True)
 
     @property
     def _is_list(self) -> bool:

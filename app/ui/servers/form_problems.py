@@ -25,7 +25,8 @@ NAME_LIMIT, SHORT = 24, 12
 class ProblemCard(QFrame):
     """Hidden while there is nothing wrong. `wanted(str)` when a person wants to see the field of that name."""
 
-    wanted = Signal(str)
+    # The name of an argument, exactly: a string of Qt may not hold it.
+    wanted = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,13 +74,12 @@ class ProblemCard(QFrame):
         if former is not None:
             former.hide()
             former.deleteLater()
-        self.setAccessibleName(
-            "\n".join([title, *(f"{label}: {words}" if label else words for _, label, words in lines)])
-        )
+        shown = [f"{label}: {words}" if label else words for _, label, words in lines[:SHOWN]]
+        self.setAccessibleName("\n".join([title, *shown]))
         self.setVisible(True)
 
     def text(self) -> str:
-        """Everything that is shown."""
+        """The title and the problems that are shown."""
         return self.accessibleName()
 
     def clear(self) -> None:

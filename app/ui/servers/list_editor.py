@@ -231,7 +231,7 @@ class ListEditor(QWidget):
 class _ItemRow(QWidget):
     """One item and the button that removes it."""
 
-    edited = Signal(str)
+    edited = Signal(object)
     removed = Signal()
     pasted = Signal()
 

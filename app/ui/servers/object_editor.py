@@ -14,6 +14,7 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.focus_chain import order_after, reveal
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.head_row import HeadRow
 from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text import ElidedLabel
 
@@ -47,7 +48,10 @@ class MemberRow(QWidget):
 
 
 class ObjectEditor(QFrame):
-    """The members of an object. Calls `put` with their draft when one changed."""
+    """The members of an object. Calls `put` with their draft when one changed.
+
+    With `later` no member is made before the editor comes into view.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,8 @@ class ObjectEditor(QFrame):
         name: str,
         put: Callable[[FormDraft], None],
         make_row: MakeRow,
+        *,
+        later: bool = False,
     ) -> None:
         super().__init__()
         self.setAccessibleName(name)
@@ -66,7 +72,13 @@ class ObjectEditor(QFrame):
         box = QVBoxLayout(self)
         box.setContentsMargins(theme().px(tokens.SPACE_4), 0, 0, 0)
         self._column = LazyColumn(
-            len(model.fields), self._make, self._words, size=CHUNK, estimate=FIELD_HEIGHT, spacing=tokens.SPACE_3
+            len(model.fields),
+            self._make,
+            self._words,
+            size=CHUNK,
+            estimate=FIELD_HEIGHT,
+            spacing=tokens.SPACE_3,
+            later=later,
         )
         box.addWidget(self._column)
 
@@ -282,10 +294,6 @@ class RecordCard(QFrame):
             IconButton(self.tr("Duplicate"), "copy", keys="Ctrl+D", clicked=self.duplicated.emit),
             IconButton(self.tr("Remove"), "cross", keys="Delete", clicked=self.removed.emit),
         )
-        head = QHBoxLayout()
-        head.setSpacing(0)
-        head.addWidget(self.line)
-        head.addWidget(self._summary, 1)
         buttons = QWidget()
         row = QHBoxLayout(buttons)
         row.setContentsMargins(0, 0, 0, 0)
@@ -295,8 +303,7 @@ class RecordCard(QFrame):
         self._box = QVBoxLayout(self)
         small = current.px(tokens.SPACE_1)
         self._box.setContentsMargins(small, small, small, small)
-        head.addWidget(buttons)
-        self._box.addLayout(head)
+        self._box.addWidget(HeadRow([self.line, self._summary], buttons, gap=0))
         self._show_summary()
 
     def set_number(self, place: int, name: str) -> None:

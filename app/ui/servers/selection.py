@@ -30,7 +30,7 @@ class ServerSelection(QObject):
     """
 
     server_shown = Signal(object)
-    tool_wanted = Signal(str)
+    tool_wanted = Signal(object)
 
     def __init__(
         self, controller: ServerController, pane: ServerPane, pages: ServerPages, settings: UiSettings

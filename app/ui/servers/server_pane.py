@@ -33,11 +33,11 @@ NARROWEST = 208
 class ServerPane(SidePane):
     """Emits `server_picked(id)`, `server_opened(id)`, `server_toggled(id)`, `template_picked(id)`, `add_wanted()`."""
 
-    server_picked = Signal(str)
-    server_opened = Signal(str)
-    server_toggled = Signal(str)
-    template_picked = Signal(str)
-    template_opened = Signal(str)
+    server_picked = Signal(object)
+    server_opened = Signal(object)
+    server_toggled = Signal(object)
+    template_picked = Signal(object)
+    template_opened = Signal(object)
     add_wanted = Signal()
     sign_in_wanted = Signal()
 

@@ -89,12 +89,14 @@ class ToolPage(QWidget):
         self._session = session
         session.changed.connect(self._show_phase)
         session.progressed.connect(self._show_progress)
+        session.storable_changed.connect(self._show_storable)
         self._schema.setVisible(False)
         self._schema_button.set_icon_name("chevron-right")
         self.area.verticalScrollBar().setValue(0)
         self._fill()
         self._show_form(session)
         self.show_other()
+        self._show_storable()
         self._show_phase()
 
     def show_other(self) -> None:
@@ -143,6 +145,7 @@ class ToolPage(QWidget):
         if self._session is not None:
             self._session.changed.disconnect(self._show_phase)
             self._session.progressed.disconnect(self._show_progress)
+            self._session.storable_changed.disconnect(self._show_storable)
         self._session = None
         self.form.clear()
         self._tick.stop()
@@ -220,6 +223,13 @@ class ToolPage(QWidget):
         self.form.show_tool(session, session.tool.input_schema, session.draft, session.json_text)
         self._show_run()
 
+    def _show_storable(self) -> None:
+        session = self._session
+        said = session is not None and not session.storable
+        if said and self.not_kept.isHidden():
+            self.said.emit(self.not_kept.text())
+        self.not_kept.setVisible(said)
+
     def _ask(self, session: ToolSession, arguments: dict[str, Any]) -> None:
         self.run_anyway.setVisible(False)
         session.draft, session.json_text = self.form.draft, self.form.text()
@@ -276,6 +286,13 @@ class ToolPage(QWidget):
         box.addWidget(self._schema)
         box.addSpacing(gap)
         box.addWidget(self._other)
+        self.not_kept = Text(
+            self.tr("These arguments are too long to be stored. They are kept until the window closes."),
+            tone="attention",
+            wrap=True,
+        )
+        self.not_kept.setVisible(False)
+        box.addWidget(self.not_kept)
         box.addWidget(self.form)
         box.addStretch()
 

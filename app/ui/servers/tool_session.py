@@ -59,7 +59,7 @@ class CallPhase(Enum):
 
 class ToolSession(QObject):
     """`changed()` when phase or outcome changed, `progressed()` while running, `resumed()` when a call that had waited
-    for the sign-in was answered.
+    for the sign-in was answered, `storable_changed()` with `storable`.
 
     A session of a server of an account belongs to the account it was opened for. It never calls for another one. A call
     waits for the sign-in that its error names, of the account or of the server itself.
@@ -68,6 +68,7 @@ class ToolSession(QObject):
     changed = Signal()
     progressed = Signal()
     resumed = Signal()
+    storable_changed = Signal()
 
     def __init__(
         self, bridge: Bridge, services: Services, server: Server, tool: ToolInfo, parent: QObject | None = None
@@ -82,6 +83,8 @@ class ToolSession(QObject):
         self.touched = False
         # What another window left behind of this tool's arguments.
         self.other: Draft | None = None
+        # Whether the storage can keep the arguments.
+        self.storable = True
         self.phase = CallPhase.IDLE
         self.arguments: dict[str, Any] | None = None
         self.result: CallResult | None = None
@@ -104,6 +107,12 @@ class ToolSession(QObject):
     def scope(self) -> Scope | None:
         """The account that the session was opened for; None for a server of the user's own."""
         return self._scope
+
+    def set_storable(self, storable: bool) -> None:
+        """Say whether the storage can keep the arguments."""
+        if storable != self.storable:
+            self.storable = storable
+            self.storable_changed.emit()
 
     @property
     def running(self) -> bool:

@@ -35,8 +35,8 @@ class ToolsPane(QWidget):
     """Emits `opened(key)` when a tool is opened, `picked(key)` when it becomes current, and `policies_wanted(keys,
     policy)` when a change is confirmed."""
 
-    opened = Signal(str)
-    picked = Signal(str)
+    opened = Signal(object)
+    picked = Signal(object)
     policies_wanted = Signal(object, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -58,7 +58,7 @@ class TaskPane(SidePane):
     rows_shown = Signal()
     list_changed = Signal()
     several_left = Signal()
-    opened = Signal(str)
+    opened = Signal(object)
     new_wanted = Signal()
     sign_in_wanted = Signal()
     rename_wanted = Signal()

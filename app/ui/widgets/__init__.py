@@ -22,7 +22,7 @@ Choices (`choices`)
     Segmented(options[(value, text, glyph, tone)], name)  .value() .set_value(v) .set_locked(reason)  signal chosen(str)
     CheckBox(text)                              use instead of QCheckBox (which cannot be seen in the dark)
     Select(name, options[(value, text)])        a QComboBox with its arrow; value is currentData()
-    SearchSelect(name, options)  (`search_select`)   the same for many choices: its popup has a filter
+    SearchSelect(name, …)  (`search_select`)   the same for many choices: its popup has a filter
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
 Fields (`fields`, `plain_text`, `text_field`, `bounded_text`, `jsontree`)
     PlainTextEdit()  .text() .set_text(t) .insert_text(t) .selected_text()   every character comes back as it was put in

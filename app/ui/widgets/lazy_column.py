@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 class LazyColumn(QWidget):
     """`count` parts one below the other, which `make(place)` makes. `name(first, last)` is read for those not made.
 
-    Parts are made in chunks of `size`: the first at once, the others when they are painted, when Tab comes to
-    them, or when `part` asks for one. `estimate` is the height of a part in device-independent pixels. A part stays
-    once it is made.
+    Parts are made in chunks of `size`: the first at once unless `later`, the others when they are painted, when Tab
+    comes to them, or when `part` asks for one. `estimate` is the height of a part in device-independent pixels. A part
+    stays once it is made.
     """
-
-    AT_ONCE = 1
 
     def __init__(
         self,
@@ -37,6 +35,7 @@ class LazyColumn(QWidget):
         size: int = 8,
         estimate: int = 80,
         spacing: int = tokens.SPACE_4,
+        later: bool = False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -53,8 +52,8 @@ class LazyColumn(QWidget):
         self._soon.timeout.connect(self._make_wanted)
         for start in range(0, count, size):
             self._add_chunk(len(self._chunks), min(size, count - start))
-        for chunk in self._chunks[: self.AT_ONCE]:
-            self._fill(chunk)
+        if self._chunks and not later:
+            self._fill(self._chunks[0])
         self._name_chunks()
 
     def __len__(self) -> int:

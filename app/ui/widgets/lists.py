@@ -223,9 +223,10 @@ class ListTable(QTableView):
     filter field may take the focus).
     """
 
-    picked = Signal(str)
-    opened = Signal(str)
-    toggled = Signal(str)
+    # The key of a row, exactly: a string of Qt drops a lone surrogate, and U+FEFF at its start.
+    picked = Signal(object)
+    opened = Signal(object)
+    toggled = Signal(object)
     menu_wanted = Signal(str, QPoint)
     ground_menu_wanted = Signal(QPoint)
     need_more = Signal()

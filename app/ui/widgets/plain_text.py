@@ -35,28 +35,32 @@ CODE_POINT = QTextFormat.Property.UserProperty.value + 2
 class PlainTextEdit(QPlainTextEdit):
     """Holds any string, as `text()`. `toPlainText` of Qt turns no-break spaces and several line ends into others.
 
-    A block of the document starts after a line end, and after 2,000 characters without one. The character format of
-    its separator says which line end it stands for. Code points that no QString can hold are shown as U+FFFD, whose
-    format says which they are. So undo, paste and partial deletion keep what they stand for.
+    A block of the document starts after a line end, and after 2,000 characters without one. Its separator stands for
+    the line end of most of the text, LF or CRLF, unless its character format says another. Code points that no QString
+    can hold are shown as U+FFFD, whose format says which they are. So undo, paste and partial deletion keep what they
+    stand for.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         # Whether line ends other than LF or stand-ins were put in since `set_text`: only then blocks are looked at.
         self._marked = False
+        # Which line end a separator without a mark stands for. It changes only while nothing can be undone.
+        self._plain = NEWLINE
 
     def text(self) -> str:
         """The whole text."""
         raw = self.document().toRawText()
         if not self._marked:
-            return raw.replace("\u2029", "\n")
+            return raw.replace("\u2029", SEPARATORS[self._plain])
         return "".join(self._pieces(0, self.document().characterCount() - 1))
 
     def set_text(self, text: str) -> None:
         """Replace the text. There is nothing to undo afterwards."""
-        self._marked = False
-        if UNUSUAL.search(text) is None:
-            super().setPlainText(text)
+        self._marked, self._plain = False, _end_of(text)
+        usual = self._usual(text)
+        if usual is not None:
+            super().setPlainText(usual)
             return
         super().setPlainText("")
         self.document().setUndoRedoEnabled(False)
@@ -66,7 +70,9 @@ class PlainTextEdit(QPlainTextEdit):
 
     def insert_text(self, text: str) -> None:
         """Replace the selection, or insert at the cursor. One step to undo."""
-        cursor = self.textCursor()
+        cursor, document = self.textCursor(), self.document()
+        if document.isEmpty() and not (document.isUndoAvailable() or document.isRedoAvailable()):
+            self._marked, self._plain = False, _end_of(text)
         self._insert(cursor, text)
         self.setTextCursor(cursor)
         self.ensureCursorVisible()
@@ -109,19 +115,33 @@ class PlainTextEdit(QPlainTextEdit):
         """Delete the break beside the cursor if it stands for no character, so that the key deletes one."""
         block = cursor.block() if back else cursor.block().next()
         beside = cursor.atBlockStart() if back else cursor.atBlockEnd()
-        if beside and block.isValid() and block.blockNumber() > 0 and _separator(block) == NOTHING:
+        if beside and block.isValid() and block.blockNumber() > 0 and self._separator(block) == NOTHING:
             cursor.deletePreviousChar() if back else cursor.deleteChar()
 
     def _line_end(self) -> str:
         """The line end of this text: CRLF if its first one is."""
         second = self.document().firstBlock().next()
-        while second.isValid() and _separator(second) == NOTHING:
+        while second.isValid() and self._separator(second) == NOTHING:
             second = second.next()
-        return "\r\n" if second.isValid() and _separator(second) == CRLF else "\n"
+        return "\r\n" if second.isValid() and self._separator(second) == CRLF else "\n"
+
+    def _separator(self, block: QTextBlock) -> int:
+        """Which line end stands before a block, as an index of `SEPARATORS`."""
+        found = block.charFormat().property(SEPARATOR)
+        return found if isinstance(found, int) else self._plain
+
+    def _usual(self, text: str) -> str | None:
+        """The text as Qt takes it in, with LF for the line ends that need no mark; None if something needs one."""
+        if self._plain == CRLF:
+            if _end_of(text) != CRLF and "\n" in text:
+                return None
+            text = text.replace("\r\n", "\n")
+        return text if UNUSUAL.search(text) is None else None
 
     def _insert(self, cursor: QTextCursor, text: str) -> None:
-        if UNUSUAL.search(text) is None:
-            cursor.insertText(text, QTextCharFormat())
+        usual = self._usual(text)
+        if usual is not None:
+            cursor.insertText(usual, QTextCharFormat())
             return
         cursor.beginEditBlock()
         cursor.removeSelectedText()
@@ -153,7 +173,7 @@ class PlainTextEdit(QPlainTextEdit):
 
     def _insert_break(self, cursor: QTextCursor, separator: int) -> None:
         mark = QTextCharFormat()
-        if separator != NEWLINE:
+        if separator != self._plain:
             mark.setProperty(SEPARATOR, separator)
             self._marked = True
         cursor.insertBlock(QTextBlockFormat(), mark)
@@ -164,7 +184,7 @@ class PlainTextEdit(QPlainTextEdit):
         while block.isValid() and block.position() <= end:
             first = block.position()
             if first > start:
-                yield SEPARATORS[_separator(block)]
+                yield SEPARATORS[self._separator(block)]
             if STAND_IN in block.text():
                 yield from _marked_pieces(block, start, end)
             else:
@@ -184,10 +204,10 @@ def mime_data(text: str) -> QMimeData:
     return data
 
 
-def _separator(block: QTextBlock) -> int:
-    """Which line end stands before a block, as an index of `SEPARATORS`."""
-    found = block.charFormat().property(SEPARATOR)
-    return found if isinstance(found, int) else NEWLINE
+def _end_of(text: str) -> int:
+    """CRLF if each LF of a text belongs to one, else LF; as an index of `SEPARATORS`."""
+    found = text.count("\r\n")
+    return CRLF if found and found == text.count("\n") else NEWLINE
 
 
 def _marked_pieces(block: QTextBlock, start: int, end: int) -> Iterator[str]:

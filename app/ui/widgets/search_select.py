@@ -25,7 +25,7 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
@@ -36,10 +36,25 @@ AnyIndex = QModelIndex | QPersistentModelIndex
 class SearchSelect(Select):
     """A `Select` whose popup is filtered by typing. What is chosen is a place in the list, never a text.
 
-    Typing opens the popup. Nothing is chosen before Enter or a click.
+    Typing opens the popup. Nothing is chosen before Enter or a click. `text(place)` is asked only for what is shown.
     """
 
     WIDTH = 360
+
+    def __init__(
+        self, name: str, count: int, text: Callable[[int], str], placeholder: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(name, parent=parent)
+        self.setPlaceholderText(placeholder)
+        # A drop-down list lays out its own view, although the popup is another, whenever it gets a font or a style.
+        view = QListView()
+        view.setUniformItemSizes(True)
+        view.setLayoutMode(QListView.LayoutMode.Batched)
+        self.setView(view)
+        choices = _Choices(text, self)
+        self.setModel(choices)
+        # Only now: a drop-down list chooses the first entry that its model has.
+        choices.extend(count)
 
     def sizeHint(self) -> QSize:
         # By itself a drop-down list looks at each of its entries.
@@ -61,7 +76,7 @@ class SearchSelect(Select):
             super().keyPressEvent(event)
 
     def _open(self, text: str) -> None:
-        popup = ChoicePopup([self.itemText(place) for place in range(self.count())], self.accessibleName(), self)
+        popup = ChoicePopup(self.count(), self.itemText, self.accessibleName(), self)
         popup.chosen.connect(self._choose)
         popup.open_below(self, self.currentIndex(), text)
 
@@ -76,13 +91,14 @@ class ChoicePopup(QFrame):
 
     chosen = Signal(int)
 
-    def __init__(self, texts: Sequence[str], name: str, parent: QWidget) -> None:
+    def __init__(self, count: int, text: Callable[[int], str], name: str, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setProperty("card", "true")
         current = theme()
-        self._texts = texts
-        self._model = _Choices(texts, self)
+        self._count, self._text = count, text
+        self._model = _Choices(text, self)
+        self._model.extend(count)
         self.filter = FilterField(self.tr("Filter"))
         self.filter.setAccessibleName(self.tr("Filter the choices of {0}").format(name))
         # Each key at once: Enter right after a key must not choose what the key has just filtered out.
@@ -110,7 +126,7 @@ class ChoicePopup(QFrame):
     def open_below(self, control: QWidget, place: int, text: str) -> None:
         """Show the popup below a control, with the choice at `place` as the current one."""
         row = max(self.list.sizeHintForRow(0), theme().px(tokens.ROW_DENSE))
-        self.list.setFixedHeight(row * min(ROWS, max(1, len(self._texts))) + 2)
+        self.list.setFixedHeight(row * min(ROWS, max(1, self._count)) + 2)
         self.setFixedWidth(max(control.width(), theme().px(240)))
         self.adjustSize()
         at = control.mapToGlobal(QPoint(0, control.height()))
@@ -126,7 +142,7 @@ class ChoicePopup(QFrame):
 
     def texts(self) -> list[str]:
         """The choices that are shown."""
-        return [self._texts[place] for place in self._model.places]
+        return [self._text(place) for place in self._model.places]
 
     @guarded(default=False)
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -155,7 +171,7 @@ class ChoicePopup(QFrame):
         wanted = text.strip().casefold()
         current = self.list.currentIndex().row()
         place = self._model.places[current] if 0 <= current < len(self._model.places) else -1
-        self._model.keep([n for n, shown in enumerate(self._texts) if wanted in shown.casefold()])
+        self._model.keep([n for n in range(self._count) if wanted in self._text(n).casefold()])
         self._mark(place)
         self._none.setVisible(not self._model.places)
 
@@ -176,10 +192,17 @@ class ChoicePopup(QFrame):
 class _Choices(QAbstractListModel):
     """The choices that match, as places in the whole list."""
 
-    def __init__(self, texts: Sequence[str], parent: QObject) -> None:
+    def __init__(self, text: Callable[[int], str], parent: QObject) -> None:
         super().__init__(parent)
-        self._texts = texts
-        self.places = list(range(len(texts)))
+        self._text = text
+        self.places: Sequence[int] = ()
+
+    def extend(self, count: int) -> None:
+        """Have the choices from the first to `count`."""
+        if count:
+            self.beginInsertRows(QModelIndex(), 0, count - 1)
+            self.places = range(count)
+            self.endInsertRows()
 
     def keep(self, places: list[int]) -> None:
         self.beginResetModel()
@@ -193,12 +216,11 @@ class _Choices(QAbstractListModel):
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if not index.isValid():
             return None
-        text = self._texts[self.places[index.row()]]
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return text
+                return self._text(self.places[index.row()])
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tip(text)
+                return plain_tip(self._text(self.places[index.row()]))
             case Qt.ItemDataRole.SizeHintRole:
                 return QSize(0, theme().px(tokens.ROW_DENSE))
             case _:

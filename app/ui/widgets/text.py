@@ -58,6 +58,12 @@ class Text(QLabel):
         # Of its own a wrapping label has the height that it would have at its narrowest.
         return QSize(1, self.fontMetrics().height()) if self.wordWrap() else hint
 
+    def line_width(self) -> int:
+        """The width in pixels that the text needs to stand on one line."""
+        margins = self.contentsMargins()
+        # More than the letters: the layout of a text rounds up.
+        return self.fontMetrics().horizontalAdvance(self.text()) + margins.left() + margins.right() + 2
+
     def heightForWidth(self, width: int) -> int:
         height = super().heightForWidth(width)
         return super().heightForWidth(width) if self._break_long_words() else height

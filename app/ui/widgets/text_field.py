@@ -43,7 +43,8 @@ class TextField(PlainTextEdit):
     field, and Alt with an arrow key, are left to the parent.
     """
 
-    edited = Signal(str)
+    # An object, because a string of Qt holds no lone surrogate, and no U+FEFF or U+FFFE at its start.
+    edited = Signal(object)
     pasted = Signal()
 
     def __init__(
