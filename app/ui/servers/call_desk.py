@@ -43,7 +43,7 @@ class CallDesk(QObject):
         self._set_formatted(self._services.storage.settings.get(FORMATTED, False) is True)
         self._view.formatted_changed.connect(self._keep_formatted)
         self._tool.description.formatted_changed.connect(self._keep_formatted)
-        self._view.copy_wanted.connect(self._copy)
+        self._view.copy_wanted.connect(self.copy_call)
         self._view.data.copied.connect(lambda _text: self._navigator.status(self.tr("Copied")))
         self._view.history.use_wanted.connect(self._use)
         self._view.history.again_wanted.connect(self._run_again)
@@ -138,7 +138,9 @@ class CallDesk(QObject):
         except NotCopied:
             return None
 
-    def _copy(self, form: str) -> None:
+    def copy_call(self, form: str) -> None:
+        """Put the last call of the tool in view on the clipboard, else the one that the form makes. `form`: a key of
+        `FORMS`."""
         session = self._shown
         if session is None:
             return

@@ -14,7 +14,7 @@ from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.policy import Policy, SegmentedPolicy
-from app.ui.servers.result import ResultView
+from app.ui.servers.result import HISTORY, ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
@@ -120,9 +120,12 @@ class ToolPage(QWidget):
         self.history_button.setVisible(self.result.history.has_calls and self.result.isHidden())
 
     def show_history(self) -> None:
-        """Show the earlier calls of the tool."""
-        self.result.setVisible(self.result.show_history())
-        self.history_button.hide()
+        """Show the earlier calls of the tool: beside the result in view, if there is one."""
+        if self.result.isHidden():
+            self.result.setVisible(self.result.show_history())
+            self.history_button.hide()
+        else:
+            self.result.tabs.setCurrentIndex(HISTORY)
         self.result.history.table.setFocus()
 
     def leave(self) -> None:
