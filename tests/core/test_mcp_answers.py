@@ -51,6 +51,9 @@ ALWAYS = [
     (b'{"jsonrpc":"2.0",\n"id":}', "is not JSON (line 2, column 6)"),
     (b"[" * 5_000 + b"]" * 5_000, "nested too deeply"),
     (b'{"jsonrpc":"2.0","id":1,"result":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001, "nested too deeply"),
+    (BOM + BOM + b'{"jsonrpc":"2.0","id":%ID%,"result":{}}', "is not JSON (line 1, column 1)"),
+    ('{"jsonrpc":"2.0","id":1,"result":{}}'.encode("utf-16"), "not valid UTF-8"),
+    ('{"jsonrpc":"2.0","id":1,"result":{}}'.encode("utf-16-le"), "is not JSON (line 1, column 2)"),
     (b"null", "is null instead of a JSON-RPC message"),
     (b"true", "is true instead"),
     (b'"ok"', "is a text instead"),
@@ -206,6 +209,17 @@ async def test_a_handshake_that_only_describes_the_server_wrongly_opens_the_sess
     async with Scripted(legacy=True) as server, connected(server.url) as connection:
         server.always["initialize"] = Reply(result=answer)
         assert len(await connection.tools()) == 2
+
+
+@pytest.mark.parametrize("before", [BOM + BOM, b"\xff"])
+async def test_a_handshake_that_is_no_json_fails_in_words(before: bytes) -> None:
+    answer = {"protocolVersion": LEGACY, "capabilities": {"tools": {}}, "serverInfo": INFO}
+    async with Scripted(legacy=True) as server, connected(server.url) as connection:
+        whole = before + json.dumps({"jsonrpc": "2.0", "id": "%ID%", "result": answer}).encode()
+        server.always["initialize"] = Reply(body=whole)
+        with pytest.raises(ProtocolTrouble, match=r"is not (JSON|valid UTF-8)") as raised:
+            await connection.tools()
+    assert "pydantic" not in raised.value.cause
 
 
 @pytest.mark.parametrize("version", [None, 5, ["2025-11-25"], "1999-01-01"], ids=str)

@@ -106,9 +106,12 @@ def _error(error: object) -> dict[str, Any]:
 
 def _read_slowly(text: bytes) -> Any:
     try:
-        return json.loads(text, parse_float=_number, parse_constant=lambda _name: None)
+        # As text: of bytes `json` reads more encodings than MCP has, and than the SDK would read after this.
+        return json.loads(text.decode(), parse_float=_number, parse_constant=lambda _name: None)
     except NotAMessage:
         raise
+    except UnicodeDecodeError:
+        raise NotAMessage("The server's answer is not valid UTF-8.") from None
     except json.JSONDecodeError as problem:
         where = f"line {problem.lineno}, column {problem.colno}"
         beginning = _short(text[:SHOWN].decode("utf-8", "replace"))
