@@ -24,12 +24,12 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.events import Event
-from app.core.mcp.call_history import without_secrets
 from app.core.mcp.protocol.calls import ToolCall
 from app.core.mcp.protocol.exchange import Exchange, Notice
 from app.core.mcp.protocol.listening import REAL
 from app.core.mcp.protocol.record import MessageRecorder, record_message
 from app.core.mcp.results.parsing import resource_blocks
+from app.core.mcp.secret_arguments import without_secrets
 from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
