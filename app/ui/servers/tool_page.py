@@ -18,6 +18,7 @@ from app.ui.servers.result import HISTORY, ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
+from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.described import Described
@@ -44,6 +45,8 @@ Typed: TypeAlias = "tuple[FormDraft, str | None]"
 # How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
+# In characters; a server may send anything as the message of its progress.
+LONGEST_PROGRESS = 300
 
 
 class ToolPage(QWidget):
@@ -467,7 +470,7 @@ class ToolPage(QWidget):
             self.progress.set_fraction(progress.value / total if total else None)
             parts.append(f"{progress.value:g} / {total:g}" if total else f"{progress.value:g}")
             if progress.message:
-                parts.append(progress.message)
+                parts.append(shown_name(beginning(" ".join(progress.message.split()), LONGEST_PROGRESS)))
         self.words.set_tone("muted")
         self.words.setText("  ·  ".join(parts))
 
