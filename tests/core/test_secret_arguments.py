@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from app.core.mcp.secret_arguments import declares_secret, is_secret, text_without_secrets, without_secrets
+from app.core.mcp.secret_arguments import (
+    declares_secret,
+    is_secret,
+    secret_texts,
+    text_without_secrets,
+    without_secrets,
+)
+from app.core.redaction import REDACTED, hide_arguments, redact_text
 
 SECRET: dict[str, Any] = {"type": "string", "format": "password"}
 SCHEMA: dict[str, Any] = {"properties": {"pin": SECRET, "q": {}, "o": {"properties": {"key": SECRET, "n": {}}}}}
@@ -47,6 +54,16 @@ def test_an_argument_is_secret_by_its_schema_or_by_its_name() -> None:
 )
 def test_a_schema_declares_a_secret_anywhere_in_it(schema: Any, declared: bool) -> None:
     assert declares_secret(schema) is declared
+
+
+def test_the_texts_of_secret_arguments_are_found_wherever_they_are_nested() -> None:
+    arguments = {"pin": ["a", {"b": 12}], "o": {"key": "k", "n": 1}, "q": "open", "x": None}
+    assert sorted(secret_texts(arguments, SCHEMA)) == ["12", "a", "k"]
+
+
+def test_what_a_server_quotes_of_a_secret_argument_is_redacted() -> None:
+    hide_arguments("correct horse", "short")
+    assert redact_text("Not accepted: correct horse, short") == f"Not accepted: {REDACTED}, short"
 
 
 def test_arguments_of_a_form_keep_what_only_looks_like_a_secret() -> None:

@@ -31,6 +31,21 @@ def without_secrets(
     return search.object(dict(arguments), schema, "", DEPTH), tuple(search.omitted)
 
 
+def secret_texts(arguments: Mapping[str, Any], schema: Any) -> tuple[str, ...]:
+    """The texts and numbers of the arguments that are secret by schema or name, as text."""
+    search = _Search(schema, by_look=False)
+    search.object(dict(arguments), schema, "", DEPTH)
+    found: list[str] = []
+    waiting = search.secrets
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif value is not None and not isinstance(value, bool):
+            found.append(str(value))
+    return tuple(found)
+
+
 def text_without_secrets(text: str, schema: Any, name: str | None = None) -> str | None:
     """A JSON text of arguments as it was typed, or without those that are secret; of one argument, with its `name`.
 
@@ -71,11 +86,12 @@ def declares_secret(schema: Any) -> bool:
 
 
 class _Search:
-    """One search. `omitted` are the paths of what was left out."""
+    """One search. `omitted` are the paths of what was left out, `secrets` the values."""
 
     def __init__(self, root: Any, *, by_look: bool) -> None:
         self._root, self._by_look = root, by_look
         self.omitted: list[str] = []
+        self.secrets: list[Any] = []
 
     def object(self, value: dict[str, Any], schema: Any, path: str, depth: int) -> dict[str, Any]:
         if depth <= 0:
@@ -87,6 +103,7 @@ class _Search:
             inner = _merged(self.members(schema, name))
             if self.is_secret(inner) or _is_secret_name(str(name), item):
                 self.omitted.append(where)
+                self.secrets.append(item)
             else:
                 kept[name] = self._value(item, inner, where, depth - 1)
         return kept
@@ -117,6 +134,7 @@ class _Search:
             inner, where = _merged(_items(parts, place)), f"{path}[{place}]"
             if self.is_secret(inner):
                 self.omitted.append(where)
+                self.secrets.append(item)
             else:
                 kept.append(self._value(item, inner, where, depth - 1))
         return kept
