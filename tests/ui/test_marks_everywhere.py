@@ -11,6 +11,7 @@ from app.core.diagnostics.activity import Activity, ActivityRecord
 from app.core.errors import Facts, ProtocolTrouble
 from app.ui import activity_words
 from app.ui.bridge import Bridge
+from app.ui.servers.tool_session import CallPhase
 from app.ui.servers.wording import shown_name
 from app.ui.settings import UiSettings
 from app.ui.shell import exchange_words, settings_list
@@ -67,6 +68,31 @@ async def test_a_notification_shows_marks(qapp: QApplication, monkeypatch: pytes
     assert shows_all(text)
     await bridge.close()
     window.deleteLater()
+
+
+async def test_a_call_that_is_not_answered_for_long_is_told_to_the_desktop(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
+    async with desk(qapp) as on:
+        told = list[tuple[str, str, str]]()
+        settings = UiSettings(FakeSettings(), on.place.context.bridge)  # type: ignore[arg-type]
+        notices = Notices(on.place, Activity(), on.place.context.bridge, settings, lambda *words: told.append(words))
+        on.place.call_silent.connect(notices.call_silent)
+        backend = await on.show(FakeBackend([own()], {"posthog": [tool(NAME, annotations=READS)]}))
+        backend.servers.silence = 0.05
+        session = await on.open(f"posthog/{NAME}")
+        for wanted in (False, True):
+            settings.put(settings_list.NOTIFY_CALLS, wanted)
+            running = await on.run(query="x")
+            await until(lambda: session.phase is CallPhase.QUIET)
+            assert len(told) == int(wanted)
+            running.give()
+            await until(lambda: session.phase is CallPhase.DONE)
+        [(_key, title, text)] = told
+        assert title.startswith("Still no answer from delete_")
+        assert shows_all(title)
+        assert text.startswith("PostHog")
 
 
 def test_the_title_of_the_window_shows_marks_and_isolates_what_is_written_from_the_right() -> None:

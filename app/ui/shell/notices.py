@@ -56,6 +56,15 @@ class Notices(QObject):
         if self._settings.flag(NOTIFY_SIGN_IN):
             self._tell(SIGN_IN_ID, self.tr("Sign-in needed"), words)
 
+    def call_silent(self, tool: str, server: str) -> None:
+        """A tool call has not been answered for long. Both names are as they are shown."""
+        if self._settings.flag(NOTIFY_CALLS):
+            self._tell(
+                CALL_ID,
+                self.tr("Still no answer from {0}").format(tool),
+                self.tr("{0}. You can keep waiting or cancel.").format(server),
+            )
+
     def _recorded(self, record: ActivityRecord) -> None:
         called = activity_words.called(record)
         if called and self._settings.flag(NOTIFY_CALLS):
