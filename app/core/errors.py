@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from app.core.redaction import redact_text
+from app.marks import revealed
 
 # What servers say is shown as far as a person reads. A longer text is cut before secrets are looked for in it.
 LONGEST_TEXT = 3_000
@@ -76,7 +77,8 @@ def _bounded(facts: Facts) -> Facts:
 
 
 def _shown(text: str) -> str:
-    return _cut(redact_text(_cut(text, LONGEST_SEARCHED)), LONGEST_TEXT)
+    # Servers' words are a part of it, and it is shown on the terminal too.
+    return revealed(_cut(redact_text(_cut(text, LONGEST_SEARCHED)), LONGEST_TEXT))
 
 
 def _cut(text: str, length: int) -> str:

@@ -20,6 +20,8 @@ MAX_DEPTH = 24
 HIDDEN_SECRETS = 48
 # A shorter secret may be an ordinary word of a text.
 LEAST_HIDDEN = 12
+# A value that a tool calls secret is one, however ordinary it looks. A server often quotes it.
+LEAST_HIDDEN_ARGUMENT, HIDDEN_ARGUMENTS = 8, 48
 
 # Names are compared in lower case and without punctuation. A name with one of these words has a secret value.
 _HIDDEN_WORDS = (
@@ -157,17 +159,30 @@ _SIGNED = re.compile(r"[?&;](?:x-amz-|x-goog-|(?:signature|sig|awsaccesskeyid|ke
 
 
 _hidden: dict[str, None] = {}
+# Apart, so that no argument of a call takes the place of a credential.
+_hidden_arguments: dict[str, None] = {}
 
 
 def hide(*secrets: str | None) -> None:
     """Redact these secrets from now on, wherever they occur. The newest 48 are remembered, in memory only."""
     for secret in secrets:
         if secret is not None and len(secret) >= LEAST_HIDDEN:
-            # Removed first, so that a secret that is still in use counts as new.
-            _hidden.pop(secret, None)
-            _hidden[secret] = None
-            while len(_hidden) > HIDDEN_SECRETS:
-                _hidden.pop(next(iter(_hidden)), None)
+            _remember(_hidden, secret, HIDDEN_SECRETS)
+
+
+def hide_arguments(*secrets: str) -> None:
+    """As `hide`, for secret arguments of a call. The newest 48 are remembered, beside those of `hide`."""
+    for secret in secrets:
+        if len(secret) >= LEAST_HIDDEN_ARGUMENT:
+            _remember(_hidden_arguments, secret, HIDDEN_ARGUMENTS)
+
+
+def _remember(secrets: dict[str, None], secret: str, most: int) -> None:
+    # Removed first, so that a secret that is still in use counts as new.
+    secrets.pop(secret, None)
+    secrets[secret] = None
+    while len(secrets) > most:
+        secrets.pop(next(iter(secrets)), None)
 
 
 def redact_text(text: str) -> str:
@@ -176,7 +191,7 @@ def redact_text(text: str) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     # Before everything else: a later rule could replace a part of a secret, which would then no longer be found.
-    for secret in tuple(_hidden):
+    for secret in (*_hidden, *_hidden_arguments):
         if secret in text:
             text = text.replace(secret, REDACTED)
     folded = text.lower()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.marks import revealed_name
 from app.ui.translation import marked, translate
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 CONTEXT = "Activity"
 RENEWAL = "renewal"
+CALL = "tools/call "
 SUCCESSES = frozenset({"ok", "renewed", "adopted", "replaced"})
 
 # By the outcome of a renewal. Every other outcome is a failure.
@@ -67,21 +69,33 @@ OUTCOMES: Mapping[str, str] = {
 def summary(record: ActivityRecord) -> str:
     """What was done, on one line."""
     if record.kind != "auth":
-        return record.summary
+        return revealed_name(record.summary)
     what, _, why = record.summary.partition(": ")
     if what == RENEWAL:
         # The classifier's rule comes after the target, for whoever reads the details.
         cause, _, _rule = why.partition(": ")
         target = cause.removeprefix("refused by ") if cause.startswith("refused by ") else ""
         reason = _said(REFUSED_BY).format(target) if target else _known(REASONS, cause)
-        return f"{_said(RENEWED.get(record.status, NOT_RENEWED))}: {reason}"
+        return f"{_said(RENEWED.get(record.status, NOT_RENEWED))}: {revealed_name(reason)}"
     words = _known(OTHERS, what)
     return f"{words}: {_known(WAYS, why)}" if why else words
 
 
 def outcome(record: ActivityRecord) -> str:
     """The status as a word; the number of an HTTP status and the words of MCP stay."""
-    return _known(OUTCOMES, record.status) if record.kind == "auth" else record.status
+    return _known(OUTCOMES, record.status) if record.kind == "auth" else revealed_name(record.status)
+
+
+def server(record: ActivityRecord) -> str:
+    """The server or host that it was about."""
+    return revealed_name(record.target)
+
+
+def called(record: ActivityRecord) -> str:
+    """The name of the tool that was called; empty for anything else than a call."""
+    if record.kind != "mcp" or not record.summary.startswith(CALL):
+        return ""
+    return revealed_name(record.summary.removeprefix(CALL))
 
 
 def tone(record: ActivityRecord) -> Tone:

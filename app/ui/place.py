@@ -43,6 +43,7 @@ class Place(QWidget):
     - `waiting_sent()`: a change that had waited for the sign-in or the connection has been sent.
     - `waiting_changed()`: `waiting` or an answer of `waiting_for` changed.
     - `call_resumed()`: a call that had waited for the sign-in has been answered.
+    - `call_silent(tool, server)`: a call has not been answered for long; both as they are shown.
     - `titled(str)`: what is open in it, for the title of the window; empty for nothing (`follow_titles`).
     - `saved_shown()`: what was saved at the last start is on the screen. Only where `shows_saved` is True: until then
       the window holds the network back.
@@ -52,6 +53,7 @@ class Place(QWidget):
     waiting_sent = Signal()
     waiting_changed = Signal()
     call_resumed = Signal()
+    call_silent = Signal(str, str)
     saved_shown = Signal()
     titled = Signal(str)
 

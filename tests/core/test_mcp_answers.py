@@ -51,6 +51,9 @@ ALWAYS = [
     (b'{"jsonrpc":"2.0",\n"id":}', "is not JSON (line 2, column 6)"),
     (b"[" * 5_000 + b"]" * 5_000, "nested too deeply"),
     (b'{"jsonrpc":"2.0","id":1,"result":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001, "nested too deeply"),
+    (BOM + BOM + b'{"jsonrpc":"2.0","id":%ID%,"result":{}}', "is not JSON (line 1, column 1)"),
+    ('{"jsonrpc":"2.0","id":1,"result":{}}'.encode("utf-16"), "not valid UTF-8"),
+    ('{"jsonrpc":"2.0","id":1,"result":{}}'.encode("utf-16-le"), "is not JSON (line 1, column 2)"),
     (b"null", "is null instead of a JSON-RPC message"),
     (b"true", "is true instead"),
     (b'"ok"', "is a text instead"),
@@ -93,9 +96,12 @@ async def fails(reply: Reply, words: str) -> None:
         assert not re.search(r"0x[0-9a-f]{6}|pydantic|validation error|Traceback", raised.value.cause)
 
 
+@pytest.mark.parametrize("identity", [{}, {"id": None}, {"id": ""}, {"id": []}, {"id": {}}, {"id": True}], ids=str)
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_error_without_an_id_answers_the_request_that_waits(stream: bool) -> None:
-    message = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Unreadable."}}
+async def test_an_error_that_names_no_request_answers_the_one_that_waits(
+    stream: bool, identity: dict[str, Any]
+) -> None:
+    message = {"jsonrpc": "2.0", **identity, "error": {"code": -32600, "message": "Unreadable."}}
     async with Scripted() as server, connected(server.url) as connection:
         reply = Reply(stream=[message]) if stream else Reply(body=json.dumps(message).encode())
         with pytest.raises(ProtocolTrouble) as raised:
@@ -119,6 +125,13 @@ async def test_an_error_of_any_shape_is_told_in_the_servers_words(error: object,
         with pytest.raises(ProtocolTrouble) as raised:
             await call(server, connection, Reply(body=body.encode()))
         assert words in raised.value.cause
+
+
+@pytest.mark.parametrize("identity", [b'"%ID%"', b"%ID%.0"])
+async def test_an_id_that_came_back_as_text_or_as_a_fraction_counts(identity: bytes) -> None:
+    body = b'{"jsonrpc":"2.0","id":' + identity + b',"result":{"content":[]}}'
+    async with Scripted() as server, connected(server.url) as connection:
+        assert (await call(server, connection, Reply(body=body)))["content"] == []
 
 
 @pytest.mark.parametrize("before", [b"", BOM])
@@ -198,6 +211,17 @@ async def test_a_handshake_that_only_describes_the_server_wrongly_opens_the_sess
         assert len(await connection.tools()) == 2
 
 
+@pytest.mark.parametrize("before", [BOM + BOM, b"\xff"])
+async def test_a_handshake_that_is_no_json_fails_in_words(before: bytes) -> None:
+    answer = {"protocolVersion": LEGACY, "capabilities": {"tools": {}}, "serverInfo": INFO}
+    async with Scripted(legacy=True) as server, connected(server.url) as connection:
+        whole = before + json.dumps({"jsonrpc": "2.0", "id": "%ID%", "result": answer}).encode()
+        server.always["initialize"] = Reply(body=whole)
+        with pytest.raises(ProtocolTrouble, match=r"is not (JSON|valid UTF-8)") as raised:
+            await connection.tools()
+    assert "pydantic" not in raised.value.cause
+
+
 @pytest.mark.parametrize("version", [None, 5, ["2025-11-25"], "1999-01-01"], ids=str)
 async def test_a_handshake_without_a_revision_fails_in_words(version: object) -> None:
     answer = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": INFO}
@@ -212,6 +236,7 @@ async def test_a_handshake_without_a_revision_fails_in_words(version: object) ->
 
 ON_ONE_STREAM = [
     ('{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Odd."}}', "Odd."),
+    ('{"jsonrpc":"2.0","id":[],"error":{"code":-32700,"message":"Odd."}}', "Odd."),
     ('{"jsonrpc":"2.0","id":"%ID%","result":null}', "null for a result"),
     ('{"jsonrpc":"2.0","id":"%ID%","result":{"text":"\xff"}}', "not valid UTF-8"),
     ('{"jsonrpc":"2.0","result":' + '{"a":' * 5_000 + "1" + "}" * 5_000 + ',"id":"%ID%"}', "nested too deeply"),

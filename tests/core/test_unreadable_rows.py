@@ -127,6 +127,17 @@ async def test_a_setting_that_is_no_json_has_its_default_and_the_others_are_read
     assert found["settings"] == ["first"]
 
 
+async def test_half_a_surrogate_pair_in_a_setting_is_replaced(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
+        connection.execute(
+            "UPDATE settings SET value = ? WHERE key = 'second'", (r'{"a\ud800": ["\udc00 \ud83d\ude00"]}',)
+        )
+    storage = Storage.open(tmp_path)
+    assert storage.settings.get("second") == {"a\ufffd": ["\ufffd \U0001f600"]}
+    await storage.close()
+
+
 async def test_a_setting_that_another_process_damages_is_left_out_when_it_is_read_again(tmp_path: Path) -> None:
     await filled(tmp_path)
     storage = Storage.open(tmp_path)

@@ -145,6 +145,37 @@ async def test_a_call_is_copied_with_its_own_arguments(qapp: QApplication, form:
         assert "first" in copied
 
 
+@pytest.mark.parametrize("form", ["curl", "python", "command"])
+async def test_a_call_is_copied_without_what_is_secret_and_that_is_said(qapp: QApplication, form: str) -> None:
+    async with desk(qapp) as on:
+        await on.show(FakeBackend([own()], {"posthog": [tool("find", schema=SECRET)]}))
+        await on.open("posthog/find")
+        await ran(on, text_answer(), query="first", pin="hunter2")
+        on.place.page.tool.result.copy_wanted.emit(form)
+        copied = QGuiApplication.clipboard().text()
+        assert "hunter2" not in copied
+        assert "first" in copied
+        assert "Copied without what is secret: pin." in on.navigator.said
+        command = on.place.calls.desk.command_of(on.place.page.server, on.place.page.tool.session.tool)
+        assert command is not None
+        assert "hunter2" not in command
+
+
+async def test_what_is_secret_is_in_no_draft(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        await on.show(FakeBackend([own()], {"posthog": [tool("find", schema=SECRET)]}))
+        await on.open("posthog/find")
+        form = on.place.page.tool.form
+        typed = form.model.draft_from({"query": "first", "pin": "hunter2"})
+        for text in (None, '{"query": "first", "pin": "hunter2"}', '{"query": "first", "pin": "hunter2'):
+            form.show_model(form.model, typed, text)
+            form.changed.emit()
+            await on.place.save_typed()
+            kept = str(on.services.storage.drafts.kept)
+            assert "first" in kept
+            assert "hunter2" not in kept
+
+
 async def test_the_choice_of_formatted_text_is_remembered(qapp: QApplication) -> None:
     async with desk(qapp) as on:
         await on.show(FakeBackend([own()], {"posthog": [tool("find")]}))

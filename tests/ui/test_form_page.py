@@ -36,7 +36,7 @@ def test_what_was_typed_is_stored_and_restored_character_by_character(
 ) -> None:
     draft = FormDraft().typed("text", text).listed("list", items)
     draft = FormDraft(draft.entries, {"more": extra}, whole)
-    kept = draft_text.encode(draft, whole)
+    kept = draft_text.encode(draft, whole, {})
     assert kept is not None
     found = draft_text.decode(kept, FormModel(SCHEMA))
     assert found is not None
@@ -61,7 +61,7 @@ def test_text_is_the_same_through_form_and_json_and_back(qapp: QApplication, tex
 
 def test_a_million_characters_are_stored() -> None:
     draft = FormDraft().typed("text", "x" * 2_000_000)
-    assert draft_text.encode(draft, None) is not None
+    assert draft_text.encode(draft, None, {}) is not None
 
 
 async def test_what_the_server_has_to_check_is_said_and_the_tool_is_called(

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import delete
 
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, clear_layout
@@ -71,6 +72,19 @@ WAYS: dict[str, Callable[[QWidget], object]] = {
     "removed": lambda widget: widget.deleteLater(),
     "taken out": lambda widget: (widget.hide(), widget.deleteLater()),
 }
+
+
+def test_a_window_that_is_destroyed_with_the_focus_leaves_no_error(qtbot, caplog) -> None:
+    window = Window()
+    button = QPushButton("Run")
+    window.add(window.left, button)
+    window.show()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    button.setFocus()
+    qtbot.waitUntil(button.hasFocus)
+    delete(window)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())

@@ -75,3 +75,28 @@ async def test_a_call_that_met_a_grant_replaced_in_another_window_runs_again_at_
         await on.open("posthog/find")
         (await on.run(query="x")).refuse(SignInNeeded("Somebody signed in again.", Facts(code="replaced")))
         await until(lambda: len(backend.servers.calls) == 2)
+
+
+async def test_the_answer_of_a_call_that_was_silent_for_long_is_shown_when_it_comes(qapp: QApplication) -> None:
+    async with desk(qapp) as on:
+        backend = await on.show(FakeBackend([own()], {"posthog": [tool("find", annotations=READS)]}))
+        backend.servers.silence = 0.05
+        session = await on.open("posthog/find")
+        running = await on.run(query="x")
+        await until(lambda: session.phase is CallPhase.QUIET)
+        running.give()
+        await until(lambda: session.phase is CallPhase.DONE)
+        assert session.result is not None
+        running = await on.run(query="x")
+        await until(lambda: session.phase is CallPhase.QUIET)
+        running.refuse(SignInNeeded("Over."))
+        await until(lambda: session.phase is CallPhase.FAILED)
+        ends = list[CallPhase]()
+        running = await on.run(query="x")
+        await until(lambda: session.phase is CallPhase.QUIET)
+        session.changed.connect(lambda: ends.append(session.phase))
+        session.cancel()
+        await until(lambda: session.phase is CallPhase.CANCELLED)
+        await settle()
+        assert ends == [CallPhase.CANCELLED]
+        assert running.cancelled

@@ -138,7 +138,7 @@ def exact_numbers(value: Any) -> Any:
 
 
 def is_number(value: object) -> TypeGuard[Number]:
-    """Whether a value is a number of JSON, which has no NaN and no infinities. A boolean is none, although it is an int."""
+    """Whether a value is a number of JSON: finite, and no boolean, although Python counts those as int."""
     match value:
         case bool():
             return False

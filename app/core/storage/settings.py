@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from app.core.storage.repository import Repository, text
+from app.core.wire_text import mended_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 class Settings(Repository):
     """`get` never waits. `set` and `remove` change the snapshot at once, then the database.
+
+    No text that `get` returns has half of a surrogate pair, which could be neither sent nor encoded.
 
     Other processes change the database too. Their changes arrive only by `refresh`.
     """
@@ -30,7 +33,7 @@ class Settings(Repository):
         if stored is None:
             return default
         try:
-            return json.loads(stored)
+            return json.loads(mended_json(stored.encode("utf-8", "replace")))
         except (ValueError, RecursionError):
             return default
 

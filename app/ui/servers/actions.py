@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
 from app.ui.context import Command
 from app.ui.servers.kinds import kind_of
+from app.ui.servers.result import COPIED_CALLS
 from app.ui.servers.wording import is_own, server_name
 
 if TYPE_CHECKING:
@@ -80,6 +82,18 @@ class ServerActions(QObject):
                 "Ctrl+Shift+J",
                 tool_group,
                 has_tool,
+            ),
+            *(
+                Command(f"tool.copy.{form}", tr(words), partial(calls.desk.copy_call, form), "", tool_group, has_tool)
+                for form, words in COPIED_CALLS
+            ),
+            Command(
+                "tool.history",
+                tr("Show earlier calls of the tool"),
+                tool.show_history,
+                "Ctrl+Shift+H",
+                tool_group,
+                lambda: calls.has_tool and tool.result.history.has_calls,
             ),
             Command("tool.undo", tr("Undo the last policy change"), undo.undo, "Ctrl+Z", tool_group, lambda: undo.open),
         ]

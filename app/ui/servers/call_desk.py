@@ -13,9 +13,10 @@ from PySide6.QtGui import QGuiApplication
 from app.core.mcp.call_history import kept_failure, kept_result
 from app.core.mcp.copied_calls import FORMS, CopiedCall, NotCopied
 from app.core.mcp.json_text import NotJson, parse_json
+from app.core.mcp.secret_arguments import without_secrets
 from app.core.storage import Scope
 from app.ui.servers.tool_session import CallPhase
-from app.ui.servers.wording import is_own
+from app.ui.servers.wording import is_own, shown_name
 from app.ui.widgets.undo import Undoable, UndoKind
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FORMATTED = "results.formatted"
 # The servers of this machine belong to no account.
 OWN_SERVERS = "own"
+LONGEST_NAMES = 300
 
 
 class CallDesk(QObject):
@@ -43,7 +45,7 @@ class CallDesk(QObject):
         self._set_formatted(self._services.storage.settings.get(FORMATTED, False) is True)
         self._view.formatted_changed.connect(self._keep_formatted)
         self._tool.description.formatted_changed.connect(self._keep_formatted)
-        self._view.copy_wanted.connect(self._copy)
+        self._view.copy_wanted.connect(self.copy_call)
         self._view.data.copied.connect(lambda _text: self._navigator.status(self.tr("Copied")))
         self._view.history.use_wanted.connect(self._use)
         self._view.history.again_wanted.connect(self._run_again)
@@ -133,25 +135,36 @@ class CallDesk(QObject):
         session = self._tool.session
         called = session is not None and session.server.id == server.id and session.tool.name == tool.name
         arguments = session.arguments or {} if session is not None and called else {}
+        kept, _omitted = without_secrets(arguments, tool.input_schema)
         try:
-            return FORMS["command"](CopiedCall(server, self._services.servers.address_of(server), tool.name, arguments))
+            return FORMS["command"](CopiedCall(server, self._services.servers.address_of(server), tool.name, kept))
         except NotCopied:
             return None
 
-    def _copy(self, form: str) -> None:
+    def copy_call(self, form: str) -> None:
+        """Put the last call of the tool in view on the clipboard, else the one that the form makes. `form`: a key of
+        `FORMS`."""
         session = self._shown
         if session is None:
             return
         arguments = session.arguments if session.arguments is not None else self._tool.form.arguments() or {}
+        kept, omitted = without_secrets(arguments, session.tool.input_schema)
         address = self._services.servers.address_of(session.server)
         try:
-            text = FORMS[form](CopiedCall(session.server, address, session.tool.name, arguments))
+            text = FORMS[form](CopiedCall(session.server, address, session.tool.name, kept))
         except NotCopied as problem:
             self._navigator.status(self.tr("Not copied. {0}").format(problem))
             self._navigator.announce(self.tr("Not copied. {0}").format(problem))
             return
         QGuiApplication.clipboard().setText(text)
-        self._navigator.status(self.tr("Copied. It has no token: set BURROW_TOKEN where the server asks for one."))
+        if omitted:
+            names = shown_name(", ".join(omitted)[:LONGEST_NAMES])
+            words = self.tr("Copied without what is secret: {0}.").format(names)
+        else:
+            words = self.tr("Copied. It has no token: set BURROW_TOKEN where the server asks for one.")
+        self._navigator.status(words)
+        if omitted:
+            self._navigator.announce(words)
 
     def _set_formatted(self, on: bool) -> None:
         self._view.set_formatted(on)

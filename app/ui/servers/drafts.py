@@ -137,7 +137,7 @@ class ToolDrafts(QObject):
             scope, draft = self._scope_of(session), session.draft
             if draft is None:
                 continue
-            kept = None if scope is None else draft_text.encode(draft, session.json_text)
+            kept = None if scope is None else draft_text.encode(draft, session.json_text, session.tool.input_schema)
             session.set_storable(kept is not None or scope is None)
             if scope is None or kept is None:
                 self._too_long[key] = session

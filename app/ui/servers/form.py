@@ -21,7 +21,7 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.fields import JsonEdit
-from app.ui.widgets.focus_chain import holds_focus, order_after, reveal
+from app.ui.widgets.focus_chain import first_stop, holds_focus, order_after, reveal
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.head_row import HeadRow
 from app.ui.widgets.lazy_column import LazyColumn
@@ -217,7 +217,7 @@ class ArgumentForm(QWidget):
             reveal(row)
 
     def focus_first(self) -> None:
-        """Put the focus on the first editor."""
+        """Put the focus on the first editor, or on the first control where no argument is set."""
         if self._json:
             self.json.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
             return
@@ -226,6 +226,8 @@ class ArgumentForm(QWidget):
             return
         # Only fields that are made are looked at: the first ones always are.
         first = next((row.editor for row in self._made() if row.editor is not row), None)
+        if first is None:
+            first = next((stop for row in self._made() if (stop := first_stop(row)) is not None), None)
         if first is not None:
             first.setFocus(Qt.FocusReason.ShortcutFocusReason)
 

@@ -81,6 +81,7 @@ class ServersPlace(Place):
         self.policies.failed.connect(self.server_actions.show_failure)
         self.calls.sessions.waiting_changed.connect(self.waiting_changed)
         self.calls.sessions.resumed.connect(self.call_resumed)
+        self.calls.sessions.silent.connect(self.call_silent)
         self.installer.done.connect(self._show_connected)
         self.installer.added.connect(self._show_added)
         self.pane.sign_in_wanted.connect(navigator.sign_in)

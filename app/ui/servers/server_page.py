@@ -142,7 +142,7 @@ class ServerPage(QWidget):
         # One button: where there are tools it is beside the title, else below the words that explain it.
         self.connect_button.setVisible(bool(kind_of(server).connect and tools))
         if tools:
-            self.tools.set_tools(tools, policies=kind_of(server).policies)
+            self.tools.set_tools(tools, policies=kind_of(server).policies, note=server.tools_note)
             if error is not None:
                 self.page.banner.show_message(
                     self.tr("{0}. Showing the last list.").format(error.title),
@@ -166,7 +166,7 @@ class ServerPage(QWidget):
             self.page.banner.clear()
             self.tools.show_empty(
                 self.tr("No tools"),
-                self.tr("The server offers no tools."),
+                server.tools_note or self.tr("The server offers no tools."),
                 [(self.tr("Load again"), self.refresh_wanted.emit)],
             )
 

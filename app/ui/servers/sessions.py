@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
 from app.ui.servers.rows import key_of
-from app.ui.servers.tool_session import ToolSession
+from app.ui.servers.tool_session import CallPhase, ToolSession
+from app.ui.servers.wording import server_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,12 +26,13 @@ class ToolSessions(QObject):
     """The sessions of one account. A key is a server's id and the key of a tool's row.
 
     `changed` when a call changed, before its page shows that; `waiting_changed` when `waiting` changed; `resumed` when
-    a call that had waited was answered.
+    a call that had waited was answered; `silent(tool, server)` when one has not been answered for long.
     """
 
     changed = Signal()
     waiting_changed = Signal()
     resumed = Signal()
+    silent = Signal(str, str)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -48,6 +51,7 @@ class ToolSessions(QObject):
         # Connected before the page of the tool connects: `waiting` is up to date when the page shows the change.
         made.changed.connect(self._update_waiting)
         made.resumed.connect(self.resumed)
+        made.changed.connect(partial(self._tell_silence, made))
         return made
 
     def update(self, server: Server, tools: Iterable[ToolInfo]) -> None:
@@ -73,6 +77,10 @@ class ToolSessions(QObject):
     def waiting_on(self, server_id: str) -> frozenset[str]:
         """The rows of a server's tools whose call waits."""
         return frozenset(key for owner, key in self.waiting if owner == server_id)
+
+    def _tell_silence(self, session: ToolSession) -> None:
+        if session.phase is CallPhase.QUIET:
+            self.silent.emit(session.tool.label, server_name(session.server))
 
     def _update_waiting(self) -> None:
         waiting = frozenset(key for key, session in self._sessions.items() if session.waiting)

@@ -15,10 +15,11 @@ from app.ui.servers.kinds import kind_of
 from app.ui.servers.offer_line import OfferLine
 from app.ui.servers.outcome import OutcomePresenter
 from app.ui.servers.policy import Policy, SegmentedPolicy
-from app.ui.servers.result import ResultView
+from app.ui.servers.result import HISTORY, ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
+from app.ui.widgets.bounded_text import beginning
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.described import Described
@@ -45,6 +46,8 @@ Typed: TypeAlias = "tuple[FormDraft, str | None]"
 # How often the seconds of a running call are counted up.
 TICK_MS = 500
 SCHEMA_LINES = 14
+# In characters; a server may send anything as the message of its progress.
+LONGEST_PROGRESS = 300
 
 
 class ToolPage(QWidget):
@@ -135,9 +138,12 @@ class ToolPage(QWidget):
         self.history_button.setVisible(self.result.history.has_calls and self.result.isHidden())
 
     def show_history(self) -> None:
-        """Show the earlier calls of the tool."""
-        self.result.setVisible(self.result.show_history())
-        self.history_button.hide()
+        """Show the earlier calls of the tool: beside the result in view, if there is one."""
+        if self.result.isHidden():
+            self.result.setVisible(self.result.show_history())
+            self.history_button.hide()
+        else:
+            self.result.tabs.setCurrentIndex(HISTORY)
         self.result.history.table.setFocus()
 
     def leave(self) -> None:
@@ -496,7 +502,7 @@ class ToolPage(QWidget):
             self.progress.set_fraction(progress.value / total if total else None)
             parts.append(f"{progress.value:g} / {total:g}" if total else f"{progress.value:g}")
             if progress.message:
-                parts.append(progress.message)
+                parts.append(shown_name(beginning(" ".join(progress.message.split()), LONGEST_PROGRESS)))
         self.words.set_tone("muted")
         self.words.setText("  ·  ".join(parts))
 

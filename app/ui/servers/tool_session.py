@@ -5,6 +5,7 @@ It outlives its place on the page, so that showing another tool neither ends a c
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -243,9 +244,6 @@ class ToolSession(QObject):
             self._end(CallPhase.FAILED)
         elif self._call is not None and self.running:
             self._call.cancel()
-            # Nothing awaits a quiet call, so nothing would report that it was cancelled.
-            if self.phase is CallPhase.QUIET:
-                self._wait()
 
     def keep_waiting(self) -> None:
         """Keep waiting for a call that has not answered for long."""
@@ -292,6 +290,17 @@ class ToolSession(QObject):
         assert self._call is not None
         self._bridge.spawn(self, self._call.result(), done=self._answered, failed=self._failed)
 
+    def _follow_quiet(self) -> None:
+        """Show the outcome of a call that has not answered for long when it comes, although nobody keeps waiting."""
+        call = self._call
+        assert call is not None
+
+        def ended(_nothing: object) -> None:
+            if call is self._call and self.phase is CallPhase.QUIET:
+                self._wait()
+
+        self._bridge.spawn(self, asyncio.wait({call.task}), done=ended, key="quiet")
+
     def _answered(self, result: CallResult) -> None:
         self.result, self.error = result, None
         self.seconds = result.seconds
@@ -306,6 +315,7 @@ class ToolSession(QObject):
         if isinstance(error, TimedOut) and error.facts.code == "silence":
             # The call still runs (`ToolCall.result`), so it is kept for `keep_waiting` and `cancel`.
             self._end(CallPhase.QUIET)
+            self._follow_quiet()
             return
         self._call = None
         if isinstance(error, CallCancelled):

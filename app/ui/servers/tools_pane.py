@@ -11,6 +11,7 @@ from app.ui.servers.policy import POLICY_STATES, Policy, SegmentedPolicy
 from app.ui.servers.rows import ToolIndex
 from app.ui.servers.wording import policy_words
 from app.ui.theme import theme, tokens
+from app.ui.widgets.announce import announce
 from app.ui.widgets.feedback import EmptyState, InlineCard
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
@@ -64,9 +65,15 @@ class ToolsPane(QWidget):
         head.setSpacing(gap)
         head.addWidget(self.filter, 1)
         head.addWidget(self.count)
+        # What is odd about the whole list, such as that it does not end.
+        self.note = Text("", "caption", "attention", wrap=True)
+        self.note.hide()
         self.card = InlineCard()
         self.question = InlineQuestion()
         self._asked: tuple[str, ...] = ()
+        note_room = QHBoxLayout()
+        note_room.setContentsMargins(wide, 0, wide, 0)
+        note_room.addWidget(self.note)
         card_room = QHBoxLayout()
         card_room.setContentsMargins(wide, 0, wide, 0)
         card_room.addWidget(self.card)
@@ -88,14 +95,17 @@ class ToolsPane(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(gap)
         box.addWidget(self._head)
+        box.addLayout(note_room)
         box.addLayout(card_room)
         box.addWidget(self.question)
         box.addWidget(self.stack, 1)
         box.addWidget(self._bar)
 
-    def set_tools(self, tools: Sequence[ToolInfo], *, policies: bool) -> None:
-        """Show a server's tools. `policies`: whether the store keeps policies for them."""
+    def set_tools(self, tools: Sequence[ToolInfo], *, policies: bool, note: str = "") -> None:
+        """Show a server's tools. `policies`: whether the store keeps policies for them; `note`: what is odd about the
+        list, if anything is."""
         self._policies = policies
+        self._set_note(note)
         if self.index.tools != tuple(tools):
             self._withdraw()
             self.index = ToolIndex(tools)
@@ -118,6 +128,7 @@ class ToolsPane(QWidget):
         self._said = said
         self.index = ToolIndex()
         self.table.set_groups([])
+        self._set_note("")
         self._head.setVisible(False)
         self._bar.setVisible(False)
         self.empty.show_state(title, text, actions, glyph=glyph if title else "", primary=primary)
@@ -163,6 +174,13 @@ class ToolsPane(QWidget):
         yes = self.tr("Set {0} tools to {1}").format(len(usable), word)
         self.question.ask(f"{title} {cause}".strip(), yes, lambda: self._confirm(usable, state))
         self._asked = self.table.selected_keys()
+
+    def _set_note(self, note: str) -> None:
+        new = bool(note) and note != self.note.text()
+        self.note.setText(note)
+        self.note.setVisible(bool(note))
+        if new and self.isVisible():
+            announce(self.table, note)
 
     def _confirm(self, keys: list[str], state: str) -> None:
         self.policies_wanted.emit(keys, state)

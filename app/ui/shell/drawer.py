@@ -60,7 +60,7 @@ class ActivityDrawer(QWidget):
         columns: list[Column[ActivityRecord]] = [
             Column(self.tr("Time"), lambda record: clock(moment_at(record.at)), 84, tooltip=_when),
             Column(self.tr("Kind"), lambda record: record.kind, 56, drop_below=640),
-            Column(self.tr("Server"), _server, 140, drop_below=720, tooltip=lambda record: record.target),
+            Column(self.tr("Server"), _server, 140, drop_below=720, tooltip=activity_words.server),
             Column(self.tr("What"), activity_words.summary, tooltip=activity_words.summary),
             Column(self.tr("Answer"), activity_words.outcome, 100, tone=activity_words.tone),
             Column(self.tr("Took"), _took, 84, right=True, drop_below=500),
@@ -217,7 +217,7 @@ class ActivityDrawer(QWidget):
 
 
 def _server(record: ActivityRecord) -> str:
-    return record.target.partition("://")[2] or record.target
+    return activity_words.server(record._replace(target=record.target.partition("://")[2] or record.target))
 
 
 def _when(record: ActivityRecord) -> str:

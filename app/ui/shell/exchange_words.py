@@ -14,6 +14,7 @@ from PySide6.QtCore import QCoreApplication, QLocale
 from app.core.diagnostics.body_text import pretty
 from app.core.diagnostics.exchanges import PhaseKind
 from app.core.replay import NotAgain
+from app.marks import isolated, revealed
 from app.ui import activity_words
 from app.ui.translation import marked
 from app.ui.widgets.times import absolute, duration, moment_at
@@ -80,7 +81,7 @@ def facts(record: ActivityRecord, exchange: WireExchange | None) -> Rows:
     """The facts of a line by their names, without those that are empty."""
     rows = [
         (_tr("What"), activity_words.summary(record)),
-        (_tr("Server"), record.target),
+        (_tr("Server"), activity_words.server(record)),
         (_tr("Answer"), activity_words.outcome(record)),
         (_tr("When"), absolute(moment_at(record.at))),
         (_tr("Took"), "" if record.milliseconds is None else duration(record.milliseconds / 1000)),
@@ -106,7 +107,7 @@ def overview(record: ActivityRecord, exchange: WireExchange | None) -> str:
         parts.append(_code(pretty(_as_json(record.detail))))
     elif len(exchange.attempts) > 1:
         steps = [line for number, attempt in enumerate(exchange.attempts, 1) for line in _steps(attempt, number)]
-        items = "".join(f"<li>{html.escape(step)}</li>" for step in steps)
+        items = "".join(f"<li>{_escaped(step)}</li>" for step in steps)
         parts.append(f"{_head(_tr('What happened'))}<ol>{items}</ol>")
     return "".join(parts)
 
@@ -143,8 +144,9 @@ def size(count: int) -> str:
 def as_line(record: ActivityRecord) -> str:
     """A line of the activity as one line of text."""
     took = "" if record.milliseconds is None else duration(record.milliseconds / 1000)
-    words = (activity_words.summary(record), activity_words.outcome(record), took)
-    return "  ".join(part for part in (absolute(moment_at(record.at)), record.kind, record.target, *words) if part)
+    words = (isolated(activity_words.summary(record)), activity_words.outcome(record), took)
+    head = (absolute(moment_at(record.at)), record.kind, isolated(activity_words.server(record)))
+    return "  ".join(part for part in (*head, *words) if part)
 
 
 def _steps(attempt: WireAttempt, number: int) -> list[str]:
@@ -194,18 +196,22 @@ def _headers(headers: Headers) -> str:
 
 def _table(rows: Sequence[tuple[str, str]] | Iterable[tuple[str, str]]) -> str:
     lines = "".join(
-        f'<tr><td class="name">{html.escape(name)}</td><td class="value">{html.escape(value)}</td></tr>'
+        f'<tr><td class="name">{_escaped(name)}</td><td class="value">{_escaped(value)}</td></tr>'
         for name, value in rows
     )
     return f'<table cellspacing="0" style="margin-top: 6px; margin-bottom: 6px">{lines}</table>' if lines else ""
 
 
+def _escaped(text: str) -> str:
+    return html.escape(revealed(text))
+
+
 def _head(words: str) -> str:
-    return f'<p class="head">{html.escape(words)}</p>'
+    return f'<p class="head">{_escaped(words)}</p>'
 
 
 def _note(words: str) -> str:
-    return f'<p class="note">{html.escape(words)}</p>'
+    return f'<p class="note">{_escaped(words)}</p>'
 
 
 def _code(text: str, total: str = "") -> str:
@@ -216,7 +222,7 @@ def _code(text: str, total: str = "") -> str:
         for start in range(0, len(line) or 1, LONGEST_LINE)
     ]
     shown = "\n".join(lines[:SHOWN_LINES])
-    code = f"<pre>{html.escape(shown)}</pre>"
+    code = f"<pre>{_escaped(shown)}</pre>"
     if len(text) <= SHOWN_CHARACTERS and len(lines) <= SHOWN_LINES:
         return code
     return code + _note(_tr("More of it is in what Copy as JSON copies, {0} in all.").format(total or size(len(text))))

@@ -9,7 +9,7 @@ from app.ui.translation import marked
 # The context of the window's commands, whose groups the key sheet shows beside these.
 CONTEXT = "Commands"
 LISTS, FIELDS, WINDOW = marked("Commands", "Lists"), marked("Commands", "Fields"), marked("Commands", "Window")
-ACTIVITY = marked("Commands", "Activity")
+ACTIVITY, TOOL = marked("Commands", "Activity"), marked("Commands", "Tool")
 
 # Keys that a list or field handles itself, for the key sheet: group, keys, description. Group and description are
 # untranslated.
@@ -23,6 +23,7 @@ FIXED: tuple[tuple[str, str, str], ...] = (
     (LISTS, "Menu, Shift+F10", marked("Commands", "Open the menu of a row")),
     (LISTS, "A–Z, 0–9", marked("Commands", "Jump to a title that starts with what is typed")),
     (FIELDS, "Esc", marked("Commands", "Clear a filter; other text is never discarded")),
+    (TOOL, "Ctrl+Shift+C", marked("Commands", "Copy the result, or the call as curl, Python or a command")),
     (ACTIVITY, "Return", marked("Commands", "Show the details of the selected line")),
     (ACTIVITY, "Ctrl+C", marked("Commands", "Copy the selected line")),
     (ACTIVITY, "Ctrl+Shift+C", marked("Commands", "Copy the request as curl")),

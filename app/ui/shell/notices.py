@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
+from app.marks import isolated
 from app.ui import activity_words
 from app.ui.shell.settings_list import NOTIFY_CALLS, NOTIFY_SIGN_IN
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 PORTAL = "org.freedesktop.portal.Desktop"
 PORTAL_PATH = "/org/freedesktop/portal/desktop"
 PORTAL_INTERFACE = "org.freedesktop.portal.Notification"
-CALL = "tools/call "
 TRAY_MS = 10_000
 # A notification replaces the one with the same id.
 SIGN_IN_ID, CALL_ID = "sign-in", "call"
@@ -56,10 +56,20 @@ class Notices(QObject):
         if self._settings.flag(NOTIFY_SIGN_IN):
             self._tell(SIGN_IN_ID, self.tr("Sign-in needed"), words)
 
+    def call_silent(self, tool: str, server: str) -> None:
+        """A tool call has not been answered for long. Both names are as they are shown."""
+        if self._settings.flag(NOTIFY_CALLS):
+            self._tell(
+                CALL_ID,
+                self.tr("Still no answer from {0}").format(tool),
+                self.tr("{0}. You can keep waiting or cancel.").format(server),
+            )
+
     def _recorded(self, record: ActivityRecord) -> None:
-        if record.kind == "mcp" and record.summary.startswith(CALL) and self._settings.flag(NOTIFY_CALLS):
-            words = self.tr("{0}: {1}").format(record.target, activity_words.outcome(record))
-            self._tell(CALL_ID, self.tr("{0} has ended").format(record.summary.removeprefix(CALL)), words)
+        called = activity_words.called(record)
+        if called and self._settings.flag(NOTIFY_CALLS):
+            words = self.tr("{0}: {1}").format(isolated(activity_words.server(record)), activity_words.outcome(record))
+            self._tell(CALL_ID, self.tr("{0} has ended").format(isolated(called)), words)
 
     def _tell(self, key: str, title: str, text: str) -> None:
         if QGuiApplication.applicationState() is Qt.ApplicationState.ApplicationActive:

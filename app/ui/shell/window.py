@@ -349,6 +349,7 @@ class MainWindow(QWidget):
         place.count_changed.connect(lambda count: self._counted(place_id, count))
         place.waiting_sent.connect(self.bar.add_sent)
         place.call_resumed.connect(self.bar.add_repeated)
+        place.call_silent.connect(self.notices.call_silent)
         place.waiting_changed.connect(self.sign_ins.count_waiting)
         self.commands.bind(place)
         if place.shows_saved:

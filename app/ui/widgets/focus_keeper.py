@@ -169,7 +169,8 @@ class FocusKeeper(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() in CHANGES and isinstance(watched, QWidget):
             if self._current is not None and watched is self._current.widget and _gone(watched):
-                if self._window.isVisible():
+                # Controls are hidden once more while their window is destroyed.
+                if isValid(self._window) and self._window.isVisible():
                     self._lose(self._described(watched))
                     # Of a hidden control Qt moves the focus after this event, of a disabled one before it.
                     self._awaiting = event.type() == QEvent.Type.Hide

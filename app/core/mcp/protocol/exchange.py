@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -96,8 +97,20 @@ class Exchange:
 
 
 def exchange_for(identity: object, exchanges: Mapping[int | str, Exchange]) -> Exchange | None:
-    """The request for the id of an answer. Some servers answer with the number as text."""
-    return next((found for key, found in exchanges.items() if str(key) == str(identity)), None)
+    """The request for the id of an answer."""
+    return next((found for key, found in exchanges.items() if same_id(identity, key)), None)
+
+
+def same_id(given: object, identity: int | str) -> bool:
+    """Whether the id of an answer is that of a request. Some servers answer with the number as text, or as 3.0."""
+    if isinstance(given, float | Decimal):
+        return given == identity
+    return str(given) == str(identity)
+
+
+def names_none(given: object) -> bool:
+    """Whether the id of an error names no request: null, absent, empty, or of a kind that no id has."""
+    return isinstance(given, bool) or not isinstance(given, str | int | float | Decimal) or given == ""
 
 
 @dataclass(frozen=True)

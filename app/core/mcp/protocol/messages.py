@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from app.core.mcp.protocol.exchange import names_none, same_id
 from app.core.wire_text import mended_json
 
 PARSE_ERROR = -32700
@@ -68,13 +69,13 @@ def is_answer(message: dict[str, Any]) -> bool:
 def checked_answer(message: dict[str, Any], identity: int | str) -> dict[str, Any]:
     """The answer to the request `identity`, with that id. Raises `NotAMessage` if it is none.
 
-    An error without an id answers it too: a server that could not read the id sends null (JSON-RPC 2.0, section 5).
-    Some servers send the number as text.
+    An error that names no request answers it too: a server that could not read the id sends null (JSON-RPC 2.0,
+    section 5), and some send another value that is no id.
     """
     if not is_answer(message):
         raise NotAMessage("The server sent a message of its own instead of an answer.")
     given, error = message.get("id"), message.get("error")
-    if str(given) != str(identity) and not (given is None and error is not None):
+    if not same_id(given, identity) and not (names_none(given) and error is not None):
         raise NotAMessage(f"The server answered the request {_short(given)}, but the request was {_short(identity)}.")
     if error is not None:
         return {"jsonrpc": "2.0", "id": identity, "error": _error(error)}
@@ -105,9 +106,12 @@ def _error(error: object) -> dict[str, Any]:
 
 def _read_slowly(text: bytes) -> Any:
     try:
-        return json.loads(text, parse_float=_number, parse_constant=lambda _name: None)
+        # As text: of bytes `json` reads more encodings than MCP has, and than the SDK would read after this.
+        return json.loads(text.decode(), parse_float=_number, parse_constant=lambda _name: None)
     except NotAMessage:
         raise
+    except UnicodeDecodeError:
+        raise NotAMessage("The server's answer is not valid UTF-8.") from None
     except json.JSONDecodeError as problem:
         where = f"line {problem.lineno}, column {problem.colno}"
         beginning = _short(text[:SHOWN].decode("utf-8", "replace"))

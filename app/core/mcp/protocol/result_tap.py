@@ -15,7 +15,7 @@ import msgspec
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from app.core.mcp.protocol.exchange import EVENT_STREAM, JSON, exchange_for, media_type
+from app.core.mcp.protocol.exchange import EVENT_STREAM, JSON, exchange_for, media_type, names_none
 from app.core.mcp.protocol.messages import NotAMessage, checked_answer, failed_answer, is_answer, read_message
 from app.core.wire_text import mended_json, without_byte_order_mark
 
@@ -161,7 +161,7 @@ def _meant_for(data: bytes, exchanges: Mapping[int | str, Exchange]) -> Exchange
 
 def _waiting(message: dict[str, Any], exchanges: Mapping[int | str, Exchange]) -> Exchange | None:
     """The request that a message answers."""
-    if message.get("id") is None and message.get("error") is not None:
+    if names_none(message.get("id")) and message.get("error") is not None:
         # The server could not read a request, and refuses what it cannot read as soon as it came: the newest one.
         return max(exchanges.values(), key=lambda exchange: exchange.started, default=None)
     return exchange_for(message.get("id"), exchanges)

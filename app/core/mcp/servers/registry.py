@@ -24,12 +24,12 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.events import Event
-from app.core.mcp.call_history import without_secrets
 from app.core.mcp.protocol.calls import ToolCall
 from app.core.mcp.protocol.exchange import Exchange, Notice
 from app.core.mcp.protocol.listening import REAL
 from app.core.mcp.protocol.record import MessageRecorder, record_message
 from app.core.mcp.results.parsing import resource_blocks
+from app.core.mcp.secret_arguments import secret_texts, without_secrets
 from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
@@ -38,6 +38,7 @@ from app.core.mcp.servers.refused_probes import RefusedProbes
 from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
 from app.core.mcp.servers.source import Listed
 from app.core.mcp.tools import ToolInfo
+from app.core.redaction import hide_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -184,6 +185,8 @@ class Servers:
             info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
             if not name:
                 raise Rejected("This tool has no name, so it cannot be called.")
+            # Servers quote what they were sent, also in errors.
+            hide_arguments(*secret_texts(arguments, {} if info is None else info.input_schema))
             repeatable = server.trusted and info is not None and info.annotations.repeatable
             source = self._source_of[server_id]
             admit = admissions.get(source.name)
