@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from app.ui.theme.apply import Mode
+from app.ui.widgets.rows import Row
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, living
 
-DIALOGS = ("Palette", "KeySheet", "SignInDetails", "QComboBoxPrivateContainer")
+DIALOGS = ("Palette", "KeySheet", "SignInDetails", "SettingsPage", "About", "Help", "QComboBoxPrivateContainer")
 
 
 @asynccontextmanager
@@ -32,9 +34,8 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     await until(lambda: tasks.pages.currentWidget() is not None)
     await _calm(alive)
     yield "task", window
-    tasks.selection.new_task()
-    await _calm(alive)
-    yield "composer", window
+    async for name in _tasks(alive):
+        yield name, window
     window.go("servers")
     await _calm(alive)
     servers = alive.servers
@@ -49,6 +50,8 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     window.go("servers", f"{ready.id}/send_message")
     await _calm(alive)
     yield "tool", window
+    async for name in _calls(alive, ready.id):
+        yield name, window
     servers.page.tabs.setCurrentIndex(1)
     await _calm(alive)
     yield "about", window
@@ -66,6 +69,12 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     window.drawers.toggle()
     await _calm(alive)
     yield "activity", window
+    drawer = window.drawers.drawer
+    assert drawer is not None
+    drawer.table.selectRow(0)
+    drawer.table.opened.emit(drawer.table.current())
+    await _calm(alive)
+    yield "exchange", window
     window.drawers.toggle()
     window.go("tasks")
     window.open_palette("go")
@@ -74,7 +83,14 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     assert palette is not None
     yield "palette", palette
     palette.close()
-    for name, show in (("keys", window.open_key_sheet), ("details", window.open_sign_in_details)):
+    dialogs = {
+        "keys": window.open_key_sheet,
+        "details": window.open_sign_in_details,
+        "settings": window.open_settings,
+        "program": window.open_about,
+        "help": window.open_help,
+    }
+    for name, show in dialogs.items():
         show()
         await _calm(alive)
         dialog = next(each for each in window.findChildren(QDialog) if each.isVisible())
@@ -86,6 +102,61 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     yield "first", window
     window.stay_here()
     await settle()
+
+
+async def _tasks(alive: Living) -> AsyncIterator[str]:
+    """The states of the page of a task and of the list beside it, and the composer."""
+    tasks = alive.tasks
+    tasks.pages.detail.begin_edit()
+    await _calm(alive)
+    yield "edit"
+    tasks.pages.detail.editor.cancel.emit()
+    table = tasks.pane.table
+    tasks.selection.show_several([line.key for line in table.rows.lines() if isinstance(line, Row)][:3])
+    await _calm(alive)
+    yield "several"
+    tasks.task_actions.delete()
+    await _calm(alive)
+    yield "question"
+    tasks.pane.question.withdraw()
+    tasks.selection.show_key(table.first_key() or "")
+    tasks.task_actions.toggle_pinned()
+    await _calm(alive)
+    yield "undo"
+    tasks.pane.undo.undo()
+    tasks.pane.set_archived(True)
+    await _calm(alive)
+    yield "archived"
+    tasks.pane.set_archived(False)
+    composer = tasks.pages.composer
+    for words in ("Say why an import failed", "Count the events of each plan"):
+        tasks.selection.new_task()
+        composer.description.setPlainText(words)
+        picture = QImage(8, 8, QImage.Format.Format_RGB32)
+        composer.attached.add_image(picture)
+        await until(lambda: bool(composer.attached.files), 5)
+        await _calm(alive)
+    yield "drafts"
+    tasks.selection.new_task()
+    await _calm(alive)
+    yield "composer"
+
+
+async def _calls(alive: Living, server_id: str) -> AsyncIterator[str]:
+    """The page of a tool while it asks, and with the answer and the history of a call."""
+    servers = alive.servers
+    tool = servers.page.tool
+    alive.window.go("servers", f"{server_id}/list_mailboxes")
+    await _calm(alive)
+    yield "plain"
+    tool.run()
+    await until(lambda: not tool.result.isHidden(), 10)
+    await _calm(alive)
+    for tab in range(tool.result.tabs.count()):
+        if tool.result.tabs.isTabVisible(tab):
+            tool.result.tabs.setCurrentIndex(tab)
+            await _calm(alive)
+            yield f"result {tab}"
 
 
 async def _calm(alive: Living) -> None:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
+    QSpinBox,
     QStyle,
     QStyleOptionViewItem,
     QTextEdit,
@@ -83,6 +84,25 @@ def test_a_placeholder_can_be_read(host: QWidget, of: type[QWidget]) -> None:
         field.setPlaceholderText("Filter tasks")  # type: ignore[attr-defined]
     add(host, field)
     assert contrast_in(host, field) >= READABLE
+
+
+@pytest.mark.parametrize("of", [QLineEdit, FilterField, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox])
+def test_the_edge_of_what_can_be_filled_in_can_be_seen(host: QWidget, of: type[QWidget]) -> None:
+    field = FilterField("Filter tasks") if of is FilterField else of()
+    add(host, field)
+    image, corner = painted(host), field.mapTo(host, QPoint(0, 0))
+    edge = image.pixelColor(corner.x() + field.width() // 2, corner.y()).name()
+    assert contrast(edge, theme().colours.surface) >= SEEN
+    for name in GROUNDS:
+        assert contrast(edge, getattr(theme().colours, name)) >= (SEEN if name != "selection" else 2.9)
+
+
+def test_what_is_only_read_has_a_softer_edge_than_what_can_be_filled_in(host: QWidget) -> None:
+    for text in (QPlainTextEdit(), QTextEdit(), QLineEdit()):
+        text.setReadOnly(True)
+        add(host, text)
+        corner = text.mapTo(host, QPoint(text.width() // 2, 0))
+        assert painted(host).pixelColor(corner).name() == theme().colours.border.lower()
 
 
 def test_the_placeholder_of_a_combo_box_that_can_be_edited_can_be_read(host: QWidget) -> None:

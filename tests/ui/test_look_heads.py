@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QPoint
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabBar, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QTabBar, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -24,14 +24,6 @@ def title_of(page: QWidget) -> QLabel:
     """The title in view: the highest of the labels with that role."""
     titles = [each for each in page.findChildren(Text) if each.isVisible() and each.font() == theme().font("title")]
     return min(titles, key=lambda each: each.mapTo(page, QPoint(0, 0)).y())
-
-
-def start_of(title: QLabel) -> QWidget:
-    """What the head begins with: the title, or a button that leads back before it."""
-    beside = [each for each in title.parentWidget().children() if isinstance(each, QAbstractButton)]
-    before = [each for each in beside if each.isVisible() and each.geometry().right() < title.x()]
-    level = [each for each in before if each.geometry().center().y() - title.geometry().center().y() in (-1, 0, 1)]
-    return level[0] if level else title
 
 
 async def test_titles_tabs_lists_and_main_buttons_of_all_places_stand_on_one_grid(
@@ -53,8 +45,7 @@ async def test_titles_tabs_lists_and_main_buttons_of_all_places_stand_on_one_gri
             if name in {"task", "composer"}:
                 page = alive.tasks.pages
             corner = title.mapTo(page, title.contentsRect().topLeft())
-            left = start_of(title).mapTo(page, QPoint(0, 0)).x()
-            titles[name] = (left, corner.y(), title.height() >= tokens.CONTROL)
+            titles[name] = (corner.x(), corner.y(), title.height() >= tokens.CONTROL)
             pane = place.panes()[0]
             main = next((each for each in pane.findChildren(PrimaryButton) if each.isVisible()), None)
             if main is not None:

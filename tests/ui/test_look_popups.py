@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QAbstractItemModel, QPoint, QRect, QStringListModel
-from PySide6.QtGui import QKeySequence
+from PySide6.QtGui import QContextMenuEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -30,9 +30,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.core.posthog.task_fields import TASK_FIELDS
+from app.ui.tasks.field_inputs import SuggestedInput
 from app.ui.theme import apply_theme, theme, tokens
 from app.ui.widgets.choices import Select
+from app.ui.widgets.fields import FilterField
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.menus import CheckMenu
+from app.ui.widgets.plain_text import PlainTextEdit
 from tests.ui._pixels import BENEATH, ground, painted, words_contrast
 
 READABLE = 4.5
@@ -202,3 +207,33 @@ def test_no_menu_of_the_window_uses_a_section_which_the_stylesheet_draws_without
     sections = re.compile(r"\.(addSection|insertSection)\(")
     found = [path for path in Path("app/ui").rglob("*.py") if sections.search(path.read_text("utf-8"))]
     assert found == []
+
+
+def _context_menu(widget: QWidget, of: QWidget) -> QMenu:
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, QPoint(2, 2), widget.mapToGlobal(QPoint(2, 2)))
+    QApplication.sendEvent(widget, event)
+    QApplication.processEvents()
+    return next(each for each in of.findChildren(QMenu) if each.isVisible())
+
+
+@pytest.mark.parametrize("of", [LineEdit, FilterField, PlainTextEdit])
+def test_the_menu_of_a_field_underlines_no_letter(qtbot, of: type[QWidget]) -> None:
+    field = FilterField("Filter tasks") if of is FilterField else of()
+    qtbot.addWidget(field)
+    field.show()
+    menu = _context_menu(field, field)
+    entries = [action.text() for action in menu.actions() if not action.isSeparator()]
+    assert any(entry.startswith("Paste") for entry in entries)
+    assert not [entry for entry in entries if "&" in entry]
+    menu.close()
+
+
+def test_the_menu_of_a_field_with_suggestions_underlines_no_letter(qtbot) -> None:
+    box = SuggestedInput(next(each for each in TASK_FIELDS if each.name == "repository"))
+    qtbot.addWidget(box)
+    box.show()
+    line = box.lineEdit()
+    assert line is not None
+    menu = _context_menu(line, line)
+    assert not [action.text() for action in menu.actions() if "&" in action.text()]
+    menu.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
-from PySide6.QtGui import QColor, QDropEvent, QGuiApplication, QImage
+from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from app.core.errors import OutcomeUnknown, ServerTrouble
@@ -117,10 +117,10 @@ async def test_a_dropped_file_is_kept_with_the_draft_over_a_restart(opens: Opens
     async with opens() as window:
         window.place.selection.new_task()
         data = of_files(notes)
-        drop = QDropEvent(
-            QPoint(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-        )
-        window.composer.dropEvent(drop)
+        how = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        # Qt hands a drop only to what a drag has entered.
+        for kind in (QDragEnterEvent, QDropEvent):
+            QApplication.sendEvent(window.composer, kind(QPoint(5, 5), *how))
         await until(lambda: window.names == ["notes.txt"])
         window.composer.description.setPlainText("Read the notes")
         await window.saved()

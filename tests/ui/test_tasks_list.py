@@ -182,7 +182,7 @@ async def test_after_renaming_the_focus_returns_to_where_it_came_from(qapp: QApp
     async with task_desk(qapp, numbered(3)) as desk:
         await desk.select("task:t2")
         detail, table = desk.place.pages.detail, desk.place.pane.table
-        for origin in (table, detail.rename_button):
+        for origin in (table, detail.edit_button):
             origin.setFocus()
             detail.begin_rename()
             QTest.keyClicks(detail.edit, "New")

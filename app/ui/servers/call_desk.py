@@ -122,7 +122,7 @@ class CallDesk(QObject):
         self._page.page.undo.add(Undoable(kind, {session.tool.name: session.tool.label}, undo))
         if call.omitted:
             self._navigator.announce(self.tr("Fill in what is secret: {0}").format(", ".join(call.omitted)))
-        self._tool.form.focus_first()
+        self._tool.focus_first()
         return True
 
     def _run_again(self, call: StoredCall) -> None:

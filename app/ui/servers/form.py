@@ -216,20 +216,21 @@ class ArgumentForm(QWidget):
             row.take_focus()
             reveal(row)
 
-    def focus_first(self) -> None:
-        """Put the focus on the first editor, or on the first control where no argument is set."""
+    def focus_first(self) -> bool:
+        """Put the focus on the first editor, or on the first control where no argument is set. False without any."""
         if self._json:
             self.json.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
-            return
+            return True
         if isinstance(self._body, MapEditor):
             self._body.take_focus()
-            return
+            return True
         # Only fields that are made are looked at: the first ones always are.
         first = next((row.editor for row in self._made() if row.editor is not row), None)
         if first is None:
             first = next((stop for row in self._made() if (stop := first_stop(row)) is not None), None)
         if first is not None:
             first.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        return first is not None
 
     def _edited_field(self) -> tuple[str, int] | None:
         """The field that has the focus, and where the cursor is in its text."""

@@ -13,7 +13,7 @@ from app.ui.servers.blocks import is_web
 from app.ui.servers.wording import auth_words, category_of, shown_name
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import FoldedText
-from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
@@ -222,8 +222,10 @@ class CustomServerPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.back = IconButton(self.tr("Back to the list"), "back", keys="Esc", clicked=self.left.emit)
-        self.page = TitledPage(self.tr("Add a server"), lead=self.back)
+        self.back = QuietButton(self.tr("Back"), "back", kind="flat", keys="Esc", clicked=self.left.emit)
+        self.back.setAccessibleName(self.tr("Back to the list"))
+        self.page = TitledPage(self.tr("Add a server"))
+        self.page.add_action(self.back)
         self.setWindowTitle(self.page.windowTitle())
         self.name = LabelledField(self.tr("Name"))
         self.url = LabelledField(self.tr("Address"), self.tr("The URL of its MCP endpoint, https://…"))

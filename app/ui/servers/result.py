@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from app.core.mcp.forms.mismatch import mismatch
 from app.core.mcp.results.blocks import AudioBlock, ImageBlock, LinkBlock, ResourceBlock, TextBlock
@@ -26,6 +26,7 @@ from app.ui.widgets.choices import CheckBox, TabStrip
 from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.prose import looks_like_markdown
+from app.ui.widgets.scrolling import ScrollingPages
 from app.ui.widgets.text import StatusWord, Text
 from app.ui.widgets.times import duration
 from app.ui.widgets.viewed_column import Viewed, ViewedColumn
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 CONTENT, DATA, RAW, HISTORY = range(4)
 # A larger answer is read in a worker thread.
 OFF_LOOP_BYTES = 64 * 1024
-LOWEST, LOWEST_PAGE = 140, 72
+LOWEST, LOWEST_PAGE = 140, 96
 LONGEST_PROBLEM = 300
 LONGEST_IN_CARD = 1_000
 # The forms in which a call can be copied, and what they are called.
@@ -106,9 +107,7 @@ class ResultView(QWidget):
         self._raw_page = RawPage(self.save_wanted.emit)
         self.raw = self._raw_page.text
         self.history = HistoryPage()
-        self.stack = QStackedWidget()
-        # Each page scrolls. Of itself the stack is as tall as the tallest of them needs to be.
-        self.stack.setMinimumHeight(current.px(LOWEST_PAGE))
+        self.stack = ScrollingPages(LOWEST_PAGE)
         for page in (self.area, self.data, self._raw_page, self.history):
             self.stack.addWidget(page)
         box = QVBoxLayout(self)

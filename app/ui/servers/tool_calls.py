@@ -103,7 +103,7 @@ class ToolCalls(QObject):
         self._tool.show_session(session)
         self._page.open_tool()
         if focus and not self._page.wide:
-            self._tool.form.focus_first()
+            self._tool.focus_first()
 
     def _session(self, server: Server, tool: ToolInfo) -> ToolSession:
         found = self.sessions.get(server, tool)

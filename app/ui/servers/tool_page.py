@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.servers.call_question import CallQuestion
 from app.ui.servers.form import ArgumentForm
@@ -20,7 +20,7 @@ from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of, shown_name
 from app.ui.theme import theme, tokens
 from app.ui.widgets.bounded_text import beginning
-from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.described import Described
 from app.ui.widgets.feedback import InlineCard, ProgressLine, clear_layout
@@ -28,6 +28,7 @@ from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.hairline import Hairline
 from app.ui.widgets.scroll_edge import ScrollEdge
+from app.ui.widgets.scrolling import LowSplitter
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import duration
@@ -144,7 +145,13 @@ class ToolPage(QWidget):
             self.history_button.hide()
         else:
             self.result.tabs.setCurrentIndex(HISTORY)
+        self.parts.bring(self.result)
         self.result.history.table.setFocus()
+
+    def focus_first(self) -> None:
+        """Focus the first argument, or the page where there is none: Enter does nothing there, and keys scroll it."""
+        if not self.form.focus_first():
+            self.area.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def leave(self) -> None:
         """Show no tool."""
@@ -258,11 +265,13 @@ class ToolPage(QWidget):
     def _build(self) -> None:
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
-        self.back = IconButton(self.tr("Back to the tools"), "back", keys="Esc", clicked=self.left.emit)
+        self.back = QuietButton(self.tr("All tools"), "back", kind="flat", keys="Esc", clicked=self.left.emit)
+        self.back.setAccessibleName(self.tr("Back to all tools"))
         self.title = ElidedLabel("", "section", mode=Qt.TextElideMode.ElideRight)
         self.policy = SegmentedPolicy(self.tr("Policy"))
         self.policy.chosen.connect(self.policy_wanted)
-        titles = TitleRow(self.title, self.back)
+        titles = TitleRow(self.title)
+        titles.add_beside(self.back)
         titles.addWidget(self.policy)
         head = QVBoxLayout()
         head.setContentsMargins(wide, gap, wide, gap)
@@ -336,12 +345,8 @@ class ToolPage(QWidget):
             sign_in=self.sign_in_wanted.emit,
             permit=self.permission_wanted.emit,
         )
-        self.splitter = QSplitter(Qt.Orientation.Vertical)
-        self.splitter.setChildrenCollapsible(False)
-        self.splitter.setHandleWidth(1)
-        self.splitter.addWidget(upper)
-        self.splitter.addWidget(self.result)
-        self.splitter.setSizes([current.px(360), current.px(300)])
+        sizes = [current.px(360), current.px(300)]
+        self.parts = LowSplitter(self.tr("Arguments and result"), [upper, self.result], sizes)
         self.result.setVisible(False)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -352,7 +357,7 @@ class ToolPage(QWidget):
         page.setSpacing(0)
         page.addLayout(head)
         page.addWidget(ScrollEdge(self.area))
-        page.addWidget(self.splitter, 1)
+        page.addWidget(self.parts, 1)
         self.question = CallQuestion()
         self.question.declined.connect(self._decline)
         self.question.run_wanted.connect(self._agree)
@@ -457,7 +462,10 @@ class ToolPage(QWidget):
         if session.asks:
             self.question.show_session(session)
         self._turn_to(self.question if session.asks else self.form_page)
+        appears = self.result.isHidden()
         self.result.setVisible(self._outcome.show(session))
+        if appears and not self.result.isHidden():
+            self.parts.bring(self.result)
         self.show_history_button()
         self._announce(session)
 

@@ -17,6 +17,7 @@ from app.ui.widgets.fields import FilterField
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.question import InlineQuestion
+from app.ui.widgets.scroll_edge import ScrollEdge
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -98,7 +99,11 @@ class ToolsPane(QWidget):
         box.addLayout(note_room)
         box.addLayout(card_room)
         box.addWidget(self.question)
-        box.addWidget(self.stack, 1)
+        listed = QVBoxLayout()
+        listed.setSpacing(0)
+        listed.addWidget(ScrollEdge(self.table))
+        listed.addWidget(self.stack, 1)
+        box.addLayout(listed, 1)
         box.addWidget(self._bar)
 
     def set_tools(self, tools: Sequence[ToolInfo], *, policies: bool, note: str = "") -> None:

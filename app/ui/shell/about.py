@@ -15,8 +15,10 @@ from app.core.diagnostics.snapshot import snapshot_of
 from app.core.redaction import redact_text
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
-from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import CodeEdit, KeyValueGrid
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.text import Text
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.ui.bridge import Bridge
 
-WIDTH, HEIGHT = 620, 520
+WIDTH, HEIGHT = 620, 560
 LEAST_WIDTH, LEAST_HEIGHT = 360, 320
 SAID_MS = 2_000
 SHOWN_STEPS = 50
@@ -48,7 +50,7 @@ class About(QDialog):
         self._services, self._bridge, self._open_address = services, bridge, open_address
         versions = self._versions = Versions.of_process(qVersion())
         current = theme()
-        wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
+        wide = current.px(tokens.SPACE_4)
         facts = KeyValueGrid()
         for name, value in (
             (self.tr("Version"), versions.burrow),
@@ -62,26 +64,31 @@ class About(QDialog):
         self.path_button = QuietButton(self.tr("Copy path"), "copy", clicked=self.copy_path)
         self.copy_button = QuietButton(self.tr("Copy diagnostics"), "copy", clicked=self.copy_diagnostics)
         self.copy_button.setToolTip(self.tr("Versions, state and history of the sign-in, without secrets"))
-        doors = QHBoxLayout()
-        doors.setSpacing(gap)
+        doors = FlowLayout()
         for button in (self.folder_button, self.path_button, self.copy_button):
             doors.addWidget(button)
-        doors.addStretch(1)
         self.line = Text("", "caption", "muted")
         self.licences = CodeEdit(self.tr("Licences"), read_only=True, wrap=True)
-        self.close_button = PrimaryButton(self.tr("Close"), clicked=self.accept)
+        self.close_button = QuietButton(self.tr("Close"), clicked=self.accept)
         foot = QHBoxLayout()
         foot.addWidget(self.line, 1)
         foot.addWidget(self.close_button)
+        foot.setContentsMargins(wide, 0, wide, 0)
+        column = ScrollColumn(self.tr("About Burrow"), top=0)
+        column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        column.box.setSpacing(current.px(tokens.SPACE_3))
+        column.box.addWidget(Text("Burrow", "title"))
+        column.box.addWidget(
+            Text(self.tr("A desktop client for agent tasks and MCP servers."), tone="muted", wrap=True)
+        )
+        column.box.addWidget(facts)
+        column.box.addLayout(doors)
+        column.box.addWidget(Text(self.tr("Licences"), "section"))
+        column.box.addWidget(self.licences, 1)
         box = QVBoxLayout(self)
-        box.setContentsMargins(wide, wide, wide, wide)
-        box.setSpacing(current.px(tokens.SPACE_3))
-        box.addWidget(Text("Burrow", "title"))
-        box.addWidget(Text(self.tr("A desktop client for agent tasks and MCP servers."), tone="muted", wrap=True))
-        box.addWidget(facts)
-        box.addLayout(doors)
-        box.addWidget(Text(self.tr("Licences"), "section"))
-        box.addWidget(self.licences, 1)
+        box.setContentsMargins(0, wide, 0, wide)
+        box.setSpacing(0)
+        box.addWidget(column, 1)
         box.addLayout(foot)
         self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))
         room = self.screen().availableGeometry()

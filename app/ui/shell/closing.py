@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class UnsavedDialog(QDialog):
         box.addWidget(Text(title, "section", wrap=True))
         words = f"{why} {self.tr('If you close Burrow now, it is lost.')}".strip()
         box.addWidget(Text(words, tone="muted", wrap=True, selectable=True))
-        self.preview = QPlainTextEdit(self.text)
+        self.preview = PlainTextEdit()
+        self.preview.set_text(self.text)
         self.preview.setReadOnly(True)
         self.preview.setTabChangesFocus(True)
         self.preview.setAccessibleName(self.tr("What you typed"))

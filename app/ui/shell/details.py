@@ -43,6 +43,7 @@ from app.ui.widgets.feedback import EmptyState, InlineCard, ProgressLine
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.menus import CheckMenu
+from app.ui.widgets.scrolling import LowArea, LowColumn
 from app.ui.widgets.tables import Column, DataTable
 from app.ui.widgets.text import StatusWord, Text
 from app.ui.widgets.times import absolute, moment_at, ticker
@@ -171,19 +172,21 @@ class SignInDetails(QDialog):
         box.setSpacing(0)
         box.addLayout(_indented(head, wide))
         box.addSpacing(gap)
-        box.addWidget(self._area)
-        box.addSpacing(gap)
-        box.addLayout(_indented(self._heading(), wide))
-        box.addSpacing(current.px(tokens.SPACE_1))
-        box.addWidget(self.progress)
+        content = LowColumn()
+        content.box.addWidget(self._area)
+        content.box.addSpacing(gap)
+        content.box.addLayout(_indented(self._heading(), wide))
+        content.box.addSpacing(current.px(tokens.SPACE_1))
+        content.box.addWidget(self.progress)
         table = QVBoxLayout()
         table.addWidget(self.stack)
         # Less, so that the words in the cells line up with those above.
-        box.addLayout(_indented(table, wide - current.px(tokens.SPACE_2)), 1)
+        content.box.addLayout(_indented(table, wide - current.px(tokens.SPACE_2)), 1)
         lower = QVBoxLayout()
         lower.addWidget(self.line)
-        box.addSpacing(current.px(tokens.SPACE_2))
-        box.addLayout(_indented(lower, wide))
+        content.box.addSpacing(current.px(tokens.SPACE_2))
+        content.box.addLayout(_indented(lower, wide))
+        box.addWidget(LowArea(self.tr("Sign-in details"), content), 1)
         box.addSpacing(gap)
         box.addLayout(_indented(self._build_buttons(), wide))
         self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))

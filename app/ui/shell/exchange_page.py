@@ -19,12 +19,13 @@ from app.ui.widgets.buttons import IconButton
 from app.ui.widgets.choices import TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.menus import open_edit_menu
 from app.ui.widgets.prose import nothing_loaded
 from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QContextMenuEvent, QKeyEvent
 
     from app.core.diagnostics.activity import ActivityRecord
     from app.core.diagnostics.exchanges import WireExchange
@@ -70,7 +71,7 @@ class ExchangePage(QWidget):
         current = theme()
         gap = current.px(tokens.SPACE_2)
         head = QHBoxLayout()
-        head.setContentsMargins(gap, 0, gap, 0)
+        head.setContentsMargins(current.px(tokens.SPACE_3), 0, gap, 0)
         head.setSpacing(gap)
         head.addWidget(self.back_button)
         head.addWidget(self.tabs, 1)
@@ -190,6 +191,10 @@ class _Browser(QTextBrowser):
         self.setProperty("edge", "none")
         self._page = ("", "")
 
+    @guarded()
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        open_edit_menu(self.createStandardContextMenu(), event.globalPos())
+
     def show_page(self, page: str) -> None:
         """Show this HTML; a page that is shown already keeps its selection."""
         current = theme()
@@ -204,7 +209,7 @@ class _Browser(QTextBrowser):
         if (style, page) == self._page:
             return
         self._page = (style, page)
-        self.document().setDocumentMargin(current.px(tokens.SPACE_3))
+        self.document().setDocumentMargin(0)
         self.document().setDefaultStyleSheet(style)
         self.setHtml(page)
 

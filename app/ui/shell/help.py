@@ -10,15 +10,16 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
 from app.ui.shell.keymap import native
 from app.ui.theme import theme, tokens
 from app.ui.translation import marked, translate
-from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-WIDTH, HEIGHT = 560, 480
+WIDTH, HEIGHT = 580, 500
 LEAST_WIDTH, LEAST_HEIGHT = 320, 260
 
 # Heading, text and keys, both words untranslated (context `Help`). `{0}` stands for the keys.
@@ -67,7 +68,7 @@ class Help(QDialog):
         self.setWindowTitle(self.tr("Help"))
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
-        column = ScrollColumn(self.tr("Help"), side=0, top=0)
+        column = ScrollColumn(self.tr("Help"), top=0)
         column.box.addWidget(Text(self.tr("Help"), "title"))
         for heading, words, keys in TOPICS:
             column.box.addSpacing(gap)
@@ -75,17 +76,19 @@ class Help(QDialog):
             shown = translate("Help", words).format(native(keys))
             column.box.addWidget(Text(shown, tone="muted", wrap=True, selectable=True))
         column.box.addStretch(1)
-        foot = QHBoxLayout()
-        foot.setSpacing(gap)
         self.buttons = {words: QuietButton(words, clicked=self._leading_to(run)) for words, run in doors}
+        leading = FlowLayout()
         for button in self.buttons.values():
-            foot.addWidget(button)
-        foot.addStretch(1)
-        self.close_button = PrimaryButton(self.tr("Close"), clicked=self.accept)
-        foot.addWidget(self.close_button)
+            leading.addWidget(button)
+        self.close_button = QuietButton(self.tr("Close"), clicked=self.accept)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(wide, current.px(tokens.SPACE_2), wide, 0)
+        foot.setSpacing(gap)
+        foot.addLayout(leading, 1)
+        foot.addWidget(self.close_button, 0, Qt.AlignmentFlag.AlignBottom)
         box = QVBoxLayout(self)
-        box.setContentsMargins(wide, wide, wide, wide)
-        box.setSpacing(current.px(tokens.SPACE_3))
+        box.setContentsMargins(0, wide, 0, wide)
+        box.setSpacing(0)
         box.addWidget(column, 1)
         box.addLayout(foot)
         self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))

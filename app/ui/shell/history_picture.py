@@ -97,6 +97,8 @@ class HistoryPicture(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        # Time runs from left to right in every language.
+        painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self._paint_lanes(painter)
         self._rects = [self._rect(span) for span in self._history.spans]
         glyphs = self._with_glyph()

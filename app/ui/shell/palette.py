@@ -97,7 +97,7 @@ class Palette(QFrame):
         self._found = {command.id: command for command in found}
         self.list.set_rows(
             [
-                Row(command.id, command.title, command.group, trailing=native(command.keys))
+                Row(command.id, command.title, _beside(command), trailing=native(command.keys))
                 for command in self._found.values()
             ]
         )
@@ -150,3 +150,8 @@ class Palette(QFrame):
             index = self.list.rows.index(place, 0)
             self.list.setCurrentIndex(index)
             self.list.scrollTo(index)
+
+
+def _beside(command: Command) -> str:
+    """The group of a command, unless its title begins with the same words."""
+    return "" if command.title.casefold().startswith(command.group.casefold()) else command.group

@@ -63,6 +63,8 @@ class PhaseBars(QWidget):
         total = max((phase.at + phase.length for phase in self._phases), default=0) or 1
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        # Time runs from left to right in every language.
+        painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         for number, (phase, name, length) in enumerate(zip(self._phases, names, lengths, strict=True)):
             top = number * row
             painter.setPen(current.colour("text"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QLocale, QSignalBlocker, Qt
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from app.ui.place_info import PlaceInfo
     from app.ui.settings import UiSettings
     from app.ui.shell.appearance import Appearance
+
+T = TypeVar("T")
 
 WIDTH, HEIGHT = 680, 620
 LEAST_WIDTH, LEAST_HEIGHT = 360, 300
@@ -107,13 +109,13 @@ class SettingsPage(QDialog):
         mode, density = theme().mode, DENSITIES[theme().compact]
         self.theme_choice.set_value(mode)
         self.density.set_value(density)
-        _select(self.scale, theme().user_scale)
+        _select(self.scale, theme().user_scale, _percent)
         start = self._settings.choice(
             START_SETTING, [str(self.start.itemData(row)) for row in range(self.start.count())], ""
         )
         _select(self.start, start)
         for key, control in self._waits.items():
-            _select(control, self._seconds(key))
+            _select(control, self._seconds(key), _length)
         for key, box in self._notices.items():
             with QSignalBlocker(box):
                 box.setChecked(self._settings.flag(key))
@@ -160,7 +162,7 @@ class SettingsPage(QDialog):
         self.theme_choice.chosen.connect(lambda _value: self.refresh())
         self.scale = Select(_tr("Text size"))
         for size in known.SIZES:
-            self.scale.addItem(f"{QLocale().toString(round(size * 100))} %", size)
+            self.scale.addItem(_percent(size), size)
         self.scale.activated.connect(lambda _row: self._appearance.set_scale(self.scale.currentData()))
         self.density = Segmented(
             [(value, _tr(words), "", "accent") for value, words in known.DENSITIES], _tr("Density")
@@ -313,14 +315,17 @@ class SettingsPage(QDialog):
         super().keyPressEvent(event)
 
 
-def _select(control: Select, value: object) -> None:
-    """Show a value, which is added if it is none of the offered ones."""
+def _select(control: Select, value: T, words: Callable[[T], str] = str) -> None:
+    """Show a value, which is added in its `words` if it is none of the offered ones."""
     place = next((row for row in range(control.count()) if control.itemData(row) == value), -1)
     if place < 0:
-        words = _length(value) if isinstance(value, float) and value > 2 else str(value)
-        control.addItem(words, value)
+        control.addItem(words(value), value)
         place = control.count() - 1
     control.setCurrentIndex(place)
+
+
+def _percent(scale: float) -> str:
+    return f"{QLocale().toString(round(scale * 100))} %"
 
 
 def _length(seconds: float) -> str:

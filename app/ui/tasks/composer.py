@@ -19,6 +19,7 @@ from app.ui.tasks.open_draft import OpenDraft
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.drop_frame import DropFrame
 from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
@@ -29,7 +30,7 @@ from app.ui.widgets.tips import plain_tip
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeyEvent
+    from PySide6.QtGui import QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import NewTask
@@ -230,7 +231,13 @@ class Composer(QWidget):
             row.input.installEventFilter(self)
         self.attached.changed.connect(self._typed)
         self.description.attach = self.attached
-        self.setAcceptDrops(True)
+        self.drop_frame = DropFrame(
+            self,
+            self.tr("Drop to attach"),
+            takes=self.attached.takes,
+            take=self.attached.take,
+            fields=tuple(row.input for row in self.rows.values()),
+        )
         self.rows["title"].move_wanted.connect(self._move_title)
         self._show_buttons()
 
@@ -296,16 +303,6 @@ class Composer(QWidget):
     def _leave(self) -> None:
         self.save_now()
         self.left.emit()
-
-    @guarded()
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if self.attached.takes(event.mimeData()):
-            event.acceptProposedAction()
-
-    @guarded()
-    def dropEvent(self, event: QDropEvent) -> None:
-        if self.attached.take(event.mimeData()):
-            event.acceptProposedAction()
 
     @guarded(default=False)
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

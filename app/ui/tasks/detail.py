@@ -128,6 +128,7 @@ class TaskPage(QWidget):
     def show_edit(self, texts: Mapping[str, str]) -> None:
         """Show what is typed into these fields."""
         self.editor.show_texts(texts)
+        self.run_button.set_main(False)
         self._show_texts()
 
     def show_files(self, files: Sequence[Attachment]) -> None:
@@ -142,11 +143,12 @@ class TaskPage(QWidget):
             return
         had_focus = self.editor.isAncestorOf(self.focusWidget()) if self.focusWidget() is not None else False
         self.editor.close_now()
+        self.run_button.set_main(True)
         self._show_texts()
         back, self._back = self._back, None
         if had_focus:
             usable = back is not None and shiboken6.isValid(back) and back.isVisible()
-            target = back if back is not None and usable else self.rename_button
+            target = back if back is not None and usable else self.edit_button
             target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def show_failure(self, failure: FailedAction) -> None:
@@ -191,10 +193,9 @@ class TaskPage(QWidget):
         second.addWidget(self._archived)
         second.addWidget(self._place, 1)
 
-        self.run_button = PrimaryButton(self.tr("Run"), clicked=self.run.emit)
+        self.run_button = PrimaryButton(self.tr("Run"), "play", clicked=self.run.emit)
         self.cancel_button = QuietButton(self.tr("Cancel run"), "stop", clicked=self.cancel_run.emit)
-        self.rename_button = QuietButton(self.tr("Rename"), "edit", keys="F2", clicked=self.begin_rename)
-        self.edit_button = QuietButton(self.tr("Edit"), keys="Ctrl+E", clicked=self.begin_edit)
+        self.edit_button = QuietButton(self.tr("Edit"), "edit", keys="Ctrl+E", clicked=self.begin_edit)
         self.pin_button = QuietButton(self.tr("Pin"), "pin", clicked=lambda: self.pin.emit(not self._pinned))
         self.archive_button = QuietButton(self.tr("Archive"), "archive", clicked=self._toggle_archived)
         self.delete_button = QuietButton(
@@ -204,7 +205,6 @@ class TaskPage(QWidget):
         for button in (
             self.run_button,
             self.cancel_button,
-            self.rename_button,
             self.edit_button,
             self.pin_button,
             self.archive_button,

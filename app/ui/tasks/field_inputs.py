@@ -11,7 +11,7 @@ from app.core.posthog.task_fields import TaskFieldKind
 from app.ui.theme import theme
 from app.ui.translation import translate
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.line_edit import UNLIMITED, LineEdit
+from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.submit_key import is_submit
 
@@ -107,6 +107,7 @@ class SuggestedInput(QComboBox):
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setEditable(True)
+        self.setLineEdit(LineEdit())
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         with QSignalBlocker(self):
@@ -121,7 +122,6 @@ class SuggestedInput(QComboBox):
         self.setCompleter(completer)
         line = self.lineEdit()
         if line is not None:
-            line.setMaxLength(UNLIMITED)
             line.setPlaceholderText(translate(CONTEXT, field.hint))
             line.setAccessibleName(translate(CONTEXT, field.caption))
         self.editTextChanged.connect(lambda _text: self.typed.emit())

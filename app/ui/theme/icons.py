@@ -122,12 +122,15 @@ def paint_icon(painter: QPainter, name: str, rect: QRectF, colour: QColor) -> No
 
 
 def pixmap(name: str, colour: QColor, size: int, ratio: float, after: int = 0) -> QPixmap:
-    """A drawing of `size` device-independent pixels with `after` empty ones to its right, for a screen of `ratio`."""
-    image = QPixmap(round((size + after) * ratio), round(size * ratio))
+    """A drawing of `size` device-independent pixels for a screen of `ratio`.
+
+    `after` is the room between it and the words that follow: at its right, or at its left if negative.
+    """
+    image = QPixmap(round((size + abs(after)) * ratio), round(size * ratio))
     image.setDevicePixelRatio(ratio)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
-    paint_icon(painter, name, QRectF(0, 0, size, size), colour)
+    paint_icon(painter, name, QRectF(max(0, -after), 0, size, size), colour)
     painter.end()
     return image
 

@@ -42,22 +42,25 @@ QPushButton[kind="flat"]:hover, QToolButton[kind="flat"]:hover {{ background: {c
 QPushButton[kind="flat"]:disabled, QToolButton[kind="flat"]:disabled {{ background: transparent; }}
 QToolButton::menu-indicator, QPushButton::menu-indicator {{ image: none; width: 0; }}
 QLineEdit, QComboBox, QAbstractSpinBox, QDateTimeEdit {{ background: {c.surface}; color: {c.text};
-  border: 1px solid {c.border}; border-radius: {radius}px; padding: 0 {gap}px; min-height: {inner}px;
+  border: 1px solid {c.field}; border-radius: {radius}px; padding: 0 {gap}px; min-height: {inner}px;
   selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
 QLineEdit, QComboBox, QPlainTextEdit, QTextEdit {{ placeholder-text-color: {c.muted}; }}
-QLineEdit:disabled, QComboBox:disabled, QPlainTextEdit:disabled {{ background: {c.window}; color: {c.muted}; }}
+QLineEdit:disabled, QComboBox:disabled, QPlainTextEdit:disabled {{ background: {c.window}; color: {c.muted};
+  border-color: {c.border}; }}
 QLineEdit[wrong="true"], QComboBox[wrong="true"], QPlainTextEdit[wrong="true"] {{ border-color: {c.bad}; }}
 QComboBox {{ combobox-popup: 0; }}
 QComboBox::drop-down {{ border: none; width: {px(24)}px; }}
-QPlainTextEdit, QTextEdit {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border};
+QPlainTextEdit, QTextEdit {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.field};
   border-radius: {radius}px; padding: {small}px; selection-background-color: {c.accent};
   selection-color: {c.on_accent}; }}
+QLineEdit:read-only, QPlainTextEdit[readOnly="true"], QTextEdit[readOnly="true"] {{ border-color: {c.border}; }}
 QAbstractItemView {{ background: {c.surface}; border: 1px solid {c.border}; outline: none; color: {c.text};
   selection-background-color: {c.selection}; selection-color: {c.text}; gridline-color: {c.border}; }}
 QAbstractItemView[ground="page"] {{ background: transparent; border: none; }}
 QListView::item {{ min-height: {px(tokens.TARGET)}px; padding: 0 {small}px; }}
 QListView::item:hover {{ background: {c.hover}; }}
 QListView::item:selected {{ background: {c.selection}; color: {c.text}; }}
+QHeaderView {{ background: transparent; border: none; }}
 QHeaderView::section {{ background: {c.window}; color: {c.muted}; border: none; border-bottom: 1px solid {c.border};
   padding: {small}px {gap}px; font-size: {caption}px; }}
 QTabBar {{ border: none; background: transparent; }}

@@ -11,6 +11,7 @@ TextRole = Literal["caption", "body", "strong", "lead", "section", "title", "mon
 class Colours(NamedTuple):
     """The colours of one scheme, as `#RRGGBB`. `*_fill` are the backgrounds of banners and cards of that tone.
 
+    `field` is the edge of what can be filled in or chosen from: nothing else says where it is (WCAG 2.2, 1.4.11).
     `disabled` is for the words of what cannot be chosen where `muted` is already the colour of what can.
     """
 
@@ -20,6 +21,7 @@ class Colours(NamedTuple):
     hover: str
     selection: str
     border: str
+    field: str
     text: str
     muted: str
     disabled: str
@@ -44,6 +46,7 @@ LIGHT = Colours(
     hover="#F3F3F0",
     selection="#F7ECE4",
     border="#E2E2DD",
+    field="#8A8A84",
     text="#1B1D21",
     muted="#5B616C",
     disabled="#767C86",
@@ -68,6 +71,7 @@ DARK = Colours(
     hover="#26282D",
     selection="#33291F",
     border="#32353C",
+    field="#70767F",
     text="#E9EAEC",
     muted="#9CA3AF",
     disabled="#757C87",
@@ -92,7 +96,7 @@ TONED_FILLS = ("good_fill", "attention_fill", "bad_fill", "info_fill")
 
 def high_contrast(colours: Colours) -> Colours:
     """The same scheme with lines and secondary text as strong as the text itself."""
-    return colours._replace(border=colours.muted, muted=colours.text, disabled=colours.muted)
+    return colours._replace(border=colours.muted, field=colours.muted, muted=colours.text, disabled=colours.muted)
 
 
 SPACE_1 = 4

@@ -44,9 +44,9 @@ Feedback (`feedback`)
     FlowLayout(centred=False)  (`flow`)         a row of controls that wraps
     Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
 Pages (`page`)
-    TitledPage(title, lead=None)  .title .status .progress .undo .banner .card .edge
+    TitledPage(title)  .title .status .progress .undo .banner .card .edge
         .set_title .add_action(w) .set_head(w) .set_body(w)     its title is the window's while it is in view
-    TitleRow(title, lead=None)  (`title_row`)   .addWidget(control): beside the title, or below it where it has no room
+    TitleRow(title)  (`title_row`)   .addWidget(control): beside the title, or below it where it has no room
     ScrollEdge(*areas)  (`scroll_edge`)  .follow(area)   a line under a head while an area is scrolled
     LazyColumn(count, make, name)  (`lazy_column`)   parts that are made when they come into view
     order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`focus_chain`)   where Tab goes

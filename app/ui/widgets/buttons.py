@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtWidgets import (
     QPushButton,
     QSizePolicy,
@@ -23,6 +23,9 @@ ButtonKind = Literal["primary", "quiet", "flat", "danger"]
 
 
 class _Button(QPushButton):
+    # The direction changes as soon as there is a parent.
+    _icon = ""
+
     def __init__(
         self,
         text: str,
@@ -66,8 +69,23 @@ class _Button(QPushButton):
         tone = {"primary": "on_accent", "danger": "bad"}.get(self._kind, "text")
         # Stylesheets cannot set the gap between icon and text, so it is part of the icon.
         after = theme().px(tokens.SPACE_1) if self.text() else 0
-        self.setIcon(icons.icon(self._icon, tone, after))
+        self.setIcon(icons.icon(self._icon, tone, -after if self.isRightToLeft() else after))
         self.setIconSize(icons.icon_size() + QSize(after, 0))
+
+    @guarded()
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if self._icon and event.type() == QEvent.Type.LayoutDirectionChange:
+            self._apply_theme()
+
+    def _set_kind(self, kind: ButtonKind) -> None:
+        if kind != self._kind:
+            self._kind = kind
+            self.setProperty("kind", kind)
+            self.style().unpolish(self)
+            self.style().polish(self)
+            if self._icon:
+                self._apply_theme()
 
 
 class PrimaryButton(_Button):
@@ -83,6 +101,10 @@ class PrimaryButton(_Button):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(text, "primary", icon, keys=keys, clicked=clicked, parent=parent)
+
+    def set_main(self, main: bool) -> None:
+        """Whether it is the main action now. While the screen has another one, it is drawn as a quiet button."""
+        self._set_kind("primary" if main else "quiet")
 
 
 class QuietButton(_Button):

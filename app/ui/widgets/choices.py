@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app.ui.theme import icons, theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mirror import mirrored
 from app.ui.widgets.mnemonics import mnemonic_flag
 from app.ui.widgets.tips import plain_tip
 
@@ -69,11 +70,13 @@ class _Segment(QRadioButton):
         if self._glyph:
             side = current.px(tokens.ICON)
             colour = ink if chosen else current.colour("muted")
-            icons.paint_icon(painter, self._glyph, QRectF(left, (self.height() - side) / 2, side, side), colour)
+            box = mirrored(QRectF(left, (self.height() - side) / 2, side, side), self)
+            icons.paint_icon(painter, self._glyph, box, colour)
             left += current.px(tokens.ICON + tokens.SPACE_1)
         painter.setPen(ink)
         painter.setFont(font)
-        painter.drawText(self.rect().adjusted(left, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text())
+        room = mirrored(self.rect().adjusted(left, 0, 0, 0), self)
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.text())
         if chosen:
             bar = QRectF(self.rect()).adjusted(1, self.height() - tokens.SELECTION_BAR - 1, -1, -1)
             painter.fillRect(bar, current.colour(self._tone))
@@ -86,9 +89,10 @@ class _Segment(QRadioButton):
         path.addRoundedRect(rect, radius, radius)
         # Only the outer corners of the row are round.
         squared = QPainterPath()
-        if self._place in {"middle", "last"}:
+        first, last = ("last", "first") if self.isRightToLeft() else ("first", "last")
+        if self._place in {"middle", last}:
             squared.addRect(rect.adjusted(0, 0, -radius, 0))
-        if self._place in {"middle", "first"}:
+        if self._place in {"middle", first}:
             squared.addRect(rect.adjusted(radius, 0, 0, 0))
         return path.united(squared).simplified()
 

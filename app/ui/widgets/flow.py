@@ -10,12 +10,17 @@ from app.ui.widgets.guard import guarded
 
 
 class FlowLayout(QLayout):
-    """Items keep their size hints; lines are as high as their tallest item. Mirrored right to left."""
+    """Items keep their size hints; lines are as high as their tallest item. Mirrored right to left.
+
+    Its least height is that of all lines at the width it has: splitters and scroll areas ask only for that.
+    """
 
     def __init__(self, parent: QWidget | None = None, *, centred: bool = False) -> None:
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
         self._centred = centred
+        # 0 until it was laid out.
+        self._width_had = 0
         self.setContentsMargins(0, 0, 0, 0)
         self.setSpacing(theme().px(tokens.SPACE_2))
 
@@ -46,6 +51,9 @@ class FlowLayout(QLayout):
     @guarded()
     def setGeometry(self, rect: QRect) -> None:
         super().setGeometry(rect)
+        before, self._width_had = self._width_had, rect.width()
+        if before != rect.width() and self.heightForWidth(before) != self.heightForWidth(rect.width()):
+            self.update()
         parent = self.parentWidget()
         direction = parent.layoutDirection() if parent is not None else Qt.LayoutDirection.LeftToRight
         y = rect.y()
@@ -64,6 +72,8 @@ class FlowLayout(QLayout):
         size = QSize()
         for item in self._shown():
             size = size.expandedTo(item.minimumSize())
+        if self._width_had:
+            size.setHeight(max(size.height(), self.heightForWidth(self._width_had)))
         return size
 
     def _shown(self) -> list[QLayoutItem]:

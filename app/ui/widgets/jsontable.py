@@ -160,6 +160,7 @@ class JsonTable(QTableView):
         super().__init__(parent)
         self.setAccessibleName(name)
         self.setProperty("padded", "true")
+        self.setProperty("ground", "page")
         self.values = ObjectModel(write if write is not None else _written, self)
         self.setModel(self.values)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

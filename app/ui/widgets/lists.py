@@ -51,11 +51,13 @@ MORE_WITHIN_ROWS = 12
 
 
 class RowDelegate(QStyledItemDelegate):
-    """Paints a row: selection, glyph, words. Never raises."""
+    """Paints a row: selection, glyph, words. Never raises. Places are those of left to right until they are used."""
 
     def __init__(self, view: ListTable) -> None:
         super().__init__(view)
         self._view = view
+        # The row that is being painted: everything in it is mirrored at its middle.
+        self._row = QRect()
 
     @guarded()
     def paint(
@@ -64,7 +66,9 @@ class RowDelegate(QStyledItemDelegate):
         line = self._view.rows.line(index.row())
         if line is None:
             return
+        self._row = option.rect
         painter.save()
+        painter.setLayoutDirection(self._view.layoutDirection())
         try:
             self._paint_background(painter, option, line)
             if isinstance(line, Heading):
@@ -85,7 +89,7 @@ class RowDelegate(QStyledItemDelegate):
         if _selected(option) and isinstance(line, Row):
             painter.fillRect(rect, current.colour("selection"))
             bar = QRect(rect.left(), rect.top(), tokens.SELECTION_BAR, rect.height())
-            painter.fillRect(self._mirrored(bar, rect), current.colour("accent"))
+            painter.fillRect(self._mirrored(bar), current.colour("accent"))
         elif option.state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(rect, current.colour("hover"))
         if option.state & QStyle.StateFlag.State_HasFocus and self._view.keyboard_focus:
@@ -93,8 +97,18 @@ class RowDelegate(QStyledItemDelegate):
             painter.setPen(QPen(current.colour("ring"), tokens.RING))
             painter.drawRoundedRect(QRectF(rect).adjusted(1, 1, -1, -1), 4, 4)
 
-    def _mirrored(self, part: QRect, whole: QRect) -> QRect:
-        return QStyle.visualRect(self._view.layoutDirection(), whole, part)
+    def _mirrored(self, part: QRect) -> QRect:
+        return QStyle.visualRect(self._view.layoutDirection(), self._row, part)
+
+    def _box(self, part: QRectF) -> QRectF:
+        """As `_mirrored`."""
+        if self._view.isRightToLeft():
+            part.moveLeft(self._row.left() + self._row.right() + 1 - part.right())
+        return part
+
+    def _write(self, painter: QPainter, area: QRect, align: Qt.AlignmentFlag, text: str) -> None:
+        # The painter mirrors the alignment by itself.
+        painter.drawText(self._mirrored(area), align, text)
 
     def _paint_heading(self, painter: QPainter, rect: QRect, line: Heading) -> None:
         current = theme()
@@ -102,15 +116,15 @@ class RowDelegate(QStyledItemDelegate):
         left = rect.left() + current.px(tokens.SPACE_4)
         name = "chevron-right" if line.folded else "chevron-down"
         box = QRectF(left, rect.center().y() - side / 2 + 1, side, side)
-        paint_icon(painter, name, box, current.colour("muted"))
+        paint_icon(painter, name, self._box(box), current.colour("muted"))
         painter.setFont(current.font("caption"))
         painter.setPen(current.colour("muted"))
         words = rect.adjusted(current.px(tokens.SPACE_4 + 12 + tokens.SPACE_1), 0, -current.px(tokens.SPACE_3), 0)
         if line.note:
-            painter.drawText(words, RIGHT, line.note)
+            self._write(painter, words, RIGHT, line.note)
         metrics = painter.fontMetrics()
         text = metrics.elidedText(f"{line.title} · {line.count}", Qt.TextElideMode.ElideRight, words.width())
-        painter.drawText(words, LEFT, text)
+        self._write(painter, words, LEFT, text)
 
     def _paint_one_line(self, painter: QPainter, rect: QRect, row: Row, *, selected: bool) -> None:
         current = theme()
@@ -135,7 +149,10 @@ class RowDelegate(QStyledItemDelegate):
     def _paint_two_lines(self, painter: QPainter, rect: QRect, row: Row, *, selected: bool) -> None:
         current = theme()
         half = (rect.height() - 2 * current.px(6)) // 2
-        upper = QRect(rect.left(), rect.top() + current.px(6), rect.width(), half)
+        # A row without a second line has its first one in the middle.
+        alone = not (row.detail or row.badge or row.side or (row.state and row.worded))
+        top = (rect.height() - half) // 2 if alone else current.px(6)
+        upper = QRect(rect.left(), rect.top() + top, rect.width(), half)
         lower = upper.translated(0, half)
         area = self._paint_glyph(painter, upper, row)
         lower.setLeft(area.left())
@@ -154,13 +171,13 @@ class RowDelegate(QStyledItemDelegate):
         worded = row.state is not None and row.worded
         if row.state is not None and row.worded:
             painter.setPen(current.colour(row.state.tone))
-            painter.drawText(lower, LEFT, row.state.word)
+            self._write(painter, lower, LEFT, row.state.word)
             lower.setLeft(lower.left() + painter.fontMetrics().horizontalAdvance(row.state.word))
         if row.detail:
             painter.setPen(current.colour("muted"))
             text = f"  ·  {row.detail}" if worded else row.detail
-            painter.drawText(
-                lower, LEFT, painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, lower.width())
+            self._write(
+                painter, lower, LEFT, painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, lower.width())
             )
 
     def _paint_glyph(self, painter: QPainter, rect: QRect, row: Row) -> QRect:
@@ -171,7 +188,7 @@ class RowDelegate(QStyledItemDelegate):
             side = current.px(tokens.ICON)
             if row.state is not None:
                 box = QRectF(rect.left() + left, rect.center().y() - side / 2 + 0.5, side, side)
-                paint_icon(painter, row.state.glyph, box, current.colour(row.state.tone))
+                paint_icon(painter, row.state.glyph, self._box(box), current.colour(row.state.tone))
             left += side + current.px(tokens.SPACE_2)
         return rect.adjusted(left, 0, -current.px(tokens.SPACE_3), 0)
 
@@ -185,10 +202,12 @@ class RowDelegate(QStyledItemDelegate):
         painter.setFont(font)
         painter.setPen(current.colour("muted" if row.struck or row.muted else "text"))
         title = " ".join(row.title.split())
-        painter.drawText(area, LEFT, painter.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, area.width()))
+        self._write(
+            painter, area, LEFT, painter.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, area.width())
+        )
 
     def _paint_right(self, painter: QPainter, area: QRect, text: str) -> QRect:
-        painter.drawText(area, RIGHT, text)
+        self._write(painter, area, RIGHT, text)
         return area.adjusted(0, 0, -painter.fontMetrics().horizontalAdvance(text) - theme().px(tokens.SPACE_2), 0)
 
     def _paint_beside_title(self, painter: QPainter, area: QRect, text: str) -> QRect:
@@ -208,9 +227,10 @@ class RowDelegate(QStyledItemDelegate):
         width = side + gap + max(painter.fontMetrics().horizontalAdvance(state.word), current.px(36))
         box = QRect(area.right() - width, area.top(), width, area.height())
         colour = current.colour(state.tone)
-        paint_icon(painter, state.glyph, QRectF(box.left(), box.center().y() - side / 2 + 0.5, side, side), colour)
+        glyph = QRectF(box.left(), box.center().y() - side / 2 + 0.5, side, side)
+        paint_icon(painter, state.glyph, self._box(glyph), colour)
         painter.setPen(colour)
-        painter.drawText(box.adjusted(side + gap, 0, 0, 0), LEFT, state.word)
+        self._write(painter, box.adjusted(side + gap, 0, 0, 0), LEFT, state.word)
         return area.adjusted(0, 0, -width - current.px(tokens.SPACE_3), 0)
 
 

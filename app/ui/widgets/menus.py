@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QMenu, QWidget
 
@@ -17,6 +17,17 @@ from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QAction, QPaintEvent
+
+
+def open_edit_menu(menu: QMenu, at: QPoint) -> None:
+    """Open the menu that Qt makes for a field, at a position of the screen. It is destroyed when it closes.
+
+    Qt would underline its letters always, and no other menu of the window has any.
+    """
+    menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    for action in menu.actions():
+        action.setText(action.text().replace("&", ""))
+    menu.popup(at)
 
 
 class CheckMenu(QMenu):

@@ -34,15 +34,14 @@ class TitledPage(QWidget):
     the body, call `page.edge.follow(area)`.
     """
 
-    def __init__(self, title: str = "", parent: QWidget | None = None, *, lead: QWidget | None = None) -> None:
-        """`lead` stands before the title, such as a button that leads back."""
+    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         self.setWindowTitle(title)
         self.title = ElidedLabel(title, "title", mode=Qt.TextElideMode.ElideRight)
         self.status = StatusWord()
-        self._row = TitleRow(self.title, lead)
+        self._row = TitleRow(self.title)
         self._row.addWidget(self.status)
         room_of_row = QVBoxLayout()
         room_of_row.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, gap)

@@ -10,11 +10,12 @@ from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor, QTextF
 from PySide6.QtWidgets import QPlainTextEdit
 
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.menus import open_edit_menu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from PySide6.QtGui import QKeyEvent, QTextBlock
+    from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QTextBlock
     from PySide6.QtWidgets import QWidget
 
 # Where Qt starts a block.
@@ -98,6 +99,12 @@ class PlainTextEdit(QPlainTextEdit):
 
     def createMimeDataFromSelection(self) -> QMimeData:
         return mime_data(self.selected_text())
+
+    @guarded()
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = self.createStandardContextMenu()
+        if menu is not None:
+            open_edit_menu(menu, event.globalPos())
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -15,6 +15,7 @@ from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mirror import mirrored
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
@@ -85,16 +86,17 @@ class RowButton(QuietButton):
         painter.drawControl(QStyle.ControlElement.CE_PushButton, option)
         pad, side, chevron = current.px(tokens.SPACE_2), current.px(tokens.ICON), current.px(12)
         middle = self.height() / 2
-        paint_icon(painter, self._icon, QRectF(pad, middle - side / 2, side, side), current.colour("muted"))
+        icon = mirrored(QRectF(pad, middle - side / 2, side, side), self)
+        paint_icon(painter, self._icon, icon, current.colour("muted"))
         words = self.rect().adjusted(2 * pad + side, 0, -2 * pad - chevron, 0)
         painter.setFont(self.font())
         for text, tone in zip(self.shown(words.width()), ("text", "muted"), strict=True):
             painter.setPen(current.colour(tone))
-            painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+            painter.drawText(mirrored(words, self), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
             words.setLeft(words.left() + self.fontMetrics().horizontalAdvance(text))
         if words.width() <= 0:
             painter.end()
             return
         arrow = QRectF(self.width() - pad - chevron, middle - chevron / 2, chevron, chevron)
-        paint_icon(painter, self._chevron, arrow, current.colour("muted"))
+        paint_icon(painter, self._chevron, mirrored(arrow, self), current.colour("muted"))
         painter.end()

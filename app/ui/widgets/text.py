@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QWidget
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.mirror import mirrored
 from app.ui.widgets.mnemonics import mnemonic_flag
 from app.ui.widgets.tips import plain_tip
 
@@ -244,7 +245,8 @@ class StatusWord(QWidget):
         colour = current.colour(self._state.tone)
         side = current.px(tokens.ICON)
         painter = QPainter(self)
-        paint_icon(painter, self._state.glyph, QRectF(0, (self.height() - side) / 2, side, side), colour)
+        box = mirrored(QRectF(0, (self.height() - side) / 2, side, side), self)
+        paint_icon(painter, self._state.glyph, box, colour)
         if self._glyph_only:
             painter.end()
             return
@@ -252,9 +254,10 @@ class StatusWord(QWidget):
         painter.setFont(self.font())
         rect = self.rect().adjusted(current.px(tokens.ICON + 6), 0, 0, 0)
         word = self._state.word
-        painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, word)
+        painter.drawText(mirrored(rect, self), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, word)
         if self._suffix:
             painter.setPen(current.colour("muted"))
             rect.setLeft(rect.left() + self.fontMetrics().horizontalAdvance(word + " "))
-            painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self._suffix)
+            place = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+            painter.drawText(mirrored(rect, self), place, self._suffix)
         painter.end()

@@ -15,17 +15,21 @@ LEAST_TITLE = 160
 class TitleRow(QLayout):
     """Its first line is as high as a control, so that titles are at one height on every page.
 
-    `lead` stands before the title, such as a button that leads back. Add the controls with `addWidget`.
+    Nothing stands before the title, so that titles begin at one place too. Add the controls with `addWidget`.
     """
 
-    def __init__(self, title: QWidget, lead: QWidget | None = None, parent: QWidget | None = None) -> None:
+    def __init__(self, title: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
         self.setContentsMargins(0, 0, 0, 0)
         self.setSpacing(theme().px(tokens.SPACE_3))
-        self._first = [each for each in (lead, title) if each is not None]
-        for each in self._first:
-            self.addWidget(each)
+        self._beside: list[QWidget] = []
+        self.addWidget(title)
+
+    def add_beside(self, control: QWidget) -> None:
+        """Add a control that stays beside the title however narrow the row is."""
+        self._beside.append(control)
+        self.addWidget(control)
 
     def addItem(self, item: QLayoutItem) -> None:
         self._items.append(item)
@@ -85,11 +89,10 @@ class TitleRow(QLayout):
 
     def _lines(self, width: int) -> list[list[QLayoutItem]]:
         """The items of each line: all in one, or the controls in lines below the title."""
-        shown = self._shown()
-        head = [item for item in shown if item.widget() in self._first]
-        controls = [item for item in shown if item not in head]
-        title = self._title()
+        shown, title = self._shown(), self._title()
         others = [item for item in shown if item is not title]
+        head = [item for item in shown if item is title or item.widget() in self._beside]
+        controls = [item for item in shown if item not in head]
         room = width - self._width(others) - (self.spacing() if others else 0)
         if not controls or room >= min(title.sizeHint().width(), theme().px(LEAST_TITLE)):
             return [shown]
@@ -102,7 +105,7 @@ class TitleRow(QLayout):
         return lines
 
     def _title(self) -> QLayoutItem:
-        return self._items[len(self._first) - 1]
+        return self._items[0]
 
     def _shown(self) -> list[QLayoutItem]:
         return [item for item in self._items if not item.isEmpty()]
