@@ -31,7 +31,7 @@ async def test_the_arguments_of_another_window_are_offered_and_both_stay_stored(
 ) -> None:
     named = tool("a")
     draft = FormModel(named.input_schema).seed()
-    kept = [draft_text.encode(draft, words) or {} for words in ('{"text": "One"}', '{"text": "Two"}')]
+    kept = [draft_text.encode(draft, words, {}) or {} for words in ('{"text": "One"}', '{"text": "Two"}')]
     await left_behind(tmp_path, draft_text.KIND, "posthog/a", kept)
     storage = Storage.open(tmp_path)
     async with desk(qapp) as on:
