@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.backend import Backend
 from app.core.errors import StorageTrouble
+from app.core.mcp.forms.entries import FieldEntry, Presence
 from app.core.mcp.servers.definitions import HttpServer
 from app.core.mcp.servers.own_source import THIS_MACHINE
 from app.core.mcp.servers.server import Server
@@ -205,3 +206,27 @@ async def test_adding_a_server_can_be_left_in_three_ways_and_keeps_what_was_type
         assert on.place.pages.shows_server
         on.place.selection.add_server()
         assert shown(page) == TYPED
+
+
+async def test_secret_arguments_are_not_stored_and_the_person_is_asked_about_them(qapp: QApplication) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"note": {"type": "string"}, "key": {"type": "string", "writeOnly": True}},
+    }
+    async with desk(qapp) as on:
+        await on.show(FakeBackend([own()], {"posthog": [tool("locked", schema=schema)]}))
+        await on.open("posthog/locked")
+        form = on.place.page.tool.form
+        form.rows["note"].changed.emit(FieldEntry(Presence.VALUE, "a note"))
+        await on.place.flush()
+        assert not on.place.unsaved
+        form.rows["key"].changed.emit(FieldEntry(Presence.VALUE, SECRET))
+        await on.place.flush()
+        kept = repr(on.services.storage.drafts.kept)
+        assert "a note" in kept
+        assert SECRET not in kept
+        assert on.place.unsaved
+        assert on.place.unsaved_text() == "locked: secret arguments (not stored)"
+        form.rows["key"].changed.emit(FieldEntry(Presence.ABSENT, ""))
+        await on.place.flush()
+        assert not on.place.unsaved

@@ -37,6 +37,16 @@ def encode(draft: FormDraft, text: str | None, schema: Any) -> dict[str, str] | 
     return kept if sum(len(value) for value in kept.values()) <= LONGEST else None
 
 
+def leaves_out(draft: FormDraft, text: str | None, schema: Any) -> bool:
+    """Whether `encode` leaves out something that was typed, because it is secret."""
+    entered = ((name, entry) for name, entry in draft.entries.items() if entry.text.strip() or any(entry.items))
+    return (
+        any(_without_secrets(name, entry, schema) != entry for name, entry in entered)
+        or bool(without_secrets(draft.extra, schema, by_look=False)[1])
+        or any(each is not None and text_without_secrets(each, schema) != each for each in (draft.whole, text))
+    )
+
+
 def decode(kept: dict[str, str], model: FormModel) -> tuple[FormDraft, str | None] | None:
     """The draft and the text of the JSON editor; fields that the tool no longer has are left out."""
     known = {field.name for field in model.fields}

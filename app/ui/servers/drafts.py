@@ -12,6 +12,7 @@ from app.core.mcp.servers.own_source import THIS_MACHINE
 from app.ui.save_soon import SaveSoon
 from app.ui.servers import draft_text
 from app.ui.servers.rows import key_of
+from app.ui.servers.tool_session import CallPhase
 from app.ui.servers.wording import is_own
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ToolDrafts(QObject):
         self._unsaved: dict[tuple[str, str], ToolSession] = {}
         # What the storage cannot keep lasts as long as the window, and what it could not write yet.
         self._too_long: dict[tuple[str, str], ToolSession] = {}
+        # Whose secret arguments are left out of what is stored.
+        self._secret: dict[tuple[str, str], ToolSession] = {}
         self._failed: dict[tuple[str, str], ToolSession] = {}
         self._save_soon = SaveSoon(self._save, self)
 
@@ -48,6 +51,7 @@ class ToolDrafts(QObject):
         self._save()
         self._scope = scope
         self._too_long.clear()
+        self._secret.clear()
 
     def typed(self, session: ToolSession) -> None:
         """Save the draft of a session soon."""
@@ -105,12 +109,15 @@ class ToolDrafts(QObject):
     @property
     def unsaved(self) -> bool:
         """Whether arguments that were typed are not saved yet."""
-        return bool(self._unsaved or self._too_long)
+        return bool(self._unsaved or self._too_long or self._secret)
 
     def unsaved_text(self) -> str:
         """What is typed and not stored: arguments that are too long, of nobody's account, or refused by the disk."""
         sessions = [*self._too_long.values(), *self._unwritten()]
         parts = [f"{session.tool.label}\n{_text(session)}" for session in sessions]
+        # Which of them, not what they are. What a tool was called with is not lost.
+        secret = [each for each in self._secret.values() if each.phase is not CallPhase.DONE]
+        parts += [self.tr("{0}: secret arguments (not stored)").format(session.tool.label) for session in secret]
         return "\n\n".join(parts)
 
     async def flush(self) -> None:
@@ -143,6 +150,10 @@ class ToolDrafts(QObject):
                 self._too_long[key] = session
                 continue
             self._too_long.pop(key, None)
+            if draft_text.leaves_out(draft, session.json_text, session.tool.input_schema):
+                self._secret[key] = session
+            else:
+                self._secret.pop(key, None)
             saving = self._services.storage.drafts.save(scope, draft_text.KIND, _name(session), kept)
             works.append(self._watched(key, session, saving))
         return works
