@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 
@@ -237,6 +238,20 @@ async def test_whoever_follows_the_page_hears_of_the_task_that_is_opened_at_star
         desk.place.pages.detail_built.connect(lambda page: page.task_changed.connect(heard.append))
         await until(lambda: desk.place.pages.shows_detail)
         assert heard == ["t1"]
+
+
+async def test_whoever_leaves_the_composer_that_was_opened_first_comes_to_the_last_task(qapp: QApplication) -> None:
+    tasks = FakeTasks(numbered(3))
+    tasks.hold["list"] = asyncio.Event()
+    async with task_desk(qapp, tasks) as desk:
+        desk.place.selection.new_task()
+        tasks.hold["list"].set()
+        await until(lambda: desk.place.controller.load.loaded)
+        await settle()
+        desk.place.pages.composer.back.click()
+        await until(lambda: desk.place.pages.shows_detail)
+        await settle()
+        assert desk.place.selection.shown == desk.place.pane.table.selected_keys()
 
 
 async def test_at_the_first_start_the_first_task_is_open(qapp: QApplication) -> None:

@@ -274,6 +274,9 @@ class TaskSelection(QObject):
             self.show_several(visible)
         elif not self._former or not self.show_key((visible or self._former)[0]):
             self.show_nothing()
+            # The composer was opened before anything else was: go on as at the start.
+            self._resuming = not self._former and self._project is not None
+            self._resume()
 
     def _connect_page(self, page: Composer | TaskPage | UnsentTask | SeveralTasks) -> None:
         page.left.connect(self.leave)
