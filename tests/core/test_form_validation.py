@@ -342,3 +342,10 @@ def test_what_the_forms_of_real_tools_start_with_is_what_their_schemas_accept(co
             verdict = check(model.schema, parse_json(json.dumps(found, default=str)))
             assert verdict.complete
             assert all(problem.path for problem in verdict.problems)
+
+
+def test_many_wrong_items_hide_no_other_argument() -> None:
+    schema = {"properties": {"a": {"items": {"type": "string"}}, "limit": {"maximum": 50}, "z": {"const": 1}}}
+    found = check(schema, {"a": list(range(1_000)), "limit": 99, "z": 2})
+    assert [problem.argument for problem in found.problems[:3]] == ["a", "limit", "z"]
+    assert not found.complete
