@@ -342,3 +342,20 @@ def test_what_the_forms_of_real_tools_start_with_is_what_their_schemas_accept(co
             verdict = check(model.schema, parse_json(json.dumps(found, default=str)))
             assert verdict.complete
             assert all(problem.path for problem in verdict.problems)
+
+
+def test_many_wrong_items_hide_no_other_argument() -> None:
+    schema = {"properties": {"a": {"items": {"type": "string"}}, "limit": {"maximum": 50}, "z": {"const": 1}}}
+    found = check(schema, {"a": list(range(1_000)), "limit": 99, "z": 2})
+    assert [problem.argument for problem in found.problems[:3]] == ["a", "limit", "z"]
+    assert not found.complete
+
+
+def test_a_pattern_that_takes_too_long_is_not_tried_on_every_item() -> None:
+    schema = {"properties": {"a": {"items": {"pattern": r"(.*)\1x"}}, "limit": {"maximum": 50}}}
+    check(schema, {})
+    started = process_time()
+    found = check(schema, {"a": ["a" * 10_000] * 200, "limit": 99})
+    assert process_time() - started < 0.2
+    assert [problem.argument for problem in found.problems] == ["limit"]
+    assert found.unchecked

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Iterator
 from time import process_time
 from typing import Any
@@ -12,6 +14,7 @@ from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QApplication
 
+from app.core.errors import Rejected
 from app.core.mcp.forms.model import Presence
 from app.core.mcp.forms.validation import FieldProblem
 from app.ui.servers.form_fields import FieldRow
@@ -20,6 +23,8 @@ from app.ui.servers.map_editor import MapEditor
 from app.ui.servers.object_editor import ObjectEditor
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text_field import TextField
+from tests.core._mcp_server import ENVELOPE, Reply, Scripted
+from tests.core.test_mcp_connection import connected, silent
 from tests.ui.test_form_size import Page
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
@@ -130,3 +135,28 @@ def test_a_text_with_windows_line_ends_costs_little_more_than_one_with_others(qa
         return process_time() - started
 
     assert cost("ab\r\n" * 30_000) < 4 * cost("ab\n" * 30_000) + 0.1
+
+
+async def test_what_is_put_in_arrives_at_the_server_exactly(page: Page) -> None:
+    async with Scripted() as server, connected(server.url) as connection:
+        for text in [*TEXTS, "x" * 1_000_000]:
+            half = re.search("[\ud800-\udfff]", text)
+            page.show(SCHEMA)
+            for field in fields(page).values():
+                field.insert_text(text)
+            arguments = page.form.arguments()
+            assert arguments is not None
+            if half:
+                # UTF-8 has none. It is said, and not left out of what is sent.
+                with pytest.raises(Rejected, match="half a character"):
+                    await connection.call("any", arguments, repeatable=False, on_progress=silent)
+                continue
+            server.next["tools/call"].append(Reply(result={**ENVELOPE, "content": []}))
+            await connection.call("any", arguments, repeatable=False, on_progress=silent)
+            assert json.loads(server.seen[-1].raw)["params"]["arguments"] == {
+                "text": text,
+                "body": text,
+                "list": [text],
+                "object": {"inner": text},
+                "map": {text: text},
+            }

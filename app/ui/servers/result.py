@@ -310,7 +310,8 @@ class ResultView(QWidget):
             self.formatted.hide()
 
     def _fill_blocks(self, result: CallResult) -> None:
-        parts = [block_part(block, self._tools) for block in result.blocks]
+        tools = self._tools
+        parts = [block_part(block, tools) for block in result.blocks]
         if not parts and not result.is_error:
             words = (
                 self.tr("Done. The tool returned data only.")

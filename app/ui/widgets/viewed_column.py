@@ -46,7 +46,8 @@ class _Portion(QWidget):
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(theme().px(tokens.SPACE_3))
         gaps = theme().px(tokens.SPACE_3) * (len(parts) - 1)
-        self.setFixedHeight(gaps + sum(theme().px(part.height) for part in parts))
+        # Of thousands of parts only the sum is scaled.
+        self.setFixedHeight(gaps + theme().px(sum(part.height for part in parts)))
 
     @property
     def is_leaf(self) -> bool:

@@ -10,6 +10,7 @@ The library `jsonschema` was not taken: an untried keyword changes what it says 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -98,6 +99,8 @@ class Evaluation:
         self.document = SchemaDocument(root)
         # The equality keys of values in the schema, by their identity: many items may be compared with one list.
         self.keys: dict[int, Any] = {}
+        # How often a pattern took too long.
+        self.slow: Counter[str] = Counter()
         self.skipped: list[Problem] = []
         self._keywords = keywords
         self._end = monotonic() + seconds

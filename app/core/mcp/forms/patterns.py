@@ -24,8 +24,15 @@ class UntriedPattern(Exception):
     """The engine has no answer. The message says why, as the end of a sentence."""
 
 
+class SlowPattern(UntriedPattern):
+    """The engine has no answer for this text in time. It may have one for another."""
+
+    def __init__(self) -> None:
+        super().__init__("trying it takes too long")
+
+
 def matches(pattern: str, text: str) -> bool:
-    """Whether `pattern` matches somewhere in `text`, within 10 ms. Raises `UntriedPattern`."""
+    """Whether `pattern` matches somewhere in `text`, within 10 ms. Raises `UntriedPattern` or `SlowPattern`."""
     try:
         from corvus_json_schema_rs import PatternMatchLimitError
     except ImportError:
@@ -39,7 +46,7 @@ def matches(pattern: str, text: str) -> bool:
     try:
         return compiled.is_valid(text)
     except PatternMatchLimitError:
-        raise UntriedPattern("trying it takes too long") from None
+        raise SlowPattern from None
 
 
 @lru_cache(maxsize=256)

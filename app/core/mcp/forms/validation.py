@@ -70,11 +70,18 @@ def check(schema: Any, arguments: Any, *, seconds: float = SECONDS) -> Validatio
 
     run = Evaluation(schema, KEYWORDS, seconds)
     outcome = run.check(schema, arguments, ())
-    problems = dict.fromkeys(_problem(problem) for problem in outcome.problems[: 2 * PROBLEMS_LIMIT])
+    problems = dict.fromkeys(_problem(problem) for problem in _spread(outcome.problems)[: 2 * PROBLEMS_LIMIT])
     unchecked = dict.fromkeys(_unchecked(skipped) for skipped in _first_each(run.skipped))
     if len(outcome.problems) > PROBLEMS_LIMIT:
         unchecked[FieldProblem("", "There are more problems than these.")] = None
     return ValidationResult(tuple(problems)[:PROBLEMS_LIMIT], tuple(unchecked)[:UNCHECKED_LIMIT])
+
+
+def _spread(problems: list[Problem]) -> list[Problem]:
+    """The first problem of each argument before the others: a list of many wrong items must not hide what else is."""
+    first: dict[str, Problem] = {}
+    others = [problem for problem in problems if first.setdefault(_argument(problem.path), problem) is not problem]
+    return [*first.values(), *others]
 
 
 def _first_each(skipped: list[Problem]) -> list[Problem]:

@@ -53,7 +53,7 @@ def _pattern_properties(run: Evaluation, wanted: Any, value: Any, spot: Spot) ->
         for pattern, schema in schemas.items():
             run.spend(1)
             try:
-                if not pattern_matches(pattern, name):
+                if not pattern_matches(run, pattern, name):
                     continue
             except Untried as problem:
                 run.skip((*spot.path, name), "patternProperties", str(problem))
@@ -75,7 +75,7 @@ def _additional_properties(run: Evaluation, wanted: Any, value: Any, spot: Spot)
 
 def _named_by(run: Evaluation, patterns: Iterable[str], name: str) -> bool:
     run.spend(1)
-    return any(pattern_matches(pattern, name) for pattern in patterns)
+    return any(pattern_matches(run, pattern, name) for pattern in patterns)
 
 
 def _unevaluated_properties(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:

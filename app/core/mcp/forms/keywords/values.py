@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.forms.equality import equality_key
 from app.core.mcp.forms.evaluation import UNREADABLE, Problem, Untried
-from app.core.mcp.forms.patterns import UntriedPattern, matches
+from app.core.mcp.forms.patterns import SlowPattern, UntriedPattern, matches
 from app.core.mcp.json_text import NotJson, deeper_than, is_number, write_json
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ SHOWN_CHARACTERS = 80
 EXPONENT_LIMIT = 1_000
 # How deep a value may be that is compared as a whole.
 DEPTH_LIMIT = 100
+# A pattern that took too long this often is not tried again in one check: each try holds the interpreter lock.
+SLOW_LIMIT = 3
 TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "array": ("a list", lambda value: isinstance(value, list | tuple)),
     "boolean": ("true or false", lambda value: isinstance(value, bool)),
@@ -75,12 +77,17 @@ def compared(
     return keyword
 
 
-def pattern_matches(pattern: object, text: str) -> bool:
-    """Whether a pattern of a schema matches. Raises `Untried`."""
+def pattern_matches(run: Evaluation, pattern: object, text: str) -> bool:
+    """Whether a pattern of a schema matches. Raises `Untried`, also for one that took too long a few times."""
     if not isinstance(pattern, str):
         raise Untried(UNREADABLE)
     try:
+        if run.slow[pattern] >= SLOW_LIMIT:
+            raise SlowPattern
         return matches(pattern, text)
+    except SlowPattern as problem:
+        run.slow[pattern] += 1
+        raise Untried(str(problem)) from None
     except UntriedPattern as problem:
         raise Untried(str(problem)) from None
 
@@ -139,8 +146,8 @@ def _multiple_of(_run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Seque
     return (Problem(spot.path, f"It must be a multiple of {shown(divisor)}.", "multipleOf"),)
 
 
-def _pattern(_run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
-    if not isinstance(value, str) or pattern_matches(wanted, value):
+def _pattern(run: Evaluation, wanted: Any, value: Any, spot: Spot) -> Sequence[Problem]:
+    if not isinstance(value, str) or pattern_matches(run, wanted, value):
         return ()
     return (Problem(spot.path, f"It must match {shown(wanted)}.", "pattern"),)
 
