@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from PySide6.QtCore import QEvent
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
@@ -14,6 +15,7 @@ from app.ui.widgets.rows import Row
 from tests.ui._tasks_fakes import settle, until
 from tests.ui._window import Living, living
 
+LAYOUTS = 5
 DIALOGS = ("Palette", "KeySheet", "SignInDetails", "SettingsPage", "About", "Help", "QComboBoxPrivateContainer")
 
 
@@ -71,8 +73,10 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     yield "activity", window
     drawer = window.drawers.drawer
     assert drawer is not None
+    await until(lambda: drawer.table.values.rowCount() > 0, 5)
     drawer.table.selectRow(0)
     drawer.table.opened.emit(drawer.table.current())
+    await until(drawer.page.isVisible, 5)
     await _calm(alive)
     yield "exchange", window
     window.drawers.toggle()
@@ -163,3 +167,6 @@ async def _calm(alive: Living) -> None:
     """Let layouts and answers that are already here arrive."""
     await settle(60)
     QApplication.processEvents()
+    # What arrived last may have changed layouts, and these the layouts around them.
+    for _ in range(LAYOUTS):
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)

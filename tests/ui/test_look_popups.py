@@ -234,6 +234,8 @@ def test_the_menu_of_a_field_with_suggestions_underlines_no_letter(qtbot) -> Non
     box.show()
     line = box.lineEdit()
     assert line is not None
+    # Its words begin where those of the other fields do.
+    assert line.mapTo(box, line.cursorRect().center()).x() <= theme().px(tokens.SPACE_3)
     menu = _context_menu(line, line)
     assert not [action.text() for action in menu.actions() if "&" in action.text()]
     menu.close()

@@ -54,7 +54,8 @@ async def test_tools_are_called_and_every_kind_of_result_is_shown(qapp: QApplica
         assert view.tree.values.rowCount() > 0
 
         assert await call(place, "workspace/chart_events", '{"events": ["$pageview"]}') is CallPhase.DONE
-        assert view.findChildren(Picture)
+        # Decoded in a worker thread.
+        await until(lambda: view.findChildren(Picture))
 
         listed = await call(place, "workspace/list_documents", "{}")
         assert listed is CallPhase.DONE

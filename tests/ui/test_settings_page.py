@@ -35,8 +35,10 @@ from app.ui.shell.doors import OFFERED
 from app.ui.shell.help import Help
 from app.ui.shell.layout import DRAWER_SETTING, PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
 from app.ui.shell.notices import Notices
+from app.ui.shell.setting_row import SettingRow
 from app.ui.shell.settings_page import SettingsPage
 from app.ui.theme import apply_theme, theme
+from app.ui.widgets.choices import Segmented, Select
 from app.ui.widgets.lists import ListTable
 from tests.ui._screens import nameless
 from tests.ui._shell_fakes import FakeBackend, FakeServices
@@ -355,3 +357,14 @@ async def test_a_notification_is_shown_only_where_it_is_wanted(
     assert isinstance(notices_, QObject)
     await bridge.close()
     window.deleteLater()
+
+
+@pytest.mark.parametrize("made", [lambda: Segmented([("a", "A", "", "accent")], "A"), lambda: Select("A")])
+def test_a_name_stands_beside_the_middle_of_its_control(qtbot, made) -> None:
+    row = SettingRow("Theme", "What it looks like, in a few words that need more than one line.", made())
+    qtbot.addWidget(row)
+    row.resize(640, row.sizeHint().height())
+    row.show()
+    QApplication.processEvents()
+    middles = [each.mapTo(row, each.rect().center()).y() for each in (row._label, row.control)]
+    assert abs(middles[0] - middles[1]) <= 1

@@ -29,16 +29,17 @@ class SettingRow(QWidget):
         super().__init__()
         current = theme()
         self.name, self.hint, self.control = name, hint, control
-        label = QLabel(name)
-        label.setBuddy(control)
+        self._label = QLabel(name)
+        self._label.setBuddy(control)
         self._words = QWidget(self)
         words = QVBoxLayout(self._words)
-        words.setContentsMargins(0, current.px(tokens.SPACE_1), 0, 0)
+        words.setContentsMargins(0, 0, 0, 0)
         words.setSpacing(0)
-        words.addWidget(label)
+        words.addWidget(self._label)
         self.note = Text(hint, "caption", "muted", wrap=True)
         # First: without a parent it would be shown as a window.
         words.addWidget(self.note)
+        words.addStretch(1)
         self.note.setVisible(bool(hint))
         if hint:
             control.setAccessibleDescription(hint)
@@ -80,6 +81,9 @@ class SettingRow(QWidget):
         beside = self.width() >= theme().px(SIDE_BY_SIDE)
         direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
         self._box.setDirection(direction)
+        # The name stands beside the middle of its control, or of the first line of one.
+        line = min(self.control.sizeHint().height(), theme().px(tokens.CONTROL))
+        self._label.setMinimumHeight(line if beside else 0)
         width = theme().px(NAME_WIDTH)
         self._words.setMinimumWidth(width if beside else 0)
         self._words.setMaximumWidth(width if beside else 16_777_215)

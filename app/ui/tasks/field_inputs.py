@@ -107,7 +107,8 @@ class SuggestedInput(QComboBox):
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setEditable(True)
-        self.setLineEdit(LineEdit())
+        # With a parent from the beginning: Qt takes its frame off, and with it the padding of the stylesheet.
+        self.setLineEdit(LineEdit("", self))
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         with QSignalBlocker(self):

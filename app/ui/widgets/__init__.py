@@ -47,17 +47,22 @@ Pages (`page`)
     TitledPage(title)  .title .status .progress .undo .banner .card .edge
         .set_title .add_action(w) .set_head(w) .set_body(w)     its title is the window's while it is in view
     TitleRow(title)  (`title_row`)   .addWidget(control): beside the title, or below it where it has no room
+        .add_beside(control): always beside it
     ScrollEdge(*areas)  (`scroll_edge`)  .follow(area)   a line under a head while an area is scrolled
     LazyColumn(count, make, name)  (`lazy_column`)   parts that are made when they come into view
     order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`focus_chain`)   where Tab goes
     ScrollColumn(name, side=, top=)  (`column`)  .box: one column of reading width that scrolls
     SidePane(name)  .set_head(main, *others) .box .add_padded(w)
     RememberedSplitter(orientation, parts, sizes, remember)
+    LowSplitter(name, parts, sizes) LowArea(name, content) ScrollingPages(least)  (`scrolling`)   for low windows
+    DropFrame(page, words, takes=, take=, fields=)  (`drop_frame`)   what can be dropped on a page, shown while dragged
 Menus (`menus`)
     CheckMenu(title="")  .add_heading(words)    instead of QMenu.addSection, which the stylesheet draws without words
+    open_edit_menu(menu, at)                    the menu that Qt makes for a field
 Rules (`guard`, `focus`, `focus_keeper`, `mnemonics`, `accessible_roles`, `announce`)
     @guarded(default=None) on data(), paint and event handlers       show_focus_ring(window) once a top-level window
     A control that goes away leaves the focus to the nearest one of its part; no page needs to do it.
+    mirrored(part, widget)  (`mirror`)          where it lies from right to left, for everything painted by hand
     mnemonic_flag() to paint a text with `&`    install_roles(window): window and headings for assistive technology
     announce(widget, text, assertive=False)     places use navigator.announce instead
 """
