@@ -116,7 +116,7 @@ def _cause(reply: Reply, verdict: Verdict, name: str) -> str:
     detail = _detail(reply)
     if detail and verdict is Verdict.RECOVERABLE_AUTH:
         return f"{REFUSES_LIVE_TOKEN.format(name=name)}: {detail}"
-    if detail or reply.is_page or not reply.text:
+    if detail or reply.is_page or not _readable(reply):
         return detail or ours
     return f"{name} answered with status {reply.status}: {reply.text[:SHOWN_CHARACTERS].strip()}"
 
@@ -152,7 +152,12 @@ def _facts(reply: Reply, origin: str) -> Facts:
     )
 
 
+def _readable(reply: Reply) -> bool:
+    """Whether the body is text that a person can read. One with null characters is binary, or in another encoding."""
+    return bool(reply.text) and "\0" not in reply.text
+
+
 def _detail(reply: Reply) -> str:
     """The server's own explanation; empty when the body is a page or data."""
-    only_detail = reply.detail or reply.is_page or reply.text.startswith(("{", "["))
+    only_detail = reply.detail or reply.is_page or not _readable(reply) or reply.text.startswith(("{", "["))
     return (reply.detail if only_detail else reply.text)[:SHOWN_CHARACTERS].strip()

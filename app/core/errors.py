@@ -78,7 +78,7 @@ def _bounded(facts: Facts) -> Facts:
 
 def _shown(text: str) -> str:
     # Servers' words are a part of it, and it is shown on the terminal too.
-    return revealed(_cut(redact_text(_cut(text, LONGEST_SEARCHED)), LONGEST_TEXT))
+    return _cut(revealed(_cut(redact_text(_cut(text, LONGEST_SEARCHED)), LONGEST_TEXT)), LONGEST_TEXT)
 
 
 def _cut(text: str, length: int) -> str:

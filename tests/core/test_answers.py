@@ -163,4 +163,5 @@ def test_every_failure_of_the_corpus_has_words_for_a_person(repeatable: bool) ->
             error = error_of(reply_of(answer), repeatable=repeatable)
             assert 0 < len(error.cause) <= SHOWN_CHARACTERS + 100
             assert not error.cause.lstrip().startswith("<"), answer.name
+            assert "‹U+0000›" not in error.cause, answer.name
             assert error.facts.status == answer.status

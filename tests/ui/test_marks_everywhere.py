@@ -8,7 +8,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.core.diagnostics.activity import Activity, ActivityRecord
-from app.core.errors import Facts, ProtocolTrouble
+from app.core.errors import LONGEST_TEXT, Facts, ProtocolTrouble
 from app.ui import activity_words
 from app.ui.bridge import Bridge
 from app.ui.servers.tool_session import CallPhase
@@ -41,6 +41,7 @@ def call(name: str = NAME) -> ActivityRecord:
 def test_an_error_shows_what_a_server_wrote_with_marks() -> None:
     error = ProtocolTrouble(NAME, Facts(detail=NAME), action=NAME)
     assert all(map(shows_all, (error.cause, str(error), error.advice, error.facts.detail or "")))
+    assert len(ProtocolTrouble("\u202e" * 100_000).cause) <= LONGEST_TEXT
     assert ProtocolTrouble(f"{HEBREW}\nsecond line").cause == f"{HEBREW}\nsecond line"
 
 
