@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtWidgets import QApplication, QWidget
 
 from app.core import backend
 from app.core.auth.grant import refresh, watcher
@@ -24,6 +26,23 @@ def taken() -> Iterator[None]:
     """What a test took ends with it."""
     yield
     SPARES.end_taken()
+
+
+@pytest.fixture(autouse=True)
+def widgets_end() -> Iterator[None]:
+    """The windows that a test made end with it: a theme that changes would style them again in every later test."""
+    before = set(_windows())
+    yield
+    for window in _windows():
+        if window not in before:
+            window.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+
+
+def _windows() -> list[QWidget]:
+    if QApplication.instance() is None:
+        return []
+    return [each for each in QApplication.topLevelWidgets() if each.parent() is None]
 
 
 @pytest.fixture
