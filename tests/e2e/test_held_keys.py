@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.desktop import Desktop
 
-pytestmark = pytest.mark.x11
+pytestmark = [pytest.mark.serial, pytest.mark.x11]
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESSES = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.core import backend
@@ -42,7 +42,11 @@ def widgets_end() -> Iterator[None]:
 def _windows() -> list[QWidget]:
     if QApplication.instance() is None:
         return []
-    return [each for each in QApplication.topLevelWidgets() if each.parent() is None]
+    # Popups and tooltips without a parent belong to Qt: to a completer, for example, which would delete its own again.
+    belong_to_qt = {Qt.WindowType.Popup, Qt.WindowType.ToolTip}
+    return [
+        each for each in QApplication.topLevelWidgets() if not each.parent() and each.windowType() not in belong_to_qt
+    ]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ no open port is needed.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -51,6 +52,10 @@ def type_code(browser: Browser, code: str) -> None:
     browser.wait_for("document.querySelector('input[name=person_code]') !== null")
     browser.evaluate(f"document.querySelector('input[name=person_code]').value = {json.dumps(code)}")
     browser.click("button[value=continue]")
+
+
+class PageReplaced(Exception):
+    """The page that was asked has gone: another one takes its place."""
 
 
 class Browser:
@@ -116,9 +121,11 @@ class Browser:
         """Ask until the script gives something true."""
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            value = self.evaluate(script)
-            if value:
-                return value
+            # While the page is replaced by the next one there is nothing to ask.
+            with contextlib.suppress(PageReplaced):
+                value = self.evaluate(script)
+                if value:
+                    return value
             self._drain(0.05)
         raise TimeoutError(script)
 
@@ -168,6 +175,8 @@ class Browser:
         while time.monotonic() < end:
             answer = self._read(end - time.monotonic())
             if answer is not None and answer.get("id") == self._number:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise PageReplaced(method)
                 assert "error" not in answer, answer
                 return answer["result"]
         raise TimeoutError(method)
