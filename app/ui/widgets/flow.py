@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QStyle, QWidget
+from PySide6.QtWidgets import QLayoutItem, QStyle, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.item_layout import ItemLayout
 
 
-class FlowLayout(QLayout):
+class FlowLayout(ItemLayout):
     """Items keep their size hints; lines are as high as their tallest item. Mirrored right to left.
 
     Its least height is that of all lines at the width it has: splitters and scroll areas ask only for that.
@@ -17,31 +18,13 @@ class FlowLayout(QLayout):
 
     def __init__(self, parent: QWidget | None = None, *, centred: bool = False) -> None:
         super().__init__(parent)
-        self._items: list[QLayoutItem] = []
         self._centred = centred
         # 0 until it was laid out.
         self._width_had = 0
-        self.setContentsMargins(0, 0, 0, 0)
         self.setSpacing(theme().px(tokens.SPACE_2))
-
-    def addItem(self, item: QLayoutItem) -> None:
-        self._items.append(item)
-        self.invalidate()
-
-    def count(self) -> int:
-        return len(self._items)
-
-    def itemAt(self, index: int) -> QLayoutItem | None:
-        return self._items[index] if 0 <= index < len(self._items) else None
-
-    def takeAt(self, index: int) -> QLayoutItem | None:
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
 
     def expandingDirections(self) -> Qt.Orientation:
         return Qt.Orientation(0)
-
-    def hasHeightForWidth(self) -> bool:
-        return True
 
     @guarded(default=0)
     def heightForWidth(self, width: int) -> int:
@@ -54,14 +37,12 @@ class FlowLayout(QLayout):
         before, self._width_had = self._width_had, rect.width()
         if before != rect.width() and self.heightForWidth(before) != self.heightForWidth(rect.width()):
             self.update()
-        parent = self.parentWidget()
-        direction = parent.layoutDirection() if parent is not None else Qt.LayoutDirection.LeftToRight
         y = rect.y()
         for line in self._lines(rect.width()):
             x = rect.x() + (max(0, rect.width() - self._width(line)) // 2 if self._centred else 0)
             for item in line:
                 size = QSize(min(item.sizeHint().width(), rect.width()), item.sizeHint().height())
-                item.setGeometry(QStyle.visualRect(direction, rect, QRect(QPoint(x, y), size)))
+                item.setGeometry(QStyle.visualRect(self.direction(), rect, QRect(QPoint(x, y), size)))
                 x += size.width() + self.spacing()
             y += _height(line) + self.spacing()
 

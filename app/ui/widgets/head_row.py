@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QSizePolicy, QStyle, QWidget
+from PySide6.QtCore import QRect, QSize
+from PySide6.QtWidgets import QLayoutItem, QSizePolicy, QStyle, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.item_layout import ItemLayout
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -39,37 +40,16 @@ class _Places(NamedTuple):
     height: int
 
 
-class _HeadLayout(QLayout):
+class _HeadLayout(ItemLayout):
     """Decides from the width alone, so that the height for a width is true before the row has that width."""
 
     def __init__(self, words: Sequence[QWidget], controls: QWidget, gap: int) -> None:
-        # Qt may invalidate a layout while it is made.
-        self._items: list[QLayoutItem] = []
+        # Before the layout is made, because Qt may invalidate it meanwhile.
         self._known: dict[int, _Places] = {}
         super().__init__()
         self._gap = gap
-        self.setContentsMargins(0, 0, 0, 0)
         for widget in (*words, controls):
             self.addWidget(widget)
-
-    def addItem(self, item: QLayoutItem) -> None:
-        self._items.append(item)
-        self.invalidate()
-
-    def count(self) -> int:
-        return len(self._items)
-
-    def itemAt(self, index: int) -> QLayoutItem | None:
-        return self._items[index] if 0 <= index < len(self._items) else None
-
-    def takeAt(self, index: int) -> QLayoutItem | None:
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
-
-    def expandingDirections(self) -> Qt.Orientation:
-        return Qt.Orientation.Horizontal
-
-    def hasHeightForWidth(self) -> bool:
-        return True
 
     @guarded(default=0)
     def heightForWidth(self, width: int) -> int:
@@ -78,10 +58,8 @@ class _HeadLayout(QLayout):
     @guarded()
     def setGeometry(self, rect: QRect) -> None:
         super().setGeometry(rect)
-        parent = self.parentWidget()
-        direction = parent.layoutDirection() if parent is not None else Qt.LayoutDirection.LeftToRight
         for item, place in self._places(rect.width()).rects:
-            item.setGeometry(QStyle.visualRect(direction, rect, place.translated(rect.topLeft())))
+            item.setGeometry(QStyle.visualRect(self.direction(), rect, place.translated(rect.topLeft())))
 
     def sizeHint(self) -> QSize:
         shown = self._shown()

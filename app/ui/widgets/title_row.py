@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QStyle, QWidget
+from PySide6.QtCore import QPoint, QRect, QSize
+from PySide6.QtWidgets import QLayoutItem, QStyle, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.item_layout import ItemLayout
 
 # The room that a title needs at least to have the controls beside it.
 LEAST_TITLE = 160
 
 
-class TitleRow(QLayout):
+class TitleRow(ItemLayout):
     """Its first line is as high as a control, so that titles are at one height on every page.
 
     Nothing stands before the title, so that titles begin at one place too. Add the controls with `addWidget`.
@@ -20,8 +21,6 @@ class TitleRow(QLayout):
 
     def __init__(self, title: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._items: list[QLayoutItem] = []
-        self.setContentsMargins(0, 0, 0, 0)
         self.setSpacing(theme().px(tokens.SPACE_3))
         self._beside: list[QWidget] = []
         self.addWidget(title)
@@ -30,25 +29,6 @@ class TitleRow(QLayout):
         """Add a control that stays beside the title however narrow the row is."""
         self._beside.append(control)
         self.addWidget(control)
-
-    def addItem(self, item: QLayoutItem) -> None:
-        self._items.append(item)
-        self.invalidate()
-
-    def count(self) -> int:
-        return len(self._items)
-
-    def itemAt(self, index: int) -> QLayoutItem | None:
-        return self._items[index] if 0 <= index < len(self._items) else None
-
-    def takeAt(self, index: int) -> QLayoutItem | None:
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
-
-    def expandingDirections(self) -> Qt.Orientation:
-        return Qt.Orientation.Horizontal
-
-    def hasHeightForWidth(self) -> bool:
-        return True
 
     @guarded(default=0)
     def heightForWidth(self, width: int) -> int:
@@ -74,8 +54,6 @@ class TitleRow(QLayout):
 
     def _place(self, line: list[QLayoutItem], rect: QRect, *, first: bool) -> None:
         """Put items into a line. In the first one the title takes the room that the others leave."""
-        parent = self.parentWidget()
-        direction = parent.layoutDirection() if parent is not None else Qt.LayoutDirection.LeftToRight
         left = rect.width() - self._width(line)
         x = rect.x()
         for item in line:
@@ -84,7 +62,7 @@ class TitleRow(QLayout):
                 size.setWidth(max(size.width() + left, 0))
             size = size.boundedTo(rect.size())
             corner = QPoint(x, rect.y() + (rect.height() - size.height()) // 2)
-            item.setGeometry(QStyle.visualRect(direction, rect, QRect(corner, size)))
+            item.setGeometry(QStyle.visualRect(self.direction(), rect, QRect(corner, size)))
             x += size.width() + self.spacing()
 
     def _lines(self, width: int) -> list[list[QLayoutItem]]:
