@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from app.core import backend
 from app.core.auth.grant import refresh, watcher
+from app.ui.theme import apply_theme
 from tests.conftest import RunningWorkspace
 from tests.ui._spares import SPARES
 
@@ -47,6 +48,20 @@ def _windows() -> list[QWidget]:
     return [
         each for each in QApplication.topLevelWidgets() if not each.parent() and each.windowType() not in belong_to_qt
     ]
+
+
+@pytest.fixture(params=["light", "dark"])
+def host(qapp: QApplication, request: pytest.FixtureRequest) -> Iterator[QWidget]:
+    """A window with an empty column, in each theme."""
+    apply_theme(qapp, request.param)
+    widget = QWidget()
+    QVBoxLayout(widget)
+    widget.resize(420, 300)
+    widget.show()
+    yield widget
+    widget.close()
+    widget.deleteLater()
+    apply_theme(qapp, "light")
 
 
 @pytest.fixture

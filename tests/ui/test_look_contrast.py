@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QFontInfo, QImage, QPainter, QPalette
@@ -19,7 +17,6 @@ from PySide6.QtWidgets import (
     QStyle,
     QStyleOptionViewItem,
     QTextEdit,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -41,19 +38,6 @@ SCHEMES = {
     "dark, high contrast": high_contrast(DARK),
 }
 READABLE, SEEN = 4.5, 3.0
-
-
-@pytest.fixture(params=["light", "dark"])
-def host(qapp: QApplication, request: pytest.FixtureRequest) -> Iterator[QWidget]:
-    apply_theme(qapp, request.param)
-    widget = QWidget()
-    QVBoxLayout(widget)
-    widget.resize(420, 300)
-    widget.show()
-    yield widget
-    widget.close()
-    widget.deleteLater()
-    apply_theme(qapp, "light")
 
 
 def add(host: QWidget, widget: QWidget) -> None:

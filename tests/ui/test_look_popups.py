@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,12 @@ from PySide6.QtWidgets import (
     QTableView,
     QToolTip,
     QTreeView,
-    QVBoxLayout,
     QWidget,
 )
 
 from app.core.posthog.task_fields import TASK_FIELDS
 from app.ui.tasks.field_inputs import SuggestedInput
-from app.ui.theme import apply_theme, theme, tokens
+from app.ui.theme import theme, tokens
 from app.ui.widgets.choices import Select
 from app.ui.widgets.fields import FilterField
 from app.ui.widgets.line_edit import LineEdit
@@ -41,19 +39,6 @@ from app.ui.widgets.plain_text import PlainTextEdit
 from tests.ui._pixels import BENEATH, ground, painted, words_contrast
 
 READABLE = 4.5
-
-
-@pytest.fixture(params=["light", "dark"])
-def host(qapp: QApplication, request: pytest.FixtureRequest) -> Iterator[QWidget]:
-    apply_theme(qapp, request.param)
-    widget = QWidget()
-    QVBoxLayout(widget)
-    widget.resize(420, 300)
-    widget.show()
-    yield widget
-    widget.close()
-    widget.deleteLater()
-    apply_theme(qapp, "light")
 
 
 def add(host: QWidget, widget: QWidget) -> None:
