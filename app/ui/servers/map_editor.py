@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLocale, Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QWidget
 
 from app.core.mcp.forms.fields import FieldKind
 from app.core.mcp.forms.model import FieldEntry, Presence
+from app.ui.servers.entries_editor import EntriesEditor
 from app.ui.servers.field_editors import scalar_editor
 from app.ui.servers.nested_json import object_of, problem_of, text_of
-from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
+from app.ui.translation import translate
 from app.ui.widgets.bounded_text import beginning
-from app.ui.widgets.buttons import IconButton, QuietButton
+from app.ui.widgets.buttons import IconButton
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.focus_chain import first_stop, reveal
-from app.ui.widgets.lazy_column import LazyColumn
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Pair:
     typed: bool = True
 
 
-class MapEditor(QWidget):
+class MapEditor(EntriesEditor[Pair]):
     """Names and values, one below the other. Calls `put` with their JSON text.
 
     `model` has one field, the value. A name that is there twice, and one that is not typed yet, is said and not sent.
@@ -56,25 +56,15 @@ class MapEditor(QWidget):
         put: Callable[[str], None],
         make_row: MakeRow,
     ) -> None:
-        super().__init__()
-        self.setAccessibleName(name)
-        self._model, self._put, self._name, self._make_row = model, put, name, make_row
-        self.pairs = [Pair(key, entry) for key, entry in pairs]
-        self._texts = [text_of(model.fields[0], pair.entry) for pair in self.pairs]
-        self._column = LazyColumn(
-            len(pairs), self._make, self._words, size=12, estimate=tokens.CONTROL, spacing=tokens.SPACE_1
+        self._model, self._make_row = model, make_row
+        super().__init__(
+            [Pair(*pair) for pair in pairs], name, put, translate("MapEditor", "Add entry"), tokens.CONTROL
         )
-        self._add = QuietButton(self.tr("Add entry"), "plus", clicked=self.add)
-        self._add.setAccessibleName(self.tr("Add entry: {0}").format(name))
-        self._column.follower = self._add
-        self._offer = OfferLine()
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(theme().px(tokens.SPACE_1))
-        box.addWidget(self._column)
-        box.addWidget(self._add, 0, Qt.AlignmentFlag.AlignLeft)
-        box.addWidget(self._offer)
-        self.setFocusProxy(self._add)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs, in their order."""
+        return self._entries
 
     def row(self, place: int) -> PairRow:
         """The row of a pair. Raises `IndexError`."""
@@ -86,27 +76,6 @@ class MapEditor(QWidget):
         """Add a pair. Its name gets the focus."""
         entry = self._model.seed().entry(self._model.fields[0].name)
         self.insert(len(self.pairs), Pair("", replace(entry, presence=Presence.VALUE), typed=False))
-
-    def insert(self, place: int, pair: Pair) -> None:
-        """Insert a pair. Its name gets the focus."""
-        self.pairs.insert(place, pair)
-        self._texts.insert(place, text_of(self._model.fields[0], pair.entry))
-        self._column.insert(place)
-        self._changed()
-        self._focus(place)
-        self._offer.clear()
-
-    def remove(self, place: int) -> None:
-        """Remove a pair, which can be undone."""
-        # Before the row goes: Qt would move the focus out of what is hidden, to anywhere.
-        self._focus(place + 1 if place + 1 < len(self.pairs) else place - 1)
-        pair = self.pairs.pop(place)
-        del self._texts[place]
-        self._column.remove(place)
-        self._changed()
-        if pair.typed:
-            words = self.tr("“{0}” removed").format(beginning(pair.name, NAME_LIMIT))
-            self._offer.say(words, self.tr("Undo"), lambda: self.insert(min(place, len(self.pairs)), pair))
 
     def find_problems(self) -> int:
         """Say what is wrong with names and values. Returns how many pairs are wrong."""
@@ -140,6 +109,12 @@ class MapEditor(QWidget):
             return self.tr("The name “{0}” is there twice.").format(beginning(pair.name, NAME_LIMIT))
         return ""
 
+    def _text(self, entry: Pair) -> str:
+        return text_of(self._model.fields[0], entry.entry)
+
+    def _removed_words(self, place: int, entry: Pair) -> str:
+        return self.tr("“{0}” removed").format(beginning(entry.name, NAME_LIMIT)) if entry.typed else ""
+
     def _words(self, first: int, last: int) -> str:
         return self.tr("{0}, entries {1} to {2}").format(self._name, first, last)
 
@@ -154,8 +129,7 @@ class MapEditor(QWidget):
 
     def _edited(self, row: PairRow, pair: Pair) -> None:
         place = self._column.place_of(row)
-        self.pairs[place], self._texts[place] = pair, text_of(self._model.fields[0], pair.entry)
-        self._offer.clear()
+        self._set(place, pair)
         self._changed()
 
     def _changed(self) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QLocale, Qt, Signal
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.ui.servers.entries_editor import EntriesEditor
 from app.ui.servers.nested_json import json_of, problem_of, summary
-from app.ui.servers.offer_line import OfferLine
 from app.ui.theme import theme, tokens
+from app.ui.translation import translate
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.focus_chain import order_after, reveal
 from app.ui.widgets.guard import guarded
@@ -116,7 +117,7 @@ class ObjectEditor(QFrame):
         self._put(self.draft)
 
 
-class RecordsEditor(QWidget):
+class RecordsEditor(EntriesEditor["FormDraft"]):
     """A list of objects as cards. Calls `put` with their JSON text.
 
     On the line of a card: Enter opens it, Alt+Up and Alt+Down move it, Ctrl+D duplicates it, Delete removes it.
@@ -130,26 +131,14 @@ class RecordsEditor(QWidget):
         put: Callable[[str], None],
         make_row: MakeRow,
     ) -> None:
-        super().__init__()
-        self.setAccessibleName(name)
-        self._model, self._put, self._make_row, self._name = model, put, make_row, name
-        self.drafts = drafts
-        self._texts = [json_of(model, draft) for draft in drafts]
+        self._model, self._make_row = model, make_row
         self._wrong: int | None = None
-        self._column = LazyColumn(
-            len(drafts), self._make, self._words, size=12, estimate=CARD_HEIGHT, spacing=tokens.SPACE_1
-        )
-        self._add = QuietButton(self.tr("Add item"), "plus", clicked=self.add)
-        self._add.setAccessibleName(self.tr("Add item: {0}").format(name))
-        self._column.follower = self._add
-        self._offer = OfferLine()
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(theme().px(tokens.SPACE_1))
-        box.addWidget(self._column)
-        box.addWidget(self._add, 0, Qt.AlignmentFlag.AlignLeft)
-        box.addWidget(self._offer)
-        self.setFocusProxy(self._add)
+        super().__init__(drafts, name, put, translate("RecordsEditor", "Add item"), CARD_HEIGHT)
+
+    @property
+    def drafts(self) -> list[FormDraft]:
+        """The items, in their order."""
+        return self._entries
 
     def card(self, place: int) -> RecordCard:
         """The card of an item. Raises `IndexError`."""
@@ -167,26 +156,6 @@ class RecordsEditor(QWidget):
     def duplicate(self, place: int) -> None:
         """Add a copy of an item below it."""
         self.insert(place + 1, self.drafts[place])
-
-    def insert(self, place: int, draft: FormDraft) -> None:
-        """Insert an item. Its line gets the focus."""
-        self.drafts.insert(place, draft)
-        self._texts.insert(place, json_of(self._model, draft))
-        self._column.insert(place)
-        self._changed()
-        self._focus(place)
-        self._offer.clear()
-
-    def remove(self, place: int) -> None:
-        """Remove an item, which can be undone."""
-        draft = self.drafts[place]
-        # Before the card goes: Qt would move the focus out of what is hidden, to anywhere.
-        self._focus(place + 1 if place + 1 < len(self.drafts) else place - 1)
-        del self.drafts[place], self._texts[place]
-        self._column.remove(place)
-        self._changed()
-        words = self.tr("Item {0} removed").format(QLocale().toString(place + 1))
-        self._offer.say(words, self.tr("Undo"), lambda: self.insert(min(place, len(self.drafts)), draft))
 
     def move_item(self, place: int, by: int) -> None:
         """Swap an item with its neighbour."""
@@ -226,6 +195,12 @@ class RecordsEditor(QWidget):
         else:
             self._add.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def _text(self, entry: FormDraft) -> str:
+        return json_of(self._model, entry)
+
+    def _removed_words(self, place: int, entry: FormDraft) -> str:
+        return self.tr("Item {0} removed").format(QLocale().toString(place + 1))
+
     def _words(self, first: int, last: int) -> str:
         return self.tr("{0}, items {1} to {2}").format(self._name, first, last)
 
@@ -240,8 +215,7 @@ class RecordsEditor(QWidget):
 
     def _edited(self, card: RecordCard) -> None:
         place = self._column.place_of(card)
-        self.drafts[place], self._texts[place] = card.draft, json_of(self._model, card.draft)
-        self._offer.clear()
+        self._set(place, card.draft)
         self._tell()
 
     def _changed(self) -> None:
