@@ -29,12 +29,14 @@ async def test_no_gap_between_heartbeats_is_felt_under_load() -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     gaps: list[float] = []
-    last = time.perf_counter()
+    last: float | None = None
 
     def beat() -> None:
         nonlocal last
         now = time.perf_counter()
-        gaps.append((now - last) * 1000)
+        # Before the first beat comes what the test itself sets up: six clients, all connecting at once.
+        if last is not None:
+            gaps.append((now - last) * 1000)
         last = now
 
     async def client() -> None:
