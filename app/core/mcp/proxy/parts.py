@@ -1,0 +1,188 @@
+"""The values and interfaces between the parts of the proxy: HTTP, relay, bridges, and the process around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from app.core.auth.http.bearer import TokenSource
+    from app.core.auth.http.target import Target
+
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Names in lower case, in the order received; values without white space around them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of an MCP client, with its whole body. `path` and `query` are as sent, not decoded."""
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes = field(default=b"", repr=False)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of the first header of this name, which is in lower case."""
+        return next((value for each, value in self.headers if each == name), None)
+
+
+class Responder(Protocol):
+    """The answer to one request. A client that goes away cancels the task that handles its request."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the head has been sent."""
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
+        """Send the head. Without a `length` the body is as long as what is written (chunked)."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; waits while the client reads slowly."""
+
+    def end(self) -> None:
+        """The body is complete."""
+
+
+class UpstreamResponse(Protocol):
+    """An answer of a server, whose body is read as it comes."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, as the connection had them; empty at its end. Raises `SendFailure`."""
+
+    def close(self) -> None:
+        """Not read any further. The connection is kept if the body was read to its end, else closed."""
+
+
+class SendFailure(Exception):
+    """A request got no complete answer. `sent` is False only when certainly nothing left this machine."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+
+
+class Sender(Protocol):
+    """Sends requests to servers: no redirects, no cookies, no repetition, nothing of the environment."""
+
+    async def send(self, method: str, url: str, headers: Headers, body: bytes) -> UpstreamResponse:
+        """Send a request and wait for the head of its answer. Raises `SendFailure`."""
+
+
+class ToolRule(Enum):
+    """Whether a client may call a tool."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    BLOCK = "block"
+
+
+class Decision(Enum):
+    """What the user said to a call that asks. `TIMED_OUT`: nothing in time. `NOBODY`: there is no window to ask in."""
+
+    ONCE = "once"
+    SESSION = "session"
+    ALWAYS = "always"
+    REFUSE = "refuse"
+    BLOCK = "block"
+    TIMED_OUT = "timed-out"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class ProxyClient:
+    """An MCP client that has a key. `servers` are the ids of those it may use, None for all.
+
+    `program` is the id of what kind of client it is (`app.core.mcp.programs`), empty for any other.
+    """
+
+    id: str
+    name: str
+    program: str = ""
+    servers: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HttpUpstream:
+    """A server that is reached over HTTP; with `sse` over HTTP+SSE of MCP 2024-11-05.
+
+    `source` provides the token, None where the server takes none; it is called on the proxy's loop. `headers` are sent
+    besides. `trusted`: what it claims of its tools may decide that a call is sent again.
+    """
+
+    id: str
+    title: str
+    url: str
+    target: Target
+    source: TokenSource | None = None
+    headers: Callable[[], Mapping[str, str]] = dict
+    trusted: bool = False
+    sse: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class StdioUpstream:
+    """A server that is a process. `shared`: all clients use the same one, else each session has its own."""
+
+    id: str
+    title: str
+    command: tuple[str, ...]
+    folder: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    shared: bool = False
+
+
+Upstream: TypeAlias = HttpUpstream | StdioUpstream
+
+
+class ProxyHost(Protocol):
+    """What the proxy asks of the process around it. All of it is called on the proxy's loop.
+
+    `client_of`, `rule` and `used` answer from memory at once; the others hop to the main loop.
+    """
+
+    def client_of(self, key: str) -> ProxyClient | None:
+        """The client with this key, None for a key that nobody has or that was revoked."""
+
+    async def find_client(self, key: str) -> ProxyClient | None:
+        """The same after looking at what other processes have stored."""
+
+    async def upstream(self, server_id: str) -> Upstream:
+        """How to reach a server. Raises `NotFound`, and any `BurrowError` that keeps it from being used."""
+
+    async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
+        """Id and title of each server that the client may use."""
+
+    def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
+        """Whether the client may call the tool: the strictest of the client's own rule and the server's policy."""
+
+    async def rules_known(self, server_id: str) -> None:
+        """Wait until `rule` knows the policies of a server. Raises `BurrowError` when they cannot be learnt."""
+
+    async def ask(
+        self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
+    ) -> Decision:
+        """Ask the user whether the client may call the tool; `session` names the client's session."""
+
+    def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
+        """Count a request. `tool` is the tool that was called, None for any other request.
+
+        `agent` is the name and version that the client gave itself at `initialize`, empty where it is not known.
+        """
+
+    async def sign_in_needed(self, upstream: HttpUpstream) -> str:
+        """Tell the user, once, that a server needs a sign-in; returns what to do, as a sentence for the client."""
+
+    async def vendor_sign_in_needed(self, upstream: HttpUpstream) -> None:
+        """Mark an installed server as one to be connected again."""
