@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from app.core.auth.http.bearer import TokenSource
+    from app.core.auth.http.recovery import TokenSource
     from app.core.auth.http.target import Target
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
