@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from app.core.errors import BurrowError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -71,6 +73,14 @@ class SendFailure(Exception):
         super().__init__(reason)
         self.reason = reason
         self.sent = sent
+
+
+class NotReady(BurrowError):
+    """Burrow is starting or closing, for longer than a request waits."""
+
+    title = "Burrow is not ready"
+    action = "Try again in a moment."
+    retryable = True
 
 
 class Sender(Protocol):
