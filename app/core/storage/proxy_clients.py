@@ -6,27 +6,35 @@ keeps a copy asks `version` whether it is still true.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
+from app.core.errors import StorageTrouble
 from app.core.storage.lease import LOCKS_FOLDER, NOBODY, Lease
 from app.core.storage.repository import Repository, Unreadable, moment, number, text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
 
 T = TypeVar("T")
 Version: TypeAlias = tuple[int, int]
 
+log = logging.getLogger(__name__)
+
 LOCK_PREFIX = "proxy-key-"
 # Of the clients that were revoked, the newest are kept: they say who used what until when.
 REVOKED_CLIENTS = 50
+BATCH_SECONDS = 5.0
 
 _CLIENT = "id, name, program, created_at, servers, revoked_at"
 _TRIM_REVOKED = """SELECT id FROM proxy_clients WHERE revoked_at IS NOT NULL
     ORDER BY revoked_at DESC, id LIMIT -1 OFFSET ?"""
-_COUNT = """INSERT INTO proxy_use VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+_COUNT = """INSERT INTO proxy_use SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM proxy_clients WHERE id = ?1)
+    ON CONFLICT DO UPDATE SET
     calls = calls + excluded.calls, last_used = max(last_used, excluded.last_used),
     agent = CASE excluded.agent WHEN '' THEN agent ELSE excluded.agent END"""
 
@@ -75,29 +83,43 @@ class ClientTables(NamedTuple):
 
 
 class StoredClients(Repository):
-    """All methods raise `StorageTrouble`. Changes are durable when they return, save those of `count`."""
+    """All methods but `count` raise `StorageTrouble`. Changes are durable when they return."""
 
-    async def add(self, client: ClientRow, key: str) -> None:
-        """Add a client with the hash of its key."""
+    def attach(self) -> None:
+        """Start without uncounted uses."""
+        # Guards what any thread may change.
+        self._lock = threading.Lock()
+        self._uses: dict[tuple[str, str], UseRow] = {}
+
+    async def add(self, client: ClientRow, key: str) -> bool:
+        """Add a client with the hash of its key. Returns False, and adds nothing, when the name is taken."""
         servers = None if client.servers is None else json.dumps(client.servers)
         row = (client.id, client.name, client.program, client.created_at, servers, client.revoked_at)
 
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: sqlite3.Connection) -> bool:
+            if _is_taken(connection, client.name, client.id):
+                return False
             connection.execute(f"INSERT INTO proxy_clients ({_CLIENT}) VALUES (?, ?, ?, ?, ?, ?)", row)
             _add_key(connection, key, client.id, NOBODY, client.created_at)
+            return True
 
-        await self._write(change)
+        return await self._write(change)
 
     async def rename(self, client: str, name: str) -> bool:
-        """Returns whether there is such a client, as the other methods do."""
-        return await self._update(client, "name = ?", name)
+        """Returns False, and changes nothing, when the name is taken or there is no such client."""
+
+        def change(connection: sqlite3.Connection) -> bool:
+            return not _is_taken(connection, name, client) and _update(connection, client, "name = ?", name)
+
+        return await self._write(change)
 
     async def set_servers(self, client: str, servers: Collection[str] | None) -> bool:
-        """The ids of the servers that a client may use, None for all."""
-        return await self._update(client, "servers = ?", None if servers is None else json.dumps(sorted(servers)))
+        """The ids of the servers that a client may use, None for all. Returns whether there is such a client."""
+        stored = None if servers is None else json.dumps(sorted(servers))
+        return await self._write(lambda connection: _update(connection, client, "servers = ?", stored))
 
     async def set_rule(self, client: str, server: str, tool: str, rule: str | None) -> bool:
-        """What the user decided about a tool for a client, None for nothing."""
+        """What the user decided about a tool for a client, None for nothing. Returns whether there is such a client."""
 
         def change(connection: sqlite3.Connection) -> bool:
             if not _in_force(connection, client):
@@ -112,7 +134,10 @@ class StoredClients(Repository):
         return await self._write(change)
 
     async def revoke(self, client: str, at: float) -> bool:
-        """Delete all keys, sessions and rules of a client, and mark it. What it used stays known."""
+        """Delete all keys, sessions and rules of a client, and mark it. What it used stays known.
+
+        Returns False for a client that was not there, or revoked before.
+        """
 
         def change(connection: sqlite3.Connection) -> bool:
             found = _in_force(connection, client)
@@ -130,7 +155,10 @@ class StoredClients(Repository):
         return await self._write(change)
 
     async def renew_key(self, client: str, key: str, at: float) -> bool:
-        """Put the hash of another key in the place of the one that was given to the user."""
+        """Put the hash of another key in the place of the one that was given to the user.
+
+        Returns whether there is such a client.
+        """
 
         def change(connection: sqlite3.Connection) -> bool:
             if not _in_force(connection, client):
@@ -144,7 +172,7 @@ class StoredClients(Repository):
     async def lend_key(self, client: str, key: str, owner: str, at: float) -> bool:
         """Add the hash of a key that the process `owner` has; it goes when that process has ended.
 
-        The keys of processes that ended without `return_key` are deleted.
+        The keys of processes that ended without `return_key` are deleted. Returns whether there is such a client.
         """
         path = self._database.path
         lease = Lease(None if path is None else path.parent / LOCKS_FOLDER, LOCK_PREFIX)
@@ -172,6 +200,7 @@ class StoredClients(Repository):
         """Everything but the sessions. Clients are in the order of their creation."""
 
         def job() -> ClientTables:
+            self._flush()
             version = self._version()
             read = self._database.read
             clients = read(f"SELECT {_CLIENT} FROM proxy_clients ORDER BY created_at, id")
@@ -188,19 +217,29 @@ class StoredClients(Repository):
 
         return await self._run(job)
 
-    async def count(self, uses: Iterable[UseRow]) -> None:
-        """Add calls, and times and names where they are newer."""
-        rows = [tuple(use) for use in uses]
-        await self._run(
-            lambda: self._database.write(lambda connection: connection.executemany(_COUNT, rows), durable=False)
-        )
+    def count(self, use: UseRow) -> None:
+        """Add calls, and the time and name if they are newer. Returns at once, on any thread; written soon."""
+        key = use.client, use.server
+        with self._lock:
+            first = not self._uses
+            self._uses[key] = _sum(self._uses.get(key), use)
+        if first:
+            # Closed: what is counted after that is lost, a line of statistics.
+            with contextlib.suppress(StorageTrouble):
+                self._writer.later("proxy use", BATCH_SECONDS, self._flush)
 
-    async def _update(self, client: str, what: str, value: object) -> bool:
-        def change(connection: sqlite3.Connection) -> bool:
-            where = "id = ? AND revoked_at IS NULL"
-            return connection.execute(f"UPDATE proxy_clients SET {what} WHERE {where}", (value, client)).rowcount > 0
-
-        return await self._write(change)
+    def _flush(self) -> None:
+        with self._lock:
+            batch, self._uses = self._uses, {}
+        if not batch:
+            return
+        rows = [tuple(use) for use in batch.values()]
+        try:
+            self._database.write(lambda connection: connection.executemany(_COUNT, rows), durable=False)
+        except StorageTrouble as trouble:
+            log.warning("what clients of the proxy used is not counted yet: %s", trouble.cause)
+            for use in batch.values():
+                self.count(use)
 
     async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         return await self._run(lambda: self._database.write(change, durable=True))
@@ -208,6 +247,24 @@ class StoredClients(Repository):
     def _version(self) -> Version:
         [(found,)] = self._database.read("PRAGMA data_version")
         return self._database.replacements, int(found)
+
+
+def _sum(before: UseRow | None, use: UseRow) -> UseRow:
+    if before is None:
+        return use
+    newer = max(before.last_used, use.last_used)
+    return UseRow(use.client, use.server, before.calls + use.calls, newer, use.agent or before.agent)
+
+
+def _update(connection: sqlite3.Connection, client: str, what: str, value: object) -> bool:
+    where = "id = ? AND revoked_at IS NULL"
+    return connection.execute(f"UPDATE proxy_clients SET {what} WHERE {where}", (value, client)).rowcount > 0
+
+
+def _is_taken(connection: sqlite3.Connection, name: str, client: str) -> bool:
+    """Whether another client has the name. The command line tells clients apart by their names."""
+    query = "SELECT name FROM proxy_clients WHERE revoked_at IS NULL AND id <> ? AND typeof(name) = 'text'"
+    return any(str(other).casefold() == name.casefold() for (other,) in connection.execute(query, (client,)))
 
 
 def _in_force(connection: sqlite3.Connection, client: str) -> bool:

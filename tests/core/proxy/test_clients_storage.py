@@ -51,9 +51,16 @@ async def test_a_client_is_there_after_a_restart_with_its_key_rules_and_use(tmp_
     assert await storage.proxy_clients.set_rule("c1", "own:1", "drop", "ask")
     assert await storage.proxy_clients.set_rule("c1", "own:1", "read", "allow")
     assert await storage.proxy_clients.set_rule("c1", "own:1", "read", None)
-    await storage.proxy_clients.count([UseRow("c1", "own:1", 3, 50.0, "Cursor 2")])
-    await storage.proxy_clients.count([UseRow("c1", "own:1", 2, 40.0, ""), UseRow("c1", "own:2", 0, 60.0, "x")])
+    storage.proxy_clients.count(UseRow("c1", "own:1", 3, 50.0, "Cursor 2"))
+    assert (await storage.proxy_clients.all()).use == (UseRow("c1", "own:1", 3, 50.0, "Cursor 2"),)
+    for use in (
+        UseRow("c1", "own:1", 1, 40.0, ""),
+        UseRow("c1", "own:2", 0, 60.0, "x"),
+        UseRow("c1", "own:1", 1, 4.0, ""),
+    ):
+        storage.proxy_clients.count(use)
     await storage.close()
+    storage.proxy_clients.count(UseRow("c1", "own:1", 1, 99.0, ""))
     storage = Storage.open(tmp_path)
     found = await storage.proxy_clients.all()
     assert found.clients == (CURSOR, SCRIPT)
@@ -61,6 +68,35 @@ async def test_a_client_is_there_after_a_restart_with_its_key_rules_and_use(tmp_
     assert found.rules == (RuleRow("c1", "own:1", "drop", "ask"),)
     assert found.use == (UseRow("c1", "own:1", 5, 50.0, "Cursor 2"), UseRow("c1", "own:2", 0, 60.0, "x"))
     await storage.close()
+
+
+async def test_a_name_belongs_to_one_client_until_that_is_revoked(storage: Storage) -> None:
+    clients = storage.proxy_clients
+    assert await clients.add(CURSOR, "hash 1")
+    assert await clients.add(SCRIPT, "hash 2")
+    assert not await clients.add(ClientRow("c3", "CURSOR", "", 3.0), "hash 3")
+    assert not await clients.rename("c2", "cursor")
+    assert await clients.rename("c1", "cursor")
+    assert (await clients.all()).keys == {"hash 1": "c1", "hash 2": "c2"}
+    await clients.revoke("c1", 4.0)
+    assert await clients.rename("c2", "Cursor")
+
+
+async def test_uses_that_the_full_disk_refused_are_counted_later(storage: Storage) -> None:
+    clients = storage.proxy_clients
+    await clients.add(CURSOR, "hash 1")
+    connection = storage._database._connection
+    assert connection is not None
+    [(pages,)] = connection.execute("PRAGMA page_count")
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    for number in range(200):
+        clients.count(UseRow("c1", f"a server with a rather long id, {number:04}", 1, 2.0, "x" * 100))
+    assert (await clients.all()).use == ()
+    connection.execute("PRAGMA max_page_count=1073741823")
+    clients.count(UseRow("c1", "a server with a rather long id, 0007", 1, 3.0, ""))
+    use = (await clients.all()).use
+    assert len(use) == 200
+    assert use[7] == UseRow("c1", "a server with a rather long id, 0007", 2, 3.0, "x" * 100)
 
 
 async def test_a_client_that_nobody_has_cannot_be_changed(storage: Storage) -> None:
@@ -81,7 +117,7 @@ async def test_a_revoked_client_has_no_key_session_or_rule_and_can_never_get_one
     await clients.add(SCRIPT, "hash 2")
     await clients.lend_key("c1", "lent", "", 1.0)
     await clients.set_rule("c1", "s", "t", "block")
-    await clients.count([UseRow("c1", "s", 3, 50.0, "")])
+    clients.count(UseRow("c1", "s", 3, 50.0, ""))
     await storage.proxy_sessions.put(session("s1"))
     assert await clients.revoke("c1", 9.0)
     assert not await clients.revoke("c1", 10.0)
@@ -101,7 +137,9 @@ async def test_the_newest_revoked_clients_are_kept_and_no_other_is_lost(storage:
     await clients.add(SCRIPT, "hash 2")
     for number in range(REVOKED_CLIENTS + 3):
         await clients.add(ClientRow(f"old{number}", "x", "", 1.0), f"hash of {number}")
-        await clients.count([UseRow(f"old{number}", "s", 1, 1.0, "")])
+        clients.count(UseRow(f"old{number}", "s", 1, 1.0, ""))
+        if number % 2:
+            assert len((await clients.all()).clients) > 1
         await clients.revoke(f"old{number}", float(number))
     found = await clients.all()
     assert {client.id for client in found.clients} == {"c2", *(f"old{n}" for n in range(3, REVOKED_CLIENTS + 3))}
@@ -204,7 +242,7 @@ async def test_rows_of_the_other_tables_that_cannot_be_read_are_set_aside_alone(
     clients, sessions = storage.proxy_clients, storage.proxy_sessions
     await clients.add(CURSOR, "hash 1")
     await clients.set_rule("c1", "s", "t", "block")
-    await clients.count([UseRow("c1", "s", 1, 1.0, "")])
+    clients.count(UseRow("c1", "s", 1, 1.0, ""))
     await sessions.put(session("s1"))
     await sessions.put(session("s2"))
     connection = sqlite3.connect(tmp_path / FILE_NAME)
