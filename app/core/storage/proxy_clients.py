@@ -197,22 +197,26 @@ class StoredClients(Repository):
         return await self._run(self._version)
 
     async def all(self) -> ClientTables:
-        """Everything but the sessions. Clients are in the order of their creation."""
+        """Everything but the sessions, uses that are not written yet included. The oldest client comes first."""
 
         def job() -> ClientTables:
-            self._flush()
+            with self._lock:
+                uncounted = dict(self._uses)
             version = self._version()
             read = self._database.read
             clients = read(f"SELECT {_CLIENT} FROM proxy_clients ORDER BY created_at, id")
             keys = read("SELECT hash, client FROM proxy_keys")
             rules = read("SELECT client, server, tool, rule FROM proxy_rules")
             use = read("SELECT client, server, calls, last_used, agent FROM proxy_use")
+            counted = {row[:2]: row for row in self._readable("proxy_use", ("client", "server"), use, _use, told=False)}
+            for key, row in uncounted.items():
+                counted[key] = _sum(counted.get(key), row)
             return ClientTables(
                 version,
                 tuple(self._readable("proxy_clients", ("id",), clients, _client)),
                 dict(self._readable("proxy_keys", ("hash",), keys, _key)),
                 tuple(self._readable("proxy_rules", ("client", "server", "tool"), rules, _rule)),
-                tuple(self._readable("proxy_use", ("client", "server"), use, _use, told=False)),
+                tuple(counted.values()),
             )
 
         return await self._run(job)
