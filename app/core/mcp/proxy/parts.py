@@ -198,8 +198,8 @@ class CallPolicy(Protocol):
         """Within this the calls of tools in `call.post` may be sent: a store may allow one for as long as it lasts.
 
         Entered for each POST with a `tools/call` before anything is sent, and left when its answer is over. Entering
-        raises `RequestRefused`. It may ask the user, and meanwhile start the answer as an event stream and write events
-        and comments to it. The answer then is an event of that stream, a refusal too. Whoever writes it ends the stream.
+        raises `RequestRefused`. It may ask the user, and meanwhile start the answer as an event stream and write to it.
+        Then the answer is an event of that stream, a refusal too. Whoever writes it ends the stream.
         """
 
     def cancelled(self, call: Call) -> bool:
