@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from app.core.mcp.proxy.http.limits import Limits
-from app.core.mcp.proxy.http.server import HttpServer
+from app.core.mcp.proxy.http.server import LoopbackServer
 from app.core.mcp.proxy.parts import Request, Responder
 
 Handler = Callable[[Request, Responder], Awaitable[None]]
@@ -25,7 +25,7 @@ def bound() -> socket.socket:
 
 @dataclass
 class Serving:
-    server: HttpServer
+    server: LoopbackServer
     port: int
 
     @property
@@ -35,7 +35,7 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(handler: Handler, limits: Limits | None = None) -> AsyncIterator[Serving]:
-    server = HttpServer(handler, limits)
+    server = LoopbackServer(handler, limits)
     bound_to = bound()
     port = bound_to.getsockname()[1]
     await server.listen([bound_to])

@@ -1,6 +1,6 @@
 """HTTP/1.1 (RFC 9110, RFC 9112) for the proxy: a strict server and a client that repeats nothing, both streaming.
 
-    server = HttpServer(handler, Limits())         # server.py, limits.py
+    server = LoopbackServer(handler, Limits())         # server.py, limits.py
     await server.listen(sockets)                   # takes over bound sockets; may be called again for more of them
     await server.close(grace=2.0)                  # accepts no more; cancels what still runs after so many seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.http.heads import Refused
+from app.core.mcp.proxy.http.heads import BadRequest
 
 if TYPE_CHECKING:
     from app.core.mcp.proxy.http.limits import Limits
@@ -14,7 +14,7 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t -~\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 
 
-class Chunks:
+class ChunkedBody:
     """Takes the bytes of a body as they come."""
 
     __slots__ = ("_framing", "_in_trailers", "_left", "_limits", "_rest", "body")
@@ -28,7 +28,7 @@ class Chunks:
         self.body = bytearray()
 
     def take(self, data: bytearray) -> bool:
-        """Take what belongs to the body out of `data`; whether the body is complete. Raises `Refused`."""
+        """Take what belongs to the body out of `data`; whether the body is complete. Raises `BadRequest`."""
         while True:
             if self._left:
                 part = data[: self._left]
@@ -41,7 +41,7 @@ class Chunks:
                 if len(data) < 2:
                     return False
                 if not data.startswith(b"\r\n"):
-                    raise Refused(400, "A chunk that is longer than it says.")
+                    raise BadRequest(400, "A chunk that is longer than it says.")
                 del data[:2]
                 self._left = None
             line = self._line(data)
@@ -51,21 +51,21 @@ class Chunks:
                 if not line:
                     return True
                 if _TRAILER.fullmatch(line) is None:
-                    raise Refused(400, "A trailer that is not a header.")
+                    raise BadRequest(400, "A trailer that is not a header.")
             else:
                 self._begin(line)
 
     def _begin(self, line: bytes) -> None:
         found = _SIZE.fullmatch(line)
         if found is None:
-            raise Refused(400, "A chunk without a size.")
+            raise BadRequest(400, "A chunk without a size.")
         size = int(found[1], 16)
         if size == 0:
             self._in_trailers = True
             return
         self._rest -= size
         if self._rest < 0:
-            raise Refused(413, f"The body is longer than {self._limits.body_bytes} bytes.")
+            raise BadRequest(413, f"The body is longer than {self._limits.body_bytes} bytes.")
         self._left = size
 
     def _line(self, data: bytearray) -> bytes | None:
@@ -73,12 +73,12 @@ class Chunks:
         end = data.find(b"\n")
         length = len(data) if end < 0 else end + 1
         if self._framing + length > self._limits.framing_bytes:
-            raise Refused(400, "Too many chunks, extensions or trailers.")
+            raise BadRequest(400, "Too many chunks, extensions or trailers.")
         if end < 0:
             return None
         self._framing += length
         line = bytes(data[:end])
         if not line.endswith(b"\r"):
-            raise Refused(400, "A bare LF between chunks.")
+            raise BadRequest(400, "A bare LF between chunks.")
         del data[: end + 1]
         return line[:-1]

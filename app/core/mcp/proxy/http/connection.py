@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol, cast
 
-from app.core.mcp.proxy.http.chunks import Chunks
-from app.core.mcp.proxy.http.heads import END, Head, Refused, check_start, read_head
+from app.core.mcp.proxy.http.chunks import ChunkedBody
+from app.core.mcp.proxy.http.heads import END, BadRequest, RequestHead, check_start, read_head
 from app.core.mcp.proxy.http.wire import WITHOUT_BODY, header_lines, refusal, status_line
 from app.core.mcp.proxy.parts import Request
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from app.core.mcp.proxy.http.limits import Limits
-    from app.core.mcp.proxy.http.wire import Clock
+    from app.core.mcp.proxy.http.wire import DateLine
     from app.core.mcp.proxy.parts import Responder
 
 log = logging.getLogger(__name__)
@@ -26,27 +26,27 @@ WAITING = 128 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection asks of its server."""
 
     limits: Limits
-    clock: Clock
+    clock: DateLine
     handler: Callable[[Request, Responder], Awaitable[None]]
     loop: asyncio.AbstractEventLoop
     closing: bool
 
-    def opened(self, connection: Connection) -> None: ...
+    def opened(self, connection: ClientConnection) -> None: ...
 
-    def lost(self, connection: Connection) -> None: ...
+    def lost(self, connection: ClientConnection) -> None: ...
 
-    def take_turn(self, connection: Connection) -> bool:
+    def take_turn(self, connection: ClientConnection) -> bool:
         """Whether the connection's request may run now. If not, `run` is called when it may."""
 
     def give_turn(self) -> None:
         """A request that had its turn does not need it any more."""
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """Reads requests and gives them to the handler. `deadline` is in the loop's time, None while nothing is due."""
 
     __slots__ = (
@@ -67,14 +67,14 @@ class Connection(asyncio.Protocol):
         "since",
     )
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
         self._buffer = bytearray()
-        self._head: Head | None = None
-        self._chunks: Chunks | None = None
+        self._head: RequestHead | None = None
+        self._chunks: ChunkedBody | None = None
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
-        self._answer: Answer | None = None
+        self._answer: ClientAnswer | None = None
         self._drained: asyncio.Future[None] | None = None
         self._paused = False
         self._ended = False
@@ -146,12 +146,12 @@ class Connection(asyncio.Protocol):
             if self._head is None and not self._read_head():
                 return
             body = self._read_body()
-        except Refused as refused:
+        except BadRequest as refused:
             self.refuse(refused.status, refused.text)
             return
         if body is None:
             return
-        head = cast(Head, self._head)
+        head = cast(RequestHead, self._head)
         self.deadline = None
         self._request = Request(head.method, head.path, head.query, head.headers, body)
         if self._owner.take_turn(self):
@@ -177,9 +177,9 @@ class Connection(asyncio.Protocol):
         self._head = head = read_head(bytes(buffer[:end]), owner.limits)
         del buffer[:end]
         if head.length is None:
-            self._chunks = Chunks(owner.limits)
+            self._chunks = ChunkedBody(owner.limits)
         elif head.length > owner.limits.body_bytes:
-            raise Refused(413, f"The body is longer than {owner.limits.body_bytes} bytes.")
+            raise BadRequest(413, f"The body is longer than {owner.limits.body_bytes} bytes.")
         if head.length != 0:
             self.deadline = owner.loop.time() + owner.limits.body_seconds
             if head.expects_continue and not buffer:
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
     def _read_body(self) -> bytes | None:
         if self._chunks is not None:
             return bytes(self._chunks.body) if self._chunks.take(self._buffer) else None
-        length = cast(int, cast(Head, self._head).length)
+        length = cast(int, cast(RequestHead, self._head).length)
         if len(self._buffer) < length:
             return None
         body = bytes(self._buffer[:length])
@@ -201,10 +201,10 @@ class Connection(asyncio.Protocol):
     def run(self) -> None:
         """Give the request to the handler."""
         self.deadline = None
-        self._answer = answer = Answer(self, cast(Head, self._head))
+        self._answer = answer = ClientAnswer(self, cast(RequestHead, self._head))
         self._task = self._owner.loop.create_task(self._handle(cast(Request, self._request), answer))
 
-    async def _handle(self, request: Request, answer: Answer) -> None:
+    async def _handle(self, request: Request, answer: ClientAnswer) -> None:
         try:
             await self._owner.handler(request, answer)
         except asyncio.CancelledError:
@@ -224,7 +224,7 @@ class Connection(asyncio.Protocol):
                 self._owner.give_turn()
             self._next(answer)
 
-    def _next(self, answer: Answer) -> None:
+    def _next(self, answer: ClientAnswer) -> None:
         transport = self._transport
         self._task = self._answer = self._request = self._head = self._chunks = None
         if transport.is_closing() or self._discarding:
@@ -318,12 +318,12 @@ class Connection(asyncio.Protocol):
         return self._owner.clock.line()
 
 
-class Answer:
+class ClientAnswer:
     """The `Responder` of one request."""
 
     __slots__ = ("_bare", "_chunked", "_connection", "_left", "complete", "keep_alive", "modern", "started")
 
-    def __init__(self, connection: Connection, head: Head) -> None:
+    def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
         self._connection = connection
         self._bare = head.method == "HEAD"
         self.modern = head.modern

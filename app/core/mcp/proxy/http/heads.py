@@ -28,7 +28,7 @@ _SEGMENT = rb"(?!\.\.?(?:/|\?|\Z))" + _CHARACTER + rb"+"
 _TARGET = re.compile(rb"(/(?:" + _SEGMENT + rb"/)*(?:" + _SEGMENT + rb")?)(?:\?([!-~]*))?")
 
 
-class Refused(Exception):
+class BadRequest(Exception):
     """A request that is not one that this server takes. `text` is for whoever wrote the client."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -37,7 +37,7 @@ class Refused(Exception):
         self.text = text
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """A request's head. `length` is that of the body, None for one in chunks. `modern`: HTTP/1.1."""
 
     method: str
@@ -71,30 +71,30 @@ class _Fields:
         if name in _SPECIAL:
             if name in self.special:
                 # RFC 9112 sections 3.2 and 6.3. Of the others, two are no better than one.
-                raise Refused(400, f"More than one header {name.decode()}.")
+                raise BadRequest(400, f"More than one header {name.decode()}.")
             self.special[name] = value
 
 
 def check_start(data: bytes | bytearray, limits: Limits) -> None:
-    """Refuse the beginning of a head that can have no good end. Raises `Refused`."""
+    """Refuse the beginning of a head that can have no good end. Raises `BadRequest`."""
     # RFC 9112 section 2.2: a bare CR or LF ends a line for some and not for others.
     lines = data.count(b"\r\n")
     if data.count(b"\n") != lines or data.count(b"\r") - data.endswith(b"\r") != lines or 0 in data:
-        raise Refused(400, "A bare CR, a bare LF or a NUL in the head.")
+        raise BadRequest(400, "A bare CR, a bare LF or a NUL in the head.")
     if len(data) > limits.head_bytes:
         if lines == 0:
-            raise Refused(414, "The request line is too long.")
-        raise Refused(431, f"The head is longer than {limits.head_bytes} bytes.")
+            raise BadRequest(414, "The request line is too long.")
+        raise BadRequest(431, f"The head is longer than {limits.head_bytes} bytes.")
 
 
-def read_head(raw: bytes, limits: Limits) -> Head:
-    """The head of a request from its first byte to its empty line. Raises `Refused`."""
+def read_head(raw: bytes, limits: Limits) -> RequestHead:
+    """The head of a request from its first byte to its empty line. Raises `BadRequest`."""
     check_start(raw, limits)
     # RFC 9112 section 5.2: the line that goes on in the next.
     if b"\r\n " in raw or b"\r\n\t" in raw:
-        raise Refused(400, "A header that is folded over lines.")
+        raise BadRequest(400, "A header that is folded over lines.")
     if raw.count(b"\r\n") - 2 > limits.headers:
-        raise Refused(431, f"More than {limits.headers} headers.")
+        raise BadRequest(431, f"More than {limits.headers} headers.")
     fields = _Fields()
     parser = httptools.HttpRequestParser(fields)
     try:
@@ -107,22 +107,22 @@ def read_head(raw: bytes, limits: Limits) -> Head:
     method = parser.get_method().decode("ascii")
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
-        raise Refused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        raise BadRequest(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if method not in _METHODS:
-        raise Refused(405, f"The method {method} is not offered here.")
+        raise BadRequest(405, f"The method {method} is not offered here.")
     path, query = _target(fields.target)
     special = fields.special
     modern = version == "1.1"
     if not special.get(b"host"):
-        raise Refused(400, "No header host.")
+        raise BadRequest(400, "No header host.")
     # Java's client offers `h2c` with every first request, and takes no for an answer.
     if special.get(b"upgrade", b"h2c").lower() != b"h2c":
-        raise Refused(400, "No other protocol is spoken here.")
+        raise BadRequest(400, "No other protocol is spoken here.")
     expectation = special.get(b"expect")
     if expectation is not None and expectation.lower() != b"100-continue":
-        raise Refused(417, "An expectation that is not 100-continue.")
+        raise BadRequest(417, "An expectation that is not 100-continue.")
     options = [option.strip(b" \t") for option in special.get(b"connection", b"").lower().split(b",")]
-    return Head(
+    return RequestHead(
         method,
         path,
         query,
@@ -141,17 +141,17 @@ def _body_length(special: dict[bytes, bytes], *, modern: bool) -> int | None:
             return 0
         # Nothing but digits: RFC 9110 section 8.6. `isdigit` of bytes knows those of ASCII only.
         if not length.isdigit():
-            raise Refused(400, "The header content-length is not a number.")
+            raise BadRequest(400, "The header content-length is not a number.")
         if len(length) > _LONGEST_NUMBER:
-            raise Refused(413, "The body is too long.")
+            raise BadRequest(413, "The body is too long.")
         return int(length)
     # RFC 9112 section 6.1, and 6.3 item 3.
     if length is not None:
-        raise Refused(400, "Both content-length and transfer-encoding.")
+        raise BadRequest(400, "Both content-length and transfer-encoding.")
     if not modern:
-        raise Refused(400, "A transfer-encoding in HTTP/1.0.")
+        raise BadRequest(400, "A transfer-encoding in HTTP/1.0.")
     if coding.lower() != b"chunked":
-        raise Refused(501, "A transfer-encoding that is not chunked.")
+        raise BadRequest(501, "A transfer-encoding that is not chunked.")
     return None
 
 
@@ -159,17 +159,17 @@ def _body_length(special: dict[bytes, bytes], *, modern: bool) -> int | None:
 def _target(target: bytes) -> tuple[str, str]:
     found = _TARGET.fullmatch(target)
     if found is None or b"#" in target:
-        raise Refused(400, "The target is not a plain path of this server.")
+        raise BadRequest(400, "The target is not a plain path of this server.")
     return found[1].decode("ascii"), (found[2] or b"").decode("ascii")
 
 
-def _refusal(error: httptools.HttpParserError, raw: bytes) -> Refused:
-    if isinstance(error.__context__, Refused):
+def _refusal(error: httptools.HttpParserError, raw: bytes) -> BadRequest:
+    if isinstance(error.__context__, BadRequest):
         return error.__context__
     line = raw.partition(b"\r\n")[0]
     words = line.split(b" ")
     if isinstance(error, httptools.HttpParserInvalidMethodError):
-        return Refused(501, "A method that is not known here.")
+        return BadRequest(501, "A method that is not known here.")
     if len(words) == 3 and re.fullmatch(rb"HTTP/\d\.\d", words[2]) and words[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
-        return Refused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    return Refused(400, "This is not a request of HTTP/1.1.")
+        return BadRequest(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    return BadRequest(400, "This is not a request of HTTP/1.1.")

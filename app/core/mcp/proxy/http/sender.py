@@ -16,7 +16,7 @@ from app.core.mcp.proxy.parts import SendFailure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.core.mcp.proxy.http.upstream import Answer
+    from app.core.mcp.proxy.http.upstream import UpstreamAnswer
     from app.core.mcp.proxy.parts import Headers
 
 CONNECT_SECONDS = 10.0
@@ -31,7 +31,7 @@ _METHOD = re.compile(r"[A-Z]+")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
-class Origin(NamedTuple):
+class ServerOrigin(NamedTuple):
     """Where connections go."""
 
     secure: bool
@@ -48,14 +48,14 @@ class DirectSender:
         self._tls: ssl.SSLContext | None = None
         self._connect_seconds = connect_seconds
         self._all: set[UpstreamConnection] = set()
-        self._origins: dict[UpstreamConnection, Origin] = {}
+        self._origins: dict[UpstreamConnection, ServerOrigin] = {}
         # The one used last at the end.
-        self._idle: dict[Origin, list[UpstreamConnection]] = {}
+        self._idle: dict[ServerOrigin, list[UpstreamConnection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         self._empty = asyncio.Event()
 
-    async def send(self, method: str, url: str, headers: Headers, body: bytes) -> Answer:
+    async def send(self, method: str, url: str, headers: Headers, body: bytes) -> UpstreamAnswer:
         """Send a request and wait for the head of its answer. Raises `SendFailure`.
 
         `host`, `content-length` and what else frames a message are set here, whatever `headers` say of them.
@@ -83,7 +83,7 @@ class DirectSender:
             self._empty.clear()
             await self._empty.wait()
 
-    def _take(self, origin: Origin) -> UpstreamConnection | None:
+    def _take(self, origin: ServerOrigin) -> UpstreamConnection | None:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
@@ -92,7 +92,7 @@ class DirectSender:
             connection.abort()
         return None
 
-    async def _connect(self, origin: Origin) -> UpstreamConnection:
+    async def _connect(self, origin: ServerOrigin) -> UpstreamConnection:
         if self._closed:
             raise SendFailure("the proxy is closing", sent=False)
         loop = asyncio.get_running_loop()
@@ -148,7 +148,7 @@ class DirectSender:
 
 
 @lru_cache(maxsize=256)
-def _start_of(method: str, url: str) -> tuple[Origin, bytes]:
+def _start_of(method: str, url: str) -> tuple[ServerOrigin, bytes]:
     """Where a request goes, and its first two lines. Raises `ValueError`."""
     if _METHOD.fullmatch(method) is None:
         raise ValueError("its method is none")
@@ -166,4 +166,4 @@ def _start_of(method: str, url: str) -> tuple[Origin, bytes]:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     authority = host if port == usual else f"{host}:{port}"
     start = f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
-    return Origin(secure, parts.hostname, port), start
+    return ServerOrigin(secure, parts.hostname, port), start

@@ -1,4 +1,4 @@
-"""HttpServer: accepts connections and keeps the limits that concern all of them."""
+"""LoopbackServer: accepts connections and keeps the limits that concern all of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.http.connection import Connection
+from app.core.mcp.proxy.http.connection import ClientConnection
 from app.core.mcp.proxy.http.limits import Limits
-from app.core.mcp.proxy.http.wire import Clock
+from app.core.mcp.proxy.http.wire import DateLine
 
 if TYPE_CHECKING:
     import socket
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 BACKLOG = 512
 
 
-class HttpServer:
+class LoopbackServer:
     """Serves with `handler` what comes in on its sockets."""
 
     def __init__(self, handler: Callable[[Request, Responder], Awaitable[None]], limits: Limits | None = None) -> None:
         self.handler = handler
         self.limits = limits or Limits()
-        self.clock = Clock()
+        self.clock = DateLine()
         self.closing = False
         self.loop: asyncio.AbstractEventLoop
         self._servers: list[asyncio.Server] = []
         # By when it was opened, the oldest first.
-        self._connections: dict[Connection, None] = {}
+        self._connections: dict[ClientConnection, None] = {}
         self._empty = asyncio.Event()
         self._running = 0
-        self._queue: deque[Connection] = deque()
+        self._queue: deque[ClientConnection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         limited = (self.limits.head_seconds, self.limits.body_seconds, self.limits.idle_seconds)
         self._sweep_seconds = min(0.5, *(seconds / 4 for seconds in limited))
@@ -54,7 +54,7 @@ class HttpServer:
         self.loop = asyncio.get_running_loop()
         for each in sockets:
             each.setblocking(False)
-            server = await self.loop.create_server(lambda: Connection(self), sock=each, backlog=BACKLOG)
+            server = await self.loop.create_server(lambda: ClientConnection(self), sock=each, backlog=BACKLOG)
             self._servers.append(server)
 
     async def close(self, grace: float = 0.0) -> None:
@@ -81,7 +81,7 @@ class HttpServer:
 
     # What a connection asks.
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: ClientConnection) -> None:
         self._connections[connection] = None
         if self._sweep is None:
             self._sweep = self.loop.call_later(self._sweep_seconds, self._end_overdue)
@@ -90,12 +90,12 @@ class HttpServer:
         elif len(self._connections) > self.limits.connections:
             self._make_room(connection)
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: ClientConnection) -> None:
         self._connections.pop(connection, None)
         if not self._connections:
             self._empty.set()
 
-    def take_turn(self, connection: Connection) -> bool:
+    def take_turn(self, connection: ClientConnection) -> bool:
         if self._running < self.limits.requests:
             self._running += 1
             return True
@@ -110,7 +110,7 @@ class HttpServer:
                 return
         self._running -= 1
 
-    def _make_room(self, newest: Connection) -> None:
+    def _make_room(self, newest: ClientConnection) -> None:
         waiting = [each for each in self._connections if each.idle and each is not newest]
         if waiting:
             min(waiting, key=lambda each: each.since).abort()

@@ -30,7 +30,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._released = released
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: Answer | None = None
+        self._answer: UpstreamAnswer | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._bodiless = False
@@ -141,9 +141,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._poll.register(descriptor, select.POLLIN)
         return not self._poll.poll(0)
 
-    async def ask(self, request: bytes, *, bodiless: bool) -> Answer:
+    async def ask(self, request: bytes, *, bodiless: bool) -> UpstreamAnswer:
         """Send a request and wait for the head of its answer. Raises `SendFailure`."""
-        self._answer = answer = Answer(self)
+        self._answer = answer = UpstreamAnswer(self)
         self._bodiless = bodiless
         self._head_bytes = 0
         self._transport.write(request)
@@ -156,7 +156,7 @@ class UpstreamConnection(asyncio.Protocol):
             raise
         return answer
 
-    def give_up(self, answer: Answer) -> None:
+    def give_up(self, answer: UpstreamAnswer) -> None:
         """Nobody reads the rest of an answer."""
         if self._answer is answer:
             self._answer = None
@@ -194,7 +194,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._released(self)
 
 
-class Answer:
+class UpstreamAnswer:
     """The `UpstreamResponse` of one request."""
 
     __slots__ = (

@@ -37,7 +37,7 @@ def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return text
 
 
-class Clock:
+class DateLine:
     """The header `date`, which is written anew each second."""
 
     def __init__(self) -> None:
