@@ -151,17 +151,20 @@ async def start_process(
             creationflags=NO_CONSOLE,
         )
     except (OSError, ValueError) as failure:
-        reason = getattr(failure, "strerror", None) or str(failure)
-        # With a folder that is not there, Python reports the command.
-        subject = folder if folder and not os.path.isdir(folder) else command[0]
-        action = "Check the folder." if subject is folder else "Check the command and its path."
-        raise ServerTrouble(
-            f"“{command[0]}” cannot be started{f' in {folder}' if subject is folder else ''}: {reason}.",
-            Facts(code="not-started"),
-            action=action,
-        ) from None
+        raise _not_started(command[0], str(folder or ""), failure) from None
     name = os.path.basename(command[0])
     return ServerProcess(name, asyncio.subprocess.Process(transport, protocol, loop), transport)
+
+
+def _not_started(program: str, folder: str, failure: Exception) -> ServerTrouble:
+    reason = getattr(failure, "strerror", None) or str(failure)
+    # Of a folder that is not there, Python says only that something is not there.
+    folder_is_missing = bool(folder) and not os.path.isdir(folder)
+    return ServerTrouble(
+        f"“{program}” cannot be started{f' in {folder}' if folder_is_missing else ''}: {reason}.",
+        Facts(code="not-started"),
+        action="Check the folder." if folder_is_missing else "Check the command and its path.",
+    )
 
 
 def _exit(code: int) -> str:
