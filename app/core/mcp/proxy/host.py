@@ -1,0 +1,194 @@
+"""ProcessHost: what the proxy's thread asks of the process around it (`ProxyHost`).
+
+What every request needs is answered from snapshots; the rest hops to the loop of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.core.auth.status import CredentialState
+from app.core.background import BackgroundTasks
+from app.core.errors import NotFound, SignInNeeded, VendorSignInNeeded
+from app.core.mcp.proxy.parts import NotReady, ToolRule
+from app.core.mcp.proxy.server_rules import ServerRules
+from app.core.mcp.proxy.targets import Targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.core.mcp.proxy.clients import ProxyClients
+    from app.core.mcp.proxy.loop_hop import LoopGate
+    from app.core.mcp.proxy.parts import Decision, HttpUpstream, ProxyClient, Upstream
+    from app.core.mcp.proxy.surroundings import ProxyAccount, ProxySurroundings
+
+log = logging.getLogger(__name__)
+
+# How long a request waits for a process that starts.
+READY_SECONDS = 5.0
+STRICTEST = (ToolRule.BLOCK, ToolRule.ASK, ToolRule.ALLOW)
+
+
+class Asker(Protocol):
+    """Asks the user about a call (`app.core.mcp.proxy.approvals`), on the loop of the process."""
+
+    async def ask(
+        self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
+    ) -> Decision: ...
+
+
+class SignInNotice(Protocol):
+    """Tells the user that a sign-in is needed, on the loop of the process."""
+
+    async def tell(self, key: str | None, server_id: str, title: str) -> str:
+        """Tell it once; returns what to do, as a sentence for the client."""
+
+
+class ProcessHost:
+    """The `ProxyHost` of one process. Made and closed on its loop."""
+
+    def __init__(
+        self, around: ProxySurroundings, gate: LoopGate, clients: ProxyClients, asker: Asker, notice: SignInNotice
+    ) -> None:
+        """`gate` leads to the loop of the process."""
+        self._around = around
+        self._gate = gate
+        self._clients = clients
+        self._asker = asker
+        self._notice = notice
+        self._targets = Targets(around.servers, gate)
+        self._rules = ServerRules(around.servers, around.local_policies)
+        self._background = BackgroundTasks()
+        self._started = monotonic()
+        self._account: ProxyAccount | None = None
+        self._of_account: list[Callable[[], None]] = []
+        self._subscriptions = [
+            around.backend_changed.subscribe(self._follow),
+            around.servers.changed.subscribe(lambda _: self._targets.forget()),
+            around.own_servers.changed.subscribe(lambda _: self._targets.forget()),
+            around.servers.tools_changed.subscribe(self._rules.forget),
+            around.local_policies.changed.subscribe(self._rules.forget),
+        ]
+        self._follow(around.backend)
+
+    async def close(self) -> None:
+        """Follow nothing any more."""
+        self._follow(None)
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
+        await self._background.close()
+
+    def client_of(self, key: str) -> ProxyClient | None:
+        """See `ProxyHost`."""
+        return self._clients.client_of(key)
+
+    async def find_client(self, key: str) -> ProxyClient | None:
+        """See `ProxyHost`."""
+        return await self._gate.run(lambda: self._clients.find_client(key))
+
+    async def upstream(self, server_id: str) -> Upstream:
+        """See `ProxyHost`. Raises `NotReady` too, after five seconds of a start."""
+        found = self._targets.known(server_id)
+        return found if found is not None else await self._gate.run(lambda: self._find(server_id))
+
+    async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
+        """See `ProxyHost`."""
+        servers = await self._gate.run(lambda: self._around.servers.list())
+        return tuple((one.id, one.title) for one in servers if client.servers is None or one.id in client.servers)
+
+    def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
+        """See `ProxyHost`."""
+        own, server = self._clients.rule_of(client.id, server_id, tool), self._rules.of(server_id, tool)
+        return next(rule for rule in STRICTEST if rule in {own, server})
+
+    async def rules_known(self, server_id: str) -> None:
+        """See `ProxyHost`."""
+        if self._rules.fresh(server_id):
+            return
+        if self._rules.usable(server_id):
+            self._gate.post(lambda: self._background.start(self._rules.learn(server_id)))
+            return
+        await self._gate.run(lambda: self._rules.learn(server_id))
+
+    async def ask(
+        self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
+    ) -> Decision:
+        """See `ProxyHost`."""
+        return await self._gate.run(lambda: self._asker.ask(client, server_id, tool, arguments, session))
+
+    def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
+        """See `ProxyHost`."""
+        self._clients.used(client.id, server_id, agent, calls=0 if tool is None else 1)
+
+    async def sign_in_needed(self, upstream: HttpUpstream) -> str:
+        """See `ProxyHost`."""
+        credential = upstream.target.credential
+        key = None if credential is None else credential.text
+        return await self._gate.run(lambda: self._notice.tell(key, upstream.id, upstream.title))
+
+    async def vendor_sign_in_needed(self, upstream: HttpUpstream) -> None:
+        """See `ProxyHost`."""
+        failure = VendorSignInNeeded(f"The sign-in of {upstream.title} at its vendor is over.")
+        self._gate.post(self._around.servers.note_failure, upstream.id, failure)
+
+    async def _find(self, server_id: str) -> Upstream:
+        try:
+            return await self._targets.find(server_id)
+        except SignInNeeded as failure:
+            # Not even its address can be learnt.
+            await self._notice.tell(failure.facts.credential, server_id, server_id)
+            raise
+        except NotFound:
+            if not await self._learnt_more():
+                raise
+        return await self._targets.find(server_id)
+
+    async def _learnt_more(self) -> bool:
+        """Wait for a process that starts; whether it may know other servers now.
+
+        Raises `NotReady` when that takes too long, and what keeps the account from being known.
+        """
+        left = self._started + READY_SECONDS - monotonic()
+        if self._around.backend is None:
+            if left <= 0.0 or self._around.without_account:
+                return False
+            connected = asyncio.Event()
+            unsubscribe = self._around.backend_changed.subscribe(lambda _: connected.set())
+            try:
+                async with asyncio.timeout(left):
+                    await connected.wait()
+            except TimeoutError:
+                raise NotReady("Burrow is still starting.") from None
+            finally:
+                unsubscribe()
+        account = self._around.backend
+        if account is None:
+            return True
+        if account.credential.status.state not in {CredentialState.RESTORING, CredentialState.SIGNED_IN}:
+            raise account.credential.no_token_error()
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await account.ready()
+        except TimeoutError:
+            raise NotReady("Burrow still learns whose account is signed in.") from None
+        return True
+
+    def _follow(self, account: ProxyAccount | None) -> None:
+        for unsubscribe in self._of_account:
+            unsubscribe()
+        self._of_account = []
+        self._account = account
+        if account is not None:
+            self._of_account = [
+                account.changed.subscribe(lambda _: self._forget()),
+                # Told before a token of another sign-in can be read (`LoopTokenSource`).
+                account.credential.happened.subscribe(lambda _: self._targets.forget()),
+            ]
+        self._forget()
+
+    def _forget(self) -> None:
+        self._targets.forget()
+        self._rules.forget()
