@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
+SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "connect", "workspace"})
 # Their value is not the subcommand, even if it is spelled like one: `--data tasks`.
 OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
