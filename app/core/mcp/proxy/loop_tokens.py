@@ -20,7 +20,7 @@ CLOCK_SECONDS = 1.0
 
 
 class LoopTokenSource:
-    """The `TokenSource` of a `Credential` that lives on another loop than the requests (`app/core/auth/http/bearer.py`).
+    """The `TokenSource` (`app/core/auth/http/bearer.py`) of a credential that lives on another loop.
 
     What is read on the caller's thread are references to values that never change: the grant, its tokens, the status.
     The credential replaces each as a whole, and a new grant becomes visible before the time until which it is fresh, so
