@@ -6,30 +6,30 @@ What every request needs is answered from snapshots; the rest hops to the loop o
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.core.auth.grant.journal import SIGNED_IN
 from app.core.auth.status import CredentialState
 from app.core.background import BackgroundTasks
-from app.core.errors import NotFound, SignInNeeded, VendorSignInNeeded
-from app.core.mcp.proxy.parts import NotReady, ToolRule
-from app.core.mcp.proxy.server_rules import ServerRules
+from app.core.errors import BurrowError, NotFound, SignInNeeded, VendorSignInNeeded
+from app.core.mcp.proxy.parts import NotReady
 from app.core.mcp.proxy.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from app.core.auth.status import AuthEvent
     from app.core.mcp.proxy.clients import ProxyClients
     from app.core.mcp.proxy.loop_hop import LoopGate
-    from app.core.mcp.proxy.parts import Decision, HttpUpstream, ProxyClient, Upstream
+    from app.core.mcp.proxy.parts import Decision, HttpUpstream, ProxyClient, ToolRule, Upstream
     from app.core.mcp.proxy.surroundings import ProxyAccount, ProxySurroundings
-
-log = logging.getLogger(__name__)
+    from app.core.mcp.proxy.tool_rules import ToolRules
 
 # How long a request waits for a process that starts.
 READY_SECONDS = 5.0
-STRICTEST = (ToolRule.BLOCK, ToolRule.ASK, ToolRule.ALLOW)
 
 
 class Asker(Protocol):
@@ -51,7 +51,13 @@ class ProcessHost:
     """The `ProxyHost` of one process. Made and closed on its loop."""
 
     def __init__(
-        self, around: ProxySurroundings, gate: LoopGate, clients: ProxyClients, asker: Asker, notice: SignInNotice
+        self,
+        around: ProxySurroundings,
+        gate: LoopGate,
+        clients: ProxyClients,
+        rules: ToolRules,
+        asker: Asker,
+        notice: SignInNotice,
     ) -> None:
         """`gate` leads to the loop of the process."""
         self._around = around
@@ -60,7 +66,7 @@ class ProcessHost:
         self._asker = asker
         self._notice = notice
         self._targets = Targets(around.servers, gate)
-        self._rules = ServerRules(around.servers, around.local_policies)
+        self._rules = rules
         self._background = BackgroundTasks()
         self._started = monotonic()
         self._account: ProxyAccount | None = None
@@ -69,8 +75,6 @@ class ProcessHost:
             around.backend_changed.subscribe(self._follow),
             around.servers.changed.subscribe(lambda _: self._targets.forget()),
             around.own_servers.changed.subscribe(lambda _: self._targets.forget()),
-            around.servers.tools_changed.subscribe(self._rules.forget),
-            around.local_policies.changed.subscribe(self._rules.forget),
         ]
         self._follow(around.backend)
 
@@ -96,22 +100,32 @@ class ProcessHost:
 
     async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
         """See `ProxyHost`."""
-        servers = await self._gate.run(lambda: self._around.servers.list())
-        return tuple((one.id, one.title) for one in servers if client.servers is None or one.id in client.servers)
+        await self._gate.run(self._list)
+        listed = self._around.servers.listed
+        return tuple((one.id, one.title) for one in listed if client.servers is None or one.id in client.servers)
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """See `ProxyHost`."""
-        own, server = self._clients.rule_of(client.id, server_id, tool), self._rules.of(server_id, tool)
-        return next(rule for rule in STRICTEST if rule in {own, server})
+        return self._rules.rule(client, server_id, tool)
+
+    def hides(self, client: ProxyClient, server_id: str) -> bool:
+        """See `ProxyHost`."""
+        return self._rules.hides(client, server_id)
 
     async def rules_known(self, server_id: str) -> None:
         """See `ProxyHost`."""
-        if self._rules.fresh(server_id):
-            return
-        if self._rules.usable(server_id):
-            self._gate.post(lambda: self._background.start(self._rules.learn(server_id)))
-            return
-        await self._gate.run(lambda: self._rules.learn(server_id))
+        if not self._rules.fresh(server_id):
+            await self._gate.run(lambda: self._rules.learn(server_id))
+
+    @asynccontextmanager
+    async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
+        """See `ProxyHost`."""
+        release = await self._gate.run(lambda: self._allow(server_id, tool))
+        try:
+            yield
+        finally:
+            # Nobody waits until the policy is set back: that is tried again until it is.
+            self._gate.post(release.set)
 
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
@@ -133,6 +147,36 @@ class ProcessHost:
         """See `ProxyHost`."""
         failure = VendorSignInNeeded(f"The sign-in of {upstream.title} at its vendor is over.")
         self._gate.post(self._around.servers.note_failure, upstream.id, failure)
+
+    async def _list(self) -> None:
+        with contextlib.suppress(BurrowError):
+            await self._around.servers.list()
+
+    async def _allow(self, server_id: str, tool: str) -> asyncio.Event:
+        """Enter the registry's `allowed_once` in a task of its own; it is left when the event is set."""
+        allowed, release = asyncio.Event(), asyncio.Event()
+        failures: list[BurrowError] = []
+
+        async def hold() -> None:
+            try:
+                async with self._around.servers.allowed_once(server_id, tool):
+                    allowed.set()
+                    await release.wait()
+            except BurrowError as failure:
+                failures.append(failure)
+
+        holding = self._background.start(hold())
+        entering = asyncio.ensure_future(allowed.wait())
+        try:
+            await asyncio.wait({holding, entering}, return_when=asyncio.FIRST_COMPLETED)
+            if not allowed.is_set():
+                raise failures[0] if failures else NotReady("The tool could not be allowed.")
+        except BaseException:
+            holding.cancel()
+            raise
+        finally:
+            entering.cancel()
+        return release
 
     async def _find(self, server_id: str) -> Upstream:
         try:
@@ -183,12 +227,12 @@ class ProcessHost:
         self._account = account
         if account is not None:
             self._of_account = [
-                account.changed.subscribe(lambda _: self._forget()),
+                account.changed.subscribe(lambda _: self._targets.forget()),
                 # Told before a token of another sign-in can be read (`LoopTokenSource`).
-                account.credential.happened.subscribe(lambda _: self._targets.forget()),
+                account.credential.happened.subscribe(self._happened),
             ]
-        self._forget()
-
-    def _forget(self) -> None:
         self._targets.forget()
-        self._rules.forget()
+
+    def _happened(self, event: AuthEvent) -> None:
+        if event.what == SIGNED_IN:
+            self._targets.forget()
