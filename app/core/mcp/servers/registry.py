@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
     from app.core.mcp.servers.definitions import ServerDefinition
-    from app.core.mcp.servers.source import ServerSource
+    from app.core.mcp.servers.source import Route, ServerSource
     from app.core.posthog.types import StoreTool
 
 T = TypeVar("T")
@@ -59,6 +59,19 @@ SETTLE_SECONDS = 0.5
 NOBODY = Listed(None, None)
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """A server and how it is reached. `address` identifies the route: another one needs another connection.
+
+    `admit` is to be awaited before anything is sent, see `ServerSource.admission`.
+    """
+
+    server: Server
+    route: Route
+    address: str
+    admit: Callable[[], Awaitable[object]] | None
 
 
 class Servers:
@@ -174,6 +187,20 @@ class Servers:
         if isinstance(server.definition, InstalledServer) and source is not None:
             return source.address(server.definition)
         return server.definition.address
+
+    async def route(self, server_id: str) -> Reached:
+        """How to reach a server, for who keeps connections of their own. Raises what keeps it from being used."""
+        self._notice_changes()
+        server = await self._server(server_id)
+        source = self._source_of[server_id]
+        admit, address = source.admission(), source.address(server.definition)
+        return Reached(server, await source.route(server.definition), address, admit)
+
+    def note_failure(self, server_id: str, failure: BurrowError) -> None:
+        """Let a server's state follow from a failure that somebody else met."""
+        server, state = self._servers.get(server_id), _state_after(failure)
+        if server is not None and state is not None and server.state is not ServerState.DISABLED:
+            self._update(server_id, state=state, trouble=failure.cause)
 
     def start_call(
         self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
