@@ -29,10 +29,46 @@ def answer(identity: object, result: object) -> None:
     send({"jsonrpc": "2.0", "id": identity, "result": result})
 
 
-def call(identity: object, arguments: dict[str, object]) -> None:
+held: list[object] = []
+
+
+def notify(method: str, **params: object) -> None:
+    send({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def ask(method: str, identity: object, **params: object) -> object:
+    """Ask the client, and wait for its answer."""
+    send({"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
+    while line := sys.stdin.readline():
+        message = json.loads(line)
+        if "method" not in message and message.get("id") == identity:
+            return message.get("result", message.get("error"))
+        note(f"meanwhile {message.get('method')}")
+    return None
+
+
+def call(identity: object, arguments: dict[str, object], token: object = None) -> None:
     note(f"ran {os.getpid()}")
     text = json.dumps(arguments)
     match arguments.get("do"):
+        case "progress":
+            for step in range(int(str(arguments["steps"]))):
+                notify("notifications/progress", progressToken=token, progress=step)
+        case "ask":
+            text = json.dumps(ask(str(arguments["method"]), arguments.get("id", "q1"), maxTokens=7))
+        case "change":
+            notify("notifications/tools/list_changed")
+            notify("notifications/message", level="info", data=arguments.get("data"))
+        case "hold":
+            held.append(identity)
+            note(f"held {json.dumps(identity)} {json.dumps(token)}")
+            return
+        case "release":
+            for each in held:
+                answer(each, {"content": [{"type": "text", "text": "released"}]})
+            held.clear()
+        case "tell the process":
+            text = str(os.getpid())
         case "refuse":
             send({"jsonrpc": "2.0", "id": identity, "error": {"code": -32603, "message": "It broke."}})
             return
@@ -74,9 +110,12 @@ for line in sys.stdin:
         case "tools/list":
             answer(message["id"], {"tools": [TOOL]})
         case "tools/call":
-            call(message["id"], message["params"]["arguments"])
+            call(message["id"], message["params"]["arguments"], message["params"].get("_meta", {}).get("progressToken"))
         case "notifications/cancelled":
             note("cancelled")
+            note(f"unwanted {json.dumps(message['params'].get('requestId'))}")
+        case "notifications/initialized":
+            note(f"greeted {os.getpid()}")
         case _ if "id" in message:
             send({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
 note("left")
