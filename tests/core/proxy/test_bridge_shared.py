@@ -148,9 +148,13 @@ async def test_a_client_that_does_not_read_holds_up_the_others_for_a_bounded_tim
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(incoming, "SLOW_READER_SECONDS", 0.1)
-    async with bridged(tmp_path, shared=True) as rig, client_of(rig) as ana, client_of(rig, "ben") as ben:
-        async with ana.streaming(ana.tool("progress", token="x" * 20_000, steps=1000)):
-            assert await ben.run()
+    async with (
+        bridged(tmp_path, shared=True) as rig,
+        client_of(rig) as ana,
+        client_of(rig, "ben") as ben,
+        ana.streaming(ana.tool("progress", token="x" * 20_000, steps=1000)),
+    ):
+        assert await ben.run()
 
 
 async def test_a_revoked_client_loses_its_sessions_only(tmp_path: Path) -> None:

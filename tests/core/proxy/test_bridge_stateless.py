@@ -94,30 +94,36 @@ async def test_headers_that_say_something_else_than_the_message_are_refused(
 
 
 async def test_each_client_has_a_process_for_all_its_requests_and_equal_ids_do_not_meet(tmp_path: Path) -> None:
-    async with bridged(tmp_path, era(tmp_path, "modern")) as rig:
-        async with client_of(rig, initialise=False) as ana, client_of(rig, "ben", initialise=False) as ben:
-            assert (await post(ana, DISCOVER)).json()["result"]["supportedVersions"] == ["2026-07-28"]
-            processes = [
-                (await post(client, tool("same", "tell the process"))).json()["result"]["content"][0]["text"]
-                for client in (ana, ana, ben)
-            ]
-            assert processes[0] == processes[1] != processes[2]
-            holding = [asyncio.create_task(post(ana, tool("same", "hold"))) for _ in range(2)]
-            await until(lambda: len(rig.noted("held")) == 2)
-            await post(ana, tool("same", "release"))
-            assert all("released" in response.text for response in await asyncio.gather(*holding))
+    async with (
+        bridged(tmp_path, era(tmp_path, "modern")) as rig,
+        client_of(rig, initialise=False) as ana,
+        client_of(rig, "ben", initialise=False) as ben,
+    ):
+        assert (await post(ana, DISCOVER)).json()["result"]["supportedVersions"] == ["2026-07-28"]
+        processes = [
+            (await post(client, tool("same", "tell the process"))).json()["result"]["content"][0]["text"]
+            for client in (ana, ana, ben)
+        ]
+        assert processes[0] == processes[1] != processes[2]
+        holding = [asyncio.create_task(post(ana, tool("same", "hold"))) for _ in range(2)]
+        await until(lambda: len(rig.noted("held")) == 2)
+        await post(ana, tool("same", "release"))
+        assert all("released" in response.text for response in await asyncio.gather(*holding))
         assert not rig.noted("greeted")
 
 
 async def test_a_shared_server_has_one_process_for_the_clients_of_each_era(tmp_path: Path) -> None:
-    async with bridged(tmp_path, era(tmp_path, "modern", shared=True)) as rig:
-        async with client_of(rig, initialise=False) as ana, client_of(rig, "ben", initialise=False) as ben:
-            for client in (ana, ben):
-                await post(client, DISCOVER)
-            assert rig.bridges.processes == 1
-            async with client_of(rig, "eve") as eve:
-                assert await eve.run()
-                assert rig.bridges.processes == 2
+    async with (
+        bridged(tmp_path, era(tmp_path, "modern", shared=True)) as rig,
+        client_of(rig, initialise=False) as ana,
+        client_of(rig, "ben", initialise=False) as ben,
+    ):
+        for client in (ana, ben):
+            await post(client, DISCOVER)
+        assert rig.bridges.processes == 1
+        async with client_of(rig, "eve") as eve:
+            assert await eve.run()
+            assert rig.bridges.processes == 2
 
 
 async def test_progress_has_the_clients_own_token(tmp_path: Path) -> None:
