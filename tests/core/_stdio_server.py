@@ -1,6 +1,8 @@
-"""An MCP server on its pipes, of the legacy era, that does what each call tells it to. Run it as a script.
+"""An MCP server on its pipes that does what each call tells it to. Run it as a script.
 
-Its argument is a file: each execution of the tool and each notification of a cancelled request is a line there.
+Its argument is a file: each execution of the tool and each notification of a cancelled request is a line there. It is
+of the legacy era, with a second argument `modern` of 2026-07-28, and with `fragile` it ends when anything comes before
+`initialize`.
 """
 
 import json
@@ -11,6 +13,7 @@ import time
 from pathlib import Path
 
 RECORD = sys.argv[1]
+ERA = sys.argv[2] if len(sys.argv) > 2 else ""
 INFO = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "pipes", "version": "1"}, "capabilities": {"tools": {}}}
 TOOL = {"name": "run", "inputSchema": {"type": "object"}}
 
@@ -102,10 +105,24 @@ def call(identity: object, arguments: dict[str, object], token: object = None) -
     answer(identity, {"content": [{"type": "text", "text": text}]})
 
 
+def listen(identity: object) -> None:
+    meta = {"io.modelcontextprotocol/subscriptionId": identity}
+    notify("notifications/subscriptions/acknowledged", _meta=meta, notifications={})
+    notify("notifications/tools/list_changed", _meta=meta)
+
+
 for line in sys.stdin:
     message = json.loads(line)
     match message.get("method"):
+        case other if ERA == "fragile" and other != "initialize":
+            sys.exit("what is this?")
+        case "server/discover" if ERA == "modern":
+            note(f"discovered {os.getpid()}")
+            answer(message["id"], {"supportedVersions": ["2026-07-28"]})
+        case "subscriptions/listen" if ERA == "modern":
+            listen(message["id"])
         case "initialize":
+            ERA = ""
             answer(message["id"], INFO)
         case "tools/list":
             answer(message["id"], {"tools": [TOOL]})

@@ -143,11 +143,15 @@ async def test_what_waits_for_a_stream_is_bounded_and_the_newest_is_kept(
 
 
 async def test_a_later_stream_of_a_session_takes_over(tmp_path: Path) -> None:
-    async with bridged(tmp_path) as rig, client_of(rig) as client:
-        async with client.listening() as earlier, client.listening() as later:
-            assert await earlier.next() is None
-            await client.run("change")
-            assert (await later.next())["method"] == "notifications/tools/list_changed"
+    async with (
+        bridged(tmp_path) as rig,
+        client_of(rig) as client,
+        client.listening() as earlier,
+        client.listening() as later,
+    ):
+        assert await earlier.next() is None
+        await client.run("change")
+        assert (await later.next())["method"] == "notifications/tools/list_changed"
 
 
 async def test_a_cancellation_reaches_the_server_and_ends_the_answer(tmp_path: Path) -> None:
