@@ -70,6 +70,11 @@ class Delivery:
         if data:
             await self._responder.write(data)
 
+    async def write_event(self, event: bytes) -> None:
+        """Add an event of the proxy's own to a stream whose events are looked into one by one."""
+        if self._responder.started:
+            await self._responder.write(event)
+
     async def answer(self, answer: ServerAnswer) -> None:
         """Pass on an answer of a server. Raises `ConnectionResetError` when it broke off."""
         self.know(answer)

@@ -65,6 +65,10 @@ class ListenStream:
         self._last_id: bytes | None = None
         self._restarted = asyncio.Event()
 
+    async def write(self, event: bytes) -> None:
+        """Add an event of the proxy's own."""
+        await self._delivery.write_event(event)
+
     async def run(self) -> None:
         """Answer it. Raises `RequestRefused` before the first stream."""
         answer = await self._reopening.ask(self._out)

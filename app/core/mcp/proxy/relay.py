@@ -8,8 +8,7 @@ The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Re
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.delivery import Delivery
@@ -18,7 +17,8 @@ from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.headers import SESSION
 from app.core.mcp.proxy.healing import Healing, Outgoing
 from app.core.mcp.proxy.listening import ListenStream
-from app.core.mcp.proxy.messages import INITIALIZE, TOOLS_LIST, Post, read_post
+from app.core.mcp.proxy.messages import CANCELLED, INITIALIZE, LISTEN, TOOLS_LIST, Post, read_post
+from app.core.mcp.proxy.open_streams import LIST_CHANGED, Streams, subscribed
 from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
@@ -26,7 +26,7 @@ from app.core.mcp.proxy.routes import Routes
 from app.core.mcp.proxy.sessions import Sessions, is_over, protocol_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from app.core.mcp.proxy.door import Admitted
     from app.core.mcp.proxy.parts import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.routes import ServerRoute
     from app.core.mcp.proxy.sessions import ProxySession
 
-log = logging.getLogger(__name__)
+Reviser: TypeAlias = "Callable[[bytes], Awaitable[bytes]]"
 
 TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
 
@@ -67,6 +67,7 @@ class Relay:
         self._sessions = Sessions(store)
         self._healing = Healing(sender)
         self._reopening = Reopening(self._healing, self._sessions)
+        self._streams = Streams()
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
@@ -92,8 +93,13 @@ class Relay:
         except BurrowError as error:
             await delivery.refuse(refusal_of(error, server))
 
+    def tools_changed(self, server_id: str, client_id: str | None) -> None:
+        """See `OpenStreams`."""
+        self._streams.tools_changed(server_id, client_id)
+
     async def close(self) -> None:
         """Wait for nothing more."""
+        await self._streams.close()
         await self._sessions.close()
         await self._routes.close()
 
@@ -112,15 +118,32 @@ class Relay:
         agent = "" if session is None else session.agent
         call = Call(request, client, upstream, way, post, identity, agent)
         self._count(call)
-        if post is not None:
-            await self._check(call, responder)
+        if post is None or not post.calls:
+            if post is not None and self._is_over(call, post):
+                responder.start(202, (), length=0)
+                responder.end()
+                return
+            await self._send_on(call, responder, session)
+            return
+        async with self._policy.admitted(call, responder):
+            await self._send_on(call, responder, session)
+
+    def _is_over(self, call: Call, post: Post) -> bool:
+        """Whether a message is for the proxy alone. Raises `RequestRefused` for a batch that is none of MCP's."""
+        if post.batch and any(message.method in {TOOLS_LIST, INITIALIZE} for message in post.messages):
+            raise RequestRefused(
+                Refusal(RefusalKind.INVALID, "A batch has no initialize and no tools/list: send it by itself.")
+            )
+        return post.method == CANCELLED and self._policy.cancelled(call)
+
+    async def _send_on(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
         for bridge in self._bridges:
             if bridge.takes(call):
                 await bridge.handle(call, responder)
                 return
-        if not relayed:
+        upstream = call.upstream
+        if call.way is not Way.MCP or not isinstance(upstream, HttpUpstream) or upstream.sse:
             raise NotFound
-        assert isinstance(upstream, HttpUpstream)
         await self._relay(call, responder, self._routes.to(upstream), session)
 
     def _count(self, call: Call) -> None:
@@ -128,23 +151,12 @@ class Relay:
             if message.id is not None:
                 self._host.used(call.client, call.upstream.id, message.tool, call.agent)
 
-    async def _check(self, call: Call, responder: Responder) -> None:
-        post = call.post
-        assert post is not None
-        if post.batch and any(message.method in {TOOLS_LIST, INITIALIZE} for message in post.messages):
-            raise RequestRefused(
-                Refusal(RefusalKind.INVALID, "A batch has no initialize and no tools/list: send it by itself.")
-            )
-        if post.calls:
-            refusal = await self._policy.check(call, responder)
-            if refusal is not None:
-                raise RequestRefused(refusal)
-
     async def _relay(self, call: Call, responder: Responder, route: ServerRoute, session: ProxySession | None) -> None:
         request, post = call.request, call.post
         if request.method == "GET":
             stream = ListenStream(call, responder, route, session, self._healing, self._reopening, self._revise)
-            await stream.run()
+            with self._streams.opened(call, stream.write, LIST_CHANGED):
+                await stream.run()
             return
         out = Outgoing(route, request.method, request.headers, request.body, session)
         if request.method == "DELETE":
@@ -152,20 +164,25 @@ class Relay:
             return
         assert post is not None
         out.repeatable = route.repeatable(post)
-        lists = post.method == TOOLS_LIST
         delivery = Delivery(
             responder,
             post,
             server=route.upstream.id,
             source=route.upstream.source,
             session="" if session is None else session.id,
-            revise=(lambda message: self._revise(call, route, message)) if lists else None,
+            revise=await self._reviser(call, route, post),
         )
         if post.method == INITIALIZE:
             await self._initialize(call, out, delivery)
             return
         out.begin, out.release = delivery.begin_stream, delivery.release
-        await delivery.answer(await self._reopening.ask(out))
+        answer = await self._reopening.ask(out)
+        notice = subscribed(post) if answer.is_stream else None
+        if notice is None:
+            await delivery.answer(answer)
+            return
+        with self._streams.opened(call, delivery.write_event, notice):
+            await delivery.answer(answer)
 
     async def _initialize(self, call: Call, out: Outgoing, delivery: Delivery) -> None:
         """Carry an `initialize`. The session that the server opens becomes one of the proxy's."""
@@ -203,6 +220,15 @@ class Relay:
             responder.end()
             return
         await delivery.answer(answer)
+
+    async def _reviser(self, call: Call, route: ServerRoute, post: Post) -> Reviser | None:
+        """What looks into the messages of an answer; None for an answer that passes as it comes."""
+        if post.method == LISTEN:
+            return lambda message: self._revise(call, route, message)
+        if post.method != TOOLS_LIST:
+            return None
+        hides = await self._policy.hides(call.client, call.upstream)
+        return (lambda message: self._revise(call, route, message)) if hides or route.upstream.trusted else None
 
     async def _revise(self, call: Call, route: ServerRoute, message: bytes) -> bytes:
         """A message of a server as the client may see it, where it may be a list of tools."""
