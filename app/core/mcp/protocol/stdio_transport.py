@@ -33,14 +33,14 @@ class StdioTransport:
     def __init__(
         self, command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
-        self._command = tuple(command)
-        self._folder = folder
-        self._environment = dict(environment or {})
+        self.command = tuple(command)
+        self.folder = folder
+        self.environment = dict(environment or {})
 
     @property
     def address(self) -> str:
         """The name of the command."""
-        return os.path.basename(self._command[0]) if self._command else ""
+        return os.path.basename(self.command[0]) if self.command else ""
 
     @asynccontextmanager
     async def connect(self, exchanges: OpenExchanges) -> AsyncIterator[tuple[Any, Any]]:
@@ -48,7 +48,7 @@ class StdioTransport:
         import anyio
         from mcp.shared.message import SessionMessage
 
-        process = await start_process(self._command, self._folder, self._environment)
+        process = await start_process(self.command, self.folder, self.environment)
         read_send, read_receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         write_send, write_receive = anyio.create_memory_object_stream[SessionMessage](0)
         pipes = _Pipes(process, exchanges)
