@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from app.core.errors import BurrowError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from app.core.auth.http.bearer import TokenSource
+    from app.core.auth.http.recovery import TokenSource
     from app.core.auth.http.target import Target
+    from app.core.mcp.proxy.messages import Post
+    from app.core.mcp.proxy.refusals import Refusal
+    from app.core.storage.proxy_sessions import SessionRow
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, in the order received; values without white space around them."""
@@ -71,6 +76,14 @@ class SendFailure(Exception):
         super().__init__(reason)
         self.reason = reason
         self.sent = sent
+
+
+class NotReady(BurrowError):
+    """Burrow is starting or closing, for longer than a request waits."""
+
+    title = "Burrow is not ready"
+    action = "Try again in a moment."
+    retryable = True
 
 
 class Sender(Protocol):
@@ -144,6 +157,80 @@ class StdioUpstream:
 
 
 Upstream: TypeAlias = HttpUpstream | StdioUpstream
+
+
+class Way(Enum):
+    """Under which address a request came: `/mcp/ID`, or the two of HTTP+SSE, `/sse/ID` and `/sse/ID/messages`."""
+
+    MCP = "mcp"
+    SSE = "sse"
+    SSE_MESSAGES = "sse-messages"
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A request that the door let in: whose it is, which server it is for, and what its POST says (None without one).
+
+    `session` is the client's `Mcp-Session-Id`, empty without one. `agent` is the name and version that the client gave
+    itself, empty where it is not known.
+    """
+
+    request: Request
+    client: ProxyClient
+    upstream: Upstream
+    way: Way
+    post: Post | None = None
+    session: str = ""
+    agent: str = ""
+
+
+class CallPolicy(Protocol):
+    """Which tools a client may see and call (`app.core.mcp.proxy.policy`)."""
+
+    async def check(self, call: Call, responder: Responder) -> Refusal | None:
+        """Whether the calls of tools in `call.post` may be sent; None when they may. It may ask the user.
+
+        Awaited for each POST with a `tools/call`, before anything is sent. While it asks it may start the answer as an
+        event stream and write comments to it. The answer then is an event of that stream, a refusal too. Whoever writes
+        it ends the stream.
+        """
+
+    async def filtered(self, client: ProxyClient, upstream: Upstream, message: bytes) -> bytes:
+        """A message of a server without the tools that the client may not see.
+
+        Awaited for each message that may be the answer to a `tools/list`. Returns the same object when there is nothing
+        to take out. Raises `RequestRefused`.
+        """
+
+
+class ServerBridge(Protocol):
+    """Carries what is not streamable HTTP: processes, and servers that speak HTTP+SSE (`app.core.mcp.proxy.bridge`)."""
+
+    def takes(self, call: Call) -> bool:
+        """Whether this bridge answers the request, and not the relay."""
+
+    async def handle(self, call: Call, responder: Responder) -> None:
+        """Answer a request. Its calls of tools may be sent; lists of tools are not filtered yet.
+
+        `responder.started` may be true: then the answer is the rest of an event stream. Raises `RequestRefused` and any
+        `BurrowError`; whoever called then answers.
+        """
+
+
+class SessionStore(Protocol):
+    """Keeps sessions for a proxy that is started again (`app.core.storage.proxy_sessions`)."""
+
+    async def get(self, session: str) -> SessionRow | None:
+        """The session with this id."""
+
+    async def put(self, session: SessionRow) -> bool:
+        """Store a session, in the place of an earlier one of its id. False when it is too long to be kept."""
+
+    def touch(self, session: str) -> None:
+        """The session was used now. Returns at once."""
+
+    async def delete(self, session: str) -> None:
+        """Forget a session."""
 
 
 class ProxyHost(Protocol):
