@@ -1,4 +1,4 @@
-"""The tools of a server with what the MCP store keeps of them (docs/wire.md, "Tools and approval states")."""
+"""The tools of a server with what is kept of their policies (docs/wire.md, "Tools and approval states")."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ if TYPE_CHECKING:
     from app.core.posthog.types import StoreTool
 
 
-def merge_policy(tools: Iterable[ToolInfo], stored: Iterable[StoreTool]) -> tuple[ToolInfo, ...]:
-    """The rows with the store's effective approval states."""
+def merge_policy(
+    tools: Iterable[ToolInfo], stored: Iterable[StoreTool], unset: str | None = None
+) -> tuple[ToolInfo, ...]:
+    """The rows with their effective approval states.
+
+    `unset` is the state of a tool that is not among all that is `stored`, of a server whose policies are kept on this
+    machine: a row in that state has none.
+    """
     by_name = {tool.tool_name: tool for tool in stored if tool.removed_at is None}
     merged = []
     for tool in tools:
         kept = by_name.get(tool.name)
-        merged.append(tool if kept is None else replace(tool, policy=kept.approval_state, locked=kept.locked))
+        if kept is not None and kept.approval_state != unset:
+            merged.append(replace(tool, policy=kept.approval_state, locked=kept.locked))
+        else:
+            merged.append(tool if unset is None else replace(tool, policy=None, locked=False))
     return tuple(merged)
 
 

@@ -82,7 +82,7 @@ class Servers:
         self._activity = activity
         self._cache = cache
         self._sources: dict[str, ServerSource] = {}
-        self._subscriptions: dict[str, Callable[[], None]] = {}
+        self._subscriptions: dict[str, tuple[Callable[[], None], ...]] = {}
         self._listed: dict[str, tuple[ServerDefinition, ...]] = {}
         self._whose: dict[str, Listed] = {}
         self._servers: dict[str, Server] = {}
@@ -105,12 +105,15 @@ class Servers:
         wanted = {source.name: source for source in sources}
         for name, source in tuple(self._sources.items()):
             if wanted.get(name) is not source:
-                self._subscriptions.pop(name)()
+                self._unsubscribe(name)
                 self._cancel_calls(name)
                 self._forget(name)
         for name, source in wanted.items():
             if name not in self._subscriptions:
-                self._subscriptions[name] = source.changed.subscribe(partial(self._source_changed, source))
+                self._subscriptions[name] = (
+                    source.changed.subscribe(partial(self._source_changed, source)),
+                    source.policies_changed.subscribe(self._policies_changed),
+                )
         self._sources = wanted
         before = tuple(self._servers.values())
         self._rebuild()
@@ -190,6 +193,7 @@ class Servers:
             repeatable = server.trusted and info is not None and info.annotations.repeatable
             source = self._source_of[server_id]
             admit = admissions.get(source.name)
+            source.check_policy(server.definition, name, once=once)
             allowed = source.allowed_once(server.definition, info) if once and info is not None else nullcontext()
             async with allowed:
                 return await self._watched(
@@ -210,14 +214,22 @@ class Servers:
         return call
 
     async def set_policy(self, server_id: str, tool: str, state: str) -> ToolInfo | None:
-        """Set a tool's approval state in the store; answers the row as it now stands."""
+        """Set a tool's approval state where it is kept; answers the row as it now stands."""
         server = await self._server(server_id)
         source = self._source_of[server_id]
-        stored = await source.set_policy(server.definition, tool, state)
-        rows = self._tools.get(server_id, ())
-        self._tools[server_id] = merge_policy(rows, (stored,))
+        stored: Iterable[StoreTool] = (await source.set_policy(server.definition, tool, state),)
+        if source.unset_policy is not None:
+            stored = await source.policies(server.definition)
+        rows, cache = self._tools.get(server_id), self._cache_of(source)
+        if rows is not None:
+            rows = self._tools[server_id] = merge_policy(rows, stored, source.unset_policy)
         self.tools_changed.emit(server_id)
-        await self._cache_of(source).keep_tools(server_id, self._tools[server_id])
+        if rows is None:
+            # Whoever sets a policy need not have listed the tools: those of an earlier start are kept with it.
+            cached = await cache.tools(server_id)
+            rows = None if cached is None else merge_policy(cached, stored, source.unset_policy)
+        if rows is not None:
+            await cache.keep_tools(server_id, rows)
         return self._find(server_id, tool)
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
@@ -232,8 +244,8 @@ class Servers:
     async def close(self) -> None:
         """Cancel every call and leave every server, in under a second. Raises nothing."""
         self._closed = True
-        for unsubscribe in self._subscriptions.values():
-            unsubscribe()
+        for name in tuple(self._subscriptions):
+            self._unsubscribe(name)
         for task in self._background.values():
             task.cancel()
         for call in tuple(self._calls):
@@ -270,6 +282,25 @@ class Servers:
 
     def _source_changed(self, source: ServerSource, _nothing: None) -> None:
         self._in_background(f"list {source.name}", partial(self._fetch_lists, (source,)))
+
+    def _policies_changed(self, server_id: str) -> None:
+        self._in_background(f"policies {server_id}", partial(self._merge_again, server_id))
+
+    async def _merge_again(self, server_id: str) -> None:
+        """The rows of a server with the policies of this machine as they are now."""
+        source, rows = self._source_of.get(server_id), self._tools.get(server_id)
+        if source is None or rows is None:
+            return
+        stored = await source.policies(self._servers[server_id].definition)
+        merged = merge_policy(self._tools.get(server_id, rows), stored, source.unset_policy)
+        if server_id in self._tools and merged != self._tools[server_id]:
+            self._tools[server_id] = merged
+            self.tools_changed.emit(server_id)
+            await self._cache_of(source).keep_tools(server_id, merged)
+
+    def _unsubscribe(self, name: str) -> None:
+        for unsubscribe in self._subscriptions.pop(name, ()):
+            unsubscribe()
 
     def _cache_of(self, source: ServerSource) -> ServerListCache:
         return ServerListCache(self._cache, self._whose.get(source.name, NOBODY))
@@ -380,11 +411,13 @@ class Servers:
             stored = ()
         if isinstance(live, BaseException):
             _raise_unless_typed(live)
-            if strict or not stored:
+            # Policies that are kept on this machine are no list of tools.
+            if strict or not stored or source.unset_policy is not None:
                 raise live
             tools = from_store(stored)
         else:
-            tools = merge_policy(live, await self._synced_policies(server, source, live, stored))
+            policies = await self._synced_policies(server, source, live, stored)
+            tools = merge_policy(live, policies, source.unset_policy)
         known = self._tools.get(server.id)
         self._tools[server.id] = tools
         self._update(server.id, tool_count=len(tools))
