@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from app.ui.connect.facts import ProxyPhase
 from app.ui.connect.rename_bar import RenameBar
 from app.ui.connect.server_checks import ServerChecks
 from app.ui.connect.setup_pane import SetupPane
 from app.ui.connect.tools_pane import ClientTools
 from app.ui.connect.use_pane import UsePane
-from app.ui.connect.wording import ClientState, client_state, shown_name, state_of_client
+from app.ui.connect.wording import ClientState, client_state, proxy_sentence, shown_name, state_of_client
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.choices import TabStrip
@@ -55,7 +57,7 @@ class ClientPage(QWidget):
         )
         self.page.add_action(self.revoke_button)
         self.tabs = TabStrip(
-            [self.tr("Set up"), self.tr("Servers"), self.tr("Tools"), self.tr("Activity")],
+            [self.tr("Set up"), self.tr("Servers"), self.tr("Tools"), self.tr("Use")],
             self.tr("Sections of the page of the client"),
         )
         self.tabs.currentChanged.connect(self._show_tab)
@@ -94,6 +96,8 @@ class ClientPage(QWidget):
         controller = self._controller
         if self.client is None or self.client.id != client.id:
             self.page.card.clear()
+            # What can be undone belongs to the former client, and is named nowhere else.
+            self.page.undo.settle()
             self.question.withdraw()
             self.rename.leave()
             self.setup.stop()
@@ -104,8 +108,7 @@ class ClientPage(QWidget):
         self.page.status.set_state(state_of_client(state))
         self.revoke_button.setVisible(not client.revoked)
         # There is nothing to set up, and nothing that could be changed.
-        for tab in (SETUP, SERVERS, TOOLS):
-            self.tabs.setTabVisible(tab, not client.revoked)
+        self.tabs.setVisible(not client.revoked)
         if client.revoked:
             self.tabs.setCurrentIndex(USE)
         self._show_why(state)
@@ -146,9 +149,16 @@ class ClientPage(QWidget):
     def _show_why(self, state: ClientState) -> None:
         """Say below the tabs what keeps the client from working, where the user can do something."""
         banner = self.page.banner
-        if state is ClientState.PROXY_OFF:
-            words = self.tr("The proxy is off: nothing answers at its address.")
-            banner.show_message(words, secondary=[(self.tr("Switch on"), lambda: self._controller.set_on(True))])
+        proxy = self._controller.proxy
+        if state is ClientState.PROXY_OFF and proxy.phase is not ProxyPhase.STARTING:
+            title, text = proxy_sentence(proxy)
+            off = proxy.phase is ProxyPhase.OFF
+            words = self.tr("The local proxy is off, so nothing answers.") if off else f"{title}. {text}"
+            act = (self.tr("Switch on"), partial(self._controller.set_on, True))
+            again = (self.tr("Try again"), self._controller.retry)
+            # Said again, it would lose its button, and the focus that this may have.
+            if banner.isHidden() or banner.text() != words:
+                banner.show_message(words, secondary=[act if off else again])
         else:
             banner.clear()
 
@@ -158,7 +168,7 @@ class ClientPage(QWidget):
         words = self.tr("Which servers the client may use. Those that are not chosen are refused at once.")
         area.box.addWidget(Text(words, wrap=True))
         area.box.addWidget(self.checks)
-        area.box.addStretch()
+        area.box.addStretch(1)
         return area
 
     def _servers_chosen(self, servers: frozenset[str] | None) -> None:

@@ -103,8 +103,8 @@ class ClientFacts:
     @property
     def agent(self) -> str:
         """The name and version that the program gave itself last."""
-        known = [each for each in self.use if each.agent and each.last_used is not None]
-        return max(known, key=lambda each: each.last_used or 0).agent if known else ""  # type: ignore[arg-type, return-value]
+        named = [(each.last_used, each.agent) for each in self.use if each.agent and each.last_used is not None]
+        return max(named)[1] if named else ""
 
     def may_use(self, server_id: str) -> bool:
         """Whether it may use a server."""
@@ -145,13 +145,13 @@ class SnippetFacts:
 class FilePreview:
     """What would be written: `diff` is a unified diff, empty where the file has the entry already.
 
-    `new` says that there is no such file yet. `backup` is the path of the copy that is made first.
+    `new` says that there is no such file yet; otherwise a copy is made beside it first. `note` is what else to know.
     """
 
     path: str
     diff: str = field(repr=False)
-    backup: str = ""
     new: bool = False
+    note: str = ""
 
 
 class PreviewOutdated(BurrowError):
@@ -225,9 +225,6 @@ class ConnectDoor(Protocol):
     def rule_of(self, client_id: str, server_id: str, tool: str) -> ToolRule | None:
         """The client's own rule for a tool; None where that of the server counts alone."""
 
-    def server_rule(self, server_id: str, tool: str) -> ToolRule | None:
-        """The server's policy for a tool; None where it is not known."""
-
     async def set_rules(self, client_id: str, server_id: str, rules: Sequence[tuple[str, ToolRule | None]]) -> None: ...
 
     async def snippets(self, client_id: str, key: str | None) -> tuple[SnippetFacts, ...]:
@@ -236,8 +233,11 @@ class ConnectDoor(Protocol):
     async def preview(self, client_id: str, snippet: str, key: str | None, file: str) -> FilePreview:
         """What adding the snippet to one of its files would change."""
 
-    async def write(self, client_id: str, snippet: str, key: str | None, shown: FilePreview) -> None:
-        """Write what was shown. Raises `PreviewOutdated` where the file is another one by now."""
+    async def write(self, shown: FilePreview) -> str:
+        """Write what was shown; returns the path of the copy of the file as it was, empty where there was none.
+
+        Raises `PreviewOutdated` where the file is another one by now.
+        """
 
     def test(self, client_id: str, key: str | None) -> AsyncIterator[StepFacts]:
         """Try the client through the proxy, step by step."""

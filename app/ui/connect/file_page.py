@@ -133,10 +133,10 @@ class FilePage(QWidget):
             self.cancel_button.setFocus(Qt.FocusReason.OtherFocusReason)
             return
         if preview.new:
-            self.words.setText(self.tr("There is no such file yet. It is made with this entry."))
+            words = self.tr("There is no such file yet. It is made with this entry.")
         else:
-            copy = self.tr("A copy is made first: {0}").format(preview.backup)
-            self.words.setText(f"{self.tr('Nothing else of the file is changed.')} {copy}")
+            words = self.tr("Nothing else of the file is changed, and a copy of it is made beside it first.")
+        self.words.setText(f"{words} {preview.note}".strip())
         if self._outdated:
             self.card.show_note(
                 self.tr("The file has changed meanwhile"),

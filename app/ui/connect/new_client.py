@@ -71,7 +71,7 @@ class NewClientPage(QWidget):
             Text(self.tr("The next page has its key, which is shown only then."), tone="muted", wrap=True)
         )
         area.box.addLayout(buttons)
-        area.box.addStretch()
+        area.box.addStretch(1)
         self.page.set_body(area)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

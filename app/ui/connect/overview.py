@@ -12,12 +12,14 @@ from app.ui.connect.port_form import PortForm
 from app.ui.connect.rows import server_row
 from app.ui.connect.wording import proxy_sentence, state_of_proxy
 from app.ui.theme import theme, tokens
+from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import IconButton, PrimaryButton, QuietButton
 from app.ui.widgets.choices import CheckBox, TabStrip
 from app.ui.widgets.column import ScrollColumn
-from app.ui.widgets.feedback import EmptyState
+from app.ui.widgets.feedback import EmptyState, InlineCard
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.page import TitledPage
+from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -62,15 +64,23 @@ class OverviewPage(QWidget):
         self.on.setToolTip(self.tr("Switch the proxy on or off, also for later starts"))
         self.on.clicked.connect(self._toggle)
         self._busy = False
+        self._said: tuple[object, ...] = ()
         self.page.add_action(self.on)
         self.tabs = TabStrip([self.tr("About"), self.tr("Servers")], self.tr("Sections of the page of the proxy"))
+        self.question = InlineQuestion()
+        self.stack = QStackedWidget()
         self.tabs.currentChanged.connect(lambda tab: self.stack.setCurrentIndex(max(tab, 0)))
         self.page.set_head(self.tabs)
-        self.stack = QStackedWidget()
         self.about = self._build_about()
         self.stack.addWidget(self.about)
         self.stack.addWidget(self._build_servers())
-        self.page.set_body(self.stack)
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.question)
+        column.addWidget(self.stack, 1)
+        self.page.set_body(body)
         self.page.edge.follow(self.about)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -86,7 +96,7 @@ class OverviewPage(QWidget):
             self.page.progress.stop()
         self.page.status.set_state(state_of_proxy(proxy))
         self.on.setChecked(proxy.phase is not ProxyPhase.OFF)
-        self.address.setText(proxy.address or self.tr("None while the proxy does not serve"))
+        self.address.setText(proxy.address or self.tr("Not served now"))
         self.address.setEnabled(bool(proxy.address))
         self.copy_button.setEnabled(bool(proxy.address))
         account = controller.door.account
@@ -97,7 +107,8 @@ class OverviewPage(QWidget):
         )
         self.sign_in_button.setVisible(not account)
         self.port.show_port(proxy.port)
-        self.add_button.set_main(not controller.clients)
+        # With clients it is in the list only.
+        self.add_button.setVisible(not controller.clients)
         self._show_trouble(controller)
         self._show_servers(controller)
 
@@ -106,13 +117,19 @@ class OverviewPage(QWidget):
         title, text = proxy_sentence(proxy)
         self.note.setText(text if not title else "")
         self.note.setVisible(bool(text) and not title)
+        said = (title, text, proxy.phase)
+        # Said again, it keeps its buttons, and the focus that one of them may have.
+        if said == self._said:
+            return
+        self._said = said
         if not title:
-            self.page.banner.clear()
+            self.trouble.clear()
             return
         again: Action = (self.tr("Try again"), self.retry_wanted.emit)
         port: Action = (self.tr("Choose another port"), self.choose_port)
         tone: BoxTone = "bad" if proxy.phase is ProxyPhase.FAILED else "attention"
-        self.page.banner.show_message(f"{title}. {text}".strip(), tone, secondary=[again, port])
+        self.trouble.show_note(title, text, actions=[again, port], tone=tone)
+        announce(self, f"{title}. {text}")
 
     def choose_port(self) -> None:
         """Put the focus on the port."""
@@ -137,6 +154,8 @@ class OverviewPage(QWidget):
         area = ScrollColumn(self.tr("About the proxy"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.box.setSpacing(theme().px(tokens.SPACE_4))
+        self.trouble = InlineCard()
+        area.box.addWidget(self.trouble)
         words = self.tr(
             "Programs on this computer, such as Claude Code, Cursor or VS Code, use your MCP servers through this "
             "address. Burrow signs in for them, renews the sign-in, and asks you before a tool that is set to Ask."
@@ -153,18 +172,19 @@ class OverviewPage(QWidget):
         area.box.addLayout(_captioned(self.tr("Address"), self.address, line))
         self.account = Text("", wrap=True)
         self.sign_in_button = QuietButton(self.tr("Sign in"), clicked=self.sign_in_wanted.emit)
-        account = QVBoxLayout()
-        account.setSpacing(theme().px(tokens.SPACE_1))
-        account.addWidget(Text(self.tr("Account"), "strong"))
-        account.addWidget(self.account)
-        account.addWidget(self.sign_in_button)
-        area.box.addLayout(account)
-        self.port = PortForm()
+        account = QWidget()
+        lines = QVBoxLayout(account)
+        lines.setContentsMargins(0, 0, 0, 0)
+        lines.setSpacing(theme().px(tokens.SPACE_1))
+        for part in (Text(self.tr("Account"), "strong"), self.account, self.sign_in_button):
+            lines.addWidget(part)
+        area.box.addWidget(account)
+        self.port = PortForm(self.question)
         self.port.port_wanted.connect(self.port_wanted)
         area.box.addWidget(self.port)
         self.add_button = PrimaryButton(self.tr("Add client"), "plus", clicked=self.add_wanted.emit)
         area.box.addWidget(self.add_button)
-        area.box.addStretch()
+        area.box.addStretch(1)
         return area
 
     def _build_servers(self) -> QWidget:

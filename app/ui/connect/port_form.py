@@ -12,11 +12,12 @@ from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.line_edit import LineEdit
-from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
+
+    from app.ui.widgets.question import InlineQuestion
 
 # Below 1024 a program needs a privilege (RFC 6335, section 6).
 LEAST, MOST = 1024, 65535
@@ -24,12 +25,13 @@ FIELD = 96
 
 
 class PortForm(QWidget):
-    """Emits `port_wanted(int)` once the user has said yes to what it means."""
+    """Emits `port_wanted(int)` once the user has said yes to what it means. `question` is where the page asks."""
 
     port_wanted = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, question: InlineQuestion, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.question = question
         self._port = 0
         current = theme()
         self.edit = LineEdit()
@@ -43,7 +45,6 @@ class PortForm(QWidget):
         caption = Text(self.tr("Port"), "strong")
         caption.setBuddy(self.edit)
         words = self.tr("Clients that were set up have the port in their settings. After a change, set each up again.")
-        self.question = InlineQuestion()
         line = QHBoxLayout()
         line.setSpacing(current.px(tokens.SPACE_2))
         line.addWidget(self.edit)
@@ -56,7 +57,6 @@ class PortForm(QWidget):
         box.addLayout(line)
         box.addWidget(Text(words, "caption", "muted", wrap=True))
         box.addWidget(self.error)
-        box.addWidget(self.question)
         self._fit()
         theme().changed.connect(self._fit)
 

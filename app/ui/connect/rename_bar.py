@@ -35,9 +35,9 @@ class RenameBar(QFrame):
         self.edit = LineEdit()
         self.edit.setAccessibleName(self.tr("Name of the client"))
         self.edit.setMaxLength(LONGEST_NAME)
+        self.error = FieldError(self.edit)
         self.edit.returnPressed.connect(self.submit)
         self.edit.textEdited.connect(lambda _text: self.error.say(""))
-        self.error = FieldError(self.edit)
         current = theme()
         line = QHBoxLayout()
         line.setSpacing(current.px(tokens.SPACE_2))
@@ -83,7 +83,8 @@ class RenameBar(QFrame):
         """Change nothing."""
         if self.isHidden():
             return
-        held = self.isAncestorOf(self.window().focusWidget()) if self.window().focusWidget() else False
+        focused = self.window().focusWidget()
+        held = focused is not None and self.isAncestorOf(focused)
         # Before it hides: Qt gives the focus of a hidden widget to any other one.
         if held and self._back is not None and isValid(self._back):
             self._back.setFocus(Qt.FocusReason.OtherFocusReason)

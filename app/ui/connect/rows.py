@@ -31,6 +31,8 @@ PROXY_ROW = "proxy:"
 # Nobody reads more of a description in a row, and eliding a long text for each row takes time.
 SHOWN_DESCRIPTION = 160
 LOOKED_AT = 4_000
+# The states of policies of the MCP store (docs/wire.md, "Tools and approval states").
+POLICIES = {"approved": RuleChoice.ALLOW, "needs_approval": RuleChoice.ASK, "do_not_use": RuleChoice.BLOCK}
 
 
 def proxy_row(proxy: ProxyFacts) -> Row:
@@ -86,8 +88,9 @@ def key_of(tool: ToolInfo) -> str:
     return f"{tool.row}:{tool.name}"
 
 
-def tool_row(tool: ToolInfo, rule: RuleChoice, policy: RuleChoice | None) -> Row:
-    """A tool with the client's rule, and in words the policy of the server, where it is known."""
+def tool_row(tool: ToolInfo, rule: RuleChoice) -> Row:
+    """A tool with the client's rule, and in words the policy of the server, where it has one."""
+    policy = POLICIES.get(tool.policy or "")
     words = tool.problem or shown_name(_first_line(tool.description)[:SHOWN_DESCRIPTION])
     set_to = tr("Server: {0}").format(state_of_rule(policy).word) if policy is not None else ""
     state = state_of_rule(rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.connect.file_page import FilePage
@@ -99,7 +99,8 @@ class SetupPane(QStackedWidget):
         async def run() -> None:
             async for step in controller.door.test(client.id, controller.key_of(client.id)):
                 self.steps.show_step(step)
-                self.area.ensureWidgetVisible(self.steps)
+                # Its place is known once the layouts have run.
+                QTimer.singleShot(0, self, self._bring_steps)
 
         controller.bridge.spawn(self, run(), done=lambda _: self._tested(), failed=self._test_failed, key="test")
 
@@ -137,7 +138,7 @@ class SetupPane(QStackedWidget):
         area.box.addLayout(buttons)
         area.box.addWidget(self.reload)
         area.box.addWidget(self.steps)
-        area.box.addStretch()
+        area.box.addStretch(1)
         return area
 
     def _load(self) -> None:
@@ -218,21 +219,19 @@ class SetupPane(QStackedWidget):
             self._load()
 
     def _write(self, preview: FilePreview) -> None:
-        client, snippet, controller = self._client, self.snippet, self._controller
-        if client is None or snippet is None:
-            return
+        controller = self._controller
         controller.bridge.spawn(
             self,
-            controller.door.write(client.id, snippet.id, controller.key_of(client.id), preview),
-            done=lambda _: self._written(preview),
+            controller.door.write(preview),
+            done=lambda kept: self._written(preview, kept),
             failed=self.file.show_error,
             key="write",
         )
 
-    def _written(self, preview: FilePreview) -> None:
+    def _written(self, preview: FilePreview, copy: str) -> None:
         self._leave_file()
         snippet = self.snippet
-        kept = self.tr("The file as it was: {0}").format(preview.backup) if preview.backup else ""
+        kept = self.tr("The file as it was: {0}").format(copy) if copy else ""
         self.card.show_note(
             self.tr("Added to {0}").format(preview.path),
             kept,
@@ -245,6 +244,9 @@ class SetupPane(QStackedWidget):
     def _leave_file(self) -> None:
         self.setCurrentIndex(SNIPPET)
         self.file_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _bring_steps(self) -> None:
+        self.area.ensureWidgetVisible(self.steps, 0, 0)
 
     def _tested(self) -> None:
         self._end_test()

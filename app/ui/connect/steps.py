@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.marks import revealed
 from app.ui.connect.facts import StepOutcome
@@ -20,16 +21,29 @@ if TYPE_CHECKING:
 
 
 class _StepLine(QWidget):
+    """The state's word in a column of its own, as wide as the longest one; beside it what was tried."""
+
     def __init__(self, step: StepFacts) -> None:
         super().__init__()
         self.title = Text(step.title, wrap=True, selectable=True)
         self.word = StatusWord(state_of_step(step.outcome))
         self.detail = Text("", "caption", "muted", wrap=True, selectable=True)
-        box = QVBoxLayout(self)
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        words.addWidget(self.title)
+        words.addWidget(self.detail)
+        box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(0)
-        for part in (self.title, self.word, self.detail):
-            box.addWidget(part)
+        box.setSpacing(theme().px(tokens.SPACE_3))
+        column = QWidget()
+        room = QHBoxLayout(column)
+        room.setContentsMargins(0, 0, 0, 0)
+        room.addWidget(self.word)
+        room.addStretch()
+        words_of = [StatusWord(state_of_step(each)).sizeHint().width() for each in StepOutcome]
+        column.setFixedWidth(max(words_of))
+        box.addWidget(column, 0, Qt.AlignmentFlag.AlignTop)
+        box.addLayout(words, 1)
         self.show_step(step)
 
     def show_step(self, step: StepFacts) -> None:

@@ -18,7 +18,8 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.lists import ListTable
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.scroll_edge import ScrollEdge
-from app.ui.widgets.text import Text
+from app.ui.widgets.scrolling import LowArea, LowColumn
+from app.ui.widgets.text import ElidedLabel, Text
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QShowEvent
@@ -35,13 +36,19 @@ RULE_KEYS = {
 }
 
 
-class ClientTools(QWidget):
+# In a lower window all of it scrolls.
+LEAST_ROWS = 3
+
+
+class ClientTools(LowArea):
     """Emits `rules_wanted(server id, {tool name: RuleChoice})` when a change is confirmed."""
 
     rules_wanted = Signal(str, object)
 
-    def __init__(self, controller: ConnectController, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, controller: ConnectController) -> None:
+        column = LowColumn()
+        super().__init__("", column)
+        self.setAccessibleName(self.tr("Tools of the client"))
         self._controller = controller
         self._client: ClientFacts | None = None
         self._tools: dict[str, ToolInfo] = {}
@@ -65,18 +72,21 @@ class ClientTools(QWidget):
         self.stack = QStackedWidget()
         self.stack.addWidget(self.table)
         self.stack.addWidget(self.empty)
-        self.selected = Text("", tone="muted")
+        self.selected = ElidedLabel("", tone="muted", mode=Qt.TextElideMode.ElideRight)
         states = [(choice.value, state_of_rule(choice)) for choice in RuleChoice]
         self.rule = Segmented(
-            [(value, state.word, state.glyph, state.tone) for value, state in states],
+            # Without glyphs, for which a narrow window has no room. The rows have them.
+            [(value, state.word, "", state.tone) for value, state in states],
             self.tr("Rule for the selected tools"),
         )
         self.rule.chosen.connect(lambda value: self.want_rule(RuleChoice(value)))
         self.bar = QWidget()
-        line = FlowLayout(self.bar)
-        line.setContentsMargins(wide, gap, wide, gap)
+        room = QVBoxLayout(self.bar)
+        room.setContentsMargins(wide, gap, wide, gap)
+        line = FlowLayout()
         line.addWidget(self.selected)
         line.addWidget(self.rule)
+        room.addLayout(line)
         self._head = QWidget()
         head = QVBoxLayout(self._head)
         head.setContentsMargins(wide, gap, wide, 0)
@@ -87,18 +97,18 @@ class ClientTools(QWidget):
         search.addWidget(self.filter, 1)
         search.addWidget(self.count)
         head.addLayout(search)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(gap)
-        box.addWidget(self.progress)
-        box.addWidget(self._head)
-        box.addWidget(self.question)
+        column.box.setSpacing(gap)
+        column.box.addWidget(self.progress)
+        column.box.addWidget(self._head)
+        column.box.addWidget(self.question)
         listed = QVBoxLayout()
         listed.setSpacing(0)
         listed.addWidget(ScrollEdge(self.table))
         listed.addWidget(self.stack, 1)
-        box.addLayout(listed, 1)
-        box.addWidget(self.bar)
+        column.box.addLayout(listed, 1)
+        column.box.addWidget(self.bar)
+        self._fit()
+        theme().changed.connect(self._fit)
         controller.tools_loaded.connect(self._loaded)
 
     @property
@@ -115,6 +125,9 @@ class ClientTools(QWidget):
         # A busy client is counted with each call, and a list may be long.
         if self.isVisible():
             self._update()
+
+    def _fit(self) -> None:
+        self.stack.setMinimumHeight(LEAST_ROWS * self.table.row_height())
 
     def _update(self) -> None:
         if self._client is not None:
@@ -206,9 +219,7 @@ class ClientTools(QWidget):
         rows = []
         for tool in found:
             rule = controller.door.rule_of(client.id, server, tool.name)
-            policy = controller.door.server_rule(server, tool.name)
-            shown = None if policy is None else RuleChoice.of(policy)
-            rows.append(tool_row(tool, RuleChoice.of(rule), shown))
+            rows.append(tool_row(tool, RuleChoice.of(rule)))
         self.table.set_rows(rows)
         total, shown_now = len(tools), len(found)
         of_all = self.tr("{0} of {1}").format(shown_now, total)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QLocale
-from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.connect.wording import reason, shown_name
 from app.ui.theme import theme, tokens
@@ -61,17 +60,12 @@ class UsePane(LowArea):
         self.table: DataTable[UseLine] = DataTable(self.tr("Use of each server"), columns, lambda line: line.server)
         self.table.setMinimumHeight(current.px(LEAST))
         self.none = Text(self.tr("It has not sent a request yet."), tone="muted", wrap=True)
-        column.box.setContentsMargins(0, gap, 0, gap)
-        column.box.setSpacing(gap)
-        head = QWidget()
-        inner = QVBoxLayout(head)
-        inner.setContentsMargins(wide, 0, wide, 0)
-        inner.setSpacing(gap)
+        column.box.setContentsMargins(wide, gap, wide, gap)
+        column.box.setSpacing(current.px(tokens.SPACE_3))
         for part in (self.why, self.facts, self.none):
-            inner.addWidget(part)
-        column.box.addWidget(head)
+            column.box.addWidget(part)
         column.box.addWidget(self.table, 1)
-        column.box.addStretch()
+        column.box.addStretch(1)
         ticker().tick.connect(lambda: self.table.viewport().update())
 
     def show_client(self, client: ClientFacts, controller: ConnectController, state: ClientState) -> None:

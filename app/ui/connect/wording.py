@@ -134,13 +134,11 @@ def proxy_sentence(proxy: ProxyFacts) -> tuple[str, str]:
     """What is wrong with the proxy and what can be done, each a sentence; empty while nothing is."""
     taken = tr("Port {0} is used by another program").format(proxy.port)
     if proxy.temporary and proxy.phase.serves:
-        return (
-            tr("Served on another port for now"),
-            tr(
-                "{0}, so {1} is used until Burrow restarts. Clients that were set up for port {2} do not get through. "
-                "End the other program and try again, or choose another port and set the clients up again."
-            ).format(taken, host_of(proxy.address), proxy.port),
+        words = tr(
+            "{0}, so Burrow uses {1} until it restarts. Clients that were set up for port {2} do not get through. End "
+            "that program and try again, or choose another port and set the clients up again."
         )
+        return tr("Another port for now"), words.format(taken, host_of(proxy.address), proxy.port)
     if proxy.phase is ProxyPhase.PORT_TAKEN:
         return taken, proxy.trouble or tr("End that program and try again, or choose another port.")
     if proxy.phase is ProxyPhase.FAILED:
