@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from typing import Any
 
 from app.core.errors import BurrowError
 from app.core.events import Event
-from app.core.mcp.proxy.parts import ToolRule
+from app.core.mcp.proxy.approvals import Question
+from app.core.mcp.proxy.parts import Decision, ProxyClient, ToolRule
 from app.core.mcp.servers.definitions import HostEndpoint
 from app.core.mcp.servers.server import Server, ServerState
 from app.core.mcp.tools import ToolInfo
@@ -197,3 +199,46 @@ class FakeDoor:
         self.asked.append((method, *arguments))
         if method in self.fail:
             raise self.fail[method]
+
+
+def question(**changes: Any) -> Question:
+    """A call that waits for the user's word."""
+    made = Question(
+        ProxyClient("c1", "Cursor", "cursor"),
+        "postbox",
+        "Postbox",
+        "send_message",
+        "Send a message",
+        {"to": ["ben@example.org"], "subject": "Numbers of May", "body": "Hello Ben,\n\nhere they are."},
+        session="s1",
+        since=time.time(),
+        deadline=time.time() + 300,
+    )
+    return replace(made, **changes)
+
+
+class FakeApprovals:
+    """The questions that a test asks, and what the window answers: `answers` in order, `fail` refuses the next."""
+
+    def __init__(self) -> None:
+        self.changed: Event[None] = Event()
+        self.open: tuple[Question, ...] = ()
+        self.attended = False
+        self.answers: list[tuple[Question, Decision]] = []
+        self.fail: BurrowError | None = None
+
+    def ask(self, asked: Question) -> Question:
+        self.open = (*self.open, asked)
+        self.changed.emit(None)
+        return asked
+
+    def withdraw(self, asked: Question) -> None:
+        self.open = tuple(each for each in self.open if each is not asked)
+        self.changed.emit(None)
+
+    async def answer(self, asked: Question, decision: Decision) -> None:
+        if self.fail is not None:
+            failure, self.fail = self.fail, None
+            raise failure
+        self.answers.append((asked, decision))
+        self.withdraw(asked)
