@@ -39,6 +39,7 @@ LONGEST_AGENT = 120
 
 # A rule that this version does not know comes from a newer one, and must not allow more than that.
 _RULES = {rule.value: rule for rule in ToolRule}
+_NO_RULES: Mapping[tuple[str, str], ToolRule] = {}
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,15 @@ class ProxyClients:
         """What the user decided about a tool for this client alone; None for nothing."""
         known = self._snapshot.known.get(client)
         return None if known is None else known.rules.get((server, tool))
+
+    def rules_of(self, client: str) -> Mapping[tuple[str, str], ToolRule]:
+        """What the user decided for a client, by server and tool. The same object while nothing changes."""
+        known = self._snapshot.known.get(client)
+        return _NO_RULES if known is None else known.rules
+
+    def ruled(self) -> tuple[str, ...]:
+        """The ids of the clients for which the user decided about tools."""
+        return tuple(client for client, known in self._snapshot.known.items() if known.rules)
 
     def used(self, client: str, server: str, agent: str = "", *, calls: int = 0) -> None:
         """Count a request of a client, with the calls of tools in it, and what it named itself if that is known."""

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from app.core.auth.cause import Cause
-    from app.core.auth.credential import Credential
     from app.core.auth.tokens import TokenSet
     from app.core.errors import BurrowError
+    from app.core.mcp.protocol.sign_in_gate import CredentialSource
     from app.core.mcp.proxy.loop_hop import LoopGate
 
 # A response tells the server's time. A credential looks at it once a minute, so more than this wakes its loop for
@@ -20,7 +20,7 @@ CLOCK_SECONDS = 1.0
 
 
 class LoopTokenSource:
-    """The `TokenSource` of a `Credential` that lives on another loop than the requests (`app/core/auth/http/bearer.py`).
+    """The `TokenSource` (`app/core/auth/http/bearer.py`) of a credential that lives on another loop.
 
     What is read on the caller's thread are references to values that never change: the grant, its tokens, the status.
     The credential replaces each as a whole, and a new grant becomes visible before the time until which it is fresh, so
@@ -32,7 +32,7 @@ class LoopTokenSource:
     """
 
     def __init__(
-        self, credential: Credential, gate: LoopGate, *, admit: Callable[[], Awaitable[object]] | None = None
+        self, credential: CredentialSource, gate: LoopGate, *, admit: Callable[[], Awaitable[object]] | None = None
     ) -> None:
         self._credential = credential
         self._gate = gate

@@ -10,11 +10,11 @@ from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from app.core.auth.http.recovery import TokenSource
     from app.core.auth.http.target import Target
     from app.core.mcp.proxy.messages import Post
-    from app.core.mcp.proxy.refusals import Refusal
     from app.core.storage.proxy_sessions import SessionRow
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -102,7 +102,10 @@ class ToolRule(Enum):
 
 
 class Decision(Enum):
-    """What the user said to a call that asks. `TIMED_OUT`: nothing in time. `NOBODY`: there is no window to ask in."""
+    """What the user said to a call that asks.
+
+    `TIMED_OUT`: nothing in time. `NOBODY`: there is no window to ask in. `TOO_MANY`: others of the client wait already.
+    """
 
     ONCE = "once"
     SESSION = "session"
@@ -111,6 +114,7 @@ class Decision(Enum):
     BLOCK = "block"
     TIMED_OUT = "timed-out"
     NOBODY = "nobody"
+    TOO_MANY = "too-many"
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,14 @@ class StdioUpstream:
     title: str
     command: tuple[str, ...]
     folder: str = ""
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     shared: bool = False
 
 
 Upstream: TypeAlias = HttpUpstream | StdioUpstream
+
+LONGEST_LIST = 16 * 1024 * 1024
+"""In bytes. A longer message with a list of tools is not looked into, nor passed on to whom tools are hidden from."""
 
 
 class Way(Enum):
@@ -187,19 +194,41 @@ class Call:
 class CallPolicy(Protocol):
     """Which tools a client may see and call (`app.core.mcp.proxy.policy`)."""
 
-    async def check(self, call: Call, responder: Responder) -> Refusal | None:
-        """Whether the calls of tools in `call.post` may be sent; None when they may. It may ask the user.
+    def admitted(self, call: Call, responder: Responder) -> AbstractAsyncContextManager[None]:
+        """Within this the calls of tools in `call.post` may be sent: a store may allow one for as long as it lasts.
 
-        Awaited for each POST with a `tools/call`, before anything is sent. While it asks it may start the answer as an
-        event stream and write comments to it. The answer then is an event of that stream, a refusal too. Whoever writes
-        it ends the stream.
+        Entered for each POST with a `tools/call` before anything is sent, and left when its answer is over. Entering
+        raises `RequestRefused`. It may ask the user, and meanwhile start the answer as an event stream and write to it.
+        Then the answer is an event of that stream, a refusal too. Whoever writes it ends the stream.
+        """
+
+    def cancelled(self, call: Call) -> bool:
+        """`call.post` is a `notifications/cancelled`: whether it is about a call that still waits for the user.
+
+        That call is refused now. The server has never heard of it.
+        """
+
+    async def hides(self, client: ProxyClient, upstream: Upstream) -> bool:
+        """Whether answers to a `tools/list` have to be looked into (`filtered`). Else they are passed on as they come.
+
+        Raises `RequestRefused` while that is not known.
         """
 
     async def filtered(self, client: ProxyClient, upstream: Upstream, message: bytes) -> bytes:
         """A message of a server without the tools that the client may not see.
 
         Awaited for each message that may be the answer to a `tools/list`. Returns the same object when there is nothing
-        to take out. Raises `RequestRefused`.
+        to take out. Raises `RequestRefused`, also for a message longer than `LONGEST_LIST`.
+        """
+
+
+class OpenStreams(Protocol):
+    """The streams from servers to clients that are open now (`app.core.mcp.proxy.relay`)."""
+
+    def tools_changed(self, server_id: str, client_id: str | None) -> None:
+        """Tell the sessions of a server, of one client or of all, that their list of tools is another one.
+
+        Called on the proxy's loop. Writes `notifications/tools/list_changed` into each stream that carries such.
         """
 
 
@@ -236,7 +265,7 @@ class SessionStore(Protocol):
 class ProxyHost(Protocol):
     """What the proxy asks of the process around it. All of it is called on the proxy's loop.
 
-    `client_of`, `rule` and `used` answer from memory at once; the others hop to the main loop.
+    `client_of`, `rule`, `hides` and `used` answer from memory at once; the others hop to the main loop.
     """
 
     def client_of(self, key: str) -> ProxyClient | None:
@@ -254,13 +283,25 @@ class ProxyHost(Protocol):
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """Whether the client may call the tool: the strictest of the client's own rule and the server's policy."""
 
+    def hides(self, client: ProxyClient, server_id: str) -> bool:
+        """Whether there may be a tool that `rule` blocks. Answers from memory at once."""
+
     async def rules_known(self, server_id: str) -> None:
-        """Wait until `rule` knows the policies of a server. Raises `BurrowError` when they cannot be learnt."""
+        """Wait until `rule` knows the policies of a server. Raises `BurrowError` when they cannot be learnt.
+
+        Awaited for each call of a tool: what is known needs no hop.
+        """
 
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:
         """Ask the user whether the client may call the tool; `session` names the client's session."""
+
+    def allowed_once(self, server_id: str, tool: str) -> AbstractAsyncContextManager[None]:
+        """Within this a tool whose policy is Ask may be called, where a store asks by itself.
+
+        Entering raises the `BurrowError` that keeps it from being allowed.
+        """
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         """Count a request. `tool` is the tool that was called, None for any other request.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
 
-from app.core.errors import Facts, PolicyRefused, Rejected
+from app.core.errors import Facts, PolicyRefused, Rejected, StorageTrouble
 from app.core.events import Event
 from app.core.mcp.json_text import LONE_SURROGATE
 from app.core.mcp.servers.source import ServerSource
@@ -69,7 +69,11 @@ class LocalPolicies:
         return self.of(server_id).get(kept_name(tool), self.unset_of(server_id))
 
     def stored(self, server_id: str) -> tuple[StoreTool, ...]:
-        """What the user set, as the store would tell it."""
+        """What the user set, as the store would tell it. Raises `StorageTrouble` for entries that cannot be read."""
+        if self.unset_of(server_id) != ALLOW:
+            raise StorageTrouble(
+                "The policies of this server's tools cannot be read.", action="Set the policy of one of its tools."
+            )
         return tuple(StoreTool(name, approval_state=state) for name, state in self.of(server_id).items())
 
     async def set(self, server_id: str, tool: str, state: str) -> StoreTool:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.core.mcp.tools import ToolInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from app.core.posthog.types import StoreTool
+
+
+@dataclass(frozen=True)
+class KeptPolicies:
+    """The approval states of a server's tools by name, and the state of every other tool.
+
+    `listed` are the names of its tools, as far as its list was read. `local`: they are kept on this machine.
+    """
+
+    states: Mapping[str, str]
+    unset: str
+    listed: frozenset[str] = frozenset()
+    local: bool = False
 
 
 def merge_policy(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
-from dataclasses import replace
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,7 +33,7 @@ from app.core.mcp.secret_arguments import secret_texts, without_secrets
 from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
-from app.core.mcp.servers.policies import from_store, merge_policy
+from app.core.mcp.servers.policies import KeptPolicies, from_store, merge_policy
 from app.core.mcp.servers.refused_probes import RefusedProbes
 from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
 from app.core.mcp.servers.source import Listed
@@ -41,14 +41,14 @@ from app.core.mcp.tools import ToolInfo
 from app.core.redaction import hide_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from app.core.mcp.protocol.calls import CallReport
     from app.core.mcp.protocol.connection import Connection, Endpoint
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
     from app.core.mcp.servers.definitions import ServerDefinition
-    from app.core.mcp.servers.source import ServerSource
+    from app.core.mcp.servers.source import Route, ServerSource
     from app.core.posthog.types import StoreTool
 
 T = TypeVar("T")
@@ -61,11 +61,25 @@ NOBODY = Listed(None, None)
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """A server and how it is reached. `address` identifies the route: another one needs another connection.
+
+    `admit` is to be awaited before anything is sent, see `ServerSource.admission`.
+    """
+
+    server: Server
+    route: Route
+    address: str
+    admit: Callable[[], Awaitable[object]] | None
+
+
 class Servers:
     """The servers of several sources, in the order of the sources.
 
     Methods raise errors of `app.core.errors`. `changed` and `tools_changed` tell what a refresh behind the scenes
-    found, the latter with the server's id. `timing` is where the pauses of listeners come from.
+    found, the latter with the server's id, as `policies_changed`, which tells of each policy that is set, too. `timing`
+    is where the pauses of listeners come from.
     """
 
     def __init__(
@@ -79,6 +93,7 @@ class Servers:
     ) -> None:
         self.changed: Event[tuple[Server, ...]] = Event()
         self.tools_changed: Event[str] = Event()
+        self.policies_changed: Event[str] = Event()
         self._activity = activity
         self._cache = cache
         self._sources: dict[str, ServerSource] = {}
@@ -173,6 +188,20 @@ class Servers:
             return source.address(server.definition)
         return server.definition.address
 
+    async def route(self, server_id: str) -> Reached:
+        """How to reach a server, for who keeps connections of their own. Raises what keeps it from being used."""
+        self._notice_changes()
+        server = await self._server(server_id)
+        source = self._source_of[server_id]
+        admit, address = source.admission(), source.address(server.definition)
+        return Reached(server, await source.route(server.definition), address, admit)
+
+    def note_failure(self, server_id: str, failure: BurrowError) -> None:
+        """Let a server's state follow from a failure that somebody else met."""
+        server, state = self._servers.get(server_id), _state_after(failure)
+        if server is not None and state is not None and server.state is not ServerState.DISABLED:
+            self._update(server_id, state=state, trouble=failure.cause)
+
     def start_call(
         self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
     ) -> ToolCall:
@@ -224,6 +253,7 @@ class Servers:
         if rows is not None:
             rows = self._tools[server_id] = merge_policy(rows, stored, source.unset_policy)
         self.tools_changed.emit(server_id)
+        self.policies_changed.emit(server_id)
         if rows is None:
             # Whoever sets a policy need not have listed the tools: those of an earlier start are kept with it.
             cached = await cache.tools(server_id)
@@ -231,6 +261,48 @@ class Servers:
         if rows is not None:
             await cache.keep_tools(server_id, rows)
         return self._find(server_id, tool)
+
+    async def kept_policies(self, server_id: str) -> KeptPolicies:
+        """The policies of a server's tools, without asking the server.
+
+        Those that were last seen where the store cannot be asked. Raises `BurrowError` when none were.
+        """
+        self._notice_changes()
+        server = await self._server(server_id)
+        source = self._source_of[server_id]
+        rows = self._tools.get(server_id) or await self._cache_of(source).tools(server_id)
+        local = source.unset_policy is not None
+        listed = frozenset(tool.name for tool in rows or ())
+        try:
+            stored = await source.policies(server.definition)
+        except BurrowError:
+            if rows is None or local:
+                raise
+            states = {tool.name: tool.policy for tool in rows if tool.policy is not None}
+        else:
+            states = {tool.tool_name: tool.approval_state for tool in stored if tool.removed_at is None}
+        return KeptPolicies(states, source.unset_policy or "needs_approval", listed, local)
+
+    async def kept_tool(self, server_id: str, name: str) -> ToolInfo | None:
+        """What was last seen of a tool, without asking the server; None for one that was not seen."""
+        rows, source = self._tools.get(server_id), self._source_of.get(server_id)
+        if rows is None and source is not None:
+            rows = await self._cache_of(source).tools(server_id)
+        return next((tool for tool in rows or () if tool.name == name), None)
+
+    @asynccontextmanager
+    async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
+        """Within this a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""
+        server = await self._server(server_id)
+        known = await self.kept_tool(server_id, tool)
+        if known is None:
+            kept = await self.kept_policies(server_id)
+            known = ToolInfo(tool, policy=kept.states.get(tool, kept.unset))
+        if known.policy == "approved":
+            yield
+            return
+        async with self._source_of[server_id].allowed_once(server.definition, known):
+            yield
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
         """The contents behind a resource link."""
@@ -284,6 +356,7 @@ class Servers:
         self._in_background(f"list {source.name}", partial(self._fetch_lists, (source,)))
 
     def _policies_changed(self, server_id: str) -> None:
+        self.policies_changed.emit(server_id)
         self._in_background(f"policies {server_id}", partial(self._merge_again, server_id))
 
     async def _merge_again(self, server_id: str) -> None:
@@ -424,6 +497,7 @@ class Servers:
         await self._cache_of(source).keep_tools(server.id, tools)
         if tools != known:
             self.tools_changed.emit(server.id)
+            self.policies_changed.emit(server.id)
         return tools
 
     async def _live_tools(self, server: Server, source: ServerSource) -> Sequence[ToolInfo]:

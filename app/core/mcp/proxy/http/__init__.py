@@ -5,7 +5,7 @@
     await server.close(grace=2.0)                  # accepts no more; cancels what still runs after so many seconds
 
 `handler` is `async def handler(request: Request, responder: Responder)`. What is not exactly a request of an MCP client
-never reaches it: it is refused with 400, 405, 408, 413, 414, 417, 431, 501, 503 or 505, and the connection is closed.
+never reaches it: it is refused with 400, 405, 408, 413, 414, 417, 431, 503 or 505, and the connection is closed.
 
     sender = DirectSender(tls_context)             # sender.py; makes an ssl.SSLContext, called when one is needed
     answer = await sender.send(method, url, headers, body)

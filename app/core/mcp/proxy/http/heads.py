@@ -17,10 +17,28 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.parts import Headers
 
 END = b"\r\n\r\n"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_SPECIAL = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"connection", b"upgrade"})
+# All but CONNECT and TRACE of RFC 9110 section 9, and PATCH. The handler decides which of them a path has.
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+# What says how a message is framed, where it goes, whose it is and what it is. Two of the same could be read as either.
+_SINGLE = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"connection",
+        b"upgrade",
+        b"authorization",
+        b"origin",
+        b"content-type",
+        b"mcp-session-id",
+        b"mcp-protocol-version",
+    }
+)
 _LONGEST_NUMBER = 12
 
+# RFC 9112 section 3, with one space between its parts.
+_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^ \t\r]+) (HTTP/\d\.\d)\r\n")
 # RFC 3986 section 3.3 without empty segments and dot segments. A slash, a backslash, a dot or a NUL that is encoded
 # could become one where the path is decoded.
 _CHARACTER = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[EeFf]|5[Cc]|00)[0-9A-Fa-f]{2})"
@@ -53,26 +71,22 @@ class RequestHead(NamedTuple):
 class _Fields:
     """What llhttp reports of a head."""
 
-    __slots__ = ("headers", "special", "target")
+    __slots__ = ("headers", "single")
 
     def __init__(self) -> None:
-        self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.special: dict[bytes, bytes] = {}
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
+        self.single: dict[bytes, bytes] = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         # llhttp leaves white space after a value.
         value = value.strip(b" \t")
         self.headers.append((name, value))
-        if name in _SPECIAL:
-            if name in self.special:
-                # RFC 9112 sections 3.2 and 6.3. Of the others, two are no better than one.
+        if name in _SINGLE:
+            if name in self.single:
+                # RFC 9112 sections 3.2 and 6.3, RFC 9110 section 5.3.
                 raise BadRequest(400, f"More than one header {name.decode()}.")
-            self.special[name] = value
+            self.single[name] = value
 
 
 def check_start(data: bytes | bytearray, limits: Limits) -> None:
@@ -82,7 +96,7 @@ def check_start(data: bytes | bytearray, limits: Limits) -> None:
     if data.count(b"\n") != lines or data.count(b"\r") - data.endswith(b"\r") != lines or 0 in data:
         raise BadRequest(400, "A bare CR, a bare LF or a NUL in the head.")
     if len(data) > limits.head_bytes:
-        if lines == 0:
+        if not 0 <= data.find(b"\r\n") <= limits.head_bytes:
             raise BadRequest(414, "The request line is too long.")
         raise BadRequest(431, f"The head is longer than {limits.head_bytes} bytes.")
 
@@ -95,47 +109,51 @@ def read_head(raw: bytes, limits: Limits) -> RequestHead:
         raise BadRequest(400, "A header that is folded over lines.")
     if raw.count(b"\r\n") - 2 > limits.headers:
         raise BadRequest(431, f"More than {limits.headers} headers.")
+    line = _LINE.match(raw)
+    if line is None:
+        raise BadRequest(400, "The first line is not that of a request.")
+    method, target, version = line.groups()
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise BadRequest(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    if method not in _METHODS:
+        raise BadRequest(405, "This method is not offered here.")
+    path, query = _target(target)
     fields = _Fields()
     parser = httptools.HttpRequestParser(fields)
     try:
         parser.feed_data(raw)
     except httptools.HttpParserUpgrade:
-        # Without a body llhttp stops after an upgrade; what that is about is decided below.
+        # It stops after an offer to speak another protocol; whether that is refused is decided below.
         pass
     except httptools.HttpParserError as error:
-        raise _refusal(error, raw) from None
-    method = parser.get_method().decode("ascii")
-    version = parser.get_http_version()
-    if version not in ("1.1", "1.0"):
-        raise BadRequest(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    if method not in _METHODS:
-        raise BadRequest(405, f"The method {method} is not offered here.")
-    path, query = _target(fields.target)
-    special = fields.special
-    modern = version == "1.1"
-    if not special.get(b"host"):
+        if isinstance(error.__context__, BadRequest):
+            raise error.__context__ from None
+        raise BadRequest(400, "A header is not one that HTTP/1.1 allows.") from None
+    single = fields.single
+    modern = version == b"HTTP/1.1"
+    if not single.get(b"host"):
         raise BadRequest(400, "No header host.")
     # Java's client offers `h2c` with every first request, and takes no for an answer.
-    if special.get(b"upgrade", b"h2c").lower() != b"h2c":
+    if single.get(b"upgrade", b"h2c").lower() != b"h2c":
         raise BadRequest(400, "No other protocol is spoken here.")
-    expectation = special.get(b"expect")
+    expectation = single.get(b"expect")
     if expectation is not None and expectation.lower() != b"100-continue":
         raise BadRequest(417, "An expectation that is not 100-continue.")
-    options = [option.strip(b" \t") for option in special.get(b"connection", b"").lower().split(b",")]
+    options = [option.strip(b" \t") for option in single.get(b"connection", b"").lower().split(b",")]
     return RequestHead(
-        method,
+        _METHODS[method],
         path,
         query,
         tuple(fields.headers),
-        _body_length(special, modern=modern),
+        _body_length(single, modern=modern),
         modern,
         b"close" not in options and (modern or b"keep-alive" in options),
         expectation is not None and modern,
     )
 
 
-def _body_length(special: dict[bytes, bytes], *, modern: bool) -> int | None:
-    length, coding = special.get(b"content-length"), special.get(b"transfer-encoding")
+def _body_length(single: dict[bytes, bytes], *, modern: bool) -> int | None:
+    length, coding = single.get(b"content-length"), single.get(b"transfer-encoding")
     if coding is None:
         if length is None:
             return 0
@@ -151,7 +169,7 @@ def _body_length(special: dict[bytes, bytes], *, modern: bool) -> int | None:
     if not modern:
         raise BadRequest(400, "A transfer-encoding in HTTP/1.0.")
     if coding.lower() != b"chunked":
-        raise BadRequest(501, "A transfer-encoding that is not chunked.")
+        raise BadRequest(400, "A transfer-encoding that is not chunked.")
     return None
 
 
@@ -161,15 +179,3 @@ def _target(target: bytes) -> tuple[str, str]:
     if found is None or b"#" in target:
         raise BadRequest(400, "The target is not a plain path of this server.")
     return found[1].decode("ascii"), (found[2] or b"").decode("ascii")
-
-
-def _refusal(error: httptools.HttpParserError, raw: bytes) -> BadRequest:
-    if isinstance(error.__context__, BadRequest):
-        return error.__context__
-    line = raw.partition(b"\r\n")[0]
-    words = line.split(b" ")
-    if isinstance(error, httptools.HttpParserInvalidMethodError):
-        return BadRequest(501, "A method that is not known here.")
-    if len(words) == 3 and re.fullmatch(rb"HTTP/\d\.\d", words[2]) and words[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
-        return BadRequest(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    return BadRequest(400, "This is not a request of HTTP/1.1.")

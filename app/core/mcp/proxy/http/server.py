@@ -49,6 +49,16 @@ class LoopbackServer:
         """How many requests wait for the head of their answer."""
         return self._running
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return sum(connection.wants_turn for connection in self._queue)
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of answers wait to be sent, beyond what the system has taken."""
+        return sum(connection.unsent for connection in self._connections)
+
     async def listen(self, sockets: Iterable[socket.socket]) -> None:
         """Accept on bound sockets, which are this server's from now on."""
         self.loop = asyncio.get_running_loop()
