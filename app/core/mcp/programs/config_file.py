@@ -19,7 +19,7 @@ REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your quota on the disk is used up",
     errno.EROFS: "the file system is read-only",
-    errno.EACCES: "you may not write there",
+    errno.EACCES: "you have no permission",
     errno.EPERM: "the system does not allow it",
 }
 

@@ -52,10 +52,10 @@ def delete_member(text: str, path: tuple[str, ...], name: str, *, comments: bool
     begin, end = member.start, member.node.end if member.comma is None else member.comma + 1
     before = found.members[index - 1].comma if index and member.comma is None else None
     left, right = _before_blanks(text, begin), _behind_blanks(text, end)
-    if left and text[left - 1] in LINE_BREAKS and text[right : right + 1] in ("", *LINE_BREAKS):
+    if left and text[left - 1] in LINE_BREAKS and text[right : right + 1] in (*LINE_BREAKS, "}"):
         # Nothing else stands on its lines.
-        begin, end = left - (2 if text[left - 2 : left] == "\r\n" else 1), right
-    elif before is not None:
+        begin, end = left - (2 if text[left - 2 : left] == "\r\n" else 1), end if text[right] == "}" else right
+    elif index and index == len(found.members) - 1:
         begin = left
     else:
         end = right

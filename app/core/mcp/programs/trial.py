@@ -74,12 +74,17 @@ async def try_client(
     for step in steps:
         yield step
     access = Access(address, key, client, data)
-    async with asyncio.TaskGroup() as group:
-        tries = [group.create_task(_try(server, entries.get(server.id), access)) for server in servers]
+    # No task group, which a generator that is closed by another task could not leave.
+    tries = [asyncio.create_task(_try(server, entries.get(server.id), access)) for server in servers]
+    try:
         for server in servers:
             yield TrialStep(server.title, Outcome.RUNNING)
         for attempt in tries:
             yield await attempt
+    finally:
+        for attempt in tries:
+            attempt.cancel()
+        await asyncio.gather(*tries, return_exceptions=True)
     names = [entries[server.id].name for server in servers if server.id in entries]
     if program.lists and (names or there.command is None):
         yield TrialStep(_asking(program), Outcome.RUNNING)
