@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
+SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "connect", "proxy", "workspace"})
+# Not for people: the process that holds the proxy's port while Burrow is started again (`core/mcp/proxy/keeper.py`).
+KEEP_PORT = "keep-port"
 # Their value is not the subcommand, even if it is spelled like one: `--data tasks`.
 OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
@@ -16,6 +18,10 @@ OPTIONS_WITH_PATH = frozenset({"--data", "--screenshot"})
 def main() -> int:
     """Dispatch on the subcommand; imports stay inside so that each way in pays only for itself."""
     open_standard_streams()
+    if sys.argv[1:2] == [KEEP_PORT]:
+        from app.core.mcp.proxy.keeper import main as keep_port
+
+        return keep_port(sys.argv[2:])
     command, arguments = split(texts(sys.argv[1:]))
     if command == "workspace":
         from app.workspace.__main__ import main as run_workspace

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from app.cli import accounts, mcp, tasks
+from app.cli import accounts, connect, mcp, tasks
 from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
 from app.cli.terminal import data, output, prepare, say
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_accounts(commands, add)
     _add_tasks(group_of("tasks", "Tasks of the project."), add)
     _add_mcp(group_of("mcp", "MCP servers and tools."), add)
+    connect.add_arguments(group_of("connect", "The MCP clients of this machine that may use the local proxy."), add)
     return parser
 
 

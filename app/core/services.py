@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace, Ready
     from app.core.known_accounts import KnownAccounts
+    from app.core.mcp.servers.local_policies import LocalPolicies
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
@@ -141,6 +142,13 @@ class Services:
         return KnownAccounts(self.storage.settings)
 
     @cached_property
+    def local_policies(self) -> LocalPolicies:
+        """The policies of the tools of the user's own servers and of the host's endpoint."""
+        from app.core.mcp.servers.local_policies import LocalPolicies
+
+        return LocalPolicies(self.storage.settings)
+
+    @cached_property
     def own_servers(self) -> OwnServers:
         """The MCP servers that the user added on this machine."""
         from app.core.mcp.servers.own_source import OwnServers
@@ -151,6 +159,7 @@ class Services:
             lambda: self.transport,
             self.activity,
             usual_store=self.usual_store,
+            policies=self.local_policies,
         )
 
     @cached_property
@@ -271,6 +280,7 @@ class Services:
             self.activity,
             role=self.role,
             workspace=self.workspace if host.embedded else None,
+            policies=lambda: self.local_policies,
         )
 
     async def _remember(self, backend: Backend, slot: str) -> None:

@@ -1,0 +1,137 @@
+"""LoopbackServer: accepts connections and keeps the limits that concern all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from app.core.mcp.proxy.http.connection import ClientConnection
+from app.core.mcp.proxy.http.limits import Limits
+from app.core.mcp.proxy.http.wire import DateLine
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from app.core.mcp.proxy.parts import Request, Responder
+
+BACKLOG = 512
+
+
+class LoopbackServer:
+    """Serves with `handler` what comes in on its sockets."""
+
+    def __init__(self, handler: Callable[[Request, Responder], Awaitable[None]], limits: Limits | None = None) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.clock = DateLine()
+        self.closing = False
+        self.loop: asyncio.AbstractEventLoop
+        self._servers: list[asyncio.Server] = []
+        # By when it was opened, the oldest first.
+        self._connections: dict[ClientConnection, None] = {}
+        self._empty = asyncio.Event()
+        self._running = 0
+        self._queue: deque[ClientConnection] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        limited = (self.limits.head_seconds, self.limits.body_seconds, self.limits.idle_seconds)
+        self._sweep_seconds = min(0.5, *(seconds / 4 for seconds in limited))
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
+
+    @property
+    def running(self) -> int:
+        """How many requests wait for the head of their answer."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return sum(connection.wants_turn for connection in self._queue)
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of answers wait to be sent, beyond what the system has taken."""
+        return sum(connection.unsent for connection in self._connections)
+
+    async def listen(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept on bound sockets, which are this server's from now on."""
+        self.loop = asyncio.get_running_loop()
+        for each in sockets:
+            each.setblocking(False)
+            server = await self.loop.create_server(lambda: ClientConnection(self), sock=each, backlog=BACKLOG)
+            self._servers.append(server)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Accept no more and close. Requests that run have `grace` seconds to end."""
+        self.closing = True
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for connection in list(self._connections):
+            connection.close_when_done()
+        if self._connections:
+            self._empty.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._empty.wait()
+        tasks = [task for connection in list(self._connections) if (task := connection.cancel()) is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._connections:
+            await self._empty.wait()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    # What a connection asks.
+
+    def opened(self, connection: ClientConnection) -> None:
+        self._connections[connection] = None
+        if self._sweep is None:
+            self._sweep = self.loop.call_later(self._sweep_seconds, self._end_overdue)
+        if self.closing:
+            connection.abort()
+        elif len(self._connections) > self.limits.connections:
+            self._make_room(connection)
+
+    def lost(self, connection: ClientConnection) -> None:
+        self._connections.pop(connection, None)
+        if not self._connections:
+            self._empty.set()
+
+    def take_turn(self, connection: ClientConnection) -> bool:
+        if self._running < self.limits.requests:
+            self._running += 1
+            return True
+        self._queue.append(connection)
+        return False
+
+    def give_turn(self) -> None:
+        while self._queue:
+            connection = self._queue.popleft()
+            if connection.wants_turn:
+                connection.run()
+                return
+        self._running -= 1
+
+    def _make_room(self, newest: ClientConnection) -> None:
+        waiting = [each for each in self._connections if each.idle and each is not newest]
+        if waiting:
+            min(waiting, key=lambda each: each.since).abort()
+        else:
+            newest.refuse(503, "Too many connections.")
+
+    def _end_overdue(self) -> None:
+        now = self.loop.time()
+        for connection in list(self._connections):
+            if connection.deadline is not None and connection.deadline < now:
+                connection.overdue()
+        self._sweep = None
+        if self._connections:
+            self._sweep = self.loop.call_later(self._sweep_seconds, self._end_overdue)

@@ -1,0 +1,298 @@
+"""One connection to a server, and the answer that comes over it."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections import deque
+from itertools import chain
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from app.core.mcp.proxy.parts import SendFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.mcp.proxy.parts import Headers
+
+LONGEST_HEAD = 64 * 1024
+# Of a body that is not read yet, in bytes: reading stops above it.
+MOST_WAITING = 256 * 1024
+WITHOUT_BODY = frozenset({204, 304})
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Sends one request after the other and reads their answers."""
+
+    def __init__(self, released: Callable[[UpstreamConnection], None]) -> None:
+        self._released = released
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: UpstreamAnswer | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._bodiless = False
+        self._drained: asyncio.Future[None] | None = None
+        self._poll: select.poll | None = None
+        self._transport: asyncio.Transport
+        # `open`: another request can be sent, as far as is known.
+        self.open = self.lost = False
+        self.idle_since = 0.0
+
+    # What asyncio says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.open = True
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            # Nobody asked. Whatever this is, it is no answer to the next request.
+            self.abort()
+            return
+        if not answer.begun:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail("the server's answer is not one that HTTP/1.1 allows")
+            return
+        if not answer.begun and self._head_bytes > LONGEST_HEAD:
+            self._fail(f"the head of the server's answer is longer than {LONGEST_HEAD} bytes")
+        elif answer.waiting > MOST_WAITING and not answer.complete:
+            answer.pause(self._transport)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.open, self.lost = False, True
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            if error is None and answer.begun and answer.until_close:
+                answer.finish()
+            else:
+                answer.fail("the server closed the connection before its answer was complete")
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._released(self)
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    # What llhttp says.
+
+    def on_message_begin(self) -> None:
+        if self._answer is None:
+            # It follows an answer that is complete.
+            self.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the headers, these are trailers.
+        answer = self._answer
+        if answer is not None and not answer.begun:
+            self._headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, []
+        answer = self._answer
+        if answer is None or status < 200:
+            # RFC 9110 section 15.2: interim answers may come before any answer.
+            return
+        framing = {name: value.lower() for name, value in headers if name in (b"content-length", b"transfer-encoding")}
+        if framing.get(b"transfer-encoding", b"chunked") != b"chunked":
+            raise ValueError("a transfer coding that is not known")
+        if self._head_bytes > LONGEST_HEAD and sum(map(len, chain.from_iterable(headers))) > LONGEST_HEAD:
+            raise ValueError("a long head")
+        answer.until_close = not framing and status not in WITHOUT_BODY
+        answer.begin(status, tuple(headers))
+        if self._bodiless:
+            self._finish()
+
+    def on_body(self, data: bytes) -> None:
+        if self._answer is not None:
+            self._answer.add(data)
+
+    def on_message_complete(self) -> None:
+        if self._answer is not None and self._answer.begun:
+            self._finish()
+
+    # What the sender says.
+
+    def usable(self) -> bool:
+        """Whether another request can be sent: the server has neither closed the connection nor sent anything."""
+        # The loop may not have told it yet, after a sleep of the machine or when it was busy.
+        if not self.open or self._transport.is_closing():
+            return False
+        if self._poll is None:
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            if not hasattr(select, "poll"):
+                return not select.select([descriptor], [], [], 0)[0]
+            self._poll = select.poll()
+            self._poll.register(descriptor, select.POLLIN)
+        return not self._poll.poll(0)
+
+    async def ask(self, request: bytes, *, bodiless: bool) -> UpstreamAnswer:
+        """Send a request and wait for the head of its answer. Raises `SendFailure`."""
+        self._answer = answer = UpstreamAnswer(self)
+        self._bodiless = bodiless
+        self._head_bytes = 0
+        self._transport.write(request)
+        try:
+            if self._drained is not None:
+                await self._drained
+            await answer.wait()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        return answer
+
+    def give_up(self, answer: UpstreamAnswer) -> None:
+        """Nobody reads the rest of an answer."""
+        if self._answer is answer:
+            self._answer = None
+            self.abort()
+
+    def resume(self) -> None:
+        if self.open:
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close without waiting for anything."""
+        self.open = False
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close a connection that nobody uses."""
+        self.open = False
+        self._transport.close()
+
+    def _fail(self, reason: str) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.fail(reason)
+        self.abort()
+
+    def _finish(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        again = self._parser.should_keep_alive() and not self._bodiless and not answer.until_close
+        # What is still being sent belongs to a request that was answered before it was read.
+        if not again or self._transport.get_write_buffer_size():
+            self.close()
+        answer.finish()
+        self._released(self)
+
+
+class UpstreamAnswer:
+    """The `UpstreamResponse` of one request."""
+
+    __slots__ = (
+        "_connection",
+        "_failure",
+        "_paused",
+        "_pieces",
+        "_waiter",
+        "complete",
+        "headers",
+        "status",
+        "until_close",
+        "waiting",
+    )
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        self._pieces: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: str | None = None
+        self.complete = False
+        self._paused = False
+        self.until_close = False
+        self.waiting = 0
+        self.status = 0
+        self.headers: Headers = ()
+
+    @property
+    def begun(self) -> bool:
+        """Whether its head has come."""
+        return self.status != 0
+
+    async def wait(self) -> None:
+        """Wait for the head. Raises `SendFailure`."""
+        while not self.status:
+            if self._failure is not None:
+                raise SendFailure(self._failure, sent=True)
+            await self._news()
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, empty at its end. Raises `SendFailure`."""
+        pieces = self._pieces
+        while not pieces:
+            if self._failure is not None:
+                raise SendFailure(self._failure, sent=True)
+            if self.complete:
+                return b""
+            await self._news()
+        data = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.waiting = 0
+        if self._paused:
+            self._paused = False
+            self._connection.resume()
+        return data
+
+    def close(self) -> None:
+        """Not read any further."""
+        if not self.complete and self._failure is None:
+            self._failure = "the answer was not read to its end"
+            self._connection.give_up(self)
+        self._pieces.clear()
+
+    # What the connection says.
+
+    def begin(self, status: int, headers: Headers) -> None:
+        self.status, self.headers = status, headers
+        self._wake()
+
+    def add(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self.waiting += len(data)
+        self._wake()
+
+    def pause(self, transport: asyncio.Transport) -> None:
+        if not self._paused:
+            self._paused = True
+            transport.pause_reading()
+
+    def finish(self) -> None:
+        self.complete = True
+        # Reading the next answer must not wait for this one.
+        if self._paused:
+            self._paused = False
+            self._connection.resume()
+        self._wake()
+
+    def fail(self, reason: str) -> None:
+        self._failure = reason
+        self._wake()
+
+    async def _news(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
