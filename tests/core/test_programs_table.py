@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.core.mcp.programs.entries import Access, entry_name, found_entry, plan
-from app.core.mcp.programs.places import Machine, found
+from app.core.mcp.programs.places import ProgramMachine, found
 from app.core.mcp.programs.program import LINUX, MACOS, WINDOWS, OfferedServer, Program, Via
 from app.core.mcp.programs.shim_command import burrow_command, server_of_shim, shim_command
 from app.core.mcp.programs.snippets import NO_KEY, add_command, snippet
@@ -36,9 +36,9 @@ POSTHOG = OfferedServer("posthog", "PostHog")
 SERVERS = [POSTHOG, OfferedServer("own-1f", "My “sqlite” server")]
 
 
-def machine(home: Path, platform: str = LINUX, **environment: str) -> Machine:
+def machine(home: Path, platform: str = LINUX, **environment: str) -> ProgramMachine:
     """A machine with nothing on its PATH."""
-    return Machine(platform, {"PATH": "", **environment}, home, home / "root")
+    return ProgramMachine(platform, {"PATH": "", **environment}, home, home / "root")
 
 
 def made(path: Path, text: str = "{}") -> Path:
