@@ -36,7 +36,7 @@ class RpcRefused(NoAnswer):
         self.code = code
 
 
-class Channel(Protocol):
+class RpcChannel(Protocol):
     """Sends JSON-RPC messages to one server."""
 
     async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
@@ -57,11 +57,11 @@ class HttpChannel:
         self._session = ""
 
     async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
-        """See `Channel.send`."""
+        """See `RpcChannel.send`."""
         return await asyncio.to_thread(self._send, message, version)
 
     async def close(self) -> None:
-        """See `Channel.close`."""
+        """See `RpcChannel.close`."""
         if self._session:
             with contextlib.suppress(NoAnswer):
                 await asyncio.to_thread(self._delete)
@@ -157,7 +157,7 @@ class ShimChannel:
         self._process: asyncio.subprocess.Process | None = None
 
     async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
-        """See `Channel.send`."""
+        """See `RpcChannel.send`."""
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._send(message)
@@ -197,7 +197,7 @@ class ShimChannel:
                 return answer
 
     async def close(self) -> None:
-        """See `Channel.close`."""
+        """See `RpcChannel.close`."""
         process = self._process
         if process is None:
             return

@@ -12,10 +12,10 @@ from app.core.mcp.programs.program import (
     MACOS,
     WINDOWS,
     Base,
+    ConfigPlace,
     Entry,
     Format,
     Installed,
-    ConfigPlace,
     Program,
     Via,
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.core.mcp.programs.entries import FoundEntry
     from app.core.mcp.programs.places import Found
     from app.core.mcp.programs.program import OfferedServer, Program
-    from app.core.mcp.programs.rpc import Channel
+    from app.core.mcp.programs.rpc import RpcChannel
 
 SERVER_SECONDS = 15.0
 # Programs connect to every server of theirs before they say anything.
@@ -116,7 +116,7 @@ def _in_file(
 
 
 async def _try(server: OfferedServer, entry: FoundEntry | None, access: Access) -> TrialStep:
-    channel: Channel
+    channel: RpcChannel
     if entry is not None and entry.command:
         channel = ShimChannel(entry.command, SERVER_SECONDS)
     elif entry is not None:
@@ -135,7 +135,7 @@ async def _try(server: OfferedServer, entry: FoundEntry | None, access: Access) 
         await channel.close()
 
 
-async def _tools(channel: Channel) -> str:
+async def _tools(channel: RpcChannel) -> str:
     """Open a session and list the tools; what is to be said of it. Raises `NoAnswer`."""
     version = VERSION
     meta: dict[str, Any] = {}
