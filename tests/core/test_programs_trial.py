@@ -22,7 +22,7 @@ from app.core.mcp.programs.listing import NotListed, environment, listed_servers
 from app.core.mcp.programs.places import ConfigFile, Found
 from app.core.mcp.programs.program import OfferedServer, Program
 from app.core.mcp.programs.table import CLAUDE_CODE, CLAUDE_DESKTOP, CURSOR, GENERIC
-from app.core.mcp.programs.trial import Outcome, TrialStep, try_client
+from app.core.mcp.programs.trial import TrialOutcome, TrialStep, try_client
 
 KEY = "bw_" + "k" * 43
 POSTHOG = OfferedServer("posthog", "PostHog")
@@ -131,7 +131,7 @@ async def last(
 async def test_a_server_that_answers_is_opened_listed_and_closed(peer: Peer, kind: str) -> None:
     steps = await last(GENERIC, OfferedServer(kind, "PostHog"), peer.address)
     name = "" if kind == "stateless" else " as peer"
-    assert steps == {"PostHog": TrialStep("PostHog", Outcome.OK, f"It answers{name}, with 4 tools.")}
+    assert steps == {"PostHog": TrialStep("PostHog", TrialOutcome.OK, f"It answers{name}, with 4 tools.")}
     methods = [method for method, _session, _version in peer.seen]
     opening = ["initialize"] if kind == "stateless" else ["initialize", "notifications/initialized"]
     assert methods == [*opening, "tools/list", "tools/list", "DELETE"]
@@ -150,7 +150,7 @@ async def test_a_server_that_answers_is_opened_listed_and_closed(peer: Peer, kin
 )
 async def test_what_fails_is_said_in_words(peer: Peer, kind: str, key: str, words: str) -> None:
     steps = await last(GENERIC, OfferedServer(kind, "PostHog"), peer.address, key)
-    assert steps["PostHog"] == TrialStep("PostHog", Outcome.FAILED, words)
+    assert steps["PostHog"] == TrialStep("PostHog", TrialOutcome.FAILED, words)
 
 
 async def test_a_server_that_hangs_is_given_up(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,8 +198,8 @@ async def test_an_entry_with_a_command_is_tried_with_that_command(tmp_path: Path
     path.write_text(json.dumps({"mcpServers": {"ph": {"command": sys.executable, "args": command}}}))
     there = Found(CLAUDE_DESKTOP, True, (ConfigFile(path, True),))
     steps = await last(CLAUDE_DESKTOP, POSTHOG, "http://127.0.0.1:1", "", installation=there)
-    assert steps[f"Entry in {path.name}"] == TrialStep(f"Entry in {path.name}", Outcome.OK, "ph")
-    assert steps["PostHog"] == TrialStep("PostHog", Outcome.OK, "It answers as shim, with 1 tool.")
+    assert steps[f"Entry in {path.name}"] == TrialStep(f"Entry in {path.name}", TrialOutcome.OK, "ph")
+    assert steps["PostHog"] == TrialStep("PostHog", TrialOutcome.OK, "It answers as shim, with 1 tool.")
     script.write_text("raise SystemExit(3)")
     steps = await last(CLAUDE_DESKTOP, POSTHOG, "http://127.0.0.1:1", "", installation=there)
     assert steps["PostHog"].words == "The command ended without an answer."
@@ -215,16 +215,16 @@ async def test_the_key_of_the_entry_is_what_is_tried(peer: Peer, tmp_path: Path)
     title = "Entry in mcp.json"
     steps = await last(CURSOR, server, peer.address, "", installation=there)
     assert steps[title].words == "There is none for PostHog yet."
-    assert steps["PostHog"].outcome is Outcome.SKIPPED
+    assert steps["PostHog"].outcome is TrialOutcome.SKIPPED
     add(CURSOR, path, [server], Access(peer.address, KEY)).write()
     steps = await last(CURSOR, server, peer.address, "", installation=there)
-    assert (steps[title].outcome, steps["PostHog"].outcome) == (Outcome.OK, Outcome.OK)
-    assert steps["cursor-agent mcp list"].outcome is Outcome.SKIPPED
+    assert (steps[title].outcome, steps["PostHog"].outcome) == (TrialOutcome.OK, TrialOutcome.OK)
+    assert steps["cursor-agent mcp list"].outcome is TrialOutcome.SKIPPED
     steps = await last(CURSOR, server, "http://127.0.0.1:41717", "", installation=there)
     assert steps[title].words == "posthog: it has another address than http://127.0.0.1:41717. Add it again."
     path.write_text("{")
     steps = await last(CURSOR, server, peer.address, "", installation=there)
-    assert steps[title].outcome is Outcome.FAILED
+    assert steps[title].outcome is TrialOutcome.FAILED
 
 
 def command(folder: Path, code: str) -> Path:
@@ -239,15 +239,15 @@ def command(folder: Path, code: str) -> Path:
 @pytest.mark.parametrize(
     ("printed", "outcome"),
     [
-        ("posthog: http://127.0.0.1:1/mcp/json (HTTP) - \\x1b[32m✔ Connected\\x1b[0m", Outcome.OK),
-        ("posthog: http://127.0.0.1:1/mcp/json (HTTP) - ✘ Failed to connect", Outcome.FAILED),
-        ("posthog: http://127.0.0.1:1/mcp/json (HTTP) - ! Needs authentication", Outcome.FAILED),
-        ("posthog-eu: https://x (HTTP) - ✔ Connected", Outcome.FAILED),
-        ("No MCP servers configured.", Outcome.FAILED),
+        ("posthog: http://127.0.0.1:1/mcp/json (HTTP) - \\x1b[32m✔ Connected\\x1b[0m", TrialOutcome.OK),
+        ("posthog: http://127.0.0.1:1/mcp/json (HTTP) - ✘ Failed to connect", TrialOutcome.FAILED),
+        ("posthog: http://127.0.0.1:1/mcp/json (HTTP) - ! Needs authentication", TrialOutcome.FAILED),
+        ("posthog-eu: https://x (HTTP) - ✔ Connected", TrialOutcome.FAILED),
+        ("No MCP servers configured.", TrialOutcome.FAILED),
     ],
 )
 async def test_the_program_is_asked_what_it_thinks_of_our_entry(
-    peer: Peer, tmp_path: Path, printed: str, outcome: Outcome
+    peer: Peer, tmp_path: Path, printed: str, outcome: TrialOutcome
 ) -> None:
     path = tmp_path / ".claude.json"
     server = OfferedServer("json", "PostHog")

@@ -36,7 +36,7 @@ PAGES_LIMIT = 100
 BAD = re.compile(r"fail|error|✗|✘|needs auth|not logged|disconnect|disabled|could not|timed? ?out", re.IGNORECASE)
 
 
-class Outcome(Enum):
+class TrialOutcome(Enum):
     """How a step stands. `SKIPPED`: it could not be tried here, which proves nothing."""
 
     RUNNING = "running"
@@ -50,7 +50,7 @@ class TrialStep:
     """One thing that is tried. `words` say what came of it. The same `title` again replaces the step."""
 
     title: str
-    outcome: Outcome
+    outcome: TrialOutcome
     words: str = ""
 
 
@@ -78,7 +78,7 @@ async def try_client(
     tries = [asyncio.create_task(_try(server, entries.get(server.id), access)) for server in servers]
     try:
         for server in servers:
-            yield TrialStep(server.title, Outcome.RUNNING)
+            yield TrialStep(server.title, TrialOutcome.RUNNING)
         for attempt in tries:
             yield await attempt
     finally:
@@ -87,7 +87,7 @@ async def try_client(
         await asyncio.gather(*tries, return_exceptions=True)
     names = [entries[server.id].name for server in servers if server.id in entries]
     if program.lists and (names or there.command is None):
-        yield TrialStep(_asking(program), Outcome.RUNNING)
+        yield TrialStep(_asking(program), TrialOutcome.RUNNING)
         yield await _asked(there, names)
 
 
@@ -102,17 +102,17 @@ def _in_file(
     try:
         entries = {entry.server: entry for entry in our_entries(there.program, path)}
     except ConfigRefused as refused:
-        return {}, [TrialStep(title, Outcome.FAILED, refused.cause)]
+        return {}, [TrialStep(title, TrialOutcome.FAILED, refused.cause)]
     missing = [server.title for server in servers if server.id not in entries]
     if missing:
-        return entries, [TrialStep(title, Outcome.FAILED, f"There is none for {', '.join(missing)} yet.")]
+        return entries, [TrialStep(title, TrialOutcome.FAILED, f"There is none for {', '.join(missing)} yet.")]
     other = [each for each in entries.values() if each.url and not each.url.startswith(f"{address.rstrip('/')}/")]
     if other:
         names = ", ".join(each.name for each in other)
         return entries, [
-            TrialStep(title, Outcome.FAILED, f"{names}: it has another address than {address}. Add it again.")
+            TrialStep(title, TrialOutcome.FAILED, f"{names}: it has another address than {address}. Add it again.")
         ]
-    return entries, [TrialStep(title, Outcome.OK, ", ".join(entries[server.id].name for server in servers))]
+    return entries, [TrialStep(title, TrialOutcome.OK, ", ".join(entries[server.id].name for server in servers))]
 
 
 async def _try(server: OfferedServer, entry: FoundEntry | None, access: Access) -> TrialStep:
@@ -126,11 +126,11 @@ async def _try(server: OfferedServer, entry: FoundEntry | None, access: Access) 
     elif access.client:
         channel = ShimChannel(shim_command(access.client, server.id, data=access.data), SERVER_SECONDS)
     else:
-        return TrialStep(server.title, Outcome.SKIPPED, "There is no entry and no key to try it with.")
+        return TrialStep(server.title, TrialOutcome.SKIPPED, "There is no entry and no key to try it with.")
     try:
-        return TrialStep(server.title, Outcome.OK, await _tools(channel))
+        return TrialStep(server.title, TrialOutcome.OK, await _tools(channel))
     except NoAnswer as failure:
-        return TrialStep(server.title, Outcome.FAILED, str(failure))
+        return TrialStep(server.title, TrialOutcome.FAILED, str(failure))
     finally:
         await channel.close()
 
@@ -186,17 +186,17 @@ async def _asked(there: Found, names: Sequence[str]) -> TrialStep:
     program = there.program
     title = _asking(program)
     if there.command is None:
-        return TrialStep(title, Outcome.SKIPPED, f"The command “{program.lists[0]}” is not installed.")
+        return TrialStep(title, TrialOutcome.SKIPPED, f"The command “{program.lists[0]}” is not installed.")
     try:
         lines = await listed_servers(there.command, program.lists[1:], LIST_SECONDS)
     except NotListed as failure:
-        return TrialStep(title, Outcome.FAILED, str(failure))
+        return TrialStep(title, TrialOutcome.FAILED, str(failure))
     ok, said = True, []
     for name in names:
         line = next((line for line in lines if re.match(rf"[^\w]*{re.escape(name)}(?![\w-])", line)), None)
         said.append(line or f"{program.title} does not list “{name}”.")
         ok = ok and line is not None and BAD.search(line.replace(name, "", 1)) is None
-    return TrialStep(title, Outcome.OK if ok else Outcome.FAILED, "\n".join(said))
+    return TrialStep(title, TrialOutcome.OK if ok else TrialOutcome.FAILED, "\n".join(said))
 
 
 def _asking(program: Program) -> str:
