@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
-from PySide6.QtGui import QKeySequence
+from PySide6.QtCore import QElapsedTimer, QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QFontMetricsF, QKeySequence
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.mcp.json_text import NotJson, write_json
@@ -31,7 +31,7 @@ from app.ui.widgets.times import duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.core.errors import BurrowError
     from app.core.mcp.proxy.approvals import Question
@@ -43,7 +43,9 @@ ARM_MS = 600
 SHOWN = 20_000
 LEAST_LINES, MOST_LINES = 2, 9
 # Of the window's height.
-LARGEST_SHARE = 0.62
+LARGEST_SHARE = 0.6
+# In pixels of the design: what the details have in a low window.
+LEAST_DETAILS = 72
 COUNT_MS = 1000
 
 
@@ -80,8 +82,8 @@ class ArgumentsText(ExactText):
     def _fit_lines(self) -> None:
         # The document of a QPlainTextEdit measures its height in lines.
         lines = min(max(int(self.document().size().height()), LEAST_LINES), MOST_LINES)
-        around = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_3)
-        self.setFixedHeight(round(lines * self.fontMetrics().lineSpacing() + around))
+        around = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
+        self.setFixedHeight(round(lines * QFontMetricsF(self.font()).lineSpacing() + around))
 
 
 class ApprovalPrompt(QFrame):
@@ -98,14 +100,14 @@ class ApprovalPrompt(QFrame):
         self.setVisible(False)
         self.setProperty("bar", "attention")
         self.question: Question | None = None
-        self._rest_hidden = False
+        self._number = 0
+        self._most = 0
         self._since = QElapsedTimer()
         self._busy = False
         current = theme()
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         self.title = Text(role="section", wrap=True)
-        self.count = Text("", "caption", "muted")
-        self.left_time = Text("", "caption", "muted")
+        self.time = Text("", "caption", "muted")
         self.claim = StatusWord(State("warning", "", "bad"))
         self.facts = KeyValueGrid()
         self.arguments = ArgumentsText(self.tr("Arguments of the call"))
@@ -113,29 +115,28 @@ class ApprovalPrompt(QFrame):
         self.hidden = Text("", "caption", "muted", wrap=True)
         self.card = InlineCard()
         self._make_buttons()
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(wide, gap, wide, gap)
-        column.setSpacing(gap)
         head = QHBoxLayout()
         head.setSpacing(gap)
         head.addWidget(Glyph("question", "attention"), 0, Qt.AlignmentFlag.AlignTop)
         head.addWidget(self.title, 1)
-        side = QVBoxLayout()
-        side.setSpacing(0)
-        for word in (self.count, self.left_time):
-            side.addWidget(word, 0, Qt.AlignmentFlag.AlignRight)
-        head.addLayout(side)
-        column.addLayout(head)
+        head.addWidget(self.time, 0, Qt.AlignmentFlag.AlignTop)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(gap)
         for part in (self.claim, self.facts, self.arguments, self.all_button, self.hidden, self.card):
             column.addWidget(part)
+        # In a low window this scrolls, and what is asked and the answers stay in view.
+        self.details = FittedScroll(content, least=current.px(LEAST_DETAILS), most=lambda: self._most)
         answers = FlowLayout()
         for button in (self.refuse, self.once, self.session, self.always, self.block):
             answers.addWidget(button)
-        column.addLayout(answers)
         box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.addWidget(FittedScroll(content, most=self._highest))
+        box.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, current.px(tokens.SPACE_3))
+        box.setSpacing(gap)
+        box.addLayout(head)
+        box.addWidget(self.details)
+        box.addLayout(answers)
         self._ticker = QTimer(self, interval=COUNT_MS)
         self._ticker.timeout.connect(self._show_time)
 
@@ -175,11 +176,11 @@ class ApprovalPrompt(QFrame):
             self.set_busy(False)
             self.card.clear()
             self._fill(question)
-        self.count.setText(self.tr("1 of {0}").format(number) if number > 1 else "")
-        self.count.setVisible(number > 1)
+        self._number = number
         self._show_time()
         self._ticker.start()
         self.setVisible(True)
+        self._fit()
 
     def clear(self) -> None:
         """Nothing is asked any more."""
@@ -219,7 +220,6 @@ class ApprovalPrompt(QFrame):
         self.setAccessibleName(self.title.text())
         self.claim.set_state(State("warning", self._destroys(), "bad"))
         self.claim.setVisible(question.destroys)
-        self.facts.put(self.tr("Client"), client)
         self.facts.put(self.tr("Server"), _name(question.server_title))
         self.facts.put(self.tr("Tool"), revealed_name(question.tool))
         try:
@@ -255,12 +255,35 @@ class ApprovalPrompt(QFrame):
         self.all_button.setVisible(False)
 
     def _show_time(self) -> None:
-        if self.question is not None:
-            seconds = max(0, round(self.question.deadline - time.time()))
-            self.left_time.setText(self.tr("{0} left").format(duration(seconds)) if seconds else "")
+        if self.question is None:
+            return
+        seconds = max(0, round(self.question.deadline - time.time()))
+        count = self.tr("1 of {0}").format(self._number) if self._number > 1 else ""
+        left = self.tr("{0} left").format(duration(seconds)) if seconds else ""
+        self.time.setText("  ·  ".join(part for part in (count, left) if part))
 
-    def _highest(self) -> int:
-        return round(self.window().height() * LARGEST_SHARE)
+    def _fit(self) -> None:
+        """Be as high as everything in it, but leave the place its share: only the details give way."""
+        box = self.layout()
+        assert box is not None
+        around = box.heightForWidth(self.width()) - self.details.sizeHint().height()
+        least, most = theme().px(LEAST_DETAILS), round(self.window().height() * LARGEST_SHARE) - around
+        self._most = max(least, most)
+        self.details.updateGeometry()
+        self.setFixedHeight(around + max(self.details.sizeHint().height(), least))
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit()
+
+    @guarded(default=False)
+    def event(self, event: QEvent) -> bool:
+        # The height of the window, and what is in the prompt, have changed.
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+            self._fit()
+        return super().event(event)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
