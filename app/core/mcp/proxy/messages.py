@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOOLS_CALL, TOOLS_LIST, INITIALIZE = "tools/call", "tools/list", "initialize"
-INITIALIZED = "notifications/initialized"
+INITIALIZED, CANCELLED = "notifications/initialized", "notifications/cancelled"
+LISTEN = "subscriptions/listen"
 # A batch of MCP 2025-03-26. No client sends as many.
 MOST_MESSAGES = 100
 _MESSAGE_NAMES = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
