@@ -133,10 +133,7 @@ async def test_for_a_session_answers_its_other_calls_now_and_later_and_those_of_
         assert {await mine, await also_mine} == {Decision.SESSION}
         assert await on.ask() is Decision.SESSION
         assert len(on.approvals.open) == 2
-        on.approvals.forget_session("s1")
-        again = on.ask()
-        await on.questions(3)
-        for task in (other_session, other_client, again):
+        for task in (other_session, other_client):
             task.cancel()
 
 
@@ -245,7 +242,7 @@ async def test_a_client_that_asks_for_too_much_is_refused_and_others_are_heard(t
         assert {task.result() for task in flood if task.done()} == {Decision.TOO_MANY}
         other = on.ask(on.two)
         await on.questions(approvals_module.MOST_OF_A_CLIENT + 1)
-        on.approvals.forget_client(on.one.id)
+        await on.clients.revoke(on.one.id)
         answers = {await task for task in flood}
         assert answers == {Decision.TOO_MANY, Decision.REFUSE}
         assert not other.done()
