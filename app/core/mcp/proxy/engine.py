@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.listeners import Listeners
     from app.core.mcp.proxy.parts import ProxyHost, SessionStore
     from app.core.mcp.proxy.port import PortStatus
+    from app.core.mcp.proxy.tool_rules import RuleChange
 
 # A client that has just connected, or is between two requests, has this long to send one that is still answered.
 LINGER_SECONDS = 0.1
@@ -62,6 +63,12 @@ class ProxyEngine:
         acceptor = Acceptor(self._accept, self._release)
         self._port = ProxyPort(folder, role, number, acceptor, choose=choose, changed=changed)
         self._port.start()
+
+    def tools_changed(self, change: RuleChange) -> None:
+        """The user hid tools of a server or no longer does: the clients that listen are told."""
+        if change.hidden:
+            for relay in self._relays:
+                relay.tools_changed(change.server_id, change.client_id)
 
     async def close(self, *, drain: float, keep: bool) -> None:
         """Stop, and finish what is in flight within `drain` seconds. `keep`: see `ProxyPort.stop`."""

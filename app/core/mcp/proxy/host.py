@@ -120,8 +120,10 @@ class ProcessHost:
     @asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
         """See `ProxyHost`."""
-        release = await self._gate.run(lambda: self._allow(server_id, tool))
+        release = asyncio.Event()
         try:
+            # Cancelled on the way back, it may have been allowed all the same.
+            await self._gate.run(lambda: self._allow(server_id, tool, release))
             yield
         finally:
             # Nobody waits until the policy is set back: that is tried again until it is.
@@ -152,9 +154,9 @@ class ProcessHost:
         with contextlib.suppress(BurrowError):
             await self._around.servers.list()
 
-    async def _allow(self, server_id: str, tool: str) -> asyncio.Event:
-        """Enter the registry's `allowed_once` in a task of its own; it is left when the event is set."""
-        allowed, release = asyncio.Event(), asyncio.Event()
+    async def _allow(self, server_id: str, tool: str, release: asyncio.Event) -> None:
+        """Enter the registry's `allowed_once` in a task of its own; it is left when `release` is set."""
+        allowed = asyncio.Event()
         failures: list[BurrowError] = []
 
         async def hold() -> None:
@@ -176,7 +178,6 @@ class ProcessHost:
             raise
         finally:
             entering.cancel()
-        return release
 
     async def _find(self, server_id: str) -> Upstream:
         try:

@@ -218,6 +218,7 @@ class _Run:
         self._thread = thread
         self._host = host
         self._there: LoopGate
+        self._unsubscribe = _nothing
 
     @staticmethod
     async def begin(service: ProxyService) -> _Run:
@@ -229,7 +230,9 @@ class _Run:
         run = _Run(service, gate, thread, host)
         try:
             run._there = await thread.start()
-            run.engine = await run._there.run(run._engine)
+            there, engine = run._there, await run._there.run(run._engine)
+            run.engine = engine
+            run._unsubscribe = service.rules.changed.subscribe(lambda change: there.post(engine.tools_changed, change))
         except BaseException:
             await run._leave()
             raise
@@ -245,6 +248,7 @@ class _Run:
         await self._leave()
 
     async def _leave(self) -> None:
+        self._unsubscribe()
         self._gate.close()
         await self._host.close()
         await self._thread.stop()
@@ -269,6 +273,10 @@ class _Run:
             changed=lambda status: gate.post(service.port_changed, self, status),
         )
         return engine
+
+
+def _nothing() -> None:
+    """The subscription of who has none yet."""
 
 
 def _address(port: int) -> str:
