@@ -116,7 +116,7 @@ class Door:
             return Admitted(client, "", Way.MCP)
         server, way, methods = _place(request.path)
         if client.servers is not None and server not in client.servers:
-            raise _nothing_here()
+            raise nothing_here()
         if request.method not in methods:
             raise TurnedAway(405, f"Not with {request.method}.", ((b"allow", ", ".join(methods).encode()),))
         if request.method == "POST" and not _is_json(request):
@@ -157,10 +157,11 @@ def _place(path: str) -> tuple[str, Way, tuple[str, ...]]:
             server = unquote(found[1], errors="strict") if "%" in found[1] else found[1]
             if SAFE_ID.fullmatch(server) and server not in {".", ".."}:
                 return server, way, methods
-    raise _nothing_here()
+    raise nothing_here()
 
 
-def _nothing_here() -> TurnedAway:
+def nothing_here() -> TurnedAway:
+    """For a place that there is not, and for one that the client may not know of."""
     # The same words for a server that there is not and for one that the client may not use.
     return TurnedAway(404, "There is no such server, or this client may not use it.")
 

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOOLS_CALL, TOOLS_LIST, INITIALIZE = "tools/call", "tools/list", "initialize"
-INITIALIZED = "notifications/initialized"
+INITIALIZED, CANCELLED = "notifications/initialized", "notifications/cancelled"
+LISTEN = "subscriptions/listen"
 # A batch of MCP 2025-03-26. No client sends as many.
 MOST_MESSAGES = 100
+_MESSAGE_NAMES = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+_CALL_NAMES = frozenset({"name", "arguments", "_meta", "task"})
 LONGEST_ID = 1_000
 
 
@@ -139,6 +142,7 @@ def _value(body: bytes) -> Any:
 def _message(value: Any) -> ClientMessage:
     if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
         raise _invalid("The body is no message of JSON-RPC 2.0.")
+    _check_names(value, _MESSAGE_NAMES)
     if "method" not in value:
         if ("result" in value) == ("error" in value):
             raise _invalid("A message has either a method, or a result, or an error.")
@@ -152,6 +156,8 @@ def _message(value: Any) -> ClientMessage:
         raise _invalid("A message has either a method, or a result, or an error.")
     if method == TOOLS_CALL and not isinstance(params.get("name"), str):
         raise _invalid("A call of a tool has no name of the tool.")
+    if method == TOOLS_CALL:
+        _check_names(params, _CALL_NAMES)
     if "id" not in value:
         if method == TOOLS_CALL:
             # Nobody could answer it, nor refuse it to anybody.
@@ -163,6 +169,13 @@ def _message(value: Any) -> ClientMessage:
     if isinstance(identity, str) and len(identity) > LONGEST_ID:
         raise _invalid("The id of a request is too long.")
     return ClientMessage(MessageKind.REQUEST, method, identity, params)
+
+
+def _check_names(value: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raises `RequestRefused` for a name that some parsers take for one of these (Go's `encoding/json` does)."""
+    for name in value.keys() - known:
+        if name.casefold() in known:
+            raise _invalid(f"“{name[:60]}” is not “{name.casefold()}”.")
 
 
 def _unreadable(words: str) -> RequestRefused:

@@ -294,7 +294,13 @@ class Servers:
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
         """Within this a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""
         server = await self._server(server_id)
-        known = await self.kept_tool(server_id, tool) or ToolInfo(tool)
+        known = await self.kept_tool(server_id, tool)
+        if known is None:
+            kept = await self.kept_policies(server_id)
+            known = ToolInfo(tool, policy=kept.states.get(tool, kept.unset))
+        if known.policy == "approved":
+            yield
+            return
         async with self._source_of[server_id].allowed_once(server.definition, known):
             yield
 
