@@ -109,7 +109,9 @@ async def run(peers: Peers, url: str, output: Path, suite: str, proxy: Proxy | N
     for file in sorted(output.glob("*/checks.json")):
         scenario = re.sub(r"^server-|-\d{4}-\d\d-\d\dT[\dZ-]+$", "", file.parent.name)
         for number, check in enumerate(json.loads(file.read_text())):
-            results[f"{scenario} / {check['id']} #{number}"] = f"{check['status']} {check.get('errorMessage', '')}".strip()
+            results[f"{scenario} / {check['id']} #{number}"] = (
+                f"{check['status']} {check.get('errorMessage', '')}".strip()
+            )
     if not results:
         sys.stderr.write(printed.decode("utf-8", "replace"))
         raise SystemExit("the suite gave no results")
