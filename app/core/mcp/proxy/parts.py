@@ -156,7 +156,7 @@ class StdioUpstream:
     title: str
     command: tuple[str, ...]
     folder: str = ""
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     shared: bool = False
 
 

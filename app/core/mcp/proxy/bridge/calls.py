@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.bridge.envelope import Envelope, Key
     from app.core.mcp.proxy.bridge.outlets import Outlet
 
-# A session that does not read what its server sends must not hold up the other sessions of that server for longer.
-SLOW_READER_SECONDS = 10.0
 CANCELLED = (
     b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%b,"reason":"The client is gone."}}'
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.bridge.calls import SLOW_READER_SECONDS
 from app.core.mcp.proxy.bridge.envelope import SUBSCRIPTION, Kind, encoded, key_of
 from app.core.mcp.proxy.bridge.rewriting import progress_for_client, subscribed_for_client
 
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.bridge.calls import BridgeCall, BridgeSession, Traffic
     from app.core.mcp.proxy.bridge.envelope import Envelope
 
+# A session that does not read what its server sends must not hold up the other sessions of that server for longer.
+SLOW_READER_SECONDS = 10.0
 METHOD_NOT_FOUND = -32601
 SEVERAL = "Several clients use this server, and which of them is asked cannot be told."
 NOBODY = "No client has a request under way that this could belong to."

@@ -135,6 +135,10 @@ class Link:
             finally:
                 self._end(channel.reason or "The session has ended.")
 
+    def rest_soon(self) -> None:
+        """The same, not now."""
+        self._background.start(self.rest())
+
     async def close(self) -> None:
         """End it for good."""
         await self._background.close()

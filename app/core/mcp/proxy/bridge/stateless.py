@@ -16,6 +16,7 @@ import msgspec
 
 from app.core.mcp.proxy.bridge.channel import ChannelClosed
 from app.core.mcp.proxy.bridge.envelope import PROTOCOL, encoded
+from app.core.mcp.proxy.refusals import TABLE, RefusalKind
 
 if TYPE_CHECKING:
     from app.core.mcp.proxy.bridge.calls import BridgeCall
@@ -38,6 +39,7 @@ STATUSES = {
 }
 # Errors that no older server has.
 MODERN_ERRORS = (HEADER_MISMATCH, -32021, -32022)
+UNAVAILABLE = TABLE[RefusalKind.SERVER_UNAVAILABLE].code
 # What the header `Mcp-Name` repeats.
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 # How long an older server may leave the first request unanswered, and for how long it is known to be one.
@@ -97,26 +99,34 @@ class Discovery:
         if loop.time() < self._older_until:
             call.fail(_not_known(call))
             return
-        call.settled = loop.create_future()
         # Some end when anything comes before `initialize`.
         call.lost_as = _not_known(call)
+        call.settled = loop.create_future()
+        overdue = loop.call_later(DISCOVER_SECONDS, self._overdue, link, call)
+
+        def settled(answer: asyncio.Future[bytes]) -> None:
+            overdue.cancel()
+            self._judge(link, answer.result())
+
+        call.settled.add_done_callback(settled)
         try:
             await link.request(call)
-            async with asyncio.timeout(DISCOVER_SECONDS):
-                answer = await call.settled
-        except TimeoutError:
-            answer = _not_known(call)
-            call.fail(answer)
         except ChannelClosed as closed:
             # One that cannot even be started is no older one.
             if not closed.sent:
                 raise
-            answer = _not_known(call)
-            call.fail(answer)
-        if _error_of(answer) not in {None, *MODERN_ERRORS}:
-            self._older_until = loop.time() + OLDER_SECONDS
+            call.fail(_not_known(call))
+
+    def _overdue(self, link: Link, call: BridgeCall) -> None:
+        # The client may be gone.
+        if link.traffic.forget(call):
+            call.fail(_not_known(call))
+
+    def _judge(self, link: Link, answer: bytes) -> None:
+        if _error_of(answer) not in {None, UNAVAILABLE, *MODERN_ERRORS}:
+            self._older_until = asyncio.get_running_loop().time() + OLDER_SECONDS
             if not link.traffic.calls:
-                await link.rest()
+                link.rest_soon()
 
 
 def _not_known(call: BridgeCall) -> bytes:
