@@ -96,6 +96,8 @@ class Relay:
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
         self._streams.tools_changed(server_id, client_id)
+        for bridge in self._bridges:
+            bridge.tools_changed(server_id, client_id)
 
     async def close(self) -> None:
         """Wait for nothing more."""
@@ -125,8 +127,14 @@ class Relay:
                 return
             await self._send_on(call, responder, session)
             return
-        async with self._policy.admitted(call, responder):
-            await self._send_on(call, responder, session)
+        try:
+            async with self._policy.admitted(call, responder):
+                await self._send_on(call, responder, session)
+        except RequestRefused as refused:
+            for bridge in self._bridges:
+                if bridge.takes(call) and await bridge.refuse(call, responder, refused.refusal):
+                    return
+            raise
 
     def _is_over(self, call: Call, post: Post) -> bool:
         """Whether a message is for the proxy alone. Raises `RequestRefused` for a batch that is none of MCP's."""
