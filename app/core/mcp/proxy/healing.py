@@ -37,7 +37,8 @@ TRY_AGAIN = "Try again in a moment."
 
 @dataclass(eq=False)
 class Outgoing:
-    """A request for a server. `headers` are the client's; `more` come besides.
+    """A request for a server. `headers` are the client's; `more` come besides. `url` is an address on the server's own
+    origin in place of its usual one.
 
     `repeatable`: executing it twice does no harm. `follow_session`: an answer that may mean the end of `session` stands
     and is not healed, as a new session is the remedy. `begin` is called with an answer that is a stream when its head
@@ -54,6 +55,7 @@ class Outgoing:
     begin: Callable[[ServerAnswer], None] | None = None
     release: Release | None = None
     more: Headers = ()
+    url: str = ""
 
 
 class Healing:
@@ -116,7 +118,7 @@ class Healing:
             more=out.more,
         )
         generation = 0 if session is None else session.generation
-        answer = answer_of(await self._sender.send(out.method, route.upstream.url, headers, out.body))
+        answer = answer_of(await self._sender.send(out.method, out.url or route.upstream.url, headers, out.body))
         answer.tokens, answer.generation = tokens, generation
         try:
             await _read_opening(out, answer)

@@ -98,6 +98,8 @@ class Relay:
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
         self._streams.tools_changed(server_id, client_id)
+        for bridge in self._bridges:
+            bridge.tools_changed(server_id, client_id)
 
     async def close(self) -> None:
         """Wait for nothing more."""
@@ -121,8 +123,14 @@ class Relay:
         call = Call(request, client, upstream, way, post, identity, agent)
         self._count(call)
         if post is not None and post.calls:
-            async with self._policy.admitted(call, responder):
-                await self._send_on(call, responder, session)
+            try:
+                async with self._policy.admitted(call, responder):
+                    await self._send_on(call, responder, session)
+            except RequestRefused as refused:
+                for bridge in self._bridges:
+                    if bridge.takes(call) and await bridge.refuse(call, responder, refused.refusal):
+                        return
+                raise
         elif post is not None and post.method == CANCELLED and self._policy.cancelled(call):
             responder.start(202, (), length=0)
             responder.end()
