@@ -16,7 +16,6 @@ from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.mcp.proxy.approvals import Approvals
 from app.core.mcp.proxy.clients import ProxyClients
-from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.host import ProcessHost
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
@@ -25,6 +24,7 @@ from app.core.mcp.proxy.tool_rules import ToolRules
 if TYPE_CHECKING:
     from app.core.mcp.proxy.approvals import ApprovalSettings
     from app.core.mcp.proxy.engine import ProxyEngine
+    from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.host import SignInNotice
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.surroundings import ProxySurroundings

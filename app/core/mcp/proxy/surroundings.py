@@ -1,4 +1,4 @@
-"""What the proxy needs of the process around it, as interfaces: the services are built on this package, not under it."""
+"""What the proxy needs of the process around it, as interfaces: the services are built on this package."""
 
 from __future__ import annotations
 
