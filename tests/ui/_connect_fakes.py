@@ -100,6 +100,9 @@ class FakeDoor:
     async def load(self) -> None:
         self._note("load")
 
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
     async def programs(self) -> tuple[ProgramFacts, ...]:
         return self.kinds
 

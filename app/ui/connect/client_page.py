@@ -150,7 +150,7 @@ class ClientPage(QWidget):
         """Say below the tabs what keeps the client from working, where the user can do something."""
         banner = self.page.banner
         proxy = self._controller.proxy
-        if state is ClientState.PROXY_OFF and proxy.phase is not ProxyPhase.STARTING:
+        if state in {ClientState.PROXY_OFF, ClientState.OTHER_PORT} and proxy.phase is not ProxyPhase.STARTING:
             title, text = proxy_sentence(proxy)
             off = proxy.phase is ProxyPhase.OFF
             words = self.tr("The local proxy is off, so nothing answers.") if off else f"{title}. {text}"

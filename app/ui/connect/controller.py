@@ -60,6 +60,13 @@ class ConnectController(QObject):
         self._run(self.door.load(), lambda _: self._loaded(), self.tr("The clients could not be read"), "load")
         self.bridge.spawn(self, self.door.programs(), done=self._programs_found, failed=_ignore, key="programs")
 
+    def watch(self, watching: bool) -> None:
+        """While the place is in view, follow what other processes change."""
+        if watching:
+            self.bridge.spawn(self, self.door.watch(), failed=_ignore, key="watch")
+        else:
+            self.bridge.cancel(self, "watch")
+
     def read(self) -> None:
         """Show what the door says now."""
         self._take()

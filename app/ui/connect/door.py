@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.core.errors import NotFound
+from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.mcp.proxy.service import ProxyState
 from app.core.services import DATA_VARIABLE, data_folder
+from app.marks import revealed_name
 from app.ui.connect.facts import (
     ClientFacts,
     FilePreview,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from app.core.mcp.programs.program import OfferedServer, Via
     from app.core.mcp.proxy.clients import KnownClient, ProxyClients
     from app.core.mcp.proxy.parts import ToolRule
-    from app.core.mcp.proxy.service import ProxyService, ProxyStatus
+    from app.core.mcp.proxy.service import ProxyService
     from app.core.mcp.servers.server import Server
     from app.core.mcp.tools import ToolInfo
     from app.core.services import Services
@@ -55,22 +57,18 @@ WAYS = {"http": marked("Connect", "Address and key"), "stdio": marked("Connect",
 
 
 class ServicesDoor:
-    """`ConnectDoor` on the services of the process. It belongs to the main loop, `test` and the files work in threads.
-
-    What it was asked for last stays subscribed until `close`.
-    """
+    """`ConnectDoor` on the services of the process. It belongs to the main loop, and handles files in threads."""
 
     def __init__(self, services: Services) -> None:
         self.changed: Event[None] = Event()
         self._services = services
         # The plans of previews, so that exactly what was shown is written.
         self._plans: dict[str, tuple[Callable[[], ConfigEdit], ConfigEdit]] = {}
-        self._found: dict[str, Found] = {}
-        self._unsubscribe = (
-            self._proxy.changed.subscribe(self._told),
-            self._clients.changed.subscribe(lambda _: self.changed.emit(None)),
-            services.servers.changed.subscribe(lambda _: self.changed.emit(None)),
-        )
+        # For as long as the process: a place is built once.
+        self._proxy.changed.subscribe(self._tell)
+        self._clients.changed.subscribe(self._tell)
+        services.servers.changed.subscribe(self._tell)
+        services.sign_ins.changed.subscribe(self._tell)
 
     @property
     def account(self) -> str:
@@ -80,22 +78,18 @@ class ServicesDoor:
         backend = self._services.backend
         if backend is None or backend.credential.status.state is not CredentialState.SIGNED_IN:
             return ""
-        user = backend.user
-        name = (user.first_name or user.email) if user is not None else ""
-        return f"{name} · {backend.host.name}" if name else backend.host.name
-
-    def close(self) -> None:
-        """Follow the services no longer."""
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
+        user = backend.account
+        return (
+            backend.host.name
+            if user is None
+            else tr("{0} on {1}").format(revealed_name(user.short_name), backend.host.name)
+        )
 
     def proxy(self) -> ProxyFacts:
         """The proxy as it stands in this process."""
         status = self._proxy.status
-        taken = status.state is ProxyState.PORT_TAKEN
-        return ProxyFacts(
-            PHASES[status.state], status.port, status.address, taken and bool(status.address), status.trouble
-        )
+        other = status.state is not ProxyState.FAILED and bool(status.trouble)
+        return ProxyFacts(PHASES[status.state], status.port, status.address, other, status.trouble)
 
     def servers(self) -> tuple[ProxiedServer, ...]:
         """The servers that are known now, with their addresses."""
@@ -112,7 +106,9 @@ class ServicesDoor:
     async def load(self) -> None:
         """Look at what other processes changed."""
         await self._clients.look()
-        await self._services.servers.list()
+        # Why servers cannot be listed is said where they are.
+        with suppress(BurrowError):
+            await self._services.servers.list()
 
     async def watch(self) -> None:
         """Look once a second until cancelled."""
@@ -120,8 +116,9 @@ class ServicesDoor:
 
     async def programs(self) -> tuple[ProgramFacts, ...]:
         """Every program, and whether it is installed."""
-        self._found = await asyncio.to_thread(_find)
-        return tuple(ProgramFacts(each.program.id, each.program.title, each.installed) for each in self._found.values())
+        return tuple(
+            ProgramFacts(each.program.id, each.program.title, each.installed) for each in await asyncio.to_thread(_find)
+        )
 
     async def set_on(self, on: bool) -> None:
         await self._proxy.switch(on)
@@ -200,14 +197,14 @@ class ServicesDoor:
 
     async def test(self, client_id: str, key: str | None) -> AsyncIterator[StepFacts]:
         """Try the client as its program would use the proxy."""
-        from app.core.mcp.programs.trial import Outcome, try_client
+        from app.core.mcp.programs.trial import TrialOutcome, try_client
 
         client, found = self._known(client_id), await self._installation(client_id)
         outcomes = {
-            Outcome.RUNNING: StepOutcome.RUNNING,
-            Outcome.OK: StepOutcome.DONE,
-            Outcome.FAILED: StepOutcome.FAILED,
-            Outcome.SKIPPED: StepOutcome.SKIPPED,
+            TrialOutcome.RUNNING: StepOutcome.RUNNING,
+            TrialOutcome.OK: StepOutcome.DONE,
+            TrialOutcome.FAILED: StepOutcome.FAILED,
+            TrialOutcome.SKIPPED: StepOutcome.SKIPPED,
         }
         access = self._access(client, key or "")
         tried = try_client(
@@ -230,7 +227,7 @@ class ServicesDoor:
     def _clients(self) -> ProxyClients:
         return self._proxy.clients
 
-    def _told(self, _status: ProxyStatus) -> None:
+    def _tell(self, _what: object) -> None:
         self.changed.emit(None)
 
     def _known(self, client_id: str) -> KnownClient:
@@ -312,11 +309,11 @@ def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else moment_at(seconds)
 
 
-def _find() -> dict[str, Found]:
+def _find() -> tuple[Found, ...]:
     from app.core.mcp.programs.places import found
     from app.core.mcp.programs.table import PROGRAMS
 
-    return {each.id: found(each) for each in PROGRAMS}
+    return tuple(found(each) for each in PROGRAMS)
 
 
 def _unusual(folder: Path) -> Path | None:

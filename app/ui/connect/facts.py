@@ -42,7 +42,7 @@ class ProxyFacts:
     """`address` is where clients are answered, such as `http://127.0.0.1:41717`; empty while there is none.
 
     `port` is the one that was chosen. With `temporary` it was taken, and `address` has another one until Burrow
-    restarts. `trouble` says why it failed, or who has the port, as far as that is known.
+    restarts. `trouble` says what is wrong and what to do, empty for nothing.
     """
 
     phase: ProxyPhase = ProxyPhase.OFF
@@ -197,6 +197,9 @@ class ConnectDoor(Protocol):
 
     async def load(self) -> None:
         """Look at what other processes changed."""
+
+    async def watch(self) -> None:
+        """Look once a second until cancelled."""
 
     async def programs(self) -> tuple[ProgramFacts, ...]:
         """Every program that is known, as far as it is installed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
@@ -16,10 +17,13 @@ from app.ui.connect.wording import ClientState, client_state
 from app.ui.place import Place
 from app.ui.settings import UiSettings
 from app.ui.theme import theme, tokens
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PySide6.QtGui import QHideEvent, QShowEvent
 
     from app.ui.connect.facts import ConnectDoor
     from app.ui.context import Command, Context
@@ -108,6 +112,21 @@ class ConnectPlace(Place):
             (self.tr("Port of the proxy: {0}"), pages.overview.port.typed),
         )
         return "\n\n".join(words.format(text) for words, text in typed if text)
+
+    @guarded()
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._watch(True)
+
+    @guarded()
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._watch(False)
+
+    def _watch(self, watching: bool) -> None:
+        # Before the loop runs, and after it has ended, there is nothing to follow.
+        with suppress(RuntimeError):
+            self.controller.watch(watching)
 
     def _count(self) -> None:
         controller = self.controller

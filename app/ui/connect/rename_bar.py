@@ -11,6 +11,7 @@ from shiboken6 import isValid
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.fields import FieldError
+from app.ui.widgets.focus_chain import holds_focus
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.line_edit import LineEdit
 
@@ -83,8 +84,7 @@ class RenameBar(QFrame):
         """Change nothing."""
         if self.isHidden():
             return
-        focused = self.window().focusWidget()
-        held = focused is not None and self.isAncestorOf(focused)
+        held = holds_focus(self)
         # Before it hides: Qt gives the focus of a hidden widget to any other one.
         if held and self._back is not None and isValid(self._back):
             self._back.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -32,6 +32,7 @@ class ClientState(Enum):
     WAITS = "waits"
     NO_SERVER = "no server"
     PROXY_OFF = "proxy off"
+    OTHER_PORT = "other port"
     REVOKED = "revoked"
 
 
@@ -66,6 +67,7 @@ CLIENT_STATES: Mapping[ClientState, State] = {
     ClientState.WAITS: State("key", marked("State", "Waits for sign-in"), "attention"),
     ClientState.NO_SERVER: State("warning", marked("State", "No server to use"), "attention"),
     ClientState.PROXY_OFF: State("ring", marked("State", "Proxy is off"), "muted"),
+    ClientState.OTHER_PORT: State("warning", marked("State", "Port taken"), "attention"),
     ClientState.REVOKED: State("block", marked("State", "Revoked"), "muted"),
 }
 SERVER_STATES: Mapping[ServerState, State] = {
@@ -97,6 +99,9 @@ def client_state(client: ClientFacts, proxy: ProxyFacts, servers: Iterable[Proxi
     """Whether a client could use a server now: the port is served, the key valid, one of its servers usable."""
     if client.revoked:
         return ClientState.REVOKED
+    if proxy.temporary:
+        # What was set up has the address that was chosen.
+        return ClientState.OTHER_PORT
     if not proxy.phase.serves:
         return ClientState.PROXY_OFF
     states = {each.server.state for each in servers if client.may_use(each.id)}
@@ -132,15 +137,10 @@ def state_of_step(outcome: StepOutcome) -> State:
 
 def proxy_sentence(proxy: ProxyFacts) -> tuple[str, str]:
     """What is wrong with the proxy and what can be done, each a sentence; empty while nothing is."""
-    taken = tr("Port {0} is used by another program").format(proxy.port)
-    if proxy.temporary and proxy.phase.serves:
-        words = tr(
-            "{0}, so Burrow uses {1} until it restarts. Clients that were set up for port {2} do not get through. End "
-            "that program and try again, or choose another port and set the clients up again."
-        )
-        return tr("Another port for now"), words.format(taken, host_of(proxy.address), proxy.port)
+    if proxy.temporary:
+        return tr("Another port for now"), proxy.trouble
     if proxy.phase is ProxyPhase.PORT_TAKEN:
-        return taken, proxy.trouble or tr("End that program and try again, or choose another port.")
+        return tr("Port {0} is used by another program").format(proxy.port), proxy.trouble
     if proxy.phase is ProxyPhase.FAILED:
         return tr("The proxy could not start"), proxy.trouble
     if proxy.phase is ProxyPhase.STANDING_BY:
@@ -157,6 +157,7 @@ def reason(state: ClientState) -> str:
         ClientState.UNUSED: tr("It has not sent a request yet. Add the snippet to the program, then restart it."),
         ClientState.WAITS: tr("All of its servers need a sign-in. It works again right after that."),
         ClientState.NO_SERVER: tr("None of its servers can be used now. Choose others under Servers."),
+        ClientState.OTHER_PORT: tr("Another program has the port that it was set up with."),
         ClientState.PROXY_OFF: tr("Nothing answers at its address. Switch the proxy on."),
         ClientState.REVOKED: tr("Its key is refused. To use the program again, add it as a new client."),
     }[state]

@@ -130,6 +130,8 @@ class MainWindow(QWidget):
         self._whole.setContentsMargins(0, 0, 0, 0)
         self._whole.setSpacing(0)
         self._whole.addWidget(self.pages)
+        # In a low window the page gives way to the prompt above it: what does not fit is cut off, not painted over it.
+        self.pages.setMinimumHeight(1)
         self._fit_text()
         theme().changed.connect(self._fit_text)
         show_focus_ring(self)

@@ -60,6 +60,8 @@ class ProcessHost:
         notice: SignInNotice,
     ) -> None:
         """`gate` leads to the loop of the process."""
+        self.admitted: Callable[[str], None] = lambda _client: None
+        """Called with the id of a client, in the task that handles its request."""
         self._around = around
         self._gate = gate
         self._clients = clients
@@ -87,11 +89,16 @@ class ProcessHost:
 
     def client_of(self, key: str) -> ProxyClient | None:
         """See `ProxyHost`."""
-        return self._clients.client_of(key)
+        return self._admitted(self._clients.client_of(key))
 
     async def find_client(self, key: str) -> ProxyClient | None:
         """See `ProxyHost`."""
-        return await self._gate.run(lambda: self._clients.find_client(key))
+        return self._admitted(await self._gate.run(lambda: self._clients.find_client(key)))
+
+    def _admitted(self, client: ProxyClient | None) -> ProxyClient | None:
+        if client is not None:
+            self.admitted(client.id)
+        return client
 
     async def upstream(self, server_id: str) -> Upstream:
         """See `ProxyHost`. Raises `NotReady` too, after five seconds of a start."""
@@ -198,7 +205,7 @@ class ProcessHost:
         """
         left = self._started + READY_SECONDS - monotonic()
         if self._around.backend is None:
-            if left <= 0.0 or self._around.without_account:
+            if left <= 0.0 or self._around.remembered_host() is None:
                 return False
             connected = asyncio.Event()
             unsubscribe = self._around.backend_changed.subscribe(lambda _: connected.set())
