@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from app.core.auth.http.target import Target
 from app.core.mcp.proxy.parts import HttpUpstream
-from tests.core._mcp_server import real_server
+from tests.core._mcp_server import MODERN, real_server
 from tests.core.proxy._relay import KEY, Proxy, proxy
 
 
@@ -117,3 +117,40 @@ async def test_the_sdks_client_does_not_notice_that_its_server_was_started_again
         await stack.enter_async_context(real_server(server(), port=port))
         results = await asyncio.gather(*(opened.call_tool("steps", {"count": 2}) for _ in range(5)))
         assert [result.content[0].text for result in results] == ["done"] * 5
+
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientInfo": {"name": "agent", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def modern(method: str, identity: Any, **params: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """A request of the newest revision: its body, and the headers that mirror it."""
+    headers = {"mcp_protocol_version": MODERN, "mcp_method": method}
+    if "name" in params:
+        headers["mcp_name"] = params["name"]
+    body = {"jsonrpc": "2.0", "id": identity, "method": method, "params": {**params, "_meta": META}}
+    return body, headers
+
+
+async def test_the_newest_revision_passes_with_its_headers_and_its_subscriptions(tmp_path: Path) -> None:
+    async with real_server(server()) as url, proxy(tmp_path, [upstream(url)]) as running:
+        body, headers = modern("tools/list", 1)
+        listed = await running.post(body, **headers)
+        assert [each["name"] for each in listed.json()["result"]["tools"]] == ["steps", "asks", "changed", "slow"]
+        assert "mcp-session-id" not in listed.headers
+        # The server compares the headers with the body: they arrived as they were sent.
+        mirrored = await running.post(body, **{**headers, "mcp_method": "tools/call"})
+        assert mirrored.json()["error"]["code"] == -32020
+
+        body, headers = modern("subscriptions/listen", "l", notifications={"toolsListChanged": True})
+        async with running.stream("POST", content=body, **headers) as answer:
+            assert answer.headers["x-accel-buffering"] == "no"
+            reading = answer.aiter_raw()
+            assert b"subscriptions/acknowledged" in await anext(reading)
+            running.relay.tools_changed("s", "agent")
+            ours = await anext(reading)
+            assert b"notifications/tools/list_changed" in ours
+            assert b'"io.modelcontextprotocol/subscriptionId": "l"' in ours
