@@ -37,7 +37,7 @@ class ProxyEngine:
         self._host = host
         self._sender = DirectSender(_tls)
         self._policy = DoorPolicy(host)
-        self._bridges = Bridges(self._policy, sessions)
+        self._bridges = Bridges(host, self._sender, sessions, self._policy)
         self._sessions = sessions
         self._port: ProxyPort | None = None
         # The one that accepts, and those that finish what is in flight.

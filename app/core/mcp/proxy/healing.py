@@ -136,6 +136,11 @@ class Healing:
             raise RequestRefused(
                 _unavailable(route, "redirects to another address, which is not followed", "Correct its address.")
             )
+        if recovery is None and answer.status == 401:
+            # It asks for a sign-in that there never was. A client would begin one of its own, past the proxy.
+            sentence = await route.sign_in_needed()
+            words = f"{route.upstream.title} needs a sign-in in Burrow. {sentence}"
+            raise RequestRefused(Refusal(RefusalKind.SIGN_IN_NEEDED, words, sentence, route.upstream.id))
         if recovery is None or tokens is None:
             return None
         target = recovery.target

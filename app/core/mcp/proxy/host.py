@@ -205,7 +205,7 @@ class ProcessHost:
         """
         left = self._started + READY_SECONDS - monotonic()
         if self._around.backend is None:
-            if left <= 0.0 or self._around.without_account:
+            if left <= 0.0 or self._around.remembered_host() is None:
                 return False
             connected = asyncio.Event()
             unsubscribe = self._around.backend_changed.subscribe(lambda _: connected.set())
