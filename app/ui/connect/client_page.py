@@ -19,14 +19,11 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.choices import TabStrip
 from app.ui.widgets.column import ScrollColumn
-from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QHideEvent
-
     from app.ui.connect.controller import ConnectController
     from app.ui.connect.facts import ClientFacts
 
@@ -35,16 +32,13 @@ SETUP, SERVERS, TOOLS, USE = range(4)
 
 class ClientPage(QWidget):
     """Emits `revoke_wanted(client id)` and `key_wanted(client id)` once the user has said yes, `renamed(client id,
-    name)`, `servers_chosen(client id, frozenset | None)`, `rules_wanted(client id, server id, {tool: RuleChoice})`,
-    `again_wanted(client id)` for a revoked one, and `left()` when it goes out of view."""
+    name)`, `servers_chosen(client id, frozenset | None)`, `rules_wanted(client id, server id, {tool: RuleChoice})`."""
 
     revoke_wanted = Signal(str)
     key_wanted = Signal(str)
     renamed = Signal(str, str)
     servers_chosen = Signal(str, object)
     rules_wanted = Signal(str, str, object)
-    again_wanted = Signal(str)
-    left = Signal()
 
     def __init__(self, controller: ConnectController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,6 +67,8 @@ class ClientPage(QWidget):
         self.servers = self._build_servers()
         for part in (self.setup, self.servers, self.tools, self.use):
             self.stack.addWidget(part)
+        # Its parts scroll, so that a question has its room in a low window.
+        self.stack.setMinimumHeight(1)
         self.question = InlineQuestion()
         self.rename = RenameBar()
         self.rename.renamed.connect(self._renamed)
@@ -185,10 +181,3 @@ class ClientPage(QWidget):
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))
-
-    @guarded()
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        # A window that is minimised hides its widgets too.
-        if not event.spontaneous():
-            self.left.emit()
