@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from app.core.mcp.json_faults import place_of
 from app.core.mcp.programs import jsonc
 from app.core.mcp.programs.config_file import read_config, write_config
-from app.core.mcp.programs.entries import REACHING, plan, server_of
+from app.core.mcp.programs.entries import REACHING, FoundEntry, found_entry, plan, server_of
 from app.core.mcp.programs.json_edit import delete_member, set_members
 from app.core.mcp.programs.program import Format
 from app.core.mcp.programs.refused import ConfigRefused
@@ -104,14 +104,11 @@ def remove(program: Program, path: Path, servers: Collection[str] | None = None)
     return _edit(path, before, bom, text, after, names)
 
 
-def connected_servers(program: Program, path: Path) -> dict[str, str]:
-    """The ids of the servers that the file has entries of ours for, with the entries' names. Blocking.
-
-    Raises `ConfigRefused` for a file that cannot be read.
-    """
+def our_entries(program: Program, path: Path) -> tuple[FoundEntry, ...]:
+    """The entries of ours that a file has. Blocking. Raises `ConfigRefused` for a file that cannot be read."""
     _before, text, _bom = _read(path)
     there = _entries(program, text, path)
-    return {server: name for name, entry in there.items() if (server := server_of(entry)) is not None}
+    return tuple(entry for name, value in there.items() if (entry := found_entry(name, value)) is not None)
 
 
 def _read(path: Path) -> tuple[bytes | None, str, str]:

@@ -37,7 +37,7 @@ ANYWHERE = (LINUX, MACOS, WINDOWS)
 
 
 @dataclass(frozen=True)
-class Place:
+class ConfigPlace:
     """A configuration file of a program.
 
     `file` is relative to `base`, its parts separated by slashes; a part may be a pattern. `variable` names an
@@ -64,7 +64,7 @@ class Installed:
     """How to tell that a program is installed: `commands` on the PATH, or one of `folders`."""
 
     commands: tuple[str, ...] = ()
-    folders: tuple[Place, ...] = ()
+    folders: tuple[ConfigPlace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Program:
     format: Format
     key: str
     entry: Entry
-    places: tuple[Place, ...]
+    places: tuple[ConfigPlace, ...]
     installed: Installed
     vias: tuple[Via, ...] = (Via.HTTP, Via.STDIO)
     owns_file: bool = False

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 JSON_TYPE = (b"content-type", b"application/json")
 STREAM_TYPE = (b"content-type", b"text/event-stream")
 NOT_STORED = (b"cache-control", b"no-store")
+SUCCESS = range(200, 300)
 CHECK_FIRST = "Check whether it took effect before sending it again."
 
 
@@ -84,7 +85,8 @@ class Delivery:
             elif answer.is_stream:
                 self.begin_stream(answer)
                 await self._stream(answer)
-            elif self._revise is not None and answer.status == 200 and answer.media_type == JSON:
+            elif self._revise is not None and answer.status in SUCCESS:
+                # Whatever type it claims to have: some clients read it as JSON all the same.
                 await self._whole(answer)
             else:
                 self._responder.start(answer.status, self._headers(answer), length=answer.length)
@@ -187,11 +189,10 @@ class Delivery:
         """Pass on an answer in a stream that has begun."""
         if answer.is_stream:
             await self._stream(answer)
+        elif self._revise is not None and answer.status in SUCCESS:
+            body = await self._revise(self._mask.whole(await self._read_whole(answer)))
+            await self._responder.write(message_event(body))
         elif answer.status == 200 and answer.media_type == JSON:
-            if self._revise is not None:
-                body = await self._revise(self._mask.whole(await self._read_whole(answer)))
-                await self._responder.write(message_event(body))
-                return
             await self._responder.write(b"event: message\ndata: ")
             await self._pump(answer, on_one_line)
             await self._responder.write(b"\n\n")

@@ -232,10 +232,9 @@ class Relay:
 
     async def _revise(self, call: Call, route: ServerRoute, message: bytes) -> bytes:
         """A message of a server as the client may see it, where it may be a list of tools."""
-        # A name may be written with escapes.
-        if b'"tools"' not in message and b"\\u" not in message:
-            return message
-        route.learn(message)
+        # A name may be written with escapes: only what certainly is no list is not learnt from.
+        if b'"tools"' in message or b"\\u" in message:
+            route.learn(message)
         return await self._policy.filtered(call.client, call.upstream, message)
 
 

@@ -1,0 +1,141 @@
+"""The official conformance suite in server mode, against the reference server directly and through the proxy.
+
+The proxy must change nothing: each check of each scenario has the same status. The exceptions are checks of what the
+proxy does itself, which the reference server does not: `STRICTER`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from app.core.mcp.servers.definitions import HttpServer
+from tests.core.test_services import services_in
+from tests.proof._peers import Peers, install
+from tests.proof._rig import Proxy, free_port, proxy_of
+
+SUITE, SERVER = "@modelcontextprotocol/conformance", "@modelcontextprotocol/server-everything"
+STARTED = re.compile(rb"listening on port")
+SUITE_SECONDS = 600.0
+# Checks that fail directly and succeed through the proxy, because the proxy guards its own door.
+STRICTER = frozenset({"dns-rebinding-protection"})
+
+Results = dict[str, str]
+
+
+async def prove(suite: str) -> int:
+    """Run both, print the differences, and return the exit code."""
+    peers = await asyncio.to_thread(install)
+    say(f"{SUITE} {peers.version(SUITE)}, {SERVER} {peers.version(SERVER)}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # A server for each run: what it remembers of one must not decide about the other.
+        async with everything(peers) as url:
+            direct = await run(peers, url, folder / "direct", suite)
+        async with everything(peers) as url:
+            server = await offered(folder / "burrow", url)
+            async with proxy_of(folder / "burrow", "--port", str(free_port())) as proxy:
+                proxied = await run(peers, proxy.url(server), folder / "proxied", suite, proxy)
+    return compared(direct, proxied)
+
+
+@asynccontextmanager
+async def everything(peers: Peers) -> AsyncIterator[str]:
+    """The reference server."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(peers.node, peers.script("mcp-server-everything"), "streamableHttp"),
+        env=peers.environment(PORT=str(port)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    drain = None
+    try:
+        async with asyncio.timeout(30):
+            while not STARTED.search(await process.stdout.readline()):
+                pass
+        drain = asyncio.create_task(_drain(process.stdout))
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        if drain is not None:
+            await drain
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    while await stream.read(65536):
+        pass
+
+
+async def offered(data: Path, url: str) -> str:
+    """The id of the server at `url` as an own server of a new data folder."""
+    async with services_in(data) as services:
+        server = await services.own_servers.add(HttpServer("", "Everything", url))
+        return server.id
+
+
+async def run(peers: Peers, url: str, output: Path, suite: str, proxy: Proxy | None = None) -> Results:
+    """The status of each check, by scenario and check."""
+    more = {}
+    if proxy is not None:
+        preload = Path(__file__).with_name("_key.mjs")
+        more = {
+            "NODE_OPTIONS": f"--import {preload.as_uri()}",
+            "PROOF_KEY_FILE": str(proxy.key_file),
+            "PROOF_ORIGIN": proxy.address,
+        }
+    process = await asyncio.create_subprocess_exec(
+        *(peers.node, peers.script("conformance"), "server", "--url", url, "--suite", suite),
+        *("--output-dir", str(output)),
+        env=peers.environment(**more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(SUITE_SECONDS):
+        printed, _nothing = await process.communicate()
+    output.mkdir(exist_ok=True)
+    (output / "printed.txt").write_bytes(printed)
+    results: Results = {}
+    for file in sorted(output.glob("*/checks.json")):
+        scenario = re.sub(r"^server-|-\d{4}-\d\d-\d\dT[\dZ-]+$", "", file.parent.name)
+        for number, check in enumerate(json.loads(file.read_text())):
+            results[f"{scenario} / {check['id']} #{number}"] = (
+                f"{check['status']} {check.get('errorMessage', '')}".strip()
+            )
+    if not results:
+        sys.stderr.write(printed.decode("utf-8", "replace"))
+        raise SystemExit("the suite gave no results")
+    return results
+
+
+def compared(direct: Results, proxied: Results) -> int:
+    """Print what differs; returns 1 if anything differs that should not."""
+    count = {status: sum(each.startswith(status) for each in direct.values()) for status in ("SUCCESS", "FAILURE")}
+    say(f"{len(direct)} checks directly: {count['SUCCESS']} succeed, {count['FAILURE']} fail")
+    different = [name for name in sorted({*direct, *proxied}) if direct.get(name) != proxied.get(name)]
+    bad = 0
+    for name in different:
+        was, is_ = direct.get(name, "missing"), proxied.get(name, "missing")
+        expected = name.partition(" / ")[0] in STRICTER and is_.startswith("SUCCESS")
+        same = was.split(" ")[0] == is_.split(" ")[0]
+        bad += not expected and not same
+        mark = "stricter" if expected else "words" if same else "DIFFERENT"
+        say(f"  {mark:9} {name}\n            directly: {was[:200]}\n            proxied:  {is_[:200]}")
+    say(f"{len(different)} differences, {bad} of them unexpected")
+    return 1 if bad else 0
+
+
+def say(words: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
