@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from tests.proof import clients, conformance
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py proof", description=__doc__)
@@ -25,7 +23,11 @@ def main() -> int:
     load.add_argument("--every", type=float, default=10.0, help="seconds between two deaths of the tokens")
     asked = parser.parse_args()
     if asked.proof == "conformance":
+        from tests.proof import conformance
+
         return asyncio.run(conformance.prove(asked.suite))
+    from tests.proof import clients
+
     return asyncio.run(clients.prove(asked.minutes, asked.every))
 
 

@@ -37,6 +37,10 @@ class Peers:
         """The script that the command `name` of a package runs."""
         return str((self.modules / ".bin" / name).resolve())
 
+    def placed(self, script: Path) -> str:
+        """A copy of a script of ours, from where it finds the packages."""
+        return str(shutil.copy(script, self.modules.parent / script.name))
+
     def version(self, package: str) -> str:
         """The version of a package."""
         return str(json.loads((self.modules / package / "package.json").read_text())["version"])

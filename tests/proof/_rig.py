@@ -40,8 +40,7 @@ class Proxy:
 @asynccontextmanager
 async def workspace_in(folder: Path, *arguments: str) -> AsyncIterator[RunningWorkspace]:
     """A workspace process."""
-    words = command("workspace", "--watch-stdin", "--data", str(folder), *arguments)
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with _started(command("workspace", "--watch-stdin", "--data", str(folder), *arguments)) as process:
         try:
             assert process.stdout is not None
             line = await asyncio.to_thread(process.stdout.readline)
@@ -51,6 +50,10 @@ async def workspace_in(folder: Path, *arguments: str) -> AsyncIterator[RunningWo
         finally:
             assert process.stdin is not None
             process.stdin.close()
+
+
+def _started(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @asynccontextmanager

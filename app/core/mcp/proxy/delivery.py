@@ -6,6 +6,7 @@ of that stream, also when the server gives another answer than it began with, or
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from app.core.auth.http.recovery import TokenSource
+    from app.core.auth.tokens import TokenSet
     from app.core.mcp.proxy.answers import ServerAnswer
     from app.core.mcp.proxy.messages import Post
     from app.core.mcp.proxy.parts import Headers, Responder
+
+log = logging.getLogger(__name__)
 
 JSON_TYPE = (b"content-type", b"application/json")
 STREAM_TYPE = (b"content-type", b"text/event-stream")
@@ -125,11 +129,10 @@ class Delivery:
             self._mask.add(answer.tokens.access_token)
 
     def _masked(self, data: bytes) -> bytes:
-        if self._source is not None:
-            # A stream may outlive the token of its request.
-            current = self._source.fresh_token()
-            if current is not None:
-                self._mask.add(current.access_token)
+        # A stream may outlive the token of its request.
+        current = None if self._source is None else _current(self._source)
+        if current is not None:
+            self._mask.add(current.access_token)
         return self._mask.feed(data)
 
     async def _pump(self, answer: ServerAnswer, change: Callable[[bytes], bytes] | None = None) -> None:
@@ -251,6 +254,15 @@ class _Answered:
         if self._nothing_yet and (b'"result"' in data or b'"error"' in data or b"id:" in data):
             self._nothing_yet = False
         self._whole = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+
+
+def _current(source: TokenSource) -> TokenSet | None:
+    try:
+        return source.fresh_token()
+    except Exception:
+        # The answer is passed on whatever goes wrong in the layer that heals (faults row 70).
+        log.exception("the current token is not known")
+        return None
 
 
 async def revised(event: bytes, revise: Callable[[bytes], Awaitable[bytes]]) -> bytes:
