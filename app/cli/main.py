@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from app.cli import accounts, connect, mcp, proxy, tasks
+from app.cli import accounts, connect, mcp, own_servers, proxy, tasks
 from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
 from app.cli.terminal import data, output, prepare, say
@@ -146,6 +146,7 @@ def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_mcp(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     add(group, "servers", mcp.list_servers, "List the servers.")
+    own_servers.add_arguments(group, add)
     tools = add(group, "tools", mcp.list_tools, "List a server's tools.")
     tools.add_argument("server", nargs="*", metavar="SERVER", help="its id or title; none with --url or --stdio")
     call = add(group, "call", mcp.call, "Call a tool.", acts=True)

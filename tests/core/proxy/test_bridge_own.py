@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.core.mcp.proxy.bridge import answering, seats
-from app.core.mcp.proxy.bridge.bridges import Bridges
-from app.core.mcp.proxy.parts import StdioUpstream
+from app.core.mcp.proxy.parts import StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
 from tests.until import until
 
@@ -211,7 +210,7 @@ async def test_a_restarted_proxy_goes_on_with_the_session(tmp_path: Path) -> Non
         first = await client.run("tell the process")
         await rig.bridges.close()
         assert not alive(int(first))
-        rig.bridges = Bridges(rig.policy, rig.sessions)
+        rig.restart()
         assert await client.run("tell the process") != first
 
 
@@ -282,7 +281,7 @@ async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         shown = (await client.post(client.message("tools/list"))).json()
         assert [tool["name"] for tool in shown["result"]["tools"]] == ["run"]
-        rig.policy.hidden = "run"
+        rig.host.rules["run"] = ToolRule.BLOCK
         assert (await client.post(client.message("tools/list"))).json()["result"]["tools"] == []
 
 

@@ -151,7 +151,8 @@ class ProxyPort:
                 await released
             else:
                 await self._acceptor.release(drain)
-                if keep and door is not None and not door.followed:
+                # A temporary port is in no client's configuration, so nobody comes to it.
+                if keep and door is not None and not door.followed and not self._taken:
                     self._keep(door)
                 self._leave()
         await asyncio.gather(*self._draining, return_exceptions=True)

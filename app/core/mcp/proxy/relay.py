@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 Reviser: TypeAlias = "Callable[[bytes], Awaitable[bytes]]"
 
+# Their answers are looked into, or they begin something that lasts.
+ALONE = (INITIALIZE, TOOLS_LIST, LISTEN)
 TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
 
 
@@ -77,7 +79,7 @@ class Relay:
             if not admitted.server:
                 await _text(responder, ABOUT)
                 return
-            post = read_post(request.body) if request.method == "POST" else None
+            post = _read(request) if request.method == "POST" else None
             server = admitted.server
             delivery = Delivery(responder, post, server=server)
             await self._carry(request, responder, admitted, post)
@@ -96,6 +98,8 @@ class Relay:
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
         self._streams.tools_changed(server_id, client_id)
+        for bridge in self._bridges:
+            bridge.tools_changed(server_id, client_id)
 
     async def close(self) -> None:
         """Wait for nothing more."""
@@ -118,23 +122,20 @@ class Relay:
         agent = "" if session is None else session.agent
         call = Call(request, client, upstream, way, post, identity, agent)
         self._count(call)
-        if post is None or not post.calls:
-            if post is not None and self._is_over(call, post):
-                responder.start(202, (), length=0)
-                responder.end()
-                return
+        if post is not None and post.calls:
+            try:
+                async with self._policy.admitted(call, responder):
+                    await self._send_on(call, responder, session)
+            except RequestRefused as refused:
+                for bridge in self._bridges:
+                    if bridge.takes(call) and await bridge.refuse(call, responder, refused.refusal):
+                        return
+                raise
+        elif post is not None and post.method == CANCELLED and self._policy.cancelled(call):
+            responder.start(202, (), length=0)
+            responder.end()
+        else:
             await self._send_on(call, responder, session)
-            return
-        async with self._policy.admitted(call, responder):
-            await self._send_on(call, responder, session)
-
-    def _is_over(self, call: Call, post: Post) -> bool:
-        """Whether a message is for the proxy alone. Raises `RequestRefused` for a batch that is none of MCP's."""
-        if post.batch and any(message.method in {TOOLS_LIST, INITIALIZE} for message in post.messages):
-            raise RequestRefused(
-                Refusal(RefusalKind.INVALID, "A batch has no initialize and no tools/list: send it by itself.")
-            )
-        return post.method == CANCELLED and self._policy.cancelled(call)
 
     async def _send_on(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
         for bridge in self._bridges:
@@ -232,11 +233,19 @@ class Relay:
 
     async def _revise(self, call: Call, route: ServerRoute, message: bytes) -> bytes:
         """A message of a server as the client may see it, where it may be a list of tools."""
-        # A name may be written with escapes.
-        if b'"tools"' not in message and b"\\u" not in message:
-            return message
-        route.learn(message)
+        # A name may be written with escapes: only what certainly is no list is not learnt from.
+        if b'"tools"' in message or b"\\u" in message:
+            route.learn(message)
         return await self._policy.filtered(call.client, call.upstream, message)
+
+
+def _read(request: Request) -> Post:
+    post = read_post(request.body)
+    if post.batch and any(message.method in ALONE for message in post.messages):
+        raise RequestRefused(
+            Refusal(RefusalKind.INVALID, f"A batch has none of {', '.join(ALONE)}: send it by itself.")
+        )
+    return post
 
 
 async def _text(responder: Responder, words: str) -> None:

@@ -94,7 +94,9 @@ def needs_session(answer: ServerAnswer, session: ProxySession) -> bool:
     "The host's MCP endpoint").
     """
     if answer.status in {401, 403}:
-        return answer.tokens is not None and session.opened_with != answer.tokens.access_token
+        if answer.tokens is None:
+            return False
+        return answer.generation != session.generation or session.opened_with != answer.tokens.access_token
     return is_over(answer)
 
 

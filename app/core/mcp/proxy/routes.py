@@ -86,8 +86,9 @@ class ServerRoute:
         self._sign_in = self._vendor = None
 
     async def sign_in_needed(self) -> str:
-        """Have the user told, once until it worked again; what to do, as a sentence for the client."""
-        if self._sign_in is None or (self._sign_in.done() and _failed(self._sign_in)):
+        """Have the user told; what to do, as a sentence for the client."""
+        # The process tells it once. It knows when to tell it again, so it is asked each time.
+        if self._sign_in is None or self._sign_in.done():
             self._sign_in = self._start(self._host.sign_in_needed(self.upstream))
         told = self._sign_in
         await asyncio.wait({told}, timeout=SENTENCE_SECONDS)

@@ -6,25 +6,29 @@ Its requests are served by a thread with a loop of its own (`engine.py`). This p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from app.core.errors import BurrowError
+from app.core.background import BackgroundTasks
+from app.core.errors import BurrowError, StorageTrouble
 from app.core.events import Event
 from app.core.mcp.proxy.approvals import Approvals
 from app.core.mcp.proxy.clients import ProxyClients
-from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.host import ProcessHost
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
 from app.core.mcp.proxy.tool_rules import ToolRules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.core.mcp.proxy.approvals import ApprovalSettings
     from app.core.mcp.proxy.engine import ProxyEngine
+    from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.host import SignInNotice
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.surroundings import ProxySurroundings
@@ -38,6 +42,7 @@ FOLDER = "proxy"
 DRAIN_SECONDS = 1.0
 # Longer than stopping may take: closing Burrow never waits for a proxy that hangs.
 STOP_SECONDS = 4.0
+LOOK_SECONDS = 1.0
 
 
 class ProxyState(Enum):
@@ -218,6 +223,8 @@ class _Run:
         self._thread = thread
         self._host = host
         self._there: LoopGate
+        self._subscriptions: list[Callable[[], None]] = []
+        self._background = BackgroundTasks()
 
     @staticmethod
     async def begin(service: ProxyService) -> _Run:
@@ -229,11 +236,31 @@ class _Run:
         run = _Run(service, gate, thread, host)
         try:
             run._there = await thread.start()
-            run.engine = await run._there.run(run._engine)
+            there, engine = run._there, await run._there.run(run._engine)
+            run.engine = engine
+            run._follow(service, there, engine)
         except BaseException:
             await run._leave()
             raise
         return run
+
+    def _follow(self, service: ProxyService, there: LoopGate, engine: ProxyEngine) -> None:
+        def revoked(client_id: str) -> None:
+            self._background.start(there.run(lambda: engine.end_client(client_id)))
+
+        self._subscriptions = [
+            service.rules.changed.subscribe(lambda change: there.post(engine.tools_changed, change)),
+            service.clients.revoked.subscribe(revoked),
+        ]
+        self._background.start(self._look(service.clients, engine))
+
+    async def _look(self, clients: ProxyClients, engine: ProxyEngine) -> None:
+        """While clients are connected, notice within a second that another process revoked one."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if engine.busy:
+                with contextlib.suppress(StorageTrouble):
+                    await clients.look()
 
     async def end(self, *, keep: bool) -> None:
         """Stop it. Raises nothing, and does not wait for what hangs."""
@@ -245,6 +272,9 @@ class _Run:
         await self._leave()
 
     async def _leave(self) -> None:
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
+        await self._background.close()
         self._gate.close()
         await self._host.close()
         await self._thread.stop()
@@ -257,6 +287,7 @@ class _Run:
         service, gate = self._service, self._gate
         around = service._around
         engine = ProxyEngine(self._host, around.storage.proxy_sessions)
+        self._host.admitted = engine.admitted
 
         async def choose(number: int) -> bool:
             return await gate.run(lambda: service.keep_port(number))

@@ -144,6 +144,12 @@ class Seats:
             if seat.session.client == client:
                 await self.end(seat)
 
+    def tools_changed(self, client: str | None) -> None:
+        """Tell the sessions of a client, or of all, that their tools are others now."""
+        for seat in (*self._seats.values(), *self._stateless.values()):
+            if client in {None, seat.session.client}:
+                seat.link.traffic.tools_changed(seat.session)
+
     async def close(self) -> None:
         """End all processes. The sessions stay known, so that a restarted proxy goes on with them."""
         sweep, self._sweep = self._sweep, None
