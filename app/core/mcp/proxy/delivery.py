@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
-from app.core.mcp.proxy.headers import outward
+from app.core.mcp.proxy.headers import SESSION, STREAMED, outward
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.messages import MessageKind
 from app.core.mcp.proxy.parts import SendFailure
@@ -70,6 +70,11 @@ class Delivery:
         """The server begins a stream: so does the answer, before its first message."""
         if not self._responder.started:
             self._responder.start(200, self._headers(answer, stream=True))
+
+    def begin_own_stream(self) -> None:
+        """Begin a stream before any server has."""
+        session = ((SESSION, self._session.encode("latin-1")),) if self._session else ()
+        self._responder.start(200, (STREAM_TYPE, *STREAMED, *session))
 
     async def release(self, data: bytes) -> None:
         """Pass on a part of a stream."""
