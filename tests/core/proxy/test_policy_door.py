@@ -277,6 +277,36 @@ async def test_an_agent_that_cancels_its_call_withdraws_the_question_and_no_othe
         assert not at.policy.cancelled(at.call(cancelling(1)))
 
 
+async def test_a_request_id_that_two_connections_use_at_once_cancels_neither(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        first = asyncio.create_task(at.through(at.call(calling(), session="")))
+        second = asyncio.create_task(at.through(at.call(calling(), session="")))
+        await at.on.questions(2)
+        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+        assert not at.policy.cancelled(at.call(note, session=""))
+        for question in at.on.approvals.open:
+            await at.on.approvals.answer(question, Decision.ONCE)
+        await asyncio.gather(first, second)
+
+
+async def test_with_http_and_sse_the_address_names_the_session_and_nothing_is_written_to_the_post(
+    tmp_path: Path,
+) -> None:
+    async with door(tmp_path) as at:
+        answer, at.policy._beat_seconds = Answer(), 0.0
+        body = json.dumps(calling()).encode()
+        request = Request("POST", "/sse/x/messages", "session=a", (BOTH,), body)
+        call = Call(request, at.on.one, at.upstream, Way.SSE_MESSAGES, read_post(body))
+        passing = asyncio.create_task(at.through(call, answer))
+        question = (await at.on.questions())[0]
+        for _beat in range(20):
+            await asyncio.sleep(0)
+        assert not answer.started
+        assert question.session == "session=a"
+        await at.on.approvals.answer(question, Decision.ONCE)
+        await passing
+
+
 async def test_a_tool_that_is_blocked_while_the_call_waits_is_refused(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         refused = asyncio.create_task(at.refusal(at.call(calling())))
@@ -407,11 +437,14 @@ async def test_lists_lose_what_is_blocked_for_this_client_and_only_that(tmp_path
 async def test_a_list_that_cannot_be_looked_into_is_not_passed_on(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         await at.on.services.servers.set_policy(at.on.server, "echo", BLOCK)
-        for message in (b" " * (LONGEST_LIST + 1), b'{"result":{"tools":[{"name":"echo"},]}}'):
+        for message in (b"tools" + b" " * LONGEST_LIST, b'{"result":{"tools":[{"name":"echo"},]}}'):
             with pytest.raises(RequestRefused) as refused:
                 await at.policy.filtered(at.on.one, at.upstream, message)
             assert refused.value.refusal.kind is RefusalKind.SERVER_UNAVAILABLE
             assert "blocked tools" in refused.value.refusal.message
+        # What certainly is no list is not held up, however long.
+        message = b'{"result":{"content":"' + b"x" * LONGEST_LIST + b'"}}'
+        assert await at.policy.filtered(at.on.one, at.upstream, message) is message
         await at.on.services.servers.set_policy(at.on.server, "echo", ASK)
-        message = b" " * (LONGEST_LIST + 1)
+        message = b"tools" * LONGEST_LIST
         assert await at.policy.filtered(at.on.one, at.upstream, message) is message

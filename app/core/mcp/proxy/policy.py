@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from app.core.background import retrieve
 from app.core.errors import BurrowError
 from app.core.mcp.json_text import NotJson
-from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, ToolRule
+from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, ToolRule, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
-from app.core.mcp.proxy.tool_lists import ListUnreadable, without_tools
+from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
 from app.core.mcp.proxy.tool_rules import strictest
 from app.marks import revealed_name
 
@@ -100,16 +100,17 @@ class DoorPolicy:
     def cancelled(self, call: Call) -> bool:
         """See `CallPolicy`."""
         request = call.post.messages[0].params.get("requestId") if call.post is not None else None
+        whose = call.client.id, call.upstream.id, _session_of(call)
         found = [
             waiting
             for waiting in self._waiting
-            if (waiting.client, waiting.server, waiting.session) == (call.client.id, call.upstream.id, call.session)
-            and type(waiting.request) is type(request)
-            and waiting.request == request
+            if (waiting.client, waiting.server, waiting.session) == whose
+            and (type(waiting.request), waiting.request) == (type(request), request)
         ]
-        for waiting in found:
-            waiting.task.cancel()
-        return bool(found)
+        # Connections without a session may use an id at the same time: then nobody knows which call is meant.
+        if len(found) == 1:
+            found[0].task.cancel()
+        return len(found) == 1
 
     async def hides(self, client: ProxyClient, upstream: Upstream) -> bool:
         """See `CallPolicy`."""
@@ -118,7 +119,7 @@ class DoorPolicy:
 
     async def filtered(self, client: ProxyClient, upstream: Upstream, message: bytes) -> bytes:
         """See `CallPolicy`."""
-        if not await self.hides(client, upstream):
+        if not await self.hides(client, upstream) or not may_have_tools(message):
             return message
         if len(message) > LONGEST_LIST:
             raise _unseen(upstream, f"longer than {LONGEST_LIST // 1024**2} MB")
@@ -176,17 +177,17 @@ class DoorPolicy:
         """What the user says. Meanwhile the client hears that its call waits."""
         assert message.tool is not None
         asking = asyncio.ensure_future(
-            self._host.ask(call.client, call.upstream.id, message.tool, _arguments(call), call.session)
+            self._host.ask(call.client, call.upstream.id, message.tool, _arguments(call), _session_of(call))
         )
         asking.add_done_callback(retrieve)
-        waiting = _Waiting(call.client.id, call.upstream.id, call.session, message.id, asking)
+        waiting = _Waiting(call.client.id, call.upstream.id, _session_of(call), message.id, asking)
         self._waiting.add(waiting)
         beats = 0
         try:
             while not (await asyncio.wait({asking}, timeout=self._beat_seconds))[0]:
                 beats += 1
                 if not responder.started:
-                    if not _takes_a_stream(call.request.headers):
+                    if call.way is not Way.MCP or not _takes_a_stream(call.request.headers):
                         continue
                     responder.start(200, STREAM_HEADERS)
                 await responder.write(_beat(message, beats))
@@ -203,6 +204,11 @@ class DoorPolicy:
         finally:
             self._waiting.discard(waiting)
             asking.cancel()
+
+
+def _session_of(call: Call) -> str:
+    """What names the session of a call; empty for a client without one. With HTTP+SSE it stands in the address."""
+    return call.request.query if call.way is Way.SSE_MESSAGES else call.session
 
 
 def _arguments(call: Call) -> Mapping[str, Any]:
