@@ -12,13 +12,14 @@ import binascii
 import json
 import re
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from app.core.background import retrieve
 from app.core.errors import BurrowError
 from app.core.mcp.json_text import NotJson
-from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, ToolRule, Way
+from app.core.mcp.proxy.failures import refusal_of
+from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
 from app.core.mcp.proxy.tool_rules import strictest
@@ -46,6 +47,8 @@ STEP = 1e-6
 NAME_HEADER = b"mcp-name"
 BASE64 = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 SHOWN_NAME = 200
+# In bytes. A longer list is looked into in a thread: it takes 5 ms for each megabyte, and other clients are served.
+AT_ONCE = 256 * 1024
 
 # What the client is told when the call was not allowed, and what it can do about that. `{0}` is the tool of the server.
 NOT_ALLOWED: Mapping[Decision, tuple[str, str]] = {
@@ -128,6 +131,8 @@ class DoorPolicy:
             return self._host.rule(client, upstream.id, name) is ToolRule.BLOCK
 
         try:
+            if len(message) > AT_ONCE:
+                return await asyncio.to_thread(without_tools, message, hidden)
             return without_tools(message, hidden)
         except ListUnreadable as problem:
             raise _unseen(upstream, f"not JSON as everybody reads it ({problem})") from None
@@ -136,10 +141,15 @@ class DoorPolicy:
         try:
             await self._host.rules_known(upstream.id)
         except BurrowError as failure:
-            words = f"The policies of {upstream.title} are not known, so none of its tools may be called: {failure}"
-            raise RequestRefused(
-                Refusal(RefusalKind.SERVER_UNAVAILABLE, words, failure.advice, upstream.id)
-            ) from failure
+            refusal = refusal_of(failure, upstream.id, upstream.title)
+            if refusal.kind is RefusalKind.SERVER_UNAVAILABLE:
+                why = f"The policies of {upstream.title} are not known, so none of its tools may be called"
+                refusal = replace(refusal, message=f"{why}: {refusal.message}")
+            elif refusal.kind is RefusalKind.SIGN_IN_NEEDED and isinstance(upstream, HttpUpstream):
+                sentence = await self._host.sign_in_needed(upstream)
+                words = f"{upstream.title} needs a sign-in in Burrow. {sentence}"
+                refusal = replace(refusal, message=words, action=sentence)
+            raise RequestRefused(refusal) from failure
 
     def _rule(self, call: Call, tool: str) -> ToolRule:
         found = self._host.rule(call.client, call.upstream.id, tool)
