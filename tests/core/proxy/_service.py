@@ -76,6 +76,7 @@ async def state_is(proxy: ProxyService, *states: ProxyState) -> None:
         async with asyncio.timeout(SECONDS):
             while proxy.status.state not in states:
                 changed.clear()
+                assert proxy.status.state is not ProxyState.FAILED, proxy.status.trouble
                 await changed.wait()
     finally:
         unsubscribe()

@@ -198,14 +198,22 @@ async def test_two_servers_of_one_client_fail_and_heal_each_by_itself(tmp_path: 
         assert proxy.host.vendor_sign_ins == ["s"]
 
 
-async def test_a_server_without_a_sign_in_of_ours_says_what_it_says(tmp_path: Path) -> None:
+async def test_a_server_that_asks_for_a_sign_in_that_there_never_was_has_the_user_told(tmp_path: Path) -> None:
     async with proxied(tmp_path, source=None, at_stake=CredentialAtStake.UNMANAGED) as (rig, view, proxy):
         view.answers = [Reply(401, {"error": "mine"}, {"WWW-Authenticate": "Bearer"})]
         got = await proxy.call()
-        assert (got.status_code, got.json()) == (401, {"error": "mine"})
+        assert got.json()["error"]["data"]["type"] == "burrow/sign_in_needed"
         assert "authorization" not in view.seen[0].headers
-        assert not proxy.host.sign_ins
+        assert proxy.host.sign_ins == ["s"]
         assert rig.issuer.accepted == 0
+
+
+async def test_a_server_without_a_sign_in_of_ours_says_what_it_says(tmp_path: Path) -> None:
+    async with proxied(tmp_path, source=None, at_stake=CredentialAtStake.UNMANAGED) as (_rig, view, proxy):
+        view.answers = [Reply(403, {"error": "mine"})]
+        got = await proxy.call()
+        assert (got.status_code, got.json()) == (403, {"error": "mine"})
+        assert not proxy.host.sign_ins
 
 
 async def test_a_key_that_is_refused_asks_for_a_sign_in(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ async def call(running: Proxy, session: str, identity: int = 7) -> None:
     assert got.headers.get("mcp-session-id", session) == session
 
 
+def age(running: Proxy, session: str) -> None:
+    """The session was opened a minute ago."""
+    running.relay._sessions._known[session].opened_at -= 60.0
+
+
 async def renew(rig: Rig) -> None:
     assert rig.credential.grant is not None
     await rig.credential.refresh(rig.credential.grant.tokens, ASKED)
@@ -66,6 +71,7 @@ async def test_a_server_that_was_started_again_gets_the_clients_own_initialize_o
         assert not session.startswith("upstream")
         await call(running, session)
         view.restart()
+        age(running, session)
         got = await running.call(mcp_session_id=session, identity=8)
         final = got.text.split("data: ")[-1]
         assert json.loads(final)["result"]
@@ -159,10 +165,21 @@ async def test_a_server_that_opens_no_session_any_more_says_so_itself(tmp_path: 
         view.sessions = True
         session = await running.initialize()
         busy = Reply(503, "Too many active sessions")
+        age(running, session)
         view.answers = [busy, busy]
         got = await running.call(mcp_session_id=session)
         assert (got.status_code, got.text) == (503, "Too many active sessions")
         await call(running, session)
+
+
+async def test_a_server_that_is_busy_keeps_the_session_that_it_has_just_opened(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.answers = [Reply(503, "busy")] * 5
+        for _ in range(5):
+            assert (await running.call(mcp_session_id=session)).status_code == 503
+        assert sum(view.opened.values()) == 1
 
 
 async def test_the_stream_of_a_client_goes_on_over_a_restart_of_its_server(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Re
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.errors import BurrowError, NotFound
@@ -23,7 +24,7 @@ from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
 from app.core.mcp.proxy.routes import Routes
-from app.core.mcp.proxy.sessions import Sessions, is_over, protocol_of
+from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, is_over, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -258,7 +259,7 @@ async def _text(responder: Responder, words: str) -> None:
 async def _unknown_session(responder: Responder, post: Post | None) -> None:
     """Tell a client that its session is over: it opens another one (MCP 2025-11-25, "Session Management")."""
     request = None if post is None else post.request
-    delivery = Delivery(responder)
-    refusal = Refusal(RefusalKind.INVALID, "Session not found")
-    await delivery.json(404, refusal.to_json(None if request is None else request.id))
+    error = {"code": SESSION_CODE, "message": "Session not found"}
+    body = json.dumps({"jsonrpc": "2.0", "id": None if request is None else request.id, "error": error})
+    await Delivery(responder).json(404, body.encode())
     responder.end()
