@@ -65,6 +65,9 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     servers.pane.add_wanted.emit()
     await _calm(alive)
     yield "add", window
+    servers.pages.custom.choose_kind("stdio")
+    await _calm(alive)
+    yield "add a command", window
     window.go("lab")
     await _calm(alive)
     yield "lab", window
