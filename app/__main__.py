@@ -29,6 +29,11 @@ def main() -> int:
         placed = any(argument == "--data" or argument.startswith("--data=") for argument in arguments)
         folder = [] if placed else _workspace_folder()
         return 1 if folder is None else run_workspace([*arguments, *folder])
+    if command == "connect" and arguments[:1] == ["stdio"]:
+        # Programs start it many times, so it starts without the other commands.
+        from app.core.mcp.proxy.shim.main import main as run_shim
+
+        return run_shim(arguments[1:])
     if command is not None:
         from app.cli.main import main as run_command
 

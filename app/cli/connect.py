@@ -16,7 +16,8 @@ from app.core.mcp.programs.table import PROGRAMS
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import is_key
 from app.core.mcp.proxy.parts import ToolRule
-from app.core.services import DATA_VARIABLE
+from app.core.mcp.proxy.shim import main as shim
+from app.core.services import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -55,6 +56,8 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     text.add_argument("--client", metavar="NAME", help="the client that the program is")
     text.add_argument("--via", choices=[via.value for via in Via], help="over HTTP with a key, or through a command")
     text.add_argument("--key", choices=["-"], help="read the client's key from standard input and put it in")
+    pipes = add(group, "stdio", serve_pipes, "Serve one server on standard input and output, as programs start it.")
+    shim.add_arguments(pipes)
     _add_servers(text, "only this server; may be repeated; all that the client may use by default")
 
 
@@ -176,6 +179,12 @@ async def show_snippet(options: argparse.Namespace) -> int:
             _show(text)
         if via is Via.HTTP and not key:
             say(f"Put the client's key in the place of {NO_KEY}. A new one: burrow connect key NAME")
+    return 0
+
+
+async def serve_pipes(options: argparse.Namespace) -> int:
+    """Serve a server of the proxy on standard input and output."""
+    await shim.run(data_folder(options.data), options.client, options.server)
     return 0
 
 

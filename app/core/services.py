@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace, Ready
     from app.core.known_accounts import KnownAccounts
+    from app.core.mcp.proxy.service import ProxyService
     from app.core.mcp.servers.local_policies import LocalPolicies
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
@@ -170,6 +171,15 @@ class Services:
 
         probes = RefusedProbes(self.storage.settings)
         return Servers(self.activity, self.storage.cache, self._server_sources(), probes=probes)
+
+    @cached_property
+    def proxy(self) -> ProxyService:
+        """The local MCP proxy of the window. One without a window is made by its command (`app/cli/proxy.py`)."""
+        from app.core.mcp.proxy.handover import Role
+        from app.core.mcp.proxy.service import ProxyService
+        from app.core.mcp.proxy.sign_in_notices import WindowNotice
+
+        return ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins))
 
     @cached_property
     def sign_ins(self) -> SignIns:
@@ -346,7 +356,7 @@ class Services:
         await self.credentials.release(backend.credential)
 
     async def close(self) -> None:
-        """End everything in order: servers, backend, client, workspace, storage. Safe to call again.
+        """End everything in order: proxy, servers, backend, client, workspace, storage. Safe to call again.
 
         A step that fails raises at the end, after the others.
         """
@@ -367,6 +377,7 @@ class Services:
                 self.own_servers.close if "own_servers" in made else None,
                 self.disconnect,
                 self.servers.close if "servers" in made else None,
+                self.proxy.close if "proxy" in made else None,
             ):
                 if step is not None:
                     ending.push_async_callback(step)

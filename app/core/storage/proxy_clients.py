@@ -18,7 +18,7 @@ from app.core.storage.repository import Repository, Unreadable, moment, number, 
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 T = TypeVar("T")
 Version: TypeAlias = tuple[int, int]
@@ -251,6 +251,13 @@ class StoredClients(Repository):
     def _version(self) -> Version:
         [(found,)] = self._database.read("PRAGMA data_version")
         return self._database.replacements, int(found)
+
+
+def client_called(clients: Iterable[ClientRow], name: str) -> ClientRow | None:
+    """The client that may use the proxy and has this name, else this id."""
+    usable = [client for client in clients if client.revoked_at is None]
+    named = [client for client in usable if client.name.casefold() == name.casefold()]
+    return next(iter(named or [client for client in usable if client.id == name]), None)
 
 
 def _sum(before: UseRow | None, use: UseRow) -> UseRow:

@@ -31,7 +31,8 @@ class DetailsSubject(NamedTuple):
     def of(services: Services, key: str) -> DetailsSubject:
         """The subject for a sign-in in use, named by `SignIn.key`."""
         sign_in, backend = services.sign_ins.of(key), services.backend
-        assert sign_in is not None and sign_in.credential is not None
+        assert sign_in is not None
+        assert sign_in.credential is not None
         if sign_in.server_id is None and backend is not None:
             return DetailsSubject(sign_in, sign_in.credential, backend, backend.timeline)
         return DetailsSubject(sign_in, sign_in.credential, None, Timeline.of(sign_in.credential, services.role))

@@ -1,4 +1,4 @@
-"""A process that takes part in the proxy's port: `FOLDER ROLE NUMBER`. Says its status on standard output, line by line.
+"""A process that takes part in the proxy's port: `FOLDER ROLE NUMBER`. Says each status as a line of output.
 
 Answers each connection with its name. Reads commands from standard input: `stop` (keep the port), `leave`.
 """
@@ -17,7 +17,8 @@ from app.core.mcp.proxy.port import Acceptor, PortStatus, ProxyPort
 
 
 def say(**what: object) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.flush()
 
 
 async def main() -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from app.core.mcp.proxy.handover import Unreachable, door_path, open_door, visit
 from app.core.mcp.proxy.listeners import NotLoopback, PortTaken, bind, check, close_all, number_of
+from tests.until import until
 
 
 @pytest.fixture
@@ -95,6 +96,13 @@ async def ask(number: int, host: str = "127.0.0.1") -> tuple[int, str]:
             await writer.wait_closed()
 
 
+async def refused(number: int) -> None:
+    """Ask until the connection is refused. Raises `ConnectionRefusedError`."""
+    while True:
+        with suppress(ConnectionResetError, asyncio.IncompleteReadError):
+            assert (await ask(number))[0] == 503
+
+
 class Load:
     """Clients that ask one after the other. A connection that is refused fails; one that broke in the middle of its
     request is counted apart."""
@@ -119,8 +127,7 @@ class Load:
     async def more(self, count: int) -> None:
         """Wait for so many further answers."""
         wanted = len(self.answers) + count
-        while len(self.answers) < wanted:
-            await asyncio.sleep(0.005)
+        await until(lambda: len(self.answers) >= wanted)
 
     async def _client(self) -> None:
         while not self._over.is_set():
@@ -282,11 +289,9 @@ async def test_those_that_waited_for_nobody_are_told_so(start: Start, number: in
     status, body = await ask(number)
     assert status == 503
     assert "burrow proxy" in json.loads(body)["error"]
+    # It ends within moments, and answers until then.
     with pytest.raises(ConnectionRefusedError):
-        # It ends within moments, and answers until then.
-        while True:
-            with suppress(ConnectionResetError, asyncio.IncompleteReadError):
-                assert (await ask(number))[0] == 503
+        await refused(number)
 
 
 async def test_a_process_that_leaves_for_good_keeps_nothing(start: Start, number: int) -> None:

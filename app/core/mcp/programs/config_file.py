@@ -10,17 +10,16 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from app.core.mcp.programs.refused import ConfigRefused
+from app.core.mcp.programs.refused import ConfigChanged, ConfigRefused
 from app.core.private import FILE_MODE, make_private_folder, sync_folder
 
 BACKUP = "burrow-backup"
-CHANGED = "Look at the difference again, then add it."
 BLOCK = 256 * 1024
 REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your quota on the disk is used up",
     errno.EROFS: "the file system is read-only",
-    errno.EACCES: "you may not write there",
+    errno.EACCES: "you have no permission",
     errno.EPERM: "the system does not allow it",
 }
 
@@ -50,8 +49,8 @@ def write_config(path: Path, before: bytes | None, after: bytes) -> Path | None:
     """Replace the content in one step that survives a power failure; returns the backup, None for a new file.
 
     A link stays, and the file it leads to is replaced. Mode, owner and extended attributes stay. Just before the
-    replacement the file is read again: if it does not have `before` any more, nothing is written. Raises
-    `ConfigRefused`.
+    replacement the file is read again: if it does not have `before` any more, nothing is written and `ConfigChanged` is
+    raised. Raises `ConfigRefused`.
     """
     try:
         target = path.resolve()
@@ -66,7 +65,7 @@ def write_config(path: Path, before: bytes | None, after: bytes) -> Path | None:
             made.append(_back_up(target, before))
         made.append(_temporary(target, after, existing=before is not None))
         if read_config(target, len(before or b"") + BLOCK) != before:
-            raise ConfigRefused(f"{path} was changed meanwhile, so nothing was written.", action=CHANGED)
+            raise ConfigChanged(f"{path} was changed meanwhile, so nothing was written.")
         _replace(made[-1], target, new=before is None)
     except BaseException as failure:
         # Nothing was changed: the file itself is what a backup would keep.
@@ -74,7 +73,7 @@ def write_config(path: Path, before: bytes | None, after: bytes) -> Path | None:
             with contextlib.suppress(OSError):
                 each.unlink()
         if isinstance(failure, FileExistsError):
-            raise ConfigRefused(f"{path} was made meanwhile, so nothing was written.", action=CHANGED) from None
+            raise ConfigChanged(f"{path} was made meanwhile, so nothing was written.") from None
         if isinstance(failure, OSError):
             raise ConfigRefused(f"{path} cannot be written: {_reason(failure)}.") from None
         raise

@@ -24,6 +24,7 @@ LONGEST_NAME = 24
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PATH = re.compile(r"/(?:mcp|sse)/([^/]+)/?")
 HEADER = "Authorization"
+HEADER_MEMBERS = ("headers", "http_headers")
 KEY_PREFIX = "bw_"
 # The members that say how a server is reached. The others of an entry are the user's.
 REACHING = frozenset(
@@ -60,6 +61,17 @@ class NamedEntry:
     server: str
     name: str
     members: Mapping[str, EntryValue] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FoundEntry:
+    """An entry of ours in a file: its server and name, and how it reaches the server: over HTTP or with a command."""
+
+    server: str
+    name: str
+    url: str = ""
+    key: str = field(default="", repr=False)
+    command: tuple[str, ...] = ()
 
 
 def entry_name(server: OfferedServer, taken: Iterable[str] = ()) -> str:
@@ -102,7 +114,7 @@ def server_of(entry: object) -> str | None:
         texts = [each for each in arguments if isinstance(each, str)] if isinstance(arguments, list) else []
         return server_of_shim(texts)
     # Others serve at such addresses on this machine too, but not with a key of ours.
-    if not any(_has_key(entry.get(name)) for name in ("headers", "http_headers")):
+    if not any(_key(entry.get(name)) for name in HEADER_MEMBERS):
         return None
     for name in ("url", "serverUrl"):
         if isinstance(address := entry.get(name), str):
@@ -110,11 +122,23 @@ def server_of(entry: object) -> str | None:
     return None
 
 
-def _has_key(headers: object) -> bool:
-    return isinstance(headers, dict) and any(
-        isinstance(value, str) and name.lower() == HEADER.lower() and value.startswith(f"Bearer {KEY_PREFIX}")
-        for name, value in headers.items()
-    )
+def found_entry(name: str, entry: object) -> FoundEntry | None:
+    """What an entry of ours says, None for any other entry."""
+    server = server_of(entry)
+    if server is None or not isinstance(entry, dict):
+        return None
+    if isinstance(command := entry.get("command"), str):
+        return FoundEntry(server, name, command=(command, *map(str, entry.get("args", ()))))
+    keys = [key for member in HEADER_MEMBERS if (key := _key(entry.get(member)))]
+    return FoundEntry(server, name, str(entry.get("url") or entry.get("serverUrl")), keys[0])
+
+
+def _key(headers: object) -> str:
+    """The client's key in the headers of an entry, empty without one."""
+    for name, value in headers.items() if isinstance(headers, dict) else ():
+        if name.lower() == HEADER.lower() and isinstance(value, str) and value.startswith(f"Bearer {KEY_PREFIX}"):
+            return value.removeprefix("Bearer ")
+    return ""
 
 
 def _server_in(address: str) -> str | None:

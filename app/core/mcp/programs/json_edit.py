@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from app.core.mcp.programs.jsonc import Document, Member, Node, NotReadable, read
+from app.core.mcp.programs.jsonc import JsonDocument, JsonMember, JsonNode, NotReadable, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +52,10 @@ def delete_member(text: str, path: tuple[str, ...], name: str, *, comments: bool
     begin, end = member.start, member.node.end if member.comma is None else member.comma + 1
     before = found.members[index - 1].comma if index and member.comma is None else None
     left, right = _before_blanks(text, begin), _behind_blanks(text, end)
-    if left and text[left - 1] in LINE_BREAKS and text[right : right + 1] in ("", *LINE_BREAKS):
+    if left and text[left - 1] in LINE_BREAKS and text[right : right + 1] in (*LINE_BREAKS, "}"):
         # Nothing else stands on its lines.
-        begin, end = left - (2 if text[left - 2 : left] == "\r\n" else 1), right
-    elif before is not None:
+        begin, end = left - (2 if text[left - 2 : left] == "\r\n" else 1), end if text[right] == "}" else right
+    elif index and index == len(found.members) - 1:
         begin = left
     else:
         end = right
@@ -107,13 +107,13 @@ def _set(text: str, path: tuple[str, ...], name: str, value: JsonValue, comments
     return text[: there.node.start] + written + text[there.node.end :]
 
 
-def _refuse_other(node: Node, path: tuple[str, ...]) -> None:
+def _refuse_other(node: JsonNode, path: tuple[str, ...]) -> None:
     if node.members is None:
         what = f"“{'.'.join(path)}”" if path else "The file"
         raise NotReadable(f"{what} should be an object", node.start)
 
 
-def _object_at(document: Document, path: tuple[str, ...]) -> Node | None:
+def _object_at(document: JsonDocument, path: tuple[str, ...]) -> JsonNode | None:
     node = document.root
     for step in path:
         found = None if node is None else node.member(step)
@@ -121,7 +121,7 @@ def _object_at(document: Document, path: tuple[str, ...]) -> Node | None:
     return node
 
 
-def _insert(text: str, parent: Node, name: str, value: JsonValue, style: _Style) -> str:
+def _insert(text: str, parent: JsonNode, name: str, value: JsonValue, style: _Style) -> str:
     """`text` with one more member behind the last one of `parent`."""
     members = parent.members or ()
     if members and _on_one_line(text, parent):
@@ -139,14 +139,14 @@ def _insert(text: str, parent: Node, name: str, value: JsonValue, style: _Style)
     return text[: parent.tail] + style.newline + indent + member + close + text[parent.tail :]
 
 
-def _behind_last(text: str, parent: Node, last: Member, addition: str) -> str:
+def _behind_last(text: str, parent: JsonNode, last: JsonMember, addition: str) -> str:
     if last.comma is not None:
         return text[: parent.tail] + addition + "," + text[parent.tail :]
     end = last.node.end
     return text[:end] + "," + text[end : parent.tail] + addition + text[parent.tail :]
 
 
-def _on_one_line(text: str, node: Node) -> bool:
+def _on_one_line(text: str, node: JsonNode) -> bool:
     return bool(node.members) and LINE_END.search(text, node.start, node.end) is None
 
 
@@ -159,7 +159,7 @@ def _indent(text: str, at: int) -> str:
     return text[start:end]
 
 
-def _style(document: Document) -> _Style:
+def _style(document: JsonDocument) -> _Style:
     found = LINE_END.search(document.text)
     newline = "\n" if found is None else found[0]
     root = document.root
@@ -180,7 +180,7 @@ def _flat(value: JsonValue) -> str:
 
 
 def _plain(value: JsonValue) -> object:
-    """The value as `Node.value` has it."""
+    """The value as `JsonNode.value` has it."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

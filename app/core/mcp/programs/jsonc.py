@@ -28,7 +28,7 @@ class NotReadable(ValueError):
 
 
 @dataclass(frozen=True)
-class Node:
+class JsonNode:
     """A value and where it stands: `text[start:end]`. `members` are those of an object, `items` those of a list.
 
     `comma` says whether a comma follows the last member, `tail` is the index behind all that the object contains:
@@ -39,12 +39,12 @@ class Node:
     end: int
     text: str | None = None
     scalar: str | None = None
-    members: tuple[Member, ...] | None = None
-    items: tuple[Node, ...] | None = None
+    members: tuple[JsonMember, ...] | None = None
+    items: tuple[JsonNode, ...] | None = None
     comma: int | None = None
     tail: int = 0
 
-    def member(self, name: str) -> Member | None:
+    def member(self, name: str) -> JsonMember | None:
         """The member of this name, None where there is none."""
         return next((member for member in self.members or () if member.name == name), None)
 
@@ -60,25 +60,25 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Member:
+class JsonMember:
     """A member of an object: its name begins at `start`. `comma` is the index of the comma behind it, None without."""
 
     name: str
     start: int
-    node: Node
+    node: JsonNode
     comma: int | None = None
 
 
 @dataclass(frozen=True)
-class Document:
+class JsonDocument:
     """A text and its value; `root` is None for one that has only white space and comments. `end` is behind the last."""
 
     text: str
-    root: Node | None
+    root: JsonNode | None
     end: int
 
 
-def read(text: str, *, comments: bool) -> Document:
+def read(text: str, *, comments: bool) -> JsonDocument:
     """Read a text. With `comments` they are allowed, and so is a comma behind the last member or item.
 
     Raises `NotReadable`, also for a name that an object has twice.
@@ -86,12 +86,12 @@ def read(text: str, *, comments: bool) -> Document:
     reader = _Reader(text, comments)
     at = reader.skip(0)
     if at == len(text):
-        return Document(text, None, reader.content)
+        return JsonDocument(text, None, reader.content)
     root = reader.node(at, 0)
     at = reader.skip(root.end)
     if at != len(text):
         raise NotReadable("There is more after the end of the value", at)
-    return Document(text, root, reader.content)
+    return JsonDocument(text, root, reader.content)
 
 
 class _Reader:
@@ -115,7 +115,7 @@ class _Reader:
                 raise NotReadable("A comment stands here, and this program reads no comments", at)
             at = self.content = found.end()
 
-    def node(self, at: int, depth: int) -> Node:
+    def node(self, at: int, depth: int) -> JsonNode:
         if depth > DEPTH_LIMIT:
             raise NotReadable("It is nested too deeply", at)
         match self._text[at : at + 1]:
@@ -125,11 +125,11 @@ class _Reader:
                 return self._list(at, depth)
             case '"':
                 text, end = self._string(at)
-                return Node(at, end, text=text)
+                return JsonNode(at, end, text=text)
         found = SCALAR.match(self._text, at)
         if found is None:
             raise NotReadable("The text ends too early" if at >= len(self._text) else "A value is expected", at)
-        return Node(at, found.end(), scalar=found[0])
+        return JsonNode(at, found.end(), scalar=found[0])
 
     def _string(self, at: int) -> tuple[str, int]:
         try:
@@ -138,8 +138,8 @@ class _Reader:
             raise NotReadable("A text has no closing quote, or a character that is not allowed", problem.pos) from None
         return str(text), end
 
-    def _object(self, start: int, depth: int) -> Node:
-        members: list[Member] = []
+    def _object(self, start: int, depth: int) -> JsonNode:
+        members: list[JsonMember] = []
         names: set[str] = set()
         at = self.skip(start + 1)
         comma: int | None = None
@@ -162,12 +162,12 @@ class _Reader:
             if self._text[at : at + 1] == ",":
                 comma = at
                 at = self.skip(at + 1)
-            members.append(Member(name, begin, node, comma))
+            members.append(JsonMember(name, begin, node, comma))
         self._refuse_trailing(comma)
-        return Node(start, at + 1, members=tuple(members), comma=comma, tail=self.content)
+        return JsonNode(start, at + 1, members=tuple(members), comma=comma, tail=self.content)
 
-    def _list(self, start: int, depth: int) -> Node:
-        items: list[Node] = []
+    def _list(self, start: int, depth: int) -> JsonNode:
+        items: list[JsonNode] = []
         at = self.skip(start + 1)
         comma: int | None = None
         while self._text[at : at + 1] != "]":
@@ -180,7 +180,7 @@ class _Reader:
                 comma = at
                 at = self.skip(at + 1)
         self._refuse_trailing(comma)
-        return Node(start, at + 1, items=tuple(items), comma=comma, tail=self.content)
+        return JsonNode(start, at + 1, items=tuple(items), comma=comma, tail=self.content)
 
     def _refuse_trailing(self, comma: int | None) -> None:
         if comma is not None and not self._comments:

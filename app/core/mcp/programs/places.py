@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.core.mcp.programs.program import LINUX, MACOS, WINDOWS, Base, Place, Program
+from app.core.mcp.programs.program import LINUX, MACOS, WINDOWS, Base, ConfigPlace, Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ SYSTEM_COMMAND_FOLDERS = ("usr/local/bin", "opt/homebrew/bin", "snap/bin")
 
 
 @dataclass(frozen=True)
-class Machine:
+class ProgramMachine:
     """The machine as programs see it: platform (of `sys.platform`), environment, home, and root of the files."""
 
     platform: str
@@ -32,10 +32,10 @@ class Machine:
     root: Path = Path("/")
 
     @staticmethod
-    def here() -> Machine:
+    def here() -> ProgramMachine:
         """This machine. Raises `RuntimeError` when the user has no home folder."""
         platform = sys.platform if sys.platform in (MACOS, WINDOWS) else LINUX
-        return Machine(platform, os.environ, Path.home())
+        return ProgramMachine(platform, os.environ, Path.home())
 
     def folder(self, base: Base) -> Path:
         """The folder of a base."""
@@ -58,7 +58,7 @@ class Machine:
         named = Path(self.environment.get(variable, ""))
         return named if named.is_absolute() else otherwise
 
-    def paths(self, place: Place) -> tuple[Path, ...]:
+    def paths(self, place: ConfigPlace) -> tuple[Path, ...]:
         """The files that a place stands for here: none on other platforms, several where a pattern matches several."""
         if self.platform not in place.platforms:
             return ()
@@ -126,9 +126,9 @@ class Found:
         return next(iter(self.files), None)
 
 
-def found(program: Program, machine: Machine | None = None) -> Found:
+def found(program: Program, machine: ProgramMachine | None = None) -> Found:
     """Look for a program: blocking, a few calls of the file system. Never raises `OSError`."""
-    machine = machine or Machine.here()
+    machine = machine or ProgramMachine.here()
     known = [
         (ConfigFile(path, _is_file(path), place.flavor, place.sandbox), "*" in place.file)
         for place in program.places

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+TEST_AGENT = "Burrow (test)"
+"""What the test of a client calls itself: trying a client out does not count as its use."""
+
 
 class Format(Enum):
     """How a configuration file is written. `JSONC`: JSON with comments and trailing commas."""
@@ -37,7 +40,7 @@ ANYWHERE = (LINUX, MACOS, WINDOWS)
 
 
 @dataclass(frozen=True)
-class Place:
+class ConfigPlace:
     """A configuration file of a program.
 
     `file` is relative to `base`, its parts separated by slashes; a part may be a pattern. `variable` names an
@@ -64,7 +67,7 @@ class Installed:
     """How to tell that a program is installed: `commands` on the PATH, or one of `folders`."""
 
     commands: tuple[str, ...] = ()
-    folders: tuple[Place, ...] = ()
+    folders: tuple[ConfigPlace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Program:
     format: Format
     key: str
     entry: Entry
-    places: tuple[Place, ...]
+    places: tuple[ConfigPlace, ...]
     installed: Installed
     vias: tuple[Via, ...] = (Via.HTTP, Via.STDIO)
     owns_file: bool = False

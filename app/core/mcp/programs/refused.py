@@ -1,4 +1,4 @@
-"""ConfigRefused: a program's configuration file was not changed."""
+"""The errors of changing a program's configuration file."""
 
 from __future__ import annotations
 
@@ -10,3 +10,10 @@ class ConfigRefused(Rejected):
 
     title = "The file was not changed"
     action = "Correct the file, or paste the text into it yourself."
+
+
+class ConfigChanged(ConfigRefused):
+    """The file is no longer what was shown. Nothing was written."""
+
+    title = "The file has changed meanwhile"
+    action = "Look at the difference again, then add it."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.core.mcp.programs.entries import HEADER, REACHING, Access, plan
-from app.core.mcp.programs.places import Machine
+from app.core.mcp.programs.places import ProgramMachine
 from app.core.mcp.programs.program import WINDOWS, Format, Via
 from app.core.mcp.programs.toml_edit import set_table
 
@@ -42,7 +42,7 @@ def snippet(
     client: str = "",
     data: Path | None = None,
     via: Via | None = None,
-    machine: Machine | None = None,
+    machine: ProgramMachine | None = None,
 ) -> Snippet:
     """The text for a program, complete as it stands.
 
@@ -51,7 +51,7 @@ def snippet(
     program prefers.
     """
     way = via if via in program.vias else program.vias[0]
-    machine = machine or Machine.here()
+    machine = machine or ProgramMachine.here()
     entries = plan(program, servers, Access(address, key or NO_KEY, client, data), way, {})
     if program.owns_file:
         return _commands(program, entries, way, machine)
@@ -89,9 +89,9 @@ def remove_command(program: Program, name: str) -> tuple[str, ...]:
     return tuple(name if word == "{name}" else word for word in program.remove)
 
 
-def shell_line(words: Sequence[str], machine: Machine | None = None) -> str:
+def shell_line(words: Sequence[str], machine: ProgramMachine | None = None) -> str:
     """A command as it is typed into a terminal: of a POSIX shell, or of Windows."""
-    windows = (machine or Machine.here()).platform == WINDOWS
+    windows = (machine or ProgramMachine.here()).platform == WINDOWS
     return subprocess.list2cmdline(words) if windows else shlex.join(words)
 
 
@@ -108,7 +108,7 @@ def _filled(word: str, entry: NamedEntry) -> str:
             return word
 
 
-def _commands(program: Program, entries: Sequence[NamedEntry], way: Via, machine: Machine) -> Snippet:
+def _commands(program: Program, entries: Sequence[NamedEntry], way: Via, machine: ProgramMachine) -> Snippet:
     lines = [shell_line(add_command(program, entry, way), machine) for entry in entries]
     again = shell_line(remove_command(program, entries[0].name), machine) if entries else ""
     note = " ".join(
@@ -123,13 +123,13 @@ def _commands(program: Program, entries: Sequence[NamedEntry], way: Via, machine
     return Snippet("".join(f"{line}\n" for line in lines), "shell", note)
 
 
-def _note(program: Program, machine: Machine) -> str:
+def _note(program: Program, machine: ProgramMachine) -> str:
     paths = [path for place in program.places for path in machine.paths(place)]
     where = f"This goes into {_short(paths[0], machine)}." if paths else ""
     return " ".join(part for part in (where, program.reload) if part)
 
 
-def _short(path: Path, machine: Machine) -> str:
+def _short(path: Path, machine: ProgramMachine) -> str:
     try:
         return f"~/{path.relative_to(machine.home).as_posix()}" if machine.platform != WINDOWS else str(path)
     except ValueError:

@@ -1,7 +1,7 @@
 """PROGRAMS: the MCP clients that Burrow knows by name.
 
 Each entry names its source. "Run" means that the released program was started with a file or a command of this form
-and sent its requests with the header: Claude Code 2.1.197, Codex 0.171.0.
+and sent its requests with the header: Claude Code 2.1.332, Codex 0.171.0 (`dev.py proof programs`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from app.core.mcp.programs.program import (
     MACOS,
     WINDOWS,
     Base,
+    ConfigPlace,
     Entry,
     Format,
     Installed,
-    Place,
     Program,
     Via,
 )
@@ -29,8 +29,8 @@ CLAUDE_CODE = Program(
     format=Format.JSON,
     key="mcpServers",
     entry=Entry(type_http="http", type_stdio="stdio"),
-    places=(Place(ANYWHERE, Base.HOME, ".claude.json", variable="CLAUDE_CONFIG_DIR"),),
-    installed=Installed(("claude",), (Place(ANYWHERE, Base.HOME, ".claude"),)),
+    places=(ConfigPlace(ANYWHERE, Base.HOME, ".claude.json", variable="CLAUDE_CONFIG_DIR"),),
+    installed=Installed(("claude",), (ConfigPlace(ANYWHERE, Base.HOME, ".claude"),)),
     owns_file=True,
     add=("claude", "mcp", "add", "--scope", "user", "{name}", "--", "{command}"),
     add_http=(
@@ -53,24 +53,24 @@ CLAUDE_DESKTOP = Program(
     key="mcpServers",
     entry=Entry(),
     places=(
-        Place((MACOS,), Base.SUPPORT, "Claude/claude_desktop_config.json"),
-        Place(
+        ConfigPlace((MACOS,), Base.SUPPORT, "Claude/claude_desktop_config.json"),
+        ConfigPlace(
             (WINDOWS,),
             Base.LOCAL_DATA,
             "Packages/Claude_*/LocalCache/Roaming/Claude/claude_desktop_config.json",
             flavor="package",
         ),
-        Place((WINDOWS,), Base.APPLICATION_DATA, "Claude/claude_desktop_config.json"),
-        Place((LINUX,), Base.CONFIG, "Claude/claude_desktop_config.json"),
+        ConfigPlace((WINDOWS,), Base.APPLICATION_DATA, "Claude/claude_desktop_config.json"),
+        ConfigPlace((LINUX,), Base.CONFIG, "Claude/claude_desktop_config.json"),
     ),
     installed=Installed(
         ("claude-desktop",),
         (
-            Place((MACOS,), Base.SYSTEM, "Applications/Claude.app"),
-            Place((MACOS,), Base.SUPPORT, "Claude"),
-            Place((WINDOWS,), Base.LOCAL_DATA, "Packages/Claude_*"),
-            Place((WINDOWS,), Base.APPLICATION_DATA, "Claude"),
-            Place((LINUX,), Base.CONFIG, "Claude"),
+            ConfigPlace((MACOS,), Base.SYSTEM, "Applications/Claude.app"),
+            ConfigPlace((MACOS,), Base.SUPPORT, "Claude"),
+            ConfigPlace((WINDOWS,), Base.LOCAL_DATA, "Packages/Claude_*"),
+            ConfigPlace((WINDOWS,), Base.APPLICATION_DATA, "Claude"),
+            ConfigPlace((LINUX,), Base.CONFIG, "Claude"),
         ),
     ),
     vias=(Via.STDIO,),
@@ -86,10 +86,10 @@ CURSOR = Program(
     format=Format.JSONC,
     key="mcpServers",
     entry=Entry(),
-    places=(Place(ANYWHERE, Base.HOME, ".cursor/mcp.json"),),
+    places=(ConfigPlace(ANYWHERE, Base.HOME, ".cursor/mcp.json"),),
     installed=Installed(
         ("cursor", "cursor-agent"),
-        (Place(ANYWHERE, Base.HOME, ".cursor"), Place((MACOS,), Base.SYSTEM, "Applications/Cursor.app")),
+        (ConfigPlace(ANYWHERE, Base.HOME, ".cursor"), ConfigPlace((MACOS,), Base.SYSTEM, "Applications/Cursor.app")),
     ),
     lists=("cursor-agent", "mcp", "list"),
     checks=True,
@@ -97,12 +97,12 @@ CURSOR = Program(
 )
 
 
-def _code(folder: str, flavor: str) -> tuple[Place, ...]:
+def _code(folder: str, flavor: str) -> tuple[ConfigPlace, ...]:
     file = f"{folder}/User/mcp.json"
     return (
-        Place((LINUX,), Base.CONFIG, file, flavor=flavor),
-        Place((MACOS,), Base.SUPPORT, file, flavor=flavor),
-        Place((WINDOWS,), Base.APPLICATION_DATA, file, flavor=flavor),
+        ConfigPlace((LINUX,), Base.CONFIG, file, flavor=flavor),
+        ConfigPlace((MACOS,), Base.SUPPORT, file, flavor=flavor),
+        ConfigPlace((WINDOWS,), Base.APPLICATION_DATA, file, flavor=flavor),
     )
 
 
@@ -121,14 +121,14 @@ VS_CODE = Program(
         *_code("Code", ""),
         *_code("Code - Insiders", "Insiders"),
         *_code("VSCodium", "VSCodium"),
-        Place(
+        ConfigPlace(
             (LINUX,),
             Base.HOME,
             ".var/app/com.visualstudio.code/config/Code/User/mcp.json",
             flavor="Flatpak",
             sandbox=True,
         ),
-        Place(
+        ConfigPlace(
             (LINUX,),
             Base.HOME,
             ".var/app/com.vscodium.codium/config/VSCodium/User/mcp.json",
@@ -139,10 +139,10 @@ VS_CODE = Program(
     installed=Installed(
         ("code", "code-insiders", "codium"),
         (
-            Place((MACOS,), Base.SYSTEM, "Applications/Visual Studio Code.app"),
-            Place((LINUX,), Base.CONFIG, "Code"),
-            Place((MACOS,), Base.SUPPORT, "Code"),
-            Place((WINDOWS,), Base.APPLICATION_DATA, "Code"),
+            ConfigPlace((MACOS,), Base.SYSTEM, "Applications/Visual Studio Code.app"),
+            ConfigPlace((LINUX,), Base.CONFIG, "Code"),
+            ConfigPlace((MACOS,), Base.SUPPORT, "Code"),
+            ConfigPlace((WINDOWS,), Base.APPLICATION_DATA, "Code"),
         ),
     ),
     add=("code", "--add-mcp", "{json}"),
@@ -158,8 +158,8 @@ CODEX = Program(
     format=Format.TOML,
     key="mcp_servers",
     entry=Entry(headers="http_headers"),
-    places=(Place(ANYWHERE, Base.HOME, ".codex/config.toml", variable="CODEX_HOME"),),
-    installed=Installed(("codex",), (Place(ANYWHERE, Base.HOME, ".codex"),)),
+    places=(ConfigPlace(ANYWHERE, Base.HOME, ".codex/config.toml", variable="CODEX_HOME"),),
+    installed=Installed(("codex",), (ConfigPlace(ANYWHERE, Base.HOME, ".codex"),)),
     add=("codex", "mcp", "add", "{name}", "--", "{command}"),
     remove=("codex", "mcp", "remove", "{name}"),
     lists=("codex", "mcp", "list"),
@@ -175,18 +175,20 @@ ZED = Program(
     key="context_servers",
     entry=Entry(),
     places=(
-        Place((LINUX,), Base.CONFIG, "zed/settings.json"),
-        Place((MACOS,), Base.HOME, ".config/zed/settings.json"),
-        Place((WINDOWS,), Base.APPLICATION_DATA, "Zed/settings.json"),
-        Place((LINUX,), Base.HOME, ".var/app/dev.zed.Zed/config/zed/settings.json", flavor="Flatpak", sandbox=True),
+        ConfigPlace((LINUX,), Base.CONFIG, "zed/settings.json"),
+        ConfigPlace((MACOS,), Base.HOME, ".config/zed/settings.json"),
+        ConfigPlace((WINDOWS,), Base.APPLICATION_DATA, "Zed/settings.json"),
+        ConfigPlace(
+            (LINUX,), Base.HOME, ".var/app/dev.zed.Zed/config/zed/settings.json", flavor="Flatpak", sandbox=True
+        ),
     ),
     installed=Installed(
         ("zed", "zeditor", "zedit"),
         (
-            Place((LINUX,), Base.CONFIG, "zed"),
-            Place((MACOS,), Base.HOME, ".config/zed"),
-            Place((MACOS,), Base.SYSTEM, "Applications/Zed.app"),
-            Place((WINDOWS,), Base.APPLICATION_DATA, "Zed"),
+            ConfigPlace((LINUX,), Base.CONFIG, "zed"),
+            ConfigPlace((MACOS,), Base.HOME, ".config/zed"),
+            ConfigPlace((MACOS,), Base.SYSTEM, "Applications/Zed.app"),
+            ConfigPlace((WINDOWS,), Base.APPLICATION_DATA, "Zed"),
         ),
     ),
     reload="Zed reads its settings again by itself.",
@@ -200,10 +202,10 @@ WINDSURF = Program(
     key="mcpServers",
     entry=Entry(url="serverUrl"),
     places=(
-        Place(ANYWHERE, Base.HOME, ".codeium/windsurf/mcp_config.json"),
-        Place(ANYWHERE, Base.HOME, ".codeium/windsurf-next/mcp_config.json", flavor="Next"),
+        ConfigPlace(ANYWHERE, Base.HOME, ".codeium/windsurf/mcp_config.json"),
+        ConfigPlace(ANYWHERE, Base.HOME, ".codeium/windsurf-next/mcp_config.json", flavor="Next"),
     ),
-    installed=Installed(("windsurf",), (Place(ANYWHERE, Base.HOME, ".codeium/windsurf"),)),
+    installed=Installed(("windsurf",), (ConfigPlace(ANYWHERE, Base.HOME, ".codeium/windsurf"),)),
     reload="Press Refresh in the list of MCP servers of Windsurf.",
 )
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from app.core.mcp.programs.refused import ConfigRefused
-from app.core.mcp.programs.toml_text import Statement, spelled_key, spelled_text, statements
+from app.core.mcp.programs.toml_text import TomlStatement, spelled_key, spelled_text, statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,13 +79,13 @@ def _plain(members: Mapping[str, EntryValue]) -> dict[str, object]:
     }
 
 
-def _refuse_inline(found: tuple[Statement, ...], key: str) -> None:
+def _refuse_inline(found: tuple[TomlStatement, ...], key: str) -> None:
     for each in found:
         if each.path == (key,) and (each.array or not each.header):
             raise ConfigRefused(f"“{key}” is written in one line, and no table can be added to it.")
 
 
-def _refuse_other_forms(found: tuple[Statement, ...], key: str, name: str) -> None:
+def _refuse_other_forms(found: tuple[TomlStatement, ...], key: str, name: str) -> None:
     for each in found:
         below_its_header = each.table >= 0 and found[each.table].path[:2] == (key, name)
         if each.path[:2] == (key, name) and not (below_its_header and not each.array):
@@ -94,7 +94,7 @@ def _refuse_other_forms(found: tuple[Statement, ...], key: str, name: str) -> No
             )
 
 
-def _whole_lines(text: str, each: Statement) -> tuple[int, int]:
+def _whole_lines(text: str, each: TomlStatement) -> tuple[int, int]:
     """The lines of a statement with the line's end behind them, or with the one before them at the text's end."""
     for ending in ("\r\n", "\n"):
         if text.startswith(ending, each.end):

@@ -24,7 +24,7 @@ STRING = re.compile(
 
 
 @dataclass(frozen=True)
-class Statement:
+class TomlStatement:
     """A header of a table or a key with its value: `text[start:end]` with its indentation, without its line's end.
 
     `path` has all names from the root on. `table` is the index of the header that it belongs to, -1 for none. A comment
@@ -39,9 +39,9 @@ class Statement:
     array: bool = False
 
 
-def statements(text: str) -> tuple[Statement, ...]:
+def statements(text: str) -> tuple[TomlStatement, ...]:
     """The statements of a valid text, in order."""
-    found: list[Statement] = []
+    found: list[TomlStatement] = []
     table: tuple[str, ...] = ()
     owner = -1
     at = 0
@@ -59,11 +59,11 @@ def statements(text: str) -> tuple[Statement, ...]:
             table, at = _key(text, at + (2 if array else 1))
             owner = len(found)
             end = _line_end(text, at)
-            found.append(Statement(table, start, end, owner, header=True, array=array))
+            found.append(TomlStatement(table, start, end, owner, header=True, array=array))
         else:
             path, at = _key(text, at)
             end = _line_end(text, _behind_value(text, at + 1))
-            found.append(Statement((*table, *path), start, end, owner))
+            found.append(TomlStatement((*table, *path), start, end, owner))
         at = _next_line(text, end)
     return tuple(found)
 

@@ -53,6 +53,8 @@ class ApprovalServers(Protocol):
 class ApprovalClients(Protocol):
     """Where a client's own rules are set (`app.core.mcp.proxy.clients`)."""
 
+    revoked: Event[str]
+
     def rule_of(self, client: str, server: str, tool: str) -> ToolRule | None: ...
 
     async def set_rule(self, client: str, server: str, tool: str, rule: ToolRule | None) -> None: ...
@@ -129,7 +131,10 @@ class Approvals:
         self._sessions: dict[tuple[str, str, str, str], None] = {}
         self._attended = False
         self._background = BackgroundTasks()
-        self._unsubscribe = rules.changed.subscribe(self._rules_changed)
+        self._subscriptions = (
+            rules.changed.subscribe(self._rules_changed),
+            clients.revoked.subscribe(self._client_revoked),
+        )
 
     @property
     def open(self) -> tuple[Question, ...]:
@@ -192,21 +197,10 @@ class Approvals:
             if question.covers(other, decision) and (decision is not Decision.ALWAYS or self._allowed(other, question)):
                 self._settle(other, decision)
 
-    def forget_session(self, session: str) -> None:
-        """A session of a client is over: what was allowed for it is not allowed any more."""
-        if session:
-            self._sessions = {key: None for key in self._sessions if key[1] != session}
-
-    def forget_client(self, client_id: str) -> None:
-        """A client was revoked: its questions are refused, and what was allowed for its sessions is forgotten."""
-        self._sessions = {key: None for key in self._sessions if key[0] != client_id}
-        for question in self.open:
-            if question.client.id == client_id:
-                self._settle(question, Decision.REFUSE)
-
     async def close(self) -> None:
         """Nobody can be asked any more."""
-        self._unsubscribe()
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
         self.attended = False
         await self._background.close()
 
@@ -271,6 +265,13 @@ class Approvals:
         answer = self._open.get(question)
         if answer is not None and not answer.done():
             answer.set_result(decision)
+
+    def _client_revoked(self, client_id: str) -> None:
+        """A client was revoked: its questions are refused, and what was allowed for its sessions is forgotten."""
+        self._sessions = {key: None for key in self._sessions if key[0] != client_id}
+        for question in self.open:
+            if question.client.id == client_id:
+                self._settle(question, Decision.REFUSE)
 
     def _rules_changed(self, change: RuleChange) -> None:
         """What the user decided elsewhere answers the questions about it, and ends what was allowed for a session."""

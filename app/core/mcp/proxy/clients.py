@@ -21,7 +21,7 @@ from app.core.events import Event
 from app.core.mcp.proxy.keys import hash_of, is_key, new_key
 from app.core.mcp.proxy.parts import ProxyClient, ToolRule
 from app.core.redaction import redact_text
-from app.core.storage.proxy_clients import ClientRow, UseRow
+from app.core.storage.proxy_clients import ClientRow, UseRow, client_called
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -88,6 +88,7 @@ class _Snapshot:
     version: Version | None = None
     known: Mapping[str, KnownClient] = field(default_factory=dict)
     by_hash: Mapping[str, ProxyClient] = field(default_factory=dict, repr=False)
+    rows: tuple[ClientRow, ...] = ()
 
 
 class ProxyClients:
@@ -172,13 +173,9 @@ class ProxyClients:
 
     def called(self, name: str) -> KnownClient:
         """The client that may use the proxy and has this name, else this id. Raises `NotFound`."""
-        usable = [known for known in self.clients if known.revoked_at is None]
-        for known in usable:
-            if known.client.name.casefold() == name.casefold():
-                return known
-        for known in usable:
-            if known.client.id == name:
-                return known
+        found = client_called(self._snapshot.rows, name)
+        if found is not None:
+            return self._snapshot.known[found.id]
         raise NotFound(f"No client is called {name}.", action="List them: burrow connect list")
 
     async def look(self) -> None:
@@ -311,7 +308,7 @@ def _snapshot(found: ClientTables) -> _Snapshot:
         for key, client in found.keys.items()
         if client in known and known[client].revoked_at is None
     }
-    return _Snapshot(found.version, known, by_hash)
+    return _Snapshot(found.version, known, by_hash, found.clients)
 
 
 def _client(row: ClientRow) -> ProxyClient:

@@ -154,7 +154,7 @@ def _place(path: str) -> tuple[str, Way, tuple[str, ...]]:
     for pattern, way, methods in PATHS:
         found = pattern.fullmatch(path)
         if found is not None:
-            server = unquote(found[1], errors="strict") if "%" in found[1] else found[1]
+            server = unquote(found[1], errors="replace") if "%" in found[1] else found[1]
             if SAFE_ID.fullmatch(server) and server not in {".", ".."}:
                 return server, way, methods
     raise nothing_here()

@@ -29,8 +29,9 @@ LONGEST_LINE = 4096
 MOST_SOCKETS = 4
 DOOR = "port.sock"
 
-# What the one who connected may say: a window asks an owner without a window for the port; whoever took the sockets of
-# a keeper says so.
+# What the one who connected may say: that it stands by; that it is a window and asks an owner without one for the port;
+# that it took the sockets of a keeper. Who says nothing only looks.
+STANDS_BY = b"s"
 YIELD = b"y"
 TOOK = b"t"
 

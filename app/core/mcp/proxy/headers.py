@@ -64,7 +64,7 @@ def inward(
     given: Headers, besides: Mapping[str, str], *, bearer: str = "", session: str = "", more: Headers = ()
 ) -> Headers:
     """The headers of a request to a server. `besides` and `more` replace those of the client."""
-    own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in besides.items()]
+    own = [(name.lower().encode(), _as_bytes(value)) for name, value in besides.items()]
     own += more
     replaced = {name for name, _value in own}
     named = _named_by_connection(given)
@@ -112,6 +112,13 @@ def as_text(headers: Headers) -> dict[str, str]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         found[key] = f"{found[key]}, {text}" if key in found else text
     return found
+
+
+def _as_bytes(value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes]:

@@ -108,7 +108,7 @@ class Healing:
         """Send it, and read what decides. Raises `SendFailure`."""
         route, session = out.route, out.session
         besides = route.upstream.headers()
-        if not route.confidential and (tokens is not None or besides):
+        if not route.confidential and (route.recovery is not None or besides):
             raise SendFailure("its address is not https, and a secret would travel readable", sent=False)
         headers = inward(
             out.headers,
@@ -136,6 +136,11 @@ class Healing:
             raise RequestRefused(
                 _unavailable(route, "redirects to another address, which is not followed", "Correct its address.")
             )
+        if recovery is None and answer.status == 401:
+            # It asks for a sign-in that there never was. A client would begin one of its own, past the proxy.
+            sentence = await route.sign_in_needed()
+            words = f"{route.upstream.title} needs a sign-in in Burrow. {sentence}"
+            raise RequestRefused(Refusal(RefusalKind.SIGN_IN_NEEDED, words, sentence, route.upstream.id))
         if recovery is None or tokens is None:
             return None
         target = recovery.target
@@ -157,7 +162,7 @@ class Healing:
             if verdict is Verdict.VENDOR_SIGN_IN:
                 route.vendor_sign_in_needed()
                 return None
-            if answer.status in {401, 403} and out.follow_session and _bound(out, tokens):
+            if answer.status in {401, 403} and out.follow_session and _bound(out, answer):
                 return None
             if last or verdict not in {Verdict.RECOVERABLE_AUTH, Verdict.AMBIGUOUS_AUTH}:
                 newer, failure = None, None
@@ -227,10 +232,12 @@ async def _read_opening(out: Outgoing, answer: ServerAnswer) -> None:
             answer.message = await answer.first_message(out.release)
 
 
-def _bound(out: Outgoing, tokens: TokenSet) -> bool:
-    """Whether the session was opened with another token, to which the server may have bound it."""
+def _bound(out: Outgoing, answer: ServerAnswer) -> bool:
+    """Whether the session was opened with another token, to which the server may have bound it, or was replaced."""
     session = out.session
-    return session is not None and session.opened_with not in {"", tokens.access_token}
+    if session is None or answer.tokens is None:
+        return False
+    return answer.generation != session.generation or session.opened_with not in {"", answer.tokens.access_token}
 
 
 def _unreachable(out: Outgoing, failure: SendFailure) -> RequestRefused:

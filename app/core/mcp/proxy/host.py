@@ -15,6 +15,7 @@ from app.core.auth.grant.journal import SIGNED_IN
 from app.core.auth.status import CredentialState
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, NotFound, SignInNeeded, VendorSignInNeeded
+from app.core.mcp.programs.program import TEST_AGENT
 from app.core.mcp.proxy.parts import NotReady
 from app.core.mcp.proxy.targets import Targets
 
@@ -60,6 +61,8 @@ class ProcessHost:
         notice: SignInNotice,
     ) -> None:
         """`gate` leads to the loop of the process."""
+        self.admitted: Callable[[str], None] = lambda _client: None
+        """Called with the id of a client, in the task that handles its request."""
         self._around = around
         self._gate = gate
         self._clients = clients
@@ -87,11 +90,16 @@ class ProcessHost:
 
     def client_of(self, key: str) -> ProxyClient | None:
         """See `ProxyHost`."""
-        return self._clients.client_of(key)
+        return self._admitted(self._clients.client_of(key))
 
     async def find_client(self, key: str) -> ProxyClient | None:
         """See `ProxyHost`."""
-        return await self._gate.run(lambda: self._clients.find_client(key))
+        return self._admitted(await self._gate.run(lambda: self._clients.find_client(key)))
+
+    def _admitted(self, client: ProxyClient | None) -> ProxyClient | None:
+        if client is not None:
+            self.admitted(client.id)
+        return client
 
     async def upstream(self, server_id: str) -> Upstream:
         """See `ProxyHost`. Raises `NotReady` too, after five seconds of a start."""
@@ -120,8 +128,10 @@ class ProcessHost:
     @asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
         """See `ProxyHost`."""
-        release = await self._gate.run(lambda: self._allow(server_id, tool))
+        release = asyncio.Event()
         try:
+            # Cancelled on the way back, it may have been allowed all the same.
+            await self._gate.run(lambda: self._allow(server_id, tool, release))
             yield
         finally:
             # Nobody waits until the policy is set back: that is tried again until it is.
@@ -135,7 +145,8 @@ class ProcessHost:
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         """See `ProxyHost`."""
-        self._clients.used(client.id, server_id, agent, calls=0 if tool is None else 1)
+        if not agent.startswith(TEST_AGENT):
+            self._clients.used(client.id, server_id, agent, calls=0 if tool is None else 1)
 
     async def sign_in_needed(self, upstream: HttpUpstream) -> str:
         """See `ProxyHost`."""
@@ -152,9 +163,9 @@ class ProcessHost:
         with contextlib.suppress(BurrowError):
             await self._around.servers.list()
 
-    async def _allow(self, server_id: str, tool: str) -> asyncio.Event:
-        """Enter the registry's `allowed_once` in a task of its own; it is left when the event is set."""
-        allowed, release = asyncio.Event(), asyncio.Event()
+    async def _allow(self, server_id: str, tool: str, release: asyncio.Event) -> None:
+        """Enter the registry's `allowed_once` in a task of its own; it is left when `release` is set."""
+        allowed = asyncio.Event()
         failures: list[BurrowError] = []
 
         async def hold() -> None:
@@ -176,7 +187,6 @@ class ProcessHost:
             raise
         finally:
             entering.cancel()
-        return release
 
     async def _find(self, server_id: str) -> Upstream:
         try:
@@ -197,7 +207,7 @@ class ProcessHost:
         """
         left = self._started + READY_SECONDS - monotonic()
         if self._around.backend is None:
-            if left <= 0.0 or self._around.without_account:
+            if left <= 0.0 or self._around.remembered_host() is None:
                 return False
             connected = asyncio.Event()
             unsubscribe = self._around.backend_changed.subscribe(lambda _: connected.set())

@@ -83,18 +83,21 @@ class ListenStream:
             return
         session.restarts.add(self._restarted.set)
         try:
-            await self._keep_open(answer)
+            await self._keep_open(answer, session)
         finally:
             session.restarts.discard(self._restarted.set)
         self._responder.end()
 
-    async def _keep_open(self, answer: ServerAnswer | None) -> None:
+    async def _keep_open(self, answer: ServerAnswer | None, session: ProxySession) -> None:
         """Pass on one stream after the other, until the server offers none any more."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
             began = loop.time()
             if answer is not None:
+                if answer.generation == session.generation:
+                    # A new session that is known already.
+                    self._restarted.clear()
                 await self._pass_on(answer)
                 failures = 0 if loop.time() - began > HEALTHY_SECONDS else failures
             if self._restarted.is_set():

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.file_lock import file_lock
 from app.core.mcp.proxy.handover import (
     CAN_HAND_OVER,
+    STANDS_BY,
     TOOK,
     YIELD,
     Holder,
@@ -142,7 +143,7 @@ class ProxyPort:
             await asyncio.gather(task, return_exceptions=True)
         door = self._door
         if self._lock is not None:
-            if door is not None and door.visitors:
+            if door is not None and door.followed:
                 # Somebody stands by: it serves new connections while what is in flight here is finished.
                 released = asyncio.ensure_future(self._acceptor.release(drain))
                 await asyncio.sleep(0)
@@ -150,7 +151,8 @@ class ProxyPort:
                 await released
             else:
                 await self._acceptor.release(drain)
-                if keep and door is not None and not door.visitors:
+                # A temporary port is in no client's configuration, so nobody comes to it.
+                if keep and door is not None and not door.followed and not self._taken:
                     self._keep(door)
                 self._leave()
         await asyncio.gather(*self._draining, return_exceptions=True)
@@ -279,9 +281,9 @@ class ProxyPort:
         self._looks, self._tries = 0, 0
         try:
             self._tell(PortStatus(PortState.ELSEWHERE, number_of(listeners), holder.taken, owner=holder.role))
-            if self._role is Role.WINDOW and holder.role is Role.HEADLESS:
-                connection.send(YIELD)
+            asks = self._role is Role.WINDOW and holder.role is Role.HEADLESS
             with contextlib.suppress(OSError):
+                connection.send(STANDS_BY + YIELD if asks else STANDS_BY)
                 while await asyncio.get_running_loop().sock_recv(connection, 64):
                     """Nothing else is said."""
         finally:
@@ -332,6 +334,7 @@ class _Door:
         self._listeners = listeners
         self._loop = asyncio.get_running_loop()
         self._watches: dict[asyncio.Task[None], socket.socket] = {}
+        self._standing: set[socket.socket] = set()
         self._asked: socket.socket | None = None
         self._yield = asyncio.Event()
         self.socket = open_door(path)
@@ -339,9 +342,9 @@ class _Door:
         self._loop.add_reader(self.socket, self._let_in)
 
     @property
-    def visitors(self) -> int:
-        """How many processes stand by."""
-        return len(self._watches)
+    def followed(self) -> bool:
+        """Whether a process stands by."""
+        return bool(self._standing)
 
     async def serve(self) -> None:
         """Wait until a window asks for the port."""
@@ -384,12 +387,15 @@ class _Door:
         """Read what it says until it ends."""
         with contextlib.suppress(OSError):
             while said := await self._loop.sock_recv(visitor, 64):
+                if STANDS_BY in said:
+                    self._standing.add(visitor)
                 if YIELD in said and self._holder.role is Role.HEADLESS:
                     self._asked = visitor
                     self._yield.set()
 
     def _gone(self, watch: asyncio.Task[None]) -> None:
         visitor = self._watches.pop(watch)
+        self._standing.discard(visitor)
         if self._asked is visitor:
             self._asked = None
         visitor.close()

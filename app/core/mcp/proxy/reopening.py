@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.openings import EVENT_STREAM
@@ -11,7 +12,7 @@ from app.core.mcp.proxy.headers import PROTOCOL_VERSION, SESSION
 from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.messages import INITIALIZED
 from app.core.mcp.proxy.parts import SendFailure
-from app.core.mcp.proxy.sessions import is_over, protocol_of
+from app.core.mcp.proxy.sessions import BUSY_SECONDS, is_over, protocol_of
 from app.core.mcp.proxy.streams import EventSplitter, EventTooLong, data_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,11 @@ def needs_session(answer: ServerAnswer, session: ProxySession) -> bool:
     "The host's MCP endpoint").
     """
     if answer.status in {401, 403}:
-        return answer.tokens is not None and session.opened_with != answer.tokens.access_token
+        if answer.tokens is None:
+            return False
+        return answer.generation != session.generation or session.opened_with != answer.tokens.access_token
+    if answer.status == 503 and monotonic() - session.opened_at < BUSY_SECONDS:
+        return False
     return is_over(answer)
 
 

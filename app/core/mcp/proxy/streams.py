@@ -6,7 +6,8 @@ import re
 
 from app.core.auth.http.openings import first_data
 
-_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+# Atomic: the two characters of one line break are no blank line.
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _LINES = re.compile(rb"\r\n|\n|\r")
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 # The largest event that is looked into, and the largest list of tools.

@@ -1,4 +1,4 @@
-"""What the proxy needs of the process around it, as interfaces: the services are built on this package, not under it."""
+"""What the proxy needs of the process around it, as interfaces: the services are built on this package."""
 
 from __future__ import annotations
 
@@ -85,5 +85,5 @@ class ProxySurroundings(Protocol):
     @property
     def backend_changed(self) -> Event[Any]: ...
 
-    @property
-    def without_account(self) -> bool: ...
+    def remembered_host(self) -> str | None:
+        """The host of the last start, None where there was none and where the user works without an account."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # What a client may send ahead, and what may wait to be sent to it, in bytes.
 AHEAD = 64 * 1024
 WAITING = 128 * 1024
+# So much of an answer waits for the end of the loop's turn, to go out together with what follows.
+SHORT = 16 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # When to look whether a client answered a probe with a reset, in seconds after it. On one machine it does so at once.
 LOOKS = (0.001, 0.02, 0.2, 2.0)
@@ -37,6 +39,9 @@ class ConnectionOwner(Protocol):
     handler: Callable[[Request, Responder], Awaitable[None]]
     loop: asyncio.AbstractEventLoop
     closing: bool
+    """No answer that begins now is followed by another one on its connection."""
+    ended: bool
+    """No connection goes on after its answer."""
 
     def opened(self, connection: ClientConnection) -> None: ...
 
@@ -87,6 +92,11 @@ class ClientConnection(asyncio.Protocol):
         self.since = owner.loop.time()
 
     @property
+    def last(self) -> bool:
+        """Whether no request may follow the one that is answered."""
+        return self._owner.closing
+
+    @property
     def idle(self) -> bool:
         """Whether no request has come in whole."""
         return self._request is None and not self._discarding
@@ -109,6 +119,10 @@ class ClientConnection(asyncio.Protocol):
         # after its head waits 40 ms for the client's delayed acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport.set_write_buffer_limits(WAITING)
+        # asyncio does it only for sockets that were made with a protocol number.
+        raw = self._transport.get_extra_info("socket")
+        if raw.family != getattr(socket, "AF_UNIX", None):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.deadline = self.since + self._owner.limits.head_seconds
         self._owner.opened(self)
 
@@ -244,7 +258,8 @@ class ClientConnection(asyncio.Protocol):
         except asyncio.CancelledError:
             self.abort()
         except ConnectionResetError:
-            # The client is gone; a failure to reach anybody else is not this handler's to raise.
+            # The client is gone, or the handler wants it to see that its answer is not whole.
+            answer.flush()
             self.abort()
         except Exception:
             # Not the request: it may hold a key.
@@ -266,11 +281,12 @@ class ClientConnection(asyncio.Protocol):
         if not answer.complete:
             # Cut off, so that the client does not take what it got for all of it.
             log.error("A handler ended without the end of its answer")
+            answer.flush()
             self.abort()
             return
         self._served = True
         now = self.since = self._owner.loop.time()
-        if not answer.keep_alive or self._owner.closing:
+        if not answer.keep_alive or self._owner.ended:
             self._finish()
             return
         self.deadline = now + self._owner.limits.idle_seconds
@@ -333,9 +349,11 @@ class ClientConnection(asyncio.Protocol):
         self.abort()
         return self._task
 
-    def send_head(self, data: bytes) -> None:
+    def begin(self, answer: ClientAnswer) -> None:
+        """The head of an answer is there."""
         self._owner.give_turn()
-        self._transport.write(data)
+        # What the handler writes in this turn of the loop goes out with it, in one packet.
+        self._owner.loop.call_soon(answer.flush)
 
     def send(self, data: bytes) -> None:
         self._transport.write(data)
@@ -355,7 +373,7 @@ class ClientConnection(asyncio.Protocol):
 class ClientAnswer:
     """The `Responder` of one request."""
 
-    __slots__ = ("_bare", "_chunked", "_connection", "_left", "complete", "keep_alive", "modern", "started")
+    __slots__ = ("_bare", "_chunked", "_connection", "_left", "_unsent", "complete", "keep_alive", "modern", "started")
 
     def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
         self._connection = connection
@@ -364,6 +382,7 @@ class ClientAnswer:
         self.keep_alive = head.keep_alive
         self._chunked = False
         self._left: int | None = None
+        self._unsent = b""
         self.started = False
         self.complete = False
 
@@ -386,13 +405,22 @@ class ClientAnswer:
         else:
             # RFC 9112 section 6.3 item 8: the body ends with the connection.
             self.keep_alive = False
+        if self._connection.last:
+            self.keep_alive = False
         if not self.keep_alive:
             parts.append(b"connection: close\r\n")
         elif not self.modern:
             parts.append(b"connection: keep-alive\r\n")
         parts.append(b"\r\n")
         self.started = True
-        self._connection.send_head(b"".join(parts))
+        self._unsent = b"".join(parts)
+        self._connection.begin(self)
+
+    def flush(self) -> None:
+        """Send what waits for more to go with it."""
+        if self._unsent:
+            data, self._unsent = self._unsent, b""
+            self._connection.send(data)
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body. Raises `ConnectionResetError`."""
@@ -404,6 +432,12 @@ class ClientAnswer:
             self._left -= len(data)
             if self._left < 0:
                 raise RuntimeError("more of the body than its length")
+        if self._unsent:
+            data, self._unsent = self._unsent + data, b""
+            if self._left == 0 or len(data) < SHORT:
+                # The end is likely to follow at once.
+                self._unsent = data
+                return
         self._connection.send(data)
         await self._connection.drain()
 
@@ -413,6 +447,7 @@ class ClientAnswer:
             # RFC 9110 section 15.2: any number of interim answers, also to a client that expects none.
             return CONTINUE if self.modern else b""
         # RFC 9112 section 7.1: the size of the next chunk may begin with zeros.
+        self.flush()
         return b"0" if self._chunked and not self._bare and not self.complete else b""
 
     def end(self) -> None:
@@ -422,5 +457,8 @@ class ClientAnswer:
         if self._left and not self._bare:
             raise RuntimeError("less of the body than its length")
         if self._chunked and not self._bare:
-            self._connection.send(b"0\r\n\r\n")
+            self._connection.send(self._unsent + b"0\r\n\r\n")
+            self._unsent = b""
+        else:
+            self.flush()
         self.complete = True

@@ -36,6 +36,12 @@ class EventReader:
         self._data: list[bytes] = []
         self._size = 0
 
+    def after_break(self) -> EventReader:
+        """A reader of the stream that goes on where this one was."""
+        reader = EventReader()
+        reader.last_id, reader.retry = self.last_id, self.retry
+        return reader
+
     def feed(self, piece: bytes) -> list[StreamEvent]:
         """The events that are complete with this piece. Raises `EventTooLong`."""
         if self._after_return and piece:

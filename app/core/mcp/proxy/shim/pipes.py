@@ -1,7 +1,7 @@
 """Standard input and output as the shim uses them: whole lines of any length, each in a thread of its own.
 
-Threads, because neither need be a pipe that a loop can wait for. They are daemons: a program that reads nothing any more
-must not keep the shim from ending.
+Threads, because neither need be a pipe that a loop can wait for. They are daemons: a program that reads nothing any
+more must not keep the shim from ending.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # Of one message, in bytes.
 LONGEST_LINE = 64 * 1024 * 1024
@@ -81,7 +81,7 @@ class Lines:
             except OSError:
                 return b""
 
-    def _hand_over(self, lines: list[bytes] | list[None]) -> bool:
+    def _hand_over(self, lines: Sequence[bytes | None]) -> bool:
         try:
             self._loop.call_soon_threadsafe(self._take, lines)
         except RuntimeError:
@@ -89,7 +89,7 @@ class Lines:
             return False
         return True
 
-    def _take(self, lines: list[bytes | None]) -> None:
+    def _take(self, lines: Sequence[bytes | None]) -> None:
         for line in lines:
             self._lines.put_nowait(line)
             self._waiting += len(line or b"")
@@ -104,7 +104,7 @@ class LineWriter:
         self._descriptor = descriptor
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._waiting = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -118,9 +118,12 @@ class LineWriter:
             self._room.clear()
             await self._room.wait()
 
+    def close(self) -> None:
+        """Write what waits, and end."""
+        self._lines.put(None)
+
     def _work(self) -> None:
-        while True:
-            line = self._lines.get()
+        while (line := self._lines.get()) is not None:
             try:
                 self._write(memoryview(line))
             except OSError:
