@@ -38,6 +38,7 @@ class ConnectionOwner(Protocol):
     clock: DateLine
     handler: Callable[[Request, Responder], Awaitable[None]]
     loop: asyncio.AbstractEventLoop
+    read_buffer: memoryview
     closing: bool
 
     def opened(self, connection: ClientConnection) -> None: ...
@@ -51,7 +52,7 @@ class ConnectionOwner(Protocol):
         """A request that had its turn does not need it any more."""
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(asyncio.BufferedProtocol):
     """Reads requests and gives them to the handler. `deadline` is in the loop's time, None while nothing is due."""
 
     __slots__ = (
@@ -115,10 +116,13 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = self.since + self._owner.limits.head_seconds
         self._owner.opened(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._owner.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._discarding:
             return
-        self._buffer += data
+        self._buffer += self._owner.read_buffer[:nbytes]
         if self._request is None:
             self._read()
         elif len(self._buffer) > AHEAD and not self._paused:

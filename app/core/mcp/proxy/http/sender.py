@@ -24,6 +24,7 @@ CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 4.0
 # Of one origin.
 MOST_IDLE = 16
+READ = 256 * 1024
 # The next address of a host is tried after so long (RFC 8305 section 5).
 NEXT_ADDRESS_SECONDS = 0.25
 _METHOD = re.compile(r"[A-Z]+")
@@ -52,6 +53,8 @@ class DirectSender:
         # The one used last at the end.
         self._idle: dict[ServerOrigin, list[UpstreamConnection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        # Of all connections: what is in it is taken out before another one reads.
+        self._read_buffer = memoryview(bytearray(READ))
         self._closed = False
         self._empty = asyncio.Event()
 
@@ -101,7 +104,7 @@ class DirectSender:
                 if origin.secure and self._tls is None:
                     self._tls = await asyncio.to_thread(self._make_tls)
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self._released),
+                    lambda: UpstreamConnection(self._released, self._read_buffer),
                     origin.host,
                     origin.port,
                     ssl=self._tls if origin.secure else None,

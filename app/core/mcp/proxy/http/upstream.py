@@ -23,10 +23,11 @@ MOST_WAITING = 256 * 1024
 WITHOUT_BODY = frozenset({204, 304})
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(asyncio.BufferedProtocol):
     """Sends one request after the other and reads their answers."""
 
-    def __init__(self, released: Callable[[UpstreamConnection], None]) -> None:
+    def __init__(self, released: Callable[[UpstreamConnection], None], read_buffer: memoryview) -> None:
+        self._read_buffer = read_buffer
         self._released = released
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
@@ -47,16 +48,19 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.open = True
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         answer = self._answer
         if answer is None:
             # Nobody asked. Whatever this is, it is no answer to the next request.
             self.abort()
             return
         if not answer.begun:
-            self._head_bytes += len(data)
+            self._head_bytes += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._read_buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("the server's answer is not one that HTTP/1.1 allows")
             return
