@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from app.core.auth.http.proxies import PORTS
 from app.core.mcp.proxy.http.upstream import UpstreamConnection
 from app.core.mcp.proxy.http.wire import header_lines
 from app.core.mcp.proxy.parts import SendFailure
@@ -151,22 +152,27 @@ class DirectSender:
 
 
 @lru_cache(maxsize=256)
+def origin_of(url: str) -> ServerOrigin:
+    """Where requests to `url` go. Raises `ValueError`, without the address in it."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("its address has characters that no address has")
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise ValueError("its address is neither http nor https")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("its address has a name or a password in it")
+    return ServerOrigin(parts.scheme == "https", parts.hostname, parts.port or PORTS[parts.scheme])
+
+
+@lru_cache(maxsize=256)
 def _start_of(method: str, url: str) -> tuple[ServerOrigin, bytes]:
     """Where a request goes, and its first two lines. Raises `ValueError`."""
     if _METHOD.fullmatch(method) is None:
         raise ValueError("its method is none")
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("its address has characters that no address has")
+    origin = origin_of(url)
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("its address is neither http nor https")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("its address has a name or a password in it")
-    secure = parts.scheme == "https"
-    usual = 443 if secure else 80
-    port = parts.port or usual
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    authority = host if port == usual else f"{host}:{port}"
-    start = f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
-    return ServerOrigin(secure, parts.hostname, port), start
+    authority = f"[{origin.host}]" if ":" in origin.host else origin.host
+    if origin.port != PORTS[parts.scheme]:
+        authority += f":{origin.port}"
+    return origin, f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
