@@ -66,7 +66,7 @@ class DirectSender:
         """
         try:
             origin, start = _start_of(method, url)
-            lines = header_lines(pair for pair in headers if pair[0] != b"host")
+            lines = header_lines([pair for pair in headers if pair[0] != b"host"])
         except ValueError as error:
             raise SendFailure(f"this is no request that can be sent: {error}", sent=False) from None
         if body or method in _WITH_BODY:
