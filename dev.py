@@ -282,6 +282,7 @@ check                the same without tests
 bench [NAME ARGS]    all benchmarks, or one
 mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
+proof NAME [ARGS]    the local MCP proxy with released programs of others, installed from npm into build/proof
 package              build the one-folder application into dist/burrow
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
 """
@@ -292,7 +293,9 @@ def main() -> int:
     if trouble is not None:
         stop(trouble)
     parser = argparse.ArgumentParser("dev.py", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "test", "check", "bench", "mutate", "soak", "package", "lock"])
+    parser.add_argument(
+        "command", choices=["run", "test", "check", "bench", "mutate", "soak", "proof", "package", "lock"]
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     asked = parser.parse_args()
     arguments: list[str] = asked.arguments
@@ -309,6 +312,8 @@ def main() -> int:
         hand_over(venv_program("python"), "-m", "tests.mutate", *arguments)
     if asked.command == "soak":
         hand_over(venv_program("python"), ROOT / "tests" / "faults" / "soak.py", *arguments)
+    if asked.command == "proof":
+        hand_over(venv_program("python"), "-m", "tests.proof", *arguments)
     if asked.command == "package":
         hand_over(venv_program("python"), ROOT / "packaging" / "build.py", *arguments)
     only_checks = ["--no-tests"] if asked.command == "check" else []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "workspace"})
+SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "connect", "proxy", "workspace"})
+# Not for people: the process that holds the proxy's port while Burrow is started again (`core/mcp/proxy/keeper.py`).
+KEEP_PORT = "keep-port"
 # Their value is not the subcommand, even if it is spelled like one: `--data tasks`.
 OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
@@ -16,6 +18,10 @@ OPTIONS_WITH_PATH = frozenset({"--data", "--screenshot"})
 def main() -> int:
     """Dispatch on the subcommand; imports stay inside so that each way in pays only for itself."""
     open_standard_streams()
+    if sys.argv[1:2] == [KEEP_PORT]:
+        from app.core.mcp.proxy.keeper import main as keep_port
+
+        return keep_port(sys.argv[2:])
     command, arguments = split(texts(sys.argv[1:]))
     if command == "workspace":
         from app.workspace.__main__ import main as run_workspace
@@ -23,6 +29,11 @@ def main() -> int:
         placed = any(argument == "--data" or argument.startswith("--data=") for argument in arguments)
         folder = [] if placed else _workspace_folder()
         return 1 if folder is None else run_workspace([*arguments, *folder])
+    if command == "connect" and arguments[:1] == ["stdio"]:
+        # Programs start it many times, so it starts without the other commands.
+        from app.core.mcp.proxy.shim.main import main as run_shim
+
+        return run_shim(arguments[1:])
     if command is not None:
         from app.cli.main import main as run_command
 

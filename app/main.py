@@ -101,6 +101,10 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         await asyncio.sleep(SETTLE_SECONDS)
         await services.activity.load()
         collectors.append(freeze_collector())
+        if not options.screenshot:
+            window.attend(services.proxy.approvals)
+            if services.proxy.enabled:
+                await services.proxy.start()
 
     async def live(quitting: asyncio.Event) -> int:
         try:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def services_of(options: argparse.Namespace) -> AsyncIterator[Services]:
-    """The services on the folder that `--data` names."""
+async def services_of(
+    options: argparse.Namespace, *, role: str = "command line", long_lived: bool = False
+) -> AsyncIterator[Services]:
+    """The services on the folder that `--data` names. `role` and `long_lived`: see `Services`."""
     store = StoreKind(options.store) if getattr(options, "store", None) else None
-    services = Services(data_folder(options.data), store=store, role="command line", long_lived=False)
+    services = Services(data_folder(options.data), store=store, role=role, long_lived=long_lived)
     if services.storage.notice:
         say(f"burrow: {services.storage.notice}")
     command = asyncio.current_task()

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from app.cli import accounts, mcp, tasks
+from app.cli import accounts, connect, mcp, own_servers, proxy, tasks
 from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
 from app.cli.terminal import data, output, prepare, say
@@ -94,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_accounts(commands, add)
     _add_tasks(group_of("tasks", "Tasks of the project."), add)
     _add_mcp(group_of("mcp", "MCP servers and tools."), add)
+    proxy.add_arguments(
+        add(commands, "proxy", proxy.serve, "Serve MCP clients on this machine, without a window."), _port
+    )
+    connect.add_arguments(group_of("connect", "The MCP clients of this machine that may use the local proxy."), add)
     return parser
 
 
@@ -142,6 +146,7 @@ def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_mcp(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     add(group, "servers", mcp.list_servers, "List the servers.")
+    own_servers.add_arguments(group, add)
     tools = add(group, "tools", mcp.list_tools, "List a server's tools.")
     tools.add_argument("server", nargs="*", metavar="SERVER", help="its id or title; none with --url or --stdio")
     call = add(group, "call", mcp.call, "Call a tool.", acts=True)
@@ -160,6 +165,13 @@ def _add_transport(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--transport", choices=("http", "sse"), default="http", help="of --url; sse is for servers of MCP 2024-11-05"
     )
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1024 <= value <= 65535:
+        raise argparse.ArgumentTypeError("must be a number from 1024 to 65535")
+    return value
 
 
 def _positive(text: str) -> int:

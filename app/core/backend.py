@@ -25,6 +25,8 @@ from app.core.posthog.profile import sign_in_with_key, sign_in_with_ticket
 from app.core.posthog.tasks import Tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.core.auth.credential import Credential
     from app.core.auth.http.clients import HttpClients
     from app.core.auth.oauth.step_up import StepUp
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from app.core.embedded import EmbeddedWorkspace
     from app.core.hosts import Host
     from app.core.lab import Lab
+    from app.core.mcp.servers.local_policies import LocalPolicies
     from app.core.mcp.servers.single_calls import SingleCalls
     from app.core.mcp.servers.source import ServerSource
     from app.core.posthog.store import McpStore
@@ -63,14 +66,19 @@ class Backend:
         *,
         role: str,
         workspace: EmbeddedWorkspace | None = None,
+        policies: Callable[[], LocalPolicies] | None = None,
     ) -> None:
-        """`role` is what records call this process; `workspace` is the embedded one where `host` is that."""
+        """`role` is what records call this process; `workspace` is the embedded one where `host` is that.
+
+        `policies` gives those of the tools of the host's own endpoint; without it, none are kept.
+        """
         self.host = host
         self.changed: Event[Backend] = Event()
         self.credential = credential
         self.storage = storage
         self.activity = activity
         self._workspace = workspace
+        self._policies = policies
         self.timeline = Timeline.of(credential, role)
         gate = asyncio.Semaphore(IN_FLIGHT)
         self.unbound_fetcher = Fetcher(transport, credential, host, gate=gate)
@@ -112,7 +120,8 @@ class Backend:
             admit=self.admit,
             key=self.credential.key,
         )
-        return HostSource(account), StoreSource(account, self.store, self.single_calls)
+        policies = None if self._policies is None else self._policies()
+        return HostSource(account, policies), StoreSource(account, self.store, self.single_calls)
 
     @cached_property
     def single_calls(self) -> SingleCalls:

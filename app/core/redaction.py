@@ -125,6 +125,8 @@ _SHAPES = (
     ("A", r"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{12,}"),
     # OpenAI, Anthropic, Stripe and those who follow them.
     ("sk", r"sk[-_](?<![^\\][A-Za-z]sk[-_])[\w-]{12,}"),
+    # Burrow's own, of the clients of its proxy.
+    ("bw_", r"bw_(?:(?<![^\\][A-Za-z]bw_)[\w-]{20,}|[\w-]{43,})"),
     ("SG.", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
 )
 # Beginnings that no other text has. Of GitHub, GitLab, Docker, Google, Stripe, Shopify, Linear, Grafana, Sentry, Figma,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.embedded import EmbeddedWorkspace, Ready
     from app.core.known_accounts import KnownAccounts
+    from app.core.mcp.proxy.service import ProxyService
+    from app.core.mcp.servers.local_policies import LocalPolicies
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
@@ -141,6 +143,13 @@ class Services:
         return KnownAccounts(self.storage.settings)
 
     @cached_property
+    def local_policies(self) -> LocalPolicies:
+        """The policies of the tools of the user's own servers and of the host's endpoint."""
+        from app.core.mcp.servers.local_policies import LocalPolicies
+
+        return LocalPolicies(self.storage.settings)
+
+    @cached_property
     def own_servers(self) -> OwnServers:
         """The MCP servers that the user added on this machine."""
         from app.core.mcp.servers.own_source import OwnServers
@@ -151,6 +160,7 @@ class Services:
             lambda: self.transport,
             self.activity,
             usual_store=self.usual_store,
+            policies=self.local_policies,
         )
 
     @cached_property
@@ -161,6 +171,15 @@ class Services:
 
         probes = RefusedProbes(self.storage.settings)
         return Servers(self.activity, self.storage.cache, self._server_sources(), probes=probes)
+
+    @cached_property
+    def proxy(self) -> ProxyService:
+        """The local MCP proxy of the window. One without a window is made by its command (`app/cli/proxy.py`)."""
+        from app.core.mcp.proxy.handover import Role
+        from app.core.mcp.proxy.service import ProxyService
+        from app.core.mcp.proxy.sign_in_notices import WindowNotice
+
+        return ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins))
 
     @cached_property
     def sign_ins(self) -> SignIns:
@@ -271,6 +290,7 @@ class Services:
             self.activity,
             role=self.role,
             workspace=self.workspace if host.embedded else None,
+            policies=lambda: self.local_policies,
         )
 
     async def _remember(self, backend: Backend, slot: str) -> None:
@@ -336,7 +356,7 @@ class Services:
         await self.credentials.release(backend.credential)
 
     async def close(self) -> None:
-        """End everything in order: servers, backend, client, workspace, storage. Safe to call again.
+        """End everything in order: proxy, servers, backend, client, workspace, storage. Safe to call again.
 
         A step that fails raises at the end, after the others.
         """
@@ -357,6 +377,7 @@ class Services:
                 self.own_servers.close if "own_servers" in made else None,
                 self.disconnect,
                 self.servers.close if "servers" in made else None,
+                self.proxy.close if "proxy" in made else None,
             ):
                 if step is not None:
                     ending.push_async_callback(step)

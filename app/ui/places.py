@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.ui import lab, servers, tasks
+from app.ui import connect, lab, servers, tasks
 
 if TYPE_CHECKING:
     from app.ui.place_info import PlaceInfo
@@ -12,5 +12,6 @@ if TYPE_CHECKING:
 PLACES: tuple[PlaceInfo, ...] = (
     tasks.PLACE,
     servers.PLACE,
+    connect.PLACE,
     lab.PLACE,
 )

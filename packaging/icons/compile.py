@@ -38,6 +38,7 @@ NAMES = {
     "chevron-up": "chevron-up",
     "clock": "clock",
     "code": "code",
+    "connect": "plug",
     "copy": "copy",
     "cross": "x",
     "dashed": "circle-dashed",

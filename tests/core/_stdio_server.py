@@ -1,6 +1,8 @@
-"""An MCP server on its pipes, of the legacy era, that does what each call tells it to. Run it as a script.
+"""An MCP server on its pipes that does what each call tells it to. Run it as a script.
 
-Its argument is a file: each execution of the tool and each notification of a cancelled request is a line there.
+Its argument is a file: each execution of the tool and each notification of a cancelled request is a line there. It is
+of the legacy era, with a second argument `modern` of 2026-07-28, and with `fragile` it ends when anything comes before
+`initialize`.
 """
 
 import json
@@ -11,6 +13,7 @@ import time
 from pathlib import Path
 
 RECORD = sys.argv[1]
+ERA = sys.argv[2] if len(sys.argv) > 2 else ""
 INFO = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "pipes", "version": "1"}, "capabilities": {"tools": {}}}
 TOOL = {"name": "run", "inputSchema": {"type": "object"}}
 
@@ -29,10 +32,46 @@ def answer(identity: object, result: object) -> None:
     send({"jsonrpc": "2.0", "id": identity, "result": result})
 
 
-def call(identity: object, arguments: dict[str, object]) -> None:
+held: list[object] = []
+
+
+def notify(method: str, **params: object) -> None:
+    send({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def ask(method: str, identity: object, **params: object) -> object:
+    """Ask the client, and wait for its answer."""
+    send({"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
+    while line := sys.stdin.readline():
+        message = json.loads(line)
+        if "method" not in message and message.get("id") == identity:
+            return message.get("result", message.get("error"))
+        note(f"meanwhile {message.get('method')}")
+    return None
+
+
+def call(identity: object, arguments: dict[str, object], token: object = None) -> None:
     note(f"ran {os.getpid()}")
     text = json.dumps(arguments)
     match arguments.get("do"):
+        case "progress":
+            for step in range(int(str(arguments["steps"]))):
+                notify("notifications/progress", progressToken=token, progress=step)
+        case "ask":
+            text = json.dumps(ask(str(arguments["method"]), arguments.get("id", "q1"), maxTokens=7))
+        case "change":
+            notify("notifications/tools/list_changed")
+            notify("notifications/message", level="info", data=arguments.get("data"))
+        case "hold":
+            held.append(identity)
+            note(f"held {json.dumps(identity)} {json.dumps(token)}")
+            return
+        case "release":
+            for each in held:
+                answer(each, {"content": [{"type": "text", "text": "released"}]})
+            held.clear()
+        case "tell the process":
+            text = str(os.getpid())
         case "refuse":
             send({"jsonrpc": "2.0", "id": identity, "error": {"code": -32603, "message": "It broke."}})
             return
@@ -66,17 +105,34 @@ def call(identity: object, arguments: dict[str, object]) -> None:
     answer(identity, {"content": [{"type": "text", "text": text}]})
 
 
+def listen(identity: object) -> None:
+    meta = {"io.modelcontextprotocol/subscriptionId": identity}
+    notify("notifications/subscriptions/acknowledged", _meta=meta, notifications={})
+    notify("notifications/tools/list_changed", _meta=meta)
+
+
 for line in sys.stdin:
     message = json.loads(line)
     match message.get("method"):
+        case other if ERA == "fragile" and other != "initialize":
+            sys.exit("what is this?")
+        case "server/discover" if ERA == "modern":
+            note(f"discovered {os.getpid()}")
+            answer(message["id"], {"supportedVersions": ["2026-07-28"]})
+        case "subscriptions/listen" if ERA == "modern":
+            listen(message["id"])
         case "initialize":
+            ERA = ""
             answer(message["id"], INFO)
         case "tools/list":
             answer(message["id"], {"tools": [TOOL]})
         case "tools/call":
-            call(message["id"], message["params"]["arguments"])
+            call(message["id"], message["params"]["arguments"], message["params"].get("_meta", {}).get("progressToken"))
         case "notifications/cancelled":
             note("cancelled")
+            note(f"unwanted {json.dumps(message['params'].get('requestId'))}")
+        case "notifications/initialized":
+            note(f"greeted {os.getpid()}")
         case _ if "id" in message:
             send({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
 note("left")

@@ -11,7 +11,8 @@ import httpx
 import httpx2
 import pytest
 
-from app.core.auth.http.bodies import PEEK_BYTES, REPLAY_BYTES, first_message, peek, replayable
+from app.core.auth.http.bodies import REPLAY_BYTES, first_message, peek, replayable
+from app.core.auth.http.openings import PEEK_BYTES
 
 LIBRARIES = [httpx, httpx2]
 

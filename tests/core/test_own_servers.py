@@ -281,6 +281,7 @@ async def test_a_server_without_any_sign_in_is_called_in_both_eras(tmp_path: Pat
         HttpServer("a", "A", "https://a.example/mcp"),
         SseServer("b", "B", "https://b.example/sse"),
         StdioServer("c", "C", ("python", "-m", "c"), "/srv", (("KEY", "value"),)),
+        StdioServer("d", "D", ("python", "-m", "d"), shared=True),
     ],
 )
 def test_a_server_is_read_back_as_it_was_kept(server: OwnServer) -> None:

@@ -28,6 +28,7 @@ def pem(kind: str, end: bool = True) -> str:
 SHAPES = {
     "PostHog access token": (f"pha_{RUN}", RUN),
     "PostHog personal key": (f"phx_{RUN}", RUN),
+    "Burrow, a client of the proxy": (f"bw_{RUN}-{RUN[:10]}", RUN),
     "Google access token": (f"ya29.a0Ad-{RUN}_{RUN}", RUN),
     "Google service token": (f"ya29.c.{RUN}", RUN),
     "Google refresh token": (f"1//0g{RUN}-L9{RUN}", RUN),

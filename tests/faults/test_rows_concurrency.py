@@ -13,8 +13,8 @@ from app.core.auth.cause import ASKED, Cause, CauseKind
 from app.core.auth.grant import coordinator
 from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.grant import Grant
-from app.core.auth.http.bodies import PEEK_BYTES
 from app.core.auth.http.clients import CONNECTIONS
+from app.core.auth.http.openings import PEEK_BYTES
 from app.core.auth.http.target import Target
 from app.core.auth.oauth import authorization_server
 from app.core.auth.status import CredentialState, Trouble
@@ -368,9 +368,9 @@ async def test_row_70_whatever_breaks_in_the_healing_the_servers_own_answer_come
                 answer = await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)
                 assert answer.status_code == 401
                 assert answer.json() == DEAD.body
-        for broken in ("classify", "replayable", "peek"):
+        for broken in ("recovery.classify", "bearer.replayable", "bearer.peek"):
             with monkeypatch.context() as patch:
-                patch.setattr(f"app.core.auth.http.bearer.{broken}", bug)
+                patch.setattr(f"app.core.auth.http.{broken}", bug)
                 assert (await client.post(f"{rig.server.origin}/mcp", json={}, auth=auth)).status_code == 401
         assert "a bug" in caplog.text
         rig.server.views["/mcp"] = rig.issuer.guard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from PySide6.QtCore import QEvent
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
+from app.core.mcp.proxy.parts import ProxyClient
 from app.ui.theme.apply import Mode
 from app.ui.widgets.rows import Row
 from tests.ui._tasks_fakes import settle, until
@@ -65,6 +67,8 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     servers.pane.add_wanted.emit()
     await _calm(alive)
     yield "add", window
+    async for name in _connect(alive):
+        yield name, window
     window.go("lab")
     await _calm(alive)
     yield "lab", window
@@ -161,6 +165,68 @@ async def _calls(alive: Living, server_id: str) -> AsyncIterator[str]:
             tool.result.tabs.setCurrentIndex(tab)
             await _calm(alive)
             yield f"result {tab}"
+
+
+async def _connect(alive: Living) -> AsyncIterator[str]:
+    """The local proxy and its clients, and the question of an agent."""
+    window = alive.window
+    window.go("connect")
+    connect = alive.connect
+    await until(lambda: bool(connect.controller.servers), 10)
+    await _calm(alive)
+    yield "proxy"
+    connect.pages.overview.tabs.setCurrentIndex(1)
+    await _calm(alive)
+    yield "offered"
+    connect.pages.overview.tabs.setCurrentIndex(0)
+    connect.pages.add_client()
+    await until(lambda: connect.pages.new.program.count() > 0, 5)
+    await _calm(alive)
+    yield "add client"
+    page = connect.pages.client
+    name = f"Client {len(connect.controller.clients) + 1}"
+    made = connect.controller.create(name, "cursor", None)
+    assert made is not None
+    await made.wait()
+    await until(lambda: bool(page.setup.text.source), 5)
+    await _calm(alive)
+    yield "set up"
+    page.ask_revoke()
+    await _calm(alive)
+    yield "revoke"
+    page.question.withdraw()
+    page.begin_rename()
+    await _calm(alive)
+    yield "rename"
+    page.rename.leave()
+    page.setup.show_file()
+    await until(lambda: page.setup.file.write_button.isEnabled(), 5)
+    await _calm(alive)
+    yield "file"
+    page.setup.file.left.emit()
+    page.tabs.setCurrentIndex(1)
+    page.checks.which.set_value("chosen")
+    page.checks.show_value(connect.controller.servers, frozenset())
+    await _calm(alive)
+    yield "client servers"
+    page.tabs.setCurrentIndex(2)
+    await until(lambda: bool(page.tools.table.rows.lines()), 10)
+    page.tools.table.select_first()
+    await _calm(alive)
+    yield "client tools"
+    page.tabs.setCurrentIndex(3)
+    await _calm(alive)
+    yield "client use"
+    approvals = alive.services.proxy.approvals
+    if window.approvals is None:
+        window.attend(approvals)
+    client = ProxyClient("c", "An agent")
+    asked = asyncio.ensure_future(approvals.ask(client, "posthog", "delete", {"text": "many words " * 50}, "session"))
+    await until(lambda: window.approvals is not None and window.approvals.waiting == 1, 5)
+    await _calm(alive)
+    yield "asked"
+    asked.cancel()
+    await until(lambda: not window.asked, 5)
 
 
 async def _calm(alive: Living) -> None:

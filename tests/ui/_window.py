@@ -18,6 +18,7 @@ from app.core.lab import Lab
 from app.core.posthog.profile import sign_in_with_ticket
 from app.core.services import Services
 from app.ui.bridge import Bridge
+from app.ui.connect.place import ConnectPlace
 from app.ui.places import PLACES
 from app.ui.servers.place import ServersPlace
 from app.ui.shell.window import MainWindow
@@ -58,6 +59,12 @@ class Living:
     def servers(self) -> ServersPlace:
         place = self.window.place("servers")
         assert isinstance(place, ServersPlace)
+        return place
+
+    @property
+    def connect(self) -> ConnectPlace:
+        place = self.window.place("connect")
+        assert isinstance(place, ConnectPlace)
         return place
 
     @property

@@ -65,7 +65,7 @@ class Database:
     """A connection that one thread at a time may use.
 
     `notice` says what was set aside and where, for the user; None when nothing was. `replaced` is called after a
-    database that was in use has been replaced by another one.
+    database that was in use has been replaced by another one; `replacements` counts that.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -73,6 +73,7 @@ class Database:
         self.path = path
         self.notice: str | None = None
         self.replaced: Callable[[], None] = lambda: None
+        self.replacements = 0
         # The present setting of `PRAGMA synchronous`, so that it is set only when it changes.
         self._durable = False
         # Device and inode of the open file.
@@ -158,6 +159,7 @@ class Database:
         self.close()
         self._connection = self._open(damage)
         self._durable = False
+        self.replacements += 1
         self.replaced()
 
     def _open(self, damage: DatabaseUnusable | None = None) -> sqlite3.Connection:

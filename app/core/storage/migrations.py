@@ -9,7 +9,12 @@ from __future__ import annotations
 APPLICATION_ID = 0x42757277
 
 # What a database of the current version must have. If one is missing, the file is damaged.
-TABLES = frozenset({"settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies", "calls"})
+TABLES = frozenset(
+    {
+        *("settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies", "calls"),
+        *("proxy_clients", "proxy_keys", "proxy_use", "proxy_rules", "proxy_sessions"),
+    }
+)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -85,5 +90,32 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE exchanges (
             number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, content TEXT NOT NULL
         )""",
+    ),
+    (
+        # The clients of the local MCP proxy, their keys (as SHA-256), what they used and may use (`proxy_clients.py`).
+        """CREATE TABLE proxy_clients (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, program TEXT NOT NULL, created_at REAL NOT NULL,
+            servers TEXT, revoked_at REAL
+        ) WITHOUT ROWID""",
+        # `owner` is the process that has the key (`lease.py`), or nobody for a key that was given to the user.
+        """CREATE TABLE proxy_keys (
+            hash TEXT PRIMARY KEY, client TEXT NOT NULL, owner TEXT NOT NULL, created_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE proxy_use (
+            client TEXT NOT NULL, server TEXT NOT NULL, calls INTEGER NOT NULL, last_used REAL NOT NULL,
+            agent TEXT NOT NULL,
+            PRIMARY KEY (client, server)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE proxy_rules (
+            client TEXT NOT NULL, server TEXT NOT NULL, tool TEXT NOT NULL, rule TEXT NOT NULL,
+            PRIMARY KEY (client, server, tool)
+        ) WITHOUT ROWID""",
+        # The sessions of those clients with servers (`proxy_sessions.py`).
+        """CREATE TABLE proxy_sessions (
+            id TEXT PRIMARY KEY, client TEXT NOT NULL, server TEXT NOT NULL, opening BLOB NOT NULL,
+            upstream_id TEXT NOT NULL, protocol TEXT NOT NULL, used_at REAL NOT NULL
+        )""",
+        "CREATE INDEX proxy_sessions_by_use ON proxy_sessions (used_at)",
+        "CREATE INDEX proxy_sessions_of_a_client ON proxy_sessions (client, used_at)",
     ),
 )

@@ -15,6 +15,8 @@ from app.core.storage.exchanges import ExchangeLog
 from app.core.storage.grant_log import GrantLog
 from app.core.storage.log import ActivityLog
 from app.core.storage.outbox import Outbox
+from app.core.storage.proxy_clients import StoredClients
+from app.core.storage.proxy_sessions import StoredSessions
 from app.core.storage.raised_policies import RaisedPolicies
 from app.core.storage.settings import Settings
 from app.core.storage.writer import Writer
@@ -27,9 +29,11 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, outbox, raised policies, cached answers, calls of tools, activity, and events of grants.
+    """Settings, drafts, outbox, raised policies, cached answers, calls of tools, activity, events of grants, and the
+    clients and sessions of the local MCP proxy.
 
-    Every method waits for the writer's thread, except `Settings.get` and the `add` of the activity.
+    Every method waits for the writer's thread, except `Settings.get`, the `add` of the activity, and `touch` of the
+    proxy's sessions.
     """
 
     def __init__(self, database: Database) -> None:
@@ -45,6 +49,8 @@ class Storage:
         self.activity = ActivityLog(database, self._writer)
         self.exchanges = ExchangeLog(database, self._writer)
         self.grants = GrantLog(database, self._writer)
+        self.proxy_clients = StoredClients(database, self._writer)
+        self.proxy_sessions = StoredSessions(database, self._writer)
         self.attachments = Attachments(None if database.path is None else database.path.parent)
         database.replaced = self.settings.restore
 

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.mcp.json_text import NotJson, write_json
 from app.marks import revealed_name
+from app.ui.servers.kinds import kind_of
 from app.ui.servers.tool_session import CallPhase
 from app.ui.servers.wording import destroys_words, server_name
 from app.ui.theme import theme, tokens
@@ -96,9 +97,8 @@ class CallQuestion(QWidget):
         tool, asks = session.tool, session.phase is CallPhase.ASKING
         self.title.setText(self.tr("Run {0}?").format(tool.label))
         self.setAccessibleName(self.title.text())
-        self.claim.setVisible(tool.annotations.may_destroy)
-        self.claim.set_state(State("warning", destroys_words(), "bad"))
-        self.words.setText(self._why(locked=tool.locked) if asks else "")
+        self.claim.set_state(State("warning", destroys_words(), "bad") if tool.annotations.may_destroy else None)
+        self.words.setText(self._why(session) if asks else "")
         self.words.setVisible(asks)
         self.once.setAccessibleDescription(self.words.text())
         self.facts.put(self.tr("Server"), f"{server_name(session.server)}  ·  {revealed_name(session.server.url)}")
@@ -117,9 +117,11 @@ class CallQuestion(QWidget):
         """Put the focus on the answer that calls nothing."""
         self.no.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _why(self, *, locked: bool) -> str:
-        if locked:
+    def _why(self, session: ToolSession) -> str:
+        if session.tool.locked:
             return self.tr("The team has set its policy to Ask. Ask an administrator to allow it.")
+        if not kind_of(session.server).raised_for_calls:
+            return self.tr("The policy of this tool is Ask. “Run once” allows this call only.")
         return self.tr(
             "The policy of this tool is Ask. “Run once” sets it to Allow for this call, and back to Ask after it. "
             "Agents can call the tool too in that time."

@@ -14,7 +14,7 @@ from app.core.errors import BurrowError
 from app.core.mcp.servers.server import ServerState
 from app.ui.bridge import Generation
 from app.ui.place import RecoveryDetector
-from app.ui.servers.kinds import installation_of
+from app.ui.servers.kinds import installation_of, kind_of
 from app.ui.servers.policy import Policy
 from app.ui.servers.wording import is_own, server_name
 
@@ -268,7 +268,9 @@ class ServerController(QObject):
     def set_policies(self, server_id: str, names: Sequence[str], state: str) -> Job:
         """Set the `Policy` of tools, a few at a time. `policies_set` follows."""
         servers = self._services.servers
-        former = {tool.name: tool.policy or Policy.ASK for tool in self.tools.get(server_id, ())}
+        server = self.server(server_id)
+        unset = Policy.ASK if server is None else kind_of(server).unset_policy
+        former = {tool.name: tool.policy or unset for tool in self.tools.get(server_id, ())}
         gate = asyncio.Semaphore(POLICY_AT_ONCE)
 
         # An error is a value here: a tool that was refused must not hide which others were set.
@@ -286,7 +288,7 @@ class ServerController(QObject):
             return PolicyOutcome(
                 server_id,
                 state,
-                tuple((name, former.get(name, Policy.ASK)) for name, error in paired if error is None),
+                tuple((name, former.get(name, unset)) for name, error in paired if error is None),
                 tuple(name for name, error in paired if error is not None),
                 next((error for error in errors if error is not None), None),
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer
 from app.core.mcp.servers.server import ServerState
+from app.ui.servers.policy import Policy
 from app.ui.servers.wording import auth_words, shown_name, tr
 from app.ui.translation import marked
 
@@ -30,8 +31,9 @@ OWN: Mapping[ServerState, str] = {
 class ServerKind(NamedTuple):
     """`enabled` is None for a server that cannot be switched off. `connect` is empty when there is nothing to connect.
 
-    `removal` says what removing does, empty for a server that cannot be removed. `policies` says whether its tools have
-    approval states. `signs_in` says whether it can be signed in to again at any time. `facts` are labels and values.
+    `removal` says what removing does, empty for a server that cannot be removed. `unset_policy` is that of a tool
+    without one; `raised_for_calls` says whether others may call a tool too while it is allowed for one call. `signs_in`
+    says whether it can be signed in to again at any time. `facts` are labels and values.
     """
 
     connect: str = ""
@@ -39,7 +41,8 @@ class ServerKind(NamedTuple):
     connect_text: str = ""
     enabled: bool | None = None
     removal: str = ""
-    policies: bool = False
+    unset_policy: Policy = Policy.ASK
+    raised_for_calls: bool = False
     signs_in: bool = False
     facts: tuple[tuple[str, str], ...] = ()
 
@@ -50,7 +53,7 @@ def kind_of(server: Server) -> ServerKind:
         case InstalledServer(installation):
             return _installed(installation, server.state)
         case HostEndpoint():
-            return ServerKind(facts=((tr("Authentication"), tr("Your account")),))
+            return ServerKind(unset_policy=Policy.ALLOW, facts=((tr("Authentication"), tr("Your account")),))
         case own:
             return _own(own, server.state)
 
@@ -69,7 +72,7 @@ def _installed(kept: Installation, state: ServerState) -> ServerKind:
         connect_text=tr("Its tools are listed after you allow the connection in your browser."),
         enabled=kept.is_enabled,
         removal=tr("Agents can no longer use it. The policies of its tools are deleted."),
-        policies=True,
+        raised_for_calls=True,
         signs_in=kept.auth_type == "oauth",
         facts=((tr("Authentication"), auth_words(kept.auth_type)), (tr("Installed for"), shared)),
     )
@@ -85,6 +88,7 @@ def _own(own: OwnServer, state: ServerState) -> ServerKind:
         connect_title=tr("{0} asks you to sign in").format(shown_name(own.title)),
         connect_text=tr("Your browser opens. The sign-in is for this server only."),
         removal=tr("Burrow removes it and signs out of it.") if known is not None else tr("Burrow removes it."),
+        unset_policy=Policy.ALLOW,
         signs_in=known is not None,
         facts=(
             (tr("Authentication"), how),

@@ -97,10 +97,9 @@ class ServerMenus(QObject):
             if session is not None and session.tool is tool:
                 menu.add(self.tr("Run"), self._page.tool.run, "Ctrl+Return", enabled=self._page.tool.can_run)
             menu.addSeparator()
-        if kind_of(server).policies:
-            for policy, keys in POLICY_KEYS.items():
-                usable = several or (not tool.locked and tool.problem is None)
-                menu.add(policy_words(policy), partial(tools.want_policy, policy), keys, enabled=usable)
+        for policy, keys in POLICY_KEYS.items():
+            usable = several or (not tool.locked and tool.problem is None)
+            menu.add(policy_words(policy), partial(tools.want_policy, policy), keys, enabled=usable)
             menu.addSeparator()
         names = [each.name for each in map(tools.tool, selected) if each is not None]
         menu.add(self.tr("Copy names") if several else self.tr("Copy name"), lambda: self._copy("\n".join(names)))

@@ -142,7 +142,7 @@ class ServerPage(QWidget):
         # One button: where there are tools it is beside the title, else below the words that explain it.
         self.connect_button.setVisible(bool(kind_of(server).connect and tools))
         if tools:
-            self.tools.set_tools(tools, policies=kind_of(server).policies, note=server.tools_note)
+            self.tools.set_tools(tools, note=server.tools_note)
             if error is not None:
                 self.page.banner.show_message(
                     self.tr("{0}. Showing the last list.").format(error.title),

@@ -14,7 +14,7 @@ from app.ui.servers.form import ArgumentForm
 from app.ui.servers.kinds import kind_of
 from app.ui.servers.offer_line import OfferLine
 from app.ui.servers.outcome import OutcomePresenter
-from app.ui.servers.policy import Policy, SegmentedPolicy
+from app.ui.servers.policy import SegmentedPolicy
 from app.ui.servers.result import HISTORY, ResultView
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import claims_of, shown_name
@@ -373,7 +373,7 @@ class ToolPage(QWidget):
         session = self._session
         if session is None:
             return
-        tool, server = session.tool, session.server
+        tool = session.tool
         self.title.setText(tool.label)
         self.area.setAccessibleName(tool.label)
         self.name.setText(shown_name(tool.name))
@@ -389,13 +389,13 @@ class ToolPage(QWidget):
             self.problem.clear()
         if not self._schema.isHidden():
             self._show_schema(tool)
-        self.policy.setVisible(kind_of(server).policies and tool.problem is None)
+        self.policy.setVisible(tool.problem is None)
         self._show_run()
 
     def _show_policy(self) -> None:
         assert self._session is not None
-        tool = self._session.tool
-        self.policy.set_value(tool.policy or Policy.ASK)
+        tool, server = self._session.tool, self._session.server
+        self.policy.set_value(tool.policy or kind_of(server).unset_policy)
         reason = self.tr("Locked: the team sets the policy of this tool.") if tool.locked else ""
         self.policy.set_locked(reason)
         self.lock.setText(reason)

@@ -17,7 +17,6 @@ from app.core.auth.status import CANCELLED, REPLACED, CredentialState
 from app.core.errors import PermissionMissing, PolicyRefused, SignInNeeded, TimedOut
 from app.core.mcp.protocol.calls import CallCancelled
 from app.core.mcp.servers.definitions import HttpServer
-from app.ui.servers.kinds import kind_of
 from app.ui.servers.policy import Policy
 from app.ui.servers.wording import is_own
 
@@ -209,9 +208,9 @@ class ToolSession(QObject):
             self._start()
 
     def _start_if_agreed(self) -> None:
-        # The store's proxy enforces the policy (docs/wire.md, "Installation proxy"). Looking at it here saves a call
-        # that is sure to be refused.
-        policy = self.tool.policy if kind_of(self.server).policies else None
+        # The store's proxy enforces it (docs/wire.md, "Installation proxy"), for other servers the services do. Looking
+        # at it here saves a call that is sure to be refused.
+        policy = self.tool.policy
         if policy == Policy.BLOCK:
             self._end(CallPhase.BLOCKED)
         elif policy == Policy.ASK and not self._once:

@@ -44,7 +44,6 @@ class ToolsPane(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.index = ToolIndex()
-        self._policies = False
         self._said: tuple[str, str, tuple[str, ...], str] = ("", "", (), "")
         self._waiting: frozenset[str] = frozenset()
         current = theme()
@@ -106,10 +105,8 @@ class ToolsPane(QWidget):
         box.addLayout(listed, 1)
         box.addWidget(self._bar)
 
-    def set_tools(self, tools: Sequence[ToolInfo], *, policies: bool, note: str = "") -> None:
-        """Show a server's tools. `policies`: whether the store keeps policies for them; `note`: what is odd about the
-        list, if anything is."""
-        self._policies = policies
+    def set_tools(self, tools: Sequence[ToolInfo], *, note: str = "") -> None:
+        """Show a server's tools. `note`: what is odd about the list, if anything is."""
         self._set_note(note)
         if self.index.tools != tuple(tools):
             self._withdraw()
@@ -159,7 +156,7 @@ class ToolsPane(QWidget):
 
     def want_policy(self, state: str) -> None:
         """Set the policy of the selected tools. For several, ask first."""
-        if not self._policies or state not in POLICY_STATES:
+        if state not in POLICY_STATES:
             return
         chosen = [(key, self.index.get(key)) for key in self.table.selected_keys()]
         usable = [key for key, tool in chosen if tool is not None and tool.problem is None and not tool.locked]
@@ -238,7 +235,7 @@ class ToolsPane(QWidget):
         if self.question.open and selected != self._asked:
             self._withdraw()
         count = len(selected)
-        self._bar.setVisible(self._policies and count > 1)
+        self._bar.setVisible(count > 1)
         self.selected.setText(self.tr("{0} selected").format(count))
         self.bulk.set_value(None)
 

@@ -63,6 +63,11 @@ class WindowActions(Protocol):
 
     def select_project(self, project_id: int) -> None: ...
 
+    @property
+    def asked(self) -> bool: ...
+
+    def go_to_question(self) -> None: ...
+
 
 def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Command]:
     """Commands that do not belong to a place."""
@@ -86,6 +91,15 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.refresh", _tr("Refresh"), window.stack.refresh_current, "F5", view),
         Command("window.pane.next", _tr("Next pane"), to(window.move_pane, 1), "F6", view, repeats=True),
         Command("window.pane.previous", _tr("Previous pane"), to(window.move_pane, -1), "Shift+F6", view, repeats=True),
+        Command(
+            "window.approval",
+            _tr("Answer the question of an agent"),
+            window.go_to_question,
+            "Ctrl+Shift+A",
+            view,
+            lambda: window.asked,
+            anywhere=True,
+        ),
         Command("window.activity", _tr("Show or hide activity"), window.drawers.toggle, "Ctrl+J", view),
         Command("window.keys", _tr("Show keyboard shortcuts"), window.open_key_sheet, "Ctrl+/", view, anywhere=True),
         Command("window.settings", _tr("Settings…"), window.open_settings, "Ctrl+,", view, anywhere=True),

@@ -10,6 +10,7 @@ from app.core.diagnostics.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.core.auth.credential import Credential
     from app.core.auth.status import CredentialStatus
     from app.core.backend import Backend
     from app.core.diagnostics.snapshot import SignInSnapshot
@@ -22,6 +23,7 @@ class DetailsSubject(NamedTuple):
     """A sign-in with its history. `backend` is None for a server of the user's own."""
 
     sign_in: SignIn
+    credential: Credential
     backend: Backend | None
     timeline: Timeline
 
@@ -30,9 +32,10 @@ class DetailsSubject(NamedTuple):
         """The subject for a sign-in in use, named by `SignIn.key`."""
         sign_in, backend = services.sign_ins.of(key), services.backend
         assert sign_in is not None
+        assert sign_in.credential is not None
         if sign_in.server_id is None and backend is not None:
-            return DetailsSubject(sign_in, backend, backend.timeline)
-        return DetailsSubject(sign_in, None, Timeline.of(sign_in.credential, services.role))
+            return DetailsSubject(sign_in, sign_in.credential, backend, backend.timeline)
+        return DetailsSubject(sign_in, sign_in.credential, None, Timeline.of(sign_in.credential, services.role))
 
     @property
     def key(self) -> str:
@@ -51,7 +54,7 @@ class DetailsSubject(NamedTuple):
 
     def snapshot(self) -> SignInSnapshot:
         """The facts as they are now."""
-        return snapshot_of_server(self.sign_in.credential) if self.backend is None else snapshot_of(self.backend)
+        return snapshot_of_server(self.credential) if self.backend is None else snapshot_of(self.backend)
 
     def is_for(self, sign_in: SignIn) -> bool:
         """Whether another sign-in is for the same server; a new sign-in may have changed the credential."""
@@ -59,7 +62,7 @@ class DetailsSubject(NamedTuple):
 
     def follow(self, generation: Generation, changed: Callable[[object], None]) -> None:
         """Call `changed` with whatever happens to the sign-in, until the generation is renewed."""
-        credential = self.sign_in.credential
+        credential = self.credential
         # A backend records the events of its credential itself.
         if self.backend is None:
             generation.listen(credential.happened, self.timeline.record_event)

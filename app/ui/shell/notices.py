@@ -31,7 +31,7 @@ PORTAL_PATH = "/org/freedesktop/portal/desktop"
 PORTAL_INTERFACE = "org.freedesktop.portal.Notification"
 TRAY_MS = 10_000
 # A notification replaces the one with the same id.
-SIGN_IN_ID, CALL_ID = "sign-in", "call"
+SIGN_IN_ID, CALL_ID, APPROVAL_ID = "sign-in", "call", "approval"
 
 
 class Notices(QObject):
@@ -64,6 +64,11 @@ class Notices(QObject):
                 self.tr("Still no answer from {0}").format(tool),
                 self.tr("{0}. You can keep waiting or cancel.").format(server),
             )
+
+    def approval_wanted(self, title: str, text: str) -> None:
+        """An agent waits for the user's word before a call."""
+        if self._settings.flag(NOTIFY_CALLS):
+            self._tell(APPROVAL_ID, title, text)
 
     def _recorded(self, record: ActivityRecord) -> None:
         called = activity_words.called(record)

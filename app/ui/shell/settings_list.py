@@ -70,7 +70,7 @@ SETTINGS: tuple[Setting, ...] = (
         NOTIFY_CALLS,
         NOTIFICATIONS,
         marked("Settings", "A tool call has ended"),
-        marked("Settings", "Or is not answered for long. Only while another window is in front."),
+        marked("Settings", "Or takes long, or waits for your answer. Only while another window is in front."),
     ),
     Setting(STORE, SIGN_IN, marked("Settings", "Where the sign-in is kept")),
 )

@@ -82,13 +82,13 @@ class SignInController(QObject):
     def sign_out(self, key: str = "") -> None:
         """Forget the grant here and revoke it at the server."""
         sign_in = self.find(key)
-        if sign_in is not None:
+        if sign_in is not None and sign_in.credential is not None:
             self._bridge.spawn(self, _sign_out(sign_in.credential), key=f"sign-out {identity(sign_in)}")
 
     def choose_store(self, key: str, kind: str) -> None:
         """Store a sign-in elsewhere, or try the present store again."""
         sign_in = self.find(key)
-        if sign_in is not None:
+        if sign_in is not None and sign_in.credential is not None:
             self._bridge.spawn(self, sign_in.credential.choose_store(kind), key=f"store {identity(sign_in)}")
 
     def find(self, key: str = "") -> SignIn | None:
@@ -117,7 +117,7 @@ class SignInController(QObject):
         """
         if not self._follows:
             backend = self._services.backend
-            if backend is None or not (self._started or backend.credential.status.needs_user):
+            if not self._started and (backend is None or not backend.credential.status.needs_user):
                 return
             self._follows = True
             self._bridge.listen(self, self._services.sign_ins.changed, lambda _nothing: self.show())

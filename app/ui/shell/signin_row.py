@@ -117,7 +117,7 @@ class SignInRow(Banner):
                 self._needed = False
                 self._fade.start()
             return RowPhase.BACK if self._fade.isActive() else RowPhase.NOTHING
-        if status.state is CredentialState.NEEDS_SIGN_IN:
+        if self.sign_in.needs_user:
             self._needed, self._sent, self._repeated = True, 0, 0
         # Signed out, or not known yet: a failed attempt is all there is to say.
         elif self._failure is None:
@@ -152,11 +152,13 @@ class SignInRow(Banner):
         if self._failure is not None:
             words = signin_words.failed(title, self._failure.cause, drafts=drafts)
         else:
-            words = signin_words.needed(title, self.waiting, drafts=drafts)
+            again = self.sign_in.status.state is CredentialState.NEEDS_SIGN_IN
+            words = signin_words.needed(title, self.waiting, drafts=drafts) if again else signin_words.asked_for(title)
         if self._differs(words):
             sign_in = (self.tr("Sign in"), lambda: self.sign_in_wanted.emit(self.sign_in.key))
             details = (self.tr("Details"), lambda: self.details_wanted.emit(self.sign_in.key))
-            self.show_message(words, "attention", sign_in, [details], glyph="key")
+            others = [details] if self.sign_in.credential is not None else []
+            self.show_message(words, "attention", sign_in, others, glyph="key")
             self.setToolTip(plain_tip(self.sign_in.status.reason or ""))
         self._speak(self.phase.value, assertive=True)
 
@@ -174,7 +176,8 @@ class SignInRow(Banner):
         self._speak(f"browser {id(pending)}")
 
     def _show_vault(self, title: str) -> None:
-        status, grant = self.sign_in.status, self.sign_in.credential.grant
+        status, credential = self.sign_in.status, self.sign_in.credential
+        grant = None if credential is None else credential.grant
         generation = 0 if grant is None else grant.tokens.generation
         words = signin_words.about(title, vault_words(status, generation))
         if self._differs(words):

@@ -32,6 +32,15 @@ def needed(title: str, waiting: Waiting, *, drafts: bool) -> str:
     return f"{ask} {kept}".strip()
 
 
+def asked_for(title: str) -> str:
+    """A client of the proxy needs a server that nobody is signed in to."""
+    return (
+        _tr("A program on this computer uses {0}. Sign in to let it go on.").format(title)
+        if title
+        else _tr("A program on this computer uses your account. Sign in to let it go on.")
+    )
+
+
 def failed(title: str, cause: str, *, drafts: bool) -> str:
     """A sign-in was tried and failed."""
     words = _tr("Sign-in to {0} failed.").format(title) if title else _tr("Sign-in failed.")

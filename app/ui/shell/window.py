@@ -37,12 +37,15 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.errors import BurrowError
     from app.core.known_accounts import KnownAccount
+    from app.core.mcp.proxy.approvals import Approvals
     from app.core.services import Services
     from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.context import Command
     from app.ui.place import Place
     from app.ui.place_info import PlaceInfo
+    from app.ui.shell.approval_desk import ApprovalDesk
+    from app.ui.shell.approval_prompt import ApprovalPrompt
     from app.ui.shell.closing import ClosingGuard
     from app.ui.signin.connector import HostConnector
 
@@ -67,6 +70,7 @@ class MainWindow(QWidget):
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
         closing: saves what is typed before the window closes.
+        approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
 
@@ -111,6 +115,7 @@ class MainWindow(QWidget):
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
         )
         self.closing: ClosingGuard | None = None
+        self.approvals: ApprovalDesk | None = None
         self.pages = WindowPages(
             self._arranged(),
             services,
@@ -121,9 +126,10 @@ class MainWindow(QWidget):
                 (self.tr("Help"), "F1", self.open_help),
             ],
         )
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.pages)
+        self._whole = QVBoxLayout(self)
+        self._whole.setContentsMargins(0, 0, 0, 0)
+        self._whole.setSpacing(0)
+        self._whole.addWidget(self.pages)
         self._fit_text()
         theme().changed.connect(self._fit_text)
         show_focus_ring(self)
@@ -240,6 +246,30 @@ class MainWindow(QWidget):
             self.status(self.tr("Opening {0}…").format(account.name))
             self._connector.use_account(account)
 
+    def attend(self, approvals: Approvals) -> None:
+        """Show the questions of agents from now on. Called once, after `fill`."""
+        from app.ui.shell.approval_desk import ApprovalDesk
+
+        self.approvals = ApprovalDesk(
+            self,
+            self,
+            approvals,
+            self._bridge,
+            self.notices,
+            place=self._place_prompt,
+            leave=self.navigation.focus_place,
+        )
+
+    @property
+    def asked(self) -> bool:
+        """Whether an agent waits for the user's word."""
+        return self.approvals is not None and self.approvals.waiting > 0
+
+    def go_to_question(self) -> None:
+        """Put the focus on the question of an agent (Ctrl+Shift+A)."""
+        if self.approvals is not None:
+            self.approvals.go()
+
     def open_palette(self, typed: str = "") -> None:
         """Open the command palette (Ctrl+K) with `typed` in its field."""
         self.dialogs.open_palette(self._palette_commands, typed)
@@ -279,12 +309,19 @@ class MainWindow(QWidget):
 
     def move_pane(self, step: int) -> None:
         """Move the focus to the next (1) or previous (-1) pane (F6, Shift+F6)."""
-        panes: list[QWidget] = [self.rail, *(bar for bar in (self.bar, self.previous_account) if bar.isVisible())]
+        prompt = self.approvals.prompt if self.approvals is not None else None
+        bars = [bar for bar in (prompt, self.bar, self.previous_account) if bar is not None and bar.isVisible()]
+        panes: list[QWidget] = [self.rail, *bars]
         if self.stack.current is not None:
             panes.extend(visible_panes(self.stack.current))
         if self.drawers.drawer is not None and self.drawers.drawer.isVisible():
             panes.append(self.drawers.drawer)
         move_focus(panes, step)
+
+    def _place_prompt(self, prompt: ApprovalPrompt) -> None:
+        # Above everything: a client can call a tool while the first page is in view.
+        self._whole.insertWidget(0, prompt)
+        prompt.covering.connect(lambda covered: self.pages.setVisible(not covered))
 
     def _arranged(self) -> QWidget:
         right = QWidget()

@@ -95,11 +95,20 @@ class Banner(QFrame):
 
     def _fit(self) -> None:
         """Put the buttons below the words where both do not fit side by side."""
-        room = self.width() - self._row_of_buttons.sizeHint().width()
+        room = self.width() - self._width_of_buttons()
         beside = room >= theme().px(self.LEAST_WORDS)
         wanted = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
         if self._row.direction() != wanted:
             self._row.setDirection(wanted)
+
+    def _width_of_buttons(self) -> int:
+        # Not the hint of their layout: it leaves out buttons that were just made, which are shown in the next turn.
+        widths = [button.sizeHint().width() for button in self._shown_buttons()]
+        return sum(widths) + self._buttons.spacing() * max(0, len(widths) - 1)
+
+    def _shown_buttons(self) -> list[QPushButton]:
+        found = (item.widget() for place in range(self._buttons.count()) if (item := self._buttons.itemAt(place)))
+        return [button for button in found if isinstance(button, QPushButton)]
 
     def show_message(
         self,
@@ -133,8 +142,7 @@ class Banner(QFrame):
         return next((button.text() for button in buttons if button.hasFocus()), None)
 
     def _focus_again(self, words: str) -> None:
-        buttons = [item.widget() for place in range(self._buttons.count()) if (item := self._buttons.itemAt(place))]
-        shown = [button for button in buttons if isinstance(button, QPushButton)]
+        shown = self._shown_buttons()
         target = next((button for button in shown if button.text() == words), next(iter(shown), None))
         if target is not None:
             # A layout shows a new widget only in the next turn of the loop, and a hidden one takes no focus.

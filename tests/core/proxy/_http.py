@@ -15,11 +15,11 @@ from app.core.mcp.proxy.parts import Request, Responder
 Handler = Callable[[Request, Responder], Awaitable[None]]
 
 
-def bound() -> socket.socket:
-    """A socket bound to a free port of the loopback interface."""
+def bound(port: int = 0) -> socket.socket:
+    """A socket bound to a port of the loopback interface, by default a free one."""
     found = socket.socket()
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    found.bind(("127.0.0.1", 0))
+    found.bind(("127.0.0.1", port))
     return found
 
 

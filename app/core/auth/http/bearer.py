@@ -6,70 +6,34 @@ One class serves httpx (REST) and httpx2 (the MCP SDK): both drive `async_auth_f
 from __future__ import annotations
 
 import logging
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import httpx2
 
-from app.core.auth.cause import Cause, CauseKind
 from app.core.auth.http.bodies import IN_MEMORY, ReplayableBody, first_message, peek, replayable
-from app.core.auth.http.classifier import TOKEN_ACCEPTED, Reply, Verdict, classify
+from app.core.auth.http.classifier import Reply, Verdict
+from app.core.auth.http.recovery import SUCCESS, Recovery
 from app.core.auth.http.target import REFRESH_FAILURE, RULE
 from app.core.auth.http.trace import judged
-from app.core.errors import BurrowError, Facts, ServerTrouble
+from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator
 
+    from app.core.auth.http.recovery import TokenSource
     from app.core.auth.http.target import Target
-    from app.core.auth.http.trace import Attempt
     from app.core.auth.tokens import TokenSet
 
 log = logging.getLogger(__name__)
 
-SUCCESS = "success"
-
-
-class TokenSource(Protocol):
-    """Provides tokens and is told what became of them (`app.core.auth.credential`)."""
-
-    def fresh_token(self) -> TokenSet | None:
-        """The token to send now; None when `access_token` has to be awaited instead."""
-
-    async def access_token(self) -> TokenSet | None:
-        """A token to send now; None when there is no grant. Raises `BurrowError` when it could not be refreshed."""
-
-    def no_token_error(self) -> BurrowError:
-        """The error that says why there is no token."""
-
-    async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet:
-        """A newer token than `refused`. Raises `BurrowError`."""
-
-    def adopted(self, tokens: TokenSet) -> bool:
-        """Whether this process did not refresh to get `tokens`."""
-
-    def accepted(self, tokens: TokenSet, target: str, headers: Mapping[str, str]) -> None:
-        """`target` accepted a request that carried `tokens`."""
-
-    def key_refused(self, cause: Cause) -> None:
-        """A token that cannot be refreshed was refused."""
-
-    async def is_dead(self, tokens: TokenSet) -> bool | None:
-        """Whether the host itself refuses `tokens`; None when it does not say."""
-
 
 class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator hooks that differ in types only
-    """Chooses the token for each request.
-
-    For each request at most one refresh, and one repetition after it. A token that was adopted from another process may
-    be dead too: then one more.
-    """
+    """Sends what `Recovery` decides: the token of each request, and its repetition."""
 
     def __init__(self, source: TokenSource, target: Target) -> None:
-        self._source = source
         self._target = target
-        self._allowed = frozenset(_origin_parts(origin) for origin in target.origins)
+        self._recovery = Recovery(source, target, _origin_parts)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drive one request. `request` and the responses are those of httpx or httpx2, which are alike where used.
@@ -91,11 +55,9 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
             return
         newer = await self._heal(request, response, tokens, body)
         if newer is not None:
-            # Repeating is safe even for a request with side effects: a server that refuses the token does not process
-            # the request. If a token that was refreshed for this request is refused too, another refresh cannot help.
             request.headers["Authorization"] = newer.bearer
             repeated = yield request
-            if self._source.adopted(newer):
+            if self._recovery.may_repeat_again(newer):
                 tokens, newer = newer, await self._heal(request, repeated, newer, body)
                 if newer is None:
                     return
@@ -105,11 +67,10 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
 
     async def _prepare(self, request: Any) -> tuple[TokenSet | None, ReplayableBody]:
         """Put the token on the request, if its origin may receive it. Any other `Authorization` header is removed."""
-        tokens = None
         try:
             url = request.url
-            if (url.scheme, url.raw_host, url.port) in self._allowed:
-                tokens = self._source.fresh_token() or await self._token(request)
+            origin = (url.scheme, url.raw_host, url.port)
+            tokens = self._recovery.fresh_token(origin) or await self._token(request, origin)
             if tokens is not None:
                 request.headers["Authorization"] = tokens.bearer
                 return tokens, replayable(request)
@@ -118,61 +79,42 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
         request.headers.pop("Authorization", None)
         return None, IN_MEMORY
 
-    async def _token(self, request: Any) -> TokenSet | None:
+    async def _token(self, request: Any, origin: tuple[str, bytes, int | None]) -> TokenSet | None:
         try:
-            tokens = await self._source.access_token()
+            return await self._recovery.token(origin)
         except BurrowError as failure:
             request.extensions[REFRESH_FAILURE] = failure
             return None
-        if tokens is None:
-            request.extensions[REFRESH_FAILURE] = self._source.no_token_error()
-        return tokens
 
     async def _heal(self, request: Any, response: Any, tokens: TokenSet, body: ReplayableBody) -> TokenSet | None:
         """The token to repeat the request with; None when the response stands."""
-        attempt: Attempt | None = None
         try:
             reply = await self._reply(response)
-            verdict, rule = classify(reply)
+            verdict, rule = self._recovery.judge(reply, tokens)
             request.extensions[RULE] = rule
             attempt = judged(request, rule, reply.body)
-            if verdict is Verdict.KEY_REFUSED:
-                self._source.key_refused(Cause(CauseKind.REFUSED, self._target.name, rule))
-            elif verdict in TOKEN_ACCEPTED:
-                self._source.accepted(tokens, self._target.name, response.headers)
-            if verdict is Verdict.AMBIGUOUS_AUTH:
-                # The vendor's credential or ours? A refresh on suspicion would spend our refresh token whenever a
-                # vendor fails, so the host is asked about the token first.
-                dead = await self._source.is_dead(tokens)
-                if dead is None:
-                    request.extensions[REFRESH_FAILURE] = _undecided(self._target.name, reply)
-                if not dead:
-                    return None
-            elif verdict is not Verdict.RECOVERABLE_AUTH:
+            if verdict is Verdict.FINE:
                 return None
-            # If another request had the token refreshed meanwhile, this returns the new one without a refresh.
-            started = monotonic()
-            newer = await self._source.refresh(tokens, Cause(CauseKind.REFUSED, self._target.name, rule))
-            if attempt is not None:
-                attempt.renewal_seconds = monotonic() - started
-            # Refreshed even when the body cannot be sent again: the next request then works.
-            if await body.restore(request, response):
-                return newer
-            request.extensions[REFRESH_FAILURE] = _too_large(self._target.name, reply)
-            return None
-        except BurrowError as failure:
-            request.extensions[REFRESH_FAILURE] = failure
-            if attempt is not None:
+            newer, failure, seconds = await self._recovery.remedy(verdict, rule, reply, tokens)
+            if newer is not None:
+                if attempt is not None:
+                    attempt.renewal_seconds = seconds
+                # Refreshed even when the body cannot be sent again: the next request then works.
+                if await body.restore(request, response):
+                    return newer
+                failure = self._recovery.too_large(reply)
+            elif failure is not None and seconds is not None and attempt is not None:
                 attempt.renewal_failure = type(failure).__name__
-            return None
+            if failure is not None:
+                request.extensions[REFRESH_FAILURE] = failure
         except Exception:
             log.exception("the refusal could not be handled")
-            return None
+        return None
 
     def _succeeded(self, request: Any, response: Any, tokens: TokenSet) -> None:
         request.extensions[RULE] = SUCCESS
         try:
-            self._source.accepted(tokens, self._target.name, response.headers)
+            self._recovery.succeeded(tokens, response.headers)
         except Exception:
             log.exception("a success could not be noted")
 
@@ -180,11 +122,9 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
         """Note what became of the new token. It is proven, and the brake released, only if the target accepts it."""
         try:
             reply = await self._reply(response)
-            verdict, rule = classify(reply)
+            _verdict, rule = self._recovery.judge_repeated(reply, tokens)
             request.extensions[RULE] = rule
             judged(request, rule, reply.body)
-            if verdict in TOKEN_ACCEPTED:
-                self._source.accepted(tokens, self._target.name, response.headers)
         except Exception:
             log.exception("the response to the repeated request could not be judged")
 
@@ -209,20 +149,3 @@ def _origin_parts(origin: str) -> tuple[str, bytes, int | None]:
     # In the form that httpx has parsed the request's URL into, so that no request has to parse it again.
     url = httpx.URL(origin)
     return url.scheme, url.raw_host, url.port
-
-
-def _too_large(name: str, reply: Reply) -> BurrowError:
-    """The error for a refused request whose body is too large to be sent again (faults row 56)."""
-    return ServerTrouble(
-        f"{name or 'The server'} refused the access token, and the request is too large to be repeated automatically.",
-        Facts(status=reply.status, code=reply.code or None),
-        action="Send it again: the sign-in has been renewed.",
-    )
-
-
-def _undecided(name: str, reply: Reply) -> BurrowError:
-    """The error for a refusal when nobody could say which credential it is about."""
-    return ServerTrouble(
-        f"{name or 'The server'} refused a credential, and the host did not say whether it was yours or the server's.",
-        Facts(status=reply.status, code=reply.code or None),
-    )

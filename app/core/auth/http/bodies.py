@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import httpx2
 
+from app.core.auth.http.openings import EVENT_STREAM, JSON, PEEK_BYTES, decoded, first_message_of, media_type_of
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable
 
-# A longer body explains no error.
-PEEK_BYTES = 256 * 1024
 # A longer request body is not sent again (faults row 56): keeping it would cost every such request its memory.
 REPLAY_BYTES = 4 * 1024 * 1024
-JSON = "application/json"
-EVENT_STREAM = "text/event-stream"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class ReplayableBody:
@@ -101,56 +98,21 @@ async def peek(response: Any) -> bytes:
             await _break(response, raw, problem)
     headers = response.headers
     # `in` costs a fifth of a `get` of what is not there.
-    return (_decoded(raw, headers["content-encoding"]) or b"") if "content-encoding" in headers else raw
+    return (decoded(raw, headers["content-encoding"]) or b"") if "content-encoding" in headers else raw
 
 
 async def first_message(response: Any) -> bytes:
     """The first JSON-RPC message of a response, JSON or event stream. Its reader still gets every byte."""
     media_type = response.headers.get("content-type", "")
     if media_type != JSON:
-        media_type = media_type.partition(";")[0].strip().lower()
+        media_type = media_type_of(media_type)
     if media_type == JSON:
         return await peek(response)
     if media_type != EVENT_STREAM:
         return b""
     encoding = response.headers.get("content-encoding", "")
-
-    def enough(raw: bytes) -> bool:
-        body = _decoded(raw, encoding)
-        # An unknown encoding ends the reading at once: waiting for an event that can never be recognised would hold up
-        # a reader that can decode it.
-        return body is None or _first_data(body) is not None or max(len(raw), len(body)) >= PEEK_BYTES
-
-    raw = await _read_until(response, enough)
-    return _first_data(_decoded(raw, encoding) or b"") or b""
-
-
-def _first_data(body: bytes) -> bytes | None:
-    """The data of the first event that has any (WHATWG HTML section 9.2); None while it is incomplete."""
-    normal = body.removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    events = normal.split(b"\n\n")
-    for event in events[:-1]:
-        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-        if any(lines):
-            return b"\n".join(lines)
-    return None
-
-
-def _decoded(raw: bytes, encoding: str) -> bytes | None:
-    """The beginning of a body, decoded and bounded; None for garbage and for encodings that were not asked for."""
-    if encoding in {"", "identity"}:
-        return raw
-    if encoding not in {"gzip", "x-gzip", "deflate"}:
-        return None
-    import zlib
-
-    # 47: gzip or zlib, by its header. -15: deflate without a header, which some servers send.
-    for window in (47, -15):
-        try:
-            return zlib.decompressobj(window).decompress(raw, PEEK_BYTES)
-        except zlib.error:
-            continue
-    return None
+    raw = await _read_until(response, lambda raw: first_message_of(raw, encoding) is not None)
+    return first_message_of(raw, encoding) or b""
 
 
 async def _read_until(response: Any, enough: Callable[[bytes], bool]) -> bytes:

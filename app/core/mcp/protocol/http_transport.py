@@ -24,7 +24,7 @@ class StreamableHttpTransport:
     def __init__(self, url: str, auth: Any = None, headers: Callable[[], Mapping[str, str]] = dict) -> None:
         self.url = url
         self._auth = auth
-        self._headers = headers
+        self.headers = headers
 
     @property
     def address(self) -> str:
@@ -56,7 +56,7 @@ class StreamableHttpTransport:
 
         return {
             "auth": self._auth,
-            "headers": {"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **self._headers()},
+            "headers": {"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **self.headers()},
             # No read timeout: a call may take long, and `ToolCall` watches it.
             "timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS),
             # In a thread: the certificates take a while, the first time.

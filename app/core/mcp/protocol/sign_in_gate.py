@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.core.auth.http.recovery import TokenSource
 from app.core.auth.status import CredentialState
 from app.core.auth.tokens import fingerprint
 from app.core.errors import BurrowError
@@ -14,13 +15,12 @@ if TYPE_CHECKING:
     from app.core.auth.cause import Cause
     from app.core.auth.http.target import Target
     from app.core.auth.status import CredentialStatus
-    from app.core.auth.tokens import TokenSet
     from app.core.events import Event
 
 log = logging.getLogger(__name__)
 
 
-class CredentialSource(Protocol):
+class CredentialSource(TokenSource, Protocol):
     """The credential of a connection (`app.core.auth.credential`)."""
 
     @property
@@ -32,9 +32,8 @@ class CredentialSource(Protocol):
     def auth(self, target: Target) -> Any:
         """An `httpx2.Auth`."""
 
-    async def access_token(self) -> TokenSet | None: ...
-
-    async def refresh(self, refused: TokenSet, cause: Cause) -> TokenSet: ...
+    async def wait_restored(self) -> None:
+        """Wait until it is known whether there is a grant."""
 
 
 class SignInGate:

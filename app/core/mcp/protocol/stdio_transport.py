@@ -6,58 +6,41 @@ it died, and needs four seconds to end a process that hangs.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import signal
-import subprocess
-import sys
-from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from app.core.errors import Facts, ServerTrouble
+from app.core.mcp.protocol.process import start_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from app.core.mcp.protocol.exchange import Exchange
+    from app.core.mcp.protocol.process import ServerProcess
     from app.core.mcp.protocol.transport import OpenExchanges
 
 LINE_LIMIT = 32 * 1024 * 1024
 READ_BYTES = 256 * 1024
-# How many bytes of a pipe are buffered before the process has to wait.
-STREAM_LIMIT = 1024 * 1024
-# Lines of standard error that are kept for the error message.
-STDERR_LINES = 20
-STDERR_LINE_CHARACTERS = 400
-# How long a process may take to end: after its input was closed, and then after SIGTERM.
-EXIT_SECONDS = (0.3, 0.3)
-# How long to wait for the exit code of a process that closed its output, and for the rest of its standard error.
-EXIT_CODE_SECONDS = 0.5
-POSIX = os.name == "posix"
-NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 class StdioTransport:
     """Starts `command` for each session, and ends it with all its children when the session is left.
 
-    The process gets a few variables of this process's environment, those that the SDK considers safe, and
-    `environment`.
+    The process gets a few variables of this process's environment (`process.INHERITED`) and `environment`.
     """
 
     def __init__(
         self, command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
-        self._command = tuple(command)
-        self._folder = folder
-        self._environment = dict(environment or {})
+        self.command = tuple(command)
+        self.folder = folder
+        self.environment = dict(environment or {})
 
     @property
     def address(self) -> str:
         """The name of the command."""
-        return os.path.basename(self._command[0]) if self._command else ""
+        return os.path.basename(self.command[0]) if self.command else ""
 
     @asynccontextmanager
     async def connect(self, exchanges: OpenExchanges) -> AsyncIterator[tuple[Any, Any]]:
@@ -65,62 +48,29 @@ class StdioTransport:
         import anyio
         from mcp.shared.message import SessionMessage
 
-        process, process_transport = await self._start()
+        process = await start_process(self.command, self.folder, self.environment)
         read_send, read_receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         write_send, write_receive = anyio.create_memory_object_stream[SessionMessage](0)
-        pipes = _Pipes(self.address, process, exchanges)
+        pipes = _Pipes(process, exchanges)
         try:
             async with anyio.create_task_group() as tasks, read_send, read_receive, write_send, write_receive:
-                tasks.start_soon(pipes.read_stderr)
+                tasks.start_soon(process.read_stderr)
                 tasks.start_soon(pipes.read, read_send)
                 tasks.start_soon(pipes.write, write_receive)
                 yield read_receive, write_send
                 tasks.cancel_scope.cancel()
         finally:
             # However the session ends, the process must not survive it.
-            await _end(process)
-            process_transport.close()
-
-    async def _start(self) -> tuple[asyncio.subprocess.Process, asyncio.SubprocessTransport]:
-        from mcp.client.stdio import get_default_environment
-
-        if not self._command:
-            raise ServerTrouble("The server has no command.", action="Give the command that starts it.")
-        loop = asyncio.get_running_loop()
-        try:
-            # `create_subprocess_exec` does the same, but does not hand out the transport, which has to be closed in the
-            # end.
-            transport, protocol = await loop.subprocess_exec(
-                lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=STREAM_LIMIT, loop=loop),
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=self._folder,
-                env=get_default_environment() | self._environment,
-                # A process group of its own, so that its children can be ended with it.
-                start_new_session=POSIX,
-                creationflags=NO_CONSOLE,
-            )
-        except (OSError, ValueError) as failure:
-            reason = getattr(failure, "strerror", None) or str(failure)
-            raise ServerTrouble(
-                f"“{self._command[0]}” cannot be started: {reason}.",
-                Facts(code="not-started"),
-                action="Check the command and its path.",
-            ) from None
-        return asyncio.subprocess.Process(transport, protocol, loop), transport
+            await process.end()
 
 
 class _Pipes:
     """The three pipes of one process."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, exchanges: OpenExchanges) -> None:
-        self._name = name
-        self._process = process
+    def __init__(self, server: ServerProcess, exchanges: OpenExchanges) -> None:
+        self._server = server
+        self._process = server.process
         self._exchanges = exchanges
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
-        self._stderr_ended = asyncio.Event()
         self._close_reason = ""
 
     async def read(self, send: Any) -> None:
@@ -187,42 +137,11 @@ class _Pipes:
             exchange.close_reason = self._close_reason
         return False
 
-    async def read_stderr(self) -> None:
-        """Keep the last lines of standard error. Reading it also keeps the process from blocking on a full pipe."""
-        assert self._process.stderr is not None
-        try:
-            with contextlib.suppress(ValueError):
-                async for line in self._process.stderr:
-                    self._stderr.append(line.decode("utf-8", "replace").strip()[:STDERR_LINE_CHARACTERS])
-        finally:
-            self._stderr_ended.set()
-
     async def _record_end(self) -> None:
         """Record in all waiting requests how the process ended."""
-        # A process that closed its output and goes on is not waited for.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(EXIT_CODE_SECONDS):
-                await self._process.wait()
-                # The rest of standard error may still arrive. A child may keep that pipe open for ever, hence the
-                # timeout.
-                await self._stderr_ended.wait()
-        code = self._process.returncode
-        how = "closed its output" if code is None else f"ended with {_exit(code)}"
-        output = " ".join(line for line in self._stderr if line)
-        suffix = f" Its last output: {output}" if output else ""
-        self._close_reason = f"The process of {self._name} {how}.{suffix}"
+        self._close_reason = await self._server.how_it_ended()
         for exchange in self._exchanges.by_id.values():
             exchange.close_reason = self._close_reason
-
-
-def _exit(code: int) -> str:
-    """How a process ended: its code, or the signal that ended it."""
-    if code >= 0:
-        return f"code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"
 
 
 def _parsed(line: bytes) -> Any:
@@ -234,34 +153,3 @@ def _parsed(line: bytes) -> Any:
     except ValueError as problem:
         # Some servers print other text to standard output by mistake. The messages are in the other lines.
         return problem
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close the input, send SIGTERM, then kill the process and its children. Takes less than a second in all."""
-    if process.stdin is not None:
-        process.stdin.close()
-    for seconds, number in zip(EXIT_SECONDS, (signal.SIGTERM, None), strict=True):
-        if await _has_ended(process, seconds):
-            break
-        _signal(process, number)
-    # Also when the process has ended: its children may still run in the group.
-    _signal(process, None)
-    await _has_ended(process, EXIT_SECONDS[-1])
-
-
-async def _has_ended(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await process.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-def _signal(process: asyncio.subprocess.Process, number: int | None) -> None:
-    """Send a signal to the process group; None kills."""
-    with contextlib.suppress(ProcessLookupError, PermissionError, OSError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL if number is None else number)

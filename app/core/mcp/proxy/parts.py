@@ -6,11 +6,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from app.core.errors import BurrowError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
-    from app.core.auth.http.bearer import TokenSource
+    from app.core.auth.http.recovery import TokenSource
     from app.core.auth.http.target import Target
+    from app.core.mcp.proxy.messages import Post
+    from app.core.mcp.proxy.refusals import Refusal
+    from app.core.storage.proxy_sessions import SessionRow
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, in the order received; values without white space around them."""
@@ -73,6 +79,14 @@ class SendFailure(Exception):
         self.sent = sent
 
 
+class NotReady(BurrowError):
+    """Burrow is starting or closing, for longer than a request waits."""
+
+    title = "Burrow is not ready"
+    action = "Try again in a moment."
+    retryable = True
+
+
 class Sender(Protocol):
     """Sends requests to servers: no redirects, no cookies, no repetition, nothing of the environment."""
 
@@ -89,7 +103,10 @@ class ToolRule(Enum):
 
 
 class Decision(Enum):
-    """What the user said to a call that asks. `TIMED_OUT`: nothing in time. `NOBODY`: there is no window to ask in."""
+    """What the user said to a call that asks.
+
+    `TIMED_OUT`: nothing in time. `NOBODY`: there is no window to ask in. `TOO_MANY`: others of the client wait already.
+    """
 
     ONCE = "once"
     SESSION = "session"
@@ -98,6 +115,7 @@ class Decision(Enum):
     BLOCK = "block"
     TIMED_OUT = "timed-out"
     NOBODY = "nobody"
+    TOO_MANY = "too-many"
 
 
 @dataclass(frozen=True)
@@ -139,17 +157,125 @@ class StdioUpstream:
     title: str
     command: tuple[str, ...]
     folder: str = ""
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     shared: bool = False
 
 
 Upstream: TypeAlias = HttpUpstream | StdioUpstream
 
+LONGEST_LIST = 16 * 1024 * 1024
+"""In bytes. A longer message with a list of tools is not looked into, nor passed on to whom tools are hidden from."""
+
+
+class Way(Enum):
+    """Under which address a request came: `/mcp/ID`, or the two of HTTP+SSE, `/sse/ID` and `/sse/ID/messages`."""
+
+    MCP = "mcp"
+    SSE = "sse"
+    SSE_MESSAGES = "sse-messages"
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A request that the door let in: whose it is, which server it is for, and what its POST says (None without one).
+
+    `session` is the client's `Mcp-Session-Id`, empty without one. `agent` is the name and version that the client gave
+    itself, empty where it is not known.
+    """
+
+    request: Request
+    client: ProxyClient
+    upstream: Upstream
+    way: Way
+    post: Post | None = None
+    session: str = ""
+    agent: str = ""
+
+
+class CallPolicy(Protocol):
+    """Which tools a client may see and call (`app.core.mcp.proxy.policy`)."""
+
+    def admitted(self, call: Call, responder: Responder) -> AbstractAsyncContextManager[None]:
+        """Within this the calls of tools in `call.post` may be sent: a store may allow one for as long as it lasts.
+
+        Entered for each POST with a `tools/call` before anything is sent, and left when its answer is over. Entering
+        raises `RequestRefused`. It may ask the user, and meanwhile start the answer as an event stream and write to it.
+        Then the answer is an event of that stream, a refusal too. Whoever writes it ends the stream.
+        """
+
+    def cancelled(self, call: Call) -> bool:
+        """`call.post` is a `notifications/cancelled`: whether it is about a call that still waits for the user.
+
+        That call is refused now. The server has never heard of it.
+        """
+
+    async def hides(self, client: ProxyClient, upstream: Upstream) -> bool:
+        """Whether answers to a `tools/list` have to be looked into (`filtered`). Else they are passed on as they come.
+
+        Raises `RequestRefused` while that is not known.
+        """
+
+    async def filtered(self, client: ProxyClient, upstream: Upstream, message: bytes) -> bytes:
+        """A message of a server without the tools that the client may not see.
+
+        Awaited for each message that may be the answer to a `tools/list`. Returns the same object when there is nothing
+        to take out. Raises `RequestRefused`, also for a message longer than `LONGEST_LIST`.
+        """
+
+
+class OpenStreams(Protocol):
+    """The streams from servers to clients that are open now (`app.core.mcp.proxy.relay`)."""
+
+    def tools_changed(self, server_id: str, client_id: str | None) -> None:
+        """Tell the sessions of a server, of one client or of all, that their list of tools is another one.
+
+        Called on the proxy's loop. Writes `notifications/tools/list_changed` into each stream that carries such.
+        """
+
+
+class ServerBridge(Protocol):
+    """Carries what is not streamable HTTP: processes, and servers that speak HTTP+SSE (`app.core.mcp.proxy.bridge`)."""
+
+    def takes(self, call: Call) -> bool:
+        """Whether this bridge answers the request, and not the relay."""
+
+    async def handle(self, call: Call, responder: Responder) -> None:
+        """Answer a request. Its calls of tools may be sent; lists of tools are not filtered yet.
+
+        `responder.started` may be true: then the answer is the rest of an event stream. Raises `RequestRefused` and any
+        `BurrowError`; whoever called then answers.
+        """
+
+    async def refuse(self, call: Call, responder: Responder, refusal: Refusal) -> bool:
+        """Refuse a request that policy did not admit where its client waits for the answer, if that is elsewhere.
+
+        Clients of HTTP+SSE wait on their stream. Returns whether it was answered.
+        """
+
+    def tools_changed(self, server_id: str, client_id: str | None) -> None:
+        """See `OpenStreams`."""
+
+
+class SessionStore(Protocol):
+    """Keeps sessions for a proxy that is started again (`app.core.storage.proxy_sessions`)."""
+
+    async def get(self, session: str) -> SessionRow | None:
+        """The session with this id."""
+
+    async def put(self, session: SessionRow) -> bool:
+        """Store a session, in the place of an earlier one of its id. False when it is too long to be kept."""
+
+    def touch(self, session: str) -> None:
+        """The session was used now. Returns at once."""
+
+    async def delete(self, session: str) -> None:
+        """Forget a session."""
+
 
 class ProxyHost(Protocol):
     """What the proxy asks of the process around it. All of it is called on the proxy's loop.
 
-    `client_of`, `rule` and `used` answer from memory at once; the others hop to the main loop.
+    `client_of`, `rule`, `hides` and `used` answer from memory at once; the others hop to the main loop.
     """
 
     def client_of(self, key: str) -> ProxyClient | None:
@@ -167,13 +293,25 @@ class ProxyHost(Protocol):
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """Whether the client may call the tool: the strictest of the client's own rule and the server's policy."""
 
+    def hides(self, client: ProxyClient, server_id: str) -> bool:
+        """Whether there may be a tool that `rule` blocks. Answers from memory at once."""
+
     async def rules_known(self, server_id: str) -> None:
-        """Wait until `rule` knows the policies of a server. Raises `BurrowError` when they cannot be learnt."""
+        """Wait until `rule` knows the policies of a server. Raises `BurrowError` when they cannot be learnt.
+
+        Awaited for each call of a tool: what is known needs no hop.
+        """
 
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:
         """Ask the user whether the client may call the tool; `session` names the client's session."""
+
+    def allowed_once(self, server_id: str, tool: str) -> AbstractAsyncContextManager[None]:
+        """Within this a tool whose policy is Ask may be called, where a store asks by itself.
+
+        Entering raises the `BurrowError` that keeps it from being allowed.
+        """
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         """Count a request. `tool` is the tool that was called, None for any other request.

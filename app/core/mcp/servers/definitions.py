@@ -7,7 +7,7 @@ in `OwnServer`: then it is kept, listed, called and shown. One that signs in der
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_args
 
 from app.core.auth.key import CredentialKey
@@ -140,7 +140,12 @@ class SseServer(HttpServer):
 
 @dataclass(frozen=True)
 class StdioServer:
-    """A server of the user's own that is a process of this machine. `folder` is where it is started, empty for here."""
+    """A server of the user's own that is a process of this machine. `folder` is where it is started, empty for here.
+
+    `shared`: the clients of the proxy use one process, else each session has its own. The values of `environment` may
+    be secrets. They are kept with the definition, in the settings of the data folder, which only the user can read, and
+    are neither shown nor logged.
+    """
 
     kind: ClassVar[str] = "stdio"
     transport_name: ClassVar[str] = "A process, on its pipes"
@@ -150,8 +155,9 @@ class StdioServer:
     title: str
     command: tuple[str, ...]
     folder: str = ""
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     description: str = ""
+    shared: bool = False
 
     @property
     def address(self) -> str:
@@ -176,6 +182,7 @@ class StdioServer:
             "folder": self.folder,
             "environment": [list(pair) for pair in self.environment],
             "description": self.description,
+            "shared": self.shared,
         }
 
     @classmethod
@@ -184,7 +191,8 @@ class StdioServer:
         environment = tuple((str(name), str(value)) for name, value in record.get("environment", ()))
         command = tuple(str(word) for word in record["command"])
         folder, description = str(record.get("folder", "")), str(record.get("description", ""))
-        return cls(str(record["id"]), str(record["title"]), command, folder, environment, description)
+        shared = record.get("shared") is True
+        return cls(str(record["id"]), str(record["title"]), command, folder, environment, description, shared)
 
 
 OwnServer: TypeAlias = HttpServer | SseServer | StdioServer

@@ -7,18 +7,26 @@ from typing import TYPE_CHECKING
 from app.core.auth.http.target import Target
 from app.core.mcp.servers.account import AccountSource
 from app.core.mcp.servers.definitions import HostEndpoint
+from app.core.mcp.servers.local_policies import LocalPolicySource
 from app.core.mcp.servers.source import Route
 from app.core.urls import origin_of
 
 if TYPE_CHECKING:
+    from app.core.mcp.servers.account import McpAccount
     from app.core.mcp.servers.definitions import ServerDefinition
+    from app.core.mcp.servers.local_policies import LocalPolicies
 
 
-class HostSource(AccountSource):
-    """At most one server."""
+class HostSource(LocalPolicySource, AccountSource):
+    """At most one server. The policies of its tools are kept on this machine, for every account."""
 
     name = "host"
     quick = True
+
+    def __init__(self, account: McpAccount, policies: LocalPolicies | None = None) -> None:
+        """Without `policies` none are kept."""
+        super().__init__(account)
+        self.keep_policies_in(policies)
 
     async def definitions(self) -> tuple[ServerDefinition, ...]:
         """The endpoint, where the host has one."""

@@ -20,6 +20,7 @@ from app.core.mcp.servers.definitions import (
     own_server_of,
     record_of,
 )
+from app.core.mcp.servers.local_policies import LocalPolicies, LocalPolicySource
 from app.core.mcp.servers.server import NOT_SIGNED_IN, ServerState
 from app.core.mcp.servers.source import Listed, Route, ServerSource
 from app.core.storage.values import Scope
@@ -56,6 +57,10 @@ class OwnServerSettings(Protocol):
     async def remove(self, key: str) -> None: ...
 
     async def refresh_under(self, prefix: str) -> None: ...
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+    async def refresh(self, key: str) -> None: ...
 
 
 class AuthRecorder(Protocol):
@@ -112,8 +117,11 @@ class NamedServers(UnmanagedServers):
         return self._named
 
 
-class OwnServers(UnmanagedServers):
-    """Servers that are kept in the settings. Each has a credential of its own once it was signed in to."""
+class OwnServers(LocalPolicySource, UnmanagedServers):
+    """Servers that are kept in the settings. Each has a credential of its own once it was signed in to.
+
+    The policies of their tools are kept there too.
+    """
 
     name = "own"
 
@@ -124,12 +132,15 @@ class OwnServers(UnmanagedServers):
         clients: Callable[[], HttpClients],
         recorder: AuthRecorder,
         usual_store: Callable[[], StoreKind | None] = lambda: None,
+        policies: LocalPolicies | None = None,
     ) -> None:
         """`credentials` and `clients` are asked for when a server has a sign-in or gets one.
 
         `usual_store` is where the user keeps sign-ins; None where nothing was chosen.
         """
         super().__init__()
+        self._policies = policies or LocalPolicies(settings)
+        self.keep_policies_in(self._policies)
         self._settings = settings
         self._credentials = credentials
         self._clients = clients
@@ -215,9 +226,10 @@ class OwnServers(UnmanagedServers):
         return None
 
     async def remove(self, server_id: str) -> None:
-        """Forget a server; its sign-in is ended here and there unless another server uses it too."""
+        """Forget a server and its policies; its sign-in is ended here and there unless another server uses it too."""
         server = self._named(server_id)
         await self._settings.remove(f"{SETTING}{server_id}")
+        await self._policies.remove(server_id)
         credential = self.credential_of(server)
         if credential is not None and not any(self.credential_of(other) is credential for other in self.servers):
             await credential.sign_out()

@@ -1,25 +1,47 @@
-"""The tools of a server with what the MCP store keeps of them (docs/wire.md, "Tools and approval states")."""
+"""The tools of a server with what is kept of their policies (docs/wire.md, "Tools and approval states")."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.core.mcp.tools import ToolInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from app.core.posthog.types import StoreTool
 
 
-def merge_policy(tools: Iterable[ToolInfo], stored: Iterable[StoreTool]) -> tuple[ToolInfo, ...]:
-    """The rows with the store's effective approval states."""
+@dataclass(frozen=True)
+class KeptPolicies:
+    """The approval states of a server's tools by name, and the state of every other tool.
+
+    `listed` are the names of its tools, as far as its list was read. `local`: they are kept on this machine.
+    """
+
+    states: Mapping[str, str]
+    unset: str
+    listed: frozenset[str] = frozenset()
+    local: bool = False
+
+
+def merge_policy(
+    tools: Iterable[ToolInfo], stored: Iterable[StoreTool], unset: str | None = None
+) -> tuple[ToolInfo, ...]:
+    """The rows with their effective approval states.
+
+    `unset` is the state of a tool that is not among all that is `stored`, of a server whose policies are kept on this
+    machine: a row in that state has none.
+    """
     by_name = {tool.tool_name: tool for tool in stored if tool.removed_at is None}
     merged = []
     for tool in tools:
         kept = by_name.get(tool.name)
-        merged.append(tool if kept is None else replace(tool, policy=kept.approval_state, locked=kept.locked))
+        if kept is not None and kept.approval_state != unset:
+            merged.append(replace(tool, policy=kept.approval_state, locked=kept.locked))
+        else:
+            merged.append(tool if unset is None else replace(tool, policy=None, locked=False))
     return tuple(merged)
 
 

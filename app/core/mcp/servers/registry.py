@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
-from dataclasses import replace
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,7 +33,7 @@ from app.core.mcp.secret_arguments import secret_texts, without_secrets
 from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
-from app.core.mcp.servers.policies import from_store, merge_policy
+from app.core.mcp.servers.policies import KeptPolicies, from_store, merge_policy
 from app.core.mcp.servers.refused_probes import RefusedProbes
 from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
 from app.core.mcp.servers.source import Listed
@@ -41,14 +41,14 @@ from app.core.mcp.tools import ToolInfo
 from app.core.redaction import hide_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from app.core.mcp.protocol.calls import CallReport
     from app.core.mcp.protocol.connection import Connection, Endpoint
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
     from app.core.mcp.servers.definitions import ServerDefinition
-    from app.core.mcp.servers.source import ServerSource
+    from app.core.mcp.servers.source import Route, ServerSource
     from app.core.posthog.types import StoreTool
 
 T = TypeVar("T")
@@ -61,11 +61,26 @@ NOBODY = Listed(None, None)
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """A server and how it is reached. `address` identifies the route: another one needs another connection.
+
+    `whose` list it is on; `admit` is to be awaited before anything is sent, see `ServerSource.admission`.
+    """
+
+    server: Server
+    route: Route
+    address: str
+    whose: Listed
+    admit: Callable[[], Awaitable[object]] | None
+
+
 class Servers:
     """The servers of several sources, in the order of the sources.
 
     Methods raise errors of `app.core.errors`. `changed` and `tools_changed` tell what a refresh behind the scenes
-    found, the latter with the server's id. `timing` is where the pauses of listeners come from.
+    found, the latter with the server's id, as `policies_changed`, which tells of each policy that is set, too. `timing`
+    is where the pauses of listeners come from.
     """
 
     def __init__(
@@ -79,10 +94,11 @@ class Servers:
     ) -> None:
         self.changed: Event[tuple[Server, ...]] = Event()
         self.tools_changed: Event[str] = Event()
+        self.policies_changed: Event[str] = Event()
         self._activity = activity
         self._cache = cache
         self._sources: dict[str, ServerSource] = {}
-        self._subscriptions: dict[str, Callable[[], None]] = {}
+        self._subscriptions: dict[str, tuple[Callable[[], None], ...]] = {}
         self._listed: dict[str, tuple[ServerDefinition, ...]] = {}
         self._whose: dict[str, Listed] = {}
         self._servers: dict[str, Server] = {}
@@ -105,12 +121,15 @@ class Servers:
         wanted = {source.name: source for source in sources}
         for name, source in tuple(self._sources.items()):
             if wanted.get(name) is not source:
-                self._subscriptions.pop(name)()
+                self._unsubscribe(name)
                 self._cancel_calls(name)
                 self._forget(name)
         for name, source in wanted.items():
             if name not in self._subscriptions:
-                self._subscriptions[name] = source.changed.subscribe(partial(self._source_changed, source))
+                self._subscriptions[name] = (
+                    source.changed.subscribe(partial(self._source_changed, source)),
+                    source.policies_changed.subscribe(self._policies_changed),
+                )
         self._sources = wanted
         before = tuple(self._servers.values())
         self._rebuild()
@@ -170,6 +189,20 @@ class Servers:
             return source.address(server.definition)
         return server.definition.address
 
+    async def route(self, server_id: str) -> Reached:
+        """How to reach a server, for who keeps connections of their own. Raises what keeps it from being used."""
+        self._notice_changes()
+        server = await self._server(server_id)
+        source = self._source_of[server_id]
+        admit, whose, address = source.admission(), source.whose(), source.address(server.definition)
+        return Reached(server, await source.route(server.definition), address, whose, admit)
+
+    def note_failure(self, server_id: str, failure: BurrowError) -> None:
+        """Let a server's state follow from a failure that somebody else met."""
+        server, state = self._servers.get(server_id), _state_after(failure)
+        if server is not None and state is not None and server.state is not ServerState.DISABLED:
+            self._update(server_id, state=state, trouble=failure.cause)
+
     def start_call(
         self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
     ) -> ToolCall:
@@ -190,6 +223,7 @@ class Servers:
             repeatable = server.trusted and info is not None and info.annotations.repeatable
             source = self._source_of[server_id]
             admit = admissions.get(source.name)
+            source.check_policy(server.definition, name, once=once)
             allowed = source.allowed_once(server.definition, info) if once and info is not None else nullcontext()
             async with allowed:
                 return await self._watched(
@@ -210,15 +244,66 @@ class Servers:
         return call
 
     async def set_policy(self, server_id: str, tool: str, state: str) -> ToolInfo | None:
-        """Set a tool's approval state in the store; answers the row as it now stands."""
+        """Set a tool's approval state where it is kept; answers the row as it now stands."""
         server = await self._server(server_id)
         source = self._source_of[server_id]
-        stored = await source.set_policy(server.definition, tool, state)
-        rows = self._tools.get(server_id, ())
-        self._tools[server_id] = merge_policy(rows, (stored,))
+        stored: Iterable[StoreTool] = (await source.set_policy(server.definition, tool, state),)
+        if source.unset_policy is not None:
+            stored = await source.policies(server.definition)
+        rows, cache = self._tools.get(server_id), self._cache_of(source)
+        if rows is not None:
+            rows = self._tools[server_id] = merge_policy(rows, stored, source.unset_policy)
         self.tools_changed.emit(server_id)
-        await self._cache_of(source).keep_tools(server_id, self._tools[server_id])
+        self.policies_changed.emit(server_id)
+        if rows is None:
+            # Whoever sets a policy need not have listed the tools: those of an earlier start are kept with it.
+            cached = await cache.tools(server_id)
+            rows = None if cached is None else merge_policy(cached, stored, source.unset_policy)
+        if rows is not None:
+            await cache.keep_tools(server_id, rows)
         return self._find(server_id, tool)
+
+    async def kept_policies(self, server_id: str) -> KeptPolicies:
+        """The policies of a server's tools, without asking the server.
+
+        Those that were last seen where the store cannot be asked. Raises `BurrowError` when none were.
+        """
+        self._notice_changes()
+        server = await self._server(server_id)
+        source = self._source_of[server_id]
+        rows = self._tools.get(server_id) or await self._cache_of(source).tools(server_id)
+        local = source.unset_policy is not None
+        listed = frozenset(tool.name for tool in rows or ())
+        try:
+            stored = await source.policies(server.definition)
+        except BurrowError:
+            if rows is None or local:
+                raise
+            states = {tool.name: tool.policy for tool in rows if tool.policy is not None}
+        else:
+            states = {tool.tool_name: tool.approval_state for tool in stored if tool.removed_at is None}
+        return KeptPolicies(states, source.unset_policy or "needs_approval", listed, local)
+
+    async def kept_tool(self, server_id: str, name: str) -> ToolInfo | None:
+        """What was last seen of a tool, without asking the server; None for one that was not seen."""
+        rows, source = self._tools.get(server_id), self._source_of.get(server_id)
+        if rows is None and source is not None:
+            rows = await self._cache_of(source).tools(server_id)
+        return next((tool for tool in rows or () if tool.name == name), None)
+
+    @asynccontextmanager
+    async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
+        """Within this a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""
+        server = await self._server(server_id)
+        known = await self.kept_tool(server_id, tool)
+        if known is None:
+            kept = await self.kept_policies(server_id)
+            known = ToolInfo(tool, policy=kept.states.get(tool, kept.unset))
+        if known.policy == "approved":
+            yield
+            return
+        async with self._source_of[server_id].allowed_once(server.definition, known):
+            yield
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
         """The contents behind a resource link."""
@@ -232,8 +317,8 @@ class Servers:
     async def close(self) -> None:
         """Cancel every call and leave every server, in under a second. Raises nothing."""
         self._closed = True
-        for unsubscribe in self._subscriptions.values():
-            unsubscribe()
+        for name in tuple(self._subscriptions):
+            self._unsubscribe(name)
         for task in self._background.values():
             task.cancel()
         for call in tuple(self._calls):
@@ -270,6 +355,26 @@ class Servers:
 
     def _source_changed(self, source: ServerSource, _nothing: None) -> None:
         self._in_background(f"list {source.name}", partial(self._fetch_lists, (source,)))
+
+    def _policies_changed(self, server_id: str) -> None:
+        self.policies_changed.emit(server_id)
+        self._in_background(f"policies {server_id}", partial(self._merge_again, server_id))
+
+    async def _merge_again(self, server_id: str) -> None:
+        """The rows of a server with the policies of this machine as they are now."""
+        source, rows = self._source_of.get(server_id), self._tools.get(server_id)
+        if source is None or rows is None:
+            return
+        stored = await source.policies(self._servers[server_id].definition)
+        merged = merge_policy(self._tools.get(server_id, rows), stored, source.unset_policy)
+        if server_id in self._tools and merged != self._tools[server_id]:
+            self._tools[server_id] = merged
+            self.tools_changed.emit(server_id)
+            await self._cache_of(source).keep_tools(server_id, merged)
+
+    def _unsubscribe(self, name: str) -> None:
+        for unsubscribe in self._subscriptions.pop(name, ()):
+            unsubscribe()
 
     def _cache_of(self, source: ServerSource) -> ServerListCache:
         return ServerListCache(self._cache, self._whose.get(source.name, NOBODY))
@@ -380,17 +485,20 @@ class Servers:
             stored = ()
         if isinstance(live, BaseException):
             _raise_unless_typed(live)
-            if strict or not stored:
+            # Policies that are kept on this machine are no list of tools.
+            if strict or not stored or source.unset_policy is not None:
                 raise live
             tools = from_store(stored)
         else:
-            tools = merge_policy(live, await self._synced_policies(server, source, live, stored))
+            policies = await self._synced_policies(server, source, live, stored)
+            tools = merge_policy(live, policies, source.unset_policy)
         known = self._tools.get(server.id)
         self._tools[server.id] = tools
         self._update(server.id, tool_count=len(tools))
         await self._cache_of(source).keep_tools(server.id, tools)
         if tools != known:
             self.tools_changed.emit(server.id)
+            self.policies_changed.emit(server.id)
         return tools
 
     async def _live_tools(self, server: Server, source: ServerSource) -> Sequence[ToolInfo]:

@@ -50,15 +50,19 @@ class Listed(NamedTuple):
 
 
 class ServerSource(ABC):
-    """A source with its defaults. `changed` tells that the list may have changed."""
+    """A source with its defaults. `changed` tells that the list may have changed, `policies_changed` that the policies
+    of the server with this id have, which are kept on this machine."""
 
     name: str
     """Names its lists in the cache; the same at every start."""
     quick: bool = False
     """Whether listing asks nobody, so that a list need not be cached."""
+    unset_policy: str | None = None
+    """The policy of a tool without an entry, where policies are kept on this machine. None where a store keeps all."""
 
     def __init__(self) -> None:
         self.changed: Event[None] = Event()
+        self.policies_changed: Event[str] = Event()
 
     @abstractmethod
     def whose(self) -> Listed:
@@ -111,6 +115,9 @@ class ServerSource(ABC):
     async def set_policy(self, definition: ServerDefinition, tool: str, state: str) -> StoreTool:
         """Set a tool's approval state. Raises `Rejected` where no policies are kept."""
         raise Rejected("Policies are kept for installed servers only.", action="Install the server to set one.")
+
+    def check_policy(self, definition: ServerDefinition, tool: str, *, once: bool) -> None:  # noqa: B027 - a store asks
+        """Raises `PolicyRefused` for a call that nobody else would refuse; `once` if it was allowed for itself."""
 
     def allowed_once(self, definition: ServerDefinition, tool: ToolInfo) -> AbstractAsyncContextManager[None]:
         """Within this, a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""

@@ -23,6 +23,10 @@ class AnswerSink(Protocol):
     def date(self) -> bytes:
         """The line of the header `date`."""
 
+    @property
+    def last(self) -> bool:
+        """Whether the connection is closed after this answer, whatever the client asked for."""
+
     def begin(self, answer: ClientAnswer) -> None:
         """The answer has a head. If it streams, `answer.flush` is to be called in the loop's next turn."""
 
@@ -68,6 +72,8 @@ class ClientAnswer:
             self._chunked = True
         else:
             # RFC 9112 section 6.3 item 8: the body ends with the connection.
+            self.keep_alive = False
+        if self._sink.last:
             self.keep_alive = False
         if not self.keep_alive:
             framing += b"connection: close\r\n"

@@ -38,6 +38,9 @@ class ConnectionOwner(Protocol):
     loop: asyncio.AbstractEventLoop
     read_buffer: memoryview
     closing: bool
+    """No answer that begins now is followed by another one on its connection."""
+    ended: bool
+    """No connection goes on after its answer."""
 
     def opened(self, connection: ClientConnection) -> None: ...
 
@@ -85,6 +88,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._discarding = False
         self.deadline: float | None = None
         self.since = owner.loop.time()
+
+    @property
+    def last(self) -> bool:
+        """Whether no request may follow the one that is answered."""
+        return self._owner.closing
 
     @property
     def idle(self) -> bool:
@@ -244,7 +252,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             answer.flush()
             self.abort()
             return
-        if not answer.keep_alive or self._owner.closing:
+        if not answer.keep_alive or self._owner.ended:
             self._finish()
             return
         self._resting, self._in_body = True, False

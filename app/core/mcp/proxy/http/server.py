@@ -29,6 +29,7 @@ class LoopbackServer:
         self.limits = limits or Limits()
         self.clock = DateLine()
         self.closing = False
+        self.ended = False
         # Of all connections: what is in it is taken out before another one reads.
         self.read_buffer = memoryview(bytearray(READ))
         self.loop: asyncio.AbstractEventLoop
@@ -70,12 +71,20 @@ class LoopbackServer:
             server = await self.loop.create_server(lambda: ClientConnection(self), sock=each, backlog=BACKLOG)
             self._servers.append(server)
 
-    async def close(self, grace: float = 0.0) -> None:
-        """Accept no more and close. Requests that run have `grace` seconds to end."""
+    async def close(self, grace: float = 0.0, linger: float = 0.0) -> None:
+        """Accept no more and close. Requests that run have `grace` seconds to end.
+
+        What arrives within `linger` seconds on a connection that is open is answered: its client cannot know that it is
+        to be closed. Each answer that begins from now on says so.
+        """
         self.closing = True
         for server in self._servers:
             server.close()
         self._servers.clear()
+        if linger:
+            # Connections that were accepted, but are not known yet, count too.
+            await asyncio.sleep(linger if self._connections else 0.0)
+        self.ended = True
         for connection in list(self._connections):
             connection.close_when_done()
         if self._connections:
@@ -98,7 +107,7 @@ class LoopbackServer:
         self._connections[connection] = None
         if self._sweep is None:
             self._sweep = self.loop.call_later(self._sweep_seconds, self._end_overdue)
-        if self.closing:
+        if self.ended:
             connection.abort()
         elif len(self._connections) > self.limits.connections:
             self._make_room(connection)

@@ -1,0 +1,256 @@
+"""Plain JSON-RPC to one server of the proxy, as a client would send it: over streamable HTTP or through the shim.
+
+The MCP SDK is not used: it takes most of a second to import, and would hide what exactly was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import subprocess
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ANSWER_LIMIT = 32 * 1024 * 1024
+BOTH = "application/json, text/event-stream"
+NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+WORDS_LIMIT = 300
+
+
+class NoAnswer(Exception):
+    """A request was not answered as it should be; the message says why, as a sentence."""
+
+
+class RpcRefused(NoAnswer):
+    """The answer is a JSON-RPC error."""
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+class RpcChannel(Protocol):
+    """Sends JSON-RPC messages to one server."""
+
+    async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
+        """Send a message and return the answer to it, empty for a notification. Raises `NoAnswer`."""
+
+    async def close(self) -> None:
+        """End the session."""
+
+
+class HttpChannel:
+    """Streamable HTTP (MCP, "Transports"). A thread sends each request and gives up at the deadline."""
+
+    def __init__(self, url: str, key: str, seconds: float) -> None:
+        self._url = url
+        self._parts = urlsplit(url)
+        self._key = key
+        self._until = monotonic() + seconds
+        self._session = ""
+
+    async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
+        """See `RpcChannel.send`."""
+        return await asyncio.to_thread(self._send, message, version)
+
+    async def close(self) -> None:
+        """See `RpcChannel.close`."""
+        if self._session:
+            with contextlib.suppress(NoAnswer):
+                await asyncio.to_thread(self._delete)
+
+    def _delete(self) -> None:
+        with contextlib.closing(self._connection()) as connection:
+            self._exchange(connection, "DELETE", None, {})
+
+    def _connection(self) -> http.client.HTTPConnection:
+        left = self._until - monotonic()
+        if left <= 0:
+            raise NoAnswer("There was no answer in time.")
+        return http.client.HTTPConnection(self._parts.hostname or "", self._parts.port, timeout=left)
+
+    def _send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
+        headers = {"Content-Type": "application/json", "Accept": BOTH}
+        if version:
+            headers["MCP-Protocol-Version"] = version
+        with contextlib.closing(self._connection()) as connection:
+            response = self._exchange(connection, "POST", json.dumps(message).encode(), headers)
+            self._session = response.getheader("Mcp-Session-Id") or self._session
+            try:
+                return self._answer(response, message.get("id"))
+            except TimeoutError:
+                raise NoAnswer("There was no answer in time.") from None
+            except (OSError, http.client.HTTPException):
+                raise NoAnswer("The answer broke off.") from None
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, method: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        session = {"Mcp-Session-Id": self._session} if self._session else {}
+        try:
+            path = self._parts.path or "/"
+            connection.request(
+                method,
+                path,
+                body,
+                {**headers, **session, "Authorization": f"Bearer {self._key}", "Connection": "close"},
+            )
+            return connection.getresponse()
+        except TimeoutError:
+            raise NoAnswer("There was no answer in time.") from None
+        except ConnectionRefusedError:
+            raise NoAnswer(f"Nothing answers at {self._origin}. The proxy does not run.") from None
+        except OSError as failure:
+            raise NoAnswer(f"{self._origin} cannot be reached: {failure.strerror or failure}.") from None
+        except (http.client.HTTPException, ValueError):
+            raise NoAnswer(f"What answers at {self._origin} is not Burrow's proxy.") from None
+
+    @property
+    def _origin(self) -> str:
+        return f"{self._parts.scheme}://{self._parts.netloc}"
+
+    def _answer(self, response: http.client.HTTPResponse, request_id: object) -> Mapping[str, Any]:
+        if response.status >= 300:
+            raise NoAnswer(_refusal(response.status, response.read(64 * 1024), self._origin))
+        if request_id is None:
+            response.read(ANSWER_LIMIT)
+            return {}
+        if (response.getheader("Content-Type") or "").startswith("text/event-stream"):
+            return self._from_stream(response, request_id)
+        return decoded(response.read(ANSWER_LIMIT))
+
+    def _from_stream(self, response: http.client.HTTPResponse, request_id: object) -> Mapping[str, Any]:
+        """The message with the request's id among the events of a stream (WHATWG, "Server-sent events")."""
+        data: list[bytes] = []
+        size = 0
+        while line := response.readline(ANSWER_LIMIT):
+            size += len(line)
+            if size > ANSWER_LIMIT:
+                raise NoAnswer("The answer is too large.")
+            # Some servers send other messages before the answer, for longer than the deadline.
+            if monotonic() > self._until:
+                raise NoAnswer("There was no answer in time.")
+            line = line.rstrip(b"\r\n")
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif not line:
+                event = b"\n".join(data)
+                data.clear()
+                # An event without data only says from where the stream may be resumed.
+                message = decoded(event) if event else {}
+                if message.get("id") == request_id and "method" not in message:
+                    return message
+        raise NoAnswer("The stream ended before the answer.")
+
+
+class ShimChannel:
+    """The pipes of a command (MCP, "stdio"), which is ended with the channel."""
+
+    def __init__(self, command: Sequence[str], seconds: float) -> None:
+        self._command = tuple(command)
+        self._seconds = seconds
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
+        """See `RpcChannel.send`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._send(message)
+        except TimeoutError:
+            raise NoAnswer("There was no answer in time.") from None
+        except OSError as failure:
+            raise NoAnswer(f"“{self._command[0]}” cannot be started: {failure.strerror or failure}.") from None
+
+    async def _send(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=ANSWER_LIMIT,
+                start_new_session=os.name == "posix",
+                creationflags=NO_CONSOLE,
+            )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(ConnectionError):
+            stdin.write(json.dumps(message).encode() + b"\n")
+            await stdin.drain()
+        if "id" not in message:
+            return {}
+        while True:
+            try:
+                line = await stdout.readline()
+            except ValueError:
+                raise NoAnswer("The answer is too large.") from None
+            if not line:
+                raise NoAnswer("The command ended without an answer.")
+            answer = decoded(line)
+            if answer.get("id") == message["id"] and "method" not in answer:
+                return answer
+
+    async def close(self) -> None:
+        """See `RpcChannel.close`."""
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(2):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        # The transport is told of the end in a later turn of the loop.
+        process._transport.close()  # type: ignore[attr-defined]
+
+
+def decoded(text: bytes) -> Mapping[str, Any]:
+    """A JSON-RPC message. Raises `NoAnswer` for anything else."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        raise NoAnswer("The answer is not JSON-RPC.")
+    return message
+
+
+def result_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The result of an answer. Raises `RpcRefused` with the words of an error."""
+    error = message.get("error")
+    if isinstance(error, dict):
+        code = error.get("code")
+        words = str(error.get("message") or "The server refused the request.")[:WORDS_LIMIT]
+        raise RpcRefused(code if isinstance(code, int) else 0, words)
+    result = message.get("result")
+    if not isinstance(result, dict):
+        raise NoAnswer("The answer has no result.")
+    return result
+
+
+def _refusal(status: int, body: bytes, origin: str) -> str:
+    try:
+        return str(result_of(decoded(body)))
+    except RpcRefused as refused:
+        return str(refused)
+    except NoAnswer:
+        pass
+    match status:
+        case 401:
+            return "The proxy does not accept this key."
+        case 404:
+            return "The proxy has no such server for this client."
+        case _:
+            return f"{origin} answered with status {status}."

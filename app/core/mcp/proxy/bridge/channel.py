@@ -1,0 +1,46 @@
+"""Channel: a connection with a server on which messages travel both ways, each by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from app.core.mcp.proxy.bridge.envelope import Envelope
+
+# The largest message that is taken from a server.
+MESSAGE_LIMIT = 32 * 1024 * 1024
+
+
+class ChannelClosed(Exception):
+    """A message could not be sent. `sent` is False only when certainly no byte of it left.
+
+    `refusal` is an answer to give to the client in place of words about a server that is gone, as JSON-RPC error.
+    """
+
+    def __init__(self, reason: str, *, sent: bool, refusal: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+        self.refusal = refusal
+
+
+class Channel(Protocol):
+    """A channel is opened once and closed once; a new one is made in its place."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is closed; None while it is open."""
+
+    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+        """Connect. `received` gets each message of the server and may let it wait, `closed` the reason at its end.
+
+        Raises `ChannelClosed`, and any `BurrowError` that keeps it from being opened.
+        """
+
+    async def send(self, message: bytes) -> None:
+        """Send a message, which is one line. Raises `ChannelClosed`."""
+
+    async def close(self) -> None:
+        """End it, and the server where it is a process."""

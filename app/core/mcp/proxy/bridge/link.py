@@ -1,0 +1,214 @@
+"""Link: a channel to a server, opened when it is needed and again after its end, and whose messages are whose."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from app.core.background import BackgroundTasks
+from app.core.errors import BurrowError
+from app.core.mcp.proxy.bridge.calls import Traffic
+from app.core.mcp.proxy.bridge.channel import ChannelClosed
+from app.core.mcp.proxy.bridge.envelope import Kind
+from app.core.mcp.proxy.bridge.incoming import Incoming
+from app.core.mcp.proxy.bridge.rewriting import for_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.mcp.proxy.bridge.calls import BridgeCall
+    from app.core.mcp.proxy.bridge.channel import Channel
+    from app.core.mcp.proxy.bridge.envelope import Envelope, Key
+
+INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+# How long a server may take to answer `initialize`: some fetch themselves from the internet when they are started.
+OPENING_SECONDS = 120.0
+# A server that could not be reached is not tried again by every request that waits for it.
+FAILURE_SECONDS = 1.0
+
+
+class OpeningRefused(ChannelClosed):
+    """The server answered `initialize` with an error."""
+
+    def __init__(self, answer: Envelope) -> None:
+        super().__init__("It refused to be initialised.", sent=False)
+        self.answer = answer
+
+
+class Link:
+    """One server process, or one stream of a server. See `Traffic` for `own` and `stateless`."""
+
+    def __init__(
+        self,
+        make_channel: Callable[[], Channel],
+        *,
+        own: bool,
+        stateless: bool = False,
+        opening: Envelope | None = None,
+    ) -> None:
+        """`opening`: the `initialize` of a session from before, which is sent when the channel is opened."""
+        self._make_channel = make_channel
+        self._opening = opening
+        self._greeted = opening is not None
+        self._answer: Envelope | None = None
+        self._channel: Channel | None = None
+        self._usable: Channel | None = None
+        self._opening_lock = asyncio.Lock()
+        self._failure: tuple[Exception, float] | None = None
+        self._handshakes: dict[Key, asyncio.Future[Envelope]] = {}
+        self._background = BackgroundTasks()
+        self.traffic = Traffic(own=own, stateless=stateless, tell=self.tell_soon)
+        self._incoming = Incoming(self.traffic)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server can be sent a message now."""
+        return self._usable is not None and self._usable.reason is None
+
+    async def initialise(self, opening: Envelope) -> Envelope:
+        """The server's answer to `initialize`; of a shared server that to the first client's.
+
+        Raises what `request` raises.
+        """
+        if self._opening is None:
+            self._opening = opening
+        try:
+            await self._ready()
+        except OpeningRefused as refused:
+            self._forget_opening()
+            return refused.answer
+        except BaseException:
+            self._forget_opening()
+            raise
+        assert self._answer is not None
+        return self._answer
+
+    def _forget_opening(self) -> None:
+        if self._answer is None:
+            self._opening = None
+
+    async def request(self, call: BridgeCall) -> None:
+        """Send a request; its answer comes to `call`.
+
+        Raises `ChannelClosed` when it could not be sent, and any `BurrowError` that keeps the server from being used.
+        """
+        for last_try in (False, True):
+            channel = await self._ready()
+            self.traffic.register(call)
+            try:
+                await channel.send(call.message.data if self.traffic.own else for_server(call))
+            except ChannelClosed as closed:
+                self.traffic.forget(call)
+                if call.answered:
+                    return
+                if closed.sent or closed.refusal or last_try:
+                    raise
+            except BaseException:
+                self.traffic.abandon(call)
+                raise
+            else:
+                call.sent = True
+                # It may have ended after the last byte, before this task ran again.
+                if channel.reason is not None and self.traffic.forget(call):
+                    raise ChannelClosed(channel.reason, sent=True)
+                return
+
+    async def tell(self, message: bytes) -> None:
+        """Send a message that needs no answer. Without an open channel there is nobody to tell."""
+        channel = self._usable
+        if channel is not None and channel.reason is None:
+            with contextlib.suppress(ChannelClosed):
+                await channel.send(message)
+
+    def tell_soon(self, message: bytes) -> None:
+        """The same, not now."""
+        self._background.start(self.tell(message))
+
+    async def rest(self) -> None:
+        """Close the channel; the next request opens another one."""
+        channel, self._channel, self._usable = self._channel, None, None
+        if channel is not None:
+            try:
+                await channel.close()
+            finally:
+                self._end(channel.reason or "The session has ended.")
+
+    def rest_soon(self) -> None:
+        """The same, not now."""
+        self._background.start(self.rest())
+
+    async def close(self) -> None:
+        """End it for good."""
+        await self._background.close()
+        await self.rest()
+
+    async def _ready(self) -> Channel:
+        """The channel, opened if need be."""
+        if self._usable is not None and self._usable.reason is None:
+            return self._usable
+        async with self._opening_lock:
+            if self._usable is not None and self._usable.reason is None:
+                return self._usable
+            now = asyncio.get_running_loop().time()
+            if self._failure is not None and now < self._failure[1]:
+                raise self._failure[0]
+            await self.rest()
+            channel = self._channel = self._make_channel()
+            try:
+                await channel.open(partial(self._received, channel), partial(self._ended, channel))
+                if self._opening is not None:
+                    await self._greet(channel, self._opening)
+            except BaseException as failure:
+                if isinstance(failure, ChannelClosed | BurrowError) and not isinstance(failure, OpeningRefused):
+                    self._failure = (failure, asyncio.get_running_loop().time() + FAILURE_SECONDS)
+                await self.rest()
+                raise
+            self._failure, self._usable = None, channel
+            return channel
+
+    async def _greet(self, channel: Channel, opening: Envelope) -> None:
+        """Initialise a channel with the client's own `initialize`. Raises `ChannelClosed` when that fails."""
+        raw, key = opening.id, opening.key
+        if not self.traffic.own:
+            key = self.traffic.number()
+            raw = b"%d" % key
+        answered = self._handshakes[key] = asyncio.get_running_loop().create_future()
+        try:
+            await channel.send(opening.with_id(raw))
+            async with asyncio.timeout(OPENING_SECONDS):
+                answer = await answered
+        except TimeoutError:
+            raise ChannelClosed(f"It did not answer within {OPENING_SECONDS:g} seconds.", sent=False) from None
+        finally:
+            del self._handshakes[key]
+        if answer.is_error:
+            raise OpeningRefused(answer)
+        self._answer = answer
+        # The client of an own link says so itself, the first time.
+        if self._greeted or not self.traffic.own:
+            await channel.send(INITIALIZED)
+        self._greeted = True
+
+    async def _received(self, channel: Channel, message: Envelope) -> None:
+        if channel is not self._channel:
+            return
+        handshake = self._handshakes.get(message.key) if message.kind is Kind.RESPONSE else None
+        if handshake is None:
+            await self._incoming.take(message)
+        elif not handshake.done():
+            handshake.set_result(message)
+
+    def _ended(self, channel: Channel, reason: str) -> None:
+        if channel is self._channel:
+            self._usable = None
+            self._end(reason)
+            # Its children may still run.
+            self._background.start(channel.close())
+
+    def _end(self, reason: str) -> None:
+        for handshake in self._handshakes.values():
+            if not handshake.done():
+                handshake.set_exception(ChannelClosed(reason, sent=False))
+        self.traffic.end(reason)

@@ -1,0 +1,168 @@
+"""StdioChannel: a server that is a process, with messages as lines on its pipes (MCP, "stdio")."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from app.core.mcp.protocol.process import start_process
+from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed
+from app.core.mcp.proxy.bridge.envelope import Envelope, NotJsonRpc, is_batch, read_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from app.core.mcp.protocol.process import ServerProcess
+    from app.core.mcp.proxy.parts import StdioUpstream
+
+READ_BYTES = 256 * 1024
+
+
+class ProcessCount:
+    """How many processes of servers run, and how many may."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.running = 0
+
+    def take(self) -> bool:
+        """Count one more; False when there are as many as may be."""
+        if self.running >= self.most:
+            return False
+        self.running += 1
+        return True
+
+    def give_back(self) -> None:
+        """One has ended."""
+        self.running -= 1
+
+
+class StdioChannel:
+    """One process. Its environment has what the user set for it, and nothing of Burrow's."""
+
+    def __init__(self, upstream: StdioUpstream, count: ProcessCount) -> None:
+        self._upstream = upstream
+        self._count = count
+        self._counted = False
+        self._server: ServerProcess | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writing = asyncio.Lock()
+        self._reason: str | None = None
+        self._closed: Callable[[str], None] | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is closed; None while it is open."""
+        return self._reason
+
+    @property
+    def process_id(self) -> int | None:
+        """The id of the process, None before it was started."""
+        return None if self._server is None else self._server.process.pid
+
+    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+        """Start the process; see `Channel.open`. Raises `ServerTrouble` when it cannot be started."""
+        if not self._count.take():
+            raise ChannelClosed(
+                f"{self._count.most} processes of servers run already. End a session that is not needed any more, or "
+                "let clients share one process of a server.",
+                sent=False,
+            )
+        self._counted = True
+        self._closed = closed
+        try:
+            server = await start_process(
+                self._upstream.command, self._upstream.folder, dict(self._upstream.environment)
+            )
+        except BaseException:
+            self._give_back()
+            raise
+        self._server = server
+        self._tasks = [asyncio.create_task(server.read_stderr()), asyncio.create_task(self._read(server, received))]
+
+    async def send(self, message: bytes) -> None:
+        """Write a line. Raises `ChannelClosed`."""
+        assert self._server is not None
+        stdin = self._server.process.stdin
+        assert stdin is not None
+        async with self._writing:
+            if self._reason is not None or self._server.process.returncode is not None or stdin.is_closing():
+                raise ChannelClosed(await self._why(), sent=False)
+            buffer_empty = stdin.transport.get_write_buffer_size() == 0
+            stdin.write(message + b"\n")
+            # With an empty buffer, asyncio writes at once, and closes the pipe if that fails. So if it is closed now,
+            # no byte left. In every other case the process may have read the whole line.
+            if buffer_empty and stdin.is_closing():
+                raise ChannelClosed(await self._why(), sent=False)
+            try:
+                await stdin.drain()
+            except (OSError, RuntimeError):
+                raise ChannelClosed(await self._why(), sent=True) from None
+
+    async def close(self) -> None:
+        """End the process with its children."""
+        self._reason = self._reason or f"The process of {self._name} was ended."
+        if self._server is not None:
+            ending = asyncio.create_task(self._end(self._server))
+            # A client that goes away meanwhile must not leave the process behind.
+            await asyncio.shield(ending)
+
+    async def _end(self, server: ServerProcess) -> None:
+        self._server = None
+        try:
+            await server.end()
+        finally:
+            self._give_back()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _give_back(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._count.give_back()
+
+    @property
+    def _name(self) -> str:
+        return self._upstream.title or self._upstream.id
+
+    async def _why(self) -> str:
+        """Why nothing can be sent, in words."""
+        if self._reason is None and self._server is not None:
+            self._reason = await self._server.how_it_ended()
+        return self._reason or f"The process of {self._name} was ended."
+
+    async def _read(self, server: ServerProcess, received: Callable[[Envelope], Awaitable[None]]) -> None:
+        """Hand on the messages of standard output, one for each line."""
+        assert server.process.stdout is not None
+        waiting = bytearray()
+        while chunk := await server.process.stdout.read(READ_BYTES):
+            searched = len(waiting)
+            waiting += chunk
+            while (end := waiting.find(b"\n", searched)) >= 0:
+                line = bytes(waiting[:end])
+                del waiting[: end + 1]
+                searched = 0
+                await _hand_on(line, received)
+            # Whichever request this line answers cannot be told.
+            if len(waiting) > MESSAGE_LIMIT:
+                self._has_closed(f"{self._name} sent a message of more than {MESSAGE_LIMIT >> 20} MiB.")
+                return
+        self._has_closed(await server.how_it_ended())
+
+    def _has_closed(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        if self._closed is not None:
+            self._closed(self._reason)
+
+
+async def _hand_on(line: bytes, received: Callable[[Envelope], Awaitable[None]]) -> None:
+    if not line.strip():
+        return
+    # Some servers print other text to standard output by mistake. The messages are in the other lines.
+    try:
+        messages = read_batch(line) if is_batch(line) else (Envelope(line),)
+    except NotJsonRpc:
+        return
+    for message in messages:
+        await received(message)

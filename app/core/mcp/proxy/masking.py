@@ -1,0 +1,71 @@
+"""TokenMask: takes access tokens out of what a server answers, also across the borders of chunks.
+
+A server that quotes the token it was sent must not hand it to a client. The mask is as long as the token, so lengths
+that were announced still hold. Only bytes that may be the beginning of a token wait for those after them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# A shorter one would be found in ordinary text.
+LEAST_LENGTH = 8
+
+
+class TokenMask:
+    """For one answer."""
+
+    __slots__ = ("_bytes", "_held", "_tokens")
+
+    def __init__(self, tokens: Iterable[str] = ()) -> None:
+        self._tokens: tuple[bytes, ...] = ()
+        self._bytes: frozenset[int] = frozenset()
+        self._held = b""
+        for token in tokens:
+            self.add(token)
+
+    def add(self, token: str) -> None:
+        """From now on this one is masked too."""
+        secret = token.encode("latin-1", "replace")
+        if len(secret) >= LEAST_LENGTH and secret not in self._tokens:
+            self._tokens += (secret,)
+            self._bytes |= frozenset(secret)
+
+    def whole(self, data: bytes) -> bytes:
+        """Data that is complete, masked."""
+        for token in self._tokens:
+            if token in data:
+                data = data.replace(token, b"*" * len(token))
+        return data
+
+    def feed(self, data: bytes) -> bytes:
+        """What may be passed on after these bytes."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        data = self.whole(data)
+        # Nearly every chunk ends in a byte that no token has.
+        if not data or data[-1] not in self._bytes:
+            return data
+        keep = max((_beginning_at_end(data, token) for token in self._tokens), default=0)
+        if keep:
+            data, self._held = data[:-keep], data[-keep:]
+        return data
+
+    def end(self) -> bytes:
+        """What is left at the end: the beginning of a token that did not go on."""
+        held, self._held = self._held, b""
+        return held
+
+
+def _beginning_at_end(data: bytes, token: bytes) -> int:
+    """How many bytes at the end of `data` are the beginning of `token`."""
+    tail = data[-(len(token) - 1) :]
+    at = tail.find(token[:1])
+    while at >= 0:
+        if token.startswith(tail[at:]):
+            return len(tail) - at
+        at = tail.find(token[:1], at + 1)
+    return 0

@@ -1,0 +1,265 @@
+"""Relay: the handler of the proxy's requests. It lets them in, asks policy, and carries them to their server.
+
+    relay = Relay(host, sender, store, policy, port=41717, bridges=…)
+    server = LoopbackServer(relay.handle)
+
+The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Reopening` around `Healing`; `Delivery`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeAlias
+
+from app.core.errors import BurrowError, NotFound
+from app.core.mcp.proxy.delivery import Delivery
+from app.core.mcp.proxy.door import ABOUT, Door, TurnedAway, nothing_here
+from app.core.mcp.proxy.failures import refusal_of
+from app.core.mcp.proxy.headers import SESSION
+from app.core.mcp.proxy.healing import Healing, Outgoing
+from app.core.mcp.proxy.listening import ListenStream
+from app.core.mcp.proxy.messages import CANCELLED, INITIALIZE, LISTEN, TOOLS_LIST, Post, read_post
+from app.core.mcp.proxy.open_streams import LIST_CHANGED, Streams, subscribed
+from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
+from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
+from app.core.mcp.proxy.reopening import Reopening
+from app.core.mcp.proxy.routes import Routes
+from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, is_over, protocol_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from app.core.mcp.proxy.door import Admitted
+    from app.core.mcp.proxy.parts import (
+        CallPolicy,
+        ProxyHost,
+        Request,
+        Responder,
+        Sender,
+        ServerBridge,
+        SessionStore,
+    )
+    from app.core.mcp.proxy.routes import ServerRoute
+    from app.core.mcp.proxy.sessions import ProxySession
+
+Reviser: TypeAlias = "Callable[[bytes], Awaitable[bytes]]"
+
+# Their answers are looked into, or they begin something that lasts.
+ALONE = (INITIALIZE, TOOLS_LIST, LISTEN)
+TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
+
+
+class Relay:
+    """Answers every request that comes in at the port."""
+
+    def __init__(
+        self,
+        host: ProxyHost,
+        sender: Sender,
+        store: SessionStore,
+        policy: CallPolicy,
+        *,
+        port: int,
+        bridges: Iterable[ServerBridge] = (),
+    ) -> None:
+        self._host = host
+        self._policy = policy
+        self._door = Door(host, port)
+        self._bridges = tuple(bridges)
+        self._routes = Routes(host)
+        self._sessions = Sessions(store)
+        self._healing = Healing(sender)
+        self._reopening = Reopening(self._healing, self._sessions)
+        self._streams = Streams()
+
+    async def handle(self, request: Request, responder: Responder) -> None:
+        """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
+        delivery, server = Delivery(responder), ""
+        try:
+            admitted = await self._door.admit(request)
+            if not admitted.server:
+                await _text(responder, ABOUT)
+                return
+            post = _read(request) if request.method == "POST" else None
+            server = admitted.server
+            delivery = Delivery(responder, post, server=server)
+            await self._carry(request, responder, admitted, post)
+        except TurnedAway as away:
+            await delivery.json(away.status, away.body, away.headers)
+            responder.end()
+        except RequestRefused as refused:
+            await delivery.refuse(refused.refusal)
+        except NotFound:
+            gone = nothing_here()
+            await delivery.json(gone.status, gone.body, gone.headers)
+            responder.end()
+        except BurrowError as error:
+            await delivery.refuse(refusal_of(error, server))
+
+    def tools_changed(self, server_id: str, client_id: str | None) -> None:
+        """See `OpenStreams`."""
+        self._streams.tools_changed(server_id, client_id)
+        for bridge in self._bridges:
+            bridge.tools_changed(server_id, client_id)
+
+    async def close(self) -> None:
+        """Wait for nothing more."""
+        await self._streams.close()
+        await self._sessions.close()
+        await self._routes.close()
+
+    async def _carry(self, request: Request, responder: Responder, admitted: Admitted, post: Post | None) -> None:
+        client, server, way = admitted
+        upstream = await self._host.upstream(server)
+        named = request.header(SESSION)
+        identity = "" if named is None else named.decode("latin-1")
+        session = None
+        relayed = isinstance(upstream, HttpUpstream) and not upstream.sse and way is Way.MCP
+        if relayed and identity and (post is None or post.method != INITIALIZE):
+            session = await self._sessions.find(identity, client.id, server)
+            if session is None:
+                await _unknown_session(responder, post)
+                return
+        agent = "" if session is None else session.agent
+        call = Call(request, client, upstream, way, post, identity, agent)
+        self._count(call)
+        if post is not None and post.calls:
+            try:
+                async with self._policy.admitted(call, responder):
+                    await self._send_on(call, responder, session)
+            except RequestRefused as refused:
+                for bridge in self._bridges:
+                    if bridge.takes(call) and await bridge.refuse(call, responder, refused.refusal):
+                        return
+                raise
+        elif post is not None and post.method == CANCELLED and self._policy.cancelled(call):
+            responder.start(202, (), length=0)
+            responder.end()
+        else:
+            await self._send_on(call, responder, session)
+
+    async def _send_on(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
+        for bridge in self._bridges:
+            if bridge.takes(call):
+                await bridge.handle(call, responder)
+                return
+        upstream = call.upstream
+        if call.way is not Way.MCP or not isinstance(upstream, HttpUpstream) or upstream.sse:
+            raise NotFound
+        await self._relay(call, responder, self._routes.to(upstream), session)
+
+    def _count(self, call: Call) -> None:
+        for message in () if call.post is None else call.post.messages:
+            if message.id is not None:
+                self._host.used(call.client, call.upstream.id, message.tool, call.agent)
+
+    async def _relay(self, call: Call, responder: Responder, route: ServerRoute, session: ProxySession | None) -> None:
+        request, post = call.request, call.post
+        if request.method == "GET":
+            stream = ListenStream(call, responder, route, session, self._healing, self._reopening, self._revise)
+            with self._streams.opened(call, stream.write, LIST_CHANGED):
+                await stream.run()
+            return
+        out = Outgoing(route, request.method, request.headers, request.body, session)
+        if request.method == "DELETE":
+            await self._end(out, responder)
+            return
+        assert post is not None
+        out.repeatable = route.repeatable(post)
+        delivery = Delivery(
+            responder,
+            post,
+            server=route.upstream.id,
+            source=route.upstream.source,
+            session="" if session is None else session.id,
+            revise=await self._reviser(call, route, post),
+        )
+        if post.method == INITIALIZE:
+            await self._initialize(call, out, delivery)
+            return
+        out.begin, out.release = delivery.begin_stream, delivery.release
+        answer = await self._reopening.ask(out)
+        notice = subscribed(post) if answer.is_stream else None
+        if notice is None:
+            await delivery.answer(answer)
+            return
+        with self._streams.opened(call, delivery.write_event, notice):
+            await delivery.answer(answer)
+
+    async def _initialize(self, call: Call, out: Outgoing, delivery: Delivery) -> None:
+        """Carry an `initialize`. The session that the server opens becomes one of the proxy's."""
+        answer = await self._healing.ask(out)
+        upstream_id = answer.text_headers.get(SESSION.decode(), "")
+        protocol = protocol_of(answer.message)
+        if upstream_id and answer.status == 200:
+            session = await self._sessions.begin(
+                call.client.id,
+                call.upstream.id,
+                opening=out.body,
+                upstream_id=upstream_id,
+                protocol=protocol or "",
+                opened_with="" if answer.tokens is None else answer.tokens.access_token,
+            )
+            delivery.use_session(session.id)
+        await delivery.answer(answer)
+
+    async def _end(self, out: Outgoing, responder: Responder) -> None:
+        """End a session, here and at its server."""
+        session = out.session
+        if session is not None:
+            await self._sessions.end(session)
+        delivery = Delivery(responder, server=out.route.upstream.id, source=out.route.upstream.source)
+        try:
+            answer = await self._healing.ask(out)
+        except RequestRefused:
+            if session is None:
+                raise
+            answer = None
+        if answer is None or (session is not None and is_over(answer)):
+            if answer is not None:
+                answer.close()
+            responder.start(204, ())
+            responder.end()
+            return
+        await delivery.answer(answer)
+
+    async def _reviser(self, call: Call, route: ServerRoute, post: Post) -> Reviser | None:
+        """What looks into the messages of an answer; None for an answer that passes as it comes."""
+        if post.method == LISTEN:
+            return lambda message: self._revise(call, route, message)
+        if post.method != TOOLS_LIST:
+            return None
+        hides = await self._policy.hides(call.client, call.upstream)
+        return (lambda message: self._revise(call, route, message)) if hides or route.upstream.trusted else None
+
+    async def _revise(self, call: Call, route: ServerRoute, message: bytes) -> bytes:
+        """A message of a server as the client may see it, where it may be a list of tools."""
+        # A name may be written with escapes: only what certainly is no list is not learnt from.
+        if b'"tools"' in message or b"\\u" in message:
+            route.learn(message)
+        return await self._policy.filtered(call.client, call.upstream, message)
+
+
+def _read(request: Request) -> Post:
+    post = read_post(request.body)
+    if post.batch and any(message.method in ALONE for message in post.messages):
+        raise RequestRefused(
+            Refusal(RefusalKind.INVALID, f"A batch has none of {', '.join(ALONE)}: send it by itself.")
+        )
+    return post
+
+
+async def _text(responder: Responder, words: str) -> None:
+    body = words.encode()
+    responder.start(200, TEXT, length=len(body))
+    await responder.write(body)
+    responder.end()
+
+
+async def _unknown_session(responder: Responder, post: Post | None) -> None:
+    """Tell a client that its session is over: it opens another one (MCP 2025-11-25, "Session Management")."""
+    request = None if post is None else post.request
+    error = {"code": SESSION_CODE, "message": "Session not found"}
+    body = json.dumps({"jsonrpc": "2.0", "id": None if request is None else request.id, "error": error})
+    await Delivery(responder).json(404, body.encode())
+    responder.end()

@@ -1,0 +1,179 @@
+"""Reach: finds the process that serves the proxy, and starts one without a window where there is none.
+
+Where that process is comes from its door, a private Unix socket of this user (`handover.py`), so the key is sent to no
+other program that may have the port. One start at a time: the lock is passed on to the process that is started, which
+holds it even if the one that started it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from app.core.mcp.proxy.handover import CAN_HAND_OVER, Unreachable, door_path, visit
+from app.core.mcp.proxy.listeners import close_all, number_of
+from app.core.private import FILE_MODE, make_private_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROXY_FOLDER = "proxy"
+START_LOCK = "start.lock"
+PORT_SETTING, USUAL_PORT = "proxy_port", 41717
+# How long a process that was started may take until it serves.
+START_SECONDS = 30.0
+LOOK_SECONDS = 0.05
+
+
+class NoProxy(Exception):
+    """Nobody serves the proxy. The message is a sentence."""
+
+
+class Reach:
+    """The port of the proxy of one data folder."""
+
+    def __init__(self, folder: Path, command: tuple[str, ...], *, start_seconds: float = START_SECONDS) -> None:
+        """`command` starts a process that serves the proxy, and goes on without this one."""
+        self._folder = folder / PROXY_FOLDER
+        self._command = command
+        self._start_seconds = start_seconds
+        self._port: int | None = None
+        self._looking: asyncio.Task[int] | None = None
+        self.starts = 0
+        """How often nobody served, and a process was started or waited for."""
+
+    async def port(self) -> int:
+        """The port, after starting a process if nobody serves. Raises `NoProxy`."""
+        if self._port is None:
+            # Several requests look together.
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._find_or_start())
+            self._port = await asyncio.shield(self._looking)
+        return self._port
+
+    async def known_port(self) -> int | None:
+        """The port if somebody serves; nothing is started."""
+        if self._port is None:
+            self._port = await self._find()
+        return self._port
+
+    def lost(self) -> None:
+        """A connection failed: look again."""
+        self._port = None
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
+    async def _find(self) -> int | None:
+        if not CAN_HAND_OVER:
+            return await _port_without_door(self._folder)
+        try:
+            return await asyncio.to_thread(_look, self._folder)
+        except (Unreachable, OSError):
+            return None
+
+    async def _find_or_start(self) -> int:
+        found = await self._find()
+        if found is not None:
+            return found
+        self.starts += 1
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._start_seconds
+        try:
+            make_private_folder(self._folder)
+            lock = os.open(self._folder / START_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        except OSError as failure:
+            raise NoProxy(f"Burrow's proxy cannot be started: {failure}.") from None
+        started: subprocess.Popen[bytes] | None = None
+        try:
+            while loop.time() < deadline:
+                found = await self._find()
+                if found is not None:
+                    return found
+                if started is not None and started.poll() is not None:
+                    raise NoProxy("Burrow's proxy ended when it was started. Start it to see why: burrow proxy")
+                if started is None and _locked(lock):
+                    # Another one may have come and gone since the look above.
+                    found = await self._find()
+                    if found is not None:
+                        return found
+                    started = _start(self._command, lock)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            if started is not None and started.returncode is None:
+                # It goes on without this process, so nobody waits for its end here.
+                started.returncode = 0
+            os.close(lock)
+        raise NoProxy("Burrow's proxy does not start. Start it to see why: burrow proxy")
+
+
+def _look(folder: Path) -> int:
+    """The port of who serves, or keeps the port for the next one: then connections wait. Raises `Unreachable`."""
+    connection, _holder, listeners = visit(door_path(folder))
+    try:
+        return number_of(listeners)
+    finally:
+        connection.close()
+        close_all(listeners)
+
+
+def _locked(lock: int) -> bool:
+    """Try to take the lock, which belongs to the open file and so to a process that inherits it too."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _start(command: tuple[str, ...], lock: int) -> subprocess.Popen[bytes]:
+    """Start a process that no signal for this one or for its terminal reaches. Raises `NoProxy`."""
+    detached = {"start_new_session": True, "pass_fds": (lock,)}
+    if sys.platform == "win32":
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        detached = {"creationflags": flags | subprocess.CREATE_BREAKAWAY_FROM_JOB}
+    quiet = subprocess.DEVNULL
+    try:
+        return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, **detached)  # type: ignore[call-overload,no-any-return]
+    except OSError as failure:
+        raise NoProxy(f"Burrow's proxy cannot be started: {failure}.") from None
+
+
+async def _port_without_door(folder: Path) -> int | None:
+    """The port where the system cannot pass sockets on: that of the settings, while somebody has the owner's lock."""
+    from app.core.errors import StorageTrouble
+    from app.core.mcp.proxy.port import LOCK
+    from app.core.storage import Storage
+
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        if _locked(lock):
+            return None
+    finally:
+        os.close(lock)
+    try:
+        storage = Storage.open(folder.parent)
+    except StorageTrouble:
+        return None
+    port = storage.settings.get(PORT_SETTING, USUAL_PORT)
+    await storage.close()
+    return port if isinstance(port, int) else None

@@ -1,0 +1,359 @@
+"""ShimSession: carries the messages of one program to one server of the proxy, and what comes back.
+
+A request is sent again only if it surely did not run, or only reads. While the process that serves the proxy changes,
+requests wait some seconds. The proxy keeps the session when it is started again; one that it does not know any more is
+opened again with the program's own `initialize`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.core.mcp.proxy.parts import SendFailure
+from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, Refusal, RefusalKind
+from app.core.mcp.proxy.shim.answers import is_stream, read_body, read_messages
+from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, SessionGone, refused_words
+from app.core.mcp.proxy.shim.events import EventReader
+from app.core.mcp.proxy.shim.messages import (
+    CANCELLED,
+    INITIALIZE,
+    INITIALIZED,
+    OPENINGS,
+    READING,
+    NoMessage,
+    answer_lines,
+    error_line,
+    key_of,
+    read_client_message,
+    read_server_message,
+)
+from app.core.mcp.proxy.shim.mirror import TOOLS_LIST, HeaderMirror, version_of
+from app.core.mcp.proxy.shim.pipes import LineTooLong
+from app.core.mcp.proxy.shim.reach import NoProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.mcp.proxy.parts import UpstreamResponse
+    from app.core.mcp.proxy.shim.channel import Channel
+    from app.core.mcp.proxy.shim.messages import ClientMessage, ServerMessage
+    from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
+
+# What waits for an answer at once. Beyond it, no further message is read.
+MOST_REQUESTS = 256
+# A message without an answer goes before the next one, unless the server takes longer than this to accept it.
+ACCEPT_SECONDS = 2.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+RESUMPTIONS = 5
+END_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a request waits, in seconds.
+
+    `owner`: for a process that serves. `sign_in`: the first request of a program, for the user, with `poll` between two
+    looks.
+    """
+
+    owner: float = 5.0
+    sign_in: float = 300.0
+    poll: float = 1.0
+
+
+class _Next(Enum):
+    DONE = auto()
+    AGAIN = auto()
+    REOPEN = auto()
+    SIGN_IN = auto()
+
+
+class _Outcome(NamedTuple):
+    """What is to be done after an attempt, and why."""
+
+    next: _Next
+    reason: str = ""
+
+
+_DONE, _SIGN_IN = _Outcome(_Next.DONE), _Outcome(_Next.SIGN_IN)
+
+
+@dataclass
+class _Exchange:
+    """A message on its way. `waiting` has the ids of its requests that are not answered yet, by their JSON texts.
+
+    `waits`: a sign-in that is needed is waited for.
+    """
+
+    message: ClientMessage
+    waiting: dict[str, Any]
+    waits: bool = True
+
+    @property
+    def reads(self) -> bool:
+        return self.message.method in READING
+
+
+class ShimSession:
+    """One program and one server. `run` carries the program's messages until it sends no more."""
+
+    def __init__(
+        self, channel: Channel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
+    ) -> None:
+        """`say` tells the user something, beside the messages."""
+        self._channel = channel
+        self._output = output
+        self._say = say
+        self._patience = patience or Patience()
+        self._mirror = HeaderMirror()
+        self._listening: asyncio.Task[None] | None = None
+        # Each request that is not answered yet, by the JSON text of its id; those that the program cancelled.
+        self._requests: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: set[str] = set()
+        self._others: set[asyncio.Task[None]] = set()
+        self._fewer = asyncio.Event()
+        self._told = ""
+
+    async def run(self, lines: Lines) -> None:
+        """Carry the program's messages until it sends no more."""
+        while True:
+            try:
+                line = await lines.next()
+                if line is None:
+                    return
+                if line.strip():
+                    await self._begin(read_client_message(line.strip(b"\r")))
+            except LineTooLong:
+                await self._output.write(error_line(None, PARSE_ERROR, "The message is too long."))
+            except NoMessage as problem:
+                await self._output.write(problem.answer)
+
+    async def end(self) -> None:
+        """Cancel what is under way and delete the session, within about a second."""
+        listening = [] if self._listening is None else [self._listening]
+        tasks = [*self._requests.values(), *self._others, *listening]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._channel.close_session()
+
+    async def _begin(self, message: ClientMessage) -> None:
+        cancelled = key_of(message.params.get("requestId")) if message.method == CANCELLED else ""
+        if cancelled in self._requests:
+            self._cancelled.add(cancelled)
+        twice = message.ids.keys() & self._requests.keys()
+        if twice:
+            words = f"The id {min(twice)[:100]} is that of a request which is not answered yet."
+            raise NoMessage(INVALID_REQUEST, words)
+        task = asyncio.create_task(self._carry(message))
+        for key in message.ids:
+            self._requests[key] = task
+        if message.ids:
+            task.add_done_callback(lambda _: self._over(message))
+        else:
+            self._others.add(task)
+            task.add_done_callback(self._others.discard)
+            await asyncio.wait([task], timeout=ACCEPT_SECONDS)
+            if cancelled in self._requests and version_of(message):
+                # Since revision 2026-07-28 a request is cancelled by leaving it.
+                self._requests[cancelled].cancel()
+        while len(self._requests) >= MOST_REQUESTS:
+            self._fewer.clear()
+            await self._fewer.wait()
+
+    def _over(self, message: ClientMessage) -> None:
+        for key in message.ids:
+            self._requests.pop(key, None)
+            self._cancelled.discard(key)
+        self._fewer.set()
+
+    async def _carry(self, message: ClientMessage) -> None:
+        exchange = _Exchange(message, dict(message.ids))
+        try:
+            await self._exchange(exchange)
+        except Exception as bug:  # noqa: BLE001 - the program must not wait for ever
+            await self._fail(exchange, self._unavailable(f"Burrow failed: {type(bug).__name__}: {bug}"))
+
+    async def _exchange(self, exchange: _Exchange) -> None:
+        """Send a message until it is answered or failed."""
+        now, message, reach = asyncio.get_running_loop().time, exchange.message, self._channel.reach
+        if message.method == INITIALIZE:
+            await self._channel.close_session()
+            self._channel.opening(message)
+        signed_in_by, deadline, starts = now() + self._patience.sign_in, 0.0, reach.starts
+        pause, reopened = FIRST_PAUSE, False
+        while not exchange.waiting.keys() & self._cancelled:
+            session = self._channel.session
+            exchange.waits = message.method in OPENINGS and now() < signed_in_by
+            following, reason = await self._attempt(exchange)
+            if following is _Next.DONE:
+                return
+            if following is _Next.SIGN_IN:
+                deadline = 0.0
+                await asyncio.sleep(self._patience.poll)
+            elif following is _Next.REOPEN:
+                try:
+                    if reopened:
+                        raise SessionGone({})
+                    await self._channel.open_again(session)
+                except SessionGone as gone:
+                    await self._fail_with(exchange, gone.error or _error(self._unavailable(reason)))
+                    return
+                reopened = True
+            else:
+                if not deadline or reach.starts != starts:
+                    # A process that has to be started first takes its own time.
+                    deadline, starts = now() + self._patience.owner, reach.starts
+                if now() >= deadline:
+                    await self._fail(exchange, self._not_ready(reason))
+                    return
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _attempt(self, exchange: _Exchange) -> _Outcome:
+        """Send a message once."""
+        message, session = exchange.message, self._channel.session
+        try:
+            answer = await self._channel.send("POST", self._mirror.headers(message), message.body)
+        except NoProxy as failure:
+            await self._fail(exchange, self._not_ready(str(failure)))
+            return _DONE
+        except SendFailure as failure:
+            return await self._broke(exchange, failure)
+        try:
+            if is_stream(answer):
+                return await self._read_stream(exchange, answer)
+            body = await read_body(answer)
+        except SendFailure as failure:
+            self._channel.reach.lost()
+            return await self._broke(exchange, failure)
+        finally:
+            answer.close()
+        if answer.status == 404 and session and message.method != INITIALIZE:
+            return _Outcome(_Next.REOPEN, refused_words(answer, body))
+        return await self._read_body(exchange, answer, body)
+
+    async def _broke(self, exchange: _Exchange, failure: SendFailure) -> _Outcome:
+        if not failure.sent or exchange.reads:
+            return _Outcome(_Next.AGAIN, failure.reason)
+        await self._fail(exchange, self._outcome_unknown(failure.reason))
+        return _DONE
+
+    async def _read_body(self, exchange: _Exchange, answer: UpstreamResponse, body: bytes) -> _Outcome:
+        """An answer that is complete."""
+        found = read_server_message(body) if body else None
+        words = refused_words(answer, body)
+        if answer.status < 300:
+            if found is not None and await self._take(exchange, found, answer):
+                return _SIGN_IN
+            if exchange.message.method == INITIALIZED:
+                self._channel.opened(exchange.message)
+                self._listen()
+            if exchange.waiting:
+                await self._fail(exchange, self._unavailable("It did not answer the request."))
+        elif answer.status == 503 and not (found is not None and found.error.get("data")):
+            return _Outcome(_Next.AGAIN, words)
+        elif found is not None and found.error:
+            # The proxy, or the server, could not tell which request it was; here it is known.
+            await self._fail_with(exchange, found.error)
+        elif answer.status == 401:
+            await self._fail(exchange, self._refused())
+        else:
+            await self._fail(exchange, self._unavailable(words))
+        return _DONE
+
+    async def _read_stream(self, exchange: _Exchange, answer: UpstreamResponse) -> _Outcome:
+        """An answer that comes as a stream, and the rest of it after an interruption, where the server has that."""
+        reader, first, resumptions = EventReader(), answer, 0
+        while True:
+            reason = "the stream of its answer ended early"
+            try:
+                async for found in read_messages(reader, answer):
+                    if await self._take(exchange, found, first):
+                        return _SIGN_IN
+            except SendFailure as failure:
+                self._channel.reach.lost()
+                reason = failure.reason
+            finally:
+                answer.close()
+            if not exchange.waiting:
+                return _DONE
+            again: UpstreamResponse | None = None
+            while reader.last_id is not None and resumptions < RESUMPTIONS and again is None:
+                resumptions += 1
+                await asyncio.sleep(FIRST_REOPENING * 2**resumptions if reader.retry is None else reader.retry)
+                with contextlib.suppress(SendFailure, NoProxy):
+                    again = await self._channel.send("GET", ((b"last-event-id", reader.last_id),))
+            if again is None or not is_stream(again):
+                if again is not None:
+                    again.close()
+                return await self._broke(exchange, SendFailure(reason, sent=True))
+            answer, reader = again, reader.after_break()
+
+    async def _take(self, exchange: _Exchange, found: ServerMessage, answer: UpstreamResponse) -> bool:
+        """One message of an answer; whether a sign-in is needed, which is waited for."""
+        if found.answers & exchange.waiting.keys():
+            if found.needs_sign_in and exchange.waits:
+                self._tell(str(found.error.get("message", "")))
+                return True
+            if exchange.message.method == INITIALIZE and found.result:
+                self._channel.answered(answer, found)
+            if exchange.message.method == TOOLS_LIST:
+                self._mirror.learn(found.result)
+            for key in found.answers:
+                exchange.waiting.pop(key, None)
+        await self._output.write(found.line)
+        return False
+
+    def _listen(self) -> None:
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._channel.listen(self._output))
+
+    async def _fail(self, exchange: _Exchange, refusal: Refusal) -> None:
+        await self._fail_with(exchange, _error(refusal))
+
+    async def _fail_with(self, exchange: _Exchange, error: dict[str, Any]) -> None:
+        """Tell the program that its requests failed, or the user that another message did."""
+        if not exchange.message.ids:
+            what = exchange.message.method or "An answer"
+            self._tell(f"{what} did not reach {self._channel.server}: {error.get('message', '')}")
+        left = {key: identity for key, identity in exchange.waiting.items() if key not in self._cancelled}
+        exchange.waiting.clear()
+        for line in answer_lines(left, error):
+            await self._output.write(line)
+
+    def _tell(self, words: str) -> None:
+        if words != self._told:
+            self._told = words
+            self._say(words)
+
+    def _unavailable(self, reason: str) -> Refusal:
+        words = f"{self._channel.server} cannot be used through Burrow. {reason}".strip()
+        return Refusal(RefusalKind.SERVER_UNAVAILABLE, words, "Look at the server in Burrow.", self._channel.server)
+
+    def _outcome_unknown(self, reason: str) -> Refusal:
+        server = self._channel.server
+        words = f"{server} may have run this, but its answer was lost: {reason}."
+        action = "Check what happened before you try again."
+        return Refusal(RefusalKind.SERVER_UNAVAILABLE, f"{words} {action}", action, server, {"outcome_unknown": True})
+
+    def _not_ready(self, reason: str) -> Refusal:
+        words = f"Burrow is not ready: {reason.rstrip('.') or 'it is starting'}."
+        return Refusal(RefusalKind.NOT_READY, words, "Start Burrow and try again.", self._channel.server)
+
+    def _refused(self) -> Refusal:
+        action = "Add it again (burrow connect add NAME), and start this program again."
+        words = f"Burrow gives this client no access any more. {action}"
+        return Refusal(RefusalKind.NOT_APPROVED, words, action, self._channel.server)
+
+
+def _error(refusal: Refusal) -> dict[str, Any]:
+    """A refusal as the error of an answer."""
+    return dict(json.loads(refusal.to_json(None))["error"])

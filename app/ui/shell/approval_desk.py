@@ -1,0 +1,148 @@
+"""Brings the questions of agents to the user: the prompt above the place, the mark in the task bar, a notification."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QWidget
+from shiboken6 import isValid
+
+from app.ui.shell.panes import holds_focus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.errors import BurrowError
+    from app.core.mcp.proxy.approvals import Approvals, Question
+    from app.core.mcp.proxy.parts import Decision
+    from app.ui.bridge import Bridge
+    from app.ui.context import Navigator
+    from app.ui.shell.approval_prompt import ApprovalPrompt
+    from app.ui.shell.notices import Notices
+
+
+class ApprovalDesk(QObject):
+    """Shows the open questions one after the other, the oldest first, and passes on what the user says.
+
+    `place(prompt)` puts the prompt into the window, `leave()` gives the focus back to the place in view. While the
+    desk is there, somebody can be asked.
+    """
+
+    def __init__(
+        self,
+        window: QWidget,
+        navigator: Navigator,
+        approvals: Approvals,
+        bridge: Bridge,
+        notices: Notices,
+        *,
+        place: Callable[[ApprovalPrompt], None],
+        leave: Callable[[], None],
+    ) -> None:
+        super().__init__(window)
+        self._window, self._navigator, self._approvals, self._bridge = window, navigator, approvals, bridge
+        self._notices, self._place, self._leave = notices, place, leave
+        self.prompt: ApprovalPrompt | None = None
+        # What had the focus before the user went to the prompt.
+        self._back: QWidget | None = None
+        self._told: set[Question] = set()
+        bridge.listen(self, approvals.changed, lambda _nothing: self._show())
+        approvals.attended = True
+        self._show()
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait."""
+        return len(self._approvals.open)
+
+    def go(self) -> None:
+        """Put the focus on the prompt, if there is a question."""
+        prompt = self.prompt
+        if prompt is None or prompt.isHidden():
+            return
+        if not holds_focus(prompt):
+            self._back = self._window.focusWidget()
+        prompt.expand(True)
+        prompt.take_focus()
+
+    def _show(self) -> None:
+        questions = self._approvals.open
+        self._told.intersection_update(questions)
+        self._mark(len(questions))
+        if not questions:
+            self._clear()
+            return
+        prompt = self._made()
+        former = prompt.question
+        held = holds_focus(prompt)
+        prompt.show_question(questions[0], len(questions))
+        if former is not questions[0]:
+            self._tell(questions[0])
+            # From an answer that the next question may not have, too.
+            if held:
+                prompt.take_focus()
+
+    def _made(self) -> ApprovalPrompt:
+        if self.prompt is None:
+            from app.ui.shell.approval_prompt import ApprovalPrompt
+
+            self.prompt = ApprovalPrompt()
+            self.prompt.answered.connect(self._answer)
+            self.prompt.left.connect(self._leave_prompt)
+            self.prompt.wanted.connect(self.go)
+            self._place(self.prompt)
+        return self.prompt
+
+    def _clear(self) -> None:
+        prompt = self.prompt
+        if prompt is None or prompt.question is None:
+            return
+        # Before it hides: Qt gives the focus of a hidden widget to any other one.
+        if holds_focus(prompt):
+            self._leave_prompt()
+        self._back = None
+        prompt.clear()
+
+    def _leave_prompt(self) -> None:
+        if self.prompt is not None:
+            # First: what is covered takes no focus.
+            self.prompt.expand(False)
+        self._go_back()
+
+    def _go_back(self) -> None:
+        back, self._back = self._back, None
+        if back is not None and isValid(back) and back.isVisible():
+            back.setFocus()
+        else:
+            self._leave()
+
+    def _answer(self, question: Question, decision: Decision) -> None:
+        prompt = self.prompt
+        assert prompt is not None
+
+        def failed(error: BurrowError) -> None:
+            if prompt.question is question:
+                prompt.show_error(error)
+
+        self._bridge.spawn(
+            self,
+            self._approvals.answer(question, decision),
+            done=lambda _: prompt.set_busy(False),
+            failed=failed,
+        )
+
+    def _tell(self, question: Question) -> None:
+        if question in self._told or self.prompt is None:
+            return
+        self._told.add(question)
+        keys = self.tr("Ctrl+Shift+A leads to the answers.")
+        self._navigator.announce(f"{self.prompt.sentence()} {keys}", assertive=True)
+        QApplication.alert(self._window)
+        self._notices.approval_wanted(self.prompt.title.text(), self.prompt.facts_words())
+
+    def _mark(self, number: int) -> None:
+        app = QGuiApplication.instance()
+        if isinstance(app, QGuiApplication):
+            app.setBadgeNumber(number)

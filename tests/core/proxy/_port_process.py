@@ -1,0 +1,68 @@
+"""A process that takes part in the proxy's port: `FOLDER ROLE NUMBER`. Says each status as a line of output.
+
+Answers each connection with its name. Reads commands from standard input: `stop` (keep the port), `leave`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from app.core.mcp.proxy.handover import Role
+from app.core.mcp.proxy.listeners import Listeners
+from app.core.mcp.proxy.port import Acceptor, PortStatus, ProxyPort
+
+
+def say(**what: object) -> None:
+    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.flush()
+
+
+async def main() -> None:
+    folder, role, number = Path(sys.argv[1]), Role(sys.argv[2]), int(sys.argv[3])
+    servers: list[asyncio.Server] = []
+
+    in_flight: set[asyncio.Task[object]] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        in_flight.add(task)
+        task.add_done_callback(in_flight.discard)
+        await reader.readuntil(b"\r\n\r\n")
+        body = f"{os.getpid()}".encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+        await writer.wait_closed()
+
+    async def accept(listeners: Listeners) -> None:
+        servers[:] = [await asyncio.start_server(answer, sock=each.dup()) for each in listeners]
+
+    async def release(seconds: float) -> None:
+        for server in servers:
+            server.close()
+        servers.clear()
+        # Twice: a connection that was accepted has no task yet.
+        await asyncio.sleep(0)
+        if in_flight:
+            await asyncio.wait(in_flight, timeout=seconds)
+
+    async def choose(_number: int) -> bool:
+        return False
+
+    def changed(status: PortStatus) -> None:
+        owner = None if status.owner is None else status.owner.value
+        say(state=status.state.value, number=status.number, taken=status.taken, owner=owner, trouble=status.trouble)
+
+    port = ProxyPort(folder, role, number, Acceptor(accept, release), choose=choose, changed=changed, keep_seconds=1.0)
+    port.start()
+    commands = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    command = (await commands.readline()).decode().strip()
+    await port.stop(drain=1.0, keep=command == "stop")
+
+
+asyncio.run(main())

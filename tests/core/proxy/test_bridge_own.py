@@ -1,0 +1,317 @@
+"""A server on its pipes over streamable HTTP, with a process for each session."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from app.core.mcp.proxy.bridge import answering, seats
+from app.core.mcp.proxy.parts import StdioUpstream, ToolRule
+from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
+from tests.until import until
+
+
+def alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_a_command_that_is_not_there_is_told_in_words_and_no_session_begins(tmp_path: Path) -> None:
+    upstream = StdioUpstream("gone", "Gone", ("/nowhere/gone",))
+    async with bridged(tmp_path, upstream) as rig, client_of(rig, initialise=False) as client:
+        response = await client.post(client.message("initialize", {"protocolVersion": VERSION}))
+        error = response.json()["error"]
+        assert error["code"] == -32013
+        assert "/nowhere/gone" in error["message"]
+        assert "outcome_unknown" not in error["data"]
+        assert "mcp-session-id" not in response.headers
+
+
+async def test_what_a_process_said_before_it_ended_is_told(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        error = await client.run("die")
+        assert error["code"] == -32013
+        assert error["data"]["outcome_unknown"] is True
+        assert "code 3" in error["message"]
+        assert "no more disk" in error["message"]
+        assert len(rig.noted("ran")) == 1
+
+
+async def test_a_process_that_died_between_calls_is_started_again_with_the_clients_own_initialize(
+    tmp_path: Path,
+) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        first = int(await client.run("tell the process"))
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: not alive(first))
+        await until(lambda: rig.bridges.processes == 0)
+        second = int(await client.run("tell the process"))
+        assert second != first
+        await until(lambda: rig.noted("greeted") == [str(first), str(second)])
+
+
+async def test_a_process_killed_in_a_call_leaves_its_outcome_unknown_and_the_call_is_not_repeated(
+    tmp_path: Path,
+) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        process = int(await client.run("tell the process"))
+        calling = asyncio.create_task(client.run("hold"))
+        await until(lambda: rig.noted("held"))
+        os.kill(process, signal.SIGKILL)
+        error = await calling
+        assert error["data"]["type"] == "burrow/server_unavailable"
+        assert error["data"]["outcome_unknown"] is True
+        assert len(rig.noted("ran")) == 2
+        assert await client.run("tell the process") != str(process)
+
+
+async def test_an_answer_alone_is_json_with_the_bytes_of_the_server(tmp_path: Path) -> None:
+    line = '{ "jsonrpc":"2.0","id":"%ID%",  "result":{"content":[],"x":1.00000000000000000001} }'
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        message = client.tool("say", line=line)
+        response = await client.post(message)
+        assert response.headers["content-type"] == "application/json"
+        assert response.text == line.replace('"%ID%"', str(message["id"]))
+
+
+@pytest.mark.parametrize("identity", [7, "seven", "7", 1.5, 2**70])
+async def test_ids_are_kept_as_the_client_sent_them(identity: object, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        response = await client.post({**client.tool(), "id": identity})
+        assert response.json()["id"] == identity
+
+
+async def test_an_answer_whose_id_became_a_text_reaches_its_request(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        message = client.tool("answer by text")
+        assert (await client.post(message)).json()["id"] == message["id"]
+
+
+async def test_progress_comes_in_order_in_the_stream_of_its_request(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        async with client.streaming(client.tool("progress", token="mine", steps=3)) as stream:
+            assert stream.response.headers["content-type"] == "text/event-stream"
+            assert stream.response.headers["cache-control"] == "no-cache, no-transform"
+            assert stream.response.headers["x-accel-buffering"] == "no"
+            *steps, answer = await stream.rest()
+        assert [step["params"] for step in steps] == [{"progressToken": "mine", "progress": n} for n in range(3)]
+        assert "result" in answer
+
+
+@pytest.mark.parametrize("method", ["sampling/createMessage", "elicitation/create", "roots/list"])
+async def test_what_the_server_asks_in_a_call_is_answered_by_a_later_post(method: str, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        async with client.streaming(client.tool("ask", method=method)) as stream:
+            question = await stream.next()
+            assert question == {"jsonrpc": "2.0", "id": "q1", "method": method, "params": {"maxTokens": 7}}
+            response = await client.post({"jsonrpc": "2.0", "id": "q1", "result": {"said": "yes"}})
+            assert (response.status_code, response.content) == (202, b"")
+            answer = await stream.next()
+        assert json.loads(answer["result"]["content"][0]["text"]) == {"said": "yes"}
+
+
+async def test_messages_of_no_request_wait_for_the_stream_of_the_session(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        await client.run("change", data="before")
+        async with client.listening() as stream:
+            assert (await stream.next())["method"] == "notifications/tools/list_changed"
+            assert (await stream.next())["params"]["data"] == "before"
+            await client.run("change", data="while it is open")
+            await stream.next()
+            assert (await stream.next())["params"]["data"] == "while it is open"
+
+
+async def test_what_waits_for_a_stream_is_bounded_and_the_newest_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        for number in range(150):
+            await client.run("change", data=number)
+        async with client.listening() as stream:
+            logged = [await stream.next() for _ in range(256)]
+        assert logged[-1]["params"]["data"] == 149
+        assert logged[1]["params"]["data"] == 22
+
+
+async def test_a_later_stream_of_a_session_takes_over(tmp_path: Path) -> None:
+    async with (
+        bridged(tmp_path) as rig,
+        client_of(rig) as client,
+        client.listening() as earlier,
+        client.listening() as later,
+    ):
+        assert await earlier.next() is None
+        await client.run("change")
+        assert (await later.next())["method"] == "notifications/tools/list_changed"
+
+
+async def test_a_cancellation_reaches_the_server_and_ends_the_answer(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        message = client.tool("hold")
+        calling = asyncio.create_task(client.post(message))
+        await until(lambda: rig.noted("held"))
+        cancelled = {"method": "notifications/cancelled", "params": {"requestId": message["id"]}}
+        assert (await client.post({"jsonrpc": "2.0", **cancelled})).status_code == 202
+        response = await calling
+        assert (response.status_code, response.text) == (200, "")
+        await until(lambda: rig.noted("unwanted") == [str(message["id"])])
+
+
+async def test_a_client_that_goes_away_cancels_its_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A connection that only was closed at the other end is found out by writing to it.
+    monkeypatch.setattr(answering, "KEEP_ALIVE_SECONDS", 0.01)
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        message = client.tool("hold")
+        calling = asyncio.create_task(client.post(message))
+        await until(lambda: rig.noted("held"))
+        calling.cancel()
+        await until(lambda: rig.noted("unwanted") == [str(message["id"])])
+        assert await client.run("release")
+
+
+async def test_delete_ends_the_process_and_the_session(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        process = int(await client.run("tell the process"))
+        assert (await client.http.delete(rig.url, headers=client.headers)).status_code == 204
+        assert not alive(process)
+        response = await client.post(client.tool())
+        assert response.status_code == 404
+        assert not rig.sessions.rows
+
+
+async def test_a_session_is_of_the_client_that_began_it(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as ana, client_of(rig, "ben") as ben:
+        process = await ana.run("tell the process")
+        assert await ben.run("tell the process") != process
+        ben.session = ana.session
+        assert (await ben.post(ben.tool("tell the process"))).status_code == 404
+        assert (await ben.http.get(rig.url, headers=ben.headers)).status_code == 404
+        assert (await ben.http.delete(rig.url, headers=ben.headers)).status_code == 404
+        assert await ana.run("tell the process") == process
+
+
+async def test_a_request_without_a_session_is_told_to_initialise(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig, initialise=False) as client:
+        response = await client.post(client.tool())
+        assert (response.status_code, response.json()["id"]) == (400, 1)
+        assert rig.bridges.processes == 0
+
+
+async def test_a_restarted_proxy_goes_on_with_the_session(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        first = await client.run("tell the process")
+        await rig.bridges.close()
+        assert not alive(int(first))
+        rig.restart()
+        assert await client.run("tell the process") != first
+
+
+async def test_the_process_of_a_session_that_is_not_used_ends_and_the_next_request_starts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "SWEEPS_IN_IDLE", 2)
+    async with bridged(tmp_path, idle_seconds=0.1) as rig, client_of(rig) as client:
+        first = await client.run("tell the process")
+        await until(lambda: rig.bridges.processes == 0)
+        assert not alive(int(first))
+        assert await client.run("tell the process") != first
+
+
+async def test_more_processes_than_may_run_are_refused_in_words(tmp_path: Path) -> None:
+    async with bridged(tmp_path, processes=1) as rig, client_of(rig) as ana:
+        async with client_of(rig, "ben", initialise=False) as ben:
+            response = await ben.post(ben.message("initialize", {"protocolVersion": VERSION}))
+            assert "1 processes of servers run already" in response.json()["error"]["message"]
+        assert await ana.run()
+
+
+async def test_the_children_of_a_process_end_with_it(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        await client.run("leave a child")
+        (child,) = rig.noted("child")
+        assert alive(int(child))
+        await client.http.delete(rig.url, headers=client.headers)
+        await until(lambda: not alive(int(child)))
+
+
+async def test_the_environment_has_what_the_user_set_and_no_secret_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BURROW_TOKEN", "phx_secret")
+    upstream = scripted(tmp_path / "record", environment=(("API_KEY", "of the server"),), folder=str(tmp_path))
+    async with bridged(tmp_path, upstream) as rig, client_of(rig) as client:
+        text = await client.run("tell the environment")
+        environment = json.loads(text)
+        assert environment["API_KEY"] == "of the server"
+        assert "phx_secret" not in text
+        assert "bw_" not in text
+    assert "of the server" not in repr(upstream)
+
+
+async def test_messages_of_megabytes_pass_both_ways(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        size = 5 * 1024 * 1024
+        assert len(await client.run("flood", size=size)) == size
+        large = "y" * (4 * 1024 * 1024 - 1024)
+        assert len(json.loads(await client.run(text=large))["text"]) == len(large)
+
+
+async def test_line_breaks_between_the_parts_of_a_message_end_no_message(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        inner = json.dumps({"jsonrpc": "2.0", "id": 99, "method": "tools/call", "params": {"arguments": {}}})
+        message = json.dumps(client.tool()).removesuffix("}") + ',"x":\n' + inner + "\r\n}\n"
+        assert "result" in (await client.post(message.encode())).json()
+        assert len(rig.noted("ran")) == 1
+
+
+async def test_noise_on_standard_output_is_passed_over(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        assert await client.run("be noisy")
+
+
+async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        shown = (await client.post(client.message("tools/list"))).json()
+        assert [tool["name"] for tool in shown["result"]["tools"]] == ["run"]
+        rig.host.rules["run"] = ToolRule.BLOCK
+        assert (await client.post(client.message("tools/list"))).json()["result"]["tools"] == []
+
+
+async def test_a_batch_is_answered_in_one_stream_and_only_where_the_version_has_them(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        batch = [client.tool(), client.message("tools/list"), {"jsonrpc": "2.0", "method": "notifications/x"}]
+        assert (await client.post(batch)).status_code == 400
+        upstream_says = rig.sessions.rows[client.session]
+        rig.sessions.rows[client.session] = upstream_says._replace(protocol="2025-03-26")
+        await rig.bridges.close()
+        async with client.streaming(batch) as stream:
+            answers = await stream.rest()
+        assert sorted(answer["id"] for answer in answers) == [batch[0]["id"], batch[1]["id"]]
+
+
+async def test_a_client_that_waits_long_hears_that_the_proxy_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "KEEP_ALIVE_SECONDS", 0.01)
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        calling = asyncio.create_task(client.post(client.tool("hold")))
+        await until(lambda: rig.noted("held"))
+        await asyncio.sleep(0.05)
+        await client.post(client.tool("release"))
+        text = (await calling).text
+        assert text.startswith(": ")
+        assert "released" in text
+
+
+async def test_a_client_that_takes_no_stream_gets_the_answer_alone(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        response = await client.post(client.tool("progress", token=1, steps=3), Accept="application/json")
+        assert response.json()["result"]

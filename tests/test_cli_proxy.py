@@ -1,0 +1,249 @@
+"""`burrow proxy` in a process of its own, used by the SDK's client as an MCP client would use it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.core.lab import Lab as Switchboard
+from app.core.mcp.proxy.listeners import bind, close_all, number_of
+from tests._command import SECONDS, DataFolder, command, environment
+from tests.test_cli_servers import AN_HOUR, sign_in
+from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
+from tests.workspace.lab import Lab
+from tests.workspace.store_client import connected, until
+
+PIPES = Path(__file__).parent / "core" / "_stdio_server.py"
+
+
+def free_port() -> int:
+    listeners = bind(0)
+    found = number_of(listeners)
+    close_all(listeners)
+    return found
+
+
+@dataclass(frozen=True)
+class Running:
+    """A proxy that serves, and the key of one client."""
+
+    folder: DataFolder
+    process: subprocess.Popen[str]
+    address: str
+    key: str
+
+    def at(self, server: str) -> str:
+        return f"{self.address}/mcp/{server}"
+
+    def post(self, server: str, message: Any, **headers: str) -> httpx.Response:
+        """One message as a client of revision 2025-11-25 sends it."""
+        accept = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
+        key = {"authorization": f"Bearer {self.key}"}
+        return httpx.post(
+            self.at(server), json=message, headers={**accept, **key, **headers}, trust_env=False, timeout=20
+        )
+
+    def switchboard(self) -> Switchboard:
+        """That of the embedded workspace."""
+        ready = json.loads((self.folder.data / "workspace" / "runtime.json").read_text())
+        return Switchboard(ready["url"], ready["secret"])
+
+
+@contextmanager
+def proxy(folder: DataFolder, *arguments: str, key: str = "", **variables: str) -> Iterator[Running]:
+    """`burrow proxy`, once it serves; it is ended by SIGTERM."""
+    whole = command("proxy", "--json", "--data", str(folder.data), *arguments)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(whole, text=True, env=environment(**variables), **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            for line in process.stdout:
+                said = json.loads(line)
+                if said["state"] in {"serving", "port taken"}:
+                    break
+            else:
+                raise AssertionError(process.stderr.read())
+            key = key or folder.read("connect", "add", "a client")["key"]
+            yield Running(folder, process, said["address"], key)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(SECONDS)
+            finally:
+                process.kill()
+        assert "Traceback" not in process.stderr.read()
+        assert process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A proxy on the embedded workspace and a process of the user's own."""
+    folder = DataFolder(tmp_path_factory.mktemp("proxy"))
+    record = folder.data.parent / f"{folder.data.name}-record"
+    record.touch()
+    added = folder.read("mcp", "add", "--title", "Pipes", "--stdio", f"{sys.executable} {PIPES} {record}")
+    assert added["id"]
+    with proxy(folder, "--host", "workspace", "--port", str(free_port())) as found:
+        yield found
+
+
+def own(folder: DataFolder, title: str) -> str:
+    """The id of a server of the user's own."""
+    [found] = [server["id"] for server in folder.read("mcp", "servers") if server["title"] == title]
+    return str(found)
+
+
+def test_without_a_key_nothing_is_answered(running: Running) -> None:
+    answer = httpx.get(running.address, trust_env=False)
+    assert answer.status_code == 401
+    assert "www-authenticate" not in answer.headers
+    assert httpx.get(
+        running.address, headers={"authorization": f"Bearer {running.key[:-1]}A"}, trust_env=False
+    ).status_code in {401}
+
+
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_a_client_calls_a_tool_and_a_token_that_died_meanwhile_is_healed(running: Running, era: str) -> None:
+    board = running.switchboard()
+    await board.reset()
+    async with connected(running.at("workspace"), running.key, era) as client:
+        tools = {tool.name for tool in (await client.list_tools()).tools}
+        assert {"list_tasks", "create_task"} <= tools
+        assert await board.kill_access_token() >= 1
+        made = await client.call_tool("create_task", {"title": f"once {era}", "description": f"once {era}"})
+        assert not made.is_error
+        found = await client.call_tool("search_tasks", {"query": f"once {era}"})
+    # Made once, although it was sent twice.
+    assert [task["title"] for task in found.structured_content["result"]] == [f"once {era}"]
+    assert (await board.state())["counters"]["refreshes_accepted"] == 1
+
+
+async def test_clients_that_call_at_once_while_the_token_dies_cost_one_refresh(running: Running) -> None:
+    board = running.switchboard()
+    await board.reset()
+    async with connected(running.at("workspace"), running.key, "legacy") as client:
+        await client.list_tools()
+        await board.kill_access_token()
+        results = await asyncio.gather(*(client.call_tool("list_tasks", {}) for _ in range(20)))
+    assert not any(result.is_error for result in results)
+    assert (await board.state())["counters"]["refreshes_accepted"] == 1
+
+
+async def test_a_process_of_the_users_own_is_offered_over_http(running: Running) -> None:
+    async with connected(running.at(own(running.folder, "Pipes")), running.key, "legacy") as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["run"]
+        assert '"a": 1' in str(await client.call_tool("run", {"a": 1}))
+
+
+def test_a_server_that_there_is_not_is_not_found(running: Running) -> None:
+    assert running.post("nothing", {"jsonrpc": "2.0", "id": 1, "method": "ping"}).status_code == 404
+
+
+def test_the_clients_use_is_counted(running: Running) -> None:
+    running.post("workspace", {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    until(lambda: running.folder.read("connect", "list")[0]["last_used"] is not None)
+
+
+async def test_a_server_of_the_users_own_with_a_sign_in_is_healed(
+    tmp_path: Path,
+    shared_lab: Lab,  # noqa: F811
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    sign_in(folder, shared_lab, f"{shared_lab.workspace.url}/_vendor/ledger/mcp", "--title", "Ledger")
+    with proxy(folder, "--port", str(free_port())) as running:
+        async with connected(running.at(own(folder, "Ledger")), running.key, "legacy") as client:
+            assert (await client.list_tools()).tools
+            shared_lab.switch("advance-clock", seconds=AN_HOUR)
+            assert not (await client.call_tool("list_invoices", {})).is_error
+
+
+def test_a_port_of_another_program_is_left_to_it_and_the_new_one_is_kept(tmp_path: Path) -> None:
+    import socket
+
+    folder = DataFolder(tmp_path / "data")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        number = other.getsockname()[1]
+        write_setting(folder, "proxy_port", number)
+        with proxy(folder) as first:
+            kept = first.address
+            assert kept != f"http://127.0.0.1:{number}"
+        # Now a client knows the address: what takes its port is told, and clients are answered on another one.
+        with socket.create_server(("127.0.0.1", int(kept.rpartition(":")[2]))), proxy(folder, key=first.key) as second:
+            assert second.address != kept
+    with proxy(folder, key=first.key) as third:
+        assert third.address == kept
+
+
+def write_setting(folder: DataFolder, key: str, value: Any) -> None:
+    from app.core.storage import Storage
+
+    async def write() -> None:
+        storage = Storage.open(folder.data)
+        await storage.settings.set(key, value)
+        await storage.close()
+
+    asyncio.run(write())
+
+
+def test_a_proxy_that_is_started_again_has_the_same_address_and_takes_the_same_key(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    port = str(free_port())
+    with proxy(folder, "--port", port) as first:
+        pass
+    with proxy(folder, "--port", port, key=first.key) as second:
+        assert second.address == first.address
+        answer = httpx.get(second.address, headers={"authorization": f"Bearer {first.key}"}, trust_env=False)
+    assert answer.status_code == 200
+
+
+def test_a_port_that_is_no_port_is_refused(tmp_path: Path) -> None:
+    outcome = DataFolder(tmp_path).run("proxy", "--port", "80")
+    assert outcome.returncode == 2
+    assert "1024" in outcome.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sockets cannot be passed on")
+def test_a_second_proxy_stands_by_and_serves_once_the_first_is_killed(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    port = str(free_port())
+    first = subprocess.Popen(
+        command("proxy", "--json", "--port", port, "--data", str(folder.data)),
+        text=True,
+        env=environment(),
+        stdout=subprocess.PIPE,
+    )
+    with first:
+        assert first.stdout is not None
+        key = folder.read("connect", "add", "a client")["key"]
+        while '"serving"' not in first.stdout.readline():
+            pass
+        second = subprocess.Popen(
+            command("proxy", "--json", "--port", port, "--data", str(folder.data)),
+            text=True,
+            env=environment(),
+            stdout=subprocess.PIPE,
+        )
+        with second:
+            assert second.stdout is not None
+            while '"standing by"' not in second.stdout.readline():
+                pass
+            first.kill()
+            answer = httpx.get(
+                f"http://127.0.0.1:{port}/", headers={"authorization": f"Bearer {key}"}, trust_env=False, timeout=20
+            )
+            assert answer.status_code == 200
+            second.send_signal(signal.SIGINT)
+            assert second.wait(SECONDS) == 0
