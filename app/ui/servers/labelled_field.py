@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.fields import FieldError
@@ -12,9 +12,11 @@ from app.ui.widgets.text import Text
 
 
 class LabelledField(QWidget):
-    """A label, a text field, and its error."""
+    """A label, a text field, and its error. `beside` is a button at the end of the field."""
 
-    def __init__(self, label: str, hint: str = "", *, secret: bool = False, tall: bool = False) -> None:
+    def __init__(
+        self, label: str, hint: str = "", *, secret: bool = False, tall: bool = False, beside: QWidget | None = None
+    ) -> None:
         super().__init__()
         self.label = label
         box = QVBoxLayout(self)
@@ -34,7 +36,14 @@ class LabelledField(QWidget):
         caption.setBuddy(self.edit)
         self.error = FieldError(self.edit)
         box.addWidget(caption)
-        box.addWidget(self.edit)
+        if beside is None:
+            box.addWidget(self.edit)
+        else:
+            row = QHBoxLayout()
+            row.setSpacing(theme().px(tokens.SPACE_2))
+            row.addWidget(self.edit, 1)
+            row.addWidget(beside)
+            box.addLayout(row)
         if hint:
             box.addWidget(Text(hint, "caption", "muted", wrap=True))
         box.addWidget(self.error)

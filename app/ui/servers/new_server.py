@@ -150,6 +150,11 @@ class CustomServerPage(QWidget):
         self._has_store = store
         self._show_location()
 
+    def choose_kind(self, kind: str) -> None:
+        """Show the fields of servers that are reached so: `HTTP`, `SSE` or `COMMAND`."""
+        self.reached.set_value(kind)
+        self._show_location()
+
     def submit(self) -> None:
         """Check the fields, then emit `add_wanted`."""
         commit_composition()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from app.ui.servers.labelled_field import LabelledField
 from app.ui.theme import theme, tokens
@@ -25,11 +25,13 @@ class ProcessFields(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.command = LabelledField(
-            self.tr("Command"), self.tr("As in a terminal, with quotes around what has blanks: npx -y some-server")
+            self.tr("Command"), self.tr("As in a terminal, with quotes around what has spaces: npx -y some-server")
         )
-        self.folder = LabelledField(self.tr("Folder"), self.tr("Where it is started. Empty: where Burrow runs."))
         self.choose = QuietButton(self.tr("Choose…"), "folder", clicked=self._choose)
         self.choose.setAccessibleName(self.tr("Choose the folder"))
+        self.folder = LabelledField(
+            self.tr("Folder"), self.tr("Where it is started. Empty: where Burrow runs."), beside=self.choose
+        )
         self.environment = LabelledField(
             self.tr("Environment"),
             self.tr(
@@ -52,19 +54,15 @@ class ProcessFields(QWidget):
         for field in self.fields.values():
             field.edit.textChanged.connect(lambda *_: self.typed.emit())
         self.shared.toggled.connect(lambda _on: self.typed.emit())
-        folder = QHBoxLayout()
-        folder.setSpacing(theme().px(tokens.SPACE_2))
-        folder.addWidget(self.folder, 1)
-        folder.addWidget(self.choose, 0, Qt.AlignmentFlag.AlignVCenter)
         sharing = QVBoxLayout()
         sharing.setSpacing(theme().px(tokens.SPACE_1))
-        sharing.addWidget(self.shared)
+        sharing.addWidget(self.shared, 0, Qt.AlignmentFlag.AlignLeft)
         sharing.addWidget(shared_words)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_4))
         box.addWidget(self.command)
-        box.addLayout(folder)
+        box.addWidget(self.folder)
         box.addWidget(self.environment)
         box.addLayout(sharing)
 
