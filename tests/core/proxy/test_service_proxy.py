@@ -239,3 +239,26 @@ async def test_the_clock_of_a_server_is_learnt_without_a_hop_for_each_call(
         for _ in range(20):
             await served.call("workspace", "list_projects")
         assert len(told) <= 5
+
+
+async def test_a_failure_after_the_port_was_opened_leaves_it_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_arguments: object) -> None:
+        raise ValueError("a defect")
+
+    number = free_port()
+    services = Services(tmp_path)
+    await services.storage.settings.set(PORT_SETTING, number)
+    monkeypatch.setattr("app.core.mcp.proxy.http.server.LoopbackServer.listen", broken)
+    try:
+        await services.proxy.start()
+        await state_is(services.proxy, ProxyState.FAILED)
+        assert "ValueError" in services.proxy.status.trouble
+        with closing(socket.create_server(("127.0.0.1", number))):
+            """Nothing holds it any more."""
+        monkeypatch.undo()
+        await services.proxy.retry()
+        await state_is(services.proxy, ProxyState.SERVING)
+    finally:
+        await services.close()
